@@ -1,0 +1,1 @@
+"""The provider `llamacpp`: a local model through llama.cpp, in the process itself."""

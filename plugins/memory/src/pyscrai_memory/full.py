@@ -1,0 +1,25 @@
+"""The memory `full`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyscrai_core import Event, Memory, Message, Turn
+
+from .words import blocks, message
+
+
+class FullMemory(Memory):
+    """Keeps everything. The history only grows: a message that was made stays as it is, where it is."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self._messages: list[Message] = []
+
+    async def observe(self, events: Sequence[Event], turn: Turn) -> None:
+        for own, lines in blocks(events, turn.agent.name):
+            self._messages.append(message(own, lines))
+
+    async def recall(self, turn: Turn) -> list[Message]:
+        return self._messages.copy()

@@ -1,0 +1,1 @@
+"""Schedules for PyScrAI: who acts next, and who acts at the same time."""

@@ -1,0 +1,69 @@
+"""The schedule `reactive`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from attrs import Attribute, field, frozen
+
+from pyscrai_core import Schedule, Stage
+
+from .options import positive
+
+
+@frozen
+class ReactiveConfig:
+    """The options of `reactive`. Raises `ValueError` for a mistake.
+
+    opening
+        who acts in the first step (None: all that act by schedule)
+    max_steps
+        how many steps there are at most
+    per_agent
+        how many turns an agent gets at most, the opening among them (None: no bound)
+    """
+
+    opening: list[str] | None = field(default=None)
+    max_steps: int = field(default=100, validator=positive)
+    per_agent: int | None = field(default=None, validator=positive)
+
+    @opening.validator
+    def _check_opening(self, attribute: Attribute[Any], value: list[str] | None) -> None:
+        twice = [name for name, count in Counter(value or ()).items() if count > 1]
+        if twice:
+            raise ValueError(f"opening: {twice[0]!r} is named twice; name each agent once")
+
+
+class Reactive(Schedule):
+    """Nobody has a fixed turn: those act together for whom an event waits (`acts: {on: …}`).
+
+    When all is quiet, or only those are left that had all of their turns, it is over.
+    """
+
+    Config: ClassVar[type] = ReactiveConfig
+    schedules_reactions = True
+
+    config: ReactiveConfig
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self._steps = 0
+        self._turns: Counter[str] = Counter()
+
+    async def next(self, stage: Stage) -> Sequence[str]:
+        # Read each time: a fork may give a running schedule other options.
+        config = self.config
+        if self._steps >= config.max_steps:
+            return ()
+        group: Sequence[str] = ()
+        if not self._steps:
+            group = stage.agents if config.opening is None else config.opening
+        if not group:
+            group = stage.pending
+        if config.per_agent is not None:
+            group = [name for name in group if self._turns[name] < config.per_agent]
+        self._steps += 1
+        self._turns.update(group)
+        return group

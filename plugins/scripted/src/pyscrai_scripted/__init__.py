@@ -1,0 +1,1 @@
+"""A provider whose answers are written down."""

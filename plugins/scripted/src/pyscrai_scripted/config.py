@@ -1,0 +1,215 @@
+"""The options of the provider `scripted`. Every mistake that can be seen in them is a `ValueError` here."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Literal, get_args
+
+from attrs import Attribute, field, frozen
+
+from .replies import Reply, read_reply
+from .rules import Rule
+
+After = Literal["repeat", "last", "error"]
+Where = Literal["last", "all"]
+Kind = Literal["rate-limit", "overload", "timeout", "reject", "auth", "malformed"]
+
+#: The key for every agent that has no list of its own.
+EVERYONE_ELSE = "*"
+
+
+def _one_of(instance: Any, attribute: Attribute[Any], value: Any) -> None:
+    """An attrs validator for an option that is a `Literal`."""
+    choices = get_args({"after": After, "where": Where, "kind": Kind}[attribute.name])
+    if value not in choices:
+        raise ValueError(f"{attribute.name}: {value!r} is unknown, expected one of {', '.join(choices)}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def read_replies(value: Any, where: str, then: bool = False) -> dict[str, tuple[Reply, ...]]:
+    """Lists of replies by agent; one list for all stands under `*`. Raises `ValueError` for a mistake."""
+    if isinstance(value, dict):
+        lists = {f"{where}.{agent}": (agent, replies) for agent, replies in value.items()}
+    else:
+        lists = {where: (EVERYONE_ELSE, value)}
+    if not lists:
+        raise ValueError(f"{where}: this is empty; write at least one reply")
+    read = {}
+    for place, (agent, replies) in lists.items():
+        if not isinstance(agent, str) or not isinstance(replies, list | tuple):
+            raise ValueError(
+                f"{place}: expected a list of replies, or a mapping from agents' names to such lists"
+            )
+        if not replies:
+            raise ValueError(f"{place}: this list is empty; write at least one reply")
+        read[agent] = tuple(
+            read_reply(reply, f"{place}[{index}]", then) for index, reply in enumerate(replies)
+        )
+    return read
+
+
+def read_latency(value: Any) -> tuple[float, float]:
+    """The least and the largest latency, in seconds. Raises `ValueError` for a mistake."""
+    ends = (value, value)
+    if isinstance(value, dict):
+        if value.keys() != {"min", "max"}:
+            raise ValueError(f"latency: expected seconds, or {{min, max}} in seconds, not {value!r}")
+        ends = (value["min"], value["max"])
+    if not all(_is_number(end) for end in ends) or not 0 <= ends[0] <= ends[1]:
+        raise ValueError(
+            f"latency: expected seconds from 0 up, or {{min, max}} with min <= max, not {value!r}"
+        )
+    return float(ends[0]), float(ends[1])
+
+
+def read_place(value: Any, where: str) -> tuple[str | None, int | None]:
+    """The agent and the turn (None: any) of an entry of a fault's `at`. Raises `ValueError` for a mistake."""
+    if not isinstance(value, dict):
+        value = {"turn": value}
+    agent, turn = value.get("agent"), value.get("turn")
+    turn_is_fine = turn is None or (isinstance(turn, int) and not isinstance(turn, bool) and turn >= 0)
+    if (
+        not value
+        or not value.keys() <= {"agent", "turn"}
+        or not (agent is None or isinstance(agent, str))
+        or not turn_is_fine
+        or (agent is None and turn is None)
+    ):
+        raise ValueError(f"{where}: expected a turn (counted from 0) or {{agent, turn}}, not {value!r}")
+    return agent, turn
+
+
+@frozen
+class Pattern:
+    """A reply to a request whose text matches.
+
+    `match` is a regular expression (Python's), searched in the text of the last message, or of all of
+    them with `where: all`. With `agent`, it is for that agent alone.
+    """
+
+    match: str = field()
+    reply: Any = field()
+    agent: str | None = None
+    where: Where = field(default="last", validator=_one_of)
+
+    @match.validator
+    def _check_match(self, attribute: Attribute[str], value: str) -> None:
+        try:
+            re.compile(value)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"match: {value!r} is not a regular expression: {error}") from None
+
+    @reply.validator
+    def _check_reply(self, attribute: Attribute[Any], value: Any) -> None:
+        read_reply(value, "reply")
+
+
+@frozen
+class Fault:
+    """A failure to inject.
+
+    It strikes the calls that `at` lists (a turn, or `{agent, turn}`; all calls without it), of them the
+    share `rate`, and each of these `times` times (-1: always). `retry_after` (seconds) is for
+    `rate-limit`.
+    """
+
+    kind: Kind = field(validator=_one_of)
+    at: list[Any] = field(factory=list)
+    rate: float = field(default=1.0)
+    times: int = field(default=1)
+    retry_after: float | None = field(default=None)
+
+    @at.validator
+    def _check_at(self, attribute: Attribute[Any], value: list[Any]) -> None:
+        for index, place in enumerate(value):
+            read_place(place, f"at[{index}]")
+
+    @rate.validator
+    def _check_rate(self, attribute: Attribute[float], value: float) -> None:
+        if not _is_number(value) or not 0 <= value <= 1:
+            raise ValueError(f"rate: expected a share of the calls from 0 to 1, not {value!r}")
+
+    @times.validator
+    def _check_times(self, attribute: Attribute[int], value: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or (value < 1 and value != -1):
+            raise ValueError(
+                f"times: expected how often the call fails, from 1 up, or -1 (always), not {value!r}"
+            )
+
+    @retry_after.validator
+    def _check_retry_after(self, attribute: Attribute[float | None], value: float | None) -> None:
+        if value is None:
+            return
+        if self.kind != "rate-limit":
+            raise ValueError(f"retry_after: only `rate-limit` has it, not `{self.kind}`; leave it out")
+        if not _is_number(value) or value < 0:
+            raise ValueError(f"retry_after: expected seconds from 0 up, not {value!r}")
+
+
+@frozen
+class ScriptedConfig:
+    """What the provider answers, how long it takes, and how it fails.
+
+    An answer comes from the first of these that has one: `patterns`, `rule`, `replies`, `choice`,
+    `generate`. `replies` and `choice` are a list for everybody or a mapping from agents' names (`*`:
+    everybody else) to lists. Raises `ValueError` for a mistake.
+    """
+
+    replies: Any = field(default=None)
+    after: After = field(default="repeat", validator=_one_of)
+    patterns: list[Pattern] = field(factory=list)
+    rule: str | None = field(default=None)
+    choice: Any = field(default=None)
+    generate: bool = False
+    latency: Any = field(default=0)
+    faults: list[Fault] = field(factory=list)
+    usage: bool = True
+
+    @replies.validator
+    def _check_replies(self, attribute: Attribute[Any], value: Any) -> None:
+        if value is not None:
+            read_replies(value, "replies", then=True)
+
+    @rule.validator
+    def _check_rule(self, attribute: Attribute[str | None], value: str | None) -> None:
+        if value is not None:
+            Rule(value)
+
+    @choice.validator
+    def _check_choice(self, attribute: Attribute[Any], value: Any) -> None:
+        if value is not None:
+            read_replies(value, "choice")
+
+    @latency.validator
+    def _check_latency(self, attribute: Attribute[Any], value: Any) -> None:
+        read_latency(value)
+
+    def __attrs_post_init__(self) -> None:
+        sources = {
+            "patterns": bool(self.patterns),
+            "rule": self.rule is not None,
+            "replies": self.replies is not None,
+            "choice": self.choice is not None,
+            "generate": self.generate,
+        }
+        if not any(sources.values()):
+            raise ValueError(
+                f"scripted: there is nothing to answer with, expected at least one of {', '.join(sources)}; "
+                "write for example `replies: [Good morning.]`"
+            )
+        for name, value, later in (
+            ("replies", self.replies, ("choice", "generate")),
+            ("choice", self.choice, ("generate",)),
+        ):
+            if value is None or EVERYONE_ELSE not in read_replies(value, name, then=True):
+                continue
+            for other in later:
+                if sources[other]:
+                    raise ValueError(
+                        f"{other}: it is never reached, because `{name}` has an answer for everybody; "
+                        f"leave one out, or give `{name}` by agent"
+                    )

@@ -1,0 +1,16 @@
+"""What this distribution adds to PyScrAI."""
+
+from pyscrai_core import Extension, hookimpl
+
+pyscrai_api = 1
+
+
+@hookimpl
+def pyscrai_providers() -> list[Extension]:
+    return [
+        Extension(
+            "scripted",
+            "pyscrai_scripted.provider:ScriptedProvider",
+            "answers that are written down, with latency and faults: for tests and teaching",
+        )
+    ]

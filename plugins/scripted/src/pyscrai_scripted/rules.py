@@ -1,0 +1,185 @@
+"""Rules: expressions that compute a reply from a request, evaluated safely and with bounded work."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from simpleeval import (
+    DEFAULT_OPERATORS,
+    AttributeDoesNotExist,
+    EvalWithCompoundTypes,
+    FeatureNotAvailable,
+    InvalidExpression,
+    IterableTooLong,
+    NumberTooHigh,
+)
+
+#: What a rule may name.
+NAMES = frozenset({"agent", "step", "turn", "seed", "last", "schema", "messages"})
+
+#: Methods of a text whose result is about as large as the text, at most.
+_TEXT_METHODS = frozenset(
+    {
+        *(
+            "lower",
+            "upper",
+            "title",
+            "capitalize",
+            "strip",
+            "lstrip",
+            "rstrip",
+            "removeprefix",
+            "removesuffix",
+        ),
+        *("split", "splitlines", "startswith", "endswith", "find", "count", "isdigit", "isalpha"),
+    }
+)
+_MAX_LENGTH = 10_000
+_MAX_WORK = 1_000_000
+_MAX_BITS = 1024
+_CHARACTERS_PER_WORK = 64
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, int | float):
+        raise FeatureNotAvailable(f"expected a number, not {type(value).__name__}")
+    return value
+
+
+def _numbers_only(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda left, right: operation(_number(left), _number(right))
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    return sum(_number(value) for value in values)
+
+
+def _text(value: Any) -> str:
+    # Through JSON, because str() of a function shows its address, which no two processes share.
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+#: Repetition and formatting of texts, powers and shifts make large values out of small rules.
+_OPERATORS = {
+    kind: operation
+    for kind, operation in DEFAULT_OPERATORS.items()
+    if kind not in (ast.Pow, ast.LShift, ast.RShift, ast.MatMult)
+} | {kind: _numbers_only(DEFAULT_OPERATORS[kind]) for kind in (ast.Mult, ast.Mod)}
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "abs": abs,
+    "all": all,
+    "any": any,
+    "float": float,
+    "int": int,
+    "len": len,
+    "max": max,
+    "min": min,
+    "round": round,
+    "sorted": sorted,
+    "str": _text,
+    "sum": _sum,
+}
+
+
+class _Evaluator(EvalWithCompoundTypes):  # type: ignore[misc, unused-ignore]
+    """simpleeval, with attributes that are keys or a few methods of texts, without sets, and with all work
+    counted."""
+
+    def __init__(self) -> None:
+        super().__init__(operators=_OPERATORS, functions={})
+        self.functions = dict(_FUNCTIONS)
+        # The order of a set differs from process to process.
+        del self.nodes[ast.Set]
+        self.work = 0
+
+    def _eval_formattedvalue(self, node: ast.FormattedValue) -> str:
+        return _text(self._eval(node.value))
+
+    def _eval_attribute(self, node: ast.Attribute) -> Any:
+        value = self._eval(node.value)
+        if isinstance(value, dict):
+            if node.attr in value:
+                return value[node.attr]
+            raise AttributeDoesNotExist(node.attr, self.expr)
+        if isinstance(value, str) and node.attr in _TEXT_METHODS:
+            return getattr(value, node.attr)
+        raise FeatureNotAvailable(f".{node.attr} is not available on {type(value).__name__}")
+
+    def _check_disallowed_items(self, item: Any) -> None:
+        # simpleeval calls this with every value that it computes. All of them are plain data or one of
+        # the functions above; what has to be watched is their size, since nesting can double it.
+        self.work += 1
+        if isinstance(item, str):
+            self.work += len(item) // _CHARACTERS_PER_WORK
+        elif isinstance(item, int):
+            if item.bit_length() > _MAX_BITS:
+                raise NumberTooHigh("a number is too large")
+        elif isinstance(item, list | tuple):
+            for part in item:
+                self._check_disallowed_items(part)
+        elif isinstance(item, dict):
+            for key, part in item.items():
+                self._check_disallowed_items(key)
+                self._check_disallowed_items(part)
+        if self.work > _MAX_WORK:
+            raise IterableTooLong("this takes too much work")
+
+
+class Rule:
+    """A parsed rule. Raises `ValueError` if the expression is not one."""
+
+    def __init__(self, expression: str) -> None:
+        self._expression = expression
+        self._evaluator = _Evaluator()
+        self._tree = self._parse(expression)
+        #: The names that the rule uses: only these need to be computed.
+        self.uses = {node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)} & NAMES
+
+    def _parse(self, expression: str) -> ast.expr:
+        if len(expression) > _MAX_LENGTH:
+            raise ValueError(
+                f"rule: {len(expression)} characters, expected at most {_MAX_LENGTH}; shorten it"
+            )
+        try:
+            tree = ast.parse(expression.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise ValueError(
+                f"rule: {expression!r} is not an expression: {error}; use Python's syntax"
+            ) from None
+        nodes = list(ast.walk(tree))
+        # The names that comprehensions bind; their targets are the only names that are stored.
+        known = NAMES | _FUNCTIONS.keys() | {"choice"}
+        known |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        for node in nodes:
+            if isinstance(node, ast.Name) and node.id not in known:
+                raise ValueError(
+                    f"rule: unknown name {node.id!r}, expected one of {', '.join(sorted(known))}"
+                )
+            if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
+                raise ValueError(
+                    "rule: a format after ':' in an f-string is not available; use round() or str()"
+                )
+            kind = type(node)
+            if isinstance(node, ast.expr) and kind is not ast.Starred and kind not in self._evaluator.nodes:
+                raise ValueError(f"rule: {kind.__name__} is not available; use a simpler expression")
+            operator = getattr(node, "op", None)
+            if isinstance(node, ast.BinOp | ast.UnaryOp) and type(operator) not in _OPERATORS:
+                raise ValueError(f"rule: the operator {type(operator).__name__} is not available")
+        return tree
+
+    def evaluate(self, names: Mapping[str, Any], choice: Callable[[list[Any]], Any]) -> Any:
+        """The rule's value for these names. Raises `ValueError` with the cause if it has none."""
+        evaluator = self._evaluator
+        evaluator.work = 0
+        evaluator.names = dict(names)
+        evaluator.functions["choice"] = choice
+        try:
+            return evaluator.eval(self._expression, previously_parsed=self._tree)
+        except InvalidExpression as error:
+            raise ValueError(str(error)) from error
+        except Exception as error:  # any operation in the expression may fail, in its own way
+            raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,80 @@
+"""The exporter `csv`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from pyscrai_core import Event, Exporter, StoredRun
+
+from .calls import CALL_COLUMNS, told_calls
+from .files import replacing
+
+EVENT_COLUMNS = ("seq", "step", "kind", "source", "audience", "text", "payload", "cause")
+OUTCOME_COLUMNS = ("name", "value")
+
+#: A cell of text that begins like this is taken for a formula by spreadsheets, which then compute it.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+class Csv(Exporter):
+    """Tables with a heading, in UTF-8: `events`, `calls` and `outcomes`.
+
+    Text is in quotes, numbers are not, nothing is an empty cell; what has an inner form is JSON. Text that a
+    spreadsheet would compute gets an apostrophe in front, which spreadsheets read as "this is text".
+    """
+
+    def export(self, run: StoredRun, destination: Path) -> list[Path]:
+        paths = [destination / f"{name}.csv" for name in ("events", "calls", "outcomes")]
+        with replacing(paths) as (events, calls, outcomes):
+            _write(events, EVENT_COLUMNS, map(_event, run.events()))
+            _write(calls, CALL_COLUMNS, map(_call, told_calls(run)))
+            _write(
+                outcomes,
+                OUTCOME_COLUMNS,
+                ((_cell(name), _json(value)) for name, value in run.outcomes.items()),
+            )
+        return paths
+
+
+def _write(file: BinaryIO, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(heading)
+    writer.writerows(rows)
+    # Without this the wrapper would close the file, which is not its own.
+    text.detach()
+
+
+def _event(event: Event) -> Sequence[Any]:
+    text = event.payload.get("text")
+    return (
+        event.seq,
+        event.step,
+        _cell(event.kind),
+        _cell(event.source),
+        _json(list(event.audience)),
+        _cell(text) if isinstance(text, str) else None,
+        _json(event.payload),
+        event.cause,
+    )
+
+
+def _call(call: dict[str, Any]) -> Sequence[Any]:
+    return [_json(value) if column == "answer" else _cell(value) for column, value in call.items()]
+
+
+def _cell(value: str | float | None) -> str | float | None:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _json(value: Any) -> str | float | None:
+    """A number stays one; text, and what has parts, is JSON, which begins with a quote or a bracket."""
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,0 +1,172 @@
+"""The kernel of PyScrAI: what plugin authors and notebooks import, and nothing else.
+
+Light to import: no vendor's SDK, no plugin, no template engine, no database. `run`, `arun` and the few
+names that need more are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .contracts import (
+    Component,
+    Engine,
+    Executor,
+    Exporter,
+    Memory,
+    NoConfig,
+    Observer,
+    Provider,
+    Reasoning,
+    Schedule,
+    Sink,
+    Tool,
+    Toolset,
+    Trial,
+    TrialResult,
+)
+from .errors import (
+    AnswerRejected,
+    AuthenticationFailed,
+    BudgetSpent,
+    CallFailed,
+    ConfigError,
+    ContextTooLong,
+    ContractError,
+    Divergence,
+    ExtensionError,
+    InputError,
+    Mistake,
+    NobodyToAsk,
+    Overloaded,
+    PyscraiError,
+    RateLimited,
+    RequestRejected,
+    ScenarioError,
+    StoreError,
+    TimedOut,
+    ToolFailed,
+    TransientError,
+    TrustRequired,
+)
+from .hookspecs import hookimpl
+from .records import (
+    EVERYONE,
+    CallRecord,
+    Completion,
+    Event,
+    Extension,
+    Message,
+    Position,
+    Request,
+    RunResult,
+    Sampling,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Usage,
+)
+from .tokens import estimate_tokens
+
+if TYPE_CHECKING:
+    from .api import arun, run
+    from .runtime.turn import Stage, Turn
+    from .scenario.model import Agent
+    from .scenario.prompts import Prompt
+    from .scenario.values import FilePath, JsonSchema, SecretName, Url
+    from .store.reading import StoredRun
+
+_LAZY = {
+    "Agent": "scenario.model",
+    "FilePath": "scenario.values",
+    "JsonSchema": "scenario.values",
+    "Prompt": "scenario.prompts",
+    "SecretName": "scenario.values",
+    "Stage": "runtime.turn",
+    "StoredRun": "store.reading",
+    "Turn": "runtime.turn",
+    "Url": "scenario.values",
+    "arun": "api",
+    "run": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EVERYONE",
+    "Agent",
+    "AnswerRejected",
+    "AuthenticationFailed",
+    "BudgetSpent",
+    "CallFailed",
+    "CallRecord",
+    "Completion",
+    "Component",
+    "ConfigError",
+    "ContextTooLong",
+    "ContractError",
+    "Divergence",
+    "Engine",
+    "Event",
+    "Executor",
+    "Exporter",
+    "Extension",
+    "ExtensionError",
+    "FilePath",
+    "InputError",
+    "JsonSchema",
+    "Memory",
+    "Message",
+    "Mistake",
+    "NoConfig",
+    "NobodyToAsk",
+    "Observer",
+    "Overloaded",
+    "Position",
+    "Prompt",
+    "Provider",
+    "PyscraiError",
+    "RateLimited",
+    "Reasoning",
+    "Request",
+    "RequestRejected",
+    "RunResult",
+    "Sampling",
+    "ScenarioError",
+    "Schedule",
+    "SecretName",
+    "Sink",
+    "Stage",
+    "StoreError",
+    "StoredRun",
+    "Text",
+    "Thinking",
+    "TimedOut",
+    "Tool",
+    "ToolCall",
+    "ToolFailed",
+    "ToolResult",
+    "ToolSpec",
+    "Toolset",
+    "TransientError",
+    "Trial",
+    "TrialResult",
+    "TrustRequired",
+    "Turn",
+    "Url",
+    "Usage",
+    "arun",
+    "estimate_tokens",
+    "hookimpl",
+    "run",
+]

@@ -1,0 +1,107 @@
+"""Settings: `pyscrai.toml`, the environment over it, and the command's options over both.
+
+::
+
+    # pyscrai.toml, in the folder where the command is run or in one above it
+    store = "runs.db"                  # PYSCRAI_STORE, --store
+    plugins = ["llamacpp", "cast"]     # only these are loaded; PYSCRAI_PLUGINS=llamacpp,cast
+    disable = ["tables"]               # these are not; PYSCRAI_DISABLE
+    observers = ["my-sink"]            # watch every run; PYSCRAI_OBSERVERS
+
+    [providers.default]                # what a scenario's `providers:` leaves open
+    use = "llamacpp"
+    model = "smollm2"
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+from .errors import ConfigError
+from .plugins import Host
+
+FILE = "pyscrai.toml"
+#: Where runs are kept if nothing else is said, below the folder of `pyscrai.toml` or the current one.
+DEFAULT_STORE = ".pyscrai/runs.db"
+
+
+@frozen
+class Settings:
+    """The settings in force. `store` is a path or URL; `source` the file that was read, if any."""
+
+    store: str
+    plugins: tuple[str, ...] | None = None
+    disable: tuple[str, ...] = ()
+    observers: tuple[str, ...] = ()
+    providers: dict[str, dict[str, Any]] = field(factory=dict)
+    source: Path | None = None
+
+    def host(self) -> Host:
+        """A host with the plugins that these settings choose."""
+        return Host(plugins=self.plugins, disable=self.disable)
+
+
+def load_settings(
+    *, store: str | None = None, environment: Mapping[str, str] | None = None, start: Path | None = None
+) -> Settings:
+    """The settings for the folder `start` (default: the current one). Raises `ConfigError`."""
+    environment = os.environ if environment is None else environment
+    start = (start or Path.cwd()).resolve()
+    file = next((folder / FILE for folder in (start, *start.parents) if (folder / FILE).is_file()), None)
+    given = _read(file) if file else {}
+    base = file.parent if file else start
+    chosen = given.get("store")
+    if chosen is not None and "://" not in chosen:
+        chosen = str(base / Path(chosen).expanduser())
+    listed = {
+        key: _listed(environment.get(f"PYSCRAI_{key.upper()}"), given.get(key))
+        for key in ("plugins", "disable", "observers")
+    }
+    return Settings(
+        store=store or environment.get("PYSCRAI_STORE") or chosen or str(base / DEFAULT_STORE),
+        plugins=listed["plugins"],
+        disable=listed["disable"] or (),
+        observers=listed["observers"] or (),
+        providers=given.get("providers", {}),
+        source=file,
+    )
+
+
+def _listed(variable: str | None, given: list[str] | None) -> tuple[str, ...] | None:
+    if variable is not None:
+        return tuple(part.strip() for part in variable.split(",") if part.strip())
+    return None if given is None else tuple(given)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as opened:
+            given = tomllib.load(opened)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: it is not TOML: {error}; mend the line") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: it cannot be read: {error.strerror}; change its permissions") from None
+    known = {option.name for option in attrs.fields(Settings)} - {"source"}
+    for key, value in given.items():
+        if key not in known:
+            from .scenario.structure import unknown_key
+
+            raise ConfigError(f"{file}: {unknown_key(key, known)}")
+        if key == "store":
+            fits, expected = isinstance(value, str), "a path or URL"
+        elif key == "providers":
+            fits = isinstance(value, dict) and all(isinstance(part, dict) for part in value.values())
+            expected = "tables, such as [providers.default]"
+        else:
+            fits = isinstance(value, list) and all(isinstance(part, str) for part in value)
+            expected = "a list of names"
+        if not fits:
+            raise ConfigError(f"{file}: {key}: expected {expected}, got {value!r}")
+    return given

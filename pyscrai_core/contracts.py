@@ -1,0 +1,249 @@
+"""What plugins implement. Each class's docstring is the tutorial for its authors.
+
+All of them share one base, `Component`: a class attribute `Config` (a frozen attrs class) says which
+options a scenario may set; the kernel checks them, with line numbers, and hands the result to the
+constructor. Options may be typed with what attrs and cattrs understand (`int`, `float`, `bool`, `str`,
+`Literal[…]`, unions with None, lists, tuples, dictionaries, nested attrs classes), with the kernel's own
+`Prompt`, `FilePath`, `Url`, `SecretName` and `JsonSchema`, and with a contract of this module: a field
+`inner: Reasoning` takes a nested `{use: …}` and receives the constructed object.
+
+Components live as long as the run. They may keep state, and that state must follow from what they were
+given through their contract alone: a run is executed again from its start when it is resumed or
+replayed, so anything else (clocks, files, networks, `random`) comes through the door of the turn.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from attrs import frozen
+
+from .records import CallRecord, Completion, Event, Json, Message, Request, RunResult, RunStatus
+
+if TYPE_CHECKING:
+    from .runtime.turn import Stage, Turn
+    from .store.reading import StoredRun
+
+
+@frozen
+class NoConfig:
+    """The Config of a component without options."""
+
+
+class Component:
+    """The base of all contracts: configured, and opened and closed with the run."""
+
+    Config: ClassVar[type] = NoConfig
+
+    def __init__(self, config: Any) -> None:
+        #: An instance of `Config`.
+        self.config = config
+
+    async def aopen(self) -> None:
+        """Called once before first use, in the run's event loop."""
+
+    async def aclose(self) -> None:
+        """Called once at the end of the run, also after a failure, if `aopen` was."""
+
+
+class Sink(Protocol):
+    """Takes the words of an answer while they come, for a person who watches."""
+
+    def write(self, text: str) -> None: ...
+
+
+class Provider(Component, ABC):
+    """Asks a model.
+
+    `complete` sends one request and returns the whole answer. It is a function of its request: no state
+    that affects answers, no retry, no waiting on rate limits, no cache of its own; the kernel does that
+    for every vendor alike. Map the vendor's errors to ours (`RateLimited(retry_after)`, `Overloaded`,
+    `TimedOut`, `AuthenticationFailed`, `RequestRejected`, `ContextTooLong`) and do nothing else about
+    them. Obey `request.seed` where the vendor can, `request.sampling`, and, if `capabilities` says so,
+    `request.schema` and `request.tools`. With a `sink`, write the words to it as they come.
+
+    ::
+
+        class EchoProvider(Provider):
+            async def complete(self, request, sink=None):
+                return Completion(text=request.messages[-1].text, model="echo")
+    """
+
+    #: Of `tools`, `schema`, `seed`, `stream`, `embed`: what the vendor does natively.
+    capabilities: frozenset[str] = frozenset()
+
+    @abstractmethod
+    async def complete(self, request: Request, sink: Sink | None = None) -> Completion: ...
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """One vector for each text. Optional."""
+        raise NotImplementedError(f"{type(self).__name__} has no embeddings")
+
+
+class Engine(Component, ABC):
+    """Plays one agent's turn: from what the agent observed to events.
+
+    `run` looks at `turn` (`agent`, `observed`, `log`, `state`), may `await turn.recall()` for what the
+    agent remembers and `await turn.think(prompt)` to reason with a model, and acts through `turn.say`,
+    `turn.emit` and `turn.change`. What it drafts becomes part of the log when the turn ends without an
+    error; a turn that raises leaves nothing.
+
+    ::
+
+        class Parrot(Engine):
+            async def run(self, turn):
+                if turn.observed:
+                    turn.say(turn.observed[-1].payload.get("text", "…"))
+    """
+
+    #: The kinds of events that this engine drafts beside `say` and actions, with the JSON Schema of each.
+    emits: ClassVar[Mapping[str, dict[str, Any]]] = {}
+
+    @abstractmethod
+    async def run(self, turn: Turn) -> None: ...
+
+
+class Reasoning(Component, ABC):
+    """Turns a request into an answer: at its simplest `return await turn.complete(request)`.
+
+    A strategy may ask several times (`request.but(…)` varies a request), side by side with
+    `turn.gather`, and record private thoughts as events (`turn.emit("thought", {"text": …}, audience=())`).
+    If `request.schema` is set, the completion that it returns must have `parsed`.
+    """
+
+    emits: ClassVar[Mapping[str, dict[str, Any]]] = {}
+
+    @abstractmethod
+    async def reason(self, request: Request, turn: Turn) -> Completion: ...
+
+
+class Memory(Component, ABC):
+    """What an agent remembers.
+
+    When an engine recalls, the kernel first hands over all events that became visible to the agent since
+    the last time (its own among them, in order), then asks for the messages of the prompt's history.
+    Return the same `Message` objects again as the history grows, and append only: that keeps long runs
+    fast and the vendors' prefix caches warm. Count tokens with `estimate_tokens`.
+    """
+
+    emits: ClassVar[Mapping[str, dict[str, Any]]] = {}
+
+    @abstractmethod
+    async def observe(self, events: Sequence[Event], turn: Turn) -> None: ...
+
+    @abstractmethod
+    async def recall(self, turn: Turn) -> list[Message]: ...
+
+
+class Tool(Component, ABC):
+    """Something an agent can call.
+
+    With `external = False` it is pure: it acts only through `turn` and is simply executed again. An
+    external one reaches outside; its result and the events that it drafted are journaled, and a resumed
+    run does not call it again. `repeatable = False` says that calling twice does harm.
+    `call` returns plain JSON; whatever it raises becomes `ToolFailed`.
+    """
+
+    name: str = ""
+    description: str = ""
+    #: JSON Schema of the arguments, an object.
+    parameters: Mapping[str, Any] = {"type": "object"}
+    external: bool = True
+    repeatable: bool = True
+
+    @abstractmethod
+    async def call(self, arguments: dict[str, Any], turn: Turn) -> Json: ...
+
+
+class Toolset(Component, ABC):
+    """Several tools at once: what a server or a file offers."""
+
+    @abstractmethod
+    async def list(self) -> list[Tool]: ...
+
+
+class Schedule(Component, ABC):
+    """Says who acts next, and who acts at the same time.
+
+    `next` returns the names of the agents that act together in the next step; an empty sequence ends the
+    run. `stage.agents` are the agents that it may choose from (those that act `scheduled`), in the
+    scenario's order. Draw from `stage.random`.
+
+    Agents that `acts: {on: …}` react to events in a wave of their own behind the group. A schedule that
+    sets `schedules_reactions` decides that itself: they act only when it names them, and `stage.pending`
+    are those that have something to react to.
+    """
+
+    schedules_reactions: ClassVar[bool] = False
+
+    @abstractmethod
+    async def next(self, stage: Stage) -> Sequence[str]: ...
+
+
+class Exporter(Component, ABC):
+    """Writes a run in some format."""
+
+    @abstractmethod
+    def export(self, run: StoredRun, destination: Path) -> list[Path]:
+        """Write `run` below the folder `destination` (it exists); return the files written."""
+
+
+class Observer(Component):
+    """Watches a run, and never changes it. One that raises is reported, then left out.
+
+    The methods are called in the run's event loop and must return quickly.
+    """
+
+    def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
+        """The run started (`status` is `running`, no result) or ended."""
+
+    def on_event(self, event: Event) -> None:
+        """An event was added to the log."""
+
+    def on_call(self, call: CallRecord) -> None:
+        """A call was started, answered, or failed."""
+
+
+@frozen
+class Trial:
+    """One run of an experiment: a resolved scenario `document`, its `seed`, and a label."""
+
+    label: str
+    document: dict[str, Any]
+    seed: int
+
+
+@frozen
+class TrialResult:
+    """What became of a trial: `result`, or `error` if it could not be run at all."""
+
+    trial: Trial
+    result: RunResult | None
+    error: str = ""
+
+
+class Executor(Component, ABC):
+    """Runs the trials of an experiment somewhere: here, in processes, on other machines.
+
+    Yields each result as soon as it is there, in any order.
+    """
+
+    @abstractmethod
+    def run(self, trials: Sequence[Trial]) -> AsyncIterator[TrialResult]: ...
+
+
+#: The contract behind each kind of extension that a scenario can name with `use:`.
+CONTRACTS: dict[str, type[Component]] = {
+    "provider": Provider,
+    "engine": Engine,
+    "reasoning": Reasoning,
+    "tool": Tool,
+    "memory": Memory,
+    "schedule": Schedule,
+    "exporter": Exporter,
+    "observer": Observer,
+    "executor": Executor,
+}

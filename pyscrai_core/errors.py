@@ -1,0 +1,156 @@
+"""Everything that PyScrAI raises on purpose.
+
+::
+
+    PyscraiError
+    ├── InputError                  the person's input is wrong; nothing was done (exit status 2)
+    │   ├── ScenarioError           one or more mistakes in a scenario, each with its place
+    │   ├── ConfigError             a mistake in pyscrai.toml, the environment or an option
+    │   ├── ExtensionError          an extension is missing, ambiguous, or its plugin is broken
+    │   ├── TrustRequired           the scenario wants more than data may do, and nobody agreed
+    │   └── StoreError              the store cannot be used, or does not hold what was asked for
+    ├── ContractError               a plugin broke a rule of its contract
+    ├── Divergence                  an execution differs from the one that was recorded
+    ├── BudgetSpent                 a limit of the run is reached (exit status 3)
+    ├── CallFailed                  a call got no usable answer
+    │   ├── TransientError          may pass: worth another try
+    │   │   ├── RateLimited         the vendor asks to wait (`retry_after`, seconds)
+    │   │   ├── Overloaded          the vendor is down or too busy
+    │   │   └── TimedOut            no answer in time
+    │   ├── AuthenticationFailed    no key, or a wrong one
+    │   ├── RequestRejected         the vendor refuses this request
+    │   │   └── ContextTooLong      it has more tokens than the model takes
+    │   ├── AnswerRejected          the answer is not what the request's schema demands
+    │   └── ToolFailed              a tool raised
+    └── NobodyToAsk                 a person is needed, and there is none
+
+Every message reads `where: what is wrong, what was expected, what to do`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+
+class PyscraiError(Exception):
+    """The root: catch it to catch all of the others."""
+
+
+class InputError(PyscraiError):
+    """The person's input is wrong. Nothing was run and nothing was written."""
+
+
+@frozen
+class Mistake:
+    """One mistake in a scenario: `where` it stands, at which `path`, and `what` is wrong with it."""
+
+    where: str
+    path: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.path}: {self.what}" if self.path else f"{self.where}: {self.what}"
+
+
+class ScenarioError(InputError):
+    """A scenario has mistakes; `mistakes` lists all that were found at once."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+class ConfigError(InputError):
+    """A mistake in `pyscrai.toml`, in the environment or in a command's option."""
+
+
+class ExtensionError(InputError):
+    """An extension is not installed, is offered twice, or belongs to a plugin that failed to load."""
+
+
+class TrustRequired(InputError):
+    """The scenario asks for things that a person has to allow first."""
+
+
+class StoreError(InputError):
+    """The store cannot be opened or written, or a run that was asked for is not in it."""
+
+
+class ContractError(PyscraiError):
+    """A plugin broke a rule of its contract; the message names the plugin's part and the rule."""
+
+
+class Divergence(PyscraiError):
+    """An execution asked or derived something else than the one that was recorded."""
+
+
+class BudgetSpent(PyscraiError):
+    """A limit of the run is reached. The run stops cleanly and can be resumed with a larger one."""
+
+
+class CallFailed(PyscraiError):
+    """A call got no usable answer."""
+
+
+class TransientError(CallFailed):
+    """A failure that may pass by itself."""
+
+
+class RateLimited(TransientError):
+    """The vendor asks to wait for `retry_after` seconds (None: it did not say how long)."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Overloaded(TransientError):
+    """The vendor is down or too busy."""
+
+
+class TimedOut(TransientError):
+    """No answer came in time."""
+
+
+class AuthenticationFailed(CallFailed):
+    """There is no key, or the vendor does not accept it. The message never holds the key."""
+
+
+class RequestRejected(CallFailed):
+    """The vendor refuses this request and would refuse it again."""
+
+
+class ContextTooLong(RequestRejected):
+    """The request has more tokens than the model takes."""
+
+
+class AnswerRejected(CallFailed):
+    """An answer came, and is not what the request's schema demands."""
+
+
+class ToolFailed(CallFailed):
+    """A tool raised; the message names its error."""
+
+
+class NobodyToAsk(PyscraiError):
+    """A person's answer is needed, and this run has nobody to ask."""
+
+
+#: The failures that a journal records by name, so that a replay raises the same one again.
+FAILURES: dict[str, type[CallFailed]] = {
+    kind.__name__: kind
+    for kind in (
+        CallFailed,
+        TransientError,
+        RateLimited,
+        Overloaded,
+        TimedOut,
+        AuthenticationFailed,
+        RequestRejected,
+        ContextTooLong,
+        AnswerRejected,
+        ToolFailed,
+    )
+}

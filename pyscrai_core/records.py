@@ -1,0 +1,486 @@
+"""The frozen records that cross the contracts.
+
+Payloads, arguments and parsed values are I-JSON (RFC 7493): `None`, booleans, finite floats, integers
+within 53 bits, valid Unicode strings, lists, and dictionaries with string keys. `check_json` is where
+that is made sure of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import orjson
+from attrs import evolve, field, frozen
+
+Json: TypeAlias = None | bool | int | float | str | list[Any] | dict[str, Any]
+
+#: The largest integer that every JSON reader keeps exactly.
+MAX_INTEGER = 2**53 - 1
+
+#: Written into every manifest and fingerprint; raised when the canonical log changes its form.
+LOG_FORMAT = 1
+
+
+def canonical(value: Any) -> bytes:
+    """`value` as JSON bytes in the one form that is hashed and compared: sorted keys, no spaces."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def digest(data: bytes) -> str:
+    """The SHA-256 of `data`, as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def check_json(value: Any, where: str = "value") -> Any:
+    """Return `value` if it is I-JSON; a `ValueError` that names the place inside it if not."""
+    kind = type(value)
+    if kind is str:
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{where}: a string holds half of a surrogate pair") from None
+    elif kind is bool or value is None:
+        pass
+    elif kind is int:
+        if not -MAX_INTEGER <= value <= MAX_INTEGER:
+            raise ValueError(f"{where}: {value} does not fit into 53 bits")
+    elif kind is float:
+        if not math.isfinite(value):
+            raise ValueError(f"{where}: {value} is not a finite number")
+    elif kind is dict:
+        for key, part in value.items():
+            if type(key) is not str:
+                raise ValueError(f"{where}: the key {key!r} is not a string")
+            check_json(part, f"{where}.{key}")
+    elif kind is list:
+        for index, part in enumerate(value):
+            check_json(part, f"{where}[{index}]")
+    else:
+        raise ValueError(f"{where}: {kind.__name__} is not JSON; give plain data")
+    return value
+
+
+# -- plugins ------------------------------------------------------------------------------------
+
+
+@frozen
+class Extension:
+    """One named thing that a plugin offers.
+
+    `target` is `module:attribute` and is imported when the extension is first used; `summary` is the
+    line that `pyscrai plugins` shows.
+    """
+
+    name: str
+    target: str
+    summary: str = ""
+
+
+# -- messages -----------------------------------------------------------------------------------
+
+
+@frozen
+class Text:
+    """Words."""
+
+    text: str
+    type: Literal["text"] = "text"
+
+
+@frozen
+class ToolCall:
+    """The model asks for the tool `name` with `arguments`; `id` pairs it with its result."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    type: Literal["tool_call"] = "tool_call"
+
+
+@frozen
+class ToolResult:
+    """What a tool answered to the call `id`; `failed` marks `content` as an error's words."""
+
+    id: str
+    content: str
+    failed: bool = False
+    type: Literal["tool_result"] = "tool_result"
+
+
+@frozen
+class Thinking:
+    """A model's own thinking: `text` to read, and `data`, which is sent back to the vendor as it came."""
+
+    text: str
+    data: dict[str, Any] = field(factory=dict)
+    type: Literal["thinking"] = "thinking"
+
+
+Part: TypeAlias = Text | ToolCall | ToolResult | Thinking
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+_PARTS: dict[str, Any] = {
+    "text": Text,
+    "tool_call": ToolCall,
+    "tool_result": ToolResult,
+    "thinking": Thinking,
+}
+
+
+def part_to_dict(part: Part) -> dict[str, Any]:
+    """The JSON form of a part of a message."""
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    if isinstance(part, ToolCall):
+        return {"type": "tool_call", "id": part.id, "name": part.name, "arguments": part.arguments}
+    if isinstance(part, ToolResult):
+        return {"type": "tool_result", "id": part.id, "content": part.content, "failed": part.failed}
+    return {"type": "thinking", "text": part.text, "data": part.data}
+
+
+def part_from_dict(data: Mapping[str, Any]) -> Part:
+    """The inverse of `part_to_dict`."""
+    part: Part = _PARTS[data["type"]](**data)
+    return part
+
+
+@frozen
+class Message:
+    """One message of a request: who speaks (`role`) and its parts, in order.
+
+    Keep message objects and hand the same ones in again when a history grows: each computes its
+    digest once, which is what makes a long history cheap.
+    """
+
+    role: Role
+    parts: tuple[Part, ...]
+    _digest: list[str] = field(factory=list, init=False, eq=False, repr=False)
+
+    @classmethod
+    def system(cls, text: str) -> Message:
+        return cls("system", (Text(text),))
+
+    @classmethod
+    def user(cls, text: str) -> Message:
+        return cls("user", (Text(text),))
+
+    @classmethod
+    def assistant(cls, text: str) -> Message:
+        return cls("assistant", (Text(text),))
+
+    @property
+    def text(self) -> str:
+        """The words of the text parts, joined."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"role": self.role, "parts": [part_to_dict(part) for part in self.parts]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Message:
+        return cls(data["role"], tuple(part_from_dict(part) for part in data["parts"]))
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the message's canonical form (computed once)."""
+        if not self._digest:
+            self._digest.append(digest(canonical(self.to_dict())))
+        return self._digest[0]
+
+
+# -- calls --------------------------------------------------------------------------------------
+
+
+@frozen
+class ToolSpec:
+    """What a model is told about a tool: its name, what it does, and its parameters (JSON Schema)."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "description": self.description, "parameters": self.parameters}
+
+
+@frozen
+class Sampling:
+    """How tokens are drawn. None leaves the choice to the vendor.
+
+    `temperature` and `top_p` as vendors define them; `max_tokens` bounds the answer, in the model's
+    tokens; `stop` lists the strings that end it.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "stop": list(self.stop),
+        }
+
+
+@frozen
+class Position:
+    """Where in a run an effect takes place: which agent, in which step, on which path inside the turn.
+
+    It is unique in a run and does not depend on what happens at the same time, which is why a journal
+    can be keyed by it and random streams be seeded from it.
+    """
+
+    agent: str
+    step: int
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.agent} at step {self.step}, {self.path}"
+
+
+@frozen
+class Request:
+    """What is asked of a model.
+
+    `provider` names the scenario's provider that it goes to (empty: the agent's own). `schema` (JSON
+    Schema) demands an answer that is JSON of that form; `tools` may be called by the model. What
+    `sampling` leaves open is filled in from the provider's options. `seed`, `turn` (the agent's own
+    turns, counted from 0) and `position` are set by the kernel when the request is sent.
+    """
+
+    messages: tuple[Message, ...]
+    schema: dict[str, Any] | None = None
+    tools: tuple[ToolSpec, ...] = ()
+    sampling: Sampling = Sampling()
+    provider: str = ""
+    seed: int = 0
+    turn: int = 0
+    position: Position = Position("", 0, "")
+
+    def but(self, **changes: Any) -> Request:
+        """A copy with some fields changed: how a reasoning strategy varies the request it was given."""
+        return evolve(self, **changes)
+
+
+@frozen
+class Usage:
+    """Tokens of a call. `cached_tokens` are those of `input_tokens` that the vendor read from its cache."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+        )
+
+    def to_dict(self) -> dict[str, int]:
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cached_tokens": self.cached_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
+        }
+
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "refusal", "other"]
+
+
+@frozen
+class Completion:
+    """A model's answer.
+
+    `parsed` is the decoded value where the request had a schema (the kernel sets it, after the check);
+    `model` is the model as served, in the vendor's words.
+    """
+
+    text: str
+    parsed: Any = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    thinking: tuple[Thinking, ...] = ()
+    finish_reason: FinishReason = "stop"
+    usage: Usage = Usage()
+    model: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form that is journaled; `parsed` follows from `text` and is left out."""
+        return {
+            "text": self.text,
+            "tool_calls": [part_to_dict(call) for call in self.tool_calls],
+            "thinking": [part_to_dict(part) for part in self.thinking],
+            "finish_reason": self.finish_reason,
+            "usage": self.usage.to_dict(),
+            "model": self.model,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], parsed: Any = None) -> Completion:
+        """The inverse of `to_dict`."""
+        return cls(
+            text=data["text"],
+            parsed=parsed,
+            tool_calls=tuple(ToolCall(**call) for call in data["tool_calls"]),
+            thinking=tuple(Thinking(**part) for part in data["thinking"]),
+            finish_reason=data["finish_reason"],
+            usage=Usage(**data["usage"]),
+            model=data["model"],
+        )
+
+    def message(self) -> Message:
+        """The answer as the assistant's message, for a request that goes on from it."""
+        return Message(
+            "assistant", (*self.thinking, *([Text(self.text)] if self.text else ()), *self.tool_calls)
+        )
+
+
+# -- events -------------------------------------------------------------------------------------
+
+#: The audience of an event that everybody hears.
+EVERYONE = "*"
+
+
+@frozen
+class Event:
+    """A fact in a run's log.
+
+    seq
+        its number, from 1, without gaps
+    step
+        the step in which it happened (0: before the first)
+    kind
+        what it is: `say`, an action's name, `change`, `rejected`, …
+    source
+        the agent that it comes from (`@kernel`, `@outside` for others)
+    audience
+        names of agents and groups; `("*",)` is everyone, `()` the researcher alone. The source always
+        sees its own events.
+    payload
+        plain JSON
+    cause
+        the number of the event that it answers, if there is one
+    """
+
+    seq: int
+    step: int
+    kind: str
+    source: str
+    audience: tuple[str, ...]
+    payload: dict[str, Any]
+    cause: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "seq": self.seq,
+            "step": self.step,
+            "kind": self.kind,
+            "source": self.source,
+            "audience": list(self.audience),
+            "payload": self.payload,
+            "cause": self.cause,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Event:
+        return cls(**{**data, "audience": tuple(data["audience"])})
+
+    def line(self) -> bytes:
+        """The event's line in the canonical log, without the newline."""
+        return canonical(self.to_dict())
+
+    def describe(self) -> str:
+        """The event in words, as an agent's prompt or a transcript shows it."""
+        payload = self.payload
+        if self.kind == "say":
+            return f"{self.source}: {payload['text']}"
+        if self.kind == "rejected":
+            return f"({self.source} tried {payload['kind']}: not possible, {payload['reason']})"
+        text = payload.get("text")
+        if isinstance(text, str) and len(payload) == 1:
+            return f"[{self.kind}] {text}"
+        given = ", ".join(f"{key}: {_plain(value)}" for key, value in payload.items())
+        return f"[{self.source}: {self.kind}{' ' if given else ''}{given}]"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+RunStatus: TypeAlias = Literal["running", "completed", "failed", "stopped", "interrupted"]
+
+
+@frozen
+class CallRecord:
+    """What observers are told of a call: first `started`, then `answered` or `failed`.
+
+    `kind` is `complete`, `embed`, `tool`, `ask` or `now`. `answer` is the decoded answer; `usage` and
+    `model` are set for completions; `journaled` tells that the answer came from the journal, so that
+    nobody was asked. `seconds` is the wall time of a live call.
+    """
+
+    position: Position
+    kind: str
+    status: Literal["started", "answered", "failed"]
+    target: str = ""
+    answer: Any = None
+    error: str = ""
+    usage: Usage = Usage()
+    model: str = ""
+    journaled: bool = False
+    seconds: float = 0.0
+
+
+@frozen
+class RunResult:
+    """What an execution came to.
+
+    `status` is how it ended, `error` why if it did not complete; `events` the whole log; `outcomes` the
+    scenario's named values; `fingerprint` the SHA-256 of the canonical log; `calls` counts all effects
+    of the run, `asked` those that this execution really made.
+    """
+
+    run: str
+    scenario: str
+    seed: int
+    status: RunStatus
+    fingerprint: str
+    steps: int
+    events: tuple[Event, ...]
+    calls: int
+    asked: int
+    usage: Usage
+    outcomes: dict[str, Any]
+    error: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary that `--json` prints (the events as a count)."""
+        return {
+            "run": self.run,
+            "scenario": self.scenario,
+            "seed": self.seed,
+            "status": self.status,
+            "fingerprint": self.fingerprint,
+            "steps": self.steps,
+            "events": len(self.events),
+            "calls": self.calls,
+            "asked": self.asked,
+            "usage": self.usage.to_dict(),
+            "outcomes": self.outcomes,
+            "error": self.error,
+        }
+
+
+def as_audience(audience: str | Sequence[str]) -> tuple[str, ...]:
+    """An audience as events carry it: a bare name is an audience of one."""
+    return (audience,) if isinstance(audience, str) else tuple(audience)

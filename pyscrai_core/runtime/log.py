@@ -1,0 +1,57 @@
+"""The log of a run in memory: events once, indexed by who may see them."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..records import EVERYONE, LOG_FORMAT, Event
+
+
+class Log:
+    """All events so far, the running fingerprint, and for each audience the numbers of its events."""
+
+    def __init__(self, memberships: Mapping[str, Sequence[str]]) -> None:
+        self.events: list[Event] = []
+        self._by_audience: dict[str, list[int]] = {EVERYONE: []}
+        # An agent hears everyone's events, those of its groups, and its own.
+        self._ears: dict[str, tuple[str, ...]] = {
+            agent: (*groups, agent) for agent, groups in memberships.items()
+        }
+        self._hash = hashlib.sha256(b"pyscrai log %d\n" % LOG_FORMAT)
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def add(self, event: Event, line: bytes) -> None:
+        self.events.append(event)
+        self._hash.update(line + b"\n")
+        if EVERYONE in event.audience:
+            self._by_audience[EVERYONE].append(event.seq)
+            return
+        for name in {*event.audience, event.source}:
+            self._by_audience.setdefault(name, []).append(event.seq)
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the canonical log so far, as 64 hexadecimal digits."""
+        return self._hash.hexdigest()
+
+    def visible(self, agent: str, after: int = 0, until: int | None = None) -> list[Event]:
+        """The events that `agent` may see, with numbers above `after` and up to `until`."""
+        until = len(self.events) if until is None else until
+        found = self._slice(EVERYONE, after, until)
+        more = [part for name in self._ears[agent] if (part := self._slice(name, after, until))]
+        if more:
+            found = sorted({*found, *(seq for part in more for seq in part)})
+        return self.at(found)
+
+    def at(self, numbers: Iterable[int]) -> list[Event]:
+        return [self.events[seq - 1] for seq in numbers]
+
+    def _slice(self, name: str, after: int, until: int) -> Sequence[int]:
+        numbers = self._by_audience.get(name)
+        if not numbers or numbers[-1] <= after:
+            return ()
+        return numbers[bisect_right(numbers, after) : bisect_right(numbers, until)]

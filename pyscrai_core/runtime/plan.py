@@ -1,0 +1,374 @@
+"""Everything that an execution needs, made ready: the scenario, the components' classes and options.
+
+A plan comes from a file (`from_file`) or from the manifest of a run (`from_manifest`). Making it checks all
+of the scenario and executes nothing of it; `Plan.cast` then constructs the components.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path as FilesystemPath
+from typing import Any
+
+import attrs
+import orjson
+from attrs import define, frozen
+
+from ..contracts import Component, Memory, Provider, Reasoning, Schedule, Tool, Toolset
+from ..errors import ContractError, ExtensionError, Mistake, ScenarioError
+from ..plugins import Host
+from ..records import LOG_FORMAT, canonical
+from ..scenario import yaml
+from ..scenario.building import AGENT_KEYS, Mistakes, build, check_kinds
+from ..scenario.loading import Source, load_document
+from ..scenario.model import Agent, Scenario, Use
+from ..scenario.prompts import Prompt
+from ..scenario.structure import Misfits, Path, Structurer, check_prompts, unknown_key
+from ..scenario.trust import Demands
+from ..scenario.yaml import Document, Mark
+from ..tokens import ESTIMATOR
+
+
+@frozen
+class Blueprint:
+    """A component that can be made: its class, and a function that gives its Config."""
+
+    kind: str
+    use: str
+    cls: Any
+    config: Callable[[], Any]
+
+    def make(self) -> Any:
+        return self.cls(self.config())
+
+
+@define
+class Plan:
+    """A checked scenario with a blueprint for each of its components.
+
+    `providers` is empty for a replay, which asks nobody.
+    """
+
+    scenario: Scenario
+    host: Host
+    providers: dict[str, Blueprint]
+    agents: dict[str, dict[str, Blueprint | None]]
+    tools: dict[str, list[Blueprint]]
+    schedule: Blueprint
+    declared: dict[str, dict[str, Any]]
+    demands: Demands
+    files: dict[str, str]
+    manifest: dict[str, Any]
+
+
+def from_file(
+    path: FilesystemPath,
+    host: Host,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    seed: int | None = None,
+) -> Plan:
+    """The plan for the scenario at `path`. Raises `ScenarioError` and `ExtensionError`."""
+    demands = Demands()
+    source = Source(path.resolve().parent, demands)
+    document = load_document(
+        path, overrides=overrides or {}, defaults=defaults or {}, seed=seed, host=host, source=source
+    )
+    return _make(document, host, source, replay=False)
+
+
+def from_manifest(manifest: Mapping[str, Any], host: Host, *, replay: bool) -> Plan:
+    """The plan of a recorded run; with `replay`, without its providers."""
+    source = Source(FilesystemPath(), Demands(), dict(manifest["files"]), recorded=True)
+    document = Document(manifest["scenario"], {(): Mark("the run's scenario", 0, 0)}, {})
+    return _make(document, host, source, replay=replay)
+
+
+def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Plan:
+    mistakes = Mistakes(document)
+    if isinstance(names := document.value.get("plugins"), list) and all(
+        isinstance(one, str) for one in names
+    ):
+        if replay:  # a provider's plugin may be gone: nothing of it is needed
+            there = {plugin.name for plugin in host.plugins if plugin.status == "loaded"}
+            there |= {plugin.distribution for plugin in host.plugins if plugin.status == "loaded"}
+            names = [one for one in names if one in there]
+        host = host.narrowed(names)
+    drafts = _Drafts(host, document, mistakes)
+
+    def read(name: str) -> tuple[str, str]:
+        return source.read(name), name
+
+    structurer = Structurer(
+        read=read,
+        locate=lambda name: str(source.locate(name)),
+        demand=source.demands.add,
+        build=drafts.build,
+    )
+    drafts.structurer = structurer
+    scenario = build(document, structurer, mistakes)
+
+    providers: dict[str, Blueprint] = {}
+    if not replay:
+        for name, provider in scenario.providers.items():
+            with mistakes.at("providers", name):
+                use = Use(provider.use, provider.options)
+                providers[name] = drafts.make("provider", use, ("providers", name))
+    agents: dict[str, dict[str, Blueprint | None]] = {}
+    tools: dict[str, list[Blueprint]] = {}
+    for name, agent in scenario.agents.items():
+        path: Path = ("agents", name)
+        agents[name] = {
+            kind: drafts.make(kind, use, (*path, kind)) if use else None
+            for kind, use in (
+                ("engine", agent.engine),
+                ("reasoning", agent.reasoning),
+                ("memory", agent.memory),
+            )
+        }
+        tools[name] = [
+            drafts.make("tool", use, (*path, "tools", index)) for index, use in enumerate(agent.tools)
+        ]
+    schedule = drafts.make("schedule", scenario.schedule, ("schedule",))
+    mistakes.check()
+    declared = dict(drafts.declared)
+    check_kinds(scenario, declared, mistakes)
+    return Plan(
+        scenario=scenario,
+        host=host,
+        providers=providers,
+        agents=agents,
+        tools=tools,
+        schedule=schedule,
+        declared=declared,
+        demands=source.demands,
+        files=source.files,
+        manifest={
+            "format": LOG_FORMAT,
+            "kernel": _version(),
+            "estimator": ESTIMATOR,
+            "scenario": scenario.document,
+            "files": source.files,
+            "plugins": [
+                {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
+                for plugin in host.plugins
+                if plugin.status == "loaded"
+            ],
+            "extensions": drafts.recorded,
+            "prompts": drafts.prompts,
+        },
+    )
+
+
+class _Drafts:
+    """Makes blueprints; the same choice with the same options is worked out once."""
+
+    structurer: Structurer
+
+    def __init__(self, host: Host, document: Document, mistakes: Mistakes) -> None:
+        self._host = host
+        self._document = document
+        self._mistakes = mistakes
+        self._made: dict[tuple[str, str, bytes], Blueprint] = {}
+        self._nested = 0
+        self.declared: dict[str, dict[str, Any]] = {}
+        self.recorded: list[dict[str, Any]] = []
+        self.prompts: dict[str, str] = {}
+
+    def make(self, kind: str, use: Use, path: Path) -> Blueprint:
+        """The blueprint for a choice; mistakes in its options are noted."""
+        key = (kind, use.use, canonical(use.options))
+        if key in self._made:
+            return self._made[key]
+        cls = self._load(kind, use.use, path)
+        before = self._nested
+        config = None
+        try:
+            config = self._configure(cls, use.options)
+        except Misfits as error:
+            for below, what, on_key in error.found:
+                self._note(kind, cls, path, below, what, on_key)
+        if config is not None:
+            self._record(kind, use, cls, config, path)
+        if self._nested > before:
+            # Its options hold components: every agent needs its own.
+            blueprint = Blueprint(kind, use.use, cls, lambda: self._configure(cls, use.options))
+        else:
+            blueprint = Blueprint(kind, use.use, cls, lambda: config)
+        self._made[key] = blueprint
+        return blueprint
+
+    def build(self, kind: str, value: Any) -> Component:
+        """The component for a nested `{use: …}`."""
+        use = self.structurer.structure(value, Use)
+        cls = self._load(kind, use.use, ())
+        config = self._configure(cls, use.options)
+        self._nested += 1
+        self.declared.update(getattr(cls, "emits", {}))
+        component: Component = cls(config)
+        return component
+
+    def _load(self, kind: str, name: str, path: Path) -> Any:
+        try:
+            return self._host.load(kind, name)
+        except ExtensionError as error:
+            self._mistakes.add(path, str(error))
+            raise ScenarioError(self._mistakes.found) from error
+
+    def _configure(self, cls: Any, options: dict[str, Any]) -> Any:
+        config = self.structurer.structure(options, cls.Config)
+        found = [
+            ((option,), f"{origin}{f':{error.line}' if error.line else ''}: {error}", False)
+            for option, origin, error in check_prompts(config)
+        ]
+        if found:
+            raise Misfits(found)  # type: ignore[arg-type]
+        return config
+
+    def _note(self, kind: str, cls: Any, path: Path, below: Path, what: str, on_key: bool) -> None:
+        full = (*path, *below)
+        if kind == "engine" and below and full not in self._document.marks:
+            # An engine's options may stand among the agent's own keys.
+            full = (*path[:-1], *below)
+            if on_key and len(below) == 1:
+                known = {option.name for option in attrs.fields(cls.Config)} | AGENT_KEYS
+                what = unknown_key(str(below[0]), known | {"template", "count", "vary"} - {"variables"})
+        self._mistakes.add(full, what, on_key)
+
+    def _record(self, kind: str, use: Use, cls: Any, config: Any, path: Path) -> None:
+        self.declared.update(getattr(cls, "emits", {}))
+        offer = self._host.offer(kind, use.use)
+        for prompt in _prompts(config):
+            self.prompts[prompt.origin] = prompt.sha256
+        self.recorded.append(
+            {
+                "at": yaml.dotted(path),
+                "kind": kind,
+                "use": use.use,
+                "plugin": offer.plugin,
+                "config": orjson.loads(orjson.dumps(_plain(config), default=str)),
+            }
+        )
+
+
+def _prompts(config: Any) -> Iterator[Prompt]:
+    for option in attrs.fields(type(config)):
+        value = getattr(config, option.name)
+        if isinstance(value, Prompt):
+            yield value
+        elif isinstance(value, Component):
+            yield from _prompts(value.config)
+
+
+def _plain(value: Any) -> Any:
+    """A Config as the manifest shows it; a prompt by its origin and hash."""
+    if isinstance(value, Prompt):
+        return {"prompt": value.origin, "sha256": value.sha256}
+    if isinstance(value, Component):
+        return {"component": type(value).__name__, "config": _plain(value.config)}
+    if attrs.has(type(value)):
+        return {option.name: _plain(getattr(value, option.name)) for option in attrs.fields(type(value))}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(part) for part in value]
+    return value
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("pyscrai-core")
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree
+        from .. import __version__
+
+        return __version__
+
+
+# -- components --
+
+
+def components(made: Component) -> Iterator[Component]:
+    """A component and those inside its options, the inner ones first."""
+    config = made.config
+    if attrs.has(type(config)):
+        for option in attrs.fields(type(config)):
+            value = getattr(config, option.name)
+            if isinstance(value, Component):
+                yield from components(value)
+    yield made
+
+
+@define
+class Ensemble:
+    """The components of one execution."""
+
+    providers: dict[str, Provider]
+    schedule: Schedule
+    engines: dict[str, Any]
+    reasoning: dict[str, Reasoning | None]
+    memories: dict[str, Memory | None]
+    tools: dict[str, list[Tool | Toolset]]
+    opened: list[Component]
+
+    @classmethod
+    def make(cls, plan: Plan) -> Ensemble:
+        def made(blueprint: Blueprint | None) -> Any:
+            return blueprint.make() if blueprint else None
+
+        return cls(
+            providers={name: made(one) for name, one in plan.providers.items()},
+            schedule=made(plan.schedule),
+            engines={name: made(parts["engine"]) for name, parts in plan.agents.items()},
+            reasoning={name: made(parts["reasoning"]) for name, parts in plan.agents.items()},
+            memories={name: made(parts["memory"]) for name, parts in plan.agents.items()},
+            tools={name: [made(one) for one in listed] for name, listed in plan.tools.items()},
+            opened=[],
+        )
+
+    def all(self) -> Iterator[Component]:
+        """Every component, providers first."""
+        outer: list[Component | None] = [
+            *self.providers.values(),
+            self.schedule,
+            *self.engines.values(),
+            *self.reasoning.values(),
+            *self.memories.values(),
+            *(tool for listed in self.tools.values() for tool in listed),
+        ]
+        for component in outer:
+            if component is not None:
+                yield from components(component)
+
+    async def open(self) -> None:
+        for component in self.all():
+            if type(component).aopen is not Component.aopen:
+                await component.aopen()
+            self.opened.append(component)
+
+    async def close(self) -> list[Exception]:
+        """Close what was opened, in reverse; the errors of those that could not be closed."""
+        errors: list[Exception] = []
+        while self.opened:
+            component = self.opened.pop()
+            if type(component).aclose is Component.aclose:
+                continue
+            try:
+                await component.aclose()
+            except Exception as error:  # the others still have to be closed; the caller reports it
+                errors.append(error)
+        return errors
+
+    async def tools_of(self, agent: Agent) -> dict[str, Tool]:
+        """An agent's tools by name, those of its toolsets among them."""
+        found: dict[str, Tool] = {}
+        for one in self.tools[agent.name]:
+            for tool in await one.list() if isinstance(one, Toolset) else [one]:
+                if tool.name in found:
+                    raise ContractError(f"agents.{agent.name}.tools: two tools have the name {tool.name!r}")
+                found[tool.name] = tool
+        return found
+
+
+__all__ = ["Blueprint", "Ensemble", "Mistake", "Plan", "components", "from_file", "from_manifest"]

@@ -1,0 +1,217 @@
+"""From drafts to facts: what a draft must be, whether it is possible, and what it does to the state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+from ..errors import ContractError
+from ..records import EVERYONE, Event, Json, check_json
+from ..scenario.schemas import checker
+from .state import Root, changed, resolve
+from .turn import Draft
+
+if TYPE_CHECKING:
+    from ..scenario.expressions import Expression
+    from ..scenario.model import Rule, Scenario
+    from .player import Player
+
+#: Kinds that only the kernel writes.
+KERNEL_KINDS = {
+    "change": "a change of the state: `path`, `op` (set or add), `value`",
+    "rejected": "something tried that was not possible: `kind`, `payload`, `reason`",
+    "turn.failed": "a turn that failed and was skipped (`on_error: skip`): `error`",
+}
+#: Kinds that every engine may draft, with the schema of each.
+COMMON_KINDS: dict[str, dict[str, Any]] = {
+    "say": {
+        "type": "object",
+        "properties": {"text": {"type": "string"}},
+        "required": ["text"],
+    }
+}
+KIND = re.compile(r"[a-z][a-z0-9_.-]*", re.IGNORECASE)
+
+
+class Rejected(Exception):
+    """A draft that is not possible on the current state; the message is the reason."""
+
+
+class Rules:
+    """The scenario's actions, event schemas and rules, ready to be applied."""
+
+    def __init__(self, scenario: Scenario, declared: Mapping[str, dict[str, Any]]) -> None:
+        self._scenario = scenario
+        self._schemas = {**COMMON_KINDS, **declared, **scenario.events}
+        self._names = {EVERYONE, *scenario.agents, *scenario.groups}
+        self._by_kind: dict[str, list[Rule]] = {}
+        for rule in scenario.rules:
+            self._by_kind.setdefault(rule.on, []).append(rule)
+
+    # -- drafting --
+
+    def draft(
+        self, player: Player, kind: str, payload: dict[str, Any], audience: tuple[str, ...], cause: int | None
+    ) -> Draft:
+        """A checked draft; `ContractError` if it could never be an event."""
+        agent = player.agent
+        where = f"agents.{agent.name}: {kind}"
+        if not isinstance(kind, str) or not KIND.fullmatch(kind) or kind in KERNEL_KINDS:
+            raise ContractError(
+                f"agents.{agent.name}: the kind {kind!r} is the kernel's or no name; "
+                "expected letters, digits, dots and dashes"
+            )
+        action = agent.actions.get(kind)
+        plain = self._plain(payload, where)
+        if not isinstance(plain, dict):
+            raise ContractError(f"{where}: the payload is not a dictionary")
+        schema = action.schema if action else self._schemas.get(kind)
+        if schema is not None and (wrong := checker(schema)(plain)):
+            raise ContractError(f"{where}: the payload does not fit its schema: {wrong}")
+        self._check_audience(audience, where)
+        return Draft(kind, plain, audience, cause)
+
+    def change(
+        self, player: Player, path: str, value: Json, op: Literal["set", "add"], cause: int | None
+    ) -> Draft:
+        """The draft of a change that `player` makes by itself."""
+        agent = player.agent
+        where = f"agents.{agent.name}: change of {path!r}"
+        if op not in ("set", "add"):
+            raise ContractError(f"{where}: op {op!r}; expected 'set' or 'add'")
+        if path.startswith("self."):
+            path = f"agents.{agent.name}.{path[5:]}"
+        try:
+            keys = resolve(path)
+        except ValueError as error:
+            raise ContractError(f"{where}: {error}") from None
+        audience: tuple[str, ...] = (EVERYONE,)
+        if keys[0] == "agents":
+            if keys[1:2] != (agent.name,) or len(keys) < 3:
+                raise ContractError(f"{where}: an agent changes its own state alone; expected self.KEY")
+            audience = ()
+        elif keys[0] == "groups":
+            if len(keys) < 3 or keys[1] not in agent.groups:
+                raise ContractError(f"{where}: expected groups.NAME.KEY with a group that the agent is in")
+            audience = (keys[1],)
+        return Draft("change", {"path": path, "op": op, "value": self._plain(value, where)}, audience, cause)
+
+    def _plain(self, value: Any, where: str) -> Any:
+        # Encoded and decoded: the log's own copy, which nobody else can change afterwards.
+        try:
+            return orjson.loads(orjson.dumps(check_json(value, "payload")))
+        except ValueError as error:
+            raise ContractError(f"{where}: {error}; expected plain JSON") from None
+
+    def _check_audience(self, audience: Sequence[str], where: str) -> None:
+        for name in audience:
+            if name not in self._names:
+                known = ", ".join(sorted(self._names - {EVERYONE}))
+                raise ContractError(
+                    f"{where}: the audience {name!r} does not exist; agents and groups: {known}"
+                )
+
+    # -- applying --
+
+    def permitted(self, draft: Draft, source: str, root: Root, step: int) -> None:
+        """Raise `Rejected` if the draft is an action whose guard does not hold on the state `root`."""
+        agent = self._scenario.agents.get(source)
+        action = agent.actions.get(draft.kind) if agent else None
+        if action is None or action.when is None:
+            return
+        event = Event(0, step, draft.kind, source, draft.audience, draft.payload, draft.cause)
+        try:
+            holds = action.when.evaluate(**self._values(action.when, root, source, step, event))
+        except ValueError as error:
+            raise Rejected(f"its condition cannot be evaluated: {error}") from None
+        if not holds:
+            raise Rejected(f"its condition does not hold: {action.when.source}")
+
+    def open(self, source: str, name: str, root: Root, step: int) -> bool:
+        """Whether the guard of an action holds now; one that looks at the arguments counts as holding."""
+        when = self._scenario.agents[source].actions[name].when
+        if when is None or "event" in when.uses:
+            return True
+        try:
+            return bool(when.evaluate(**self._values(when, root, source, step, None)))
+        except ValueError:
+            return False  # `permitted` states the reason in the log if the action is tried all the same
+
+    def apply(self, event: Event, root: Root) -> Root:
+        """The state after `event`. Raises `Rejected`, and then nothing of it applies."""
+        try:
+            if event.kind == "change":
+                payload = event.payload
+                return changed(root, resolve(payload["path"]), payload["op"], payload["value"])
+            rules = self._by_kind.get(event.kind)
+            if rules:
+                for rule in rules:
+                    root = self._apply_rule(rule, event, root)
+        except ValueError as error:
+            raise Rejected(str(error)) from None
+        return root
+
+    def _apply_rule(self, rule: Rule, event: Event, root: Root) -> Root:
+        def value(expression: Expression) -> Any:
+            return expression.evaluate(**self._values(expression, root, event.source, event.step, event))
+
+        try:
+            if rule.when is not None and not value(rule.when):
+                return root
+            # All values are computed on the state as the rule found it, then assigned.
+            ready = [
+                (
+                    "".join(part if isinstance(part, str) else str(value(part)) for part in assignment.path),
+                    assignment.op,
+                    check_json(_listed(value(assignment.value)), assignment.text),
+                )
+                for assignment in rule.assignments
+            ]
+            for path, op, new in ready:
+                if path.startswith("self."):
+                    path = f"agents.{event.source}.{path[5:]}"
+                root = changed(root, resolve(path), op, new)
+        except ValueError as error:
+            raise ValueError(f"{rule.where}: {error}") from None
+        return root
+
+    @staticmethod
+    def _values(
+        expression: Expression, root: Root, source: str, step: int, event: Event | None
+    ) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name in expression.uses:
+            if name == "state":
+                values[name] = root["world"]
+            elif name == "self":
+                values[name] = root["agents"].get(source, {})
+            elif name == "event":
+                values[name] = event
+            elif name == "step":
+                values[name] = step
+            else:
+                values[name] = root[name]
+        return values
+
+
+#: The names that guards and rules may use.
+RULE_NAMES = ("state", "self", "agents", "groups", "event", "step")
+#: The names that `stop_when` and outcomes may use.
+RUN_NAMES = ("state", "agents", "groups", "events", "step")
+
+
+def _listed(value: Any) -> Any:
+    """Plain lists and dictionaries of the result's own, so that the state shares nothing."""
+    if isinstance(value, (list, tuple)):
+        return [_listed(part) for part in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(_listed(part) for part in value)
+    if isinstance(value, Mapping):
+        return {key: _listed(part) for key, part in value.items()}
+    return value
+
+
+plain = _listed

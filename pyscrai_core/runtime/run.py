@@ -1,0 +1,420 @@
+"""The run loop: one execution of a scenario, live, resumed or replayed.
+
+All three are the same execution from the start. What the journal answers is not asked again, what the log
+holds already is compared instead of written; a replay asks nobody and writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from loguru import logger
+
+from ..contracts import Observer
+from ..errors import BudgetSpent, CallFailed, ContractError, Divergence, PyscraiError, StoreError
+from ..records import (
+    EVERYONE,
+    CallRecord,
+    Event,
+    RunResult,
+    RunStatus,
+    Sampling,
+    check_json,
+)
+from ..scenario.expressions import Expression
+from ..store.reading import StoredRun
+from ..store.store import Store
+from .journal import Journal
+from .log import Log
+from .plan import Ensemble, Plan
+from .player import Player
+from .road import Ask, Road
+from .rules import Rejected, Rules, plain
+from .state import Root, Snapshot
+from .turn import Draft, Exhausted, Stage, Stopping, Trouble, Turn
+
+#: Seconds for which calls in flight may still be answered when a run is stopped.
+DRAIN = 10.0
+
+
+class Run:
+    """One execution. `recorded` is the run as it is in the store, for a resume or a replay."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        run: str,
+        *,
+        recorded: StoredRun | None = None,
+        replay: bool = False,
+        observers: Sequence[Observer] = (),
+        ask: Ask | None = None,
+    ) -> None:
+        self.id = run
+        self.plan = plan
+        self.scenario = plan.scenario
+        self.seed = plan.scenario.seed
+        self.stopping = False
+        self.log = Log({name: agent.groups for name, agent in plan.scenario.agents.items()})
+        self.rules = Rules(plan.scenario, plan.declared)
+        self.scheduled = tuple(name for name, agent in plan.scenario.agents.items() if agent.acts.scheduled)
+        self._store = store
+        self._recorded = recorded
+        self._replay = replay
+        self._observers = list(observers)
+        self._root: Root = {
+            "world": plan.scenario.state,
+            "agents": {name: agent.state for name, agent in plan.scenario.agents.items()},
+            "groups": {name: group.state for name, group in plan.scenario.groups.items()},
+        }
+        self.snapshot = Snapshot(self._root)
+        self._players: dict[str, Player] = {}
+        self._ordinals: dict[str, int] = {}
+        self._step = 0
+        self._main: asyncio.Task[Any] | None = None
+        self._stored: Iterator[Event] | None = recorded.events() if recorded else None
+        self._agents = plan.scenario.agents
+        self._reacting = [name for name, agent in self._agents.items() if agent.acts.on]
+        self.road = Road(
+            seed=self.seed,
+            journal=Journal(store, run, recorded),
+            limits=plan.scenario.limits,
+            ask=ask,
+            watch=self._on_call if self._observers else None,
+            skips=frozenset(name for name, agent in self._agents.items() if agent.on_error == "skip"),
+            replaying=replay,
+            turn_of=lambda agent: self._players[agent].turns if agent in self._players else 0,
+        )
+
+    # -- what the doors ask --
+
+    def sampling(self, provider: str) -> Sampling:
+        use = self.scenario.providers.get(provider)
+        return use.sampling if use else Sampling()
+
+    def default_provider(self) -> str:
+        """The provider of those that are no agent: `default`, or else the first."""
+        names = self.scenario.providers
+        return "default" if "default" in names or not names else next(iter(names))
+
+    def pending(self) -> list[str]:
+        return [name for name in self._reacting if self._players[name].triggers]
+
+    def open_actions(self, agent: Any) -> list[str]:
+        return [name for name in agent.actions if self.rules.open(agent.name, name, self._root, self._step)]
+
+    # -- executing --
+
+    def stop(self) -> None:
+        """Stop soon: no new call starts, those in flight may still be answered for `DRAIN` seconds."""
+        if self.stopping:
+            self.cancel()
+            return
+        self.stopping = self.road.stopping = True
+        asyncio.get_running_loop().call_later(DRAIN, self.cancel)
+
+    def cancel(self) -> None:
+        """Stop at once. What was committed stays."""
+        self.stopping = self.road.stopping = True
+        if self._main is not None:
+            self._main.cancel()
+
+    async def execute(self, ensemble: Ensemble) -> RunResult:
+        """Run to the end with the opened components of `ensemble`, and return what it came to.
+
+        Failures, spent budgets and interruptions are results too. Raises `Divergence` if this execution
+        differs from the recorded one, `StoreError` if the store fails.
+        """
+        self._main = asyncio.current_task()
+        self._tell_run("running", None)
+        status: RunStatus = "completed"
+        error, outcomes = "", {}
+        try:
+            await self._enter(ensemble)
+            await self._play(ensemble)
+            outcomes = self._outcomes()
+            self._check_complete()
+        except BudgetSpent as failure:
+            status, error = "stopped", str(failure)
+        except Exhausted as failure:
+            assert self._recorded is not None
+            if self._recorded.status == "completed":
+                raise Divergence(f"{failure}; the recorded run completed without this call") from None
+            status, error = self._recorded.status, self._recorded.error
+            self._check_complete()
+        except Stopping:
+            status, error = "interrupted", "interrupted by a person"
+        except asyncio.CancelledError:
+            if not self.stopping:
+                self._end("interrupted", "cancelled", {})
+                raise
+            status, error = "interrupted", "interrupted by a person"
+        except Divergence:
+            if self._recorded is not None and not self._replay:
+                self._store.restore_run(self._recorded)
+            raise
+        except StoreError:
+            raise
+        except PyscraiError as failure:
+            status, error = "failed", str(failure)
+        except BaseException as failure:
+            self._end("failed", f"{type(failure).__name__}: {failure}", {})
+            raise
+        return self._end(status, error, outcomes)
+
+    async def _enter(self, ensemble: Ensemble) -> None:
+        self.road.providers = ensemble.providers
+        for name, agent in self._agents.items():
+            self._players[name] = Player(
+                agent,
+                ensemble.engines[name],
+                ensemble.reasoning[name],
+                ensemble.memories[name],
+                await ensemble.tools_of(agent) if ensemble.tools[name] else {},
+                self.log,
+            )
+
+    async def _play(self, ensemble: Ensemble) -> None:
+        scenario = self.scenario
+        after_group = [name for name, agent in self._agents.items() if agent.acts.after_group]
+        every = [(name, agent.acts.every) for name, agent in self._agents.items() if agent.acts.every]
+        await self._wave([name for name, agent in self._agents.items() if agent.acts.start])
+        while not (scenario.stop_when and self._value(scenario.stop_when, "stop_when")):
+            if scenario.limits.steps is not None and self._step >= scenario.limits.steps:
+                raise BudgetSpent(
+                    f"limits.steps: the run has taken {self._step} steps; "
+                    "go on with more: pyscrai resume RUN --set limits.steps=…"
+                )
+            group = await self._next(ensemble)
+            if not group:
+                break
+            self._step += 1
+            self._ordinals.clear()
+            await self._wave(group)
+            await self._wave(after_group)
+            if not ensemble.schedule.schedules_reactions:
+                await self._wave(self.pending())
+            await self._wave([name for name, count in every if self._step % count == 0])
+        self._step += 1
+        self._ordinals.clear()
+        await self._wave([name for name, agent in self._agents.items() if agent.acts.end])
+        self._step -= 1
+
+    async def _next(self, ensemble: Ensemble) -> list[str]:
+        if self.stopping:
+            raise Stopping
+        stage = Stage(self, self._step + 1)
+        try:
+            group = list(await ensemble.schedule.next(stage))
+        except (PyscraiError, Stopping, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            raise self._broken("schedule", self.scenario.schedule.use, error) from error
+        if stage._trouble.error is not None:
+            raise stage._trouble.error
+        for name in group:
+            if name not in self._players:
+                raise ContractError(f"schedule {self.scenario.schedule.use!r}: there is no agent {name!r}")
+        if len(set(group)) != len(group):
+            raise ContractError(f"schedule {self.scenario.schedule.use!r}: {group} names an agent twice")
+        return group
+
+    async def _wave(self, names: Sequence[str]) -> None:
+        """The turns of some agents at the same time, on the same snapshot, and then their events."""
+        if not names:
+            return
+        # A step is not begun when the run is being stopped; one that is under way may use the journal.
+        if self.stopping:
+            raise Stopping
+        turns = [self._begin(self._players[name]) for name in names]
+        if len(turns) == 1:
+            ended = [await self._take(*turns[0])]
+        else:
+            tasks = [asyncio.ensure_future(self._take(*turn)) for turn in turns]
+            try:
+                await asyncio.wait(tasks)
+            except asyncio.CancelledError:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+                raise
+            ended = [task.result() for task in tasks]
+        failures = [end for end in ended if isinstance(end, BaseException)]
+        if failures:
+            # Of several, the one that says most: a stop is only a consequence.
+            raise next((one for one in failures if not isinstance(one, Stopping)), failures[0])
+        for (turn, player), drafts in zip(turns, ended, strict=True):
+            for draft in drafts:  # type: ignore[union-attr]
+                self._commit(draft, player.agent.name)
+            player.turns += 1
+        self.snapshot = Snapshot(self._root)
+
+    def _begin(self, player: Player) -> tuple[Turn, Player]:
+        name = player.agent.name
+        player.look()
+        if player.triggers:
+            cause: int | None = player.triggers[-1]
+            player.triggers.clear()
+        else:
+            heard = (event.seq for event in reversed(player.observed) if event.source != name)
+            cause = next(heard, None)
+        ordinal = self._ordinals[name] = self._ordinals.get(name, 0) + 1
+        turn = Turn(self, player, self._step, str(ordinal), cause, Trouble(), len(self.log))
+        return turn, player
+
+    async def _take(self, turn: Turn, player: Player) -> list[Draft] | BaseException:
+        """One turn: its drafts, or how it failed."""
+        turn._task = asyncio.current_task()
+        agent = player.agent
+        error: BaseException | None = None
+        try:
+            await player.engine.run(turn)
+        except (PyscraiError, Stopping) as failure:
+            error = failure
+        except asyncio.CancelledError as failure:
+            error = turn._trouble.error or (Stopping() if self.stopping else failure)
+            if asyncio.current_task() is self._main:
+                raise
+        except Exception as failure:
+            # A component may raise anything. It ends the turn, and the run says which one it was.
+            error = self._broken("engine", agent.engine.use, failure, agent.name)
+        error = turn._trouble.error or error
+        if error is None:
+            return turn._drafts
+        if agent.on_error == "skip" and isinstance(error, CallFailed):
+            return [Draft("turn.failed", {"error": type(error).__name__}, (), turn._cause)]
+        if isinstance(error, PyscraiError):
+            # Named once, here, wherever it came from.
+            error.args = (f"agents.{agent.name}, step {self._step}: {error}",)
+        return error
+
+    def _commit(self, draft: Draft, source: str) -> None:
+        """Make a draft an event: possible or rejected, numbered, folded into the state, delivered."""
+        seq = len(self.log) + 1
+        event = Event(seq, self._step, draft.kind, source, draft.audience, draft.payload, draft.cause)
+        try:
+            self.rules.permitted(draft, source, self._root, self._step)
+            self._root = self.rules.apply(event, self._root)
+        except Rejected as reason:
+            payload = {"kind": draft.kind, "payload": draft.payload, "reason": str(reason)}
+            event = Event(seq, self._step, "rejected", source, (), payload, draft.cause)
+        line = event.line()
+        self._keep(event, line)
+        self.log.add(event, line)
+        for name in self._reacting:
+            if name != source and event.kind in self._agents[name].acts.on and self._hears(name, event):
+                self._players[name].triggers.append(seq)
+        for observer in self._observers:
+            self._isolated(observer, observer.on_event, event)
+
+    def _keep(self, event: Event, line: bytes) -> None:
+        """Write the event, or compare it with the one that is there."""
+        if self._stored is not None:
+            stored = next(self._stored, None)
+            if stored is not None:
+                if stored.line() != line:
+                    raise Divergence(
+                        f"event {event.seq}, agents.{event.source}, step {event.step}: this execution "
+                        f"derives {_clip(line)}, the record has {_clip(stored.line())}; "
+                        "a plugin, a rule or the scenario has changed since"
+                    )
+                return
+            self._stored = None
+            if self._replay and self._recorded is not None and self._recorded.status == "completed":
+                raise Divergence(
+                    f"event {event.seq}, agents.{event.source}, step {event.step}: the record ends before it"
+                )
+        if not self._replay:
+            self._store.put_event(self.id, event)
+
+    def _check_complete(self) -> None:
+        """The record must not hold more events than this execution came to."""
+        stored = next(self._stored, None) if self._stored is not None else None
+        # Events of a step that was derived but whose calls were not all journaled cannot be there.
+        if stored is not None:
+            raise Divergence(
+                f"event {stored.seq}: the record goes on with {_clip(stored.line())}, this execution is over"
+            )
+
+    def _hears(self, name: str, event: Event) -> bool:
+        audience = event.audience
+        return (
+            EVERYONE in audience
+            or name in audience
+            or any(group in audience for group in self._agents[name].groups)
+        )
+
+    def _value(self, expression: Expression, where: str) -> Any:
+        values = {**self._root, "state": self._root["world"], "events": self.log.events, "step": self._step}
+        try:
+            return expression.evaluate(**{name: values[name] for name in expression.uses})
+        except ValueError as error:
+            raise ContractError(f"{where}: {error}") from None
+
+    def _outcomes(self) -> dict[str, Any]:
+        outcomes = {}
+        for name, expression in self.scenario.outcomes.items():
+            value = self._value(expression, f"outcomes.{name}")
+            try:
+                outcomes[name] = check_json(plain(value), f"outcomes.{name}")
+            except ValueError as error:
+                raise ContractError(f"{error}") from None
+        return outcomes
+
+    def _broken(self, kind: str, use: str, error: Exception, agent: str = "") -> ContractError:
+        logger.opt(exception=error).error("{} {} raised", kind, use)
+        return ContractError(f"{kind} {use!r} raised {type(error).__name__}: {error}; tell its author")
+
+    # -- ending and telling --
+
+    def _end(self, status: RunStatus, error: str, outcomes: dict[str, Any]) -> RunResult:
+        result = RunResult(
+            run=self.id,
+            scenario=self.scenario.name,
+            seed=self.seed,
+            status=status,
+            fingerprint=self.log.fingerprint,
+            steps=self._step,
+            events=tuple(self.log.events),
+            calls=self.road.calls,
+            asked=self.road.asked,
+            usage=self.road.usage,
+            outcomes=outcomes,
+            error=error,
+        )
+        if not self._replay:
+            self._store.end_run(
+                self.id,
+                status=status,
+                error=error,
+                steps=self._step,
+                fingerprint=result.fingerprint,
+                outcomes=outcomes,
+                served={name: ", ".join(sorted(models)) for name, models in self.road.served.items()},
+            )
+        self._tell_run(status, result)
+        return result
+
+    def _tell_run(self, status: RunStatus, result: RunResult | None) -> None:
+        for observer in list(self._observers):
+            self._isolated(observer, observer.on_run, self.id, status, result)
+
+    def _on_call(self, call: CallRecord) -> None:
+        for observer in list(self._observers):
+            self._isolated(observer, observer.on_call, call)
+
+    def _isolated(self, observer: Observer, method: Any, *arguments: Any) -> None:
+        try:
+            method(*arguments)
+        except Exception as error:
+            # An observer never changes a run: one that fails is reported and left out from now on.
+            logger.opt(exception=error).error("observer {} raised and is left out", type(observer).__name__)
+            self._observers = [one for one in self._observers if one is not observer]
+
+
+def _clip(line: bytes) -> str:
+    text = line.decode()
+    return text if len(text) <= 200 else text[:200] + "…"

@@ -1,0 +1,1 @@
+"""From a file to a scenario: reading, templates, populations, prompts, expressions, trust."""

@@ -1,0 +1,139 @@
+"""The scenario as the runtime knows it: checked, complete, and immutable.
+
+Field names are the keys of the file. What stands here can be executed without the file: templates are
+merged, populations expanded, and prompts read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from ..records import Sampling
+from .expressions import Expression
+
+
+@frozen
+class Use:
+    """A choice of extension: its name and its options as the scenario gives them."""
+
+    use: str
+    options: dict[str, Any] = field(factory=dict)
+
+
+@frozen
+class ProviderUse:
+    """An entry of `providers:`; `sampling` is the kernel's part of its options."""
+
+    use: str
+    sampling: Sampling
+    options: dict[str, Any]
+
+
+@frozen
+class Action:
+    """Something that an agent may do: an event of this kind, whose payload is the arguments.
+
+    `schema` is the JSON Schema of the arguments, `when` the guard, `audience` who learns of it.
+    """
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    when: Expression | None
+    audience: tuple[str, ...]
+
+
+@frozen
+class Acts:
+    """When an agent takes turns. `every` counts steps (0: never), `on` names kinds of events."""
+
+    scheduled: bool = False
+    start: bool = False
+    end: bool = False
+    after_group: bool = False
+    every: int = 0
+    on: frozenset[str] = frozenset()
+
+
+@frozen
+class Agent:
+    """A participant. `variables` are what a population varies; `groups` those that it belongs to."""
+
+    name: str
+    persona: str
+    goals: tuple[str, ...]
+    engine: Use
+    provider: str
+    reasoning: Use | None
+    memory: Use | None
+    tools: tuple[Use, ...]
+    actions: dict[str, Action]
+    acts: Acts
+    state: dict[str, Any]
+    on_error: Literal["fail", "skip"]
+    groups: tuple[str, ...]
+    variables: dict[str, Any]
+
+
+@frozen
+class Group:
+    """A named set of agents with a state that only they (and rules) see."""
+
+    name: str
+    members: tuple[str, ...]
+    state: dict[str, Any]
+
+
+@frozen
+class Assignment:
+    """One assignment of a rule: `path` is fixed text and, in braces, expressions; `value` an expression."""
+
+    path: tuple[str | Expression, ...]
+    op: Literal["set", "add"]
+    value: Expression
+    text: str
+
+
+@frozen
+class Rule:
+    """What an event of the kind `on` does to the state, if `when` holds."""
+
+    on: str
+    when: Expression | None
+    assignments: tuple[Assignment, ...]
+    where: str
+
+
+@frozen
+class Limits:
+    """What a run may use. None: no bound. `concurrency` is the number of calls at the same time."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    concurrency: int = 64
+
+
+@frozen
+class Scenario:
+    """A whole scenario. `document` is its resolved plain form, from which it can be made again."""
+
+    name: str
+    description: str
+    seed: int
+    plugins: tuple[str, ...] | None
+    premise: str
+    state: dict[str, Any]
+    providers: dict[str, ProviderUse]
+    agents: dict[str, Agent]
+    groups: dict[str, Group]
+    events: dict[str, dict[str, Any]]
+    rules: tuple[Rule, ...]
+    schedule: Use
+    stop_when: Expression | None
+    limits: Limits
+    outcomes: dict[str, Expression]
+    document: dict[str, Any]

@@ -1,0 +1,1 @@
+"""Where everything is kept: peewee models, the writer, the journal, reading."""

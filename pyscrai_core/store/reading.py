@@ -1,0 +1,214 @@
+"""Reading runs: for exporters, for the command, and for executing a run again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from peewee import SqliteDatabase, fn
+
+from ..errors import StoreError
+from ..records import Event, Message, RunStatus, Usage
+from .models import CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
+
+#: Rows that a long read takes at a time, so that it needs little memory and blocks no writer.
+PAGE = 1000
+
+
+def find_run(database: SqliteDatabase, ref: str, store: str) -> RunRow:
+    """The row of the run `ref`: an id, a unique prefix, or `last`. Raises `StoreError`."""
+    query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id)
+    if ref == "last":
+        found = list(query.limit(1).execute(database))
+        if not found:
+            raise StoreError(f"run 'last': the store {store} holds no runs; make one with: pyscrai run FILE")
+        return found[0]  # type: ignore[no-any-return]
+    found = (
+        list(query.where(fn.substr(RunRow.id, 1, len(ref)) == ref).limit(5).execute(database)) if ref else []
+    )
+    if len(found) == 1 or (found and found[0].id == ref):
+        return found[0]  # type: ignore[no-any-return]
+    if found:
+        ids = ", ".join(row.id for row in found)
+        raise StoreError(f"run {ref!r}: it is the beginning of several: {ids}; give more of it")
+    raise StoreError(f"run {ref!r}: the store {store} has no such run; `pyscrai runs` lists them")
+
+
+class StoredRun:
+    """One run in a store, read when it is asked for."""
+
+    def __init__(self, database: SqliteDatabase, row: RunRow) -> None:
+        self._database = database
+        self._row: Any = row
+        self._manifest: Any = None
+
+    @property
+    def id(self) -> str:
+        return str(self._row.id)
+
+    @property
+    def scenario(self) -> str:
+        """The scenario's name."""
+        return str(self._row.scenario)
+
+    @property
+    def seed(self) -> int:
+        return int(self._row.seed)
+
+    @property
+    def status(self) -> RunStatus:
+        status: RunStatus = self._row.status
+        return status
+
+    @property
+    def error(self) -> str:
+        """Why the run did not complete; empty if it did."""
+        return str(self._row.error)
+
+    @property
+    def created(self) -> float:
+        """When it was started: seconds since 1970."""
+        return float(self._row.created)
+
+    @property
+    def ended(self) -> float | None:
+        """When it ended: seconds since 1970; None while it runs."""
+        return None if self._row.ended is None else float(self._row.ended)
+
+    @property
+    def steps(self) -> int:
+        return int(self._row.steps)
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the canonical log; empty until the run has ended once."""
+        return str(self._row.fingerprint)
+
+    def _manifest_row(self) -> Any:
+        if self._manifest is None:
+            self._manifest = (
+                ManifestRow.select().where(ManifestRow.run == self.id).get_or_none(self._database)
+            )
+            if self._manifest is None:
+                raise StoreError(f"run {self.id}: its manifest is missing; the store is damaged: restore it")
+        return self._manifest
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What an execution needs: scenario, configurations, versions, hashes."""
+        body: dict[str, Any] = orjson.loads(self._manifest_row().body)
+        return body
+
+    @property
+    def served(self) -> dict[str, str]:
+        """For each provider of the scenario, the models that answered, as the vendor names them."""
+        served: dict[str, str] = orjson.loads(self._manifest_row().served)
+        return served
+
+    @property
+    def outcomes(self) -> dict[str, Any]:
+        query = OutcomeRow.select().where(OutcomeRow.run == self.id).order_by(OutcomeRow.name)
+        return {row.name: orjson.loads(row.value) for row in query.execute(self._database)}
+
+    def events(self, after: int = 0) -> Iterator[Event]:
+        """The log in order, from the event after number `after`."""
+        while True:
+            query = (
+                EventRow.select()
+                .where((EventRow.run == self.id) & (EventRow.seq > after))
+                .order_by(EventRow.seq)
+                .limit(PAGE)
+                .tuples()
+            )
+            rows = list(query.execute(self._database))
+            for _, seq, step, kind, source, audience, payload, cause in rows:
+                yield Event(
+                    seq, step, kind, source, tuple(orjson.loads(audience)), orjson.loads(payload), cause
+                )
+            if len(rows) < PAGE:
+                return
+            after = rows[-1][1]
+
+    def calls(self) -> Iterator[dict[str, Any]]:
+        """The journaled effects in the order in which they were journaled, one dictionary each."""
+        after = 0
+        while True:
+            query = (
+                CallRow.select()
+                .where((CallRow.run == self.id) & (CallRow.number > after))
+                .order_by(CallRow.number)
+                .limit(PAGE)
+                .dicts()
+            )
+            rows = list(query.execute(self._database))
+            for row in rows:
+                row["answer"] = orjson.loads(row["answer"]) if row["answer"] else None
+                row["messages"] = orjson.loads(row["messages"])
+                yield row
+            if len(rows) < PAGE:
+                return
+            after = rows[-1]["number"]
+
+    def messages(self, number: int) -> list[Message]:
+        """What the completion with this number was asked, message by message."""
+        parts: list[list[str]] = []
+        wanted: int | None = number
+        needed: int | None = None  # how many of the wanted call's messages; None: all
+        while wanted is not None:
+            row = (
+                CallRow.select()
+                .where((CallRow.run == self.id) & (CallRow.number == wanted))
+                .get_or_none(self._database)
+            )
+            if row is None:
+                raise StoreError(f"run {self.id}: call {wanted} is missing; the store is damaged: restore it")
+            own = orjson.loads(row.messages)
+            parts.append(own if needed is None else own[: max(0, needed - row.kept)])
+            needed = row.kept if needed is None else min(needed, row.kept)
+            wanted = row.base if needed else None
+        digests = [digest for part in reversed(parts) for digest in part]
+        bodies = {
+            row.digest: bytes(row.body)
+            for row in MessageRow.select().where(MessageRow.digest.in_(set(digests))).execute(self._database)
+        }
+        return [Message.from_dict(orjson.loads(bodies[digest])) for digest in digests]
+
+    def count_calls(self) -> int:
+        return int(CallRow.select().where(CallRow.run == self.id).count(self._database))
+
+    def count_events(self) -> int:
+        return int(EventRow.select().where(EventRow.run == self.id).count(self._database))
+
+    def usage(self) -> Usage:
+        """The tokens of all completions together."""
+        row = (
+            CallRow.select(
+                fn.COALESCE(fn.SUM(CallRow.input_tokens), 0),
+                fn.COALESCE(fn.SUM(CallRow.output_tokens), 0),
+                fn.COALESCE(fn.SUM(CallRow.cached_tokens), 0),
+                fn.COALESCE(fn.SUM(CallRow.cache_write_tokens), 0),
+            )
+            .where(CallRow.run == self.id)
+            .tuples()
+            .execute(self._database)
+        )
+        return Usage(*next(iter(row)))
+
+    def usage_by_agent(self) -> dict[str, tuple[int, Usage]]:
+        """For each agent that called: how often, and the tokens."""
+        query = (
+            CallRow.select(
+                CallRow.agent,
+                fn.COUNT(CallRow.number),
+                fn.SUM(CallRow.input_tokens),
+                fn.SUM(CallRow.output_tokens),
+                fn.SUM(CallRow.cached_tokens),
+                fn.SUM(CallRow.cache_write_tokens),
+            )
+            .where(CallRow.run == self.id)
+            .group_by(CallRow.agent)
+            .order_by(CallRow.agent)
+            .tuples()
+        )
+        return {agent: (calls, Usage(*rest)) for agent, calls, *rest in query.execute(self._database)}

@@ -1,0 +1,309 @@
+"""Opening a store, and everything that is written to it."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import secrets
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+from peewee import DatabaseError, SqliteDatabase
+
+from ..errors import StoreError
+from ..records import Event, RunStatus, canonical
+from .models import CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
+from .reading import StoredRun, find_run
+from .writer import Writer
+
+#: What the header of every SQLite file begins with.
+MAGIC = b"SQLite format 3\x00"
+HISTORY = "schema_migration"
+
+INSERT_EVENT = (
+    'INSERT INTO "events" ("run","seq","step","kind","source","audience","payload","cause")'
+    " VALUES (?,?,?,?,?,?,?,?)"
+)
+INSERT_MESSAGE = 'INSERT OR IGNORE INTO "messages" ("digest","body") VALUES (?,?)'
+#: A failure that is asked again is replaced by what comes of it.
+CALL_COLUMNS = [name for name in CallRow._meta.sorted_field_names]
+INSERT_CALL = 'INSERT OR REPLACE INTO "calls" ({}) VALUES ({})'.format(
+    ",".join(f'"{name}"' for name in CALL_COLUMNS), ",".join("?" * len(CALL_COLUMNS))
+)
+
+
+def path_of(url: str) -> Path:
+    """The file of a store's URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, or a plain path."""
+    if url.startswith("sqlite:///"):
+        url = url[len("sqlite:///") :]
+    elif "://" in url:
+        scheme = url.split("://", 1)[0]
+        raise StoreError(
+            f"store {url!r}: the scheme {scheme!r} is not supported; expected a path or sqlite:///PATH"
+        )
+    if not url:
+        raise StoreError("store: the path is empty; expected a path or sqlite:///PATH")
+    return Path(url).expanduser()
+
+
+class Store:
+    """An open store. Use it as a context manager, or call `close`."""
+
+    def __init__(self, path: Path, database: SqliteDatabase) -> None:
+        self.path = path
+        self.database = database
+        self.writer = Writer(database, str(path))
+        self.known_messages: set[str] = set()
+
+    @classmethod
+    def open(cls, url: str | Path, *, create: bool = True) -> Store:
+        """Open the store at `url`, with its tables brought up to date.
+
+        Raises `StoreError` if it is missing (and not `create`), not a database, read-only, locked, or
+        made by a newer version.
+        """
+        path = path_of(str(url))
+        _check_file(path, create)
+        database = SqliteDatabase(
+            str(path),
+            pragmas={"journal_mode": "wal", "synchronous": "normal", "foreign_keys": 0},
+            timeout=5,
+            check_same_thread=False,
+        )
+        try:
+            _migrate(path, database)
+            # From here on a locked database is waited for by the writer, without blocking the loop.
+            _connection(database).execute("PRAGMA busy_timeout=0")
+        except (DatabaseError, sqlite3.Error) as error:
+            database.close()
+            raise _explained(path, error) from None
+        except BaseException:
+            database.close()
+            raise
+        return cls(path, database)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection below peewee, for what has to be fast or is SQLite's own."""
+        return _connection(self.database)
+
+    def close(self) -> None:
+        try:
+            self.writer.close()
+        finally:
+            self.database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # -- reading --
+
+    def runs(self) -> list[StoredRun]:
+        """All runs, newest first."""
+        query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id)
+        return [StoredRun(self.database, row) for row in query.execute(self.database)]
+
+    def run(self, ref: str) -> StoredRun:
+        """The run with the id `ref`, a unique prefix of it, or `last`. Raises `StoreError`."""
+        return StoredRun(self.database, find_run(self.database, ref, str(self.path)))
+
+    # -- writing --
+
+    def create_run(self, scenario: str, seed: int, manifest: dict[str, Any]) -> str:
+        """Write a new run with its manifest; its id. On disk when this returns."""
+        run = secrets.token_hex(4)
+        with self._transaction():
+            while RunRow.select().where(RunRow.id == run).exists(self.database):
+                run = secrets.token_hex(4)
+            # The manifest keeps the scenario's own order: it is the order in which agents act.
+            RunRow.insert(
+                id=run, scenario=scenario, seed=seed, status="running", created=time.time()
+            ).execute(self.database)
+            ManifestRow.insert(run=run, body=orjson.dumps(manifest).decode()).execute(self.database)
+        return run
+
+    def reopen_run(self, run: str) -> None:
+        """Mark a run as running again."""
+        with self._transaction():
+            RunRow.update(status="running", error="", ended=None).where(RunRow.id == run).execute(
+                self.database
+            )
+
+    def restore_run(self, recorded: StoredRun) -> None:
+        """Leave a run as it was before it was resumed."""
+        with self._transaction():
+            RunRow.update(status=recorded.status, error=recorded.error, ended=recorded.ended).where(
+                RunRow.id == recorded.id
+            ).execute(self.database)
+
+    def end_run(
+        self,
+        run: str,
+        *,
+        status: RunStatus,
+        error: str,
+        steps: int,
+        fingerprint: str,
+        outcomes: dict[str, Any],
+        served: dict[str, str],
+    ) -> None:
+        """Write how a run ended, with all that is still queued. On disk when this returns."""
+        self._insist(self.writer.flush)
+        with self._transaction():
+            RunRow.update(
+                status=status, error=error, steps=steps, fingerprint=fingerprint, ended=time.time()
+            ).where(RunRow.id == run).execute(self.database)
+            ManifestRow.update(served=canonical(served).decode()).where(ManifestRow.run == run).execute(
+                self.database
+            )
+            OutcomeRow.delete().where(OutcomeRow.run == run).execute(self.database)
+            for name, value in outcomes.items():
+                OutcomeRow.insert(run=run, name=name, value=canonical(value).decode()).execute(self.database)
+
+    def put_event(self, run: str, event: Event) -> None:
+        """Queue an event; nobody waits for it."""
+        self.writer.put(
+            INSERT_EVENT,
+            (
+                run,
+                event.seq,
+                event.step,
+                event.kind,
+                event.source,
+                orjson.dumps(event.audience).decode(),
+                canonical(event.payload).decode(),
+                event.cause,
+            ),
+        )
+
+    def put_message(self, digest: str, body: bytes) -> None:
+        """Queue a message, unless this process knows that it is stored."""
+        if digest not in self.known_messages:
+            self.known_messages.add(digest)
+            self.writer.put(INSERT_MESSAGE, (digest, body))
+
+    def put_call(self, row: tuple[Any, ...]) -> None:
+        """Queue a call, in the order of `CALL_COLUMNS`; wait for `writer.committed()` afterwards."""
+        self.writer.put(INSERT_CALL, row)
+
+    def _transaction(self) -> Any:
+        return _Transaction(self)
+
+    def _insist(self, action: Any) -> None:
+        """Do something synchronous that a lock may hold up for a while."""
+        self.connection.execute("PRAGMA busy_timeout=30000")
+        try:
+            action()
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from None
+        finally:
+            self.connection.execute("PRAGMA busy_timeout=0")
+
+
+class _Transaction:
+    """A short transaction that waits for locks, and turns database errors into ours."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._atomic: Any = None
+
+    def __enter__(self) -> None:
+        self._store.connection.execute("PRAGMA busy_timeout=30000")
+        self._atomic = self._store.database.atomic("IMMEDIATE")
+        try:
+            self._atomic.__enter__()
+        except (DatabaseError, sqlite3.Error) as error:
+            self._store.connection.execute("PRAGMA busy_timeout=0")
+            raise _explained(self._store.path, error) from None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            self._atomic.__exit__(kind, error, trace)
+        except (DatabaseError, sqlite3.Error) as failure:
+            raise _explained(self._store.path, failure) from None
+        finally:
+            self._store.connection.execute("PRAGMA busy_timeout=0")
+        if isinstance(error, (DatabaseError, sqlite3.Error)):
+            raise _explained(self._store.path, error) from None
+
+
+def _connection(database: SqliteDatabase) -> sqlite3.Connection:
+    connection: sqlite3.Connection = database.connection()  # type: ignore[no-untyped-call]
+    return connection
+
+
+def _check_file(path: Path, create: bool) -> None:
+    if path.is_dir():
+        raise StoreError(f"store {path}: it is a folder; expected a file")
+    if not path.exists():
+        if not create:
+            raise StoreError(
+                f"store {path}: it does not exist; run a scenario first, or name another with --store"
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"store {path}: its folder cannot be made ({error.strerror}); choose another place with --store"
+            ) from None
+        if not os.access(path.parent, os.W_OK):
+            raise StoreError(f"store {path}: its folder is read-only; choose another place with --store")
+        return
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(MAGIC))
+    except OSError as error:
+        raise StoreError(
+            f"store {path}: it cannot be read ({error.strerror}); change its permissions"
+        ) from None
+    if head and head != MAGIC:
+        raise StoreError(
+            f"store {path}: it is not a database; expected a file made by pyscrai, name another with --store"
+        )
+    if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        raise StoreError(
+            f"store {path}: it is read-only; change its permissions, or choose another place with --store"
+        )
+
+
+def _migrate(path: Path, database: SqliteDatabase) -> None:
+    folder = importlib.resources.files(__package__) / "migrations"
+    names = {entry.name[:-3] for entry in folder.iterdir() if entry.name[:1].isdigit()}
+    tables = set(database.get_tables())
+    applied: set[str] = set()
+    if HISTORY in tables:
+        applied = {row[0] for row in _connection(database).execute(f'SELECT "name" FROM "{HISTORY}"')}
+    elif tables:
+        raise StoreError(f"store {path}: it is a database of something else; name another with --store")
+    if applied - names:
+        raise StoreError(
+            f"store {path}: it was made by a newer version ({', '.join(sorted(applied - names))}); "
+            "upgrade with: pip install -U pyscrai-core"
+        )
+    if names - applied:
+        # Imported only when there is something to do: it takes longer than opening the store.
+        from playhouse.migrations import Runner
+
+        with importlib.resources.as_file(folder) as directory:
+            Runner(database, str(directory), table_name=HISTORY).up()
+
+
+def _explained(path: Path, error: Exception) -> StoreError:
+    words = str(error)
+    remedy = "make room or choose another place with --store"
+    if "locked" in words:
+        remedy = "another program is writing to it: wait for it, or end it"
+    elif "readonly" in words:
+        remedy = "change its permissions, or choose another place with --store"
+    elif "not a database" in words or "malformed" in words:
+        remedy = "it is damaged or not a database: restore it, or name another with --store"
+    return StoreError(f"store {path}: {words}; {remedy}")
+
+
+__all__ = ["CALL_COLUMNS", "EventRow", "MessageRow", "Store", "path_of"]

@@ -1,0 +1,127 @@
+"""The one writer of a process: rows in order, committed in groups.
+
+Rows are queued and flushed together, in one short transaction, by the event loop itself: everything that
+was queued in one pass of the loop shares a commit, and whoever needs to know waits for that commit. (On
+SQLite a commit in the loop's thread takes less time than waking a writer thread and being woken by it;
+`nox -s bench` shows both.) What is on disk is always a prefix of what was queued. A database that another
+process has locked is tried again without blocking the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from peewee import SqliteDatabase
+
+from ..errors import StoreError
+
+#: Seconds for which a locked database is tried again before the run fails.
+LOCK_PATIENCE = 60.0
+#: Rows that wait for nobody are written after this many seconds, or when so many have gathered.
+LINGER = 0.05
+MANY = 2000
+
+Row = Sequence[Any]
+
+
+class Writer:
+    """Queues rows by SQL statement and commits them in groups."""
+
+    def __init__(self, database: SqliteDatabase, shown: str) -> None:
+        self._database = database
+        self._shown = shown
+        self._queue: dict[str, list[Row]] = {}
+        self._count = 0
+        self._waiters: list[asyncio.Future[None]] = []
+        self._handle: asyncio.Handle | None = None
+        self._soon = False
+        self._locked_since: float | None = None
+
+    def put(self, statement: str, row: Row) -> None:
+        """Queue a row. Nobody waits for it, and it will not reach the disk before those queued earlier."""
+        rows = self._queue.get(statement)
+        if rows is None:
+            rows = self._queue[statement] = []
+        rows.append(row)
+        self._count += 1
+        if self._handle is None or (self._count >= MANY and not self._soon):
+            self._schedule(soon=self._count >= MANY)
+
+    async def committed(self) -> None:
+        """Return when all that was queued so far is on disk. Raises `StoreError` if it cannot be."""
+        if not self._count:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        if not self._soon:
+            self._schedule(soon=True)
+        await waiter
+
+    def _schedule(self, soon: bool) -> None:
+        loop = asyncio.get_running_loop()
+        if self._handle is not None:
+            self._handle.cancel()
+        self._soon = soon
+        self._handle = loop.call_soon(self._flush) if soon else loop.call_later(LINGER, self._flush)
+
+    def _flush(self) -> None:
+        self._handle, self._soon = None, False
+        try:
+            self.flush()
+        except sqlite3.OperationalError as error:
+            now = time.monotonic()
+            self._locked_since = self._locked_since or now
+            if "locked" in str(error) and now - self._locked_since < LOCK_PATIENCE:
+                self._soon = True
+                self._handle = asyncio.get_running_loop().call_later(0.02, self._flush)
+                return
+            self._settle(
+                StoreError(f"{self._shown}: {error}; nothing that was committed is lost: mend it and resume")
+            )
+        except sqlite3.Error as error:
+            self._settle(
+                StoreError(f"{self._shown}: {error}; nothing that was committed is lost: mend it and resume")
+            )
+        else:
+            self._settle(None)
+
+    def flush(self) -> None:
+        """Write all that is queued, now, in one transaction."""
+        if not self._count:
+            return
+        connection: sqlite3.Connection = self._database.connection()  # type: ignore[no-untyped-call]
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement, rows in self._queue.items():
+                if rows:
+                    connection.executemany(statement, rows)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        for rows in self._queue.values():
+            rows.clear()
+        self._count = 0
+        self._locked_since = None
+
+    def _settle(self, error: StoreError | None) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
+    def close(self) -> None:
+        """Write what is left. Call it when no loop runs any more, or at the end of the last run."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self.flush()

@@ -1,0 +1,1 @@
+"""For plugin authors' tests: network denial, fixtures, and the test that every extension passes."""
