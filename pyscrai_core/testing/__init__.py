@@ -1,1 +1,5 @@
-"""For plugin authors' tests: network denial, fixtures, and the test that every extension passes."""
+"""For plugin authors' tests: network denial, and the test that every extension passes."""
+
+from .resume import Executed, check_resume
+
+__all__ = ["Executed", "check_resume"]

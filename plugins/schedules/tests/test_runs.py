@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pyscrai_schedules.plugin
-import yaml
 
 import pyscrai_core
 from pyscrai_core import Engine, Extension, RunResult, Turn, hookimpl
@@ -32,18 +33,17 @@ class CallerPlugin:
 
 HOST = Host(extra=[CallerPlugin(), pyscrai_schedules.plugin])
 
+#: Agents that act by schedule.
+THREE: dict[str, Any] = {"Ann": {}, "Ben": {}, "Cem": {}}
+#: What makes an agent react to what it hears.
+REACTS = {"acts": {"on": "say"}}
 
-def run(folder: Path, schedule: str, agents: str = "{Ann: {}, Ben: {}, Cem: {}}", seed: int = 1) -> RunResult:
+
+def run(folder: Path, schedule: str, agents: dict[str, Any] = THREE, seed: int = 1) -> RunResult:
     """Run a scenario, replay it, and hold both against each other."""
-    names = yaml.safe_load(agents)
-    for agent in names.values():
-        agent.update(engine="caller", memory=None)
+    played = {name: {"engine": "caller", "memory": None, **agent} for name, agent in agents.items()}
     file = folder / "scenario.yaml"
-    file.write_text(
-        yaml.safe_dump(
-            {"scenario": "calls", "agents": names, "schedule": yaml.safe_load(schedule)}, sort_keys=False
-        )
-    )
+    file.write_text(f"scenario: calls\nagents: {json.dumps(played)}\nschedule: {schedule}\n")
     store = folder / "runs.db"
     result = pyscrai_core.run(file, seed=seed, store=store, host=HOST)
     again = replay("last", store=store, host=HOST)
@@ -90,7 +90,7 @@ def test_random_draws_the_same_for_a_seed_and_others_for_another(tmp_path: Path)
 
 
 def test_reactive_passes_the_word_on(tmp_path: Path) -> None:
-    agents = "{Ann: {acts: {on: say}}, Ben: {acts: {on: say}}}"
+    agents = {"Ann": REACTS, "Ben": REACTS}
     result = run(tmp_path, "{use: reactive, opening: [Ann], max_steps: 4}", agents)
     assert said(result) == [
         (1, "Ann heard nobody"),
@@ -102,13 +102,13 @@ def test_reactive_passes_the_word_on(tmp_path: Path) -> None:
 
 def test_reactive_ends_when_all_is_quiet(tmp_path: Path) -> None:
     # Ann acts by schedule, so she opens; nobody waits for what Ben says.
-    result = run(tmp_path, "{use: reactive}", "{Ann: {}, Ben: {acts: {on: say}}}")
+    result = run(tmp_path, "{use: reactive}", {"Ann": {}, "Ben": REACTS})
     assert said(result) == [(1, "Ann heard nobody"), (2, "Ben heard Ann")]
     assert result.status == "completed"
 
 
 def test_reactive_keeps_to_the_turns_of_each_agent(tmp_path: Path) -> None:
-    agents = "{Ann: {acts: {on: say}}, Ben: {acts: {on: say}}, Cem: {acts: {on: say}}}"
+    agents = {"Ann": REACTS, "Ben": REACTS, "Cem": REACTS}
     result = run(tmp_path, "{use: reactive, opening: [Ann], per_agent: 2}", agents)
     sources = [event.source for event in result.events]
     assert sorted(sources) == ["Ann", "Ann", "Ben", "Ben", "Cem", "Cem"]
