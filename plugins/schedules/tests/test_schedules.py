@@ -24,7 +24,7 @@ def play(
     schedule: Schedule, agents: Sequence[str] = ALL, pending: Sequence[Sequence[str]] = (), seed: int = 0
 ) -> list[tuple[str, ...]]:
     """The groups of all steps. `pending` are those with something to react to, at each call of `next`."""
-    groups = []
+    groups: list[tuple[str, ...]] = []
     for step in range(1, 1000):
         stage: Any = SimpleNamespace(
             step=step,

@@ -1,0 +1,71 @@
+"""What the kernel's tests share: running a scenario given as a mapping, with components made on the spot."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pyscrai_core
+from pyscrai_core import Extension, RunResult, hookimpl
+from pyscrai_core.plugins import Host
+
+#: Kinds of extensions that a test can bring, by the hook that offers them.
+HOOKS = {
+    "provider": "pyscrai_providers",
+    "engine": "pyscrai_engines",
+    "reasoning": "pyscrai_reasoning",
+    "tool": "pyscrai_tools",
+    "memory": "pyscrai_memories",
+    "schedule": "pyscrai_schedules",
+    "observer": "pyscrai_observers",
+    "scenario loader": "pyscrai_scenario_loaders",
+}
+
+
+def _host(monkeypatch: pytest.MonkeyPatch, **components: Any) -> Host:
+    """A host of the installed plugins and of `components`: kind__name=class (dashes as underscores)."""
+    module = types.ModuleType("components_of_a_test")
+    offered: dict[str, list[Extension]] = {}
+    for key, component in components.items():
+        kind, _, name = key.partition("__")
+        setattr(module, key, component)
+        extension = Extension(name.replace("_", "-"), f"{module.__name__}:{key}", "made in a test")
+        offered.setdefault(HOOKS[kind.replace("_", " ")], []).append(extension)
+    monkeypatch.setitem(__import__("sys").modules, module.__name__, module)
+
+    def implement(hook: str, extensions: list[Extension]) -> Callable[[], list[Extension]]:
+        def offer() -> list[Extension]:
+            return extensions
+
+        offer.__name__ = hook
+        return hookimpl(offer)
+
+    for hook, extensions in offered.items():
+        setattr(module, hook, implement(hook, extensions))
+    module.pyscrai_api = 1  # type: ignore[attr-defined]
+    return Host(extra=[module])
+
+
+@pytest.fixture
+def host_with(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Host]:
+    """A host of the installed plugins and of the test's components: `host_with(engine__mine=Mine)`."""
+    return lambda **components: _host(monkeypatch, **components)
+
+
+@pytest.fixture
+def play(tmp_path: Path, host_with: Callable[..., Host]) -> Callable[..., RunResult]:
+    """Run a scenario: `play({...}, engine__mine=Mine, seed=3)`."""
+
+    def run(scenario: dict[str, Any], **given: Any) -> RunResult:
+        components = {key: given.pop(key) for key in list(given) if "__" in key}
+        path = tmp_path / "scenario.json"
+        path.write_text(json.dumps({"scenario": "test", **scenario}))
+        given.setdefault("store", tmp_path / "runs.db")
+        return pyscrai_core.run(path, host=host_with(**components), **given)
+
+    return run

@@ -1,0 +1,207 @@
+"""Resume and replay: nothing journaled is asked again, and nothing different passes unnoticed."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pyscrai_core
+from pyscrai_core import Completion, Divergence, Engine, Overloaded, Provider, Request, StoreError, api
+from pyscrai_core.plugins import Host
+from pyscrai_core.testing import check_resume
+
+PROVIDERS = {
+    "default": {
+        "use": "scripted",
+        "choice": ["a fine day", "I doubt it", "what of it", "so be it"],
+        "latency": {"min": 0, "max": 0.003},
+    }
+}
+CAST = {
+    "Mara": {"persona": "A farmer.", "memory": {"use": "window", "tokens": 60}},
+    "Jon": {"persona": "A buyer."},
+    "Voice": {"engine": "narrator", "acts": ["start", {"every": 2}]},
+}
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"use": "round-robin", "rounds": 3},
+        {"use": "simultaneous", "rounds": 3},
+        {"use": "random", "steps": 5, "group": 2},
+    ],
+    ids=lambda schedule: schedule["use"],
+)
+def test_kill_and_resume(schedule: dict[str, Any], tmp_path: Path) -> None:
+    scenario = {"scenario": "kill", "providers": PROVIDERS, "agents": CAST, "schedule": schedule}
+    check_resume(scenario, tmp_path)
+
+
+def test_kill_and_resume_a_reactive_flow(tmp_path: Path) -> None:
+    agents = {
+        "Crier": {"acts": "start"},
+        "Echo": {"acts": {"on": "say"}},
+        "Reply": {"acts": {"on": "say"}},
+    }
+    schedule = {"use": "reactive", "per_agent": 3}
+    whole = check_resume(
+        {"scenario": "flow", "providers": PROVIDERS, "agents": agents, "schedule": schedule}, tmp_path
+    )
+    assert whole.result["events"] == 7
+
+
+class Thinks(Engine):
+    async def run(self, turn: Any) -> None:
+        turn.say((await turn.think("?")).text)
+
+
+class Flaky(Provider):
+    """Is down for whoever is in `down`; counts what it is asked."""
+
+    down: set[str] = set()
+    asked: list[str] = []
+
+    async def complete(self, request: Request, sink: Any = None) -> Completion:
+        agent = request.position.agent
+        Flaky.asked.append(agent)
+        if agent in Flaky.down:
+            raise Overloaded("down")
+        return Completion(f"{agent} {request.seed}", model="flaky-1")
+
+
+@pytest.fixture
+def flaky(host_with: Any) -> Any:
+    Flaky.down, Flaky.asked = set(), []
+    return host_with(provider__flaky=Flaky, engine__thinks=Thinks)
+
+
+def scenario(tmp_path: Path, **more: Any) -> Path:
+    path = tmp_path / "flaky.json"
+    agents = {name: {"engine": "thinks"} for name in "ABC"}
+    given = {
+        "scenario": "flaky",
+        "providers": {"default": "flaky"},
+        "agents": agents,
+        "schedule": {"use": "simultaneous", "rounds": 2},
+        **more,
+    }
+    path.write_text(json.dumps(given))
+    return path
+
+
+def test_a_failed_run_resumes_where_it_failed(flaky: Host, tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    whole = pyscrai_core.run(scenario(tmp_path), host=flaky, store=tmp_path / "whole.db")
+    Flaky.down, Flaky.asked = {"B"}, []
+    failed = pyscrai_core.run(scenario(tmp_path), host=flaky, store=store)
+    assert (failed.status, Flaky.asked) == ("failed", ["A", "B", "C"])
+    assert api.replay(store=store, host=flaky).error == failed.error
+    Flaky.down, Flaky.asked = set(), []
+    resumed = api.resume(store=store, host=flaky)
+    assert (resumed.status, resumed.fingerprint) == ("completed", whole.fingerprint)
+    assert Flaky.asked == ["B", "A", "B", "C"]
+    assert api.replay(store=store, host=flaky).fingerprint == whole.fingerprint
+
+
+def test_a_skipped_failure_stays_what_it_was(flaky: Host, tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    agents = {
+        "A": {"engine": "thinks"},
+        "B": {"engine": "thinks", "on_error": "skip"},
+    }
+    Flaky.down = {"B"}
+    stopped = pyscrai_core.run(
+        scenario(tmp_path, agents=agents, limits={"calls": 3}), host=flaky, store=store
+    )
+    assert stopped.status == "stopped"
+    Flaky.down, Flaky.asked = set(), []
+    resumed = api.resume(store=store, host=flaky, limits={"calls": 9})
+    kinds = [(event.source, event.kind) for event in resumed.events]
+    assert kinds == [("A", "say"), ("B", "turn.failed"), ("A", "say"), ("B", "say")]
+    assert Flaky.asked == ["B"]
+
+
+def test_replay_needs_no_provider(flaky: Host, tmp_path: Path, host_with: Any) -> None:
+    store = tmp_path / "runs.db"
+    whole = pyscrai_core.run(scenario(tmp_path), host=flaky, store=store)
+    without = host_with(engine__thinks=Thinks)
+    assert api.replay(store=store, host=without).fingerprint == whole.fingerprint
+
+
+def test_another_prompt_is_a_divergence_and_changes_nothing(
+    flaky: Host, tmp_path: Path, host_with: Any
+) -> None:
+    store = tmp_path / "runs.db"
+    stopped = pyscrai_core.run(scenario(tmp_path, limits={"calls": 4}), host=flaky, store=store)
+    assert stopped.status == "stopped"
+
+    class Other(Engine):
+        async def run(self, turn: Any) -> None:
+            turn.say((await turn.think("something else?")).text)
+
+    before = _dump(store)
+    changed = host_with(provider__flaky=Flaky, engine__thinks=Other)
+    Flaky.asked = []
+    for again in (api.resume, api.replay):
+        with pytest.raises(Divergence, match=r"agents\.A, step 1: .*what is asked is not what was asked"):
+            again(store=store, host=changed)
+    assert Flaky.asked == []
+    assert _dump(store) == before
+
+
+def test_another_event_is_a_divergence(flaky: Host, tmp_path: Path, host_with: Any) -> None:
+    store = tmp_path / "runs.db"
+    pyscrai_core.run(scenario(tmp_path), host=flaky, store=store)
+
+    class Louder(Engine):
+        async def run(self, turn: Any) -> None:
+            turn.say((await turn.think("?")).text + "!")
+
+    with pytest.raises(Divergence, match="event 1, agents.A, step 1: this execution derives"):
+        api.replay(store=store, host=host_with(engine__thinks=Louder))
+
+
+def test_a_shorter_execution_is_a_divergence(flaky: Host, tmp_path: Path, host_with: Any) -> None:
+    store = tmp_path / "runs.db"
+    pyscrai_core.run(scenario(tmp_path), host=flaky, store=store)
+
+    class Silent(Engine):
+        async def run(self, turn: Any) -> None:
+            await turn.think("?")
+
+    with pytest.raises(Divergence, match="event 1: the record goes on"):
+        api.replay(store=store, host=host_with(engine__thinks=Silent))
+
+
+def test_a_tampered_answer_is_noticed(flaky: Host, tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    pyscrai_core.run(scenario(tmp_path), host=flaky, store=store)
+    with sqlite3.connect(store) as database:
+        database.execute("""UPDATE calls SET answer = replace(answer, 'A ', 'Z ') WHERE agent = 'A'""")
+    with pytest.raises(Divergence):
+        api.replay(store=store, host=flaky)
+
+
+def test_a_completed_run_is_not_resumed(flaky: Host, tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    run = pyscrai_core.run(scenario(tmp_path), host=flaky, store=store).run
+    with pytest.raises(StoreError, match=f"run {run}: it is completed"):
+        api.resume(store=store, host=flaky)
+
+
+def test_the_scenarios_file_is_not_needed_again(flaky: Host, tmp_path: Path) -> None:
+    path = scenario(tmp_path, limits={"calls": 3})
+    store = tmp_path / "runs.db"
+    pyscrai_core.run(path, host=flaky, store=store)
+    path.unlink()
+    assert api.resume(store=store, host=flaky, limits={"calls": 99}).status == "completed"
+
+
+def _dump(store: Path) -> list[str]:
+    with sqlite3.connect(store) as database:
+        return list(database.iterdump())

@@ -1,0 +1,239 @@
+"""The store: every table written, messages once, and clear words for what cannot be opened."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyscrai_core import Message, StoreError, api
+from pyscrai_core.store.store import Store
+
+TALK = {
+    "providers": {"default": {"use": "scripted", "replies": ["one", "two", "three"]}},
+    "agents": {"A": {"persona": "First."}, "B": {"persona": "Second."}},
+    "schedule": {"use": "round-robin", "rounds": 6},
+    "outcomes": {"n": "len(events)"},
+}
+
+
+def tables(path: Path) -> dict[str, int]:
+    with sqlite3.connect(path) as database:
+        names = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}
+
+
+def test_every_table_is_written(play: Any, tmp_path: Path) -> None:
+    result = play(TALK)
+    counts = tables(tmp_path / "runs.db")
+    assert counts["runs"] == counts["manifests"] == counts["outcomes"] == 1
+    assert counts["events"] == counts["calls"] == 12
+    with Store.open(tmp_path / "runs.db") as store:
+        run = store.run("last")
+        assert (run.status, run.fingerprint, run.outcomes) == ("completed", result.fingerprint, {"n": 12})
+        assert run.served == {"default": "scripted"}
+        assert run.manifest["scenario"]["agents"]["A"]["persona"] == "First."
+        assert {"name": "scripted", "distribution": "pyscrai-scripted", "version": "0.1.0"} in run.manifest[
+            "plugins"
+        ]
+        assert all(len(value) == 64 for value in run.manifest["prompts"].values())
+        assert run.manifest["prompts"]
+        assert tuple(run.events()) == result.events
+        assert run.usage() == result.usage
+        assert {agent: calls for agent, (calls, _) in run.usage_by_agent().items()} == {"A": 6, "B": 6}
+
+
+def test_messages_are_stored_once_and_calls_find_theirs(play: Any, tmp_path: Path) -> None:
+    from pyscrai_scripted.provider import ScriptedProvider
+
+    sent: dict[str, list[Message]] = {}
+    real = ScriptedProvider.complete
+
+    async def spy(self: Any, request: Any, sink: Any = None) -> Any:
+        sent[str(request.position)] = list(request.messages)
+        return await real(self, request, sink)
+
+    ScriptedProvider.complete = spy  # type: ignore[method-assign]
+    try:
+        play(TALK)
+    finally:
+        ScriptedProvider.complete = real  # type: ignore[method-assign]
+    with Store.open(tmp_path / "runs.db") as store:
+        run = store.run("last")
+        calls = list(run.calls())
+        for call in calls:
+            place = f"{call['agent']} at step {call['step']}, {call['path']}"
+            assert run.messages(call["number"]) == sent[place]
+    distinct = {message.digest for messages in sent.values() for message in messages}
+    frames = {call["frame"] for call in calls}
+    assert tables(tmp_path / "runs.db")["messages"] == len(distinct | frames)
+    # A long history costs what is new: every later call keeps all but its last message of the one before.
+    assert [call["kept"] for call in calls if call["agent"] == "A"][1:] == [
+        len(messages) - 1 for place, messages in sent.items() if place.startswith("A ")
+    ][:-1]
+
+
+def test_runs_are_found_by_prefix_and_last(play: Any, tmp_path: Path) -> None:
+    runs = [play(TALK).run for _ in range(17)]  # so that two begin with the same of 16 digits
+    with Store.open(tmp_path / "runs.db") as store:
+        assert store.run("last").id == runs[-1]
+        assert store.run(runs[3]).id == runs[3]
+        assert next(iter(store.runs())).id == runs[-1]
+        for ref in ("nope", "%", ""):
+            with pytest.raises(StoreError, match="has no such run"):
+                store.run(ref)
+        shared = next(digit for digit in "0123456789abcdef" if sum(run[0] == digit for run in runs) > 1)
+        with pytest.raises(StoreError, match="the beginning of several"):
+            store.run(shared)
+
+
+# -- stores that cannot be used --
+
+
+def opened(path: Path) -> None:
+    Store.open(path).close()
+
+
+def test_not_a_database(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("shopping list, long enough to be read")
+    with pytest.raises(StoreError, match=r"notes\.txt: it is not a database"):
+        opened(path)
+    assert path.read_text().startswith("shopping")
+
+
+def test_a_damaged_database(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.db"
+    path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
+    with pytest.raises(StoreError, match=r"damaged\.db: .*restore it, or name another"):
+        opened(path)
+
+
+def test_a_database_of_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE customers (name TEXT)")
+    with pytest.raises(StoreError, match="a database of something else"):
+        opened(path)
+
+
+def test_a_newer_store(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    opened(path)
+    with sqlite3.connect(path) as database:
+        database.execute("INSERT INTO schema_migration (name, applied) VALUES ('0999_future', '2030-01-01')")
+    with pytest.raises(StoreError, match=r"newer version \(0999_future\); upgrade with: pip install -U"):
+        opened(path)
+
+
+def test_a_folder_and_an_unknown_scheme(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="it is a folder"):
+        opened(tmp_path)
+    with pytest.raises(StoreError, match="'mysql' is not supported"):
+        Store.open("mysql://localhost/runs")
+    with pytest.raises(StoreError, match="the path is empty"):
+        Store.open("sqlite:///")
+
+
+def test_a_missing_store_is_not_made_by_reading(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="it does not exist; run a scenario first"):
+        api.replay(store=tmp_path / "none.db")
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_read_only_store(tmp_path: Path) -> None:
+    # The administrator may write everywhere, so the test becomes somebody else.
+    path = tmp_path / "sub" / "read.db"
+    opened(path)
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    for folder in [path.parent, *path.parents]:
+        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o005:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    code = (
+        "import os, sys\n"
+        "from pyscrai_core.store.store import Store\n"
+        "from pyscrai_core import StoreError\n"
+        "if os.geteuid() == 0: os.setgid(65534), os.setuid(65534)\n"
+        "try: Store.open(sys.argv[1])\n"
+        "except StoreError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    path.parent.chmod(0o755)
+    assert "read.db: it is read-only; change its permissions" in done.stdout, done.stderr
+
+
+def test_a_locked_store_is_waited_for(play: Any, tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    opened(path)
+    lock = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.5, lambda: lock.execute("COMMIT")).start()
+    assert play(TALK).status == "completed"
+
+
+def test_a_lock_in_the_middle_blocks_no_loop(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+
+    async def main() -> int:
+        with Store.open(path) as store:
+            lock = sqlite3.connect(path, isolation_level=None)
+            lock.execute("BEGIN IMMEDIATE")
+            store.put_message("a", b"x")
+            waiting = asyncio.ensure_future(store.writer.committed())
+            ticks = 0
+            for _ in range(20):
+                await asyncio.sleep(0.005)
+                ticks += 1
+            assert not waiting.done()
+            lock.execute("COMMIT")
+            await waiting
+            lock.close()
+            return ticks
+
+    assert asyncio.run(main()) == 20
+    assert tables(path)["messages"] == 1
+
+
+def test_a_lock_that_stays_fails_the_run_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyscrai_core.store.writer.LOCK_PATIENCE", 0.1)
+    path = tmp_path / "runs.db"
+
+    async def main() -> None:
+        store = Store.open(path)
+        lock = sqlite3.connect(path, isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        store.put_message("a", b"x")
+        with pytest.raises(StoreError, match=r"runs\.db: database is locked"):
+            await store.writer.committed()
+        lock.execute("COMMIT")
+        lock.close()
+        store.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_on_disk_is_a_prefix_of_what_was_queued(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+
+    async def main() -> list[int]:
+        seen = []
+        with Store.open(path) as store:
+            reader = sqlite3.connect(path)
+            for number in range(200):
+                store.put_message(f"{number:04}", b"x")
+                if number % 7 == 0:
+                    await store.writer.committed()
+                    seen.append(reader.execute("SELECT count(*) FROM messages").fetchone()[0])
+            reader.close()
+        return seen
+
+    assert asyncio.run(main()) == [number + 1 for number in range(0, 200, 7)]
+    assert tables(path)["messages"] == 200
