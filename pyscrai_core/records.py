@@ -400,21 +400,29 @@ class Event:
         return canonical(self.to_dict())
 
     def describe(self) -> str:
-        """The event in words, as an agent's prompt or a transcript shows it."""
+        """The event in words, as an agent's prompt or a transcript shows it.
+
+        One event is one paragraph: further lines are indented, so that nobody's words can pass for the
+        beginning of somebody else's.
+        """
         payload = self.payload
         if self.kind == "say":
-            return f"{self.source}: {payload['text']}"
+            to = "" if EVERYONE in self.audience else f" (to {', '.join(self.audience) or 'nobody'})"
+            return f"{self.source}{to}: {_plain(payload['text'])}"
         if self.kind == "rejected":
-            return f"({self.source} tried {payload['kind']}: not possible, {payload['reason']})"
+            return f"({self.source} tried {payload['kind']}: not possible, {_plain(payload['reason'])})"
         text = payload.get("text")
-        if isinstance(text, str) and len(payload) == 1:
-            return f"[{self.kind}] {text}"
-        given = ", ".join(f"{key}: {_plain(value)}" for key, value in payload.items())
+        if type(text) is str and len(payload) == 1:
+            return f"[{self.kind}] {_plain(text)}"
+        given = ", ".join([f"{key}: {_plain(value)}" for key, value in payload.items()])
         return f"[{self.source}: {self.kind}{' ' if given else ''}{given}]"
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    kind = type(value)
+    if kind is str:
+        return value.replace("\n", "\n  ") if "\n" in value else value
+    return str(value) if kind is int else orjson.dumps(value).decode()
 
 
 RunStatus: TypeAlias = Literal["running", "completed", "failed", "stopped", "interrupted"]

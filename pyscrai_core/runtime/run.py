@@ -13,7 +13,7 @@ from typing import Any
 from loguru import logger
 
 from ..contracts import Observer
-from ..errors import BudgetSpent, CallFailed, ContractError, Divergence, PyscraiError, StoreError
+from ..errors import BudgetSpent, CallFailed, ContractError, Divergence, InputError, PyscraiError, StoreError
 from ..records import (
     EVERYONE,
     CallRecord,
@@ -157,6 +157,9 @@ class Run:
                 self._store.restore_run(self._recorded)
             raise
         except StoreError:
+            raise
+        except InputError as failure:
+            self._end("failed", str(failure), {})
             raise
         except PyscraiError as failure:
             status, error = "failed", str(failure)

@@ -395,6 +395,11 @@ class Stage(Scope):
         return self._run.scheduled
 
     @property
+    def everyone(self) -> tuple[str, ...]:
+        """The names of all agents, in the scenario's order."""
+        return tuple(self._run.scenario.agents)
+
+    @property
     def pending(self) -> list[str]:
         """The names of the agents that an event waits for (`acts: {on: …}`), in the scenario's order."""
         return self._run.pending()

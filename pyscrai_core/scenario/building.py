@@ -158,7 +158,7 @@ def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> Sce
     groups = _groups(form, mistakes)
     for kind, schema in form.events.items():
         with mistakes.at("events", kind):
-            if not KIND.fullmatch(kind) or kind in KERNEL_KINDS:
+            if not KIND.fullmatch(kind) or kind in KERNEL_KINDS or kind in COMMON_KINDS:
                 raise Misfit(f"{kind!r} is the kernel's, or no name of a kind of events", on_key=True)
             check_schema(schema)
     names = {EVERYONE, *forms, *groups}

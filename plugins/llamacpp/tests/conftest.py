@@ -45,9 +45,9 @@ def patched(weights: Path, template: str, target: Path) -> Path:
     data = weights.read_bytes()
     start = data.index(b"tokenizer.chat_template") + len(b"tokenizer.chat_template") + 4
     length = int.from_bytes(data[start : start + 8], "little")
-    new = template.encode()
-    # The tensors that follow are aligned to 32 bytes, so the difference in length is made a multiple of that.
-    new += b" " * ((length - len(new)) % 32)
+    new = template.strip().encode()
+    # The tensors that follow are aligned to 32 bytes, so a comment makes the difference a multiple of that.
+    new += b"{#" + b" " * ((length - len(new) - 4) % 32) + b"#}"
     target.write_bytes(data[:start] + len(new).to_bytes(8, "little") + new + data[start + 8 + length :])
     return target
 

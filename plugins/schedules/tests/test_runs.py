@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pyscrai_schedules.plugin
+import pytest
 
 import pyscrai_core
-from pyscrai_core import Engine, Extension, RunResult, Turn, hookimpl
+from pyscrai_core import Engine, Extension, RunResult, ScenarioError, Turn, hookimpl
 from pyscrai_core.api import replay
 from pyscrai_core.plugins import Host
 
@@ -114,10 +116,13 @@ def test_reactive_keeps_to_the_turns_of_each_agent(tmp_path: Path) -> None:
     assert sorted(sources) == ["Ann", "Ann", "Ben", "Ben", "Cem", "Cem"]
 
 
-def test_a_mistake_that_only_the_agents_show_ends_the_run_with_its_place(tmp_path: Path) -> None:
-    result = run(tmp_path, "{use: round-robin, order: [Ann, Bne]}")
-    assert result.status == "failed"
-    assert result.error.startswith(
-        "schedule: schedule.order[1]: no agent 'Bne' acts by schedule; did you mean"
-    )
-    assert result.events == ()
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ("{use: round-robin, order: [Ann, Bne]}", "schedule.order[1]: no agent 'Bne' acts by schedule"),
+        ("{use: reactive, opening: [Bne]}", "schedule.opening[0]: there is no agent 'Bne'"),
+    ],
+)
+def test_a_mistake_that_only_the_agents_show_is_bad_input(tmp_path: Path, schedule: str, words: str) -> None:
+    with pytest.raises(ScenarioError, match=re.escape(f"schedule: {words}; did you mean 'Ben'?")):
+        run(tmp_path, schedule)

@@ -27,6 +27,7 @@ def play(
     groups: list[tuple[str, ...]] = []
     for step in range(1, 1000):
         stage: Any = SimpleNamespace(
+            everyone=ALL,
             step=step,
             agents=tuple(agents),
             pending=list(pending[step - 1]) if step <= len(pending) else [],
@@ -71,7 +72,7 @@ def test_unknown_names_in_the_order_are_all_reported_with_a_guess() -> None:
     assert (first.where, first.path) == ("schedule", "schedule.order[1]")
     assert "did you mean 'Ben'?" in first.what
     assert second.path == "schedule.order[2]"
-    assert "these do: Ann, Ben, Cem" in second.what
+    assert "known: Ann, Ben, Cem" in second.what
 
 
 def test_simultaneous_lets_all_act_at_once() -> None:

@@ -22,14 +22,17 @@ def mistake(option: str, what: str) -> ScenarioError:
     return ScenarioError([Mistake("schedule", f"schedule.{option}", what)])
 
 
-def check_names(option: str, names: Sequence[str], scheduled: Sequence[str]) -> None:
-    """Raise `ScenarioError`, with all mistakes at once, if one of `names` is not among the `scheduled`."""
-    mistakes, known = [], set(scheduled)
+def check_names(option: str, names: Sequence[str], known: Sequence[str], what: str) -> None:
+    """Raise `ScenarioError`, with all mistakes at once, if one of `names` is not among the `known`.
+
+    `what` says of a name that it is not, such as `no agent {name} acts by schedule`.
+    """
+    mistakes = []
     for index, name in enumerate(names):
         if name not in known:
-            close = difflib.get_close_matches(name, scheduled, n=1)
+            close = difflib.get_close_matches(name, known, n=1)
             guess = f"did you mean {close[0]!r}? " if close else ""
-            what = f"no agent {name!r} acts by schedule; {guess}these do: {', '.join(scheduled) or 'none'}"
-            mistakes.append(Mistake("schedule", f"schedule.{option}[{index}]", what))
+            words = f"{what.format(name=repr(name))}; {guess}known: {', '.join(known) or 'none'}"
+            mistakes.append(Mistake("schedule", f"schedule.{option}[{index}]", words))
     if mistakes:
         raise ScenarioError(mistakes)

@@ -10,7 +10,7 @@ from attrs import Attribute, field, frozen
 
 from pyscrai_core import Schedule, Stage
 
-from .options import positive
+from .options import check_names, positive
 
 
 @frozen
@@ -59,6 +59,7 @@ class Reactive(Schedule):
             return ()
         group: Sequence[str] = ()
         if not self._steps:
+            check_names("opening", config.opening or (), stage.everyone, "there is no agent {name}")
             group = stage.agents if config.opening is None else config.opening
         if not group:
             group = stage.pending

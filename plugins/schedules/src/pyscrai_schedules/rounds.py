@@ -52,7 +52,7 @@ class RoundRobin(Schedule):
         if self.config.order is not None:
             order = self.config.order
             if self._checked is not order:
-                check_names("order", order, stage.agents)
+                check_names("order", order, stage.agents, "no agent {name} acts by schedule")
                 self._checked = self.config.order
         if self._index >= len(order):
             self._round, self._index = self._round + 1, 0

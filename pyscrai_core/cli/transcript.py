@@ -1,0 +1,232 @@
+"""Watching a run: plain lines where they are piped, colours and a status line on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ..contracts import NoConfig, Observer
+from ..records import EVERYONE, CallRecord, Event, RunResult, RunStatus
+from .output import duration, in_lines, mute
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+#: The colours of agents, in the scenario's order.
+PALETTE = ("cyan", "green", "magenta", "yellow", "blue", "bright_red", "bright_cyan", "bright_green")
+#: Seconds between two updates of a terminal. Events that come faster are printed together.
+PERIOD = 0.1
+#: So many thinkers are named in the status line.
+NAMED = 3
+DOING = {"complete": "thinking", "embed": "thinking", "ask": "asking", "tool": "acting"}
+
+
+def line(event: Event) -> str:
+    """An event as a transcript shows it, safe to print."""
+    return in_lines(event.describe())
+
+
+class Plain(Observer):
+    """Each event as a line, as soon as it happens. Events up to number `after` were printed before."""
+
+    def __init__(self, out: TextIO, after: int = 0) -> None:
+        super().__init__(NoConfig())
+        self._out: TextIO | None = out
+        self._after = after
+
+    def on_event(self, event: Event) -> None:
+        if self._out is None or event.seq <= self._after:
+            return
+        try:
+            self._out.write(line(event) + "\n")
+            self._out.flush()
+        except BrokenPipeError:
+            # Nobody reads any more. A run that costs money goes on all the same.
+            self._out = None
+            mute()
+
+    def say(self, words: str) -> None:
+        """Nothing is said about what goes on: only events are printed."""
+
+    def __enter__(self) -> Plain:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
+class Screen(Observer):
+    """A transcript in colours with a status line below it that moves while models think.
+
+    A context manager, entered inside of the run's event loop.
+    """
+
+    def __init__(self, out: TextIO, agents: Sequence[str], after: int = 0) -> None:
+        super().__init__(NoConfig())
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(file=out, highlight=False, markup=False, emoji=False)
+        self._live = Live(
+            self, console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop"
+        )
+        self._colours = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(agents)}
+        self._after = after
+        self._pending: list[Text] = []
+        self._busy: Counter[tuple[str, str]] = Counter()
+        self._words = "starting"
+        self._step = self._calls = self._tokens = 0
+        self._began = time.monotonic()
+        self._timer: asyncio.Handle | None = None
+        self._frames = "-\\|/" if self._console.options.ascii_only else "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+        self._dot = " - " if self._console.options.ascii_only else " · "
+
+    # -- what the run tells --
+
+    def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
+        if status == "running":
+            self._words = ""
+
+    def on_event(self, event: Event) -> None:
+        self._step = max(self._step, event.step)
+        if event.seq > self._after:
+            self._pending.append(self._styled(event))
+
+    def on_call(self, call: CallRecord) -> None:
+        self._step = max(self._step, call.position.step)
+        who = (call.position.agent, DOING.get(call.kind, call.kind))
+        if call.status == "started":
+            self._busy[who] += 1
+            return
+        if not call.journaled:
+            self._busy[who] -= 1
+            self._busy += Counter()  # drops those that came to zero
+        self._calls += 1
+        self._tokens += call.usage.input_tokens + call.usage.output_tokens
+
+    def say(self, words: str) -> None:
+        """Show `words` at the beginning of the status line from now on."""
+        self._words = words
+        self._update()
+
+    # -- drawing --
+
+    def __enter__(self) -> Screen:
+        self._live.start()
+        self._tick()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._print()
+        self._live.stop()
+
+    def _tick(self) -> None:
+        # Scheduled first: an error while drawing is told once for each, and does not stop the clock.
+        self._timer = asyncio.get_running_loop().call_later(PERIOD, self._tick)
+        self._update()
+
+    def _update(self) -> None:
+        self._print()
+        self._live.refresh()
+
+    def _print(self) -> None:
+        if self._pending:
+            from rich.text import Text
+
+            lines, self._pending = self._pending, []
+            self._console.print(Text("\n").join(lines))
+
+    def _styled(self, event: Event) -> Text:
+        from rich.text import Text
+
+        colour = self._colours.get(event.source, "white")
+        text = Text(line(event))
+        if event.kind == "say":
+            text.stylize(f"bold {colour}", 0, len(event.source) + 1)
+        else:
+            text.stylize(colour)
+        if event.kind == "rejected" or EVERYONE not in event.audience:
+            text.stylize("dim")
+        return text
+
+    def __rich__(self) -> Text:
+        """The status line as it is now."""
+        from rich.text import Text
+
+        seconds = time.monotonic() - self._began
+        frame = self._frames[int(seconds / PERIOD) % len(self._frames)]
+        doing = self._words or self._thinkers()
+        facts = [
+            f"step {self._step}",
+            f"{self._calls:,} call{'' if self._calls == 1 else 's'}",
+            f"{self._tokens:,} tokens",
+            duration(seconds),
+        ]
+        return Text.assemble(
+            (f"{frame} ", "cyan"),
+            (doing, "bold"),
+            (self._dot if doing else "", "dim"),
+            (self._dot.join(facts), "dim"),
+            no_wrap=True,
+            overflow="ellipsis",
+            end="",
+        )
+
+    def _thinkers(self) -> str:
+        if not self._busy:
+            return ""
+        doing = next(reversed(self._busy))[1]
+        names = [name for name, what in self._busy if what == doing]
+        more = len(names) - NAMED
+        if more > 0:
+            names = [*names[:NAMED], f"{more} more"]
+        listed = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
+        return in_lines(f"{listed} {'is' if len(names) == 1 else 'are'} {doing}")
+
+
+class LogFile(Observer):
+    """What happens as records of the log file: facts and numbers, none of the words."""
+
+    def __init__(self) -> None:
+        super().__init__(NoConfig())
+        from loguru import logger
+
+        self._logger: Any = logger
+
+    def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
+        self._logger = self._logger.bind(run=run)
+        summary = result.to_dict() if result else {}
+        summary.pop("outcomes", None)
+        self._logger.bind(**summary, status=status).info("run {}", status)
+
+    def on_event(self, event: Event) -> None:
+        facts = {"seq": event.seq, "step": event.step, "kind": event.kind, "source": event.source}
+        self._logger.bind(**facts).debug("event {}", event.seq)
+
+    def on_call(self, call: CallRecord) -> None:
+        self._logger.bind(
+            agent=call.position.agent,
+            step=call.position.step,
+            path=call.position.path,
+            kind=call.kind,
+            target=call.target,
+            model=call.model,
+            journaled=call.journaled,
+            seconds=call.seconds,
+            usage=call.usage.to_dict(),
+            error=call.error,
+        ).log("WARNING" if call.status == "failed" else "DEBUG", "call {}", call.status)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a status line can move on `stream`."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
