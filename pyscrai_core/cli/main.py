@@ -7,11 +7,10 @@ exit status: 0 completed, 1 failed, 2 bad input, 3 stopped by a budget, 130 inte
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Each command: its module and attribute, and the line that `pyscrai --help` shows.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("run:demo", "Run a small scenario on the embedded local model: no key, no server."),
+    "demo": ("run:demo", "Run a small scenario on a local model: no key, no server."),
     "run": ("run:run", "Run a scenario."),
     "validate": ("validate:validate", "Check a scenario; execute and write nothing."),
     "runs": ("runs:runs", "List the runs, newest first."),
@@ -52,7 +51,7 @@ class Commands(click.Group):
         else:
             host, problem = _host()
             if problem:
-                raise click.UsageError(f"no such command {cmd_name!r}, and no plugins: {problem}")
+                raise click.UsageError(f"no such command {cmd_name!r}. {problem}")
             if cmd_name not in {offer.name for offer in host.offers("command")} if host else True:
                 return None
             assert host is not None
@@ -81,24 +80,32 @@ class Commands(click.Group):
         if offered := _offered(host):
             with formatter.section("Commands of plugins"):
                 formatter.write_dl([(name, output.clean(summary)) for name, summary in offered])
-        broken = [plugin for plugin in host.plugins if plugin.status == "broken"] if host else []
-        if broken:
-            names = ", ".join(plugin.name for plugin in broken)
-            problem = f"Broken: {output.counted(len(broken), 'plugin')} ({names}); see: pyscrai plugins"
+        if host is not None:
+            broken = [plugin.name for plugin in host.plugins if plugin.status == "broken"]
+            problem = f"Broken plugins: {', '.join(broken)}; see: pyscrai plugins" if broken else ""
         if problem:
             formatter.write_paragraph()
             formatter.write_text(output.clean(problem))
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        **extra: Any,
+    ) -> NoReturn:
         # Click's own handlers would print in its words and exit with its statuses.
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
         try:
-            status = super().main(*args, standalone_mode=False, **extra)
+            status = super().main(args, prog_name, complete_var, **{**extra, "standalone_mode": False})
         except (click.Abort, KeyboardInterrupt):
             output.note("interrupted")
             status = 130
+        except click.exceptions.NoArgsIsHelpError as error:
+            output.note(error.format_message())
+            status = 2
         except click.ClickException as error:
             if isinstance(error, click.UsageError) and error.ctx is not None:
                 output.note(error.ctx.get_usage())
@@ -109,8 +116,6 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         debug = ctx.params["debug"]
-        if os.environ.get("NO_COLOR"):
-            ctx.color = False
         try:
             _log_to_stderr(debug)
             status = super().invoke(ctx)
@@ -162,7 +167,7 @@ def _host() -> tuple[Host | None, str]:
     try:
         return load_settings().host(), ""
     except InputError as error:
-        return None, str(error)
+        return None, f"No commands of plugins: {error}"
 
 
 def _offered(host: Host | None) -> list[tuple[str, str]]:
@@ -202,7 +207,7 @@ def _log_to_stderr(debug: bool) -> None:
         words = record["message"]
         if record["exception"] is not None:
             error = record["exception"].value
-            words += f" {type(error).__name__}: {error}"
+            words += f": {type(error).__name__}: {error}"
         output.fail(" ".join(words.split()), label=record["level"].name.lower())
         if debug and record["exception"] is not None:
             _traceback(record["exception"].value, debug)

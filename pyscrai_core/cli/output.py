@@ -12,7 +12,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -39,10 +39,10 @@ INDENT = "    "
 # that turn the direction of writing. A tab and a newline are text.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"
 )
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:
@@ -58,12 +58,19 @@ def in_lines(text: str) -> str:
 
 def echo(text: str = "") -> None:
     """A line on stdout."""
-    click.echo(text)
+    _write(sys.stdout, text)
 
 
 def note(text: str) -> None:
     """A line on stderr."""
-    click.echo(text, err=True)
+    _write(sys.stderr, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    # Not `click.echo`, which would write past the status line of a terminal.
+    coloured = stream.isatty() and not os.environ.get("NO_COLOR")
+    stream.write((text if coloured else click.unstyle(text)) + "\n")
+    stream.flush()
 
 
 def fail(message: str, label: str = "error") -> None:
@@ -89,9 +96,8 @@ def print_json(value: Any) -> None:
 def write_bytes(data: bytes) -> None:
     """Bytes on stdout, behind what was printed before."""
     sys.stdout.flush()
-    stream = click.get_binary_stream("stdout")
-    stream.write(data)
-    stream.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def mute() -> None:

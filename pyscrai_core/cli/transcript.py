@@ -204,9 +204,9 @@ class LogFile(Observer):
 
     def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
         self._logger = self._logger.bind(run=run)
-        summary = result.to_dict() if result else {}
-        summary.pop("outcomes", None)
-        self._logger.bind(**summary, status=status).info("run {}", status)
+        facts = {**(result.to_dict() if result else {}), "status": status}
+        facts.pop("outcomes", None)
+        self._logger.bind(**facts).info("run {}", status)
 
     def on_event(self, event: Event) -> None:
         facts = {"seq": event.seq, "step": event.step, "kind": event.kind, "source": event.source}
@@ -224,7 +224,7 @@ class LogFile(Observer):
             seconds=call.seconds,
             usage=call.usage.to_dict(),
             error=call.error,
-        ).log("WARNING" if call.status == "failed" else "DEBUG", "call {}", call.status)
+        ).log("INFO" if call.status == "failed" else "DEBUG", "call {}", call.status)
 
 
 def is_terminal(stream: TextIO) -> bool:

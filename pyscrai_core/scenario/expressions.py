@@ -102,7 +102,7 @@ class Expression:
         self._evaluator = Evaluator()
         self._lock = threading.Lock()
 
-    def evaluate(self, **values: Any) -> Any:
+    def evaluate(self, /, **values: Any) -> Any:
         """The expression's value, given a value for each name in `uses` (others are ignored).
 
         The values are plain data and events; lists may be any `Sequence`, mappings any `Mapping`. The

@@ -1,4 +1,4 @@
-"""Prompts: Jinja2 in an immutable sandbox, strict about names, with nothing random in it.
+"""Prompts: Jinja2 in a sandbox with bounded work, strict about names, with nothing random in it.
 
 Templates come from plugins and scenarios. Text from models is only ever a value in them, never compiled.
 """
@@ -16,20 +16,10 @@ from attrs import frozen
 from ..records import digest
 
 if TYPE_CHECKING:
-    from jinja2.environment import Environment, Template
+    from jinja2.environment import Template
 
-#: The filters of Jinja2 that a template may use. Not among them: what is random, what reaches for
-#: attributes by name, and what has no use in a prompt.
-FILTERS = (
-    "abs", "batch", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby",
-    "indent", "int", "items", "join", "last", "length", "list", "lower", "max", "min", "reject",
-    "rejectattr", "replace", "reverse", "round", "select", "selectattr", "slice", "sort", "string", "sum",
-    "title", "tojson", "trim", "truncate", "unique", "upper", "wordcount", "wordwrap",
-)  # fmt: skip
-#: The most that `range` counts in a template.
-MAX_RANGE = 10_000
-#: The most that one prompt may come to, in characters.
-MAX_LENGTH = 2_000_000
+#: The longest template, in characters.
+MAX_SOURCE = 200_000
 
 
 class PromptError(ValueError):
@@ -65,7 +55,7 @@ class Prompt:
         return digest(self.text.encode())
 
     def check(self) -> None:
-        """Raise `PromptError` for bad syntax, an unknown name or filter, or a private attribute."""
+        """Raise `PromptError` for bad syntax, an unknown name, filter or test, or a private attribute."""
         _check(self.text, self.names)
 
     def render(self, **values: Any) -> str:
@@ -82,83 +72,90 @@ def render_text(text: str, values: Mapping[str, Any], origin: str) -> str:
 def _render(text: str, origin: str, values: Mapping[str, Any]) -> str:
     from jinja2 import TemplateError
 
+    from .sandbox import rendered
+
     try:
-        rendered = _template(text).render(values)
+        return rendered(_template(text), values).strip()
     except TemplateError as error:
-        raise PromptError(f"{origin}: {error.message}", getattr(error, "lineno", 0) or 0) from None
-    except (TypeError, ValueError, KeyError, ArithmeticError) as error:
-        raise PromptError(f"{origin}: {type(error).__name__}: {error}") from None
-    if len(rendered) > MAX_LENGTH:
-        raise PromptError(
-            f"{origin}: the prompt has {len(rendered)} characters, at most {MAX_LENGTH} are allowed"
-        )
-    return rendered.strip()
+        what, line = error.message, _line(error)
+    except RecursionError as error:
+        what, line = "it calls itself too deeply, or its values are nested too deeply", _line(error)
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError) as error:
+        # What Python itself says of values that do not fit, or of a filter's arguments.
+        what, line = f"{type(error).__name__}: {error}", _line(error)
+    raise PromptError(f"{origin}{f':{line}' if line else ''}: {what}", line)
+
+
+def _line(error: BaseException) -> int:
+    """The line of a template in which an error was raised while it was rendered (0: not known)."""
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":  # which Jinja2 gives the template's own lines
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
 
 
 @functools.lru_cache(maxsize=512)
 def _template(text: str) -> Template:
-    return _environment().from_string(text)
+    from .sandbox import environment
+
+    return environment().from_string(text)
 
 
-@functools.cache
-def _environment() -> Environment:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Sandbox(ImmutableSandboxedEnvironment):
-        def getattr(self, obj: Any, attribute: str) -> Any:
-            # Keys before attributes: `state.items` is the key.
-            if isinstance(obj, Mapping) and attribute in obj:
-                return obj[attribute]
-            return super().getattr(obj, attribute)
-
-    environment = Sandbox(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
-    )
-    environment.filters = {name: environment.filters[name] for name in FILTERS}
-    environment.globals = {"range": _bounded_range}
-    return environment
-
-
-def _bounded_range(*bounds: int) -> range:
-    counted = range(*bounds)
-    if len(counted) > MAX_RANGE:
-        raise ValueError(f"range of {len(counted)}, at most {MAX_RANGE} is allowed")
-    return counted
-
-
+@functools.lru_cache(maxsize=512)
 def _check(text: str, names: frozenset[str]) -> None:
+    """Raise `PromptError` for what can be seen without rendering. (What passed is remembered.)"""
     from jinja2 import TemplateSyntaxError, meta, nodes
 
-    environment = _environment()
+    from .sandbox import FILTERS, TESTS, environment
+
+    if len(text) > MAX_SOURCE:
+        raise PromptError(f"the template is longer than {MAX_SOURCE:,} characters; make it shorter")
+    sandbox = environment()
     try:
-        tree = environment.parse(text)
+        tree = sandbox.parse(text)
     except TemplateSyntaxError as error:
         raise PromptError(error.message or "bad syntax", error.lineno) from None
-    for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+    except RecursionError:
+        raise PromptError("it is nested too deeply; make it simpler") from None
+    except ValueError:  # all that Jinja2 lets through here
+        raise PromptError("a number has too many digits; write a smaller one") from None
+    for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)):
         raise PromptError("a template may not load another; put all of it into one file", node.lineno)
+    for node in tree.find_all(nodes.ScopedEvalContextModifier):
+        raise PromptError("a prompt is plain text; leave out `autoescape`", node.lineno)
+    for loop in tree.find_all(nodes.For):
+        if loop.recursive:
+            raise PromptError("a loop may not be recursive; write a macro", loop.lineno)
     for attribute in tree.find_all(nodes.Getattr):
         if attribute.attr.startswith("_"):
             raise PromptError(f"the attribute {attribute.attr!r} is private", attribute.lineno)
     for item in tree.find_all(nodes.Getitem):
         if isinstance(item.arg, nodes.Const) and str(item.arg.value).startswith("_"):
             raise PromptError(f"the attribute {item.arg.value!r} is private", item.lineno)
-    for used in tree.find_all(nodes.Filter):
-        if used.name not in FILTERS:
-            raise PromptError(
-                f"the filter {used.name!r} is not allowed{guess(used.name, FILTERS)}", used.lineno
-            )
-    known = names | set(environment.globals)
-    for name in sorted(meta.find_undeclared_variables(tree) - known):
+    for kind, allowed, word in ((nodes.Filter, FILTERS, "filter"), (nodes.Test, TESTS, "test")):
+        for used in tree.find_all(kind):
+            if used.name not in allowed and not used.name.startswith("@"):
+                what = f"the {word} {used.name!r} is not available{guess(used.name, allowed)}"
+                raise PromptError(f"{what}; there are {', '.join(allowed)}", used.lineno)
+    known = names | set(sandbox.globals)
+    try:
+        undeclared = meta.find_undeclared_variables(tree)
+    except (TemplateSyntaxError, RecursionError) as error:
+        raise PromptError(str(error), getattr(error, "lineno", 0)) from None
+    for name in sorted(undeclared - known):
         lines = [node.lineno for node in tree.find_all(nodes.Name) if node.name == name]
         raise PromptError(
             f"the name {name!r} is not defined{guess(name, known)}; known here: {', '.join(sorted(known))}",
             min(lines, default=0),
         )
     try:
-        environment.from_string(text)
-    except TemplateSyntaxError as error:  # what only the compiler finds
+        _template(text)
+    except TemplateSyntaxError as error:  # what only Jinja2's compiler finds
         raise PromptError(error.message or "bad syntax", error.lineno) from None
+    except (SyntaxError, RecursionError, MemoryError):  # and what only Python's does
+        raise PromptError("it is nested too deeply; make it simpler") from None
 
 
 def guess(word: str, known: Iterable[str]) -> str:

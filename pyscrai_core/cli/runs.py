@@ -1,0 +1,266 @@
+"""`pyscrai runs`, `show`, `log` and `export`: what was recorded."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import options, output
+from .output import Hints
+
+if TYPE_CHECKING:
+    from ..store.reading import StoredRun
+
+#: So many lines of a log are written at once.
+BATCH = 500
+
+
+@click.command()
+@options.store_option
+@options.json_option
+def runs(store: str | None, as_json: bool) -> None:
+    """List the runs, newest first.
+
+    \b
+    Examples:
+      pyscrai runs
+      pyscrai runs --json --store study.db
+    """
+    from ..config import load_settings
+    from ..store.store import Store, path_of
+
+    settings = load_settings(store=store)
+    if store is None and not path_of(settings.store).exists():
+        # Nothing was run yet, and nobody said that there was.
+        if as_json:
+            output.print_json([])
+        else:
+            output.echo("no runs yet; make one with: pyscrai run FILE, or: pyscrai demo")
+        return
+    with Store.open(settings.store, create=False) as opened:
+        listed = opened.runs()
+        if as_json:
+            output.print_json([_brief(run) for run in listed])
+        elif not listed:
+            output.echo("no runs yet; make one with: pyscrai run FILE, or: pyscrai demo")
+        else:
+            output.table(
+                ("run", "scenario", "seed", "status", "steps", "events", "created", "fingerprint"),
+                [
+                    (
+                        run.id,
+                        output.shown(run.scenario),
+                        str(run.seed),
+                        output.status(run.status),
+                        f"{run.steps:,}",
+                        f"{run.count_events():,}",
+                        output.moment(run.created),
+                        run.fingerprint[: output.SHORT],
+                    )
+                    for run in listed
+                ],
+            )
+
+
+def _brief(run: StoredRun) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "scenario": run.scenario,
+        "seed": run.seed,
+        "status": run.status,
+        "steps": run.steps,
+        "events": run.count_events(),
+        "created": run.created,
+        "ended": run.ended,
+        "fingerprint": run.fingerprint,
+        "error": run.error,
+    }
+
+
+@click.command()
+@options.run_argument
+@options.store_option
+@options.json_option
+def show(run: str, store: str | None, as_json: bool) -> None:
+    """Summarize a run: how it ended, its outcomes, who asked how much, and what it was made with.
+
+    \b
+    Examples:
+      pyscrai show
+      pyscrai show 1f2e --json
+    """
+    from ..store.store import Store
+    from .execute import settings_for
+
+    settings, hints = settings_for(store)
+    with Store.open(settings.store, create=False) as opened:
+        stored = opened.run(run)
+        if as_json:
+            output.print_json(_summary(stored))
+        else:
+            _show(_summary(stored), hints)
+
+
+def _summary(run: StoredRun) -> dict[str, Any]:
+    manifest = run.manifest
+    providers = manifest["scenario"].get("providers", {})
+    return {
+        **_brief(run),
+        "calls": run.count_calls(),
+        "usage": run.usage().to_dict(),
+        "outcomes": run.outcomes,
+        "agents": {
+            agent: {"calls": calls, **usage.to_dict()}
+            for agent, (calls, usage) in run.usage_by_agent().items()
+        },
+        "models": {
+            name: {
+                "provider": use if isinstance(use, str) else use.get("use"),
+                "served": run.served.get(name),
+            }
+            for name, use in providers.items()
+        },
+        "kernel": manifest["kernel"],
+        "format": manifest["format"],
+        "plugins": manifest["plugins"],
+        "prompts": manifest["prompts"],
+    }
+
+
+def _show(summary: dict[str, Any], hints: Hints) -> None:
+    run, ended = summary["run"], summary["ended"]
+    took = f", took {output.duration(ended - summary['created'])}" if ended is not None else ""
+    output.pairs(
+        [
+            ("run", f"{click.style(run, bold=True)}  {output.status(summary['status'])}"),
+            *([("why", output.clean(summary["error"]))] if summary["error"] else []),
+            ("scenario", output.shown(summary["scenario"])),
+            ("seed", str(summary["seed"])),
+            ("fingerprint", summary["fingerprint"] or "none yet"),
+            ("started", output.moment(summary["created"]) + took),
+            (
+                "size",
+                f"{output.counted(summary['steps'], 'step')}, {output.counted(summary['events'], 'event')}, "
+                f"{output.counted(summary['calls'], 'call')}",
+            ),
+            ("tokens", output.tokens(summary["usage"])),
+        ]
+    )
+    output.outcomes(summary["outcomes"])
+    if summary["agents"]:
+        output.heading("calls")
+        output.table(
+            ("agent", "calls", "tokens in", "cached", "out"),
+            [
+                (
+                    output.shown(agent),
+                    f"{used['calls']:,}",
+                    f"{used['input_tokens']:,}",
+                    f"{used['cached_tokens']:,}",
+                    f"{used['output_tokens']:,}",
+                )
+                for agent, used in summary["agents"].items()
+            ],
+            indent="  ",
+        )
+    output.heading("made with")
+    made = [("pyscrai", f"{summary['kernel']}, log format {summary['format']}")]
+    for name, model in summary["models"].items():
+        made.append((f"provider {name}", f"{model['provider']}: {model['served'] or 'no answer yet'}"))
+    made.extend((plugin["distribution"], plugin["version"]) for plugin in summary["plugins"])
+    made.extend((f"prompt {origin}", sha[: output.SHORT]) for origin, sha in summary["prompts"].items())
+    output.pairs(((name, output.shown(value)) for name, value in made), indent="  ")
+    output.echo()
+    if summary["status"] == "running":
+        output.echo("It is running, or its process was ended; in that case:")
+    following = hints.next(run, summary["status"], summary["error"])
+    output.pairs(
+        [
+            ("read it", hints.command("log", run, "--text")),
+            *(each for each in following if " show " not in each[1]),
+        ]
+    )
+
+
+@click.command()
+@options.run_argument
+@click.option("--text", is_flag=True, help="A transcript to read instead of JSON.")
+@options.store_option
+def log(run: str, text: bool, store: str | None) -> None:
+    """Print a run's log: the canonical one, an event a line as JSON.
+
+    \b
+    Examples:
+      pyscrai log | head
+      pyscrai log 1f2e --text
+      pyscrai log 1f2e | jq 'select(.kind == "offer")'
+    """
+    from ..config import load_settings
+    from ..store.store import Store
+    from .transcript import line
+
+    with Store.open(load_settings(store=store).store, create=False) as opened:
+        batch: list[bytes] = []
+        for event in opened.run(run).events():
+            if text:
+                sys.stdout.write(line(event) + "\n")
+                continue
+            batch.append(event.line())
+            if len(batch) == BATCH:
+                output.write_bytes(b"\n".join(batch) + b"\n")
+                batch.clear()
+        if batch:
+            output.write_bytes(b"\n".join(batch) + b"\n")
+
+
+@click.command()
+@options.run_argument
+@click.option("--format", "name", required=True, metavar="NAME", help="An exporter, such as csv or jsonl.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="PATH",
+    help="The folder to write into; it is made if it is missing.",
+)
+@options.store_option
+def export(run: str, name: str, out: Path, store: str | None) -> None:
+    """Write a run in some format. `pyscrai plugins` lists the exporters.
+
+    \b
+    Examples:
+      pyscrai export --format csv --out tables
+      pyscrai export 1f2e --format jsonl --out tables
+    """
+    from ..config import load_settings
+    from ..errors import ConfigError, ContractError, PyscraiError
+    from ..store.store import Store
+
+    settings = load_settings(store=store)
+    cls = settings.host().load("exporter", name)
+    try:
+        exporter = cls(cls.Config())
+    except TypeError as error:
+        raise ConfigError(f"exporter {name!r}: it cannot be used without options: {error}") from None
+    with Store.open(settings.store, create=False) as opened:
+        stored = opened.run(run)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            files = exporter.export(stored, out)
+        except PyscraiError:
+            raise
+        except OSError as error:
+            raise ConfigError(
+                f"--out {out}: {error.strerror or error}; make room, change its permissions, or choose "
+                "another place"
+            ) from error
+        except Exception as error:
+            # An exporter may raise anything; it is named as what failed.
+            raise ContractError(
+                f"exporter {name!r} raised {type(error).__name__}: {error}; tell its author"
+            ) from error
+    for file in files:
+        output.echo(output.path(str(file)))
