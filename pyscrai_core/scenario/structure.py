@@ -6,24 +6,26 @@ Used for the scenario itself and for every extension's `Config`, so both behave 
 from __future__ import annotations
 
 import difflib
+import re
 import types
-from collections.abc import Callable, Iterable
-from pathlib import Path as FilesystemPath
+from collections import abc
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
-from cattrs import AttributeValidationNote, BaseValidationError, Converter, IterableValidationNote
-from cattrs.errors import ForbiddenExtraKeysError
-from cattrs.gen import make_dict_structure_fn
+from cattrs import Converter
+from cattrs.errors import StructureHandlerNotFoundError
 
 from ..contracts import CONTRACTS, Component
-from ..errors import InputError
+from ..errors import ContractError, PyscraiError
 from . import values
 from .prompts import Prompt, PromptError, guess
-from .schemas import check_schema
+from .schemas import NotASchema, check_schema
 
 T = TypeVar("T")
 Path = tuple[str | int, ...]
+#: A misfit: where it is, what is wrong, and whether the key is at fault.
+Found = tuple[Path, str, bool]
 
 _WORDS = {
     int: "an integer",
@@ -33,7 +35,14 @@ _WORDS = {
     dict: "a mapping",
     list: "a list",
     type(None): "null",
+    values.FilePath: "the path of a file",
+    values.Url: "an address that begins with http:// or https://",
+    values.SecretName: "the name of an environment variable",
+    values.JsonSchema: "a JSON Schema",
+    Prompt: "the path of a template file",
 }
+#: What a `ValueError` of a Config may begin with, to say which option it is about: `faults[0].kind: …`
+_ABOUT = re.compile(r"([A-Za-z_]\w*)((?:\.[^\s.:\[\]]+|\[\d+\])*): ")
 
 
 class Misfit(ValueError):
@@ -46,9 +55,9 @@ class Misfit(ValueError):
 
 
 class Misfits(ValueError):
-    """Several of them: (path, what, on_key)."""
+    """Several of them."""
 
-    def __init__(self, found: list[tuple[Path, str, bool]]) -> None:
+    def __init__(self, found: list[Found]) -> None:
         super().__init__("; ".join(what for _, what, _ in found))
         self.found = found
 
@@ -76,6 +85,8 @@ def describe_type(kind: Any) -> str:
         return "a list"
     if origin is dict or attrs.has(kind):
         return "a mapping"
+    if kind in _CONTRACT_KINDS:
+        return f"{{use: …}} with a {_CONTRACT_KINDS[kind]}"
     return getattr(kind, "__name__", str(kind))
 
 
@@ -99,20 +110,18 @@ class Structurer:
         self._locate = locate
         self._demand = demand
         self._build = build
-        #: The prompts met since the last call of `structure`, by origin.
-        self.prompts: dict[str, str] = {}
         self._converter = self._make_converter()
 
     def structure(self, value: Any, kind: type[T]) -> T:
         """`value` as a `kind`. Raises `Misfits`."""
         try:
             return self._converter.structure(value, kind)
-        except BaseValidationError as error:
+        except (Misfit, Misfits) as error:
             raise Misfits(list(_flatten(error, ()))) from None
-        except Misfit as error:
-            raise Misfits([(error.below, str(error), error.on_key)]) from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise Misfits([((), str(error), False)]) from None
+
+    def parts(self, value: dict[str, Any], kind: type) -> tuple[dict[str, Any], list[Found]]:
+        """Those fields of the attrs class `kind` that fit, as arguments for it, and the misfits of others."""
+        return _Fields(self._converter, kind).structure(value)
 
     def hook(self, kind: Any, function: Callable[[Any, Any], Any]) -> None:
         """Structure values of the type `kind` with `function(value, kind)`."""
@@ -121,16 +130,15 @@ class Structurer:
     # -- the converter --
 
     def _make_converter(self) -> Converter:
-        converter = Converter(forbid_extra_keys=True, detailed_validation=True)
-        for kind in (str, int, bool):
+        # Of cattrs, the dispatch over types is used. Its own hooks coerce, so each is replaced.
+        converter = Converter(detailed_validation=False)
+        for kind in (str, int, bool, type(None)):
             converter.register_structure_hook(kind, _exactly(kind))
         converter.register_structure_hook(float, _number)
         converter.register_structure_hook_func(_is(Any), lambda value, _: value)
         converter.register_structure_hook_func(_is_literal, _literal)
         converter.register_structure_hook_factory(_is_union, lambda kind: _union(converter))
-        converter.register_structure_hook_factory(
-            attrs.has, lambda kind: _mapping_first(make_dict_structure_fn(kind, converter), kind)
-        )
+        converter.register_structure_hook_factory(attrs.has, lambda kind: _attrs_class(converter, kind))
         converter.register_structure_hook_factory(_is_sequence, lambda kind: _sequence(converter, kind))
         converter.register_structure_hook_factory(_is_dictionary, lambda kind: _dictionary(converter, kind))
         converter.register_structure_hook(Prompt, self._prompt)
@@ -146,18 +154,27 @@ class Structurer:
     def _prompt(self, value: Any, _: Any) -> Prompt:
         if not isinstance(value, str):
             raise Misfit(f"expected the path of a template file, got {shown(value)}")
-        text, name = self._read(value)
+        try:
+            text, name = self._read(value)
+        except ValueError as error:
+            raise Misfit(str(error)) from None
         return Prompt(text, name)
 
     def _file_path(self, value: Any, _: Any) -> str:
         if not isinstance(value, str) or not value:
             raise Misfit(f"expected the path of a file, got {shown(value)}")
-        return self._locate(value)
+        try:
+            return self._locate(value)
+        except ValueError as error:
+            raise Misfit(str(error)) from None
 
     def _url(self, value: Any, _: Any) -> str:
         from urllib.parse import urlsplit
 
-        parts = urlsplit(value) if isinstance(value, str) else None
+        try:
+            parts = urlsplit(value) if isinstance(value, str) else None
+        except ValueError:  # such as a bracket that is not closed
+            parts = None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise Misfit(f"expected an address that begins with http:// or https://, got {shown(value)}")
         if parts.hostname not in ("localhost", "127.0.0.1", "::1"):
@@ -209,11 +226,19 @@ def _is_union(kind: Any) -> bool:
 
 
 def _is_sequence(kind: Any) -> bool:
-    return get_origin(kind) in (list, tuple, set, frozenset)
+    return kind in _SEQUENCES or get_origin(kind) in _SEQUENCES
 
 
 def _is_dictionary(kind: Any) -> bool:
-    return kind is dict or get_origin(kind) is dict
+    return kind in (dict, abc.Mapping) or get_origin(kind) in (dict, abc.Mapping)
+
+
+#: The types that a list is read as, with the one that is made.
+_SEQUENCES: dict[Any, Any] = {
+    **{kind: kind for kind in (list, tuple, set, frozenset)},
+    abc.Sequence: tuple,
+    abc.Collection: tuple,
+}
 
 
 def _exactly(kind: type) -> Callable[[Any, Any], Any]:
@@ -245,13 +270,13 @@ def _union(converter: Converter) -> Callable[[Any, Any], Any]:
         members = get_args(kind)
         if value is None and type(None) in members:
             return None
-        failures: list[tuple[Any, Exception]] = []
+        failures: list[tuple[Any, Misfit | Misfits]] = []
         for member in members:
             if member is type(None):
                 continue
             try:
                 return converter.structure(value, member)
-            except (BaseValidationError, ValueError, TypeError, KeyError) as error:
+            except (Misfit, Misfits) as error:
                 failures.append((member, error))
         # If the value has the right outer form for one member, that member's own complaint says most.
         for member, failure in failures:
@@ -266,40 +291,137 @@ def _union(converter: Converter) -> Callable[[Any, Any], Any]:
     return structure
 
 
-def _mapping_first(inner: Any, kind: Any) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, given: Any) -> Any:
+def _attrs_class(converter: Converter, kind: Any) -> Callable[[Any, Any], Any]:
+    fields = _Fields(converter, kind)
+
+    def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
-            keys = ", ".join(option.name for option in attrs.fields(kind))
-            raise Misfit(f"expected a mapping with the keys {keys}; got {shown(value)}")
-        return inner(value, given)
+            keys = ", ".join(fields.options)
+            raise Misfit(f"expected a mapping{f' with the keys {keys}' if keys else ''}; got {shown(value)}")
+        given, found = fields.structure(value)
+        if found:
+            raise Misfits(found)
+        return fields.make(given)
 
     return structure
+
+
+class _Fields:
+    """The fields of an attrs class as the keys of a mapping."""
+
+    def __init__(self, converter: Converter, kind: Any) -> None:
+        self._kind = kind
+        try:
+            attrs.resolve_types(kind)  # annotations may be strings
+        except NameError as error:
+            raise ContractError(
+                f"{kind.__module__}.{kind.__name__}: {error}; import what it names"
+            ) from error
+        self.options = {option.alias: option for option in attrs.fields(kind) if option.init}
+        self._hooks: dict[str, Callable[[Any, Any], Any]] = {}
+        for name, option in self.options.items():
+            wanted = Any if option.type is None else option.type
+            try:
+                self._hooks[name] = converter.get_structure_hook(wanted)
+            except StructureHandlerNotFoundError:
+                raise ContractError(
+                    f"{kind.__module__}.{kind.__name__}: an option cannot have the type {wanted}, as {name!r} "
+                    "has; expected one of those that `pyscrai_core.contracts` lists"
+                ) from None
+
+    def structure(self, value: dict[str, Any]) -> tuple[dict[str, Any], list[Found]]:
+        """The arguments that fit, and what does not fit."""
+        given: dict[str, Any] = {}
+        found: list[Found] = []
+        for key, part in value.items():
+            hook = self._hooks.get(key)
+            if hook is None:
+                found.append(((key,), unknown_key(key, self.options), True))
+                continue
+            try:
+                given[key] = hook(part, self.options[key].type)
+            except (Misfit, Misfits) as error:
+                found.extend(_flatten(error, (key,)))
+        for name, option in self.options.items():
+            if option.default is attrs.NOTHING and name not in value:
+                found.append(((), f"the key {name!r} is missing", False))
+        return given, found
+
+    def make(self, given: dict[str, Any]) -> Any:
+        """An instance. Raises `Misfits` for what its validators and its own checks refuse."""
+        try:
+            return self._kind(**given)
+        except (PyscraiError, Misfit, Misfits):
+            raise
+        except (ValueError, TypeError) as error:
+            found = list(self._refused(given)) or [self._about(error)]
+            raise Misfits(found) from None
+        except Exception as error:
+            # A check of the plugin's own that raises anything else is broken, and says so.
+            raise ContractError(
+                f"{self._kind.__module__}.{self._kind.__name__}: it raised {type(error).__name__}: {error}, "
+                "expected a ValueError for options that it refuses; tell its author"
+            ) from error
+
+    def _refused(self, given: dict[str, Any]) -> Iterator[Found]:
+        """What each validator says by itself: the class stops at the first."""
+        instance = object.__new__(self._kind)
+        for name, option in self.options.items():
+            default = option.default
+            value = given.get(name, default.factory() if _is_plain_factory(default) else default)
+            object.__setattr__(instance, option.name, value)
+        for name, option in self.options.items():
+            if option.validator is None or name not in given:
+                continue
+            try:
+                option.validator(instance, option, getattr(instance, option.name))
+            except (ValueError, TypeError) as error:
+                path, what, on_key = self._about(error)
+                yield path or (name,), what, on_key
+
+    def _about(self, error: Exception) -> Found:
+        """An error of the class, at the option that its message begins with."""
+        what = str(error.args[0]) if error.args else type(error).__name__
+        about = _ABOUT.match(what)
+        if about and about[1] in self.options:
+            steps = re.findall(r"\.([^\s.:\[\]]+)|\[(\d+)\]", about[2])
+            path = (about[1], *(int(index) if index else key for key, index in steps))
+            return path, what[about.end() :], False
+        return (), what, False
+
+
+def _is_plain_factory(default: Any) -> bool:
+    return isinstance(default, attrs.Factory) and not default.takes_self  # type: ignore[arg-type]
 
 
 def _sequence(converter: Converter, kind: Any) -> Callable[[Any, Any], Any]:
     arguments = [argument for argument in get_args(kind) if argument is not Ellipsis]
     member = arguments[0] if arguments else Any
-    origin = get_origin(kind)
+    origin = _SEQUENCES[get_origin(kind) or kind]
 
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, list):
             raise Misfit(f"expected a list, got {shown(value)}")
-        if origin is tuple and Ellipsis not in get_args(kind) and arguments:
+        if get_origin(kind) is tuple and Ellipsis not in get_args(kind) and arguments:
             if len(value) != len(arguments):
                 raise Misfit(f"expected a list of {len(arguments)}, got one of {len(value)}")
             return tuple(_each(converter, value, arguments))
-        return origin(_each(converter, value, [member] * len(value)))
+        made = _each(converter, value, [member] * len(value))
+        try:
+            return origin(made)
+        except TypeError:  # a set of lists or mappings
+            raise Misfit(f"expected a list of plain values, got {shown(value)}") from None
 
     return structure
 
 
 def _each(converter: Converter, parts: list[Any], kinds: list[Any]) -> list[Any]:
     made: list[Any] = []
-    found: list[tuple[Path, str, bool]] = []
+    found: list[Found] = []
     for index, (part, kind) in enumerate(zip(parts, kinds, strict=True)):
         try:
             made.append(converter.structure(part, kind))
-        except (BaseValidationError, ValueError, TypeError, KeyError) as error:
+        except (Misfit, Misfits) as error:
             found.extend(_flatten(error, (index,)))
     if found:
         raise Misfits(found)
@@ -314,11 +436,11 @@ def _dictionary(converter: Converter, kind: Any) -> Callable[[Any, Any], Any]:
         if not isinstance(value, dict):
             raise Misfit(f"expected a mapping, got {shown(value)}")
         made: dict[str, Any] = {}
-        found: list[tuple[Path, str, bool]] = []
+        found: list[Found] = []
         for key, part in value.items():
             try:
                 made[key] = converter.structure(part, member)
-            except (BaseValidationError, ValueError, TypeError, KeyError) as error:
+            except (Misfit, Misfits) as error:
                 found.extend(_flatten(error, (key,)))
         if found:
             raise Misfits(found)
@@ -332,31 +454,18 @@ def _schema(value: Any, _: Any) -> Any:
         raise Misfit(f"expected a JSON Schema (a mapping), got {shown(value)}")
     try:
         check_schema(value)
-    except ValueError as error:
-        raise Misfit(str(error)) from None
+    except NotASchema as error:
+        raise Misfit(str(error), error.path) from None
     return value
 
 
-def _flatten(error: BaseException, path: Path) -> Iterable[tuple[Path, str, bool]]:
-    """The leaves of a validation error, each with its path."""
-    if isinstance(error, Misfits):
+def _flatten(error: Misfit | Misfits, path: Path) -> Iterator[Found]:
+    """The misfits of an error, below `path`."""
+    if isinstance(error, Misfit):
+        yield path + error.below, str(error), error.on_key
+    else:
         for below, what, on_key in error.found:
             yield path + below, what, on_key
-    elif isinstance(error, Misfit):
-        yield path + error.below, str(error), error.on_key
-    elif isinstance(error, BaseValidationError):
-        for part in error.exceptions:
-            yield from _flatten(part, path + _note(part))
-    elif isinstance(error, ForbiddenExtraKeysError):
-        known = sorted(option.alias for option in attrs.fields(error.cl) if option.init)
-        for key in sorted(error.extra_fields):
-            yield (*path, key), unknown_key(key, known), True
-    elif isinstance(error, KeyError):
-        yield path, f"the key {error.args[0]!r} is missing", False
-    elif isinstance(error, InputError):
-        raise error
-    else:
-        yield path, str(error), False
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
@@ -365,21 +474,3 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     remedy = f"did you mean {close[0]!r}? " if close else ""
     return f"unknown key {key!r}; {remedy}known keys: {', '.join(names) or 'none'}"
-
-
-def _note(error: BaseException) -> Path:
-    path: Path = ()
-    for note in reversed(getattr(error, "__notes__", [])):
-        if isinstance(note, AttributeValidationNote):
-            # A missing key belongs to the mapping that should have it.
-            if isinstance(error, KeyError) and error.args[:1] == (note.name,):
-                return ()
-            path = (note.name,)
-        elif isinstance(note, IterableValidationNote):
-            path = (note.index,)
-    return path
-
-
-def folder_of(path: str | FilesystemPath) -> FilesystemPath:
-    """The folder that relative paths of a scenario are resolved against."""
-    return FilesystemPath(path).resolve().parent
