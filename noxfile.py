@@ -19,9 +19,7 @@ nox.options.default_venv_backend = "virtualenv"
 
 ROOT = Path(__file__).parent
 PLUGINS = sorted(
-    path.parent
-    for base in ("plugins", "contrib")
-    for path in (ROOT / base).glob("*/pyproject.toml")
+    path.parent for base in ("plugins", "contrib") for path in (ROOT / base).glob("*/pyproject.toml")
 )
 #: The weights that the demo and the tests use. Their distribution names a whole application as its
 #: dependency, of which nothing is needed.

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from attrs import evolve, field, frozen
 
-Json: TypeAlias = None | bool | int | float | str | list[Any] | dict[str, Any]
+Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
 
 #: The largest integer that every JSON reader keeps exactly.
 MAX_INTEGER = 2**53 - 1

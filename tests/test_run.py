@@ -53,7 +53,7 @@ class Hears(Engine):
 
 
 class Does(Engine):
-    """Plays the list of drafts that it is given for each turn: [kind, payload] or [change, path, value, op]."""
+    """Drafts what it is given for each turn: [kind, payload], or [change, path, value, op]."""
 
     @frozen
     class Config:
@@ -594,7 +594,8 @@ def test_reasoning_stands_between_engine_and_model(play: Any) -> None:
         reasoning__twice=Twice,
         provider__counts=CountsMessages,
     )
-    assert [(event.kind, event.payload["text"]) for event in result.events] == [("thought", "1"), ("say", "2")]
+    told = [(event.kind, event.payload["text"]) for event in result.events]
+    assert told == [("thought", "1"), ("say", "2")]
 
 
 class CountsMessages(Provider):

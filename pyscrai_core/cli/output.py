@@ -33,7 +33,7 @@ COLOURS = {
 #: Hexadecimal digits of a fingerprint where it is shown short.
 SHORT = 12
 #: Lines of one event after its first are set in, so that no text can pass for another agent's line.
-INDENT = "    "
+INDENT = "  "
 
 # Escape sequences (colours, cursor, titles, links), then what is left of control characters, and the marks
 # that turn the direction of writing. A tab and a newline are text.
@@ -53,7 +53,7 @@ def clean(text: str) -> str:
 
 def in_lines(text: str) -> str:
     """Cleaned text of several lines, those after the first set in."""
-    return f"\n{INDENT}".join(line.rstrip() for line in clean(text).strip().split("\n"))
+    return f"\n{INDENT}".join(line.strip() for line in clean(text).strip().split("\n"))
 
 
 def echo(text: str = "") -> None:

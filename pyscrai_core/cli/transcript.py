@@ -151,7 +151,8 @@ class Screen(Observer):
         colour = self._colours.get(event.source, "white")
         text = Text(line(event))
         if event.kind == "say":
-            text.stylize(f"bold {colour}", 0, len(event.source) + 1)
+            # The name, to the colon: it may be followed by those whom the words are for.
+            text.stylize(f"bold {colour}", 0, text.plain.find(":") + 1)
         else:
             text.stylize(colour)
         if event.kind == "rejected" or EVERYONE not in event.audience:

@@ -138,7 +138,7 @@ def _rows(agents: dict[str, dict[str, Any]]) -> list[list[str]]:
         more = len(names) - NAMED
         rows.append(
             [
-                _listed([*names[:NAMED], f"and {more:,} more"] if more > 0 else names),
+                _listed(names[:NAMED]) + (f" and {more:,} more" if more > 0 else ""),
                 output.shown(agent["engine"]),
                 output.shown(agent["provider"]),
                 output.shown(agent["reasoning"] or "-"),

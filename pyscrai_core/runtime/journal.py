@@ -17,7 +17,10 @@ from ..store.store import CALL_COLUMNS, Store
 
 @frozen
 class Entry:
-    """A journaled effect, the run's `number`th. `answer` is decoded JSON; `error` the name of a failure, `detail` its words."""
+    """A journaled effect, the run's `number`th.
+
+    `answer` is decoded JSON; `error` is the name of a failure, `detail` its words.
+    """
 
     number: int
     kind: str

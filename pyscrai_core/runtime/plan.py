@@ -356,7 +356,7 @@ class Ensemble:
                 continue
             try:
                 await component.aclose()
-            except Exception as error:  # the others still have to be closed; the caller reports it
+            except Exception as error:  # noqa: BLE001  the others still have to be closed; the caller reports it
                 errors.append(error)
         return errors
 

@@ -97,8 +97,8 @@ class Road:
                 return evolve(completion, parsed=parsed)
             if repairs == REPAIRS:
                 raise AnswerRejected(
-                    f"provider {request.provider!r} ({completion.model}): the answer does not fit its schema, "
-                    f"also after {REPAIRS} repairs: {wrong}; the answer began: {completion.text[:120]!r}"
+                    f"provider {request.provider!r} ({completion.model}): the answer does not fit its "
+                    f"schema, also after {REPAIRS} repairs: {wrong}; the answer began: {completion.text[:120]!r}"
                 )
             repairs += 1
             # What it said is shown to the model with what is wrong: a new call with its own seed.
@@ -225,8 +225,8 @@ class Road:
         turn._drafts[:] = [
             Draft(d["kind"], d["payload"], tuple(d["audience"]), d["cause"]) for d in answer["drafts"]
         ]
-        result = answer["result"]
-        return result
+        told: Json = answer["result"]
+        return told
 
     # -- the road itself --
 

@@ -249,7 +249,7 @@ class Run:
         if failures:
             # Of several, the one that says most: a stop is only a consequence.
             raise next((one for one in failures if not isinstance(one, Stopping)), failures[0])
-        for (turn, player), drafts in zip(turns, ended, strict=True):
+        for (_, player), drafts in zip(turns, ended, strict=True):
             for draft in drafts:  # type: ignore[union-attr]
                 self._commit(draft, player.agent.name)
             player.turns += 1
@@ -281,7 +281,7 @@ class Run:
             error = turn._trouble.error or (Stopping() if self.stopping else failure)
             if asyncio.current_task() is self._main:
                 raise
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001
             # A component may raise anything. It ends the turn, and the run says which one it was.
             error = self._broken("engine", agent.engine.use, failure, agent.name)
         error = turn._trouble.error or error
@@ -412,7 +412,7 @@ class Run:
     def _isolated(self, observer: Observer, method: Any, *arguments: Any) -> None:
         try:
             method(*arguments)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # An observer never changes a run: one that fails is reported and left out from now on.
             logger.opt(exception=error).error("observer {} raised and is left out", type(observer).__name__)
             self._observers = [one for one in self._observers if one is not observer]

@@ -176,8 +176,8 @@ class Scope:
         if asyncio.current_task() is not self._task:
             raise self._stick(
                 ContractError(
-                    f"{self._who}: an effect was started from a task of the plugin's own, expected the turn's "
-                    "own task; use `gather` to do things side by side, and leave timeouts to the kernel"
+                    f"{self._who}: an effect was started from a task of the plugin's own, expected the "
+                    "turn's own task; use `gather` to do things side by side, and leave timeouts to the kernel"
                 )
             )
 
@@ -201,7 +201,7 @@ class Scope:
             if not self._run.stopping:
                 self._stick(
                     ContractError(
-                        f"{self._who}: plugin code cancelled an effect; leave timeouts to the kernel (`limits`)"
+                        f"{self._who}: plugin code cancelled an effect; leave timeouts to the kernel"
                     )
                 )
             raise

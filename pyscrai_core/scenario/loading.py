@@ -36,13 +36,15 @@ VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 class Source:
     """A scenario's folder, and the files that were read from it.
 
-    In a run that is executed again, `files` comes from its manifest and the folder is not touched.
+    `shown` is the folder as a person gave it, for messages. In a run that is executed again, `files` comes
+    from its manifest and the folder is not read.
     """
 
     folder: FilesystemPath
     demands: Demands
     files: dict[str, str] = field(factory=dict)
     recorded: bool = False
+    shown: FilesystemPath = FilesystemPath()
 
     def read(self, name: str) -> str:
         """The text of a file, by its path relative to the folder. Raises `ValueError`."""
@@ -52,24 +54,36 @@ class Source:
             raise ValueError(f"the file {name!r} is not in the run's manifest")
         path = self.locate(name)
         try:
-            if path.stat().st_size > yaml.MAX_BYTES:
-                raise ValueError(f"{path}: the file has more than {yaml.MAX_BYTES:,} bytes")
-            text = path.read_text(encoding="utf-8-sig")
+            if path.is_dir():
+                raise ValueError(f"{name!r} is a folder, where a file was expected; name the file in it")
+            if path.exists() and not path.is_file():
+                raise ValueError(f"{name!r} is not a file but a device or a pipe; name a file")
+            with path.open("rb") as file:
+                data = file.read(yaml.MAX_BYTES + 1)
         except FileNotFoundError:
             siblings = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
             raise ValueError(
-                f"there is no file {name!r} in {path.parent}{guess(path.name, siblings)}"
+                f"there is no file {name!r} in {self.shown}{guess(path.name, siblings)}"
             ) from None
-        except UnicodeDecodeError:
-            raise ValueError(f"the file {name!r} is not UTF-8 text") from None
         except OSError as error:
             raise ValueError(f"the file {name!r} cannot be read: {error.strerror}") from None
+        if len(data) > yaml.MAX_BYTES:
+            raise ValueError(f"the file {name!r} is larger than the {yaml.MAX_BYTES:,} bytes that are read")
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise ValueError(f"the file {name!r} is not UTF-8 text (line {line}); save it in UTF-8") from None
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
         self.files[name] = text
         return text
 
     def locate(self, name: str) -> FilesystemPath:
-        """The absolute path of a file; one outside of the folder is noted as a demand."""
-        path = (self.folder / FilesystemPath(name).expanduser()).resolve()
+        """The absolute path of a file; one outside of the folder is noted as a demand. Raises `ValueError`."""
+        try:
+            path = (self.folder / FilesystemPath(name).expanduser()).resolve()
+        except (RuntimeError, ValueError, OSError):  # a home that is not known, a NUL, links in a circle
+            raise ValueError(f"{name!r} cannot be the path of a file; check it") from None
         if not self.recorded and not path.is_relative_to(self.folder):
             self.demands.add("read the file outside of its folder", str(path))
         return path
@@ -89,63 +103,132 @@ def load_document(
     `overrides` maps dotted paths to YAML text; `defaults` are the providers of `pyscrai.toml`; `seed`
     overrules the scenario's. Raises `ScenarioError`.
     """
-    document = _read(path, host)
+    document = _read(path, host, source)
     if not isinstance(document.value, dict):
         raise _error(document, (), f"expected a mapping with at least `agents`, got {shown(document.value)}")
-    for dotted, text in overrides.items():
-        override(document, dotted, text)
+    changes = [Override.read(dotted, text) for dotted, text in overrides.items()]
+    # What says which template or population there is comes first; the rest finds the agents complete.
+    for change in changes:
+        if not change.inside_agent:
+            change.apply(document)
     if seed is not None:
         _set(document, ("seed",), seed, Mark("--seed", 0, 0))
-    return resolve(document, defaults=defaults, source=source)
+    _merge_defaults(document, defaults)
+    _merge_templates(document, source)
+    for change in changes:
+        if change.inside_agent and change.keys[1] in document.value["agents"]:
+            change.apply(document)
+    resolved = _expand_all(document, source)
+    for change in changes:
+        if change.inside_agent and change.keys[1] not in document.value["agents"]:
+            change.apply(resolved)  # a member of a population, or nobody
+    return resolved
 
 
-def _read(path: FilesystemPath, host: Host) -> Document:
+def _read(path: FilesystemPath, host: Host, source: Source) -> Document:
     suffix = path.suffix.lstrip(".")
-    loaders = {offer.name for offer in host.offers("scenario loader")}
-    if suffix in loaders:
-        value = host.load("scenario loader", suffix)(path)
-        return Document(value, {(): Mark(str(path), 1, 1)}, {})
-    return yaml.load(path)
+    if suffix not in {offer.name for offer in host.offers("scenario loader")}:
+        document = yaml.load(path)
+    else:
+        document = _loaded(path, host, suffix)
+    with contextlib.suppress(OSError):  # which then was told above, or is a loader's affair
+        source.demands.written = digest(path.read_bytes())
+    return document
 
 
-def override(document: Document, dotted: str, text: str) -> None:
-    """Set the value at a dotted path, as `--set PATH=VALUE` does."""
-    flag = f"--set {dotted}={text}"
-    mark = Mark(flag, 0, 0)
-    keys = dotted.split(".")
-    if not all(keys):
-        raise ScenarioError([Mistake(flag, "", "expected PATH=VALUE, such as agents.Mara.goals=[win]")])
+def _loaded(path: FilesystemPath, host: Host, suffix: str) -> Document:
+    """What a plugin's loader makes of the file."""
+    if not path.is_file():
+        yaml.load(path)  # which says what is wrong with it
+    load = host.load("scenario loader", suffix)
     try:
-        value = yaml.parse_scalar(text)
-    except ScenarioError as error:
-        raise ScenarioError([Mistake(flag, dotted, error.mistakes[0].what)]) from None
-    path: Path = ()
-    node = document.value
-    for key in keys[:-1]:
-        step, inner = _enter(node, key, flag, dotted)
-        path = (*path, step)
-        if inner is None:
-            inner = {}
-        elif isinstance(inner, str):
-            inner = {"use": inner}  # a bare name is short for {use: name}
-        if not isinstance(inner, (dict, list)):
-            raise ScenarioError(
-                [Mistake(flag, dotted, f"{yaml.dotted(path)} is {shown(inner)} and has no keys")]
-            )
-        node[step] = inner
-        document.marks.setdefault(path, mark)
-        node = inner
-    step, _ = _enter(node, keys[-1], flag, dotted)
-    _set(document, (*path, step), value, mark)
+        value = load(path)
+    except PyscraiError:
+        raise
+    except Exception as error:
+        # A plugin's loader may raise anything. It is told as what it is: the plugin's own failure.
+        raise ContractError(
+            f"scenario loader {suffix!r}: it raised {type(error).__name__}: {error} for {path}, "
+            "expected a ScenarioError for bad input; tell its author"
+        ) from error
+    try:
+        value = copy.deepcopy(check_json(value, "the scenario"))
+    except (ValueError, RecursionError) as error:
+        what = f"{error}; a scenario is plain data, as JSON is"
+        raise ScenarioError([Mistake(str(path), "", what)]) from None
+    return Document(value, {(): Mark(str(path), 1, 1)}, {})
 
 
-def _enter(node: Any, key: str, flag: str, dotted: str) -> tuple[str | int, Any]:
-    if isinstance(node, list):
-        if not key.isdigit() or int(key) >= len(node):
-            what = f"{key!r} is no position in a list of {len(node)}; expected 0 to {len(node) - 1}"
-            raise ScenarioError([Mistake(flag, dotted, what)])
-        return int(key), node[int(key)]
-    return key, node.get(key)
+# -- overrides --
+
+
+@frozen
+class Override:
+    """One `--set PATH=VALUE`: the path's keys, and the value."""
+
+    flag: str
+    dotted: str
+    keys: tuple[str, ...]
+    value: Any
+
+    @classmethod
+    def read(cls, dotted: str, text: str) -> Override:
+        """Raises `ScenarioError`."""
+        flag = f"--set {dotted}={text}"
+        # `goals[0]` is how messages write it, `goals.0` how it is typed more easily.
+        keys = tuple(re.sub(r"\[(\d+)\]", r".\1", dotted).split("."))
+        if not all(keys):
+            raise ScenarioError([Mistake(flag, "", "expected PATH=VALUE, such as agents.Mara.goals=[win]")])
+        try:
+            value = yaml.parse_scalar(text)
+        except ScenarioError as error:
+            raise ScenarioError([Mistake(flag, dotted, error.mistakes[0].what)]) from None
+        return cls(flag, dotted, keys, value)
+
+    @property
+    def inside_agent(self) -> bool:
+        return self.keys[0] == "agents" and len(self.keys) > 2 and self.keys[2] != "template"
+
+    def apply(self, document: Document) -> None:
+        """Set the value. Raises `ScenarioError` if there is no such place."""
+        mark = Mark(self.flag, 0, 0)
+        path: Path = ()
+        node = document.value
+        for key in self.keys[:-1]:
+            step, inner = self._enter(node, key)
+            path = (*path, step)
+            if inner is None:
+                if len(path) == 2 and path[0] == "agents":
+                    near = guess(key, document.value["agents"])
+                    raise self._error(f"there is no agent {key!r}{near}; agents: {few(document.value['agents'])}")
+                inner = DEFAULT_USES.get(key, {}) if _takes_use(path) else {}
+            if isinstance(inner, str) and _takes_use(path):
+                inner = {"use": inner}  # a bare name is short for {use: name}
+            if not isinstance(inner, (dict, list)):
+                raise self._error(f"{yaml.dotted(path)} is {shown(inner)} and has no keys")
+            node[step] = inner
+            document.marks.setdefault(path, mark)
+            node = inner
+        step, _ = self._enter(node, self.keys[-1])
+        _set(document, (*path, step), copy.deepcopy(self.value), mark)
+
+    def _enter(self, node: Any, key: str) -> tuple[str | int, Any]:
+        if isinstance(node, list):
+            if not key.isdecimal() or int(key) >= len(node):
+                expected = f"expected 0 to {len(node) - 1}" if node else "give the whole list"
+                raise self._error(f"{key!r} is no position in a list of {len(node)}; {expected}")
+            return int(key), node[int(key)]
+        return key, node.get(key)
+
+    def _error(self, what: str) -> ScenarioError:
+        return ScenarioError([Mistake(self.flag, self.dotted, what)])
+
+
+def _takes_use(path: Path) -> bool:
+    """Whether an extension is chosen at this place, so that a bare name is short for a mapping."""
+    if path[0] == "agents":
+        return len(path) > 2 and (path[2] in ("engine", "reasoning", "memory") or path[2] == "tools")
+    return path == ("schedule",) or (path[0] == "providers" and len(path) == 2)
 
 
 def _set(document: Document, path: Path, value: Any, mark: Mark) -> None:

@@ -6,6 +6,8 @@ Used for the scenario itself and for every extension's `Config`, so both behave 
 from __future__ import annotations
 
 import difflib
+import enum
+import pathlib
 import re
 import types
 from collections import abc
@@ -115,9 +117,10 @@ class Structurer:
     def structure(self, value: Any, kind: type[T]) -> T:
         """`value` as a `kind`. Raises `Misfits`."""
         try:
-            return self._converter.structure(value, kind)
+            made: T = _fit(self._converter.structure, value, kind)
         except (Misfit, Misfits) as error:
             raise Misfits(list(_flatten(error, ()))) from None
+        return made
 
     def parts(self, value: dict[str, Any], kind: type) -> tuple[dict[str, Any], list[Found]]:
         """Those fields of the attrs class `kind` that fit, as arguments for it, and the misfits of others."""
@@ -132,9 +135,13 @@ class Structurer:
     def _make_converter(self) -> Converter:
         # Of cattrs, the dispatch over types is used. Its own hooks coerce, so each is replaced.
         converter = Converter(detailed_validation=False)
+        converter.register_structure_hook_factory(lambda kind: isinstance(kind, type), _no_option)
+        converter.register_structure_hook_func(_is_enum, _enum)
         for kind in (str, int, bool, type(None)):
             converter.register_structure_hook(kind, _exactly(kind))
         converter.register_structure_hook(float, _number)
+        for kind in (bytes, pathlib.Path):
+            converter.register_structure_hook(kind, _no_option)
         converter.register_structure_hook_func(_is(Any), lambda value, _: value)
         converter.register_structure_hook_func(_is_literal, _literal)
         converter.register_structure_hook_factory(_is_union, lambda kind: _union(converter))
@@ -146,9 +153,7 @@ class Structurer:
         converter.register_structure_hook_func(_is(values.Url), self._url)
         converter.register_structure_hook_func(_is(values.SecretName), self._secret)
         converter.register_structure_hook_func(_is(values.JsonSchema), _schema)
-        converter.register_structure_hook_func(
-            lambda kind: isinstance(kind, type) and kind in _CONTRACT_KINDS, self._component
-        )
+        converter.register_structure_hook_func(_is_part, self._component)
         return converter
 
     def _prompt(self, value: Any, _: Any) -> Prompt:
@@ -213,6 +218,16 @@ def check_prompts(config: Any) -> Iterable[tuple[str, str, PromptError]]:
             yield option.name, prompt.origin, error
 
 
+def _fit(hook: Callable[[Any, Any], Any], value: Any, kind: Any) -> Any:
+    """What `hook` makes of `value`; whatever it says against it, as a misfit."""
+    try:
+        return hook(value, kind)
+    except (Misfit, Misfits, PyscraiError):
+        raise
+    except (ValueError, TypeError, KeyError) as error:
+        raise Misfit(str(error)) from None
+
+
 def _is(wanted: Any) -> Callable[[Any], bool]:
     return lambda kind: kind is wanted
 
@@ -223,6 +238,10 @@ def _is_literal(kind: Any) -> bool:
 
 def _is_union(kind: Any) -> bool:
     return get_origin(kind) in (Union, types.UnionType)
+
+
+def _is_part(kind: Any) -> bool:
+    return isinstance(kind, type) and kind in _CONTRACT_KINDS
 
 
 def _is_sequence(kind: Any) -> bool:
@@ -265,6 +284,25 @@ def _literal(value: Any, kind: Any) -> Any:
     raise Misfit(f"expected one of {', '.join(map(str, allowed))}, got {shown(value)}{near}")
 
 
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, enum.Enum)
+
+
+def _enum(value: Any, kind: type[enum.Enum]) -> enum.Enum:
+    for one in kind:
+        if type(one.value) is type(value) and one.value == value:
+            return one
+    _literal(value, Literal[tuple(one.value for one in kind)])
+    raise AssertionError("a value that is none of the enumeration's fits it")
+
+
+def _no_option(*given: Any) -> Any:
+    raise ContractError(
+        f"an option has the type {given[-1].__name__}, expected one of those that `pyscrai_core.contracts` "
+        "lists (a path is a `FilePath`); tell its author"
+    )
+
+
 def _union(converter: Converter) -> Callable[[Any, Any], Any]:
     def structure(value: Any, kind: Any) -> Any:
         members = get_args(kind)
@@ -275,14 +313,14 @@ def _union(converter: Converter) -> Callable[[Any, Any], Any]:
             if member is type(None):
                 continue
             try:
-                return converter.structure(value, member)
+                return _fit(converter.structure, value, member)
             except (Misfit, Misfits) as error:
                 failures.append((member, error))
         # If the value has the right outer form for one member, that member's own complaint says most.
         for member, failure in failures:
-            if isinstance(value, dict) and (attrs.has(member) or get_origin(member) is dict):
+            if isinstance(value, dict) and (attrs.has(member) or _is_dictionary(member) or _is_part(member)):
                 raise failure
-            if isinstance(value, list) and get_origin(member) in (list, tuple):
+            if isinstance(value, list) and _is_sequence(member):
                 raise failure
         if len(failures) == 1:
             raise failures[0][1]
@@ -323,11 +361,8 @@ class _Fields:
             wanted = Any if option.type is None else option.type
             try:
                 self._hooks[name] = converter.get_structure_hook(wanted)
-            except StructureHandlerNotFoundError:
-                raise ContractError(
-                    f"{kind.__module__}.{kind.__name__}: an option cannot have the type {wanted}, as {name!r} "
-                    "has; expected one of those that `pyscrai_core.contracts` lists"
-                ) from None
+            except (ContractError, StructureHandlerNotFoundError) as error:
+                raise ContractError(f"{kind.__module__}.{kind.__name__}.{option.name}: {error}") from None
 
     def structure(self, value: dict[str, Any]) -> tuple[dict[str, Any], list[Found]]:
         """The arguments that fit, and what does not fit."""
@@ -339,7 +374,7 @@ class _Fields:
                 found.append(((key,), unknown_key(key, self.options), True))
                 continue
             try:
-                given[key] = hook(part, self.options[key].type)
+                given[key] = _fit(hook, part, self.options[key].type)
             except (Misfit, Misfits) as error:
                 found.extend(_flatten(error, (key,)))
         for name, option in self.options.items():
@@ -369,6 +404,11 @@ class _Fields:
         for name, option in self.options.items():
             default = option.default
             value = given.get(name, default.factory() if _is_plain_factory(default) else default)
+            if callable(option.converter) and name in given:
+                try:
+                    value = option.converter(value)
+                except (ValueError, TypeError) as error:
+                    yield (name,), str(error), False
             object.__setattr__(instance, option.name, value)
         for name, option in self.options.items():
             if option.validator is None or name not in given:
@@ -420,7 +460,7 @@ def _each(converter: Converter, parts: list[Any], kinds: list[Any]) -> list[Any]
     found: list[Found] = []
     for index, (part, kind) in enumerate(zip(parts, kinds, strict=True)):
         try:
-            made.append(converter.structure(part, kind))
+            made.append(_fit(converter.structure, part, kind))
         except (Misfit, Misfits) as error:
             found.extend(_flatten(error, (index,)))
     if found:
@@ -439,7 +479,7 @@ def _dictionary(converter: Converter, kind: Any) -> Callable[[Any, Any], Any]:
         found: list[Found] = []
         for key, part in value.items():
             try:
-                made[key] = converter.structure(part, member)
+                made[key] = _fit(converter.structure, part, member)
             except (Misfit, Misfits) as error:
                 found.extend(_flatten(error, (key,)))
         if found:

@@ -29,7 +29,7 @@ INSERT_EVENT = (
 )
 INSERT_MESSAGE = 'INSERT OR IGNORE INTO "messages" ("digest","body") VALUES (?,?)'
 #: A failure that is asked again is replaced by what comes of it.
-CALL_COLUMNS = [name for name in CallRow._meta.sorted_field_names]
+CALL_COLUMNS = list(CallRow._meta.sorted_field_names)
 INSERT_CALL = 'INSERT OR REPLACE INTO "calls" ({}) VALUES ({})'.format(
     ",".join(f'"{name}"' for name in CALL_COLUMNS), ",".join("?" * len(CALL_COLUMNS))
 )
@@ -250,7 +250,8 @@ def _check_file(path: Path, create: bool) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"store {path}: its folder cannot be made ({error.strerror}); choose another place with --store"
+                f"store {path}: its folder cannot be made ({error.strerror}); "
+                "choose another place with --store"
             ) from None
         if not os.access(path.parent, os.W_OK):
             raise StoreError(f"store {path}: its folder is read-only; choose another place with --store")

@@ -134,7 +134,9 @@ def _commit(database: sqlite3.Connection, number: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeat", type=int, default=5, help="runs of each figure; the best counts")
     repeat = parser.parse_args().repeat
     Message.user("warm").digest  # noqa: B018  imports what the first run would otherwise pay for
@@ -142,7 +144,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         measured(2, 2, "simultaneous", "full", folder)
-        print(f"{'schedule':14} {'memory':8} {'agents×rounds':>14} {'ms/turn':>9} {'bare ms':>9} {'ratio':>7}")
+        print("schedule       memory    agents×rounds   ms/turn   bare ms   ratio")
         for schedule in ("simultaneous", "round-robin"):
             for memory in MEMORIES:
                 for agents, rounds in SIZES:
@@ -159,9 +161,9 @@ def main() -> None:
         for schedule in ("simultaneous", "round-robin"):
             ratio = figures[schedule, "window", 50, 20] / figures[schedule, "window", 10, 10]
             print(f"{schedule:14} window: a turn at 50×20 costs {ratio:.2f} of one at 10×10")
-        inline = min(commit_in_loop(folder / "", 500) for _ in range(1))
-        thread = commit_in_thread(folder, 500)
-        print(f"\na commit in the loop's thread {inline * 1e6:.0f} µs, through a writer thread {thread * 1e6:.0f} µs")
+        inline = commit_in_loop(folder, 500) * 1e6
+        thread = commit_in_thread(folder, 500) * 1e6
+        print(f"\na commit in the loop's thread {inline:.0f} µs, through a writer thread {thread:.0f} µs")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
 from pyscrai_core import Agent, Engine, Message, Prompt, Turn
@@ -60,7 +60,8 @@ class Actor(Engine):
     action's name as its key and the arguments as its value.
     """
 
-    Config = ActorConfig
+    Config: ClassVar[type] = ActorConfig
+    config: ActorConfig
 
     def __init__(self, config: ActorConfig) -> None:
         super().__init__(config)
@@ -69,7 +70,7 @@ class Actor(Engine):
         self._schemas: dict[tuple[Any, ...], tuple[Agent, dict[str, Any]]] = {}
 
     async def run(self, turn: Turn) -> None:
-        config: ActorConfig = self.config
+        config = self.config
         names = turn.actions
         if not names and not config.speak:
             return
@@ -94,7 +95,7 @@ class Actor(Engine):
             turn.emit(action, arguments)
 
     def _schema(self, agent: Agent, names: Sequence[str]) -> dict[str, Any]:
-        config: ActorConfig = self.config
+        config = self.config
         key = (tuple(names), config.words, config.speak, config.must_act)
         known = self._schemas.get(key)
         if known is None or known[0] is not agent:
@@ -121,11 +122,11 @@ def answer_schema(
             # A bare name: models fumble for the inside of an object that has none.
             plain.append(name)
             continue
-        place = name.replace("~", "~0").replace("/", "~1")
-        inner = bounded(moved(arguments, f"#/$defs/{place}"), length)
-        if inner != bounded(arguments, length):
-            definitions[name] = inner
-            inner = {"$ref": f"#/$defs/{place}"}
+        inner = bounded(arguments, length)
+        here = moved(inner, f"#/$defs/{name}")
+        if here != inner:
+            definitions[name] = here
+            inner = {"$ref": f"#/$defs/{name}"}
         choices.append(_object({name: inner}))
     if plain:
         choices.append({"type": "string", "enum": plain})
@@ -141,14 +142,15 @@ def answer_schema(
 def bounded(schema: dict[str, Any], length: int) -> dict[str, Any]:
     """`schema` with a bound for arguments that are free text: small models would not end them."""
     properties = {
-        key: {**part, "maxLength": length}
-        if isinstance(part, dict)
-        and part.get("type") == "string"
-        and not part.keys() & {"maxLength", "enum", "const", "pattern", "format"}
-        else part
+        key: {**part, "maxLength": length} if _is_free_text(part) else part
         for key, part in schema.get("properties", {}).items()
     }
     return {**schema, "properties": properties} if properties else schema
+
+
+def _is_free_text(schema: Any) -> bool:
+    shaped = {"maxLength", "enum", "const", "pattern", "format"}
+    return isinstance(schema, dict) and schema.get("type") == "string" and not schema.keys() & shaped
 
 
 def moved(schema: Any, place: str) -> Any:
@@ -157,12 +159,11 @@ def moved(schema: Any, place: str) -> Any:
         return [moved(part, place) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: place + value[1:]
-        if key == "$ref" and isinstance(value, str) and value[:2] in ("#", "#/")
-        else moved(value, place)
-        for key, value in schema.items()
-    }
+    found = {key: moved(part, place) for key, part in schema.items()}
+    reference = schema.get("$ref")
+    if reference == "#" or isinstance(reference, str) and reference.startswith("#/"):
+        found["$ref"] = place + reference[1:]
+    return found
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:

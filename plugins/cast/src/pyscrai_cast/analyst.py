@@ -88,7 +88,8 @@ class AnalystConfig:
 class Analyst(Engine):
     """Writes an event `finding` with a text and scores. It sees what any agent in its place would see."""
 
-    Config = AnalystConfig
+    Config: ClassVar[type] = AnalystConfig
+    config: AnalystConfig
     emits: ClassVar[dict[str, dict[str, Any]]] = {
         "finding": {
             "type": "object",
@@ -107,7 +108,7 @@ class Analyst(Engine):
         self._schema: tuple[AnalystConfig, dict[str, Any]] | None = None
 
     async def run(self, turn: Turn) -> None:
-        config: AnalystConfig = self.config
+        config = self.config
         more = {"questions": config.questions, "scores": describe_scores(config.scores)}
         values = {**standing(turn, config), **changing(turn), **more}
         messages = [
@@ -126,7 +127,7 @@ class Analyst(Engine):
         turn.emit("finding", finding, audience=config.audience)
 
     def _answer_schema(self) -> dict[str, Any]:
-        config: AnalystConfig = self.config
+        config = self.config
         if self._schema is None or self._schema[0] is not config:
             self._schema = (config, finding_schema(config))
         return self._schema[1]

@@ -42,7 +42,8 @@ class Narrator(Engine):
     Each turn is an event `narration` that everyone hears.
     """
 
-    Config = NarratorConfig
+    Config: ClassVar[type] = NarratorConfig
+    config: NarratorConfig
     emits: ClassVar[dict[str, dict[str, Any]]] = {
         "narration": {
             "type": "object",
@@ -57,7 +58,7 @@ class Narrator(Engine):
         self._opening = Opening()
 
     async def run(self, turn: Turn) -> None:
-        config: NarratorConfig = self.config
+        config = self.config
         more = {"perspective": config.perspective}
         values = {**standing(turn, config), **changing(turn), **more}
         messages = [
