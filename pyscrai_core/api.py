@@ -81,7 +81,7 @@ async def arun(
     plan = prepare(scenario, settings=settings, host=host, seed=seed, set=_texts(set or {}))
     check_trust(plan, str(scenario), trusted=trust)
     with Store.open(settings.store) as opened:
-        return await start(plan, opened, observers=[*observers, *_configured(settings, plan.host)])
+        return await start(plan, opened, observers=[*observers, *configured_observers(settings, plan.host)])
 
 
 def resume(
@@ -103,7 +103,7 @@ def resume(
         return _blocking(
             again(
                 opened, ref, host, replay=False, limits=limits,
-                observers=[*observers, *_configured(settings, host)],
+                observers=[*observers, *configured_observers(settings, host)],
             )
         )  # fmt: skip
 
@@ -183,8 +183,9 @@ async def again(
             f"run {recorded.id}: it is completed, there is nothing to resume; see: pyscrai replay"
         )
     manifest = recorded.manifest
-    if limits:
-        manifest["scenario"]["limits"] = {**manifest["scenario"].get("limits", {}), **limits}
+    given = manifest["scenario"].get("limits", {})
+    # A replay spends nothing, and the run may have been resumed with more than it began with.
+    manifest["scenario"]["limits"] = {} if replay else {**given, **(limits or {})}
     plan = planning.from_manifest(manifest, host, replay=replay)
 
     def old() -> Run:
@@ -208,7 +209,8 @@ async def _perform(plan: Plan, make: Callable[[], Run], begin: Begin | None) -> 
         await ensemble.close()
 
 
-def _configured(settings: Settings, host: Host) -> list[Observer]:
+def configured_observers(settings: Settings, host: Host) -> list[Observer]:
+    """The observers that the settings name, ready to watch a run."""
     observers = []
     for name in settings.observers:
         cls = host.load("observer", name)

@@ -419,10 +419,9 @@ class Event:
 
 
 def _plain(value: Any) -> str:
-    kind = type(value)
-    if kind is str:
+    if isinstance(value, str):
         return value.replace("\n", "\n  ") if "\n" in value else value
-    return str(value) if kind is int else orjson.dumps(value).decode()
+    return str(value) if type(value) is int else orjson.dumps(value).decode()
 
 
 RunStatus: TypeAlias = Literal["running", "completed", "failed", "stopped", "interrupted"]

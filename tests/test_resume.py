@@ -205,3 +205,15 @@ def test_the_scenarios_file_is_not_needed_again(flaky: Host, tmp_path: Path) -> 
 def _dump(store: Path) -> list[str]:
     with sqlite3.connect(store) as database:
         return list(database.iterdump())
+
+
+@pytest.mark.parametrize("limit", [{"steps": 1}, {"calls": 3}])
+def test_a_run_resumed_with_more_replays_whole(flaky: Host, tmp_path: Path, limit: dict[str, int]) -> None:
+    store = tmp_path / "runs.db"
+    stopped = pyscrai_core.run(scenario(tmp_path, limits=limit), host=flaky, store=store)
+    assert stopped.status == "stopped"
+    half = api.replay(store=store, host=flaky)
+    assert (half.status, half.fingerprint, half.events) == ("stopped", stopped.fingerprint, stopped.events)
+    whole = api.resume(store=store, host=flaky, limits={next(iter(limit)): 99})
+    assert whole.status == "completed"
+    assert api.replay(store=store, host=flaky).fingerprint == whole.fingerprint

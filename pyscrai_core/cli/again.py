@@ -46,7 +46,7 @@ def resume(
     settings, hints = settings_for(store)
     host = settings.host()
     view = View(as_json, quiet, log_file)
-    configured = api._configured(settings, host)
+    configured = api.configured_observers(settings, host)
     with Store.open(settings.store, create=False) as opened:
         recorded = opened.run(run)
         before = recorded.count_events()

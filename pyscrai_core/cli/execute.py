@@ -80,6 +80,7 @@ class Stopper:
         self.run: Run | None = None
         self._display = display
         self._count = 0
+        self._left = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._before: dict[int, Any] = {}
@@ -105,7 +106,7 @@ class Stopper:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
         if self._count > 2 or self._loop is None:
-            _leave()
+            self._leave()
         self._loop.call_soon_threadsafe(self._stop, self._count)
 
     def _stop(self, count: int) -> None:
@@ -124,16 +125,18 @@ class Stopper:
         elif self._task is not None:
             self._task.cancel()
         # A thread that a library waits for (a model that computes) must not hold the person up.
-        watchdog = threading.Timer(PATIENCE, _leave)
+        watchdog = threading.Timer(PATIENCE, self._leave)
         watchdog.daemon = True
         watchdog.start()
 
-
-def _leave() -> NoReturn:
-    if os.isatty(2):
-        os.write(2, b"\x1b[?25h")  # the cursor, which the status line hides
-    os.write(2, b"\nleft at once; what was answered is kept: pyscrai resume\n")
-    os._exit(130)
+    def _leave(self) -> NoReturn:
+        """End the process without waiting for anything. Not through Python's streams: they may be locked."""
+        if not self._left:  # a further signal may come between two of these lines
+            self._left = True
+            cursor = "\x1b[?25h" if os.isatty(2) else ""  # which the status line hides
+            kept = f"; what was answered is kept: pyscrai resume {self.run.id}" if self.run else ""
+            os.write(2, f"{cursor}\nleft at once{kept}\n".encode())
+        os._exit(130)
 
 
 def perform(work: Work, *, view: View, agents: Sequence[str], hints: Hints, after: int = 0) -> RunResult:

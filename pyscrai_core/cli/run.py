@@ -92,8 +92,8 @@ def demo(
     view = View(as_json, quiet, log_file)
     try:
         return run_file(DEMO, overrides, seed, store, False, view, more=COPY)
-    except InputError as error:
-        _say_needs(error)
+    except InputError:
+        _say_needs()
         raise
 
 
@@ -114,7 +114,7 @@ def run_file(
     settings, hints = settings_for(store)
     plan = api.prepare(file, settings=settings, seed=seed, set=overrides)
     api.check_trust(plan, str(file), trusted=trust, ask=_confirm if _somebody_is_there() else None)
-    configured = api._configured(settings, plan.host)
+    configured = api.configured_observers(settings, plan.host)
 
     with Store.open(settings.store) as opened:
 
@@ -133,13 +133,11 @@ def _confirm(question: str) -> bool:
     return click.confirm(output.clean(question), err=True)
 
 
-def _say_needs(error: Exception) -> None:
+def _say_needs() -> None:
     """Before an error of the demo: what to install, if that is what it is about."""
     from ..config import load_settings
-    from ..errors import ExtensionError, InputError
+    from ..errors import InputError
 
-    if not isinstance(error.__cause__, ExtensionError):
-        return
     try:
         missing = _missing(load_settings().host())
     except InputError:

@@ -16,7 +16,7 @@ import orjson
 from attrs import define, frozen
 
 from ..contracts import Component, Memory, Provider, Reasoning, Schedule, Tool, Toolset
-from ..errors import ContractError, ExtensionError, Mistake, ScenarioError
+from ..errors import ContractError, ExtensionError, Mistake, PyscraiError
 from ..plugins import Host
 from ..records import LOG_FORMAT, canonical
 from ..scenario import yaml
@@ -24,7 +24,16 @@ from ..scenario.building import AGENT_KEYS, Mistakes, build, check_kinds
 from ..scenario.loading import Source, load_document
 from ..scenario.model import Agent, Scenario, Use
 from ..scenario.prompts import Prompt
-from ..scenario.structure import Misfits, Path, Structurer, check_prompts, unknown_key
+from ..scenario.structure import (
+    Found,
+    Misfit,
+    Misfits,
+    Path,
+    Structurer,
+    check_prompts,
+    inside,
+    unknown_key,
+)
 from ..scenario.trust import Demands
 from ..scenario.yaml import Document, Mark
 from ..tokens import ESTIMATOR
@@ -40,7 +49,16 @@ class Blueprint:
     config: Callable[[], Any]
 
     def make(self) -> Any:
-        return self.cls(self.config())
+        try:
+            return self.cls(self.config())
+        except PyscraiError:
+            raise
+        except Exception as error:
+            # A plugin's constructor may raise anything. It is told as the plugin's own failure.
+            raise ContractError(
+                f"{self.kind} {self.use!r}: it cannot be made: {type(error).__name__}: {error}; "
+                "options are refused by its Config, with a ValueError; tell its author"
+            ) from error
 
 
 @define
@@ -70,9 +88,8 @@ def from_file(
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int | None = None,
 ) -> Plan:
-    """The plan for the scenario at `path`. Raises `ScenarioError` and `ExtensionError`."""
-    demands = Demands()
-    source = Source(path.resolve().parent, demands)
+    """The plan for the scenario at `path`. Raises `ScenarioError` with all mistakes found."""
+    source = Source(path.resolve().parent, Demands(), shown=path.parent)
     document = load_document(
         path, overrides=overrides or {}, defaults=defaults or {}, seed=seed, host=host, source=source
     )
@@ -81,21 +98,15 @@ def from_file(
 
 def from_manifest(manifest: Mapping[str, Any], host: Host, *, replay: bool) -> Plan:
     """The plan of a recorded run; with `replay`, without its providers."""
-    source = Source(FilesystemPath(), Demands(), dict(manifest["files"]), recorded=True)
+    folder = FilesystemPath(manifest.get("folder", "."))
+    source = Source(folder, Demands(), dict(manifest["files"]), recorded=True)
     document = Document(manifest["scenario"], {(): Mark("the run's scenario", 0, 0)}, {})
     return _make(document, host, source, replay=replay)
 
 
 def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Plan:
     mistakes = Mistakes(document)
-    if isinstance(names := document.value.get("plugins"), list) and all(
-        isinstance(one, str) for one in names
-    ):
-        if replay:  # a provider's plugin may be gone: nothing of it is needed
-            there = {plugin.name for plugin in host.plugins if plugin.status == "loaded"}
-            there |= {plugin.distribution for plugin in host.plugins if plugin.status == "loaded"}
-            names = [one for one in names if one in there]
-        host = host.narrowed(names)
+    host = _narrowed(host, document, mistakes, replay)
     drafts = _Drafts(host, document, mistakes)
 
     def read(name: str) -> tuple[str, str]:
@@ -108,30 +119,30 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
         build=drafts.build,
     )
     drafts.structurer = structurer
-    scenario = build(document, structurer, mistakes)
+    scenario, unread = build(document, structurer, mistakes)
 
-    providers: dict[str, Blueprint] = {}
+    def drafted(kind: str, use: Use | None, path: Path) -> Any:
+        return drafts.make(kind, use, path) if use is not None and path not in unread else None
+
+    providers: dict[str, Any] = {}
     if not replay:
         for name, provider in scenario.providers.items():
-            with mistakes.at("providers", name):
-                use = Use(provider.use, provider.options)
-                providers[name] = drafts.make("provider", use, ("providers", name))
+            use = Use(provider.use, provider.options)
+            providers[name] = drafted("provider", use, ("providers", name))
     agents: dict[str, dict[str, Blueprint | None]] = {}
-    tools: dict[str, list[Blueprint]] = {}
+    tools: dict[str, list[Any]] = {}
     for name, agent in scenario.agents.items():
         path: Path = ("agents", name)
         agents[name] = {
-            kind: drafts.make(kind, use, (*path, kind)) if use else None
+            kind: drafted(kind, use, (*path, kind))
             for kind, use in (
                 ("engine", agent.engine),
                 ("reasoning", agent.reasoning),
                 ("memory", agent.memory),
             )
         }
-        tools[name] = [
-            drafts.make("tool", use, (*path, "tools", index)) for index, use in enumerate(agent.tools)
-        ]
-    schedule = drafts.make("schedule", scenario.schedule, ("schedule",))
+        tools[name] = [drafted("tool", use, (*path, "tools", index)) for index, use in enumerate(agent.tools)]
+    schedule = drafted("schedule", scenario.schedule, ("schedule",))
     mistakes.check()
     declared = dict(drafts.declared)
     check_kinds(scenario, declared, mistakes)
@@ -150,6 +161,7 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
             "kernel": _version(),
             "estimator": ESTIMATOR,
             "scenario": scenario.document,
+            "folder": str(source.folder),
             "files": source.files,
             "plugins": [
                 {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
@@ -162,6 +174,23 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
     )
 
 
+def _narrowed(host: Host, document: Document, mistakes: Mistakes, replay: bool) -> Host:
+    """The host with the plugins that the scenario chooses; a choice that is wrong is noted."""
+    names = document.value.get("plugins")
+    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        return host  # there is none, or building reports it
+    usable = []
+    for index, name in enumerate(names):
+        try:
+            host.narrowed([name])
+            usable.append(name)
+        except ExtensionError as error:
+            if not replay:  # where a provider's plugin may be gone: nothing of it is needed
+                mistakes.add(("plugins", index), str(error).removeprefix("plugins: "), cause=error)
+    # With a wrong choice all plugins serve to look for further mistakes.
+    return host.narrowed(usable) if replay or len(usable) == len(names) else host
+
+
 class _Drafts:
     """Makes blueprints; the same choice with the same options is worked out once."""
 
@@ -171,60 +200,65 @@ class _Drafts:
         self._host = host
         self._document = document
         self._mistakes = mistakes
-        self._made: dict[tuple[str, str, bytes], Blueprint] = {}
+        self._made: dict[tuple[str, str, bytes], tuple[Blueprint, list[Found]] | ExtensionError] = {}
         self._nested = 0
         self.declared: dict[str, dict[str, Any]] = {}
         self.recorded: list[dict[str, Any]] = []
         self.prompts: dict[str, str] = {}
 
-    def make(self, kind: str, use: Use, path: Path) -> Blueprint:
-        """The blueprint for a choice; mistakes in its options are noted."""
+    def make(self, kind: str, use: Use, path: Path) -> Blueprint | None:
+        """The blueprint for a choice; what is wrong with it is noted."""
         key = (kind, use.use, canonical(use.options))
-        if key in self._made:
-            return self._made[key]
-        cls = self._load(kind, use.use, path)
+        if key not in self._made:
+            self._made[key] = self._draft(kind, use, path)
+        made = self._made[key]
+        if isinstance(made, ExtensionError):
+            named = (*path, "use")
+            where = named if named in self._document.marks else path
+            self._mistakes.add(where, str(made), cause=made)
+            return None
+        blueprint, found = made
+        for below, what, on_key in found:
+            self._note(kind, blueprint.cls, path, below, what, on_key)
+        return blueprint
+
+    def _draft(self, kind: str, use: Use, path: Path) -> tuple[Blueprint, list[Found]] | ExtensionError:
+        try:
+            cls = self._host.load(kind, use.use)
+        except ExtensionError as error:
+            return error
         before = self._nested
-        config = None
         try:
             config = self._configure(cls, use.options)
         except Misfits as error:
-            for below, what, on_key in error.found:
-                self._note(kind, cls, path, below, what, on_key)
-        if config is not None:
-            self._record(kind, use, cls, config, path)
+            return Blueprint(kind, use.use, cls, lambda: None), error.found
+        self._record(kind, use, cls, config, path)
         if self._nested > before:
             # Its options hold components: every agent needs its own.
-            blueprint = Blueprint(kind, use.use, cls, lambda: self._configure(cls, use.options))
-        else:
-            blueprint = Blueprint(kind, use.use, cls, lambda: config)
-        self._made[key] = blueprint
-        return blueprint
+            return Blueprint(kind, use.use, cls, lambda: self._configure(cls, use.options)), []
+        return Blueprint(kind, use.use, cls, lambda: config), []
 
     def build(self, kind: str, value: Any) -> Component:
-        """The component for a nested `{use: …}`."""
+        """The component for a nested `{use: …}`. Raises `Misfit` or `Misfits`."""
         use = self.structurer.structure(value, Use)
-        cls = self._load(kind, use.use, ())
+        try:
+            cls = self._host.load(kind, use.use)
+        except ExtensionError as error:
+            raise Misfit(str(error), ("use",) if isinstance(value, dict) else ()) from None
         config = self._configure(cls, use.options)
         self._nested += 1
         self.declared.update(getattr(cls, "emits", {}))
-        component: Component = cls(config)
+        component: Component = Blueprint(kind, use.use, cls, lambda: config).make()
         return component
-
-    def _load(self, kind: str, name: str, path: Path) -> Any:
-        try:
-            return self._host.load(kind, name)
-        except ExtensionError as error:
-            self._mistakes.add(path, str(error))
-            raise ScenarioError(self._mistakes.found) from error
 
     def _configure(self, cls: Any, options: dict[str, Any]) -> Any:
         config = self.structurer.structure(options, cls.Config)
-        found = [
-            ((option,), f"{origin}{f':{error.line}' if error.line else ''}: {error}", False)
+        found: list[Found] = [
+            (option, f"{origin}{f':{error.line}' if error.line else ''}: {error}", False)
             for option, origin, error in check_prompts(config)
         ]
         if found:
-            raise Misfits(found)  # type: ignore[arg-type]
+            raise Misfits(found)
         return config
 
     def _note(self, kind: str, cls: Any, path: Path, below: Path, what: str, on_key: bool) -> None:
@@ -233,8 +267,8 @@ class _Drafts:
             # An engine's options may stand among the agent's own keys.
             full = (*path[:-1], *below)
             if on_key and len(below) == 1:
-                known = {option.name for option in attrs.fields(cls.Config)} | AGENT_KEYS
-                what = unknown_key(str(below[0]), known | {"template", "count", "vary"} - {"variables"})
+                known = {option.alias for option in attrs.fields(cls.Config) if option.init} | AGENT_KEYS
+                what = unknown_key(str(below[0]), (known | {"template", "count", "vary"}) - {"variables"})
         self._mistakes.add(full, what, on_key)
 
     def _record(self, kind: str, use: Use, cls: Any, config: Any, path: Path) -> None:
@@ -254,8 +288,7 @@ class _Drafts:
 
 
 def _prompts(config: Any) -> Iterator[Prompt]:
-    for option in attrs.fields(type(config)):
-        value = getattr(config, option.name)
+    for value in inside(config):
         if isinstance(value, Prompt):
             yield value
         elif isinstance(value, Component):
@@ -291,12 +324,9 @@ def _version() -> str:
 
 def components(made: Component) -> Iterator[Component]:
     """A component and those inside its options, the inner ones first."""
-    config = made.config
-    if attrs.has(type(config)):
-        for option in attrs.fields(type(config)):
-            value = getattr(config, option.name)
-            if isinstance(value, Component):
-                yield from components(value)
+    for value in inside(made.config):
+        if isinstance(value, Component):
+            yield from components(value)
     yield made
 
 

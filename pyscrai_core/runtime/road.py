@@ -98,7 +98,7 @@ class Road:
             if repairs == REPAIRS:
                 raise AnswerRejected(
                     f"provider {request.provider!r} ({completion.model}): the answer does not fit its "
-                    f"schema, also after {REPAIRS} repairs: {wrong}; the answer began: {completion.text[:120]!r}"
+                    f"schema, after {REPAIRS} repairs: {wrong}; the answer began: {completion.text[:120]!r}"
                 )
             repairs += 1
             # What it said is shown to the model with what is wrong: a new call with its own seed.
@@ -139,7 +139,7 @@ class Road:
             raise
         except Exception as error:
             # A vendor's plugin may raise anything that it forgot to map. It fails the call, visibly.
-            logger.opt(exception=error).error("provider {} raised", request.provider)
+            logger.opt(exception=error).info("provider {} raised", request.provider)
             raise CallFailed(
                 f"provider {request.provider!r}: {type(error).__name__}: {error}; "
                 "an error that its plugin does not explain"

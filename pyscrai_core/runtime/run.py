@@ -76,6 +76,8 @@ class Run:
         self._step = 0
         self._main: asyncio.Task[Any] | None = None
         self._stored: Iterator[Event] | None = recorded.events() if recorded else None
+        self._completed = recorded is not None and recorded.status == "completed"
+        self._recorded_steps = recorded.steps if recorded else 0
         self._agents = plan.scenario.agents
         self._reacting = [name for name, agent in self._agents.items() if agent.acts.on]
         self.road = Road(
@@ -141,7 +143,7 @@ class Run:
             status, error = "stopped", str(failure)
         except Exhausted as failure:
             assert self._recorded is not None
-            if self._recorded.status == "completed":
+            if self._completed:
                 raise Divergence(f"{failure}; the recorded run completed without this call") from None
             status, error = self._recorded.status, self._recorded.error
             self._check_complete()
@@ -195,6 +197,9 @@ class Run:
             if not group:
                 break
             self._step += 1
+            if self._replay and not self._completed and self._step > self._recorded_steps:
+                self._step -= 1
+                raise Exhausted(f"step {self._step + 1}: the recorded run ended before it")
             self._ordinals.clear()
             await self._wave(group)
             await self._wave(after_group)
@@ -326,7 +331,7 @@ class Run:
                     )
                 return
             self._stored = None
-            if self._replay and self._recorded is not None and self._recorded.status == "completed":
+            if self._replay and self._completed:
                 raise Divergence(
                     f"event {event.seq}, agents.{event.source}, step {event.step}: the record ends before it"
                 )
@@ -368,7 +373,8 @@ class Run:
         return outcomes
 
     def _broken(self, kind: str, use: str, error: Exception, agent: str = "") -> ContractError:
-        logger.opt(exception=error).error("{} {} raised", kind, use)
+        # The message is the run's error; the traceback is for who reads the log.
+        logger.opt(exception=error).info("{} {} raised", kind, use)
         return ContractError(f"{kind} {use!r} raised {type(error).__name__}: {error}; tell its author")
 
     # -- ending and telling --

@@ -176,8 +176,8 @@ class Scope:
         if asyncio.current_task() is not self._task:
             raise self._stick(
                 ContractError(
-                    f"{self._who}: an effect was started from a task of the plugin's own, expected the "
-                    "turn's own task; use `gather` to do things side by side, and leave timeouts to the kernel"
+                    f"{self._who}: an effect was started from a task of its own, expected the "
+                    "turn's own; use `gather` to do things side by side, and leave timeouts to the kernel"
                 )
             )
 

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import attrs
 from attrs import field, frozen
 
-from ..errors import InputError, Mistake, ScenarioError
-from ..records import EVERYONE, Sampling, check_json
+from ..errors import Mistake, ScenarioError
+from ..records import EVERYONE, Sampling, canonical, check_json
 from ..runtime.rules import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, RUN_NAMES
 from . import yaml
 from .expressions import Expression
-from .loading import NAME, place
-from .model import Action, Acts, Agent, Assignment, Group, Limits, ProviderUse, Rule, Scenario, Use
+from .loading import NAME, few, mark_of
+from .model import (
+    DEFAULT_USES,
+    Action,
+    Acts,
+    Agent,
+    Assignment,
+    Group,
+    Limits,
+    ProviderUse,
+    Rule,
+    Scenario,
+    Use,
+)
 from .prompts import guess
-from .schemas import check_schema
-from .structure import Misfit, Misfits, Path, Structurer, shown, unknown_key
+from .schemas import NotASchema, check_schema, moved
+from .structure import Found, Misfit, Misfits, Path, Structurer, shown
 from .yaml import Document
 
+T = TypeVar("T")
+
 #: What stands in for what an agent or a scenario does not say.
-DEFAULT_ENGINE, DEFAULT_MEMORY, DEFAULT_SCHEDULE = Use("actor"), Use("full"), Use("round-robin")
+DEFAULT_ENGINE, DEFAULT_MEMORY, DEFAULT_SCHEDULE = (
+    Use(DEFAULT_USES[kind]) for kind in ("engine", "memory", "schedule")
+)
+DEFAULT_ACTS = Acts(scheduled=True)
 #: Keys of an action that are not parameters, with the type that tells them apart.
 ACTION_KEYS = {"when": str, "description": str, "audience": (str, list)}
 
@@ -45,8 +62,8 @@ class AgentForm:
     reasoning: Use | None = None
     memory: Use | None = DEFAULT_MEMORY
     tools: tuple[Use, ...] = ()
-    actions: dict[str, dict[str, Any]] = field(factory=dict)
-    acts: Acts = Acts(scheduled=True)
+    actions: dict[str, Any] = field(factory=dict)
+    acts: Acts = DEFAULT_ACTS
     state: dict[str, Any] = field(factory=dict)
     on_error: Literal["fail", "skip"] = "fail"
     variables: dict[str, Any] = field(factory=dict)
@@ -77,37 +94,55 @@ class LimitsForm:
 
 @frozen
 class ScenarioForm:
+    """The top level. What consists of parts is structured part by part, so that one does not hide another."""
+
     scenario: str
     agents: dict[str, Any]
     description: str = ""
     seed: int = 0
     plugins: tuple[str, ...] | None = None
-    world: WorldForm = WorldForm()
-    providers: dict[str, Use] = field(factory=dict)
-    groups: dict[str, GroupForm] = field(factory=dict)
-    events: dict[str, dict[str, Any]] = field(factory=dict)
-    rules: tuple[RuleForm, ...] = ()
+    world: dict[str, Any] = field(factory=dict)
+    providers: dict[str, Any] = field(factory=dict)
+    groups: dict[str, Any] = field(factory=dict)
+    events: dict[str, Any] = field(factory=dict)
+    rules: tuple[Any, ...] = ()
     schedule: Use = DEFAULT_SCHEDULE
     stop_when: str | None = None
-    limits: LimitsForm = LimitsForm()
-    outcomes: dict[str, str] = field(factory=dict)
+    limits: dict[str, Any] = field(factory=dict)
+    outcomes: dict[str, Any] = field(factory=dict)
 
 
 AGENT_KEYS = frozenset(option.name for option in attrs.fields(AgentForm))
 
 
 class Mistakes:
-    """Collects mistakes with their places, to report all of them at once."""
+    """Collects mistakes with their places, to report all of them at once, in the order of the file.
+
+    What several agents have from one place, as the members of a population do, is reported once.
+    """
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        self.found: list[Mistake] = []
+        self._main = document.marks[()].file if () in document.marks else ""
+        self._found: dict[tuple[str, ...], tuple[tuple[Any, ...], Mistake]] = {}
+        self._cause: Exception | None = None
 
-    def add(self, path: Iterable[str | int], what: str, on_key: bool = False) -> None:
+    def add(
+        self, path: Iterable[str | int], what: str, on_key: bool = False, cause: Exception | None = None
+    ) -> None:
         path = tuple(path)
-        mistake = Mistake(place(self._document, path, on_key), yaml.dotted(path), what)
-        if mistake not in self.found:
-            self.found.append(mistake)
+        self._cause = self._cause or cause
+        mark = mark_of(self._document, path, on_key)
+        mistake = Mistake(str(mark or "scenario"), yaml.dotted(path), what)
+        below = yaml.dotted(("agents", *path[2:])) if path[:1] == ("agents",) else mistake.path
+        # What comes from a command line or a setting is told last, other files behind the scenario's own.
+        order = (not mark.line, mark.file != self._main, mark.file, mark.line, mark.column) if mark else (2,)
+        self._found.setdefault((mistake.where, below, what), (order, mistake))
+
+    def note(self, path: Path, found: Iterable[Found]) -> None:
+        """Note what was found below `path`."""
+        for below, what, on_key in found:
+            self.add((*path, *below), what, on_key)
 
     @contextmanager
     def at(self, *path: str | int) -> Iterator[None]:
@@ -115,82 +150,75 @@ class Mistakes:
         try:
             yield
         except Misfits as error:
-            for below, what, on_key in error.found:
-                self.add((*path, *below), what, on_key)
+            self.note(path, error.found)
         except Misfit as error:
             self.add((*path, *error.below), str(error), error.on_key)
-        except InputError:
-            raise
-        except ValueError as error:
+        except NotASchema as error:
+            self.add((*path, *error.path), str(error))
+        except ValueError as error:  # what else plain data is refused with; no error of ours is one
             self.add(path, str(error))
 
     def check(self) -> None:
-        if self.found:
-            raise ScenarioError(self.found)
+        """Raise `ScenarioError` if there are any."""
+        if self._found:
+            found = sorted(self._found.values(), key=lambda each: each[0])
+            raise ScenarioError([mistake for _, mistake in found]) from self._cause
 
 
-def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> Scenario:
-    """The scenario that a resolved document describes. Raises `ScenarioError` with all mistakes found."""
+def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> tuple[Scenario, set[Path]]:
+    """The scenario that a resolved document describes, and the paths of choices that could not be read.
+
+    Mistakes are noted in `mistakes`, and then the scenario is not one to be run: what does not fit is left
+    out of it. It serves to look for further mistakes, of which none may only be the consequence of another.
+    """
     structurer.hook(Use, _use)
     structurer.hook(Acts, _acts)
-    structurer.hook(GroupForm, _group_hook(structurer))
-    form: ScenarioForm | None = None
-    with mistakes.at():
-        form = structurer.structure(document.value, ScenarioForm)
-    if form is None:
-        _look_further(document, structurer, mistakes)
-        mistakes.check()
-        raise AssertionError("a failed structuring left no mistake")
+    value = document.value
+    given, found = structurer.parts(value, ScenarioForm)
+    mistakes.note((), found)
+    form = ScenarioForm(**{"scenario": "-", "agents": {}, **given})
+    if not form.scenario.strip():
+        mistakes.add(("scenario",), "expected a name, got an empty one; name the scenario")
     with mistakes.at("seed"):
         check_json(form.seed, "seed")
+    world = _part(WorldForm, form.world, ("world",), structurer, mistakes)
 
-    forms: dict[str, AgentForm] = {}
-    extras: dict[str, dict[str, Any]] = {}
-    for name, given in form.agents.items():
-        with mistakes.at("agents", name):
-            extras[name] = {key: part for key, part in given.items() if key not in AGENT_KEYS}
-            forms[name] = structurer.structure(
-                {key: part for key, part in given.items() if key in AGENT_KEYS}, AgentForm
-            )
-    mistakes.check()
-
-    providers = _providers(form, structurer, mistakes)
-    groups = _groups(form, mistakes)
+    builder = _Builder(form, structurer, mistakes)
+    builder.known_groups = isinstance(value.get("groups", {}), dict)
+    groups = builder.groups()
+    agents, unread = builder.agents(groups)
+    if "schedule" in value and "schedule" not in given:
+        unread.add(("schedule",))
     for kind, schema in form.events.items():
         with mistakes.at("events", kind):
-            if not KIND.fullmatch(kind) or kind in KERNEL_KINDS or kind in COMMON_KINDS:
-                raise Misfit(f"{kind!r} is the kernel's, or no name of a kind of events", on_key=True)
+            _check_kind(kind)
+            if not isinstance(schema, dict):
+                raise Misfit(f"expected the JSON Schema of the event's payload, got {shown(schema)}")
             check_schema(schema)
-    names = {EVERYONE, *forms, *groups}
-    agents = {
-        name: _agent(name, one, extras[name], providers, groups, names, mistakes)
-        for name, one in forms.items()
-    }
     scenario = Scenario(
         name=form.scenario,
         description=form.description,
         seed=form.seed,
         plugins=form.plugins,
-        premise=form.world.premise,
-        state=form.world.state,
-        providers=providers,
+        premise=world.premise,
+        state=world.state,
+        providers=builder.providers(),
         agents=agents,
         groups=groups,
         events=form.events,
-        rules=tuple(_rules(form, mistakes)),
+        rules=tuple(builder.rules()),
         schedule=form.schedule,
         stop_when=_expression(form.stop_when, RUN_NAMES, mistakes, "stop_when"),
-        limits=_limits(form, mistakes),
+        limits=builder.limits(),
         outcomes={
             name: expression
             for name, text in form.outcomes.items()
             if (expression := _expression(text, RUN_NAMES, mistakes, "outcomes", name))
         },
-        document=document.value,
+        document=value,
     )
     _check_states(scenario, mistakes)
-    mistakes.check()
-    return scenario
+    return scenario, unread
 
 
 def check_kinds(scenario: Scenario, declared: Iterable[str], mistakes: Mistakes) -> None:
@@ -204,26 +232,37 @@ def check_kinds(scenario: Scenario, declared: Iterable[str], mistakes: Mistakes)
         if rule.on not in known:
             what = f"no agent has an action {rule.on!r} and no such event is declared"
             mistakes.add(
-                ("rules", index, "on"), f"{what}{guess(rule.on, known)}; known: {', '.join(sorted(known))}"
+                ("rules", index, "on"), f"{what}{guess(rule.on, known)}; known: {few(sorted(known))}"
             )
     for name, agent in scenario.agents.items():
         for kind in sorted(agent.acts.on - known - {"change"}):
-            mistakes.add(
-                ("agents", name, "acts"),
-                f"there is no kind of events {kind!r}{guess(kind, known)}; known: {', '.join(sorted(known))}",
-            )
+            path = _where_on(scenario.document["agents"][name].get("acts"), kind)
+            what = f"there is no kind of events {kind!r}{guess(kind, known)}; known: {few(sorted(known))}"
+            mistakes.add(("agents", name, "acts", *path), what)
     mistakes.check()
 
 
-def _look_further(document: Document, structurer: Structurer, mistakes: Mistakes) -> None:
-    # The top level did not fit; what is wrong inside the agents is worth knowing at the same time.
-    agents = document.value.get("agents")
-    for name, given in agents.items() if isinstance(agents, dict) else ():
-        if isinstance(given, dict):
-            with mistakes.at("agents", name):
-                structurer.structure(
-                    {key: part for key, part in given.items() if key in AGENT_KEYS}, AgentForm
-                )
+def _where_on(acts: Any, kind: str) -> Path:
+    """Where in an agent's `acts` it names a kind of events."""
+    for index, one in enumerate(acts if isinstance(acts, list) else [acts]):
+        below: Path = (index,) if isinstance(acts, list) else ()
+        on = one.get("on") if isinstance(one, dict) else None
+        if on == kind:
+            return (*below, "on")
+        if isinstance(on, list) and kind in on:
+            return (*below, "on", on.index(kind))
+    return ()
+
+
+def _part(kind: type[T], value: Any, path: Path, structurer: Structurer, mistakes: Mistakes) -> T:
+    """`value` as a `kind` that has a default for each of its fields, without those that do not fit."""
+    if not isinstance(value, dict):
+        with mistakes.at(*path):
+            structurer.structure(value, kind)
+        return kind()
+    given, found = structurer.parts(value, kind)
+    mistakes.note(path, found)
+    return kind(**given)
 
 
 # -- hooks --
@@ -268,183 +307,259 @@ def _acts(value: Any, _: Any) -> Acts:
     return Acts(**chosen)
 
 
-def _group_hook(structurer: Structurer) -> Any:
-    plain = GroupForm
-
-    def structure(value: Any, _: Any) -> GroupForm:
-        if isinstance(value, list):
-            value = {"members": value}
-        if not isinstance(value, dict):
-            raise Misfit(
-                f"expected a list of agents, or a mapping with members and state; got {shown(value)}"
-            )
-        for key in value:
-            if key not in ("members", "state"):
-                raise Misfit(unknown_key(key, ("members", "state")), (key,), on_key=True)
-        return plain(
-            structurer.structure(value.get("members", []), tuple[str, ...]),
-            structurer.structure(value.get("state", {}), dict[str, Any]),
-        )
-
-    return structure
-
-
 # -- parts --
 
 
-def _providers(form: ScenarioForm, structurer: Structurer, mistakes: Mistakes) -> dict[str, ProviderUse]:
-    sampling_keys = [option.name for option in attrs.fields(Sampling)]
-    providers = {}
-    for name, use in form.providers.items():
-        with mistakes.at("providers", name):
-            given = {key: use.options[key] for key in sampling_keys if key in use.options}
-            sampling = structurer.structure(given, Sampling)
-            for key, low, high in (("temperature", 0, 10), ("top_p", 0, 1), ("max_tokens", 1, 10**7)):
-                number = getattr(sampling, key)
-                if number is not None and not low <= number <= high:
-                    mistakes.add(("providers", name, key), f"expected {low} to {high:,}, got {number}")
-            rest = {key: part for key, part in use.options.items() if key not in sampling_keys}
-            providers[name] = ProviderUse(use.use, sampling, rest)
-    return providers
+class _Builder:
+    """Builds the parts of a scenario that consist of many."""
+
+    #: Whether the names of groups are known, so that an audience can be checked.
+    known_groups = True
+
+    def __init__(self, form: ScenarioForm, structurer: Structurer, mistakes: Mistakes) -> None:
+        self._form = form
+        self._structurer = structurer
+        self._mistakes = mistakes
+        state = form.world.get("state")
+        self._world = state if isinstance(state, dict) else {}
+        self._names = {EVERYONE, *form.agents, *form.groups}
+        #: The actions of each text of `actions:`; the members of a population have one.
+        self._actions: dict[bytes, dict[str, Action]] = {}
+
+    def providers(self) -> dict[str, ProviderUse]:
+        sampling_keys = [option.name for option in attrs.fields(Sampling)]
+        providers = {}
+        for name, given in self._form.providers.items():
+            path: Path = ("providers", name)
+            with self._mistakes.at(*path):
+                use = self._structurer.structure(given, Use)
+                sampling = _part(
+                    Sampling,
+                    {key: use.options[key] for key in sampling_keys if key in use.options},
+                    path,
+                    self._structurer,
+                    self._mistakes,
+                )
+                for key, low, high in (("temperature", 0, 10), ("top_p", 0, 1), ("max_tokens", 1, 10**7)):
+                    number = getattr(sampling, key)
+                    if number is not None and not low <= number <= high:
+                        self._mistakes.add((*path, key), f"expected {low} to {high:,}, got {shown(number)}")
+                rest = {key: part for key, part in use.options.items() if key not in sampling_keys}
+                providers[name] = ProviderUse(use.use, sampling, rest)
+        return providers
+
+    def groups(self) -> dict[str, Group]:
+        groups = {}
+        for name, given in self._form.groups.items():
+            path: Path = ("groups", name)
+            if name in self._form.agents:
+                self._mistakes.add(path, "an agent has this name; choose another", on_key=True)
+            elif not NAME.fullmatch(name):
+                self._mistakes.add(path, f"{name!r} is no name for a group; choose a plain word", on_key=True)
+            listed = isinstance(given, list)
+            with self._mistakes.at(*path):
+                if listed:
+                    form = GroupForm(self._structurer.structure(given, tuple[str, ...]))
+                elif isinstance(given, dict):
+                    form = self._structurer.structure(given, GroupForm)
+                else:
+                    what = "expected a list of agents, or a mapping with members and state"
+                    raise Misfit(f"{what}; got {shown(given)}")
+                self._check_members(form.members, path if listed else (*path, "members"))
+                groups[name] = Group(name, form.members, form.state)
+        return groups
+
+    def _check_members(self, members: Sequence[str], path: Path) -> None:
+        seen: set[str] = set()
+        for index, member in enumerate(members):
+            if member not in self._form.agents:
+                what = f"there is no agent {member!r}{guess(member, self._form.agents)}"
+                self._mistakes.add((*path, index), f"{what}; agents: {few(self._form.agents)}")
+            elif member in seen:
+                self._mistakes.add((*path, index), f"{member!r} stands twice; keep one")
+            seen.add(member)
+
+    def agents(self, groups: Mapping[str, Group]) -> tuple[dict[str, Agent], set[Path]]:
+        """The agents, and the paths of the keys that do not fit."""
+        belongs: dict[str, list[str]] = {}
+        for group in groups.values():
+            for member in group.members:
+                belongs.setdefault(member, []).append(group.name)
+        agents: dict[str, Agent] = {}
+        unread: set[Path] = set()
+        for name, given in self._form.agents.items():
+            path: Path = ("agents", name)
+            own = {key: part for key, part in given.items() if key in AGENT_KEYS}
+            extra = {key: part for key, part in given.items() if key not in AGENT_KEYS}
+            parts, found = self._structurer.parts(own, AgentForm)
+            self._mistakes.note(path, found)
+            agents[name] = self._agent(name, AgentForm(**parts), extra, tuple(belongs.get(name, ())))
+            unread.update((*path, key) for key in own.keys() - parts.keys())
+        return agents, unread
+
+    def _agent(self, name: str, form: AgentForm, extra: dict[str, Any], groups: tuple[str, ...]) -> Agent:
+        path: Path = ("agents", name)
+        providers = self._form.providers
+        if providers and form.provider not in providers:
+            what = f"there is no provider {form.provider!r}{guess(form.provider, providers)}"
+            self._mistakes.add((*path, "provider"), f"{what}; providers: {', '.join(providers)}")
+        engine = form.engine
+        for key in extra.keys() & engine.options.keys():
+            what = f"{key!r} stands both here and under `engine`; keep one of them"
+            self._mistakes.add((*path, key), what, on_key=True)
+        written = canonical(form.actions)
+        if written not in self._actions:
+            self._actions[written] = self._read_actions(form.actions, (*path, "actions"))
+        return Agent(
+            name=name,
+            persona=form.persona,
+            goals=form.goals,
+            engine=Use(engine.use, {**engine.options, **extra}),
+            provider=form.provider,
+            reasoning=form.reasoning,
+            memory=form.memory,
+            tools=form.tools,
+            actions=self._actions[written],
+            acts=form.acts,
+            state=form.state,
+            on_error=form.on_error,
+            groups=groups,
+            variables=form.variables,
+        )
+
+    def _read_actions(self, given: Mapping[str, Any], path: Path) -> dict[str, Action]:
+        actions = {}
+        for name, one in given.items():
+            with self._mistakes.at(*path, name):
+                _check_kind(name)
+                if not isinstance(one, dict):
+                    raise Misfit(f"expected a mapping of parameters, {{}} for none; got {shown(one)}")
+                actions[name] = self._action(name, one, (*path, name))
+        return actions
+
+    def _action(self, name: str, given: dict[str, Any], path: Path) -> Action:
+        special = {
+            key: part
+            for key, part in given.items()
+            if key in ACTION_KEYS and isinstance(part, ACTION_KEYS[key])  # type: ignore[arg-type]
+        }
+        parameters: dict[str, Any] = {}
+        for key, schema in given.items():
+            if key in special:
+                continue
+            with self._mistakes.at(*path, key):
+                if not isinstance(schema, dict):
+                    raise Misfit(
+                        "expected the JSON Schema of a parameter, such as {type: integer}; "
+                        f"got {shown(schema)}"
+                    )
+                check_schema(schema)
+                # In the parameter its references begin at the parameter, in the action at the action.
+                step = key.replace("~", "~0").replace("/", "~1")
+                parameters[key] = moved(schema, f"#/properties/{step}")
+        return Action(
+            name=name,
+            description=special.get("description", ""),
+            schema={
+                "type": "object",
+                "properties": parameters,
+                "required": [key for key, schema in parameters.items() if "default" not in schema],
+                "additionalProperties": False,
+            },
+            when=_expression(special.get("when"), RULE_NAMES, self._mistakes, *path, "when"),
+            audience=self._audience(special.get("audience", EVERYONE), (*path, "audience")),
+        )
+
+    def _audience(self, given: str | list[Any], path: Path) -> tuple[str, ...]:
+        for index, one in enumerate([given] if isinstance(given, str) else given):
+            place = path if isinstance(given, str) else (*path, index)
+            if not isinstance(one, str):
+                self._mistakes.add(place, f"expected the name of an agent or a group, got {shown(one)}")
+            elif self.known_groups and one not in self._names:
+                what = f"the audience {one!r} does not exist{guess(one, self._names)}"
+                names = few(sorted(self._names - {EVERYONE}))
+                self._mistakes.add(place, f"{what}; agents and groups: {names}")
+        return (given,) if isinstance(given, str) else tuple(given)
+
+    def rules(self) -> Iterator[Rule]:
+        for index, given in enumerate(self._form.rules):
+            path: Path = ("rules", index)
+            form: RuleForm | None = None
+            with self._mistakes.at(*path):
+                form = self._structurer.structure(given, RuleForm)
+            if form is None:
+                continue
+            assignments = []
+            for op in ("set", "add"):
+                for target, value in getattr(form, op).items():
+                    with self._mistakes.at(*path, op, target):
+                        # A number, a list and so on stand for themselves; text is an expression.
+                        text = value if isinstance(value, str) else repr(value)
+                        expression = Expression(text, RULE_NAMES)
+                        parts = self._target(target)
+                        assignments.append(Assignment(parts, op, expression, f"{op} {target}"))
+            if not form.set and not form.add:
+                self._mistakes.add(path, "the rule does nothing; give it `set` or `add`")
+            when = _expression(form.when, RULE_NAMES, self._mistakes, *path, "when")
+            yield Rule(form.on, when, tuple(assignments), f"rules[{index}]")
+
+    def _target(self, text: str) -> tuple[str | Expression, ...]:
+        """The path that a rule assigns to: plain text, and expressions in braces."""
+        parts: list[str | Expression] = []
+        for index, part in enumerate(re.split(r"\{([^{}]*)\}", text)):
+            if index % 2:
+                parts.append(Expression(part, RULE_NAMES))
+            elif "{" in part or "}" in part:
+                raise Misfit(f"{text!r} has a brace without its partner", on_key=True)
+            elif part:
+                parts.append(part)
+        keys = re.sub(r"\{[^{}]*\}", "{}", text).split(".")
+        if not all(keys):
+            raise Misfit(f"{text!r} is not a path: expected names with dots between them", on_key=True)
+        if keys[0] == "state" and "state" not in self._world:
+            shorter = text.removeprefix("state.")
+            raise Misfit(f"a path begins in the world's state by itself; write {shorter!r}", on_key=True)
+        if keys[0] in ("agents", "groups", "self"):
+            least = 2 if keys[0] == "self" else 3
+            if len(keys) < least:
+                expected = "self.KEY" if keys[0] == "self" else f"{keys[0]}.NAME.KEY"
+                raise Misfit(f"{text!r} names no key of a state; expected {expected}", on_key=True)
+            known = self._form.agents if keys[0] == "agents" else self._form.groups
+            checked = keys[0] == "agents" or (keys[0] == "groups" and self.known_groups)
+            if checked and "{}" not in keys[1] and keys[1] not in known:
+                word = keys[0].removesuffix("s")
+                what = f"there is no {word} {keys[1]!r}{guess(keys[1], known)}"
+                raise Misfit(f"{what}; {keys[0]}: {few(known) or 'none'}", on_key=True)
+        return tuple(parts)
+
+    def limits(self) -> Limits:
+        form = _part(LimitsForm, self._form.limits, ("limits",), self._structurer, self._mistakes)
+        given = attrs.asdict(form)
+        for key, bound in given.items():
+            if bound is not None and bound <= 0:
+                self._mistakes.add(("limits", key), f"expected more than 0, got {shown(bound)}")
+        return Limits(**given)
 
 
-def _groups(form: ScenarioForm, mistakes: Mistakes) -> dict[str, Group]:
-    groups = {}
-    for name, given in form.groups.items():
-        if not NAME.fullmatch(name) or name in form.agents:
-            mistakes.add(("groups", name), "an agent has this name, or it is no name", on_key=True)
-        for index, member in enumerate(given.members):
-            if member not in form.agents:
-                what = f"there is no agent {member!r}{guess(member, form.agents)}"
-                mistakes.add(("groups", name, index), f"{what}; agents: {_few(form.agents)}")
-        groups[name] = Group(name, given.members, given.state)
-    return groups
+def _check_kind(kind: str) -> None:
+    """Raise `Misfit` if a kind of events cannot be declared by a scenario."""
+    if kind in KERNEL_KINDS:
+        raise Misfit(f"{kind!r} is an event of the kernel's own; choose another name", on_key=True)
+    if kind in COMMON_KINDS:
+        raise Misfit(f"{kind!r} is what every agent can do already; choose another name", on_key=True)
+    if not KIND.fullmatch(kind):
+        expected = "a letter, then letters, digits and any of _ . -"
+        raise Misfit(f"{kind!r} is no name of a kind of events; expected {expected}", on_key=True)
 
 
-def _agent(
-    name: str,
-    form: AgentForm,
-    extra: dict[str, Any],
-    providers: Mapping[str, ProviderUse],
-    groups: Mapping[str, Group],
-    names: set[str],
-    mistakes: Mistakes,
-) -> Agent:
-    path: Path = ("agents", name)
-    if providers and form.provider not in providers:
-        what = f"there is no provider {form.provider!r}{guess(form.provider, providers)}"
-        mistakes.add((*path, "provider"), f"{what}; providers: {', '.join(providers)}")
-    actions = {}
-    for action, given in form.actions.items():
-        with mistakes.at(*path, "actions", action):
-            actions[action] = _action(action, given, names, mistakes, (*path, "actions", action))
-    engine = form.engine
-    for key in extra.keys() & engine.options.keys():
-        mistakes.add((*path, key), f"{key!r} stands both here and under `engine`; keep one of them")
-    return Agent(
-        name=name,
-        persona=form.persona,
-        goals=form.goals,
-        engine=Use(engine.use, {**engine.options, **extra}),
-        provider=form.provider,
-        reasoning=form.reasoning,
-        memory=form.memory,
-        tools=form.tools,
-        actions=actions,
-        acts=form.acts,
-        state=form.state,
-        on_error=form.on_error,
-        groups=tuple(group.name for group in groups.values() if name in group.members),
-        variables=form.variables,
-    )
-
-
-def _action(name: str, given: dict[str, Any], names: set[str], mistakes: Mistakes, path: Path) -> Action:
-    if not KIND.fullmatch(name) or name in KERNEL_KINDS or name in COMMON_KINDS:
-        raise Misfit(f"{name!r} is taken, or no name of an action", on_key=True)
-    if not isinstance(given, dict):
-        raise Misfit(f"expected a mapping of parameters, got {shown(given)}")
-    special = {
-        key: part
-        for key, part in given.items()
-        if key in ACTION_KEYS and isinstance(part, ACTION_KEYS[key])  # type: ignore[arg-type]
-    }
-    parameters = {key: part for key, part in given.items() if key not in special}
-    required = []
-    for key, schema in parameters.items():
-        if not isinstance(schema, dict):
-            raise Misfit(f"expected the JSON Schema of a parameter, got {shown(schema)}", (key,))
-        try:
-            check_schema(schema)
-        except ValueError as error:
-            raise Misfit(str(error), (key,)) from None
-        if "default" not in schema:
-            required.append(key)
-    audience = special.get("audience", [EVERYONE])
-    audience = [audience] if isinstance(audience, str) else audience
-    for one in audience:
-        if one not in names:
-            raise Misfit(f"the audience {shown(one)} does not exist{guess(str(one), names)}", ("audience",))
-    return Action(
-        name=name,
-        description=special.get("description", ""),
-        schema={
-            "type": "object",
-            "properties": parameters,
-            "required": required,
-            "additionalProperties": False,
-        },
-        when=_expression(special.get("when"), RULE_NAMES, mistakes, *path, "when"),
-        audience=tuple(audience),
-    )
-
-
-def _expression(
-    text: str | None, names: tuple[str, ...], mistakes: Mistakes, *path: str | int
-) -> Expression | None:
+def _expression(text: Any, names: tuple[str, ...], mistakes: Mistakes, *path: str | int) -> Expression | None:
     if text is None:
         return None
     with mistakes.at(*path):
+        if not isinstance(text, str):
+            raise Misfit(f"expected an expression, as text; got {shown(text)}")
         return Expression(text, names)
     return None
-
-
-def _rules(form: ScenarioForm, mistakes: Mistakes) -> Iterator[Rule]:
-    for index, given in enumerate(form.rules):
-        assignments = []
-        for op in ("set", "add"):
-            for target, value in getattr(given, op).items():
-                path = ("rules", index, op, target)
-                with mistakes.at(*path):
-                    # A number, a list and so on stand for themselves; text is an expression.
-                    text = value if isinstance(value, str) else repr(value)
-                    expression = Expression(text, RULE_NAMES)
-                    assignments.append(Assignment(_target(target), op, expression, f"{op} {target}"))
-        if not assignments:
-            mistakes.add(("rules", index), "the rule does nothing; give it `set` or `add`")
-        when = _expression(given.when, RULE_NAMES, mistakes, "rules", index, "when")
-        yield Rule(given.on, when, tuple(assignments), f"rules[{index}]")
-
-
-def _target(text: str) -> tuple[str | Expression, ...]:
-    """The path that a rule assigns to: plain text, and expressions in braces."""
-    parts: list[str | Expression] = []
-    for index, part in enumerate(re.split(r"\{([^{}]*)\}", text)):
-        if index % 2:
-            parts.append(Expression(part, RULE_NAMES))
-        elif "{" in part or "}" in part:
-            raise ValueError(f"{text!r} has a brace without its partner")
-        elif part:
-            parts.append(part)
-    return tuple(parts)
-
-
-def _limits(form: ScenarioForm, mistakes: Mistakes) -> Limits:
-    given = attrs.asdict(form.limits)
-    for key, bound in given.items():
-        if bound is not None and bound <= 0:
-            mistakes.add(("limits", key), f"expected more than 0, got {shown(bound)}")
-    return Limits(**given)
 
 
 def _check_states(scenario: Scenario, mistakes: Mistakes) -> None:
@@ -457,8 +572,3 @@ def _check_states(scenario: Scenario, mistakes: Mistakes) -> None:
         for key in state:
             if "." in key or not key:
                 mistakes.add((*path, key), "a key of a state has no dots, which separate keys", on_key=True)
-
-
-def _few(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:12]) + (f" and {len(listed) - 12} more" if len(listed) > 12 else "")

@@ -13,6 +13,9 @@ from attrs import field, frozen
 from ..records import Sampling
 from .expressions import Expression
 
+#: The extensions that stand in for what a scenario does not say.
+DEFAULT_USES = {"engine": "actor", "memory": "full", "schedule": "round-robin"}
+
 
 @frozen
 class Use:

@@ -18,6 +18,8 @@ from ..records import digest
 if TYPE_CHECKING:
     from jinja2.environment import Template
 
+    from .sandbox import Work
+
 #: The longest template, in characters.
 MAX_SOURCE = 200_000
 
@@ -63,27 +65,41 @@ class Prompt:
         return _render(self.text, self.origin, values)
 
 
-def render_text(text: str, values: Mapping[str, Any], origin: str) -> str:
-    """Render a string of a scenario, such as a persona with variables. Raises `PromptError`."""
-    _check(text, frozenset(values))
-    return _render(text, origin, values)
+class Filling:
+    """Renders the strings of one scenario, such as personas with variables, within one budget for all."""
+
+    #: How many times the budget of a single prompt they may need together.
+    TIMES = 10
+
+    def __init__(self) -> None:
+        self._work: Work | None = None
+
+    def render(self, text: str, values: Mapping[str, Any]) -> str:
+        """The words of `text`. Raises `PromptError`."""
+        from .sandbox import Work
+
+        if self._work is None:
+            self._work = Work(self.TIMES)
+        _check(text, frozenset(values))
+        return _render(text, "", values, self._work)
 
 
-def _render(text: str, origin: str, values: Mapping[str, Any]) -> str:
+def _render(text: str, origin: str, values: Mapping[str, Any], work: Work | None = None) -> str:
     from jinja2 import TemplateError
 
     from .sandbox import rendered
 
     try:
-        return rendered(_template(text), values).strip()
+        return rendered(_template(text), values, work).strip()
     except TemplateError as error:
-        what, line = error.message, _line(error)
+        what, line = str(error), _line(error)
     except RecursionError as error:
         what, line = "it calls itself too deeply, or its values are nested too deeply", _line(error)
     except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError) as error:
         # What Python itself says of values that do not fit, or of a filter's arguments.
         what, line = f"{type(error).__name__}: {error}", _line(error)
-    raise PromptError(f"{origin}{f':{line}' if line else ''}: {what}", line)
+    where = f"{origin}{f':{line}' if line else ''}: " if origin else ""
+    raise PromptError(where + what, line)
 
 
 def _line(error: BaseException) -> int:
@@ -144,6 +160,8 @@ def _check(text: str, names: frozenset[str]) -> None:
         undeclared = meta.find_undeclared_variables(tree)
     except (TemplateSyntaxError, RecursionError) as error:
         raise PromptError(str(error), getattr(error, "lineno", 0)) from None
+    # Jinja2 itself always knows `self`, which is of no use in a template that has no parts.
+    undeclared |= {node.name for node in tree.find_all(nodes.Name) if node.name == "self"}
     for name in sorted(undeclared - known):
         lines = [node.lineno for node in tree.find_all(nodes.Name) if node.name == name]
         raise PromptError(

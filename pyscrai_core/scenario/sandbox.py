@@ -82,11 +82,11 @@ class Refused(TemplateRuntimeError):
 
 
 class Work:
-    """The budget of one rendering. Each method raises `Refused` when it is spent."""
+    """The budget of one rendering, or of several. Each method raises `Refused` when it is spent."""
 
-    def __init__(self) -> None:
-        self.units = MAX_WORK
-        self.characters = MAX_TEXT
+    def __init__(self, times: int = 1) -> None:
+        self.units = MAX_WORK * times
+        self.characters = MAX_TEXT * times
 
     def spend(self, units: int) -> None:
         self.units -= units
@@ -236,9 +236,9 @@ def environment() -> Environment:
     return Sandbox()
 
 
-def rendered(template: Any, values: Mapping[str, Any]) -> str:
-    """The text of a compiled template, made within a budget of its own."""
-    token = _work.set(Work())
+def rendered(template: Any, values: Mapping[str, Any], work: Work | None = None) -> str:
+    """The text of a compiled template, made within the budget `work` (None: one of its own)."""
+    token = _work.set(work or Work())
     try:
         text: str = template.render(values)
     finally:

@@ -113,6 +113,7 @@ class Structurer:
         self._demand = demand
         self._build = build
         self._converter = self._make_converter()
+        self._fields: dict[type, _Fields] = {}
 
     def structure(self, value: Any, kind: type[T]) -> T:
         """`value` as a `kind`. Raises `Misfits`."""
@@ -124,7 +125,9 @@ class Structurer:
 
     def parts(self, value: dict[str, Any], kind: type) -> tuple[dict[str, Any], list[Found]]:
         """Those fields of the attrs class `kind` that fit, as arguments for it, and the misfits of others."""
-        return _Fields(self._converter, kind).structure(value)
+        if kind not in self._fields:
+            self._fields[kind] = _Fields(self._converter, kind)
+        return self._fields[kind].structure(value)
 
     def hook(self, kind: Any, function: Callable[[Any, Any], Any]) -> None:
         """Structure values of the type `kind` with `function(value, kind)`."""
@@ -140,8 +143,8 @@ class Structurer:
         for kind in (str, int, bool, type(None)):
             converter.register_structure_hook(kind, _exactly(kind))
         converter.register_structure_hook(float, _number)
-        for kind in (bytes, pathlib.Path):
-            converter.register_structure_hook(kind, _no_option)
+        for other in (bytes, pathlib.Path):
+            converter.register_structure_hook(other, _no_option)
         converter.register_structure_hook_func(_is(Any), lambda value, _: value)
         converter.register_structure_hook_func(_is_literal, _literal)
         converter.register_structure_hook_factory(_is_union, lambda kind: _union(converter))
@@ -199,23 +202,41 @@ class Structurer:
 _CONTRACT_KINDS = {contract: kind for kind, contract in CONTRACTS.items()}
 
 
-def check_prompts(config: Any) -> Iterable[tuple[str, str, PromptError]]:
-    """The mistakes in the prompts of a structured Config: (option, origin, error).
+def check_prompts(config: Any, path: Path = ()) -> Iterator[tuple[Path, str, PromptError]]:
+    """The mistakes in the prompts of a structured Config: (path of the option, origin, error).
 
     A file that replaces a plugin's prompt gets that one's variables.
     """
     for option in attrs.fields(type(config)):
-        prompt = getattr(config, option.name)
-        if not isinstance(prompt, Prompt):
-            continue
-        lender = option.default
-        if isinstance(lender, Prompt) and not prompt.names:
-            prompt = attrs.evolve(prompt, names=lender.names)
-            object.__setattr__(config, option.name, prompt)
-        try:
-            prompt.check()
-        except PromptError as error:
-            yield option.name, prompt.origin, error
+        value, here = getattr(config, option.name), (*path, option.alias)
+        if isinstance(value, Prompt):
+            lender = option.default
+            if isinstance(lender, Prompt) and not value.names:
+                value = attrs.evolve(value, names=lender.names)
+                object.__setattr__(config, option.name, value)
+            try:
+                value.check()
+            except PromptError as error:
+                yield here, value.origin, error
+        elif attrs.has(type(value)) and not isinstance(value, Component):
+            yield from check_prompts(value, here)
+
+
+def inside(value: Any) -> Iterator[Any]:
+    """All that a Config holds, also in its lists and mappings; of components, only themselves."""
+    if isinstance(value, (Component, Prompt)):
+        yield value
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for part in value:
+            yield from inside(part)
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from inside(part)
+    elif attrs.has(type(value)):
+        for option in attrs.fields(type(value)):
+            yield from inside(getattr(value, option.name))
+    else:
+        yield value
 
 
 def _fit(hook: Callable[[Any, Any], Any], value: Any, kind: Any) -> Any:

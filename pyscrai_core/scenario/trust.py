@@ -19,6 +19,8 @@ class Demands:
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], None] = {}
+        #: The hash of the scenario's file as it is written, where it comes from one.
+        self.written = ""
 
     def add(self, what: str, value: str) -> None:
         self._found[what, value] = None
@@ -36,8 +38,11 @@ def _register() -> Path:
 
 
 def key(document: object, files: dict[str, str], demands: Demands) -> str:
-    """The hash that a yes is remembered under: any change of the content asks again."""
-    return digest(canonical([document, files, list(demands)]))
+    """The hash that a yes is remembered under: any change of the content or of the demands asks again.
+
+    Where the scenario comes from a file, its content is that file, so that another seed asks nothing.
+    """
+    return digest(canonical([demands.written or document, files, list(demands)]))
 
 
 def check(

@@ -32,7 +32,7 @@ def agent(**actions: dict[str, Any]) -> Any:
     return SimpleNamespace(actions={name: SimpleNamespace(schema=schema) for name, schema in actions.items()})
 
 
-def arguments(optional: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
+def arguments(optional: Any = (), **properties: Any) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,

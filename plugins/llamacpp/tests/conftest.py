@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyscrai_llamacpp.models import find_weights
+from pyscrai_llamacpp.provider import LlamaCppProvider
 
 from pyscrai_core import ConfigError
-from pyscrai_llamacpp.models import find_weights
-from pyscrai_llamacpp.provider import Config, LlamaCppProvider
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,7 +28,7 @@ def using() -> Callable[..., Any]:
 
     def run(work: Callable[[LlamaCppProvider], Awaitable[Any]], **options: Any) -> Any:
         async def main() -> Any:
-            provider = LlamaCppProvider(Config(**options))
+            provider = LlamaCppProvider(LlamaCppProvider.Config(**options))
             await provider.aopen()
             try:
                 return await work(provider)

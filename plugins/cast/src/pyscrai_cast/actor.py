@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
+
 from pyscrai_core import Agent, Engine, Message, Prompt, Turn
 
 from .prompting import (
@@ -161,7 +162,7 @@ def moved(schema: Any, place: str) -> Any:
         return schema
     found = {key: moved(part, place) for key, part in schema.items()}
     reference = schema.get("$ref")
-    if reference == "#" or isinstance(reference, str) and reference.startswith("#/"):
+    if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
         found["$ref"] = place + reference[1:]
     return found
 

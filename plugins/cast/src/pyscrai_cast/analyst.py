@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar, Literal
 
 from attrs import Attribute, field, frozen, validators
+
 from pyscrai_core import Engine, Message, Prompt, Turn
 
 from .prompting import (

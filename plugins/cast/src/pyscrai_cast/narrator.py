@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen, validators
+
 from pyscrai_core import Engine, Message, Prompt, Turn
 
 from .prompting import CHANGING, STANDING, Opening, changing, render, standing, words_of

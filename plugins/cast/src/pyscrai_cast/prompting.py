@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+
 from pyscrai_core import Agent, AnswerRejected, Completion, ContractError, Message, Prompt, Turn
 
 #: What never changes: the variables of every `system` template.
@@ -21,6 +22,11 @@ CHANGING = frozenset({"first", "step", "news", "state", "own", "groups", "show"}
 REPEATS = 2
 #: Characters allowed for each word of the bound: generous, so that it only ends what rambles.
 PER_WORD = 10
+
+
+#: Types in words, and the keys of a schema that add nothing to these words.
+KINDS = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+SILENT = ("description", "title", "default", "minLength", "maxLength")
 
 
 class Opening:
@@ -123,30 +129,19 @@ def takes_nothing(schema: Mapping[str, Any]) -> bool:
 
 def form(schema: Any) -> str:
     """What a value has to be, in words where a few suffice, else as its JSON Schema."""
-    if not isinstance(schema, dict):
+    if not isinstance(schema, dict) or not schema:
         return "anything"
-    known = {
-        "type",
-        "enum",
-        "minimum",
-        "maximum",
-        "description",
-        "title",
-        "minLength",
-        "maxLength",
-        "default",
-    }
-    if not schema.keys() <= known:
-        return show({key: value for key, value in schema.items() if key != "description"})
-    if "enum" in schema:
+    kind = schema.get("type")
+    if "enum" in schema and schema.keys() <= {"enum", "type", *SILENT}:
         return "one of " + ", ".join(map(show, schema["enum"]))
-    word = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}.get(
-        schema.get("type", "")
-    )
-    if word is None:
-        return show({key: value for key, value in schema.items() if key != "description"})
-    low, high = schema.get("minimum"), schema.get("maximum")
-    return word + (f" from {low}" if low is not None else "") + (f" up to {high}" if high is not None else "")
+    if isinstance(kind, str) and kind in KINDS and schema.keys() <= {"type", "minimum", "maximum", *SILENT}:
+        low, high = (schema.get(bound) for bound in ("minimum", "maximum"))
+        return (
+            KINDS[kind]
+            + (f" from {low}" if low is not None else "")
+            + (f" up to {high}" if high is not None else "")
+        )
+    return show({key: value for key, value in schema.items() if key != "description"})
 
 
 def show(value: Any) -> str:

