@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from attrs import field, frozen
 
 from .errors import ConfigError
 from .plugins import Host
+from .records import check_json
 
 FILE = "pyscrai.toml"
 #: Where runs are kept if nothing else is said, below the folder of `pyscrai.toml` or the current one.
@@ -82,26 +84,48 @@ def _listed(variable: str | None, given: list[str] | None) -> tuple[str, ...] | 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        with file.open("rb") as opened:
-            given = tomllib.load(opened)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        text = file.read_bytes().decode()
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: it is not TOML: {error}; mend the line") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: it is not UTF-8 text ({error.reason}); save it in UTF-8") from None
     except OSError as error:
         raise ConfigError(f"{file}: it cannot be read: {error.strerror}; change its permissions") from None
     known = {option.name for option in attrs.fields(Settings)} - {"source"}
     for key, value in given.items():
+        where = f"{file}{_line(text, key)}"
         if key not in known:
             from .scenario.structure import unknown_key
 
-            raise ConfigError(f"{file}: {unknown_key(key, known)}")
+            raise ConfigError(f"{where}: {unknown_key(key, known)}")
         if key == "store":
-            fits, expected = isinstance(value, str), "a path or URL"
+            fits, expected = isinstance(value, str) and bool(value.strip()), "a path or URL"
         elif key == "providers":
-            fits = isinstance(value, dict) and all(isinstance(part, dict) for part in value.values())
-            expected = "tables, such as [providers.default]"
+            given[key] = _providers(value)
+            fits, expected = given[key] is not None, "tables, such as [providers.default]"
         else:
-            fits = isinstance(value, list) and all(isinstance(part, str) for part in value)
+            fits = isinstance(value, list) and all(isinstance(part, str) and part for part in value)
             expected = "a list of names"
         if not fits:
-            raise ConfigError(f"{file}: {key}: expected {expected}, got {value!r}")
+            raise ConfigError(f"{where}: {key}: expected {expected}, got {value!r}")
+    for name, options in given.get("providers", {}).items():
+        try:
+            check_json(options, f"providers.{name}")
+        except ValueError as error:  # TOML has dates, and numbers that are not finite
+            raise ConfigError(f"{file}: {error}; expected text, numbers, true, false and lists") from None
     return given
+
+
+def _providers(value: Any) -> dict[str, dict[str, Any]] | None:
+    """The options of each provider, of which a bare name is short for `{use = NAME}`. None: they are none."""
+    if not isinstance(value, dict):
+        return None
+    tables = {name: {"use": part} if isinstance(part, str) else part for name, part in value.items()}
+    return tables if all(isinstance(part, dict) for part in tables.values()) else None
+
+
+def _line(text: str, key: str) -> str:
+    """`:LINE` of a key of the top level, where it can be found."""
+    found = re.search(rf"^[ \t]*\[{{0,2}}[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
+    return f":{text.count(chr(10), 0, found.start()) + 1}" if found else ""

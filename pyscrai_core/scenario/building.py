@@ -508,7 +508,10 @@ class _Builder:
         parts: list[str | Expression] = []
         for index, part in enumerate(re.split(r"\{([^{}]*)\}", text)):
             if index % 2:
-                parts.append(Expression(part, RULE_NAMES))
+                try:
+                    parts.append(Expression(part, RULE_NAMES))
+                except ValueError as error:
+                    raise Misfit(str(error), on_key=True) from None
             elif "{" in part or "}" in part:
                 raise Misfit(f"{text!r} has a brace without its partner", on_key=True)
             elif part:

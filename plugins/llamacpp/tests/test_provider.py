@@ -14,8 +14,8 @@ from pyscrai_llamacpp import models
 from pyscrai_llamacpp.provider import (
     SEEDS,
     LlamaCppProvider,
-    available_cores,
     completion,
+    default_threads,
     request_body,
 )
 
@@ -97,7 +97,7 @@ def test_defaults() -> None:
     assert LlamaCppProvider.Config() == LlamaCppProvider.Config(
         model="smollm2", exact=False, slots=4, context=2048, threads=None
     )
-    assert available_cores() >= 1
+    assert default_threads() >= 1
 
 
 def test_a_missing_file(using: Using, tmp_path: Path) -> None:

@@ -146,9 +146,6 @@ def _params(xllamacpp: Any, options: LoadOptions, key: str) -> Any:
     params.n_batch = BATCH
     for threads in (params.cpuparams, params.cpuparams_batch):
         threads.n_threads = options.threads
-        # Threads that wait for each other sleep. Spinning is a little faster on an idle computer, and on a
-        # busy one each token waits until a thread that only spins has used up its share of time.
-        threads.poll = 0
     params.cache_prompt = not options.exact
     params.cache_ram_mib = 0 if options.exact else PROMPT_CACHE
     if options.exact:

@@ -59,11 +59,15 @@ def _named(instance: object, attribute: Attribute[str], value: str) -> None:
         raise ValueError(f"{attribute.name} must be the path of a GGUF file or `{SMOLLM2}`, not empty")
 
 
-def available_cores() -> int:
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def default_threads() -> int:
+    """One thread for each core that this process may use, but for one core.
+
+    llama.cpp's threads wait for each other at every layer, and do so spinning. With a thread on every core,
+    whatever else the computer does keeps one of them waiting and all others with it: on two busy cores two
+    threads took over ten times as long as one.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores - 1)
 
 
 class LlamaCppProvider(Provider):
@@ -87,7 +91,7 @@ class LlamaCppProvider(Provider):
         context
             tokens of a request and its answer together, for each slot
         threads
-            threads that compute; None: one for each core that the process may use
+            threads that compute; None: one for each core that the process may use, but for one core
         """
 
         model: Literal["smollm2"] | FilePath = field(default=SMOLLM2, validator=_named)
@@ -110,7 +114,7 @@ class LlamaCppProvider(Provider):
             exact=exact,
             slots=1 if exact else self.config.slots,
             context=self.config.context,
-            threads=self.config.threads or available_cores(),
+            threads=self.config.threads or default_threads(),
         )
         self._model = await asyncio.to_thread(acquire, options, self)
         if self._model.tools:
