@@ -413,7 +413,7 @@ class Event:
             return f"({self.source} tried {payload['kind']}: not possible, {_plain(payload['reason'])})"
         text = payload.get("text")
         if type(text) is str and len(payload) == 1:
-            return f"[{self.kind}] {_plain(text)}"
+            return f"[{self.source}: {self.kind}] {_plain(text)}"
         given = ", ".join([f"{key}: {_plain(value)}" for key, value in payload.items()])
         return f"[{self.source}: {self.kind}{' ' if given else ''}{given}]"
 

@@ -95,6 +95,8 @@ class Road:
             wrong, parsed = _parse(completion.text, request.schema)
             if wrong is None:
                 return evolve(completion, parsed=parsed)
+            if completion.finish_reason == "length":
+                wrong += f" (it was cut off after {completion.usage.output_tokens} tokens: raise max_tokens)"
             if repairs == REPAIRS:
                 raise AnswerRejected(
                     f"provider {request.provider!r} ({completion.model}): the answer does not fit its "
