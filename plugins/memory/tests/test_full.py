@@ -25,7 +25,7 @@ def test_what_others_do_at_once_is_one_message(diary: Any, events: Any) -> None:
             ("Jon", "Good morning."), ("Ann", "offer", {"price": 3}), ("Voice", "scene", {"text": "Dawn."})
         )
     )
-    assert shown(messages) == [("user", "Jon: Good morning.\n[Ann: offer price: 3]\n[scene] Dawn.")]
+    assert shown(messages) == [("user", "Jon: Good morning.\n[Ann: offer price: 3]\n[Voice: scene] Dawn.")]
 
 
 def test_own_words_are_the_assistants_and_stand_without_the_name(diary: Any, events: Any) -> None:
