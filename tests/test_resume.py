@@ -108,6 +108,21 @@ def test_a_failed_run_resumes_where_it_failed(flaky: Host, tmp_path: Path) -> No
     assert api.replay(store=store, host=flaky).fingerprint == whole.fingerprint
 
 
+def test_a_run_that_fails_again_and_again_loses_nothing(flaky: Host, tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    whole = pyscrai_core.run(scenario(tmp_path), host=flaky, store=tmp_path / "whole.db")
+    Flaky.down, Flaky.asked = {"A", "B", "C"}, []
+    pyscrai_core.run(scenario(tmp_path), host=flaky, store=store)
+    for down in ({"A", "B"}, {"B"}, {"B"}, {"A"}, set()):
+        Flaky.down = down
+        result = api.resume(store=store, host=flaky)
+    assert (result.status, result.fingerprint) == ("completed", whole.fingerprint)
+    assert sorted(Flaky.asked) == sorted("ABC" + "ABC" + "AB" + "B" + "BABC" + "A")
+    with api.Store.open(store) as opened:
+        run = opened.run("last")
+        assert len([run.messages(call["number"]) for call in run.calls()]) == 6
+
+
 def test_a_skipped_failure_stays_what_it_was(flaky: Host, tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
     agents = {

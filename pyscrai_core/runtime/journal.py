@@ -60,6 +60,21 @@ class Asked:
     frame_digest: str
 
 
+@frozen
+class Effect:
+    """What is asked of whom: its `position`, its `kind`, who answers (`target`), the hash of the `request`.
+
+    For a completion also what it comes to (`asked`) and its `seed`.
+    """
+
+    position: Position
+    kind: str
+    target: str
+    request: str
+    asked: Asked | None = None
+    seed: int = 0
+
+
 class Journal:
     """Looks effects up and writes them. Positions are asked for once each, in any order."""
 
@@ -68,7 +83,7 @@ class Journal:
         self._run = run
         self._recorded = recorded
         self._left = recorded.count_calls() if recorded else 0
-        self.number = self._left
+        self.number = recorded.last_call() if recorded else 0
         self._chains: dict[str, _Chain] = {}
         self._frames: dict[tuple[Any, ...], tuple[bytes, str, Any]] = {}
 
@@ -149,59 +164,28 @@ class Journal:
 
     # -- writing --
 
-    async def answered(
+    async def write(
         self,
-        position: Position,
-        kind: str,
-        target: str,
-        request_hash: str,
-        answer: bytes,
+        effect: Effect,
         *,
-        asked: Asked | None = None,
-        seed: int = 0,
+        answer: str = "",
+        error: CallFailed | None = None,
         model: str = "",
         usage: Usage | None = None,
         started: float = 0.0,
         seconds: float = 0.0,
     ) -> None:
-        """Journal an answer; on disk when this returns."""
+        """Journal an answer, or a final failure; on disk when this returns."""
         self.put(
-            position, kind, target, request_hash, "answered", answer.decode(),
-            asked=asked, seed=seed, model=model, usage=usage, started=started, seconds=seconds,
-        )  # fmt: skip
-        await self._store.writer.committed()
-
-    async def failed(
-        self,
-        position: Position,
-        kind: str,
-        target: str,
-        request_hash: str,
-        error: CallFailed,
-        *,
-        asked: Asked | None = None,
-        seed: int = 0,
-        started: float = 0.0,
-        seconds: float = 0.0,
-    ) -> None:
-        """Journal a final failure; on disk when this returns."""
-        self.put(
-            position, kind, target, request_hash, "failed", "",
-            asked=asked, seed=seed, error=error, started=started, seconds=seconds,
-        )  # fmt: skip
+            effect, answer=answer, error=error, model=model, usage=usage, started=started, seconds=seconds
+        )
         await self._store.writer.committed()
 
     def put(
         self,
-        position: Position,
-        kind: str,
-        target: str,
-        request_hash: str,
-        status: str,
-        answer: str,
+        effect: Effect,
         *,
-        asked: Asked | None = None,
-        seed: int = 0,
+        answer: str = "",
         error: CallFailed | None = None,
         model: str = "",
         usage: Usage | None = None,
@@ -210,16 +194,20 @@ class Journal:
     ) -> None:
         """Queue an entry without waiting for the disk."""
         usage = usage or Usage()
+        position, asked = effect.position, effect.asked
         self.number += 1
         base, kept, new, frame = None, 0, "[]", ""
         if asked is not None:
             base, kept = self._store_messages(position.agent, asked)
             new = orjson.dumps(asked.digests[kept:]).decode()
             frame = asked.frame_digest
+            if error is None:  # a failure may be replaced when the run is resumed: nothing builds on it
+                self.follow(position.agent, self.number, asked)
         self._store.put_call(
             (
-                self._run, self.number, position.agent, position.step, position.path, kind, target,
-                request_hash, base, kept, new, frame, seed, status, answer,
+                self._run, self.number, position.agent, position.step, position.path, effect.kind,
+                effect.target, effect.request, base, kept, new, frame, effect.seed,
+                "failed" if error else "answered", answer,
                 type(error).__name__ if error else "", str(error) if error else "", model,
                 usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens,
                 started, seconds,
@@ -242,7 +230,6 @@ class Journal:
                 self._store.put_message(text, canonical(message.to_dict()))
         if asked.frame_digest not in known:
             self._store.put_message(asked.frame_digest, asked.frame)
-        self.follow(agent, self.number, asked)
         return base, kept
 
 

@@ -20,10 +20,13 @@ from ..errors import ContractError, ExtensionError, Mistake, PyscraiError
 from ..plugins import Host
 from ..records import LOG_FORMAT, canonical
 from ..scenario import yaml
-from ..scenario.building import AGENT_KEYS, Mistakes, build, check_kinds
-from ..scenario.loading import Source, load_document
+from ..scenario.building import build, check_kinds
+from ..scenario.forms import AGENT_KEYS
+from ..scenario.loading import load_document
 from ..scenario.model import Agent, Scenario, Use
+from ..scenario.places import Mistakes
 from ..scenario.prompts import Prompt
+from ..scenario.source import Source
 from ..scenario.structure import (
     Found,
     Misfit,

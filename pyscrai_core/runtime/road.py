@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from attrs import evolve
@@ -39,7 +39,7 @@ from ..records import (
 )
 from ..scenario.schemas import checker
 from . import seeds
-from .journal import Asked, Entry, Journal, differs
+from .journal import Effect, Entry, Journal, differs
 from .turn import Draft, Exhausted, Stopping, Turn, draft_to_dict
 
 if TYPE_CHECKING:
@@ -127,9 +127,8 @@ class Road:
             completion = await self._asking(provider, request)
             return _encode(completion.to_dict(), request.provider), completion.model, completion.usage
 
-        answer, model, _ = await self._effect(
-            position, "complete", request.provider, asked.hash, perform, asked=asked, seed=request.seed
-        )
+        effect = Effect(position, "complete", request.provider, asked.hash, asked, request.seed)
+        answer, model = await self._effect(effect, perform)
         completion = Completion.from_dict(answer)
         self.served.setdefault(request.provider, set()).add(model)
         return completion
@@ -160,8 +159,8 @@ class Road:
                 raise ContractError(f"provider {name!r}: {error}") from None
             return _encode(vectors, name), "", Usage()
 
-        answer, _, _ = await self._effect(place(), "embed", name, digest(canonical(texts)), perform)
-        vectors: list[list[float]] = answer
+        effect = Effect(place(), "embed", name, digest(canonical(texts)))
+        vectors: list[list[float]] = (await self._effect(effect, perform))[0]
         return vectors
 
     # -- people and clocks --
@@ -177,15 +176,16 @@ class Road:
                 )
             return _encode(await self._ask(position.agent, question), "person"), "", Usage()
 
-        answer, _, _ = await self._effect(position, "ask", "person", digest(question.encode()), perform)
-        return str(answer)
+        effect = Effect(position, "ask", "person", digest(question.encode()))
+        return str((await self._effect(effect, perform))[0])
 
     def now(self, position: Position) -> float:
         """Seconds since 1970. Queued, not waited for: whatever depends on it is queued behind it."""
-        entry = self._recorded(position, "now", "clock")
+        effect = Effect(position, "now", "clock", "clock")
+        entry = self._recorded(effect)
         if entry is None:
             answer = time.time()
-            self._journal.put(position, "now", "clock", "clock", "answered", repr(answer))
+            self._journal.put(effect, answer=repr(answer))
         else:
             answer = float(entry.answer)
         self.calls += 1
@@ -223,7 +223,7 @@ class Road:
 
         turn._effects = 0
         request = digest(canonical({"tool": tool.name, "arguments": arguments}))
-        answer, _, _ = await self._effect(turn._place(), "tool", tool.name, request, perform)
+        answer, _ = await self._effect(Effect(turn._place(), "tool", tool.name, request), perform)
         turn._drafts[:] = [
             Draft(d["kind"], d["payload"], tuple(d["audience"]), d["cause"]) for d in answer["drafts"]
         ]
@@ -233,69 +233,54 @@ class Road:
     # -- the road itself --
 
     async def _effect(
-        self,
-        position: Position,
-        kind: str,
-        target: str,
-        request: str,
-        perform: Callable[[], Awaitable[tuple[bytes, str, Usage]]],
-        *,
-        asked: Asked | None = None,
-        seed: int = 0,
-    ) -> tuple[Any, str, Usage]:
-        entry = self._recorded(position, kind, request)
+        self, effect: Effect, perform: Callable[[], Awaitable[tuple[bytes, str, Usage]]]
+    ) -> tuple[Any, str]:
+        """The decoded answer and the model: from the journal, or performed now and journaled."""
+        entry = self._recorded(effect)
         if entry is not None:
             self.calls += 1
             self.usage += entry.usage
-            if asked is not None:
-                self._journal.follow(position.agent, entry.number, asked)
-            self._tell(
-                position, kind, target, "answered", entry.answer, entry.model, entry.usage, journaled=True
-            )
-            return entry.answer, entry.model, entry.usage
+            if effect.asked is not None:
+                self._journal.follow(effect.position.agent, entry.number, effect.asked)
+            self._tell(effect, "answered", entry.answer, entry.model, entry.usage, journaled=True)
+            return entry.answer, entry.model
         if self.stopping:
             raise Stopping
-        self._spend(position)
+        self._spend(effect.position)
         async with self._slots:
             if self.stopping:
                 raise Stopping
             self.asked += 1
-            self._tell(position, kind, target, "started")
+            self._tell(effect, "started")
             started, clock = time.time(), time.perf_counter()
             try:
                 body, model, usage = await perform()
             except CallFailed as error:
                 seconds = time.perf_counter() - clock
-                await self._journal.failed(
-                    position, kind, target, request, error,
-                    asked=asked, seed=seed, started=started, seconds=seconds,
-                )  # fmt: skip
-                self._tell(position, kind, target, "failed", error=str(error), seconds=seconds)
+                await self._journal.write(effect, error=error, started=started, seconds=seconds)
+                self._tell(effect, "failed", error=str(error), seconds=seconds)
                 raise
         seconds = time.perf_counter() - clock
         self.usage += usage
-        await self._journal.answered(
-            position, kind, target, request, body,
-            asked=asked, seed=seed, model=model, usage=usage, started=started, seconds=seconds,
-        )  # fmt: skip
+        await self._journal.write(
+            effect, answer=body.decode(), model=model, usage=usage, started=started, seconds=seconds
+        )
         # Plugins receive the decoded form of what was journaled, never the object that was encoded.
         answer = orjson.loads(body)
-        self._tell(position, kind, target, "answered", answer, model, usage, seconds=seconds)
-        return answer, model, usage
+        self._tell(effect, "answered", answer, model, usage, seconds=seconds)
+        return answer, model
 
-    def _recorded(self, position: Position, kind: str, request: str) -> Entry | None:
+    def _recorded(self, effect: Effect) -> Entry | None:
+        position = effect.position
         entry = self._journal.find(position)
         if entry is None:
             if self._replaying:
                 raise Exhausted(f"{position}: nothing is recorded here")
             return None
-        if entry.kind != kind or entry.request != request:
-            what = (
-                f"a {entry.kind} was recorded"
-                if entry.kind != kind
-                else "what is asked is not what was asked"
-            )
-            raise differs(position, kind, what)
+        if entry.kind != effect.kind:
+            raise differs(position, effect.kind, f"a {entry.kind} was recorded")
+        if entry.request != effect.request:
+            raise differs(position, effect.kind, "what is asked is not what was asked")
         if entry.status == "failed":
             if self._replaying or position.agent in self._skips:
                 self.calls += 1
@@ -317,10 +302,8 @@ class Road:
 
     def _tell(
         self,
-        position: Position,
-        kind: str,
-        target: str,
-        status: Any,
+        effect: Effect,
+        status: Literal["started", "answered", "failed"],
         answer: Any = None,
         model: str = "",
         usage: Usage | None = None,
@@ -329,12 +312,13 @@ class Road:
         journaled: bool = False,
         seconds: float = 0.0,
     ) -> None:
-        if self._watch is not None:
-            self._watch(
-                CallRecord(
-                    position, kind, status, target, answer, error, usage or Usage(), model, journaled, seconds
-                )
-            )
+        if self._watch is None:
+            return
+        position, kind, target = effect.position, effect.kind, effect.target
+        usage = usage or Usage()
+        self._watch(
+            CallRecord(position, kind, status, target, answer, error, usage, model, journaled, seconds)
+        )
 
 
 def _spent(name: str, bound: float) -> str:

@@ -174,6 +174,11 @@ class StoredRun:
         }
         return [Message.from_dict(orjson.loads(bodies[digest])) for digest in digests]
 
+    def last_call(self) -> int:
+        """The highest number of a call, 0 if there are none. A replaced failure leaves a gap."""
+        highest = CallRow.select(fn.MAX(CallRow.number)).where(CallRow.run == self.id)
+        return int(highest.scalar(self._database) or 0)
+
     def count_calls(self) -> int:
         return int(CallRow.select().where(CallRow.run == self.id).count(self._database))
 
