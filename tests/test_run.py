@@ -532,6 +532,72 @@ def test_now_is_journaled(play: Any, tmp_path: Any, host_with: Any) -> None:
     assert again.events == result.events
 
 
+class Vectors(Provider):
+    asked = 0
+
+    async def complete(self, request: Request, sink: Any = None) -> Completion:
+        raise AssertionError("nobody completes here")
+
+    async def embed(self, texts: Any) -> list[list[float]]:
+        Vectors.asked += 1
+        return [[float(len(text)), 0.5] for text in texts]
+
+
+class Embeds(Engine):
+    async def run(self, turn: Any) -> None:
+        turn.emit("vectors", {"vectors": await turn.embed(["a", "bcd"])})
+
+
+def test_embeddings_are_journaled(play: Any, tmp_path: Any, host_with: Any) -> None:
+    Vectors.asked = 0
+    scenario = {"providers": {"default": "vectors"}, "agents": {"A": {"engine": "embeds"}}, "schedule": ROUND}
+    result = play(scenario, provider__vectors=Vectors, engine__embeds=Embeds)
+    assert result.events[0].payload == {"vectors": [[1.0, 0.5], [3.0, 0.5]]}
+    again = api.replay(store=tmp_path / "runs.db", host=host_with(engine__embeds=Embeds))
+    assert again.events == result.events
+    assert Vectors.asked == 1
+
+
+def test_a_provider_without_embeddings_says_so(play: Any) -> None:
+    scenario = {"providers": SCRIPTED, "agents": {"A": {"engine": "embeds"}}, "schedule": ROUND}
+    result = play(scenario, engine__embeds=Embeds)
+    assert result.status == "failed"
+    assert "has no embeddings" in result.error
+
+
+def test_observers_of_the_settings_watch(play: Any, tmp_path: Any) -> None:
+    class Notes(Observer):
+        seen: list[str] = []
+
+        def on_event(self, event: Any) -> None:
+            Notes.seen.append(event.kind)
+
+    (tmp_path / "pyscrai.toml").write_text('observers = ["notes"]')
+    scenario = {"agents": {"A": says("x")}, "schedule": ROUND}
+    play(scenario, engine__says=Says, observer__notes=Notes)
+    assert Notes.seen == ["say"]
+
+
+def test_a_repaired_answer_is_a_call_of_its_own(play: Any, tmp_path: Any) -> None:
+    class Structured(Engine):
+        async def run(self, turn: Any) -> None:
+            schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+            turn.emit("number", (await turn.think("?", schema=schema)).parsed)
+
+    def providers(times: int) -> dict[str, Any]:
+        faults = [{"kind": "malformed", "at": [0], "times": times}]
+        return {"default": {"use": "scripted", "replies": [{"n": 3}], "faults": faults}}
+
+    scenario = {"agents": {"A": {"engine": "structured"}}, "schedule": ROUND}
+    result = play({**scenario, "providers": providers(2)}, engine__structured=Structured)
+    assert result.status == "completed", result.error
+    assert (result.events[0].payload, result.calls) == ({"n": 3}, 3)
+    failed = play({**scenario, "providers": providers(3)}, engine__structured=Structured)
+    assert failed.status == "failed"
+    assert "does not fit its schema, after 2 repairs: it is not JSON" in failed.error
+    assert failed.events == ()
+
+
 def test_a_person_is_needed_and_nobody_is_there(play: Any) -> None:
     class Asks(Engine):
         async def run(self, turn: Any) -> None:

@@ -129,7 +129,8 @@ class Scope:
             asyncio.ensure_future(branch(part, child)) for part, child in zip(parts, children, strict=True)
         ]
         try:
-            await asyncio.wait(tasks) if tasks else None
+            if tasks:
+                await asyncio.wait(tasks)
         except asyncio.CancelledError:
             for task in tasks:
                 task.cancel()

@@ -91,8 +91,9 @@ class Store:
         return _connection(self.database)
 
     def close(self) -> None:
+        """Write what is left and close. Raises `StoreError` if that is not possible."""
         try:
-            self.writer.close()
+            self._insist(self.writer.close)
         finally:
             self.database.close()
 
