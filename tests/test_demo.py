@@ -46,8 +46,7 @@ def test_the_transcript_is_real(demos: Any) -> None:
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(events) == first["events"]
     spoken = [event["payload"]["text"] for event in events if event["kind"] == "say"]
-    assert len(spoken) >= 4
-    assert len(set(spoken)) > len(spoken) / 2
+    assert len(set(spoken)) == len(spoken) > 1
     kinds = {event["kind"] for event in events}
     assert {"narration", "finding", "offer"} <= kinds
     assert {event["source"] for event in events if event["kind"] == "say"} == {"Mara", "Jon"}

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import attrs
-from attrs import field, frozen
 
-from ..errors import Mistake, ScenarioError
 from ..records import EVERYONE, Sampling, canonical, check_json
 from ..runtime.rules import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, RUN_NAMES
-from . import yaml
 from .expressions import Expression
-from .loading import NAME, few, mark_of
+from .forms import AGENT_KEYS, AgentForm, GroupForm, LimitsForm, RuleForm, ScenarioForm, WorldForm, add_hooks
+from .loading import NAME
 from .model import (
-    DEFAULT_USES,
     Action,
-    Acts,
     Agent,
     Assignment,
     Group,
@@ -29,140 +24,16 @@ from .model import (
     Scenario,
     Use,
 )
+from .places import Mistakes, few
 from .prompts import guess
-from .schemas import NotASchema, check_schema, moved
-from .structure import Found, Misfit, Misfits, Path, Structurer, shown
+from .schemas import check_schema, moved
+from .structure import Misfit, Path, Structurer, shown
 from .yaml import Document
 
 T = TypeVar("T")
 
-#: What stands in for what an agent or a scenario does not say.
-DEFAULT_ENGINE, DEFAULT_MEMORY, DEFAULT_SCHEDULE = (
-    Use(DEFAULT_USES[kind]) for kind in ("engine", "memory", "schedule")
-)
-DEFAULT_ACTS = Acts(scheduled=True)
 #: Keys of an action that are not parameters, with the type that tells them apart.
 ACTION_KEYS = {"when": str, "description": str, "audience": (str, list)}
-
-
-@frozen
-class WorldForm:
-    premise: str = ""
-    state: dict[str, Any] = field(factory=dict)
-
-
-@frozen
-class AgentForm:
-    """An agent as written. Other keys are options of its engine."""
-
-    persona: str = ""
-    goals: tuple[str, ...] = ()
-    engine: Use = DEFAULT_ENGINE
-    provider: str = "default"
-    reasoning: Use | None = None
-    memory: Use | None = DEFAULT_MEMORY
-    tools: tuple[Use, ...] = ()
-    actions: dict[str, Any] = field(factory=dict)
-    acts: Acts = DEFAULT_ACTS
-    state: dict[str, Any] = field(factory=dict)
-    on_error: Literal["fail", "skip"] = "fail"
-    variables: dict[str, Any] = field(factory=dict)
-
-
-@frozen
-class GroupForm:
-    members: tuple[str, ...]
-    state: dict[str, Any] = field(factory=dict)
-
-
-@frozen
-class RuleForm:
-    on: str
-    when: str | None = None
-    set: dict[str, Any] = field(factory=dict)
-    add: dict[str, Any] = field(factory=dict)
-
-
-@frozen
-class LimitsForm:
-    calls: int | None = None
-    tokens: int | None = None
-    seconds: float | None = None
-    steps: int | None = None
-    concurrency: int = 64
-
-
-@frozen
-class ScenarioForm:
-    """The top level. What consists of parts is structured part by part, so that one does not hide another."""
-
-    scenario: str
-    agents: dict[str, Any]
-    description: str = ""
-    seed: int = 0
-    plugins: tuple[str, ...] | None = None
-    world: dict[str, Any] = field(factory=dict)
-    providers: dict[str, Any] = field(factory=dict)
-    groups: dict[str, Any] = field(factory=dict)
-    events: dict[str, Any] = field(factory=dict)
-    rules: tuple[Any, ...] = ()
-    schedule: Use = DEFAULT_SCHEDULE
-    stop_when: str | None = None
-    limits: dict[str, Any] = field(factory=dict)
-    outcomes: dict[str, Any] = field(factory=dict)
-
-
-AGENT_KEYS = frozenset(option.name for option in attrs.fields(AgentForm))
-
-
-class Mistakes:
-    """Collects mistakes with their places, to report all of them at once, in the order of the file.
-
-    What several agents have from one place, as the members of a population do, is reported once.
-    """
-
-    def __init__(self, document: Document) -> None:
-        self._document = document
-        self._main = document.marks[()].file if () in document.marks else ""
-        self._found: dict[tuple[str, ...], tuple[tuple[Any, ...], Mistake]] = {}
-        self._cause: Exception | None = None
-
-    def add(
-        self, path: Iterable[str | int], what: str, on_key: bool = False, cause: Exception | None = None
-    ) -> None:
-        path = tuple(path)
-        self._cause = self._cause or cause
-        mark = mark_of(self._document, path, on_key)
-        mistake = Mistake(str(mark or "scenario"), yaml.dotted(path), what)
-        below = yaml.dotted(("agents", *path[2:])) if path[:1] == ("agents",) else mistake.path
-        # What comes from a command line or a setting is told last, other files behind the scenario's own.
-        order = (not mark.line, mark.file != self._main, mark.file, mark.line, mark.column) if mark else (2,)
-        self._found.setdefault((mistake.where, below, what), (order, mistake))
-
-    def note(self, path: Path, found: Iterable[Found]) -> None:
-        """Note what was found below `path`."""
-        for below, what, on_key in found:
-            self.add((*path, *below), what, on_key)
-
-    @contextmanager
-    def at(self, *path: str | int) -> Iterator[None]:
-        """Note the misfits and value errors of the block below `path`, and go on."""
-        try:
-            yield
-        except Misfits as error:
-            self.note(path, error.found)
-        except Misfit as error:
-            self.add((*path, *error.below), str(error), error.on_key)
-        except NotASchema as error:
-            self.add((*path, *error.path), str(error))
-        except ValueError as error:  # what else plain data is refused with; no error of ours is one
-            self.add(path, str(error))
-
-    def check(self) -> None:
-        """Raise `ScenarioError` if there are any."""
-        if self._found:
-            found = sorted(self._found.values(), key=lambda each: each[0])
-            raise ScenarioError([mistake for _, mistake in found]) from self._cause
 
 
 def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> tuple[Scenario, set[Path]]:
@@ -171,8 +42,7 @@ def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> tup
     Mistakes are noted in `mistakes`, and then the scenario is not one to be run: what does not fit is left
     out of it. It serves to look for further mistakes, of which none may only be the consequence of another.
     """
-    structurer.hook(Use, _use)
-    structurer.hook(Acts, _acts)
+    add_hooks(structurer)
     value = document.value
     given, found = structurer.parts(value, ScenarioForm)
     mistakes.note((), found)
@@ -263,48 +133,6 @@ def _part(kind: type[T], value: Any, path: Path, structurer: Structurer, mistake
     given, found = structurer.parts(value, kind)
     mistakes.note(path, found)
     return kind(**given)
-
-
-# -- hooks --
-
-
-def _use(value: Any, _: Any) -> Use:
-    if isinstance(value, str) and value:
-        return Use(value)
-    if isinstance(value, Use):
-        return value
-    if not isinstance(value, dict):
-        raise Misfit(f"expected the name of an extension, or {{use: NAME, …}}; got {shown(value)}")
-    if "use" not in value:
-        raise Misfit("the key 'use' is missing; expected {use: NAME, …}")
-    if not isinstance(value["use"], str) or not value["use"]:
-        raise Misfit(f"expected the name of an extension, got {shown(value['use'])}", ("use",))
-    return Use(value["use"], {key: part for key, part in value.items() if key != "use"})
-
-
-def _acts(value: Any, _: Any) -> Acts:
-    if isinstance(value, Acts):
-        return value
-    chosen: dict[str, Any] = {}
-    for index, one in enumerate(value if isinstance(value, list) else [value]):
-        below: Path = (index,) if isinstance(value, list) else ()
-        if one in ("scheduled", "start", "end", "after-group"):
-            chosen[str(one).replace("-", "_")] = True
-        elif isinstance(one, dict) and one and one.keys() <= {"every", "on"}:
-            if "every" in one:
-                if type(one["every"]) is not int or one["every"] < 1:
-                    raise Misfit(f"expected a number of steps, got {shown(one['every'])}", (*below, "every"))
-                chosen["every"] = one["every"]
-            if "on" in one:
-                kinds = [one["on"]] if isinstance(one["on"], str) else one["on"]
-                if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
-                    raise Misfit(f"expected kinds of events, got {shown(one['on'])}", (*below, "on"))
-                chosen["on"] = frozenset(kinds)
-        else:
-            near = guess(one, ["scheduled", "start", "end", "after-group"]) if isinstance(one, str) else ""
-            expected = "scheduled, start, end, after-group, {every: N}, {on: KIND}, or a list of these"
-            raise Misfit(f"expected {expected}; got {shown(one)}{near}", below)
-    return Acts(**chosen)
 
 
 # -- parts --

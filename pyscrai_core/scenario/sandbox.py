@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set, Sized
 from contextvars import ContextVar
 from types import BuiltinMethodType
 from typing import Any
@@ -100,10 +100,7 @@ class Work:
             raise Refused(f"a text becomes too long (more than {MAX_LENGTH:,} characters)")
 
     def pay(self, value: Any) -> Any:
-        """Pay for looking at all of `value`, which is returned.
-
-        A function is refused: it has no words, and what Python shows of it differs from run to run.
-        """
+        """Pay for looking at all of `value`, which is returned."""
         kind = type(value)
         if kind is str:
             self.units -= 1 + (len(value) >> 3)
@@ -132,8 +129,8 @@ class Work:
                 waiting.extend(part)
             elif isinstance(part, Event):
                 waiting.append(part.payload)
-            elif callable(part) and not isinstance(part, Undefined):
-                raise Refused("a function is not a value; call it, as in `name(…)`")
+            elif isinstance(part, Sized):
+                self.units -= len(part)
 
 
 _work: ContextVar[Work] = ContextVar("work")
@@ -341,9 +338,24 @@ def _paid_output(context: Context, value: Any) -> Any:
 
 
 def _written(value: Any) -> Any:
-    if hasattr(type(value), "__next__"):
-        raise Refused("the parts of a list are still to be looked for; add `| list` or `| join`")
+    """`value`, if it has words. What Python shows of others differs from run to run."""
+    for part in _leaves(value):
+        if isinstance(part, Iterator):
+            raise Refused("the parts of a list are still to be looked for; add `| list` or `| join`")
+        if callable(part) and not isinstance(part, Undefined):
+            raise Refused("a function has no words; call it, as in `name(…)`")
     return value
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _leaves(part)
+    elif type(value) is dict:
+        for part in value.values():
+            yield from _leaves(part)
+    else:
+        yield value
 
 
 def _pay_length(value: Any, length: int) -> None:
@@ -356,7 +368,7 @@ def _pay_length(value: Any, length: int) -> None:
 # -- filters ------------------------------------------------------------------------------------
 
 
-def _paid(function: Callable[..., Any], guard: Callable[..., None] | None = None) -> Callable[..., Any]:
+def _paid(function: Callable[..., Any], guard: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """The filter or test `function`, which pays for its arguments and for what it makes."""
     skip = 1 if hasattr(function, "jinja_pass_arg") else 0
 
@@ -365,6 +377,8 @@ def _paid(function: Callable[..., Any], guard: Callable[..., None] | None = None
         pay = _work.get().pay
         for value in args[skip:]:
             pay(value)
+        if callable(args[skip]):
+            _written(args[skip])
         if kwargs:
             pay(kwargs)
         if guard is not None:
@@ -427,6 +441,7 @@ def _small(number: Any, bound: int = MAX_RANGE) -> None:
 
 
 def _guard_trim(value: Any, chars: Any = None) -> None:
+    _written(value)
     if isinstance(chars, str):
         _small(len(chars), 100)
 
@@ -460,7 +475,9 @@ def _guard_sum(value: Any, attribute: Any = None, start: Any = 0) -> None:
 
 
 _OWN_FILTERS: dict[str, Callable[..., Any]] = {"join": _join, "replace": _replaced, "tojson": _tojson}
-_GUARDS: dict[str, Callable[..., None]] = {
+_TEXT_FILTERS = ("capitalize", "lower", "string", "title", "truncate", "upper", "wordcount")
+_GUARDS: dict[str, Callable[..., Any]] = {
+    **{name: lambda value, *_, **__: _written(value) for name in _TEXT_FILTERS},
     "batch": lambda value, linecount, *_, **__: _small(linecount),
     "indent": _guard_indent,
     "round": _guard_round,
