@@ -24,10 +24,10 @@ def pyscrai(*arguments: str, store: Path, **environment: str) -> subprocess.Comp
 
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """Three demos in one store: twice with seed 7, once with seed 8."""
+    """Three demos in one store: twice with seed 6, once with seed 7."""
     store = tmp_path_factory.mktemp("demo") / "runs.db"
     results = []
-    for seed in (7, 7, 8):
+    for seed in (6, 6, 7):
         done = pyscrai("demo", "--seed", str(seed), "--json", store=store)
         assert done.returncode == 0, done.stderr
         results.append(json.loads(done.stdout))
@@ -46,7 +46,7 @@ def test_the_transcript_is_real(demos: Any) -> None:
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(events) == first["events"]
     spoken = [event["payload"]["text"] for event in events if event["kind"] == "say"]
-    assert len(set(spoken)) == len(spoken) > 1
+    assert len(set(spoken)) == len(spoken) > 2
     kinds = {event["kind"] for event in events}
     assert {"narration", "finding", "offer"} <= kinds
     assert {event["source"] for event in events if event["kind"] == "say"} == {"Mara", "Jon"}
@@ -72,7 +72,7 @@ def test_replay_without_the_models_plugin(demos: Any) -> None:
 
 def test_the_terminal_shows_outcomes_and_what_to_try_next(demos: Any) -> None:
     store, (first, *_) = demos
-    done = pyscrai("demo", "--seed", "7", store=store)
+    done = pyscrai("demo", "--seed", "6", store=store)
     assert done.returncode == 0
     assert first["fingerprint"][:8] in done.stdout
     assert "price" in done.stdout
