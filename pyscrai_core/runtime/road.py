@@ -15,6 +15,7 @@ import orjson
 from attrs import evolve
 from loguru import logger
 
+from .. import seeds
 from ..contracts import Provider, Tool
 from ..errors import (
     AnswerRejected,
@@ -38,7 +39,6 @@ from ..records import (
     digest,
 )
 from ..scenario.schemas import checker
-from . import seeds
 from .journal import Effect, Entry, Journal, differs
 from .turn import Draft, Exhausted, Stopping, Turn, draft_to_dict
 

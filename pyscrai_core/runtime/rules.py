@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +9,7 @@ import orjson
 
 from ..errors import ContractError
 from ..records import EVERYONE, Event, Json, check_json
+from ..scenario.kinds import COMMON_KINDS, KERNEL_KINDS, KIND
 from ..scenario.schemas import checker
 from .state import Root, changed, resolve
 from .turn import Draft
@@ -18,22 +18,6 @@ if TYPE_CHECKING:
     from ..scenario.expressions import Expression
     from ..scenario.model import Rule, Scenario
     from .player import Player
-
-#: Kinds that only the kernel writes.
-KERNEL_KINDS = {
-    "change": "a change of the state: `path`, `op` (set or add), `value`",
-    "rejected": "something tried that was not possible: `kind`, `payload`, `reason`",
-    "turn.failed": "a turn that failed and was skipped (`on_error: skip`): `error`",
-}
-#: Kinds that every engine may draft, with the schema of each.
-COMMON_KINDS: dict[str, dict[str, Any]] = {
-    "say": {
-        "type": "object",
-        "properties": {"text": {"type": "string"}},
-        "required": ["text"],
-    }
-}
-KIND = re.compile(r"[a-z][a-z0-9_.-]*", re.IGNORECASE)
 
 
 class Rejected(Exception):
@@ -195,12 +179,6 @@ class Rules:
             else:
                 values[name] = root[name]
         return values
-
-
-#: The names that guards and rules may use.
-RULE_NAMES = ("state", "self", "agents", "groups", "event", "step")
-#: The names that `stop_when` and outcomes may use.
-RUN_NAMES = ("state", "agents", "groups", "events", "step")
 
 
 def _listed(value: Any) -> Any:

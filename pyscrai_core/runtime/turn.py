@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from attrs import define, frozen
 
+from .. import seeds
 from ..errors import BudgetSpent, ContractError, Divergence, InputError, PyscraiError, TransientError
 from ..records import (
     EVERYONE,
@@ -26,7 +27,6 @@ from ..records import (
     Sampling,
     as_audience,
 )
-from . import seeds
 from .state import View
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import attrs
 
 from ..records import EVERYONE, Sampling, canonical, check_json
-from ..runtime.rules import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, RUN_NAMES
 from .expressions import Expression
 from .forms import AGENT_KEYS, AgentForm, GroupForm, LimitsForm, RuleForm, ScenarioForm, WorldForm, add_hooks
+from .kinds import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, RUN_NAMES
 from .loading import NAME
 from .model import (
     Action,

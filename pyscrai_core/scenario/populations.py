@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .. import seeds
 from ..errors import Mistake, ScenarioError
-from ..runtime import seeds
 from . import yaml
 from .places import error_at, place
 from .prompts import Filling, PromptError
