@@ -248,7 +248,7 @@ class Host:
         guess = "" if name in published else _closest(name, {*installed, *published})
         parts = [f"{where}: not installed"]
         if guess:
-            parts.append(f"did you mean {guess!r}?")
+            parts[-1] += f" (did you mean {guess!r}?)"
         parts.append(f"installed {_plural(kind)}: {', '.join(installed) or 'none'}")
         distribution = published.get(guess or name)
         if guess in installed:
@@ -482,7 +482,7 @@ def _closest(name: str, known: Iterable[str]) -> str:
 
 def _guess(name: str, known: Iterable[str]) -> str:
     guess = _closest(name, known)
-    return f"; did you mean {guess!r}?" if guess else ""
+    return f" (did you mean {guess!r}?)" if guess else ""
 
 
 def _line(error: BaseException) -> str:

@@ -173,13 +173,13 @@ def test_an_unknown_key_is_told_with_a_guess(installed: Host, text: str, expecte
         ),
         (
             agent("on_error: skp"),
-            "scenario.yaml:4:20: agents.Mara.on_error: expected one of fail, skip, got 'skp'; did you mean "
-            "'skip'?",
+            "scenario.yaml:4:20: agents.Mara.on_error: expected one of fail, skip, got 'skp' (did you mean "
+            "'skip'?)",
         ),
         (
             agent("acts: ends"),
             "scenario.yaml:4:16: agents.Mara.acts: expected scheduled, start, end, after-group, {every: N}, "
-            "{on: KIND}, or a list of these; got 'ends'; did you mean 'end'?",
+            "{on: KIND}, or a list of these; got 'ends' (did you mean 'end'?)",
         ),
         (
             agent("acts: [start, {every: 0}]"),
@@ -312,13 +312,14 @@ def test_all_unknown_extensions_are_told_with_a_guess_and_how_to_install(install
     check(
         told(text, installed),
         [
-            "scenario.yaml:2:28: providers.default.use: provider 'openay': not installed; did you mean "
-            "'openai'?; ",
-            "scenario.yaml:4:18: agents.Mara.engine: engine 'acter': not installed; did you mean 'actor'?",
+            "scenario.yaml:2:28: providers.default.use: provider 'openay': not installed (did you mean "
+            "'openai'?); ",
+            "scenario.yaml:4:18: agents.Mara.engine: engine 'acter': not installed (did you mean 'actor'?)",
             "scenario.yaml:4:39: agents.Mara.memory.use: memory 'vector-store': not installed; installed "
             "memories: ",
             "scenario.yaml:4:62: agents.Mara.tools[0]: tool 'serch': not installed; ",
-            "scenario.yaml:5:11: schedule: schedule 'rond-robin': not installed; did you mean 'round-robin'?",
+            "scenario.yaml:5:11: schedule: schedule 'rond-robin': not installed (did you mean "
+            "'round-robin'?)",
         ],
     )
 
@@ -333,7 +334,7 @@ def test_an_extension_of_our_own_is_told_with_its_distribution() -> None:
 
 def test_a_choice_of_plugins_is_told_by_the_name(installed: Host) -> None:
     lines = told(GOOD + "plugins: [cast, scriptedd, memory]\n", installed)
-    check(lines, ["scenario.yaml:5:17: plugins[1]: 'scriptedd' is not installed; did you mean 'scripted'?"])
+    check(lines, ["scenario.yaml:5:17: plugins[1]: 'scriptedd' is not installed (did you mean 'scripted'?)"])
 
 
 @pytest.mark.parametrize(
@@ -341,18 +342,18 @@ def test_a_choice_of_plugins_is_told_by_the_name(installed: Host) -> None:
     [
         (
             agent("provider: defualt"),
-            "scenario.yaml:4:20: agents.Mara.provider: there is no provider 'defualt'; did you mean "
-            "'default'?; "
+            "scenario.yaml:4:20: agents.Mara.provider: there is no provider 'defualt' (did you mean "
+            "'default'?); "
             "providers: default",
         ),
         (
             GOOD + "groups: {all: [Mara, Maria]}\n",
-            "scenario.yaml:5:22: groups.all[1]: there is no agent 'Maria'; did you mean 'Mara'?; agents: "
+            "scenario.yaml:5:22: groups.all[1]: there is no agent 'Maria' (did you mean 'Mara'?); agents: "
             "Mara",
         ),
         (
             GOOD + "groups:\n  all:\n    members:\n      - Maria\n",
-            "scenario.yaml:8:9: groups.all.members[0]: there is no agent 'Maria'; did you mean 'Mara'?",
+            "scenario.yaml:8:9: groups.all.members[0]: there is no agent 'Maria' (did you mean 'Mara'?)",
         ),
         (
             GOOD + "groups: {all: [Mara, Mara]}\n",
@@ -362,9 +363,8 @@ def test_a_choice_of_plugins_is_told_by_the_name(installed: Host) -> None:
         (GOOD + "groups: {a.b: [Mara]}\n", "scenario.yaml:5:10: groups.a.b: 'a.b' is no name for a group"),
         (
             agent("actions: {nod: {audience: Maria}}"),
-            "scenario.yaml:4:36: agents.Mara.actions.nod.audience: the audience 'Maria' does not exist; "
-            "did you "
-            "mean 'Mara'?; agents and groups: Mara",
+            "scenario.yaml:4:36: agents.Mara.actions.nod.audience: the audience 'Maria' does not exist "
+            "(did you mean 'Mara'?); agents and groups: Mara",
         ),
         (
             agent("actions: {nod: {audience: [Mara, Jon]}}"),
@@ -377,19 +377,18 @@ def test_a_choice_of_plugins_is_told_by_the_name(installed: Host) -> None:
         ),
         (
             agent("actions: {offer: {}}") + "rules: [{on: ofer, set: {x: 1}}]\n",
-            "scenario.yaml:5:14: rules[0].on: no agent has an action 'ofer' and no such event is declared; "
-            "did you "
-            "mean 'offer'?; known: offer, say",
+            "scenario.yaml:5:14: rules[0].on: no agent has an action 'ofer' and no such event is declared "
+            "(did you mean 'offer'?); known: offer, say",
         ),
         (
             agent("actions: {offer: {}}, acts: [start, {on: [say, ofer]}]"),
-            "scenario.yaml:4:57: agents.Mara.acts[1].on[1]: there is no kind of events 'ofer'; did you "
-            "mean 'offer'?",
+            "scenario.yaml:4:57: agents.Mara.acts[1].on[1]: there is no kind of events 'ofer' "
+            "(did you mean 'offer'?)",
         ),
         (
             GOOD + "rules: [{on: say, set: {agents.Maria.x: 1}}]\n",
-            "scenario.yaml:5:25: rules[0].set.agents.Maria.x: there is no agent 'Maria'; did you mean "
-            "'Mara'?",
+            "scenario.yaml:5:25: rules[0].set.agents.Maria.x: there is no agent 'Maria' (did you mean "
+            "'Mara'?)",
         ),
         (
             GOOD + "rules: [{on: say, set: {groups.all.x: 1}}]\n",
@@ -435,20 +434,19 @@ def test_an_undefined_name_in_any_expression_is_told(installed: Host) -> None:
     check(
         told(text, installed),
         [
-            "scenario.yaml:4:32: agents.Mara.actions.bid.when: 'stat.x > 3': the name 'stat' is not known; "
-            "did you "
-            "mean 'state'?; there is agents, event, groups, self, state, step",
-            "scenario.yaml:6:21: rules[0].when: 'evnt.payload.x': the name 'evnt' is not known; did you "
-            "mean 'event'",
-            "scenario.yaml:6:50: rules[0].set.price: 'stte.price': the name 'stte' is not known; did you "
-            "mean 'state",
+            "scenario.yaml:4:32: agents.Mara.actions.bid.when: 'stat.x > 3': the name 'stat' is not known "
+            "(did you mean 'state'?); there is agents, event, groups, self, state, step",
+            "scenario.yaml:6:21: rules[0].when: 'evnt.payload.x': the name 'evnt' is not known "
+            "(did you mean 'event'",
+            "scenario.yaml:6:50: rules[0].set.price: 'stte.price': the name 'stte' is not known "
+            "(did you mean 'state",
             "scenario.yaml:7:21: rules[1].add.sold.{evnt.source}: 'evnt.source': the name 'evnt' is not "
             "known",
-            "scenario.yaml:8:12: stop_when: 'stat.sold > 0': the name 'stat' is not known; did you mean "
-            "'state'?; "
+            "scenario.yaml:8:12: stop_when: 'stat.sold > 0': the name 'stat' is not known (did you mean "
+            "'state'?); "
             "there is agents, events, groups, state, step",
-            "scenario.yaml:9:20: outcomes.offers: 'len(evnts)': the name 'evnts' is not known; did you "
-            "mean 'events'",
+            "scenario.yaml:9:20: outcomes.offers: 'len(evnts)': the name 'evnts' is not known "
+            "(did you mean 'events'",
         ],
     )
 
@@ -494,7 +492,7 @@ def test_a_rule_that_cannot_be_applied_is_told(
             "{price: {type: intger}}",
             "4:40: agents.Mara.actions.bid.price.type: not a JSON Schema: expected one of array, boolean, "
             "integer, "
-            "null, number, object, string, got 'intger'; did you mean 'integer'?",
+            "null, number, object, string, got 'intger' (did you mean 'integer'?)",
         ),
         (
             "{price: {type: integer, minimum: low}}",
@@ -669,7 +667,7 @@ def test_a_billion_laughs_are_not_laughed(installed: Host) -> None:
 def test_a_file_that_is_not_there_is_guessed(installed: Host) -> None:
     Path("market.yaml").write_text(GOOD)
     with pytest.raises(
-        ScenarioError, match=r"^markt.yaml: there is no such file; did you mean market.yaml\?"
+        ScenarioError, match=r"^markt.yaml: there is no such file \(did you mean market.yaml\?\)"
     ):
         pyscrai_core.run("markt.yaml", host=installed)
     with pytest.raises(ScenarioError, match="this is a folder"):
@@ -689,8 +687,8 @@ def test_a_template_that_is_not_there_is_guessed_for_every_agent(installed: Host
     check(
         told(text, installed),
         [
-            "scenario.yaml:5:19: agents.Jon.template: there is no file 'templates/byer.yaml'; "
-            "did you mean 'templates/buyer.yaml'?",
+            "scenario.yaml:5:19: agents.Jon.template: there is no file 'templates/byer.yaml' "
+            "(did you mean 'templates/buyer.yaml'?)",
             "scenario.yaml:6:19: agents.Jim.template: there is no file 'byer.yaml'",
             "scenario.yaml:7:19: agents.Joe.template: 'templates' is a folder, where a file was expected",
         ],

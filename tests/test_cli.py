@@ -433,7 +433,7 @@ def test_a_run_goes_on_when_nobody_reads(write: Callable[..., str]) -> None:
         ("replay zzz --store talk.yaml", ["it is not a database"]),
         ("export --out here", ["Missing option '--format'"]),
         ("export --format parquet --out here", ["error: exporter 'parquet': not installed"]),
-        ("rum", ["error: no such command 'rum'; did you mean 'run'?"]),
+        ("rum", ["error: no such command 'rum' (did you mean 'run'?)"]),
         ("--nonsense", ["No such option '--nonsense'"]),
     ],
 )

@@ -576,18 +576,19 @@ def test_the_bounds_are_what_the_tests_assume() -> None:
     [
         (
             "state.solde > 0",
-            "'state.solde > 0': 'state' has no key 'solde'; did you mean 'sold'?; it has empty, format, "
+            "'state.solde > 0': 'state' has no key 'solde' (did you mean 'sold'?); it has empty, format, "
             "items, keys, matrix, name, price, sold",
         ),
         (
             "stat.sold",
-            "'stat.sold': the name 'stat' is not known; did you mean 'state'?; there is event, events, state",
+            "'stat.sold': the name 'stat' is not known (did you mean 'state'?); there is event, "
+            "events, state",
         ),
         ("[x for y in events]", "the name 'x' is not known; there is event, events, state, y"),
-        ("summ(state.items)", "there is no function 'summ'; did you mean 'sum'?"),
+        ("summ(state.items)", "there is no function 'summ' (did you mean 'sum'?)"),
         ("state.items()", "state.items cannot be called: values have no methods"),
         ("state.price.amount", "'state.price' is null, so it has no 'amount'"),
-        ("event.kinds", "'event' has no field 'kinds'; did you mean 'kind'?; an event has"),
+        ("event.kinds", "'event' has no field 'kinds' (did you mean 'kind'?); an event has"),
         ("state.price > 0", "'state.price > 0': it compares null with a number; test for null first"),
         (
             "state.name + 1 > 0",

@@ -104,7 +104,7 @@ BROKEN = {
     "fixture-no-import": ["ModuleNotFoundError: No module named 'a_package_that_nobody_has'"],
     "fixture-quitter": ["SystemExit: 3"],
     "fixture-signature": ["pyscrai_engines(settings", "hooks take no arguments"],
-    "fixture-misspelt": ["pyscrai_engine: there is no such hook; did you mean 'pyscrai_engines'?"],
+    "fixture-misspelt": ["pyscrai_engine: there is no such hook (did you mean 'pyscrai_engines'?)"],
     "fixture-old": [
         "fixture_old.plugin: states 0 as the version of the contract",
         "this kernel speaks version 1; upgrade the plugin: pip install --upgrade fixture-old",
@@ -229,7 +229,7 @@ def test_a_scenario_narrows_what_is_loaded(look: Look) -> None:
 
 def test_a_scenario_names_what_it_cannot_have(look: Look) -> None:
     report = look(["fixture-good", "quitter"], PARROT, narrow=["copycta", "quitter", "targets", "good"])
-    assert "'copycta' is not installed; did you mean 'copycat'?" in report["refused"]
+    assert "'copycta' is not installed (did you mean 'copycat'?)" in report["refused"]
     assert "quitter (fixture-quitter 0.1.0) is broken: SystemExit: 3" in report["refused"]
     assert "targets (fixture-targets 0.1.0) is disabled: not listed in `plugins`" in report["refused"]
     assert "fixture-good" not in report["refused"]
@@ -293,7 +293,7 @@ def missing(host: Host, kind: str, name: str) -> str:
 def test_a_typo_is_guessed_and_the_command_given() -> None:
     host = Host(plugins=[], extra=[offering("pyscrai_providers", "b", "a")])
     assert missing(host, "provider", "llamcpp") == (
-        "provider 'llamcpp': not installed; did you mean 'llamacpp'?; installed providers: a, b; "
+        "provider 'llamcpp': not installed (did you mean 'llamacpp'?); installed providers: a, b; "
         "install it with: pip install pyscrai-llamacpp"
     )
     assert missing(host, "provider", "OpenAI").endswith("pip install pyscrai-openai")
@@ -311,7 +311,7 @@ def test_a_typo_is_guessed_and_the_command_given() -> None:
 def test_a_typo_of_something_installed_needs_no_command() -> None:
     host = Host(plugins=[], extra=[offering("pyscrai_engines", "parliament")])
     assert missing(host, "engine", "parlament") == (
-        "engine 'parlament': not installed; did you mean 'parliament'?; installed engines: parliament"
+        "engine 'parlament': not installed (did you mean 'parliament'?); installed engines: parliament"
     )
 
 

@@ -159,7 +159,7 @@ def test_a_table_that_is_too_short_or_not_there(installed: Host) -> None:
     assert line.startswith("scenario.yaml:4:30: agents.A.vary: the table has 1 rows, for 2 agents")
     (line,) = mistakes(installed, TABLE.replace("people", "poeple"))
     assert line.startswith(
-        "scenario.yaml:4:20: agents.A.vary: there is no file 'poeple.csv'; did you mean 'people.csv'?"
+        "scenario.yaml:4:20: agents.A.vary: there is no file 'poeple.csv' (did you mean 'people.csv'?)"
     )
 
 
@@ -284,7 +284,7 @@ def test_its_name_stands_for_its_members_in_other_groups(installed: Host) -> Non
     assert len(scenario.groups["Town"].members) == 13
     assert scenario.agents["Citizen-12"].groups == ("Town", "Citizen")
     assert mistakes(installed, CROWD + "groups: {Town: [Citizen, Mayer]}\n")[0].startswith(
-        "scenario.yaml:14:26: groups.Town[12]: there is no agent 'Mayer'; did you mean 'Mayor'?"
+        "scenario.yaml:14:26: groups.Town[12]: there is no agent 'Mayer' (did you mean 'Mayor'?)"
     )
 
 

@@ -107,15 +107,15 @@ def test_the_same_template_says_the_same_every_time() -> None:
         (
             "a\nb\n{{ nam }}",
             3,
-            "the name 'nam' is not defined; did you mean 'name'?; known here: event, goals, name",
+            "the name 'nam' is not defined (did you mean 'name'?); known here: event, goals, name",
         ),
-        ("{% if gaols %}x{% endif %}", 1, "the name 'gaols' is not defined; did you mean 'goals'?"),
+        ("{% if gaols %}x{% endif %}", 1, "the name 'gaols' is not defined (did you mean 'goals'?)"),
         ("{{ lipsum() }}", 1, "the name 'lipsum' is not defined"),
         ("{{ cycler }}", 1, "the name 'cycler' is not defined"),
         ("{{ namespace() }}", 1, "the name 'namespace' is not defined"),
         ("{{ self }}", 1, "the name 'self' is not defined"),
         ("{{ loop.index }}", 1, "the name 'loop' is not defined"),
-        ("\n{{ name | uper }}", 2, "the filter 'uper' is not available; did you mean 'upper'?"),
+        ("\n{{ name | uper }}", 2, "the filter 'uper' is not available (did you mean 'upper'?)"),
         ("{{ goals | random }}", 1, "the filter 'random' is not available"),
         ("{{ goals | map('upper') }}", 1, "the filter 'map' is not available"),
         ("{{ name | attr('upper') }}", 1, "the filter 'attr' is not available"),
@@ -402,7 +402,7 @@ def test_a_file_replaces_a_prompt_and_its_text_is_kept(prepare: Callable[..., An
     [
         (
             "Hello\nyou, {{ nam }}",
-            "prompts/mine.j2:2: the name 'nam' is not defined; did you mean 'name'?; known here: "
+            "prompts/mine.j2:2: the name 'nam' is not defined (did you mean 'name'?); known here: "
             "actions, first, "
             "goals, groups, ",
         ),
@@ -427,8 +427,8 @@ def test_a_prompt_that_is_not_there_is_guessed(prepare: Callable[..., Any]) -> N
     with pytest.raises(ScenarioError) as caught:
         prepare("x", SCENARIO.replace("mine.j2", "mien.j2"))
     assert str(caught.value).startswith(
-        "scenario.yaml:4:33: agents.Mara.prompt: there is no file 'prompts/mien.j2'; did you mean "
-        "'prompts/mine.j2'?"
+        "scenario.yaml:4:33: agents.Mara.prompt: there is no file 'prompts/mien.j2' (did you mean "
+        "'prompts/mine.j2'?)"
     )
 
 

@@ -303,12 +303,12 @@ def test_an_override_sets_a_value(
         (
             "agents.Marra.goals",
             "[x]",
-            "agents.Marra.goals: there is no agent 'Marra'; did you mean 'Mara'?; agents: ",
+            "agents.Marra.goals: there is no agent 'Marra' (did you mean 'Mara'?); agents: ",
         ),
         (
             "agents.Crowd-3.goals",
             "[x]",
-            "agents.Crowd-3.goals: there is no agent 'Crowd-3'; did you mean 'Crowd-2'?",
+            "agents.Crowd-3.goals: there is no agent 'Crowd-3' (did you mean 'Crowd-2'?)",
         ),
         (
             "agents.Mara.goals.2",
@@ -333,7 +333,7 @@ def test_an_override_sets_a_value(
         ("seed", "1.5", "seed: expected an integer, got 1.5"),
         ("agents", "3", "agents: expected a mapping of agents, got 3"),
         ("agents.Jon.template", "buyer.yaml", "agents.Jon.template: there is no file 'buyer.yaml'"),
-        ("stop_when", "stat.x", "stop_when: 'stat.x': the name 'stat' is not known; did you mean 'state'?"),
+        ("stop_when", "stat.x", "stop_when: 'stat.x': the name 'stat' is not known (did you mean 'state'?)"),
     ],
 )
 def test_a_mistake_in_an_override_is_told_as_one_of_the_option(

@@ -415,7 +415,7 @@ def test_a_missing_file_is_guessed(tmp_path: pathlib.Path) -> None:
     message = unreadable(tmp_path / "markt.yaml", "markt.yaml")
     assert (
         message
-        == f"markt.yaml: there is no such file; did you mean {tmp_path / 'market.yaml'}?; check the path"
+        == f"markt.yaml: there is no such file (did you mean {tmp_path / 'market.yaml'}?); check the path"
     )
     assert unreadable(tmp_path / "zzz", "zzz") == "zzz: there is no such file; check the path"
     assert "nor a folder" in unreadable(tmp_path / "no" / "market.yaml")

@@ -184,7 +184,7 @@ def _missing(name: str) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     message = f"no such command {name!r}"
     if close:
-        return f"{message}; did you mean {close[0]!r}?"
+        return f"{message} (did you mean {close[0]!r}?)"
     broken = [plugin for plugin in host.plugins if plugin.status == "broken"] if host else []
     if broken:  # nobody knows what they would have offered
         message += "; broken plugins: " + "; ".join(f"{plugin}: {plugin.error}" for plugin in broken)

@@ -51,11 +51,11 @@ def short(text: str, length: int = 60) -> str:
 
 
 def guess(name: str, known: Iterable[str], word: str) -> str:
-    """`; did you mean 'x'?`, if something is close, and what there is."""
+    """` (did you mean 'x'?)`, if something is close, and what there is."""
     names = [str(each)[:60] for each in islice(known, 1000)]
     close = difflib.get_close_matches(name[:60], names, 1)
     listed = ", ".join(sorted(names)[:20]) + (", …" if len(names) > 20 else "")
-    return f"{f'; did you mean {close[0]!r}?' if close else ''}; {word} {short(listed, 300) or 'nothing'}"
+    return f"{f' (did you mean {close[0]!r}?)' if close else ''}; {word} {short(listed, 300) or 'nothing'}"
 
 
 class OrderedSet(AnySet[Any]):

@@ -177,6 +177,6 @@ def _check(text: str, names: frozenset[str]) -> None:
 
 
 def guess(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` if one of `known` is close to `word`, else nothing."""
+    """` (did you mean 'x'?)` if one of `known` is close to `word`, else nothing."""
     close = difflib.get_close_matches(word, [*known], n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -62,7 +62,7 @@ def _mistake(written: bytes) -> tuple[str, tuple[str | int, ...]] | None:
         path = tuple(error.absolute_path)
         if path[-1:] == ("type",) and isinstance(error.instance, str):
             close = difflib.get_close_matches(error.instance, TYPES, n=1)
-            guess = f"; did you mean {close[0]!r}?" if close else ""
+            guess = f" (did you mean {close[0]!r}?)" if close else ""
             return (
                 f"not a JSON Schema: expected one of {', '.join(TYPES)}, got {error.instance!r}{guess}",
                 path,

@@ -71,4 +71,4 @@ def _similar(path: FilesystemPath, name: str) -> str:
     except OSError:
         return ", nor its folder"
     close = difflib.get_close_matches(path.name, siblings, n=1)
-    return f"; did you mean {str(FilesystemPath(name).parent / close[0])!r}?" if close else ""
+    return f" (did you mean {str(FilesystemPath(name).parent / close[0])!r}?)" if close else ""

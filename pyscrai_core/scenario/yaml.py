@@ -174,7 +174,7 @@ def _similar(path: pathlib.Path) -> str:
     except OSError:
         return f", nor a folder {path.parent} that can be read"
     close = difflib.get_close_matches(path.name, names, 1)
-    return f"; did you mean {path.parent / close[0]}?" if close else ""
+    return f" (did you mean {path.parent / close[0]}?)" if close else ""
 
 
 def _plain_value(text: str) -> Any:
