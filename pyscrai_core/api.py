@@ -15,6 +15,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from loguru import logger
+
 from .config import Settings, load_settings
 from .contracts import Observer
 from .errors import ConfigError, StoreError
@@ -25,7 +27,6 @@ from .runtime.plan import Ensemble, Plan
 from .runtime.road import Ask
 from .runtime.run import Run
 from .scenario import trust as trusting
-from .store.reading import StoredRun
 from .store.store import Store
 
 #: Called with the run that is about to be executed: how a command gets hold of `Run.stop`.
@@ -206,7 +207,8 @@ async def _perform(plan: Plan, make: Callable[[], Run], begin: Begin | None) -> 
             begin(run)
         return await run.execute(ensemble)
     finally:
-        await ensemble.close()
+        for problem in await ensemble.close():
+            logger.opt(exception=problem).warning("a component could not be closed: {}", problem)
 
 
 def configured_observers(settings: Settings, host: Host) -> list[Observer]:
@@ -239,4 +241,4 @@ def _blocking(work: Coroutine[Any, Any, RunResult]) -> RunResult:
     raise RuntimeError("an event loop is running already, as in a notebook: use `await pyscrai_core.arun(…)`")
 
 
-__all__ = ["StoredRun", "arun", "replay", "resume", "run"]
+__all__ = ["arun", "replay", "resume", "run"]

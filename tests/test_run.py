@@ -565,6 +565,45 @@ def test_a_provider_without_embeddings_says_so(play: Any) -> None:
     assert "has no embeddings" in result.error
 
 
+def test_observers_are_opened_and_closed_with_the_run(play: Any) -> None:
+    class Lives(Observer):
+        def __init__(self) -> None:
+            super().__init__(None)
+            self.seen: list[str] = []
+
+        async def aopen(self) -> None:
+            self.seen.append("open")
+
+        async def aclose(self) -> None:
+            self.seen.append("close")
+
+        def on_run(self, run: str, status: str, result: Any) -> None:
+            self.seen.append(status)
+
+    lives = Lives()
+    play({"agents": {"A": says("x")}, "schedule": ROUND}, engine__says=Says, observers=[lives])
+    assert lives.seen == ["open", "running", "completed", "close"]
+
+
+def test_a_component_that_cannot_be_closed_is_reported(play: Any) -> None:
+    from loguru import logger
+
+    class Stuck(Says):
+        Config = Lines
+
+        async def aclose(self) -> None:
+            raise RuntimeError("stuck")
+
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    try:
+        result = play({"agents": {"A": {"engine": "stuck"}}, "schedule": ROUND}, engine__stuck=Stuck)
+    finally:
+        logger.remove(sink)
+    assert result.status == "completed"
+    assert any("could not be closed: stuck" in line for line in lines)
+
+
 def test_observers_of_the_settings_watch(play: Any, tmp_path: Any) -> None:
     class Notes(Observer):
         seen: list[str] = []

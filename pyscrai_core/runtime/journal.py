@@ -252,4 +252,5 @@ def differs(position: Position, kind: str, what: str) -> Divergence:
     )
 
 
+# `Journal.put` gives its row in the order of the columns.
 assert CALL_COLUMNS[:7] == ["run", "number", "agent", "step", "path", "kind", "target"]

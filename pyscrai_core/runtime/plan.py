@@ -16,7 +16,7 @@ import orjson
 from attrs import define, frozen
 
 from ..contracts import Component, Memory, Provider, Reasoning, Schedule, Tool, Toolset
-from ..errors import ContractError, ExtensionError, Mistake, PyscraiError
+from ..errors import ContractError, ExtensionError, PyscraiError
 from ..plugins import Host
 from ..records import LOG_FORMAT, canonical
 from ..scenario import yaml
@@ -402,6 +402,3 @@ class Ensemble:
                     raise ContractError(f"agents.{agent.name}.tools: two tools have the name {tool.name!r}")
                 found[tool.name] = tool
         return found
-
-
-__all__ = ["Blueprint", "Ensemble", "Mistake", "Plan", "components", "from_file", "from_manifest"]

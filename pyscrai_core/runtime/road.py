@@ -221,7 +221,6 @@ class Road:
             drafts = [draft_to_dict(draft) for draft in turn._drafts]
             return _encode({"result": result, "drafts": drafts}, tool.name), "", Usage()
 
-        turn._effects = 0
         request = digest(canonical({"tool": tool.name, "arguments": arguments}))
         answer, _ = await self._effect(Effect(turn._place(), "tool", tool.name, request), perform)
         turn._drafts[:] = [

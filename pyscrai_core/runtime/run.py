@@ -131,6 +131,13 @@ class Run:
         differs from the recorded one, `StoreError` if the store fails.
         """
         self._main = asyncio.current_task()
+        await self._attend("aopen")
+        try:
+            return await self._execute(ensemble)
+        finally:
+            await self._attend("aclose")
+
+    async def _execute(self, ensemble: Ensemble) -> RunResult:
         self._tell_run("running", None)
         status: RunStatus = "completed"
         error, outcomes = "", {}
@@ -418,10 +425,21 @@ class Run:
     def _isolated(self, observer: Observer, method: Any, *arguments: Any) -> None:
         try:
             method(*arguments)
-        except Exception as error:  # noqa: BLE001
-            # An observer never changes a run: one that fails is reported and left out from now on.
-            logger.opt(exception=error).error("observer {} raised and is left out", type(observer).__name__)
-            self._observers = [one for one in self._observers if one is not observer]
+        except Exception as error:  # noqa: BLE001  see `_leave_out`
+            self._leave_out(observer, error)
+
+    async def _attend(self, method: str) -> None:
+        """Open or close the observers."""
+        for observer in list(self._observers):
+            try:
+                await getattr(observer, method)()
+            except Exception as error:  # noqa: BLE001  see `_leave_out`
+                self._leave_out(observer, error)
+
+    def _leave_out(self, observer: Observer, error: Exception) -> None:
+        # An observer never changes a run: one that fails is reported and left out from now on.
+        logger.opt(exception=error).error("observer {} raised and is left out", type(observer).__name__)
+        self._observers = [one for one in self._observers if one is not observer]
 
 
 def _clip(line: bytes) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from ..records import canonical, digest
+from ..records import canonical
 
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 #: Keywords that are not available, and what to write instead.
@@ -242,7 +242,3 @@ def moved(schema: Any, place: str) -> Any:
         key: place + part[1:] if key == "$ref" and isinstance(part, str) else moved(part, place)
         for key, part in schema.items()
     }
-
-
-def schema_digest(schema: dict[str, Any]) -> str:
-    return digest(canonical(schema))

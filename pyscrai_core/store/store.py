@@ -15,7 +15,7 @@ from peewee import DatabaseError, SqliteDatabase
 
 from ..errors import StoreError
 from ..records import Event, RunStatus, canonical
-from .models import CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
+from .models import CallRow, ManifestRow, OutcomeRow, RunRow
 from .reading import StoredRun, find_run
 from .writer import Writer
 
@@ -306,6 +306,3 @@ def _explained(path: Path, error: Exception) -> StoreError:
     elif "not a database" in words or "malformed" in words:
         remedy = "it is damaged or not a database: restore it, or name another with --store"
     return StoreError(f"store {path}: {words}; {remedy}")
-
-
-__all__ = ["CALL_COLUMNS", "EventRow", "MessageRow", "Store", "path_of"]
