@@ -17,6 +17,7 @@ from .contracts import (
     Memory,
     NoConfig,
     Observer,
+    Probe,
     Provider,
     Reasoning,
     Schedule,
@@ -49,10 +50,13 @@ from .errors import (
     ToolFailed,
     TransientError,
     TrustRequired,
+    Unreachable,
 )
 from .hookspecs import hookimpl
+from .keys import read_secret
 from .records import (
     EVERYONE,
+    Allowance,
     CallRecord,
     Completion,
     Event,
@@ -79,6 +83,7 @@ if TYPE_CHECKING:
     from .scenario.prompts import Prompt
     from .scenario.values import FilePath, JsonSchema, SecretName, Url
     from .store.reading import StoredRun
+    from .tools import tool
 
 _LAZY = {
     "Agent": "scenario.model",
@@ -92,6 +97,7 @@ _LAZY = {
     "Url": "scenario.values",
     "arun": "api",
     "run": "api",
+    "tool": "tools",
 }
 
 
@@ -106,6 +112,7 @@ __version__ = "0.1.0"
 __all__ = [
     "EVERYONE",
     "Agent",
+    "Allowance",
     "AnswerRejected",
     "AuthenticationFailed",
     "BudgetSpent",
@@ -135,6 +142,7 @@ __all__ = [
     "Observer",
     "Overloaded",
     "Position",
+    "Probe",
     "Prompt",
     "Provider",
     "PyscraiError",
@@ -165,10 +173,13 @@ __all__ = [
     "TrialResult",
     "TrustRequired",
     "Turn",
+    "Unreachable",
     "Url",
     "Usage",
     "arun",
     "estimate_tokens",
     "hookimpl",
+    "read_secret",
     "run",
+    "tool",
 ]

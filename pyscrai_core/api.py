@@ -15,20 +15,25 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 from loguru import logger
 
 from .config import Settings, load_settings
 from .contracts import Observer
 from .errors import ConfigError, StoreError
 from .plugins import Host
-from .records import RunResult
+from .records import Price, RunResult
 from .runtime import plan as planning
 from .runtime.plan import Ensemble, Plan
+from .runtime.prices import Prices, check_known
 from .runtime.road import Ask
 from .runtime.run import Run
 from .scenario import trust as trusting
+from .scenario.model import Access
 from .store.store import Store
 
+#: The options of a provider that say how it may be called; another value changes no answer.
+ACCESS = {option.name for option in attrs.fields(Access)}
 #: Called with the run that is about to be executed: how a command gets hold of `Run.stop`.
 Begin = Callable[[Run], None]
 
@@ -82,28 +87,34 @@ async def arun(
     plan = prepare(scenario, settings=settings, host=host, seed=seed, set=_texts(set or {}))
     check_trust(plan, str(scenario), trusted=trust)
     with Store.open(settings.store) as opened:
-        return await start(plan, opened, observers=[*observers, *configured_observers(settings, plan.host)])
+        return await start(
+            plan,
+            opened,
+            observers=[*observers, *configured_observers(settings, plan.host)],
+            prices=settings.prices,
+        )
 
 
 def resume(
     ref: str = "last",
     *,
     store: str | Path | None = None,
-    limits: Mapping[str, Any] | None = None,
+    set: Mapping[str, Any] | None = None,
     observers: Sequence[Observer] = (),
     host: Host | None = None,
 ) -> RunResult:
     """Go on with an unfinished run; what was journaled is not asked again.
 
-    `ref` is a run's id, a unique prefix of it, or `last`; `limits` replaces some of its limits. Raises
-    `StoreError` if there is no such run or it is completed, `Divergence` if it cannot be the same.
+    `ref` is a run's id, a unique prefix of it, or `last`. `set` replaces limits and how providers may be
+    called, by dotted path: `{"limits.calls": 500, "agents.Mara.limits.tokens": 9000}`. Raises `StoreError` if
+    there is no such run or it is completed, `Divergence` if it cannot be the same.
     """
     settings = load_settings(store=str(store) if store is not None else None)
     host = host or settings.host()
     with Store.open(settings.store, create=False) as opened:
         return _blocking(
             again(
-                opened, ref, host, replay=False, limits=limits,
+                opened, ref, host, replay=False, set=set, prices=settings.prices,
                 observers=[*observers, *configured_observers(settings, host)],
             )
         )  # fmt: skip
@@ -156,14 +167,15 @@ async def start(
     observers: Sequence[Observer] = (),
     ask: Ask | None = None,
     begin: Begin | None = None,
+    prices: Mapping[str, Price] | None = None,
 ) -> RunResult:
     """Execute a plan as a new run in `store`."""
 
     def new() -> Run:
         run = store.create_run(plan.scenario.name, plan.scenario.seed, plan.manifest)
-        return Run(plan, store, run, observers=observers, ask=ask)
+        return Run(plan, store, run, observers=observers, ask=ask, prices=prices)
 
-    return await _perform(plan, new, begin)
+    return await _perform(plan, new, begin, prices or {})
 
 
 async def again(
@@ -172,10 +184,11 @@ async def again(
     host: Host,
     *,
     replay: bool,
-    limits: Mapping[str, Any] | None = None,
+    set: Mapping[str, Any] | None = None,
     observers: Sequence[Observer] = (),
     ask: Ask | None = None,
     begin: Begin | None = None,
+    prices: Mapping[str, Price] | None = None,
 ) -> RunResult:
     """Execute a recorded run again: a resume, or with `replay` a comparison."""
     recorded = store.run(ref)
@@ -184,24 +197,61 @@ async def again(
             f"run {recorded.id}: it is completed, there is nothing to resume; see: pyscrai replay"
         )
     manifest = recorded.manifest
-    given = manifest["scenario"].get("limits", {})
-    # A replay spends nothing, and the run may have been resumed with more than it began with.
-    manifest["scenario"]["limits"] = {} if replay else {**given, **(limits or {})}
+    if replay:
+        # It spends nothing, and the run may have been resumed with more than it began with.
+        manifest["scenario"]["limits"] = {}
+    for path, value in (set or {}).items():
+        _change(manifest["scenario"], path, value)
     plan = planning.from_manifest(manifest, host, replay=replay)
 
     def old() -> Run:
         if not replay:
             store.reopen_run(recorded.id)
-        return Run(plan, store, recorded.id, recorded=recorded, replay=replay, observers=observers, ask=ask)
+        return Run(
+            plan, store, recorded.id, recorded=recorded, replay=replay, observers=observers, ask=ask,
+            prices=prices,
+        )  # fmt: skip
 
-    return await _perform(plan, old, begin)
+    return await _perform(plan, old, begin, prices or {})
 
 
-async def _perform(plan: Plan, make: Callable[[], Run], begin: Begin | None) -> RunResult:
+def _change(document: dict[str, Any], path: str, value: Any) -> None:
+    """Change what a resume may change: limits, and how providers may be called."""
+    match path.split("."):
+        case ["limits", name]:
+            document.setdefault("limits", {})[name] = value
+            return
+        case ["agents", agent, "limits", name] if agent in document["agents"]:
+            document["agents"][agent].setdefault("limits", {})[name] = value
+            return
+        case ["providers", provider, name, *below] if (
+            provider in document.get("providers", {}) and name in ACCESS and len(below) <= 1
+        ):
+            options = document["providers"][provider]
+            if isinstance(options, str):
+                options = document["providers"][provider] = {"use": options}
+            if below:
+                options.setdefault(name, {})[below[0]] = value
+            else:
+                options[name] = value
+            return
+    raise ConfigError(
+        f"--set {path}: a resume cannot change that, expected limits.NAME, agents.NAME.limits.NAME or "
+        f"providers.NAME.KEY with one of {', '.join(sorted(ACCESS))}; for another scenario, make a new run"
+    )
+
+
+async def _perform(
+    plan: Plan, make: Callable[[], Run], begin: Begin | None, given: Mapping[str, Price]
+) -> RunResult:
     # Components are opened first: what cannot be opened leaves no run behind.
     ensemble = Ensemble.make(plan)
     try:
         await ensemble.open()
+        if plan.providers:
+            prices = Prices(given, plan.scenario)
+            prices.open(ensemble.providers)
+            check_known(prices, plan.scenario)
         run = make()
         if begin is not None:
             begin(run)

@@ -11,6 +11,11 @@
     [providers.default]                # what a scenario's `providers:` leaves open
     use = "llamacpp"
     model = "smollm2"
+
+    [prices."my-model"]                # US dollars for a million tokens; goes before any price list
+    input = 0.25
+    output = 2.0
+    cached = 0.025                     # if it differs from input; so does cache_write
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from attrs import field, frozen
 
 from .errors import ConfigError
 from .plugins import Host
-from .records import check_json
+from .records import Price, check_json
 
 FILE = "pyscrai.toml"
 #: Where runs are kept if nothing else is said, below the folder of `pyscrai.toml` or the current one.
@@ -43,6 +48,7 @@ class Settings:
     disable: tuple[str, ...] = ()
     observers: tuple[str, ...] = ()
     providers: dict[str, dict[str, Any]] = field(factory=dict)
+    prices: dict[str, Price] = field(factory=dict)
     source: Path | None = None
 
     def host(self) -> Host:
@@ -72,6 +78,7 @@ def load_settings(
         disable=listed["disable"] or (),
         observers=listed["observers"] or (),
         providers=given.get("providers", {}),
+        prices=given.get("prices", {}),
         source=file,
     )
 
@@ -101,6 +108,9 @@ def _read(file: Path) -> dict[str, Any]:
             raise ConfigError(f"{where}: {unknown_key(key, known)}")
         if key == "store":
             fits, expected = isinstance(value, str) and bool(value.strip()), "a path or URL"
+        elif key == "prices":
+            given[key] = _prices(value, where)
+            continue
         elif key == "providers":
             given[key] = _providers(value)
             fits, expected = given[key] is not None, "tables, such as [providers.default]"
@@ -123,6 +133,30 @@ def _providers(value: Any) -> dict[str, dict[str, Any]] | None:
         return None
     tables = {name: {"use": part} if isinstance(part, str) else part for name, part in value.items()}
     return tables if all(isinstance(part, dict) for part in tables.values()) else None
+
+
+def _prices(value: Any, where: str) -> dict[str, Price]:
+    """The price of each model. Raises `ConfigError`."""
+    keys = [option.name for option in attrs.fields(Price)]
+    if not isinstance(value, dict) or not all(isinstance(part, dict) for part in value.values()):
+        raise ConfigError(f'{where}: prices: expected tables, such as [prices."gpt-5-mini"], got {value!r}')
+    prices = {}
+    for model, given in value.items():
+        at = f'{where}: prices."{model}"'
+        for name, number in given.items():
+            if name not in keys:
+                from .scenario.structure import unknown_key
+
+                raise ConfigError(f"{at}: {unknown_key(name, keys)}")
+            if type(number) not in (int, float) or not 0 <= number < float("inf"):
+                raise ConfigError(
+                    f"{at}.{name}: expected US dollars for a million tokens, 0 or more, got {number!r}"
+                )
+        for name in ("input", "output"):
+            if name not in given:
+                raise ConfigError(f"{at}: the key {name!r} is missing; expected input and output")
+        prices[model] = Price(**given)
+    return prices
 
 
 def _line(text: str, key: str) -> str:

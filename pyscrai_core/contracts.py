@@ -21,7 +21,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from attrs import frozen
 
-from .records import CallRecord, Completion, Event, Json, Message, Request, RunResult, RunStatus
+from .records import (
+    CallRecord,
+    Completion,
+    Event,
+    Json,
+    Message,
+    Position,
+    Request,
+    RunResult,
+    RunStatus,
+    Sampling,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from .runtime.turn import Stage, Turn
@@ -49,6 +61,15 @@ class Component:
         """Called once at the end of the run, also after a failure, if `aopen` was."""
 
 
+@frozen
+class Probe:
+    """One thing that was looked at: `what` (`key`, `server`, `model`, `weights`), and how it is, in words."""
+
+    what: str
+    fine: bool
+    words: str
+
+
 class Sink(Protocol):
     """Takes the words of an answer while they come, for a person who watches."""
 
@@ -59,11 +80,16 @@ class Provider(Component, ABC):
     """Asks a model.
 
     `complete` sends one request and returns the whole answer. It is a function of its request: no state
-    that affects answers, no retry, no waiting on rate limits, no cache of its own; the kernel does that
-    for every vendor alike. Map the vendor's errors to ours (`RateLimited(retry_after)`, `Overloaded`,
-    `TimedOut`, `AuthenticationFailed`, `RequestRejected`, `ContextTooLong`) and do nothing else about
-    them. Obey `request.seed` where the vendor can, `request.sampling`, and, if `capabilities` says so,
-    `request.schema` and `request.tools`. With a `sink`, write the words to it as they come.
+    that affects answers, no retry (switch the SDK's own off), no waiting on rate limits, no cache of its
+    own; the kernel does that for every vendor alike. Map the vendor's errors to ours
+    (`RateLimited(retry_after)`, `Overloaded`, `TimedOut`, `Unreachable`, `AuthenticationFailed`,
+    `RequestRejected`, `ContextTooLong`) and do nothing else about them; `pyscrai_core.vendors` helps with
+    what vendors that speak HTTP share. Obey `request.seed` where the vendor can, `request.sampling`, and, if
+    `capabilities` says so, `request.schema` and `request.tools`. With a `sink`, write the words of the
+    answer to it as they come; the completion is the same.
+
+    Options are checked by `Config`; a key is read with `read_secret`, in `aopen`, which raises
+    `ConfigError` if there is none.
 
     ::
 
@@ -72,8 +98,42 @@ class Provider(Component, ABC):
                 return Completion(text=request.messages[-1].text, model="echo")
     """
 
-    #: Of `tools`, `schema`, `seed`, `stream`, `embed`: what the vendor does natively.
+    #: Of `tools`, `schema`, `seed`, `stream`, `embed`: what the vendor does natively. Where `tools` or
+    #: `schema` is missing, the kernel puts them into words before it asks.
     capabilities: frozenset[str] = frozenset()
+    #: How many requests it can work on at the same time; None: as many as come.
+    concurrency: int | None = None
+
+    @property
+    def account(self) -> str:
+        """What the vendor's rate limits are counted for, such as an address, a model and a key's hash.
+
+        Providers with the same account share its limits, in all runs of the process. Empty: shared with
+        nobody. It stays in memory.
+        """
+        return ""
+
+    def refuses(self, sampling: Sampling) -> Mapping[str, str]:
+        """Why the model would refuse options of `sampling`: `{"temperature": "this model takes none; …"}`.
+
+        Asked when a scenario is loaded, before `aopen`, and again before each request.
+        """
+        return {}
+
+    def cost(self, usage: Usage, model: str = "") -> float | None:
+        """What a call with this usage costs, in US dollars; None: unknown.
+
+        `model` is the model as served; empty: the configured one, for an estimate.
+        """
+        return None
+
+    async def probe(self) -> Sequence[Probe]:
+        """Look whether the provider could answer, for `pyscrai doctor`; asks for no completion.
+
+        Called without `aopen`. What cannot be known (the key is missing, so the server was not asked) is
+        left out.
+        """
+        return ()
 
     @abstractmethod
     async def complete(self, request: Request, sink: Sink | None = None) -> Completion: ...
@@ -204,7 +264,13 @@ class Observer(Component):
         """An event was added to the log."""
 
     def on_call(self, call: CallRecord) -> None:
-        """A call was started, answered, or failed."""
+        """A call was started, is tried again, was answered, or failed."""
+
+    def on_words(self, position: Position, text: str) -> None:
+        """Words of an answer came in, before it is whole. Answers are streamed only if an observer has this.
+
+        What came is void if the call is tried again.
+        """
 
 
 @frozen

@@ -15,7 +15,8 @@
     ├── CallFailed                  a call got no usable answer
     │   ├── TransientError          may pass: worth another try
     │   │   ├── RateLimited         the vendor asks to wait (`retry_after`, seconds)
-    │   │   ├── Overloaded          the vendor is down or too busy
+    │   │   ├── Overloaded          the vendor is down, too busy, or its answer came in broken
+    │   │   │   └── Unreachable     no connection could be made
     │   │   └── TimedOut            no answer in time
     │   ├── AuthenticationFailed    no key, or a wrong one
     │   ├── RequestRejected         the vendor refuses this request
@@ -32,6 +33,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import frozen
+
+from .records import Usage
 
 
 class PyscraiError(Exception):
@@ -91,7 +94,14 @@ class BudgetSpent(PyscraiError):
 
 
 class CallFailed(PyscraiError):
-    """A call got no usable answer."""
+    """A call got no usable answer.
+
+    `usage` is what the vendor counted all the same, where it is known. `calls` are the journal's numbers of
+    the calls that failed with it; the kernel sets them.
+    """
+
+    usage: Usage | None = None
+    calls: tuple[int, ...] = ()
 
 
 class TransientError(CallFailed):
@@ -107,7 +117,11 @@ class RateLimited(TransientError):
 
 
 class Overloaded(TransientError):
-    """The vendor is down or too busy."""
+    """The vendor is down or too busy, or its answer came in broken."""
+
+
+class Unreachable(Overloaded):
+    """No connection to the vendor could be made: it is down, or the address is wrong."""
 
 
 class TimedOut(TransientError):
@@ -146,6 +160,7 @@ FAILURES: dict[str, type[CallFailed]] = {
         TransientError,
         RateLimited,
         Overloaded,
+        Unreachable,
         TimedOut,
         AuthenticationFailed,
         RequestRejected,

@@ -271,7 +271,11 @@ class Request:
 
 @frozen
 class Usage:
-    """Tokens of a call. `cached_tokens` are those of `input_tokens` that the vendor read from its cache."""
+    """Tokens of a call.
+
+    `input_tokens` are all that were sent; `cached_tokens` those of them that the vendor read from its cache,
+    `cache_write_tokens` those that it charged for writing into it. Thinking is part of `output_tokens`.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -295,6 +299,60 @@ class Usage:
         }
 
 
+@frozen
+class Price:
+    """A model's price in US dollars for a million tokens. None: as for other input."""
+
+    input: float
+    output: float
+    cached: float | None = None
+    cache_write: float | None = None
+
+    def of(self, usage: Usage) -> float:
+        """What a call with this usage costs, in US dollars."""
+        cached = self.input if self.cached is None else self.cached
+        written = self.input if self.cache_write is None else self.cache_write
+        plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+        return (
+            max(0, plain) * self.input
+            + usage.cached_tokens * cached
+            + usage.cache_write_tokens * written
+            + usage.output_tokens * self.output
+        ) / 1_000_000
+
+
+@frozen
+class Cost:
+    """Money: US dollars as far as prices are known, and the number of completions whose price is not."""
+
+    dollars: float = 0.0
+    unpriced: int = 0
+
+    @classmethod
+    def of(cls, dollars: float | None) -> Cost:
+        """The cost of one completion; None: its price is unknown."""
+        return cls(0.0, 1) if dollars is None else cls(dollars, 0)
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.dollars + other.dollars, self.unpriced + other.unpriced)
+
+    def to_dict(self) -> dict[str, float | int]:
+        return {"dollars": round(self.dollars, 9), "unpriced": self.unpriced}
+
+
+@frozen
+class Allowance:
+    """What a vendor says is left of its rate limits: so many requests and tokens, anew after so many seconds.
+
+    None: it does not say.
+    """
+
+    requests: int | None = None
+    tokens: int | None = None
+    requests_reset: float | None = None
+    tokens_reset: float | None = None
+
+
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "refusal", "other"]
 
 
@@ -303,7 +361,7 @@ class Completion:
     """A model's answer.
 
     `parsed` is the decoded value where the request had a schema (the kernel sets it, after the check);
-    `model` is the model as served, in the vendor's words.
+    `model` is the model as served, in the vendor's words. `allowance` is for the limiter and is not kept.
     """
 
     text: str
@@ -313,6 +371,7 @@ class Completion:
     finish_reason: FinishReason = "stop"
     usage: Usage = Usage()
     model: str = ""
+    allowance: Allowance | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that is journaled; `parsed` follows from `text` and is left out."""
@@ -409,13 +468,21 @@ class Event:
         if self.kind == "say":
             to = "" if EVERYONE in self.audience else f" (to {', '.join(self.audience) or 'nobody'})"
             return f"{self.source}{to}: {_plain(payload['text'])}"
+        if self.kind == "tool":
+            said = "" if "result" not in payload else f": {_plain(payload['result'])}"
+            failed = "" if "error" not in payload else f", which failed: {_plain(payload['error'])}"
+            return f"({self.source} used {payload['name']}({_named(payload['arguments'])}){said}{failed})"
         if self.kind == "rejected":
             return f"({self.source} tried {payload['kind']}: not possible, {_plain(payload['reason'])})"
         text = payload.get("text")
         if type(text) is str and len(payload) == 1:
             return f"[{self.source}: {self.kind}] {_plain(text)}"
-        given = ", ".join([f"{key}: {_plain(value)}" for key, value in payload.items()])
+        given = _named(payload)
         return f"[{self.source}: {self.kind}{' ' if given else ''}{given}]"
+
+
+def _named(values: dict[str, Any]) -> str:
+    return ", ".join([f"{key}: {_plain(value)}" for key, value in values.items()])
 
 
 def _plain(value: Any) -> str:
@@ -431,14 +498,15 @@ RunStatus: TypeAlias = Literal["running", "completed", "failed", "stopped", "int
 class CallRecord:
     """What observers are told of a call: first `started`, then `answered` or `failed`.
 
-    `kind` is `complete`, `embed`, `tool`, `ask` or `now`. `answer` is the decoded answer; `usage` and
-    `model` are set for completions; `journaled` tells that the answer came from the journal, so that
-    nobody was asked. `seconds` is the wall time of a live call.
+    In between it may be `retrying`: an attempt failed (`error`), and the next follows after `wait` seconds.
+    `kind` is `complete`, `embed`, `tool`, `ask` or `now`. `answer` is the decoded answer; `usage`, `model`
+    and `cost` (US dollars, None: unknown) are set for completions; `journaled` tells that the answer came
+    from the journal, so that nobody was asked. `seconds` is the wall time of a live call.
     """
 
     position: Position
     kind: str
-    status: Literal["started", "answered", "failed"]
+    status: Literal["started", "retrying", "answered", "failed"]
     target: str = ""
     answer: Any = None
     error: str = ""
@@ -446,6 +514,8 @@ class CallRecord:
     model: str = ""
     journaled: bool = False
     seconds: float = 0.0
+    cost: float | None = None
+    wait: float = 0.0
 
 
 @frozen
@@ -469,6 +539,7 @@ class RunResult:
     usage: Usage
     outcomes: dict[str, Any]
     error: str = ""
+    cost: Cost = Cost()
 
     def to_dict(self) -> dict[str, Any]:
         """The summary that `--json` prints (the events as a count)."""
@@ -483,6 +554,7 @@ class RunResult:
             "calls": self.calls,
             "asked": self.asked,
             "usage": self.usage.to_dict(),
+            "cost": self.cost.to_dict(),
             "outcomes": self.outcomes,
             "error": self.error,
         }

@@ -428,7 +428,10 @@ def test_a_run_goes_on_when_nobody_reads(write: Callable[..., str]) -> None:
         ("run talk.yaml --set agents.Mara.engine=acter", ["did you mean 'actor'?"]),
         ("validate talk.yaml --set stop_when=nonsense", ["error: --set stop_when=nonsense"]),
         ("resume", ["no such run", "error: "]),
-        ("resume --set agents.Mara.goals=[]", ["only limits can change on resume; expected limits.calls=…"]),
+        (
+            "resume --set agents.Mara.goals=[]",
+            ["only limits, and how providers may be called, can change on resume; expected limits.calls=…"],
+        ),
         ("show --store missing.db", ["error: store missing.db: it does not exist"]),
         ("replay zzz --store talk.yaml", ["it is not a database"]),
         ("export --out here", ["Missing option '--format'"]),

@@ -72,7 +72,7 @@ def test_the_environment_counts_more_than_the_file_and_an_option_most() -> None:
         (
             'stor = "x"\n',
             "pyscrai.toml:1: unknown key 'stor'; did you mean 'store'? known keys: disable, observers, "
-            "plugins, providers, store",
+            "plugins, prices, providers, store",
         ),
         (
             "# settings\n\n[provider.default]\n",

@@ -96,8 +96,12 @@ def test_wheels_hold_all_that_is_needed(path: Path, tmp_path: Path) -> None:
 
 def test_the_metapackage_brings_every_standard_plugin() -> None:
     about = project(ROOT / "plugins" / "standard")
-    brought = {re.split(r"[<>=]", name)[0] for name in about["dependencies"]}  # type: ignore[attr-defined]
-    assert brought == {"pyscrai-core", *(str(project(path)["name"]) for path in WITH_CODE)}
+    extras = about["optional-dependencies"]
+    named = [*about["dependencies"], *(one for part in extras.values() for one in part)]  # type: ignore[attr-defined, misc]
+    brought = sorted(re.split(r"[<>=]", name)[0] for name in named)
+    assert brought == sorted(["pyscrai-core", *(str(project(path)["name"]) for path in WITH_CODE)])
+    # Whoever brings a vendor's library is asked for by name.
+    assert set(extras) == {"anthropic", "ollama", "openai"}  # type: ignore[call-overload]
 
 
 def test_ci_runs_the_readmes_command() -> None:

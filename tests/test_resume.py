@@ -85,7 +85,7 @@ def scenario(tmp_path: Path, **more: Any) -> Path:
     agents = {name: {"engine": "thinks"} for name in "ABC"}
     given = {
         "scenario": "flaky",
-        "providers": {"default": "flaky"},
+        "providers": {"default": {"use": "flaky", "retry": {"tries": 1}}},
         "agents": agents,
         "schedule": {"use": "simultaneous", "rounds": 2},
         **more,
@@ -135,7 +135,7 @@ def test_a_skipped_failure_stays_what_it_was(flaky: Host, tmp_path: Path) -> Non
     )
     assert stopped.status == "stopped"
     Flaky.down, Flaky.asked = set(), []
-    resumed = api.resume(store=store, host=flaky, limits={"calls": 9})
+    resumed = api.resume(store=store, host=flaky, set={"limits.calls": 9})
     kinds = [(event.source, event.kind) for event in resumed.events]
     assert kinds == [("A", "say"), ("B", "turn.failed"), ("A", "say"), ("B", "say")]
     assert Flaky.asked == ["B"]
@@ -214,7 +214,7 @@ def test_the_scenarios_file_is_not_needed_again(flaky: Host, tmp_path: Path) -> 
     store = tmp_path / "runs.db"
     pyscrai_core.run(path, host=flaky, store=store)
     path.unlink()
-    assert api.resume(store=store, host=flaky, limits={"calls": 99}).status == "completed"
+    assert api.resume(store=store, host=flaky, set={"limits.calls": 99}).status == "completed"
 
 
 def _dump(store: Path) -> list[str]:
@@ -229,6 +229,6 @@ def test_a_run_resumed_with_more_replays_whole(flaky: Host, tmp_path: Path, limi
     assert stopped.status == "stopped"
     half = api.replay(store=store, host=flaky)
     assert (half.status, half.fingerprint, half.events) == ("stopped", stopped.fingerprint, stopped.events)
-    whole = api.resume(store=store, host=flaky, limits={next(iter(limit)): 99})
+    whole = api.resume(store=store, host=flaky, set={f"limits.{next(iter(limit))}": 99})
     assert whole.status == "completed"
     assert api.replay(store=store, host=flaky).fingerprint == whole.fingerprint

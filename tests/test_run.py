@@ -375,7 +375,7 @@ class Fails(Provider):
 
     async def complete(self, request: Request, sink: Any = None) -> Completion:
         if request.position.agent == "Bad":
-            raise RateLimited("slow down", 3)
+            raise RateLimited("slow down", 0.01)
         await asyncio.sleep(0)
         return Completion("fine", model="m")
 
@@ -387,22 +387,22 @@ class Thinks(Engine):
 
 def test_a_failed_turn_fails_the_run_and_leaves_nothing_of_its_group(play: Any, tmp_path: Any) -> None:
     scenario = {
-        "providers": {"default": "fails"},
+        "providers": {"default": {"use": "fails", "retry": {"tries": 1}}},
         "agents": {"Good": {"engine": "thinks"}, "Bad": {"engine": "thinks"}, "Best": {"engine": "thinks"}},
         "schedule": {"use": "simultaneous", "rounds": 1},
     }
     result = play(scenario, provider__fails=Fails, engine__thinks=Thinks)
     assert (result.status, result.events) == ("failed", ())
-    assert result.error == "agents.Bad, step 1: slow down"
+    assert result.error.startswith("agents.Bad, step 1: provider 'default': slow down (tried once")
     with api.Store.open(tmp_path / "runs.db") as store:
         calls = {call["agent"]: call["status"] for call in store.run("last").calls()}
-    assert calls == {"Good": "answered", "Bad": "failed", "Best": "answered"}
+    assert calls == {"Good": "answered", "Bad": "open", "Best": "answered"}
 
 
 def test_on_error_skip_says_so_in_the_log_and_goes_on(play: Any, tmp_path: Any) -> None:
     result = play(
         {
-            "providers": {"default": "fails"},
+            "providers": {"default": {"use": "fails", "retry": {"tries": 1}}},
             "agents": {"Good": {"engine": "thinks"}, "Bad": {"engine": "thinks", "on_error": "skip"}},
             "schedule": {"use": "round-robin", "rounds": 2},
         },
@@ -423,7 +423,7 @@ def test_plugin_code_cannot_hide_a_transient_failure(play: Any) -> None:
                 turn.say("I made this up")
 
     result = play(
-        {"providers": {"default": "fails"}, "agents": {"Bad": {"engine": "hides"}}, "schedule": ROUND},
+        {"providers": {"default": {"use": "fails", "retry": {"tries": 1}}}, "agents": {"Bad": {"engine": "hides"}}, "schedule": ROUND},
         provider__fails=Fails,
         engine__hides=Hides,
     )
@@ -711,7 +711,7 @@ class CountsMessages(Provider):
 class Dice(Tool):
     """Pure: it draws from the turn."""
 
-    name, description, external = "dice", "rolls", False
+    name, description, external = "die", "rolls", False
     parameters = {"type": "object", "properties": {"sides": {"type": "integer"}}, "required": ["sides"]}
 
     async def call(self, arguments: dict[str, Any], turn: Any) -> Any:
@@ -733,18 +733,18 @@ class Outside(Tool):
 
 class Uses(Engine):
     async def run(self, turn: Any) -> None:
-        roll = await turn.call_tool("dice", {"sides": 6})
+        roll = await turn.call_tool("die", {"sides": 6})
         got = await turn.call_tool("outside", {})
         turn.emit("used", {"roll": roll, "got": got})
 
 
 def test_tools_are_journaled_if_they_reach_outside(play: Any, tmp_path: Any, host_with: Any) -> None:
-    components = {"engine__uses": Uses, "tool__dice": Dice, "tool__outside": Outside}
+    components = {"engine__uses": Uses, "tool__die": Dice, "tool__outside": Outside}
     Outside.called = 0
-    scenario = {"agents": {"A": {"engine": "uses", "tools": ["dice", "outside"]}}, "schedule": ROUND}
+    scenario = {"agents": {"A": {"engine": "uses", "tools": ["die", "outside"]}}, "schedule": ROUND}
     result = play(scenario, **components)
     assert result.status == "completed", result.error
-    assert [event.kind for event in result.events] == ["rolled", "reached", "used"]
+    assert [event.kind for event in result.events] == ["tool", "rolled", "tool", "reached", "used"]
     assert result.events[-1].payload["got"] == {"n": 1}
     again = api.replay(store=tmp_path / "runs.db", host=host_with(**components))
     assert again.fingerprint == result.fingerprint
@@ -754,7 +754,7 @@ def test_tools_are_journaled_if_they_reach_outside(play: Any, tmp_path: Any, hos
 # -- budgets --
 
 
-@pytest.mark.parametrize(("limit", "events"), [({"calls": 3}, 3), ({"steps": 2}, 2), ({"tokens": 1}, 1)])
+@pytest.mark.parametrize(("limit", "events"), [({"calls": 3}, 3), ({"steps": 2}, 2), ({"tokens": 700}, 3)])
 def test_a_spent_budget_stops_the_run_and_a_larger_one_goes_on(
     play: Any, tmp_path: Any, limit: dict[str, int], events: int
 ) -> None:
@@ -768,7 +768,7 @@ def test_a_spent_budget_stops_the_run_and_a_larger_one_goes_on(
     assert (result.status, len(result.events)) == ("stopped", events)
     name = next(iter(limit))
     assert f"limits.{name}" in result.error
-    resumed = api.resume(store=tmp_path / "stopped.db", limits={name: 10**6})
+    resumed = api.resume(store=tmp_path / "stopped.db", set={f"limits.{name}": 10**6})
     assert (resumed.status, resumed.fingerprint) == ("completed", whole.fingerprint)
     assert resumed.asked == 6 - events
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.run_argument
-@options.limits_option
+@options.changes_option
 @options.store_option
 @options.watching
 def resume(
     run: str,
-    limits: dict[str, Any],
+    changes: dict[str, Any],
     store: str | None,
     as_json: bool,
     quiet: bool,
@@ -38,6 +38,7 @@ def resume(
     Examples:
       pyscrai resume
       pyscrai resume 1f2e --set limits.calls=500
+      pyscrai resume --set agents.Mara.limits.money=1.50 --set providers.default.concurrency=4
     """
     from .. import api
     from ..store.store import Store
@@ -64,7 +65,8 @@ def resume(
                 recorded.id,
                 host,
                 replay=False,
-                limits=limits,
+                set=changes,
+                prices=settings.prices,
                 observers=[*observers, *configured],
                 begin=begun,
             )

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 from attrs import frozen
@@ -18,6 +18,7 @@ from attrs import frozen
 from ..config import Settings, load_settings
 from ..contracts import Observer
 from ..errors import ConfigError, StoreError
+from ..keys import redact
 from ..records import RunResult
 from ..runtime.run import DRAIN, Run
 from ..store.store import path_of
@@ -30,6 +31,17 @@ PATIENCE = 3.0
 
 Display = Plain | Screen
 Work = Callable[[Sequence[Observer], Callable[[Run], None]], Awaitable[RunResult]]
+
+
+@frozen
+class _Redacted:
+    """A file that no secret reaches."""
+
+    file: TextIO
+
+    def write(self, text: str) -> None:
+        self.file.write(redact(text))
+        self.file.flush()
 
 
 @frozen
@@ -55,7 +67,9 @@ class View:
         from loguru import logger
 
         try:
-            logger.add(self.log_file, level="DEBUG", serialize=True, diagnose=False, encoding="utf-8")
+            # Opened here, so that what is written can be cleaned of secrets, tracebacks too.
+            file = self.log_file.open("a", encoding="utf-8")
+            logger.add(_Redacted(file), level="DEBUG", serialize=True, diagnose=False)
         except OSError as error:
             raise ConfigError(
                 f"--log-file {self.log_file}: it cannot be written ({error.strerror}); choose another place"
@@ -206,6 +220,7 @@ def _summarize(
                 f"{output.counted(result.calls, 'call')}{asked}",
             ),
             ("tokens", output.tokens(result.usage.to_dict())),
+            ("cost", output.money(result.cost)),
             ("store", output.path(str(path_of(settings.store)))),
         ]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,18 +23,18 @@ def _overrides(context: click.Context, option: click.Parameter, given: Sequence[
     return overrides
 
 
-def _limits(context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
-    """`limits.NAME=VALUE` strings as a mapping of NAME to the value."""
+def _changes(context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
+    """`PATH=VALUE` strings as a mapping of paths to values."""
     from ..scenario.yaml import parse_scalar
 
-    limits = {}
-    for path, value in _overrides(context, option, given).items():
-        if not path.startswith("limits.") or path == "limits.":
+    changes = _overrides(context, option, given)
+    for path in changes:
+        if not re.match(r"limits\.|agents\.[^.]+\.limits\.|providers\.", path):
             raise click.BadParameter(
-                f"{path!r}: only limits can change on resume; expected limits.calls=… or so"
+                f"{path!r}: only limits, and how providers may be called, can change on resume; expected "
+                "limits.calls=… or so"
             )
-        limits[path.removeprefix("limits.")] = parse_scalar(value)
-    return limits
+    return {path: parse_scalar(value) for path, value in changes.items()}
 
 
 run_argument = click.argument("run", default="last", metavar="[RUN]")
@@ -49,13 +50,13 @@ set_option = click.option(
     help="Override a value of the scenario by its dotted path. May be given again.",
 )
 
-limits_option = click.option(
+changes_option = click.option(
     "--set",
-    "limits",
-    metavar="limits.NAME=VALUE",
+    "changes",
+    metavar="PATH=VALUE",
     multiple=True,
-    callback=_limits,
-    help="Replace a limit of the run (calls, tokens, seconds, steps, concurrency). May be given again.",
+    callback=_changes,
+    help="Replace a limit of the run or of an agent, or how a provider may be called. May be given again.",
 )
 
 seed_option = click.option("--seed", type=int, metavar="N", help="Overrule the scenario's seed.")

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import click
 
 from ..errors import PyscraiError, ScenarioError
+from ..records import Cost
 
 #: Exit statuses by what a run came to.
 EXIT = {"completed": 0, "failed": 1, "stopped": 3, "interrupted": 130, "running": 1}
@@ -162,10 +163,24 @@ def outcomes(values: dict[str, Any]) -> None:
         pairs(((name, shown(value)) for name, value in values.items()), indent="  ")
 
 
+def money(cost: Cost) -> str:
+    """`$0.0123`, `unknown`, or `$0.0123 and 2 calls of unknown price`."""
+    digits = 4 if cost.dollars < 1 else 2
+    known = f"${cost.dollars:,.{digits}f}"
+    if not cost.unpriced:
+        return known
+    return f"{known} and {counted(cost.unpriced, 'call')} of unknown price" if cost.dollars else "unknown"
+
+
 def tokens(usage: dict[str, int]) -> str:
-    """`1,234 in (1,000 cached), 56 out`."""
-    cached = f" ({usage['cached_tokens']:,} cached)" if usage["cached_tokens"] else ""
+    """`1,234 in (81 % cached), 56 out`."""
+    cached = f" ({share(usage)} cached)" if usage["cached_tokens"] else ""
     return f"{usage['input_tokens']:,} in{cached}, {usage['output_tokens']:,} out"
+
+
+def share(usage: dict[str, int]) -> str:
+    """The share of the input tokens that came from the vendor's cache: `81 %`."""
+    return f"{usage['cached_tokens'] / usage['input_tokens']:.0%}".replace("%", " %")
 
 
 def counted(number: int, thing: str) -> str:
@@ -207,8 +222,8 @@ class Hints:
 
     def resume(self, run: str, error: str) -> str:
         """How to go on with a run; one that spent a budget needs a larger one."""
-        spent = re.search(r"\blimits\.(\w+): ", error)
-        return self.command("resume", run, f"--set limits.{spent[1]}=…" if spent else "")
+        spent = re.search(r"--set (\S+)=…", error)
+        return self.command("resume", run, spent[0] if spent else "")
 
     def next(self, run: str, run_status: str, error: str) -> list[tuple[str, str]]:
         """What a person would do with a run in this state, each with the command."""

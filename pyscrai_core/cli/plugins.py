@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..contracts import Probe
+from ..keys import redact
 from . import options, output
 
 if TYPE_CHECKING:
     from ..config import Settings
+    from ..contracts import Provider
     from ..plugins import Host, Offer, Plugin
+
+#: Seconds that a provider may take to look around.
+PROBE_SECONDS = 15.0
 
 
 @click.command()
@@ -129,12 +137,17 @@ def _troubles(host: Host) -> list[str]:
 
 @click.command()
 @options.store_option
-def doctor(store: str | None) -> int:
+@click.option("--offline", is_flag=True, help="Ask no server whether it is there.")
+def doctor(store: str | None, offline: bool) -> int:
     """Tell what is installed, usable and configured; status 1 if something is broken.
+
+    Of each provider: whether its plugin is installed, its key present, its server reachable, its model known.
+    Those of `pyscrai.toml` have to be; others are only told.
 
     \b
     Examples:
       pyscrai doctor
+      pyscrai doctor --offline
       pyscrai doctor --store study.db
     """
     from .. import __version__
@@ -173,9 +186,49 @@ def doctor(store: str | None) -> int:
         or [("none", "install one, such as: pip install pyscrai-llamacpp")],
         indent="  ",
     )
-    for name, use in settings.providers.items():
-        output.echo(f"  pyscrai.toml has {output.shown(name)}: {output.shown(use)}")
-    return 1 if broken or unusable or host.conflicts or not store_fine else 0
+    chosen = {use.get("use") for use in settings.providers.values()}
+    usable = [offer.name for offer in offers if ("provider", offer.name) not in unusable]
+    if not offline:
+        for name in usable:
+            if name not in chosen:
+                _look(name, f"  {name}", {"use": name}, host)
+    fine = True
+    if settings.providers:
+        output.heading("providers of pyscrai.toml")
+        for name, use in settings.providers.items():
+            output.echo(f"  {output.shown(name)}: {output.shown(use)}")
+            fine &= offline or _look(name, "   ", use, host)
+    return 1 if broken or unusable or host.conflicts or not store_fine or not fine else 0
+
+
+def _look(name: str, indent: str, use: dict[str, Any], host: Host) -> bool:
+    """Print what a provider finds when it looks whether it could answer; whether all of it is fine."""
+    from ..errors import InputError
+    from ..runtime.plan import provider_of
+
+    try:
+        provider = provider_of(name, use, host)
+        probes = asyncio.run(_probes(provider))
+    except InputError as error:
+        # Without its options there is nothing to look at; where they are given, they are wrong.
+        if indent.strip():
+            return True
+        output.echo(f"{indent} {output.status('broken')}: {output.clean(str(error))}")
+        return False
+    for probe in probes:
+        mark = click.style("yes", fg="green") if probe.fine else click.style("no ", fg="red")
+        output.echo(f"{indent} {probe.what} {mark} {output.shown(redact(probe.words))}")
+    return all(probe.fine for probe in probes)
+
+
+async def _probes(provider: Provider) -> Sequence[Probe]:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            return await provider.probe()
+    except TimeoutError:
+        return [Probe("server", False, f"nothing was known after {PROBE_SECONDS:g} s")]
+    except Exception as error:  # noqa: BLE001  a plugin may raise anything; that is what is told of it
+        return [Probe("plugin", False, f"{type(error).__name__}: {error}; tell its author")]
 
 
 def _usable(offer: Offer, reason: str | None) -> str:

@@ -119,7 +119,9 @@ def run_file(
     with Store.open(settings.store) as opened:
 
         async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
-            return await api.start(plan, opened, observers=[*observers, *configured], begin=begin)
+            return await api.start(
+                plan, opened, observers=[*observers, *configured], begin=begin, prices=settings.prices
+            )
 
         result = perform(work, view=view, agents=list(plan.scenario.agents), hints=hints)
     return report(result, settings, hints, view, more)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..records import Cost
 from . import options, output
 from .output import Hints
 
@@ -106,14 +107,17 @@ def show(run: str, store: str | None, as_json: bool) -> None:
 
 def _summary(run: StoredRun) -> dict[str, Any]:
     manifest = run.manifest
+    costs = run.cost_by_agent()
     providers = manifest["scenario"].get("providers", {})
     return {
         **_brief(run),
         "calls": run.count_calls(),
         "usage": run.usage().to_dict(),
+        "cost": run.cost().to_dict(),
+        "retried": dict(zip(("calls", "attempts"), run.attempts(), strict=True)),
         "outcomes": run.outcomes,
         "agents": {
-            agent: {"calls": calls, **usage.to_dict()}
+            agent: {"calls": calls, **usage.to_dict(), "cost": costs.get(agent, Cost()).to_dict()}
             for agent, (calls, usage) in run.usage_by_agent().items()
         },
         "models": {
@@ -147,13 +151,15 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
                 f"{output.counted(summary['calls'], 'call')}",
             ),
             ("tokens", output.tokens(summary["usage"])),
+            ("cost", output.money(Cost(**summary["cost"]))),
+            *([("retries", _retried(summary["retried"]))] if summary["retried"]["calls"] else []),
         ]
     )
     output.outcomes(summary["outcomes"])
     if summary["agents"]:
         output.heading("calls")
         output.table(
-            ("agent", "calls", "tokens in", "cached", "out"),
+            ("agent", "calls", "tokens in", "cached", "out", "cost"),
             [
                 (
                     output.shown(agent),
@@ -161,6 +167,7 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
                     f"{used['input_tokens']:,}",
                     f"{used['cached_tokens']:,}",
                     f"{used['output_tokens']:,}",
+                    output.money(Cost(**used["cost"])),
                 )
                 for agent, used in summary["agents"].items()
             ],
@@ -183,6 +190,11 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             *(each for each in following if " show " not in each[1]),
         ]
     )
+
+
+def _retried(retried: dict[str, int]) -> str:
+    attempts = output.counted(retried["attempts"], "attempt")
+    return f"{attempts} of {output.counted(retried['calls'], 'call')} failed; the calls list them"
 
 
 @click.command()

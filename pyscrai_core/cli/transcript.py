@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..contracts import NoConfig, Observer
-from ..records import EVERYONE, CallRecord, Event, RunResult, RunStatus
-from .output import duration, in_lines, mute
+from ..records import EVERYONE, CallRecord, Cost, Event, Position, RunResult, RunStatus
+from .output import duration, in_lines, money, mute
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -31,6 +31,12 @@ def line(event: Event) -> str:
     return in_lines(event.describe())
 
 
+def retrying(call: CallRecord) -> str:
+    """That a call is tried again, and why."""
+    again = f"trying again in {duration(call.wait)}"
+    return in_lines(f"({call.position.agent}: {again}; {call.error})")
+
+
 class Plain(Observer):
     """Each event as a line, as soon as it happens. Events up to number `after` were printed before."""
 
@@ -40,10 +46,19 @@ class Plain(Observer):
         self._after = after
 
     def on_event(self, event: Event) -> None:
-        if self._out is None or event.seq <= self._after:
+        if event.seq <= self._after:
+            return
+        self._write(line(event))
+
+    def on_call(self, call: CallRecord) -> None:
+        if call.status == "retrying":
+            self._write(retrying(call))
+
+    def _write(self, text: str) -> None:
+        if self._out is None:
             return
         try:
-            self._out.write(line(event) + "\n")
+            self._out.write(f"{text}\n")
             self._out.flush()
         except BrokenPipeError:
             # Nobody reads any more. A run that costs money goes on all the same.
@@ -81,6 +96,9 @@ class Screen(Observer):
         self._busy: Counter[tuple[str, str]] = Counter()
         self._words = "starting"
         self._step = self._calls = self._tokens = 0
+        self._cost = Cost()
+        #: What is being said: the words so far by call, the one that spoke last at the end.
+        self._speaking: dict[Position, str] = {}
         self._began = time.monotonic()
         self._timer: asyncio.Handle | None = None
         self._frames = "-\\|/" if self._console.options.ascii_only else "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -103,11 +121,20 @@ class Screen(Observer):
         if call.status == "started":
             self._busy[who] += 1
             return
+        self._speaking.pop(call.position, None)
+        if call.status == "retrying":
+            self._pending.append(self._dim(retrying(call)))
+            return
         if not call.journaled:
             self._busy[who] -= 1
             self._busy += Counter()  # drops those that came to zero
         self._calls += 1
         self._tokens += call.usage.input_tokens + call.usage.output_tokens
+        if call.kind == "complete" and call.status == "answered":
+            self._cost += Cost.of(call.cost)
+
+    def on_words(self, position: Position, text: str) -> None:
+        self._speaking[position] = self._speaking.pop(position, "") + text
 
     def say(self, words: str) -> None:
         """Show `words` at the beginning of the status line from now on."""
@@ -159,8 +186,34 @@ class Screen(Observer):
             text.stylize("dim")
         return text
 
+    def _dim(self, words: str) -> Text:
+        from rich.text import Text
+
+        return Text(words, style="dim")
+
     def __rich__(self) -> Text:
-        """The status line as it is now."""
+        """What is being said, and the status line, as they are now."""
+        from rich.text import Text
+
+        if not self._speaking:
+            return self._status()
+        return Text("\n").join([self._heard(), self._status()])
+
+    def _heard(self) -> Text:
+        """The end of the words that came last, in one line."""
+        from rich.text import Text
+
+        position, words = next(reversed(self._speaking.items()))
+        said = " ".join(in_lines(words).split())
+        colour = self._colours.get(position.agent, "white")
+        room = max(10, self._console.width - len(position.agent) - 4)
+        tail = said if len(said) <= room else f"…{said[1 - room :]}"
+        return Text.assemble(
+            (f"{in_lines(position.agent)}: ", f"bold {colour}"), (tail, "dim italic"), no_wrap=True,
+            overflow="ellipsis",
+        )  # fmt: skip
+
+    def _status(self) -> Text:
         from rich.text import Text
 
         seconds = time.monotonic() - self._began
@@ -170,6 +223,7 @@ class Screen(Observer):
             f"step {self._step}",
             f"{self._calls:,} call{'' if self._calls == 1 else 's'}",
             f"{self._tokens:,} tokens",
+            *([money(self._cost)] if self._cost.dollars else []),
             duration(seconds),
         ]
         return Text.assemble(
@@ -224,8 +278,10 @@ class LogFile(Observer):
             journaled=call.journaled,
             seconds=call.seconds,
             usage=call.usage.to_dict(),
+            cost=call.cost,
             error=call.error,
-        ).log("INFO" if call.status == "failed" else "DEBUG", "call {}", call.status)
+            wait=call.wait,
+        ).log("INFO" if call.status in ("failed", "retrying") else "DEBUG", "call {}", call.status)
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from attrs import define, frozen
+from attrs import define, field, frozen
 
-from ..errors import FAILURES, CallFailed, Divergence, RateLimited
+from ..errors import FAILURES, CallFailed, Divergence
 from ..records import Message, Position, Request, Usage, canonical, digest
 from ..store.models import CallRow
 from ..store.reading import StoredRun
@@ -31,12 +32,34 @@ class Entry:
     detail: str
     model: str
     usage: Usage
+    cost: float | None = None
+    provider: str = ""
+    seconds: float = 0.0
 
     def failure(self) -> CallFailed:
         """The failure that was journaled, to be raised again."""
-        if self.error == "RateLimited":
-            return RateLimited(self.detail)
-        return FAILURES.get(self.error, CallFailed)(self.detail)
+        failure = FAILURES.get(self.error, CallFailed)(self.detail)
+        failure.calls = (self.number,)
+        return failure
+
+
+@define
+class Outcome:
+    """What came of an effect: its `body` as JSON, or the `error`; for a completion also what it cost.
+
+    `provider` is who answered, `attempts` are those that failed (as JSON), `queued` is in seconds.
+    """
+
+    body: bytes = b""
+    error: CallFailed | None = None
+    model: str = ""
+    usage: Usage = field(factory=Usage)
+    cost: float | None = None
+    provider: str = ""
+    attempts: Sequence[dict[str, Any]] = ()
+    queued: float = 0.0
+    started: float = 0.0
+    seconds: float = 0.0
 
 
 @define
@@ -121,6 +144,9 @@ class Journal:
                 found["cached_tokens"],
                 found["cache_write_tokens"],
             ),
+            found["cost"],
+            found["provider"],
+            found["seconds"],
         )
 
     # -- what was asked --
@@ -164,36 +190,14 @@ class Journal:
 
     # -- writing --
 
-    async def write(
-        self,
-        effect: Effect,
-        *,
-        answer: str = "",
-        error: CallFailed | None = None,
-        model: str = "",
-        usage: Usage | None = None,
-        started: float = 0.0,
-        seconds: float = 0.0,
-    ) -> None:
+    async def write(self, effect: Effect, outcome: Outcome) -> None:
         """Journal an answer, or a final failure; on disk when this returns."""
-        self.put(
-            effect, answer=answer, error=error, model=model, usage=usage, started=started, seconds=seconds
-        )
+        self.put(effect, outcome)
         await self._store.writer.committed()
 
-    def put(
-        self,
-        effect: Effect,
-        *,
-        answer: str = "",
-        error: CallFailed | None = None,
-        model: str = "",
-        usage: Usage | None = None,
-        started: float = 0.0,
-        seconds: float = 0.0,
-    ) -> None:
+    def put(self, effect: Effect, outcome: Outcome) -> None:
         """Queue an entry without waiting for the disk."""
-        usage = usage or Usage()
+        usage, error = outcome.usage, outcome.error
         position, asked = effect.position, effect.asked
         self.number += 1
         base, kept, new, frame = None, 0, "[]", ""
@@ -203,16 +207,24 @@ class Journal:
             frame = asked.frame_digest
             if error is None:  # a failure may be replaced when the run is resumed: nothing builds on it
                 self.follow(position.agent, self.number, asked)
+        if error is not None:
+            error.calls = (self.number,)
         self._store.put_call(
             (
                 self._run, self.number, position.agent, position.step, position.path, effect.kind,
                 effect.target, effect.request, base, kept, new, frame, effect.seed,
-                "failed" if error else "answered", answer,
-                type(error).__name__ if error else "", str(error) if error else "", model,
+                "failed" if error else "answered", outcome.body.decode(),
+                type(error).__name__ if error else "", str(error) if error else "", outcome.model,
                 usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens,
-                started, seconds,
+                outcome.started, outcome.seconds, outcome.provider, outcome.cost, outcome.queued,
+                orjson.dumps(outcome.attempts).decode() if outcome.attempts else "[]",
             )
         )  # fmt: skip
+
+    def reopen(self, numbers: Sequence[int]) -> None:
+        """Let these failed calls be asked again when the run is resumed: they are what ended it."""
+        for number in numbers:
+            self._store.open_call(self._run, number)
 
     def follow(self, agent: str, number: int, asked: Asked) -> None:
         """Make a journaled completion the one that the agent's next one is compared with."""

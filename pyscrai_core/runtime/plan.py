@@ -20,7 +20,7 @@ from ..errors import ContractError, ExtensionError, PyscraiError
 from ..plugins import Host
 from ..records import LOG_FORMAT, canonical
 from ..scenario import yaml
-from ..scenario.building import build, check_kinds
+from ..scenario.building import build, build_providers, check_kinds
 from ..scenario.forms import AGENT_KEYS
 from ..scenario.loading import load_document
 from ..scenario.model import Agent, Scenario, Use
@@ -99,6 +99,20 @@ def from_file(
     return _make(document, host, source, replay=False)
 
 
+def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
+    """One provider by itself, with options as `pyscrai.toml` has them. Raises `ScenarioError`."""
+    document = Document({"providers": {name: dict(options)}}, {(): Mark("pyscrai.toml", 0, 0)}, {})
+    mistakes = Mistakes(document)
+    drafts = _Drafts(host, document, mistakes, Source(FilesystemPath.cwd(), Demands()))
+    use = build_providers(document, drafts.structurer, mistakes)[name]
+    mistakes.check()
+    blueprint = drafts.make("provider", Use(use.use, use.options), ("providers", name))
+    mistakes.check()
+    assert blueprint is not None
+    provider: Provider = blueprint.make()
+    return provider
+
+
 def from_manifest(manifest: Mapping[str, Any], host: Host, *, replay: bool) -> Plan:
     """The plan of a recorded run; with `replay`, without its providers."""
     folder = FilesystemPath(manifest.get("folder", "."))
@@ -110,19 +124,8 @@ def from_manifest(manifest: Mapping[str, Any], host: Host, *, replay: bool) -> P
 def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Plan:
     mistakes = Mistakes(document)
     host = _narrowed(host, document, mistakes, replay)
-    drafts = _Drafts(host, document, mistakes)
-
-    def read(name: str) -> tuple[str, str]:
-        return source.read(name), name
-
-    structurer = Structurer(
-        read=read,
-        locate=lambda name: str(source.locate(name)),
-        demand=source.demands.add,
-        build=drafts.build,
-    )
-    drafts.structurer = structurer
-    scenario, unread = build(document, structurer, mistakes)
+    drafts = _Drafts(host, document, mistakes, source)
+    scenario, unread = build(document, drafts.structurer, mistakes)
 
     def drafted(kind: str, use: Use | None, path: Path) -> Any:
         return drafts.make(kind, use, path) if use is not None and path not in unread else None
@@ -147,6 +150,7 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
         tools[name] = [drafted("tool", use, (*path, "tools", index)) for index, use in enumerate(agent.tools)]
     schedule = drafted("schedule", scenario.schedule, ("schedule",))
     mistakes.check()
+    _check_sampling(scenario, providers, mistakes)
     declared = dict(drafts.declared)
     check_kinds(scenario, declared, mistakes)
     return Plan(
@@ -177,6 +181,18 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
     )
 
 
+def _check_sampling(scenario: Scenario, providers: Mapping[str, Blueprint], mistakes: Mistakes) -> None:
+    """Note the sampling options that a provider's model, or that of one of its fallbacks, would refuse."""
+    for name, blueprint in providers.items():
+        use = scenario.providers[name]
+        for asked in (name, *use.access.fallback):
+            maker = blueprint if asked == name else providers[asked]
+            for option, why in maker.make().refuses(use.sampling).items():
+                about = "" if asked == name else f"its fallback {asked!r} refuses it: "
+                mistakes.add(("providers", name, option), f"{about}{why}")
+    mistakes.check()
+
+
 def _narrowed(host: Host, document: Document, mistakes: Mistakes, replay: bool) -> Host:
     """The host with the plugins that the scenario chooses; a choice that is wrong is noted."""
     names = document.value.get("plugins")
@@ -197,9 +213,13 @@ def _narrowed(host: Host, document: Document, mistakes: Mistakes, replay: bool) 
 class _Drafts:
     """Makes blueprints; the same choice with the same options is worked out once."""
 
-    structurer: Structurer
-
-    def __init__(self, host: Host, document: Document, mistakes: Mistakes) -> None:
+    def __init__(self, host: Host, document: Document, mistakes: Mistakes, source: Source) -> None:
+        self.structurer = Structurer(
+            read=lambda name: (source.read(name), name),
+            locate=lambda name: str(source.locate(name)),
+            demand=source.demands.add,
+            build=self.build,
+        )
         self._host = host
         self._document = document
         self._mistakes = mistakes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..contracts import Engine, Memory, Reasoning, Tool
-from ..records import Event
+from ..records import Event, ToolSpec
 
 if TYPE_CHECKING:
     from ..scenario.model import Agent
@@ -29,6 +29,10 @@ class Player:
         self.reasoning = reasoning
         self.memory = memory
         self.tools = tools
+        #: What a model is told of the tools; the same objects always, by which the journal knows them again.
+        self.specs = tuple(
+            ToolSpec(tool.name, tool.description, dict(tool.parameters)) for tool in tools.values()
+        )
         self.turns = 0
         self.observed: list[Event] = []
         self._log = log

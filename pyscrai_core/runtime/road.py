@@ -1,7 +1,7 @@
 """The road of a call, the same for every vendor, tool and person.
 
-journal (answered already? return that) -> budget -> limiter -> provider -> journaled durably -> checked
-against its schema -> returned. Plugins never see another side of it.
+journal (answered already? return that) -> budget -> limiter -> retry -> provider -> journaled durably ->
+checked against its schema -> returned. Plugins never see another side of it.
 """
 
 from __future__ import annotations
@@ -12,26 +12,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from attrs import evolve
-from loguru import logger
+from attrs import evolve, frozen
 
 from .. import seeds
 from ..contracts import Provider, Tool
-from ..errors import (
-    AnswerRejected,
-    BudgetSpent,
-    CallFailed,
-    ContractError,
-    NobodyToAsk,
-    PyscraiError,
-    ToolFailed,
-)
+from ..errors import AnswerRejected, CallFailed, ContractError, NobodyToAsk, PyscraiError, ToolFailed
+from ..keys import redact, redact_bytes
 from ..records import (
     CallRecord,
     Completion,
+    Cost,
     Json,
     Message,
     Position,
+    Price,
     Request,
     Usage,
     canonical,
@@ -39,16 +33,32 @@ from ..records import (
     digest,
 )
 from ..scenario.schemas import checker
-from .journal import Effect, Entry, Journal, differs
+from .asking import Asking, Attempt, Vendors, estimated
+from .budget import Budget
+from .journal import Effect, Entry, Journal, Outcome, differs
+from .prices import Prices
 from .turn import Draft, Exhausted, Stopping, Turn, draft_to_dict
 
 if TYPE_CHECKING:
-    from ..scenario.model import Limits
+    from ..scenario.model import Scenario
 
 #: How often an answer that does not fit its schema is asked for again.
 REPAIRS = 2
 
 Ask = Callable[[str, str], Awaitable[str]]
+#: Does an effect; told whether it was done before and failed, so that it ended the run.
+Perform = Callable[[bool], Awaitable[Outcome]]
+
+
+@frozen
+class _Words:
+    """The sink of one call."""
+
+    tell: Callable[[Position, str], None]
+    position: Position
+
+    def write(self, text: str) -> None:
+        self.tell(self.position, text)
 
 
 class Road:
@@ -59,109 +69,154 @@ class Road:
         *,
         seed: int,
         journal: Journal,
-        limits: Limits,
+        scenario: Scenario,
+        prices: Mapping[str, Price],
         ask: Ask | None,
         watch: Callable[[CallRecord], None] | None,
-        skips: frozenset[str],
+        words: Callable[[Position, str], None] | None,
         replaying: bool,
         turn_of: Callable[[str], int],
     ) -> None:
         self._seed = seed
         self._journal = journal
-        self.providers: Mapping[str, Provider] = {}
-        self._limits = limits
+        self._vendors = Vendors(
+            {name: use.access for name, use in scenario.providers.items()}, scenario.limits.concurrency
+        )
+        self._budget = Budget(
+            scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()}
+        )
+        self._prices = Prices(prices, scenario)
         self._ask = ask
         self._watch = watch
-        self._skips = skips
+        self._words = words
         self._replaying = replaying
         self._turn_of = turn_of
-        self._slots = asyncio.Semaphore(limits.concurrency)
-        self._began = time.monotonic()
         self.stopping = False
         self.calls = 0
         self.asked = 0
         self.usage = Usage()
+        self.cost = Cost()
         self.served: dict[str, set[str]] = {}
+
+    def open(self, providers: Mapping[str, Provider]) -> None:
+        """Take over the opened providers."""
+        self._vendors.open(providers)
+        self._prices.open(providers)
+
+    def stop(self) -> None:
+        """No new effect starts; those under way may still be answered."""
+        self.stopping = True
+        self._vendors.stop()
+
+    def reopen(self, calls: set[int]) -> None:
+        """Let these failed calls, which ended the run, be asked again when it is resumed."""
+        if not self._replaying:
+            self._journal.reopen(sorted(calls))
 
     # -- completions --
 
     async def complete(self, request: Request, place: Callable[[], Position]) -> Completion:
         """A completion that fits its schema, asked for again a bounded number of times if it does not."""
         repairs = 0
+        refused: AnswerRejected | None = None
         while True:
-            completion = await self._complete(request, place())
-            if request.schema is None or completion.tool_calls:
-                return completion
-            wrong, parsed = _parse(completion.text, request.schema)
-            if wrong is None:
-                return evolve(completion, parsed=parsed)
-            if completion.finish_reason == "length":
-                wrong += f" (it was cut off after {completion.usage.output_tokens} tokens: raise max_tokens)"
-            if repairs == REPAIRS:
-                raise AnswerRejected(
-                    f"provider {request.provider!r} ({completion.model}): the answer does not fit its "
-                    f"schema, after {REPAIRS} repairs: {wrong}; the answer began: {completion.text[:120]!r}"
-                )
+            said: tuple[Message, ...] = ()
+            try:
+                completion = await self._complete(request, place(), refused)
+            except AnswerRejected as error:
+                if error is refused or repairs == REPAIRS:
+                    raise
+                wrong = str(error)  # it could not be read as an answer at all: there is nothing to show
+            else:
+                if request.schema is None or completion.tool_calls:
+                    return completion
+                unfit, parsed = _parse(completion.text, request.schema)
+                if unfit is None:
+                    return evolve(completion, parsed=parsed)
+                wrong, said = unfit, (completion.message(),)
+                if completion.finish_reason == "length":
+                    wrong += (
+                        f" (it was cut off after {completion.usage.output_tokens} tokens: raise max_tokens)"
+                    )
+                if refused is not None:  # asked again by a person who resumed the run: a new start
+                    repairs, refused = 0, None
+                if repairs == REPAIRS:
+                    refused = AnswerRejected(
+                        f"provider {request.provider!r} ({completion.model}): the answer does not fit its "
+                        f"schema, after {REPAIRS} repairs: {wrong}; it began: {completion.text[:120]!r}"
+                    )
             repairs += 1
             # What it said is shown to the model with what is wrong: a new call with its own seed.
-            complaint = (
-                f"That is not a valid answer: {wrong}. Answer again, as JSON of the demanded form alone."
-            )
-            request = request.but(messages=(*request.messages, completion.message(), Message.user(complaint)))
+            form = ", as JSON of the demanded form alone" if request.schema is not None else ""
+            complaint = Message.user(f"That is not a valid answer: {wrong}. Answer again{form}.")
+            request = request.but(messages=(*request.messages, *said, complaint))
 
-    async def _complete(self, request: Request, position: Position) -> Completion:
+    async def _complete(
+        self, request: Request, position: Position, refused: AnswerRejected | None
+    ) -> Completion:
+        """Ask; with `refused`, journal that it is not asked any more, unless a person wants it to be."""
         request = request.but(
             position=position,
             seed=seeds.derive(self._seed, position.agent, position.step, position.path),
             turn=self._turn_of(position.agent),
         )
         asked = self._journal.asked(request)
-        provider = self.providers.get(request.provider)
-
-        async def perform() -> tuple[bytes, str, Usage]:
-            if provider is None:
-                raise ContractError(
-                    f"{position}: there is no provider {request.provider!r}; "
-                    f"the scenario's: {', '.join(self.providers) or 'none'}"
-                )
-            completion = await self._asking(provider, request)
-            return _encode(completion.to_dict(), request.provider), completion.model, completion.usage
-
         effect = Effect(position, "complete", request.provider, asked.hash, asked, request.seed)
-        answer, model = await self._effect(effect, perform)
-        completion = Completion.from_dict(answer)
-        self.served.setdefault(request.provider, set()).add(model)
-        return completion
 
-    async def _asking(self, provider: Provider, request: Request) -> Completion:
+        async def perform(again: bool) -> Outcome:
+            if refused is not None and not again:
+                return Outcome(error=refused)
+            return await self._asking(effect, request)
+
+        entry = await self._effect(effect, perform, request)
+        self.cost += Cost.of(entry.cost)
+        self.served.setdefault(entry.provider or request.provider, set()).add(entry.model)
+        return Completion.from_dict(entry.answer)
+
+    async def _asking(self, effect: Effect, request: Request) -> Outcome:
+        asking = Asking(self._known(request.provider, request.position))
+        sink = None if self._words is None else _Words(self._words, request.position)
+        outcome = Outcome()
         try:
-            return await provider.complete(request)
-        except (CallFailed, asyncio.CancelledError):
-            raise
-        except Exception as error:
-            # A vendor's plugin may raise anything that it forgot to map. It fails the call, visibly.
-            logger.opt(exception=error).info("provider {} raised", request.provider)
-            raise CallFailed(
-                f"provider {request.provider!r}: {type(error).__name__}: {error}; "
-                "an error that its plugin does not explain"
-            ) from error
+            completion = await self._vendors.ask(request, asking, sink, self._retrying(effect))
+            outcome.body = _encode(completion.to_dict(), request.provider)
+            outcome.usage, outcome.model = completion.usage, completion.model
+        except CallFailed as error:
+            outcome.error, outcome.usage = error, error.usage or Usage()
+        if outcome.usage != Usage() or outcome.error is None:
+            outcome.cost = self._prices.cost(asking.provider, outcome.usage, outcome.model)
+        return _told(outcome, asking)
 
     async def embed(self, texts: list[str], name: str, place: Callable[[], Position]) -> list[list[float]]:
         """One vector for each text."""
-        provider = self.providers.get(name)
+        effect = Effect(place(), "embed", name, digest(canonical(texts)))
 
-        async def perform() -> tuple[bytes, str, Usage]:
-            if provider is None:
-                raise ContractError(f"there is no provider {name!r} to embed with")
+        async def perform(again: bool) -> Outcome:
+            asking = Asking(self._known(name, effect.position))
+            outcome = Outcome()
             try:
-                vectors = await provider.embed(texts)
+                outcome.body = _encode(await self._vendors.embed(texts, asking, self._retrying(effect)), name)
             except NotImplementedError as error:
                 raise ContractError(f"provider {name!r}: {error}") from None
-            return _encode(vectors, name), "", Usage()
+            except CallFailed as error:
+                outcome.error = error
+            return _told(outcome, asking)
 
-        effect = Effect(place(), "embed", name, digest(canonical(texts)))
-        vectors: list[list[float]] = (await self._effect(effect, perform))[0]
+        vectors: list[list[float]] = (await self._effect(effect, perform)).answer
         return vectors
+
+    def _known(self, name: str, position: Position) -> str:
+        if name not in self._vendors:
+            known = ", ".join(self._vendors) or "none"
+            raise ContractError(f"{position}: there is no provider {name!r}; the scenario's: {known}")
+        return name
+
+    def _retrying(self, effect: Effect) -> Callable[[Attempt], None]:
+        def tell(attempt: Attempt) -> None:
+            words = f"{attempt.error}: {attempt.detail}"
+            self._tell(effect, "retrying", error=words, seconds=attempt.seconds, wait=attempt.wait or 0.0)
+
+        return tell
 
     # -- people and clocks --
 
@@ -169,15 +224,15 @@ class Road:
         """A person's answer."""
         position = place()
 
-        async def perform() -> tuple[bytes, str, Usage]:
+        async def perform(again: bool) -> Outcome:
             if self._ask is None:
                 raise NobodyToAsk(
                     f"{position}: a person is asked {question!r}, and this run has nobody to answer"
                 )
-            return _encode(await self._ask(position.agent, question), "person"), "", Usage()
+            return Outcome(_encode(await self._ask(position.agent, question), "person"))
 
         effect = Effect(position, "ask", "person", digest(question.encode()))
-        return str((await self._effect(effect, perform))[0])
+        return str((await self._effect(effect, perform)).answer)
 
     def now(self, position: Position) -> float:
         """Seconds since 1970. Queued, not waited for: whatever depends on it is queued behind it."""
@@ -185,7 +240,7 @@ class Road:
         entry = self._recorded(effect)
         if entry is None:
             answer = time.time()
-            self._journal.put(effect, answer=repr(answer))
+            self._journal.put(effect, Outcome(repr(answer).encode()))
         else:
             answer = float(entry.answer)
         self.calls += 1
@@ -215,14 +270,17 @@ class Road:
             result: Json = orjson.loads(_encode(await call(), tool.name))
             return result
 
-        async def perform() -> tuple[bytes, str, Usage]:
+        async def perform(again: bool) -> Outcome:
             turn._task = asyncio.current_task()
-            result = await call()
+            try:
+                result = await call()
+            except CallFailed as error:
+                return Outcome(error=error)
             drafts = [draft_to_dict(draft) for draft in turn._drafts]
-            return _encode({"result": result, "drafts": drafts}, tool.name), "", Usage()
+            return Outcome(_encode({"result": result, "drafts": drafts}, tool.name))
 
         request = digest(canonical({"tool": tool.name, "arguments": arguments}))
-        answer, _ = await self._effect(Effect(turn._place(), "tool", tool.name, request), perform)
+        answer = (await self._effect(Effect(turn._place(), "tool", tool.name, request), perform)).answer
         turn._drafts[:] = [
             Draft(d["kind"], d["payload"], tuple(d["audience"]), d["cause"]) for d in answer["drafts"]
         ]
@@ -231,43 +289,48 @@ class Road:
 
     # -- the road itself --
 
-    async def _effect(
-        self, effect: Effect, perform: Callable[[], Awaitable[tuple[bytes, str, Usage]]]
-    ) -> tuple[Any, str]:
-        """The decoded answer and the model: from the journal, or performed now and journaled."""
+    async def _effect(self, effect: Effect, perform: Perform, request: Request | None = None) -> Entry:
+        """The entry in the journal: that which is there, or one that is performed now and journaled.
+
+        Raises the failure that is there, or that came of it.
+        """
         entry = self._recorded(effect)
-        if entry is not None:
-            self.calls += 1
-            self.usage += entry.usage
-            if effect.asked is not None:
-                self._journal.follow(effect.position.agent, entry.number, effect.asked)
-            self._tell(effect, "answered", entry.answer, entry.model, entry.usage, journaled=True)
-            return entry.answer, entry.model
+        again = entry is not None and entry.status == "open" and not self._replaying
+        if entry is not None and not again:
+            self._count(effect, entry)
+            return entry
         if self.stopping:
             raise Stopping
-        self._spend(effect.position)
-        async with self._slots:
-            if self.stopping:
-                raise Stopping
-            self.asked += 1
-            self._tell(effect, "started")
-            started, clock = time.time(), time.perf_counter()
-            try:
-                body, model, usage = await perform()
-            except CallFailed as error:
-                seconds = time.perf_counter() - clock
-                await self._journal.write(effect, error=error, started=started, seconds=seconds)
-                self._tell(effect, "failed", error=str(error), seconds=seconds)
-                raise
-        seconds = time.perf_counter() - clock
-        self.usage += usage
-        await self._journal.write(
-            effect, answer=body.decode(), model=model, usage=usage, started=started, seconds=seconds
-        )
+        agent = effect.position.agent
+        reservation = self._budget.reserve(agent, *self._estimate(request))
+        self.calls += 1
+        self.asked += 1
+        self._tell(effect, "started")
+        clock = time.perf_counter()
+        outcome = Outcome()
+        try:
+            started = time.time()
+            outcome = await perform(again)
+            if not outcome.started:
+                outcome.started, outcome.seconds = started, time.perf_counter() - clock
+        finally:
+            self._budget.settle(reservation, outcome.usage, outcome.cost, outcome.seconds)
+        self.usage += outcome.usage
+        outcome.body = redact_bytes(outcome.body)
+        error = outcome.error
+        if error is not None:
+            error.args = (redact(str(error)),)
+        await self._journal.write(effect, outcome)
+        if error is not None:
+            self._tell(effect, "failed", error=str(error), seconds=outcome.seconds)
+            raise error
         # Plugins receive the decoded form of what was journaled, never the object that was encoded.
-        answer = orjson.loads(body)
-        self._tell(effect, "answered", answer, model, usage, seconds=seconds)
-        return answer, model
+        done = Entry(
+            self._journal.number, effect.kind, effect.request, "answered", orjson.loads(outcome.body), "", "",
+            outcome.model, outcome.usage, outcome.cost, outcome.provider, outcome.seconds,
+        )  # fmt: skip
+        self._tell(effect, "answered", done)
+        return done
 
     def _recorded(self, effect: Effect) -> Entry | None:
         position = effect.position
@@ -280,51 +343,57 @@ class Road:
             raise differs(position, effect.kind, f"a {entry.kind} was recorded")
         if entry.request != effect.request:
             raise differs(position, effect.kind, "what is asked is not what was asked")
-        if entry.status == "failed":
-            if self._replaying or position.agent in self._skips:
-                self.calls += 1
-                raise entry.failure()
-            return None  # the run ended with this failure; resumed, it tries again
         return entry
 
-    def _spend(self, position: Position) -> None:
-        """Count a call against the budget; `BudgetSpent` if there is none left."""
-        limits = self._limits
-        used = self.usage.input_tokens + self.usage.output_tokens
-        if limits.calls is not None and self.calls >= limits.calls:
-            raise BudgetSpent(_spent("calls", limits.calls))
-        if limits.tokens is not None and used >= limits.tokens:
-            raise BudgetSpent(_spent("tokens", limits.tokens))
-        if limits.seconds is not None and time.monotonic() - self._began >= limits.seconds:
-            raise BudgetSpent(_spent("seconds", limits.seconds))
+    def _count(self, effect: Effect, entry: Entry) -> None:
+        """Count what was done by an earlier execution; raises the failure that it recorded."""
         self.calls += 1
+        self.usage += entry.usage
+        self._budget.count(effect.position.agent, entry.usage, entry.cost, entry.seconds)
+        if entry.status != "answered":
+            raise entry.failure()
+        if effect.asked is not None:
+            self._journal.follow(effect.position.agent, entry.number, effect.asked)
+        self._tell(effect, "answered", entry, journaled=True)
+
+    def _estimate(self, request: Request | None) -> tuple[int, float]:
+        """The tokens and US dollars that a completion is expected to need, as far as a budget asks."""
+        if request is None or not self._budget.needs_tokens:
+            return 0, 0.0
+        usage = estimated(request)
+        money = self._prices.cost(request.provider, usage) if self._budget.needs_money else None
+        return usage.input_tokens + usage.output_tokens, money or 0.0
 
     def _tell(
         self,
         effect: Effect,
-        status: Literal["started", "answered", "failed"],
-        answer: Any = None,
-        model: str = "",
-        usage: Usage | None = None,
+        status: Literal["started", "retrying", "answered", "failed"],
+        entry: Entry | None = None,
         *,
         error: str = "",
         journaled: bool = False,
         seconds: float = 0.0,
+        wait: float = 0.0,
     ) -> None:
         if self._watch is None:
             return
         position, kind, target = effect.position, effect.kind, effect.target
-        usage = usage or Usage()
-        self._watch(
-            CallRecord(position, kind, status, target, answer, error, usage, model, journaled, seconds)
-        )
+        if entry is None:
+            call = CallRecord(position, kind, status, target, error=error, seconds=seconds, wait=wait)
+        else:
+            call = CallRecord(
+                position, kind, status, target, entry.answer, "", entry.usage, entry.model, journaled,
+                0.0 if journaled else entry.seconds, entry.cost,
+            )  # fmt: skip
+        self._watch(call)
 
 
-def _spent(name: str, bound: float) -> str:
-    return (
-        f"limits.{name}: the budget of {bound:g} {name} is spent; "
-        f"go on with a larger one: pyscrai resume RUN --set limits.{name}=…"
-    )
+def _told(outcome: Outcome, asking: Asking) -> Outcome:
+    """`outcome` with how it came about."""
+    outcome.provider = asking.provider
+    outcome.attempts = [attempt.to_dict() for attempt in asking.attempts]
+    outcome.started, outcome.seconds, outcome.queued = asking.started, asking.seconds, asking.queued
+    return outcome
 
 
 def _encode(value: Any, who: str) -> bytes:

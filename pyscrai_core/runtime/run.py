@@ -7,7 +7,7 @@ holds already is compared instead of written; a replay asks nobody and writes no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from loguru import logger
@@ -18,6 +18,8 @@ from ..records import (
     EVERYONE,
     CallRecord,
     Event,
+    Position,
+    Price,
     RunResult,
     RunStatus,
     Sampling,
@@ -33,7 +35,7 @@ from .player import Player
 from .road import Ask, Road
 from .rules import Rejected, Rules, plain
 from .state import Root, Snapshot
-from .turn import Draft, Exhausted, Stage, Stopping, Trouble, Turn
+from .turn import Draft, Exhausted, Scope, Stage, Stopping, Trouble, Turn
 
 #: Seconds for which calls in flight may still be answered when a run is stopped.
 DRAIN = 10.0
@@ -52,6 +54,7 @@ class Run:
         replay: bool = False,
         observers: Sequence[Observer] = (),
         ask: Ask | None = None,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
         self.id = run
         self.plan = plan
@@ -83,10 +86,12 @@ class Run:
         self.road = Road(
             seed=self.seed,
             journal=Journal(store, run, recorded),
-            limits=plan.scenario.limits,
+            scenario=plan.scenario,
+            prices=prices or {},
             ask=ask,
             watch=self._on_call if self._observers else None,
-            skips=frozenset(name for name, agent in self._agents.items() if agent.on_error == "skip"),
+            # Answers are streamed only if somebody watches the words come.
+            words=self._on_words if any(map(_takes_words, self._observers)) else None,
             replaying=replay,
             turn_of=lambda agent: self._players[agent].turns if agent in self._players else 0,
         )
@@ -115,12 +120,14 @@ class Run:
         if self.stopping:
             self.cancel()
             return
-        self.stopping = self.road.stopping = True
+        self.stopping = True
+        self.road.stop()
         asyncio.get_running_loop().call_later(DRAIN, self.cancel)
 
     def cancel(self) -> None:
         """Stop at once. What was committed stays."""
-        self.stopping = self.road.stopping = True
+        self.stopping = True
+        self.road.stop()
         if self._main is not None:
             self._main.cancel()
 
@@ -178,7 +185,7 @@ class Run:
         return self._end(status, error, outcomes)
 
     async def _enter(self, ensemble: Ensemble) -> None:
-        self.road.providers = ensemble.providers
+        self.road.open(ensemble.providers)
         for name, agent in self._agents.items():
             self._players[name] = Player(
                 agent,
@@ -224,11 +231,13 @@ class Run:
         stage = Stage(self, self._step + 1)
         try:
             group = list(await ensemble.schedule.next(stage))
-        except (PyscraiError, Stopping, asyncio.CancelledError):
+        except (PyscraiError, Stopping, asyncio.CancelledError) as error:
+            self._reopen(stage, error)
             raise
         except Exception as error:
             raise self._broken("schedule", self.scenario.schedule.use, error) from error
         if stage._trouble.error is not None:
+            self._reopen(stage, stage._trouble.error)
             raise stage._trouble.error
         for name in group:
             if name not in self._players:
@@ -259,6 +268,9 @@ class Run:
             ended = [task.result() for task in tasks]
         failures = [end for end in ended if isinstance(end, BaseException)]
         if failures:
+            for (turn, _), end in zip(turns, ended, strict=True):
+                if isinstance(end, BaseException):
+                    self._reopen(turn, end)
             # Of several, the one that says most: a stop is only a consequence.
             raise next((one for one in failures if not isinstance(one, Stopping)), failures[0])
         for (_, player), drafts in zip(turns, ended, strict=True):
@@ -266,6 +278,10 @@ class Run:
                 self._commit(draft, player.agent.name)
             player.turns += 1
         self.snapshot = Snapshot(self._root)
+
+    def _reopen(self, scope: Scope, end: BaseException) -> None:
+        """The calls whose failure ended a turn are asked again when the run is resumed."""
+        self.road.reopen(scope._trouble.calls | set(end.calls if isinstance(end, CallFailed) else ()))
 
     def _begin(self, player: Player) -> tuple[Turn, Player]:
         name = player.agent.name
@@ -400,6 +416,7 @@ class Run:
             usage=self.road.usage,
             outcomes=outcomes,
             error=error,
+            cost=self.road.cost,
         )
         if not self._replay:
             self._store.end_run(
@@ -422,6 +439,10 @@ class Run:
         for observer in list(self._observers):
             self._isolated(observer, observer.on_call, call)
 
+    def _on_words(self, position: Position, text: str) -> None:
+        for observer in list(self._observers):
+            self._isolated(observer, observer.on_words, position, text)
+
     def _isolated(self, observer: Observer, method: Any, *arguments: Any) -> None:
         try:
             method(*arguments)
@@ -440,6 +461,10 @@ class Run:
         # An observer never changes a run: one that fails is reported and left out from now on.
         logger.opt(exception=error).error("observer {} raised and is left out", type(observer).__name__)
         self._observers = [one for one in self._observers if one is not observer]
+
+
+def _takes_words(observer: Observer) -> bool:
+    return type(observer).on_words is not Observer.on_words
 
 
 def _clip(line: bytes) -> str:

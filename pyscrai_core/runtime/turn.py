@@ -12,10 +12,21 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from attrs import define, frozen
+import orjson
+from attrs import define, field, frozen
 
 from .. import seeds
-from ..errors import BudgetSpent, ContractError, Divergence, InputError, PyscraiError, TransientError
+from ..errors import (
+    AnswerRejected,
+    BudgetSpent,
+    CallFailed,
+    ContractError,
+    Divergence,
+    InputError,
+    PyscraiError,
+    ToolFailed,
+    TransientError,
+)
 from ..records import (
     EVERYONE,
     Completion,
@@ -25,6 +36,8 @@ from ..records import (
     Position,
     Request,
     Sampling,
+    ToolCall,
+    ToolResult,
     as_audience,
 )
 from .state import View
@@ -33,6 +46,11 @@ if TYPE_CHECKING:
     from ..scenario.model import Agent
     from .player import Player
     from .run import Run
+
+#: How often in a row a model may call tools before it has to answer.
+TOOL_ROUNDS = 8
+#: So much of a tool's answer is told.
+TOOL_CHARACTERS = 8_000
 
 Result = TypeVar("Result")
 Self = TypeVar("Self", bound="Scope")
@@ -62,9 +80,10 @@ class Draft:
 
 @define
 class Trouble:
-    """The first sticky failure of a turn, shared by all of its scopes."""
+    """The first sticky failure of a turn, shared by all of its scopes, and the calls that failed so."""
 
     error: BaseException | None = None
+    calls: set[int] = field(factory=set)
 
 
 class Scope:
@@ -135,8 +154,15 @@ class Scope:
             for task in tasks:
                 task.cancel()
             raise
-        for task in tasks:
-            task.result()
+        failures = [error for task in tasks if (error := task.exception()) is not None]
+        if failures:
+            first = failures[0]
+            if isinstance(first, CallFailed):
+                # They failed together, so a resume asks them all again.
+                first.calls = tuple(
+                    call for error in failures if isinstance(error, CallFailed) for call in error.calls
+                )
+            raise first
         for child in children:
             self._adopt(child)
         return [task.result() for task in tasks]
@@ -197,6 +223,8 @@ class Scope:
             return await effect
         except (*STICKY, Stopping) as error:
             self._stick(error)
+            if isinstance(error, TransientError):
+                self._trouble.calls.update(error.calls)
             raise
         except asyncio.CancelledError:
             if not self._run.stopping:
@@ -312,27 +340,72 @@ class Turn(Scope):
     async def think(
         self, prompt: str | Sequence[Message], schema: dict[str, Any] | None = None
     ) -> Completion:
-        """Answer `prompt` through the agent's reasoning. Only engines call it."""
+        """Answer `prompt` through the agent's reasoning, with its tools. Only engines call it."""
         self._check()
         messages = (Message.user(prompt),) if isinstance(prompt, str) else tuple(prompt)
         child = self._child("think")
-        request = child._complete_request(Request(messages, schema=schema))
+        request = child._complete_request(Request(messages, schema=schema, tools=self._player.specs))
         reasoning = self._player.reasoning
         if reasoning is None:
-            completion = await child.complete(request)
+            completion = await child.converse(request)
         else:
             completion = await reasoning.reason(request, child)
         self._adopt(child)
         return completion
 
+    async def converse(self, request: Request) -> Completion:
+        """Ask the model, and run the tools that it calls, until it answers in words.
+
+        What the tools answer goes back to the model, errors too. After `TOOL_ROUNDS` rounds of calls it is
+        told to answer, and `AnswerRejected` is raised if it calls once more.
+        """
+        for left in range(TOOL_ROUNDS, -1, -1):
+            completion = await self.complete(request)
+            if not completion.tool_calls:
+                return completion
+            results = [
+                await self._answer_call(call)
+                if left
+                else ToolResult(call.id, "no more tools can be used in this turn; answer now", failed=True)
+                for call in completion.tool_calls
+            ]
+            request = request.but(
+                messages=(*request.messages, completion.message(), Message("tool", tuple(results)))
+            )
+        completion = await self.complete(request)
+        if completion.tool_calls:
+            raise AnswerRejected(
+                f"{self._who}: the model ({completion.model}) went on calling tools after {TOOL_ROUNDS} "
+                "rounds and being told to answer; say in the prompt when to stop"
+            )
+        return completion
+
+    async def _answer_call(self, call: ToolCall) -> ToolResult:
+        """The answer to a model's call, as it is told: what goes wrong is for the model to mend."""
+        try:
+            return ToolResult(call.id, told(await self.call_tool(call.name, call.arguments)))
+        except ToolFailed as error:
+            return ToolResult(call.id, told(str(error)), failed=True)
+
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> Json:
-        """The answer of the agent's tool `name`. Raises `ToolFailed` with the tool's own words."""
-        tool = self._player.tools.get(name)
-        if tool is None:
-            known = ", ".join(sorted(self._player.tools)) or "none"
-            raise ContractError(f"{self._who}: there is no tool {name!r}; this agent's tools: {known}")
-        child = self._child("tool")
-        result = await self._effect(self._run.road.tool(tool, arguments, child))
+        """The answer of the agent's tool `name`; the use is an event, for the agent and the researcher.
+
+        Raises `ToolFailed` if there is no such tool, if the arguments do not fit its schema, or with the
+        tool's own words.
+        """
+        self._check()
+        use: dict[str, Any] = {"name": name, "arguments": arguments}
+        try:
+            tool = self._player.tools.get(name)
+            if tool is None:
+                known = ", ".join(sorted(self._player.tools)) or "none"
+                raise ToolFailed(f"there is no tool {name!r}; the tools: {known}")
+            child = self._child("tool")
+            result = await self._effect(self._run.road.tool(tool, arguments, child))
+        except ToolFailed as error:
+            self._drafts.append(Draft("tool", {**use, "error": told(str(error))}, (), self._cause))
+            raise
+        self._drafts.append(Draft("tool", {**use, "result": told(result)}, (), self._cause))
         self._adopt(child)
         return result
 
@@ -414,6 +487,14 @@ class Stage(Scope):
     def state(self) -> View:
         """The public state of the world, read-only."""
         return self._run.snapshot.world
+
+
+def told(result: Json) -> str:
+    """A tool's answer as a model and the log are told it: text as it is, the rest as JSON, bounded."""
+    text = result if isinstance(result, str) else orjson.dumps(result).decode()
+    if len(text) <= TOOL_CHARACTERS:
+        return text
+    return f"{text[:TOOL_CHARACTERS]}… (cut here: {len(text) - TOOL_CHARACTERS:,} more characters)"
 
 
 def draft_to_dict(draft: Draft) -> dict[str, Any]:

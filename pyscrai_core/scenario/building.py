@@ -10,10 +10,11 @@ import attrs
 
 from ..records import EVERYONE, Sampling, canonical, check_json
 from .expressions import Expression
-from .forms import AGENT_KEYS, AgentForm, GroupForm, LimitsForm, RuleForm, ScenarioForm, WorldForm, add_hooks
+from .forms import AGENT_KEYS, AgentForm, GroupForm, RuleForm, ScenarioForm, WorldForm, add_hooks
 from .kinds import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, RUN_NAMES
 from .loading import NAME
 from .model import (
+    Access,
     Action,
     Agent,
     Assignment,
@@ -91,6 +92,13 @@ def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> tup
     return scenario, unread
 
 
+def build_providers(document: Document, structurer: Structurer, mistakes: Mistakes) -> dict[str, ProviderUse]:
+    """The providers of a document that has nothing else, such as a person's settings."""
+    add_hooks(structurer)
+    form = ScenarioForm(scenario="-", agents={}, providers=document.value["providers"])
+    return _Builder(form, structurer, mistakes).providers()
+
+
 def check_kinds(scenario: Scenario, declared: Iterable[str], mistakes: Mistakes) -> None:
     """Whether rules and `acts: {on: …}` name kinds of events that exist.
 
@@ -155,26 +163,49 @@ class _Builder:
         self._actions: dict[bytes, dict[str, Action]] = {}
 
     def providers(self) -> dict[str, ProviderUse]:
-        sampling_keys = [option.name for option in attrs.fields(Sampling)]
+        kernels = {option.name for kind in (Sampling, Access) for option in attrs.fields(kind)}
         providers = {}
         for name, given in self._form.providers.items():
             path: Path = ("providers", name)
             with self._mistakes.at(*path):
                 use = self._structurer.structure(given, Use)
-                sampling = _part(
-                    Sampling,
-                    {key: use.options[key] for key in sampling_keys if key in use.options},
-                    path,
-                    self._structurer,
-                    self._mistakes,
-                )
+                sampling = self._kernels(Sampling, use.options, path)
+                access = self._kernels(Access, use.options, path)
                 for key, low, high in (("temperature", 0, 10), ("top_p", 0, 1), ("max_tokens", 1, 10**7)):
                     number = getattr(sampling, key)
                     if number is not None and not low <= number <= high:
                         self._mistakes.add((*path, key), f"expected {low} to {high:,}, got {shown(number)}")
-                rest = {key: part for key, part in use.options.items() if key not in sampling_keys}
-                providers[name] = ProviderUse(use.use, sampling, rest)
+                self._check_access(access, name)
+                rest = {key: part for key, part in use.options.items() if key not in kernels}
+                providers[name] = ProviderUse(use.use, sampling, access, rest)
         return providers
+
+    def _kernels(self, kind: type[T], options: Mapping[str, Any], path: Path) -> T:
+        """The kernel's part `kind` of a provider's options."""
+        keys = {option.name for option in attrs.fields(kind)}  # type: ignore[arg-type]
+        given = {key: part for key, part in options.items() if key in keys}
+        return _part(kind, given, path, self._structurer, self._mistakes)
+
+    def _check_access(self, access: Access, name: str) -> None:
+        path: Path = ("providers", name)
+        for key in ("requests_per_minute", "tokens_per_minute", "concurrency", "timeout"):
+            self._check_positive((*path, key), getattr(access, key))
+        for key in ("tries", "seconds"):
+            self._check_positive((*path, "retry", key), getattr(access.retry, key))
+        for index, other in enumerate(access.fallback):
+            below: Path = (*path, "fallback", index)
+            if other == name:
+                self._mistakes.add(below, f"{name!r} is this provider; name another, or leave it out")
+            elif other not in self._form.providers:
+                known = [one for one in self._form.providers if one != name]
+                what = f"there is no provider {other!r}{guess(other, known)}"
+                self._mistakes.add(below, f"{what}; others: {', '.join(known) or 'none'}")
+            elif other in access.fallback[:index]:
+                self._mistakes.add(below, f"{other!r} stands twice; keep one")
+
+    def _check_positive(self, path: Path, number: float | None) -> None:
+        if number is not None and number <= 0:
+            self._mistakes.add(path, f"expected more than 0, got {shown(number)}")
 
     def groups(self) -> dict[str, Group]:
         groups = {}
@@ -231,6 +262,8 @@ class _Builder:
         if providers and form.provider not in providers:
             what = f"there is no provider {form.provider!r}{guess(form.provider, providers)}"
             self._mistakes.add((*path, "provider"), f"{what}; providers: {', '.join(providers)}")
+        for key, bound in attrs.asdict(form.limits).items():
+            self._check_positive((*path, "limits", key), bound)
         engine = form.engine
         for key in extra.keys() & engine.options.keys():
             what = f"{key!r} stands both here and under `engine`; keep one of them"
@@ -253,6 +286,7 @@ class _Builder:
             on_error=form.on_error,
             groups=groups,
             variables=form.variables,
+            limits=form.limits,
         )
 
     def _read_actions(self, given: Mapping[str, Any], path: Path) -> dict[str, Action]:
@@ -364,12 +398,10 @@ class _Builder:
         return tuple(parts)
 
     def limits(self) -> Limits:
-        form = _part(LimitsForm, self._form.limits, ("limits",), self._structurer, self._mistakes)
-        given = attrs.asdict(form)
-        for key, bound in given.items():
-            if bound is not None and bound <= 0:
-                self._mistakes.add(("limits", key), f"expected more than 0, got {shown(bound)}")
-        return Limits(**given)
+        limits = _part(Limits, self._form.limits, ("limits",), self._structurer, self._mistakes)
+        for key, bound in attrs.asdict(limits).items():
+            self._check_positive(("limits", key), bound)
+        return limits
 
 
 def _check_kind(kind: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import attrs
 from attrs import field, frozen
 
-from .model import DEFAULT_USES, Acts, Use
+from .model import DEFAULT_USES, Acts, AgentLimits, Use
 from .prompts import guess
 from .structure import Misfit, Path, Structurer, shown
 
@@ -40,6 +40,7 @@ class AgentForm:
     state: dict[str, Any] = field(factory=dict)
     on_error: Literal["fail", "skip"] = "fail"
     variables: dict[str, Any] = field(factory=dict)
+    limits: AgentLimits = field(factory=AgentLimits)
 
 
 @frozen
@@ -54,15 +55,6 @@ class RuleForm:
     when: str | None = None
     set: dict[str, Any] = field(factory=dict)
     add: dict[str, Any] = field(factory=dict)
-
-
-@frozen
-class LimitsForm:
-    calls: int | None = None
-    tokens: int | None = None
-    seconds: float | None = None
-    steps: int | None = None
-    concurrency: int = 64
 
 
 @frozen

@@ -9,6 +9,7 @@ from typing import Any
 KERNEL_KINDS = {
     "change": "a change of the state: `path`, `op` (set or add), `value`",
     "rejected": "something tried that was not possible: `kind`, `payload`, `reason`",
+    "tool": "the use of a tool: `name`, `arguments`, and `result` or `error`",
     "turn.failed": "a turn that failed and was skipped (`on_error: skip`): `error`",
 }
 #: Kinds that every engine may draft, with the schema of each.

@@ -26,11 +26,42 @@ class Use:
 
 
 @frozen
+class Retry:
+    """How long a call is tried: at most `tries` attempts, within `seconds` of its first failure."""
+
+    tries: int = 8
+    seconds: float = 300
+
+
+@frozen
+class Access:
+    """How a provider may be called.
+
+    requests_per_minute, tokens_per_minute, concurrency
+        bounds of its account, which all runs of the process share; None: none. Tokens count both ways.
+    timeout
+        seconds that one attempt may take
+    retry
+        how long what can pass is tried again
+    fallback
+        the names of the providers that are asked, in this order, when this one fails for good
+    """
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+    timeout: float = 600
+    retry: Retry = Retry()
+    fallback: tuple[str, ...] = ()
+
+
+@frozen
 class ProviderUse:
-    """An entry of `providers:`; `sampling` is the kernel's part of its options."""
+    """An entry of `providers:`; `sampling` and `access` are the kernel's parts of its options."""
 
     use: str
     sampling: Sampling
+    access: Access
     options: dict[str, Any]
 
 
@@ -61,6 +92,16 @@ class Acts:
 
 
 @frozen
+class AgentLimits:
+    """What one agent's calls may come to: their number, tokens, US dollars, seconds. None: no bound."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    money: float | None = None
+    seconds: float | None = None
+
+
+@frozen
 class Agent:
     """A participant. `variables` are what a population varies; `groups` those that it belongs to."""
 
@@ -78,6 +119,7 @@ class Agent:
     on_error: Literal["fail", "skip"]
     groups: tuple[str, ...]
     variables: dict[str, Any]
+    limits: AgentLimits = AgentLimits()
 
 
 @frozen
@@ -111,10 +153,15 @@ class Rule:
 
 @frozen
 class Limits:
-    """What a run may use. None: no bound. `concurrency` is the number of calls at the same time."""
+    """What a run may use. None: no bound.
+
+    `money` is in US dollars, `seconds` are those of one execution by the clock, `concurrency` is the number
+    of calls at the same time.
+    """
 
     calls: int | None = None
     tokens: int | None = None
+    money: float | None = None
     seconds: float | None = None
     steps: int | None = None
     concurrency: int = 64

@@ -73,6 +73,11 @@ class CallRow(Model):
 
     A completion's messages are the first `kept` of the call `base` and those in `messages` (a JSON list
     of digests). `number` counts the run's calls in the order in which they were journaled.
+
+    `status` is `answered`, `failed`, or `open`: failed, and ended the run, so that it is asked again when the
+    run is resumed. `target` is who was to answer, `provider` who did (a fallback, perhaps), `cost` the US
+    dollars (null: unknown), `queued` the seconds that it waited for its turn, `attempts` a JSON list of the
+    attempts that failed.
     """
 
     run = CharField()
@@ -99,6 +104,10 @@ class CallRow(Model):
     cache_write_tokens = IntegerField(default=0)
     started = FloatField(default=0)
     seconds = FloatField(default=0)
+    provider = TextField(default="")
+    cost = FloatField(null=True)
+    queued = FloatField(default=0)
+    attempts = TextField(default="[]")
 
     class Meta:
         table_name = "calls"

@@ -9,7 +9,7 @@ import orjson
 from peewee import SqliteDatabase, fn
 
 from ..errors import StoreError
-from ..records import Event, Message, RunStatus, Usage
+from ..records import Cost, Event, Message, RunStatus, Usage
 from .models import CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 
 #: Rows that a long read takes at a time, so that it needs little memory and blocks no writer.
@@ -145,6 +145,7 @@ class StoredRun:
             for row in rows:
                 row["answer"] = orjson.loads(row["answer"]) if row["answer"] else None
                 row["messages"] = orjson.loads(row["messages"])
+                row["attempts"] = orjson.loads(row["attempts"])
                 yield row
             if len(rows) < PAGE:
                 return
@@ -184,6 +185,35 @@ class StoredRun:
 
     def count_events(self) -> int:
         return int(EventRow.select().where(EventRow.run == self.id).count(self._database))
+
+    def cost(self) -> Cost:
+        """What all completions together cost."""
+        return sum(self.cost_by_agent().values(), start=Cost())
+
+    def cost_by_agent(self) -> dict[str, Cost]:
+        """For each agent that asked a model: what its completions cost."""
+        query = (
+            CallRow.select(
+                CallRow.agent,
+                fn.COALESCE(fn.SUM(CallRow.cost), 0.0),
+                fn.COUNT(CallRow.number) - fn.COUNT(CallRow.cost),
+            )
+            .where((CallRow.run == self.id) & (CallRow.kind == "complete") & (CallRow.status == "answered"))
+            .group_by(CallRow.agent)
+            .order_by(CallRow.agent)
+            .tuples()
+        )
+        return {agent: Cost(dollars, unpriced) for agent, dollars, unpriced in query.execute(self._database)}
+
+    def attempts(self) -> tuple[int, int]:
+        """How many calls had attempts that failed, and how many attempts those were."""
+        query = (
+            CallRow.select(CallRow.attempts)
+            .where((CallRow.run == self.id) & (CallRow.attempts != "[]"))
+            .tuples()
+        )
+        counts = [len(orjson.loads(row[0])) for row in query.execute(self._database)]
+        return len(counts), sum(counts)
 
     def usage(self) -> Usage:
         """The tokens of all completions together."""

@@ -33,6 +33,7 @@ CALL_COLUMNS = list(CallRow._meta.sorted_field_names)
 INSERT_CALL = 'INSERT OR REPLACE INTO "calls" ({}) VALUES ({})'.format(
     ",".join(f'"{name}"' for name in CALL_COLUMNS), ",".join("?" * len(CALL_COLUMNS))
 )
+OPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status"='failed'"""
 
 
 def path_of(url: str) -> Path:
@@ -192,6 +193,10 @@ class Store:
     def put_call(self, row: tuple[Any, ...]) -> None:
         """Queue a call, in the order of `CALL_COLUMNS`; wait for `writer.committed()` afterwards."""
         self.writer.put(INSERT_CALL, row)
+
+    def open_call(self, run: str, number: int) -> None:
+        """Queue that a failed call may be asked again."""
+        self.writer.put(OPEN_CALL, (run, number))
 
     def _transaction(self) -> Any:
         return _Transaction(self)

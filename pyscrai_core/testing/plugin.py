@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+# The suites are test modules that other test modules inherit: their asserts shall say what they compared.
+pytest.register_assert_rewrite("pyscrai_core.testing.providers")
+
 #: Variables that would let a person's settings into a test.
 SETTINGS = ("PYSCRAI_STORE", "PYSCRAI_PLUGINS", "PYSCRAI_DISABLE", "PYSCRAI_OBSERVERS", "PYSCRAI_DEBUG")
 

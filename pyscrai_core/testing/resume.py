@@ -173,7 +173,7 @@ def _main(mode: str, path: str, store: str, seed: str, concurrency: str) -> None
             trust=True,
         )
     elif mode == "resume":
-        result = api.resume(store=store, limits={"concurrency": int(concurrency)}, observers=[watch])
+        result = api.resume(store=store, set={"limits.concurrency": int(concurrency)}, observers=[watch])
     else:
         result = api.replay(store=store, observers=[watch])
     print(

@@ -126,7 +126,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_memory(tmp_path: Path, mem
     (tmp_path / "parts").mkdir()
     whole = run(tmp_path / "whole", memory)
     assert run(tmp_path / "parts", memory, calls=8).status == "stopped"
-    rest = resume(store=tmp_path / "parts" / "runs.db", limits={"calls": 100}, host=HOST)
+    rest = resume(store=tmp_path / "parts" / "runs.db", set={"limits.calls": 100}, host=HOST)
     assert (rest.status, rest.asked) == ("completed", 4)
     assert rest.fingerprint == whole.fingerprint
     assert asked(tmp_path / "parts", "Cem") == asked(tmp_path / "whole", "Cem")

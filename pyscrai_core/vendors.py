@@ -1,0 +1,96 @@
+"""What providers of vendors that speak HTTP share. Nothing here knows a vendor or an SDK."""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import time
+from collections.abc import Mapping
+
+from .errors import (
+    AuthenticationFailed,
+    CallFailed,
+    Overloaded,
+    RateLimited,
+    RequestRejected,
+    TimedOut,
+)
+from .records import Usage
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """The seconds that `Retry-After` (or `retry-after-ms`) asks to wait; None if it is missing or unreadable.
+
+    `headers` must be case-insensitive or in lower case. The header holds seconds or a date (RFC 9110,
+    section 10.2.3); `now` is the time that a date is compared with, in seconds since 1970.
+    """
+    try:
+        return max(0.0, float(headers["retry-after-ms"]) / 1000)
+    except (KeyError, ValueError):
+        pass
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = email.utils.parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        seconds = date.timestamp() - (time.time() if now is None else now)
+    return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None
+
+
+def duration(text: str) -> float | None:
+    """The seconds in a duration such as `6m0s`, `1.5s` or `20ms`; None if it is none."""
+    found = _DURATION.fullmatch(text.strip()) if text.strip() else None
+    if found is None:
+        return None
+    return sum(float(part) * unit for part, unit in zip(found.groups(), _UNITS, strict=True) if part)
+
+
+def failure(status: int, message: str, headers: Mapping[str, str]) -> CallFailed:
+    """The error that an HTTP status stands for, with `message`; 200 is for a body that is no answer.
+
+    401 and 403 `AuthenticationFailed`; 408 and 504 `TimedOut`; 429 `RateLimited`; 409, 425 and all from 500
+    on (529 among them) `Overloaded`; the rest `RequestRejected`.
+    """
+    if status == 429:
+        return RateLimited(message, retry_after(headers))
+    if status in (401, 403):
+        return AuthenticationFailed(message)
+    if status in (408, 504):
+        return TimedOut(message)
+    if status in (409, 425) or status >= 500:
+        after = retry_after(headers)
+        # A server that is down may say for how long, and is then waited for like a rate limit.
+        return RateLimited(message, after) if after is not None else Overloaded(message)
+    return RequestRejected(message)
+
+
+def library_cost(usage: Usage, model: str, *, vendor: str = "", url: str = "") -> float | None:
+    """US dollars for `usage` of `model`, from the prices in the library `genai-prices`; None: unknown.
+
+    The vendor is given by its name in that library (`openai`, `anthropic`) or by its `url`. Raises
+    `ModuleNotFoundError` if the library is not installed: a provider that calls this depends on it.
+    """
+    import genai_prices
+
+    counted = genai_prices.Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+    )
+    try:
+        if url:
+            found = genai_prices.calc_price(counted, model, provider_api_url=url)
+        else:
+            found = genai_prices.calc_price(counted, model, provider_id=vendor)
+    except LookupError:
+        return None
+    return float(found.total_price)
