@@ -1,0 +1,198 @@
+"""Requests and answers in the forms of the Messages API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pyscrai_core import (
+    Allowance,
+    AnswerRejected,
+    Completion,
+    FinishReason,
+    Message,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+
+from .config import AnthropicConfig
+from .schema import supported
+
+#: The API demands a bound for the answer; this one is sent if the scenario sets no `max_tokens`.
+MAX_TOKENS = 8192
+#: The last version of the API that knows `temperature` and `top_p`.
+SAMPLING_VERSION = "2023-06-01"
+#: The API takes four marks, and looks for an earlier one over 20 blocks before each. The system prompt has
+#: one; the others stand close enough to find the last request's, also if much was said since.
+HISTORY_MARKS, BLOCKS_BETWEEN = 3, 15
+
+_THINKING = ("thinking", "redacted_thinking")
+_FINISH: dict[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "refusal",
+}
+
+
+def request_arguments(request: Request, config: AnthropicConfig) -> dict[str, Any]:
+    """What the SDK's `messages.create` is called with.
+
+    Raises `ValueError` for a schema that the API has no form for.
+    """
+    sampling = request.sampling
+    turns, stable = _turns(request.messages, config.model)
+    made: dict[str, Any] = {
+        "model": config.model,
+        "max_tokens": MAX_TOKENS if sampling.max_tokens is None else sampling.max_tokens,
+        "messages": turns,
+    }
+    system = "\n\n".join(message.text for message in request.messages if message.role == "system")
+    if system.strip():
+        made["system"] = [{"type": "text", "text": system}]
+    if config.cache:
+        markable = [block for block in stable if block["type"] not in _THINKING]
+        marked = markable[::-1][::BLOCKS_BETWEEN][:HISTORY_MARKS]
+        for block in (*made.get("system", ()), *marked):
+            block["cache_control"] = {"type": "ephemeral"}
+    if request.tools:
+        made["tools"] = [
+            {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
+            for tool in request.tools
+        ]
+    if config.thinking is not None:
+        made["thinking"] = {"type": config.thinking}
+        if config.thinking == "adaptive":
+            # Some models would leave their thoughts out.
+            made["thinking"]["display"] = "summarized"
+    output: dict[str, Any] = {}
+    if config.effort is not None:
+        output["effort"] = config.effort
+    if request.schema is not None:
+        output["format"] = {"type": "json_schema", "schema": supported(request.schema)}
+    if output:
+        made["output_config"] = output
+    if sampling.stop:
+        made["stop_sequences"] = list(sampling.stop)
+    given = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+    drawn = {name: value for name, value in given.items() if value is not None}
+    if drawn:
+        made["extra_body"] = drawn
+        made["extra_headers"] = {"anthropic-version": SAMPLING_VERSION}
+    return made
+
+
+def _turns(messages: Iterable[Message], model: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The messages with the roles in turn, and the blocks of all but the last message."""
+    turns: list[dict[str, Any]] = []
+    stable: list[dict[str, Any]] = []
+    last: list[dict[str, Any]] = []
+    for message in messages:
+        if message.role == "system":
+            continue
+        stable += last
+        last = [block for part in message.parts if (block := _block(part, model))]
+        role = "assistant" if message.role == "assistant" else "user"
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += last
+        elif last:
+            turns.append({"role": role, "content": list(last)})
+    for turn in turns:
+        # Results must stand before words, right behind the calls.
+        turn["content"].sort(key=lambda block: block["type"] != "tool_result")
+    return turns, stable
+
+
+def _block(part: Text | ToolCall | ToolResult | Thinking, model: str) -> dict[str, Any] | None:
+    """`part` as the API takes it; None for what it refuses: empty text, and what another model thought."""
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text} if part.text.strip() else None
+    if isinstance(part, ToolCall):
+        return {"type": "tool_use", "id": part.id, "name": part.name, "input": part.arguments}
+    if isinstance(part, ToolResult):
+        result = {"type": "tool_result", "tool_use_id": part.id, "content": part.content}
+        return {**result, "is_error": True} if part.failed else result
+    block = dict(part.data)
+    if block.get("type") not in _THINKING or block.pop("model", None) != model:
+        return None
+    return {**block, "thinking": part.text} if block["type"] == "thinking" else block
+
+
+def completion(answer: Mapping[str, Any], headers: Mapping[str, str], model: str) -> Completion:
+    """The API's `answer` in our form; `model` is the configured one, to which its thoughts are bound.
+
+    Raises `AnswerRejected` for a call of a tool without whole arguments, and `KeyError`, `TypeError` or
+    `ValueError` for what is no answer of this API.
+    """
+    blocks, reason = answer["content"], answer["stop_reason"]
+    if not reason:
+        raise ValueError("it has no end")
+    calls = [block for block in blocks if block["type"] == "tool_use"]
+    for block in calls:
+        if reason == "max_tokens" and block is blocks[-1]:
+            raise AnswerRejected(
+                f"anthropic: the call of the tool {block['name']} broke off in its arguments, as the answer "
+                "reached `max_tokens`; give the provider a larger one"
+            )
+        if not isinstance(block["input"], dict):
+            raise AnswerRejected(
+                f"anthropic: the arguments of the call of {block['name']} are not a JSON object: "
+                f"{str(block['input'])[:100]}"
+            )
+    counted = answer.get("usage") or {}
+    kinds = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
+    fresh, cached, written, output = (counted.get(kind) or 0 for kind in kinds)
+    return Completion(
+        text="".join(block["text"] for block in blocks if block["type"] == "text"),
+        tool_calls=tuple(ToolCall(block["id"], block["name"], block["input"]) for block in calls),
+        thinking=tuple(
+            Thinking(
+                block.get("thinking", ""),
+                {**{key: value for key, value in block.items() if key != "thinking"}, "model": model},
+            )
+            for block in blocks
+            if block["type"] in _THINKING
+        ),
+        finish_reason=_FINISH.get(reason, "other"),
+        usage=Usage(
+            # The API counts them apart.
+            input_tokens=fresh + cached + written,
+            output_tokens=output,
+            cached_tokens=cached,
+            cache_write_tokens=written,
+        ),
+        model=answer["model"],
+        allowance=_allowance(headers),
+    )
+
+
+def _allowance(headers: Mapping[str, str]) -> Allowance | None:
+    def told(name: str) -> str:
+        return headers.get(f"anthropic-ratelimit-{name}", "")
+
+    made = Allowance(
+        requests=_count(told("requests-remaining")),
+        tokens=_count(told("tokens-remaining")),
+        requests_reset=_seconds(told("requests-reset")),
+        tokens_reset=_seconds(told("tokens-reset")),
+    )
+    return None if made == Allowance() else made
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+def _seconds(date: str) -> float | None:
+    """The seconds from now until an RFC 3339 date."""
+    try:
+        return max(0.0, (datetime.fromisoformat(date) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # no date, or one without a time zone
+        return None

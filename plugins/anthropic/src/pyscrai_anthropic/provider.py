@@ -1,0 +1,159 @@
+"""The provider `anthropic`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pyscrai_core import (
+    Completion,
+    ConfigError,
+    ContractError,
+    Probe,
+    Provider,
+    Request,
+    RequestRejected,
+    Sampling,
+    Sink,
+    TransientError,
+    Usage,
+    read_secret,
+)
+from pyscrai_core.vendors import library_cost
+
+from .config import AnthropicConfig
+from .messages import completion, request_arguments
+
+if TYPE_CHECKING:
+    from .client import Client
+
+#: Seconds that a probe waits.
+PROBING = 5.0
+#: The models that take `temperature` or `top_p`: those before Opus 4.7.
+_SAMPLED = re.compile(r"claude-([123]\b|instant|4-|(opus|sonnet|haiku)-4(-[0-6])?(-\d{8})?$)")
+
+
+class AnthropicProvider(Provider):
+    """Asks Anthropic's models, or a server that speaks the same API.
+
+    The API has no seeds. `aopen` raises `ConfigError` if the key is missing.
+    """
+
+    Config = AnthropicConfig
+    config: AnthropicConfig
+
+    _client: Client | None = None
+    _account = ""
+
+    def __init__(self, config: AnthropicConfig) -> None:
+        super().__init__(config)
+        schema = config.official if config.schema is None else config.schema
+        offered = {"stream": True, "tools": config.tools, "schema": schema}
+        self.capabilities = frozenset(name for name, there in offered.items() if there)
+
+    async def aopen(self) -> None:
+        key = self._key()
+        self._client = self._connect(key)
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+        self._account = f"{self.config.base_url} {self.config.model} {digest}"
+
+    async def aclose(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    @property
+    def account(self) -> str:
+        return self._account
+
+    def refuses(self, sampling: Sampling) -> Mapping[str, str]:
+        config, reasons = self.config, dict[str, str]()
+        if not config.official:
+            return reasons
+        given = [name for name in ("temperature", "top_p") if getattr(sampling, name) is not None]
+        for name in given:
+            if not _SAMPLED.match(config.model):
+                reasons[name] = f"{config.model} takes none, as all of Anthropic's models since Opus 4.7"
+            elif config.thinking == "adaptive":
+                reasons[name] = f"{config.model} takes none while it thinks; leave out either"
+        if not reasons and len(given) == 2:
+            reasons["top_p"] = f"{config.model} takes either temperature or top_p; leave out one"
+        if not reasons and (sampling.temperature or 0) > 1:
+            reasons["temperature"] = f"{config.model} takes 0 to 1, not {sampling.temperature}"
+        if any(not text.strip() for text in sampling.stop):
+            reasons["stop"] = "Anthropic's API takes no stop string that is only white space"
+        return reasons
+
+    def cost(self, usage: Usage, model: str = "") -> float | None:
+        config, name = self.config, model or self.config.model
+        if config.local:
+            return None
+        if config.official:
+            return library_cost(usage, name, vendor="anthropic")
+        return library_cost(usage, name, url=config.base_url)
+
+    async def probe(self) -> Sequence[Probe]:
+        config = self.config
+        try:
+            key = self._key()
+        except ConfigError as error:
+            return [Probe("key", False, str(error))]
+        client = self._connect(key, PROBING)
+        try:
+            status = await client.look_up_model()
+        except TransientError as error:
+            return [Probe("server", False, str(error))]
+        finally:
+            await client.close()
+        found = []
+        if status in (401, 403):
+            found.append(
+                Probe("key", False, f"{config.base_url} does not accept the key in {config.api_key}")
+            )
+        elif not config.local:
+            found.append(Probe("key", True, f"{config.api_key} is set"))
+        found.append(Probe("server", status < 500, f"{config.base_url} answers (status {status})"))
+        # Other servers may lack the list of models.
+        if config.official and status in (200, 404):
+            words = "is known" if status == 200 else "is not among the models that the key may use"
+            found.append(Probe("model", status == 200, f"{config.model} {words}"))
+        return found
+
+    async def complete(self, request: Request, sink: Sink | None = None) -> Completion:
+        """Ask the model.
+
+        Raises `RequestRejected` for a schema that the API has no form for, `AnswerRejected` for a call of a
+        tool that broke off in its arguments, and the kernel's `CallFailed` errors for what the vendor's mean.
+        """
+        if self._client is None:
+            raise ContractError(
+                "anthropic: complete() was called on a provider that is not open; call aopen() first"
+            )
+        try:
+            arguments = request_arguments(request, self.config)
+        except ValueError as error:
+            raise RequestRejected(
+                f"anthropic: {error}, which Anthropic's structured outputs cannot express; name them, or set "
+                "`schema: false` for the provider, which puts schemas into words instead"
+            ) from error
+        answer, headers = await self._client.ask(arguments, sink)
+        try:
+            return completion(answer, headers, self.config.model)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise self._client.malformed(error) from error
+
+    def _key(self) -> str:
+        try:
+            return read_secret(self.config.api_key, "Anthropic's API")
+        except ConfigError:
+            if self.config.local:
+                return "none-needed"
+            raise
+
+    def _connect(self, key: str, timeout: float | None = None) -> Client:
+        # Here, as the SDK takes two seconds to import, and who only checks a scenario needs none of it.
+        from .client import Client
+
+        return Client(self.config, key, timeout)

@@ -1,0 +1,1 @@
+"""The provider `ollama`: models served by Ollama."""

@@ -1,0 +1,1 @@
+"""The provider `openai`: OpenAI and every server that speaks its interface."""

@@ -1,0 +1,1 @@
+"""Tools that need nothing from outside: `calculator`, `dice`, `notes` and `world`."""

@@ -1,0 +1,125 @@
+"""The tool `calculator`: arithmetic, with all that it may do bounded."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from typing import Annotated, Any
+
+from simpleeval import InvalidExpression, SimpleEval
+
+from pyscrai_core import ToolFailed, tool
+
+MAX_LENGTH = 300
+#: The largest whole number that is computed with, in bits.
+MAX_BITS = 4096
+#: Further digits differ from machine to machine (and 0.1 + 0.2 is 0.3).
+DIGITS = 12
+#: The largest whole number that JSON keeps exactly.
+EXACT = 2**53 - 1
+
+TOO_LARGE = "a number becomes too large"
+
+
+class Mistake(ValueError):
+    """What is wrong with an expression, in words for who wrote it."""
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    whole = isinstance(base, int) and isinstance(exponent, int)
+    if whole and abs(base) > 1 and exponent * base.bit_length() > MAX_BITS:
+        raise Mistake(TOO_LARGE)
+    result = base**exponent
+    if isinstance(result, complex):
+        raise Mistake("the root of a negative number is not a number")
+    return result
+
+
+def _round(number: Any, digits: Any = 0) -> Any:
+    if not isinstance(digits, int) or abs(digits) > 15:
+        raise Mistake("round takes a number and how many digits to keep, -15 to 15")
+    return round(number, digits) if digits else round(number)
+
+
+FUNCTIONS = {
+    "abs": abs, "round": _round, "min": min, "max": max, "floor": math.floor, "ceil": math.ceil,
+    "sqrt": math.sqrt, "exp": math.exp, "log": math.log, "log2": math.log2, "log10": math.log10,
+    "sin": math.sin, "cos": math.cos, "tan": math.tan,
+    "asin": math.asin, "acos": math.acos, "atan": math.atan, "degrees": math.degrees, "radians": math.radians,
+}  # fmt: skip
+NAMES = {"pi": math.pi, "e": math.e}
+OPERATORS = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: _power,
+    ast.UAdd: operator.pos, ast.USub: operator.neg,
+}  # fmt: skip
+_PARTS = (ast.Constant, ast.Name, ast.Call, ast.BinOp, ast.UnaryOp, ast.Load, *OPERATORS)
+
+
+@tool(external=False)
+def calculator(
+    expression: Annotated[str, "such as (3 + 4) * 2 ** 3 / sqrt(2); powers are written **"],
+) -> float:
+    """Compute the value of an arithmetic expression."""
+    try:
+        return compute(expression)
+    except Mistake as mistake:
+        raise ToolFailed(f"calculator: {mistake}") from None
+
+
+def compute(expression: str) -> float:
+    """The value of `expression`. Raises `Mistake`."""
+    tree = _parse(expression)
+    try:
+        evaluator = SimpleEval(operators=OPERATORS, functions=FUNCTIONS, names=NAMES)
+        return _shown(evaluator.eval(expression, previously_parsed=tree))
+    except Mistake:
+        raise
+    except ZeroDivisionError:
+        raise Mistake("divided by zero") from None
+    except OverflowError:
+        raise Mistake(TOO_LARGE) from None
+    except RecursionError:
+        raise Mistake("too much is nested in one expression; compute its parts one by one") from None
+    except ValueError:
+        # Python's own words are left out: they change with its version, and a replay must not.
+        raise Mistake("a root, a logarithm or an arc of such a number is not a number") from None
+    except (TypeError, InvalidExpression):
+        raise Mistake(
+            "a function has the wrong arguments, or none; write such as sqrt(2), max(1, 2)"
+        ) from None
+
+
+def _shown(value: Any) -> float:
+    if isinstance(value, int) and abs(value) <= EXACT:
+        return value
+    value = float(value)
+    if not math.isfinite(value):
+        raise Mistake(TOO_LARGE)
+    return float(f"{value:.{DIGITS}g}") + 0.0  # which makes a zero of -0.0
+
+
+def _parse(expression: str) -> ast.expr:
+    if len(expression) > MAX_LENGTH:
+        raise Mistake(f"{len(expression)} characters, expected at most {MAX_LENGTH}; compute it in parts")
+    try:
+        tree = ast.parse(expression.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise Mistake(f"{expression[:60]!r} is not arithmetic; expected such as (3 + 4) * 2") from None
+    for node in ast.walk(tree):
+        _check(node)
+    return tree
+
+
+def _check(node: ast.AST) -> None:
+    if isinstance(node, ast.BitXor):
+        raise Mistake("^ is not a power; write **")
+    if isinstance(node, ast.Tuple):
+        raise Mistake("a comma stands between the arguments of a function alone; write 1000, not 1,000")
+    if isinstance(node, ast.Name) and node.id not in FUNCTIONS.keys() | NAMES.keys():
+        raise Mistake(f"there is no {node.id!r}; there are {', '.join([*NAMES, *FUNCTIONS])}")
+    if isinstance(node, ast.Constant) and type(node.value) not in (int, float):
+        raise Mistake(f"{node.value!r} is not a number")
+    if not isinstance(node, _PARTS):
+        raise Mistake("this is not arithmetic alone; expected numbers, + - * / // % ** and functions")

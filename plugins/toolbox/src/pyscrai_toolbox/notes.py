@@ -1,0 +1,83 @@
+"""The toolset `notes`: what an agent writes down for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from attrs import field, frozen, validators
+
+from pyscrai_core import NoConfig, Tool, ToolFailed, Toolset, Turn, tool
+
+from .world import plain
+
+MAX_TITLE = 60
+
+
+@frozen
+class NotesConfig:
+    """The options of `notes`: the most notes that an agent may have, and the most `characters` of each."""
+
+    limit: int = field(default=20, validator=validators.ge(1))
+    characters: int = field(default=300, validator=validators.ge(1))
+
+
+class Notes(Toolset):
+    """An agent's private notes by their titles, in its own state under `notes`.
+
+    Each note is a change of its own (`self.notes.TITLE`): it stands whatever becomes of the others, and
+    needs nothing to be there before.
+    """
+
+    Config: ClassVar[type] = NotesConfig
+    config: NotesConfig
+
+    def __init__(self, config: NotesConfig) -> None:
+        super().__init__(config)
+        self._turn = -1
+        self._written: dict[asyncio.Task[Any] | None, dict[str, str | None]] = {}
+
+    async def list(self) -> list[Tool]:
+        pure = tool(external=False)
+        return [pure(self.write_note)(NoConfig()), pure(self.read_notes)(NoConfig())]
+
+    def write_note(
+        self,
+        turn: Turn,
+        title: Annotated[str, "what it is about; a note with the same title is written over"],
+        text: Annotated[str, "what to remember; an empty text forgets the note"],
+    ) -> str:
+        """Write a private note, which you can read in this turn and in all later ones."""
+        limit, characters = self.config.limit, self.config.characters
+        title, text = " ".join(title.split()), text.strip()
+        if not title or len(title) > MAX_TITLE or "." in title:
+            raise ToolFailed(f"notes: a title has 1 to {MAX_TITLE} characters and no dot; got {title[:80]!r}")
+        if len(text) > characters:
+            raise ToolFailed(f"notes: {len(text)} characters are too many; a note has at most {characters}")
+        notes = self.read_notes(turn)
+        if not text and title not in notes:
+            raise ToolFailed(f"notes: there is no note {title!r} to forget")
+        if text and title not in notes and len(notes) >= limit:
+            raise ToolFailed(f"notes: all {limit} are in use; write over one, or forget one by an empty text")
+        turn.change(f"self.notes.{title}", text or None)
+        self._fresh(turn)[title] = text or None
+        return "noted" if text else "forgotten"
+
+    def read_notes(self, turn: Turn) -> dict[str, Any]:
+        """Read all of your notes, by their titles."""
+        kept = turn.own.get("notes", {})
+        if not isinstance(kept, Mapping):
+            raise ToolFailed("notes: this agent's own state has a `notes` that is no mapping; rename it")
+        notes = {**plain(kept), **self._fresh(turn)}
+        return {title: text for title, text in notes.items() if text is not None}
+
+    def _fresh(self, turn: Turn) -> dict[str, str | None]:
+        """What was written in this turn, and is not in the state yet.
+
+        By task, since branches that run side by side must not see each other's: which of them is the
+        faster may differ when the run is executed again.
+        """
+        if turn.number != self._turn:
+            self._turn, self._written = turn.number, {}
+        return self._written.setdefault(asyncio.current_task(), {})

@@ -1,0 +1,84 @@
+"""The tool `world`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from attrs import field, frozen, validators
+
+from pyscrai_core import Tool, ToolFailed, Turn
+
+
+@frozen
+class WorldConfig:
+    """The options of `world`: the most `characters` of an answer, as JSON; what is longer is cut."""
+
+    characters: int = field(default=2000, validator=validators.ge(1))
+
+
+class World(Tool):
+    """Tells what stands in the state: the public one, the agent's own, its groups'.
+
+    It is the state as it was when the turn began.
+    """
+
+    Config: ClassVar[type] = WorldConfig
+    config: WorldConfig
+
+    name = "world"
+    description = "Look up the state of the world."
+    parameters: Mapping[str, Any] = {
+        "type": "object",
+        "properties": {
+            "path": {
+                "type": "string",
+                "description": "what to look up, with dots: market.price; self.KEY is your own, "
+                "groups.NAME.KEY your group's; empty for a list of what there is",
+            }
+        },
+        "required": ["path"],
+        "additionalProperties": False,
+    }
+    external = False
+
+    async def call(self, arguments: dict[str, Any], turn: Turn) -> Any:
+        path = arguments["path"].strip()
+        answer = plain(_found(path, turn)) if path else _paths(turn)
+        text = json.dumps(answer, ensure_ascii=False)
+        most = self.config.characters
+        if len(text) <= most:
+            return answer
+        return f"{text[:most]}… (cut here: {len(text) - most} more characters; look up a part of it)"
+
+
+def plain(value: Any) -> Any:
+    """A part of a state, which is read-only, as plain data."""
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _paths(turn: Turn) -> list[str]:
+    own = (f"self.{key}" for key in turn.own)
+    shared = (f"groups.{name}.{key}" for name, state in turn.groups.items() for key in state)
+    return [*turn.state, *own, *shared]
+
+
+def _found(path: str, turn: Turn) -> Any:
+    value: Any = {**turn.state, "self": turn.own, "groups": turn.groups}
+    seen = ""
+    for key in path.split("."):
+        parts = dict(enumerate(value)) if isinstance(value, tuple) else value
+        if not isinstance(parts, Mapping):
+            raise ToolFailed(f"world: {seen} has no parts, it is {json.dumps(value)}; look up {seen} itself")
+        names = {str(name): part for name, part in parts.items()}
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            guess = f" (did you mean {near[0]!r}?)" if near else ""
+            there = ", ".join(names) or "nothing"
+            raise ToolFailed(f"world: {seen or 'the state'} has no {key!r}{guess}; there is {there}")
+        value, seen = names[key], f"{seen}.{key}" if seen else key
+    return value
