@@ -164,8 +164,8 @@ def outcomes(values: dict[str, Any]) -> None:
 
 
 def money(cost: Cost) -> str:
-    """`$0.0123`, `unknown`, or `$0.0123 and 2 calls of unknown price`."""
-    digits = 4 if cost.dollars < 1 else 2
+    """`$0`, `$0.0123`, `unknown`, or `$0.0123 and 2 calls of unknown price`."""
+    digits = 0 if not cost.dollars else 4 if cost.dollars < 1 else 2
     known = f"${cost.dollars:,.{digits}f}"
     if not cost.unpriced:
         return known

@@ -6,9 +6,11 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from ..contracts import Probe
@@ -136,19 +138,20 @@ def _troubles(host: Host) -> list[str]:
 
 
 @click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @options.store_option
 @click.option("--offline", is_flag=True, help="Ask no server whether it is there.")
-def doctor(store: str | None, offline: bool) -> int:
+def doctor(file: Path | None, store: str | None, offline: bool) -> int:
     """Tell what is installed, usable and configured; status 1 if something is broken.
 
-    Of each provider: whether its plugin is installed, its key present, its server reachable, its model known.
-    Those of `pyscrai.toml` have to be; others are only told.
+    Of the providers in pyscrai.toml, or of those of the scenario in FILE, it looks whether the key is there,
+    the server reachable and the model known.
 
     \b
     Examples:
       pyscrai doctor
+      pyscrai doctor market.yaml
       pyscrai doctor --offline
-      pyscrai doctor --store study.db
     """
     from .. import __version__
     from ..config import load_settings
@@ -182,42 +185,50 @@ def doctor(store: str | None, offline: bool) -> int:
     unusable = _unusable(host, offers)
     output.heading("providers")
     output.pairs(
-        [(offer.name, _usable(offer, unusable.get(("provider", offer.name)))) for offer in offers]
+        [(offer.name, _usable(host, offer, unusable.get(("provider", offer.name)))) for offer in offers]
         or [("none", "install one, such as: pip install pyscrai-llamacpp")],
         indent="  ",
     )
-    chosen = {use.get("use") for use in settings.providers.values()}
-    usable = [offer.name for offer in offers if ("provider", offer.name) not in unusable]
-    if not offline:
-        for name in usable:
-            if name not in chosen:
-                _look(name, f"  {name}", {"use": name}, host)
     fine = True
-    if settings.providers:
-        output.heading("providers of pyscrai.toml")
-        for name, use in settings.providers.items():
-            output.echo(f"  {output.shown(name)}: {output.shown(use)}")
-            fine &= offline or _look(name, "   ", use, host)
+    for title, providers in _chosen(settings, host, file):
+        output.heading(title)
+        for name, provider in providers.items():
+            fine &= _look(name, provider, offline)
     return 1 if broken or unusable or host.conflicts or not store_fine or not fine else 0
 
 
-def _look(name: str, indent: str, use: dict[str, Any], host: Host) -> bool:
-    """Print what a provider finds when it looks whether it could answer; whether all of it is fine."""
+def _chosen(
+    settings: Settings, host: Host, file: Path | None
+) -> Iterator[tuple[str, dict[str, Provider | str]]]:
+    """The providers that somebody means to use, by where they are named; text is why one is none."""
+    from .. import api
     from ..errors import InputError
     from ..runtime.plan import provider_of
 
-    try:
-        provider = provider_of(name, use, host)
-        probes = asyncio.run(_probes(provider))
-    except InputError as error:
-        # Without its options there is nothing to look at; where they are given, they are wrong.
-        if indent.strip():
-            return True
-        output.echo(f"{indent} {output.status('broken')}: {output.clean(str(error))}")
+    if file is not None:
+        plan = api.prepare(file, settings=settings, host=host)
+        yield f"providers of {output.path(str(file))}", {n: one.make() for n, one in plan.providers.items()}
+    elif settings.providers:
+        found: dict[str, Provider | str] = {}
+        for name, use in settings.providers.items():
+            try:
+                found[name] = provider_of(name, use, host)
+            except InputError as error:
+                found[name] = str(error)
+        yield "providers of pyscrai.toml", found
+
+
+def _look(name: str, provider: Provider | str, offline: bool) -> bool:
+    """Print what a provider finds when it looks whether it could answer; whether all of it is fine."""
+    if isinstance(provider, str):
+        output.echo(f"  {output.shown(name)}  {output.status('broken')}: {output.clean(provider)}")
         return False
+    model = getattr(provider.config, "model", "")
+    output.echo(f"  {output.shown(name)}  {output.shown(model)}".rstrip())
+    probes = () if offline else asyncio.run(_probes(provider))
     for probe in probes:
         mark = click.style("yes", fg="green") if probe.fine else click.style("no ", fg="red")
-        output.echo(f"{indent} {probe.what} {mark} {output.shown(redact(probe.words))}")
+        output.echo(f"    {probe.what:<8}{mark}  {output.shown(redact(probe.words))}")
     return all(probe.fine for probe in probes)
 
 
@@ -231,10 +242,18 @@ async def _probes(provider: Provider) -> Sequence[Probe]:
         return [Probe("plugin", False, f"{type(error).__name__}: {error}; tell its author")]
 
 
-def _usable(offer: Offer, reason: str | None) -> str:
+def _usable(host: Host, offer: Offer, reason: str | None) -> str:
+    from ..scenario.values import SecretName
+
     if reason:
         return f"{output.status('broken')}: {output.shown(reason)}"
-    return f"importable, from {output.shown(f'{offer.distribution} {offer.version}')}"
+    words = f"importable, from {output.shown(f'{offer.distribution} {offer.version}')}"
+    config = attrs.resolve_types(host.load("provider", offer.name).Config)
+    for option in attrs.fields(config):
+        if option.type is SecretName and isinstance(option.default, str):
+            there = "is set" if os.environ.get(option.default, "").strip() else "is not set"
+            words += f"; {option.default} {there}"
+    return words
 
 
 def _count(host: Host) -> str:

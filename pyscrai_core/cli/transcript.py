@@ -23,6 +23,8 @@ PALETTE = ("cyan", "green", "magenta", "yellow", "blue", "bright_red", "bright_c
 PERIOD = 0.1
 #: So many thinkers are named in the status line.
 NAMED = 3
+#: What stands in JSON around the words.
+JSON_MARKS = str.maketrans("", "", '{}"')
 DOING = {"complete": "thinking", "embed": "thinking", "ask": "asking", "tool": "acting"}
 
 
@@ -204,7 +206,8 @@ class Screen(Observer):
         from rich.text import Text
 
         position, words = next(reversed(self._speaking.items()))
-        said = " ".join(in_lines(words).split())
+        # Structured answers without what makes them JSON: this line is for a glance.
+        said = " ".join(in_lines(words.translate(JSON_MARKS)).split())
         colour = self._colours.get(position.agent, "white")
         room = max(10, self._console.width - len(position.agent) - 4)
         tail = said if len(said) <= room else f"…{said[1 - room :]}"

@@ -245,8 +245,8 @@ class Vendors:
         entering = asyncio.ensure_future(vendor.enter(bounds, tokens, patience))
         try:
             return await self._unless_stopped(entering)
-        except asyncio.CancelledError:
-            # Cancelled in the very moment in which it was let in: nobody else would give the place back.
+        except (asyncio.CancelledError, Stopping):
+            # Ended in the very moment in which it was let in: nobody else would give the place back.
             if entering.done() and not entering.cancelled() and entering.exception() is None:
                 entering.result().leave()
             raise

@@ -187,6 +187,8 @@ class Account:
                     if self._down_since is None:
                         self._down_since = now
                         self._wake(everybody=True)  # who has no patience leaves
+                    elif now < self._opens:
+                        return  # it was under way when the vendor went down: nothing new
                     else:
                         self._pause = min(2 * self._pause, LONGEST_PAUSE)
                     self._opens = max(self._opens, now + self._pause)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any, Literal
 
@@ -15,11 +15,13 @@ from attrs import Attribute, field, frozen
 from pyscrai_core import (
     AnswerRejected,
     Completion,
+    ConfigError,
     ContextTooLong,
     ContractError,
     FilePath,
     FinishReason,
     Message,
+    Probe,
     Provider,
     Request,
     RequestRejected,
@@ -119,6 +121,26 @@ class LlamaCppProvider(Provider):
         self._model = await asyncio.to_thread(acquire, options, self)
         if self._model.tools:
             self.capabilities = self.capabilities | {"tools"}
+
+    @property
+    def account(self) -> str:
+        # Runs of one process share the loaded model, and so its slots.
+        return f"llamacpp {self.config}"
+
+    @property
+    def concurrency(self) -> int:  # type: ignore[override]
+        """As many as there are slots: further requests wait in the kernel, where it is seen."""
+        return 1 if self.config.exact else self.config.slots
+
+    def cost(self, usage: Usage, model: str = "") -> float | None:
+        return 0.0  # nobody sends a bill
+
+    async def probe(self) -> Sequence[Probe]:
+        try:
+            path = find_weights(self.config.model)
+        except ConfigError as error:
+            return (Probe("weights", False, str(error)),)
+        return (Probe("weights", True, f"{path.name}, {path.stat().st_size / 1e6:,.0f} MB"),)
 
     async def aclose(self) -> None:
         if self._model is not None:

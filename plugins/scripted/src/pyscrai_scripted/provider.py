@@ -96,6 +96,9 @@ class ScriptedProvider(Provider):
 
     config: ScriptedConfig
 
+    def cost(self, usage: Usage, model: str = "") -> float | None:
+        return 0.0  # nobody sends a bill
+
     def __init__(self, config: ScriptedConfig) -> None:
         super().__init__(config)
         self._after = config.after

@@ -15,6 +15,7 @@ CALL_COLUMNS = (
     "path",
     "kind",
     "target",
+    "provider",
     "model",
     "status",
     "answer",
@@ -26,8 +27,11 @@ CALL_COLUMNS = (
     "output_tokens",
     "cached_tokens",
     "cache_write_tokens",
+    "cost",
     "started",
     "seconds",
+    "queued",
+    "attempts",
 )
 
 
