@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from .runtime.turn import Stage, Turn
     from .scenario.model import Agent
     from .scenario.prompts import Prompt
-    from .scenario.values import FilePath, JsonSchema, SecretName, Url
+    from .scenario.values import FilePath, JsonSchema, Program, SecretName, Url
     from .store.reading import StoredRun
     from .tools import tool
 
@@ -89,6 +89,7 @@ _LAZY = {
     "Agent": "scenario.model",
     "FilePath": "scenario.values",
     "JsonSchema": "scenario.values",
+    "Program": "scenario.values",
     "Prompt": "scenario.prompts",
     "SecretName": "scenario.values",
     "Stage": "runtime.turn",
@@ -143,6 +144,7 @@ __all__ = [
     "Overloaded",
     "Position",
     "Probe",
+    "Program",
     "Prompt",
     "Provider",
     "PyscraiError",

@@ -212,7 +212,7 @@ async def again(
             prices=prices,
         )  # fmt: skip
 
-    return await _perform(plan, old, begin, prices or {})
+    return await _perform(plan, old, begin, prices or {}, replay)
 
 
 def _change(document: dict[str, Any], path: str, value: Any) -> None:
@@ -242,13 +242,17 @@ def _change(document: dict[str, Any], path: str, value: Any) -> None:
 
 
 async def _perform(
-    plan: Plan, make: Callable[[], Run], begin: Begin | None, given: Mapping[str, Price]
+    plan: Plan,
+    make: Callable[[], Run],
+    begin: Begin | None,
+    given: Mapping[str, Price],
+    replay: bool = False,
 ) -> RunResult:
     # Components are opened first: what cannot be opened leaves no run behind.
     ensemble = Ensemble.make(plan)
     try:
-        await ensemble.open()
-        if plan.providers:
+        await ensemble.open(replay=replay)
+        if not replay:
             prices = Prices(given, plan.scenario)
             prices.open(ensemble.providers)
             check_known(prices, plan.scenario)

@@ -171,6 +171,7 @@ class Reasoning(Component, ABC):
 
     A strategy may ask several times (`request.but(…)` varies a request), side by side with
     `turn.gather`, and record private thoughts as events (`turn.emit("thought", {"text": …}, audience=())`).
+    `request.tools` are the agent's; `turn.converse(request)` asks and runs those that the model calls.
     If `request.schema` is set, the completion that it returns must have `parsed`.
     """
 
@@ -204,7 +205,9 @@ class Tool(Component, ABC):
     With `external = False` it is pure: it acts only through `turn` and is simply executed again. An
     external one reaches outside; its result and the events that it drafted are journaled, and a resumed
     run does not call it again. `repeatable = False` says that calling twice does harm.
-    `call` returns plain JSON; whatever it raises becomes `ToolFailed`.
+    `call` returns plain JSON, of a megabyte at most; whatever it raises becomes `ToolFailed`, which is told
+    to the agent. Timeouts and rate limits are the kernel's, and the scenario's to set. All agents share an
+    external one that has the same options.
     """
 
     name: str = ""
@@ -219,7 +222,13 @@ class Tool(Component, ABC):
 
 
 class Toolset(Component, ABC):
-    """Several tools at once: what a server or a file offers."""
+    """Several tools at once: what a server or a file offers.
+
+    An external one asks for its tools outside: what it lists is journaled, all of its tools are external, and
+    a replay neither opens nor asks it. With `external = False` it follows from its options alone.
+    """
+
+    external: bool = True
 
     @abstractmethod
     async def list(self) -> list[Tool]: ...

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import inspect
 import re
+import threading
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -45,9 +46,32 @@ class FunctionTool(Tool):
         given = {**self._read(arguments), **dict.fromkeys(self._turns, turn)}
         if self.external and not self._turns and not inspect.iscoroutinefunction(self.function):
             # It may wait for something outside, while the loop has other agents to serve.
-            return await asyncio.to_thread(self.function, **given)
+            return await _in_thread(partial(self.function, **given))
         answer = self.function(**given)
         return await answer if inspect.isawaitable(answer) else answer
+
+
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    """The result of `work` from a thread of its own, which does not keep the process alive if it hangs."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def tell(set_it: Callable[[Any], None], value: Any) -> None:
+        if not done.done():  # nobody waits any more after a timeout
+            set_it(value)
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
+            told = (done.set_exception, error)
+        else:
+            told = (done.set_result, result)
+        with suppress(RuntimeError):  # the loop is closed: the run is over
+            loop.call_soon_threadsafe(tell, *told)
+
+    threading.Thread(target=run, name="pyscrai-tool", daemon=True).start()
+    return await done
 
 
 @overload

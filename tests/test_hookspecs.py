@@ -30,7 +30,7 @@ PUBLIC = """
 Agent Allowance AnswerRejected AuthenticationFailed BudgetSpent CallFailed CallRecord Completion Component
 ConfigError ContextTooLong ContractError Divergence EVERYONE Engine Event Executor Exporter Extension
 ExtensionError FilePath FinishReason InputError JsonSchema Memory Message Mistake NoConfig NobodyToAsk
-Observer Overloaded Position Probe Prompt Provider PyscraiError RateLimited Reasoning Request
+Observer Overloaded Position Probe Program Prompt Provider PyscraiError RateLimited Reasoning Request
 RequestRejected RunResult Sampling ScenarioError Schedule SecretName Sink Stage StoreError StoredRun Text
 Thinking TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial TrialResult
 TrustRequired Turn Unreachable Url Usage arun estimate_tokens hookimpl read_secret run tool

@@ -195,7 +195,7 @@ def _traceback(error: BaseException, debug: bool) -> None:
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        output.note("".join(traceback.format_exception(error)).rstrip())
 
 
 def _log_to_stderr(debug: bool) -> None:

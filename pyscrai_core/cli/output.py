@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import click
 
 from ..errors import PyscraiError, ScenarioError
+from ..keys import redact, redact_bytes
 from ..records import Cost
 
 #: Exit statuses by what a run came to.
@@ -70,7 +71,8 @@ def note(text: str) -> None:
 def _write(stream: TextIO, text: str) -> None:
     # Not `click.echo`, which would write past the status line of a terminal.
     coloured = stream.isatty() and not os.environ.get("NO_COLOR")
-    stream.write((text if coloured else click.unstyle(text)) + "\n")
+    # An error of a plugin may hold what it sent.
+    stream.write(redact(text if coloured else click.unstyle(text)) + "\n")
     stream.flush()
 
 
@@ -97,7 +99,7 @@ def print_json(value: Any) -> None:
 def write_bytes(data: bytes) -> None:
     """Bytes on stdout, behind what was printed before."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.write(redact_bytes(data))
     sys.stdout.buffer.flush()
 
 

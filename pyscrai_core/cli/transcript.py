@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..contracts import NoConfig, Observer
+from ..keys import redact
 from ..records import EVERYONE, CallRecord, Cost, Event, Position, RunResult, RunStatus
 from .output import duration, in_lines, money, mute
 
@@ -207,7 +208,7 @@ class Screen(Observer):
 
         position, words = next(reversed(self._speaking.items()))
         # Structured answers without what makes them JSON: this line is for a glance.
-        said = " ".join(in_lines(words.translate(JSON_MARKS)).split())
+        said = " ".join(in_lines(redact(words).translate(JSON_MARKS)).split())
         colour = self._colours.get(position.agent, "white")
         room = max(10, self._console.width - len(position.agent) - 4)
         tail = said if len(said) <= room else f"…{said[1 - room :]}"

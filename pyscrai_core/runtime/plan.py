@@ -16,15 +16,15 @@ import orjson
 from attrs import define, frozen
 
 from ..contracts import Component, Memory, Provider, Reasoning, Schedule, Tool, Toolset
-from ..errors import ContractError, ExtensionError, PyscraiError
+from ..errors import ContractError, ExtensionError, PyscraiError, ScenarioError
 from ..plugins import Host
 from ..records import LOG_FORMAT, canonical
 from ..scenario import yaml
 from ..scenario.building import build, build_providers, check_kinds
 from ..scenario.forms import AGENT_KEYS
 from ..scenario.loading import load_document
-from ..scenario.model import Agent, Scenario, Use
-from ..scenario.places import Mistakes
+from ..scenario.model import Scenario, Use
+from ..scenario.places import Mistakes, error_at
 from ..scenario.prompts import Prompt
 from ..scenario.source import Source
 from ..scenario.structure import (
@@ -40,6 +40,7 @@ from ..scenario.structure import (
 from ..scenario.trust import Demands
 from ..scenario.yaml import Document, Mark
 from ..tokens import ESTIMATOR
+from .modules import ModuleBlueprint, Modules
 
 
 @frozen
@@ -147,12 +148,14 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
                 ("memory", agent.memory),
             )
         }
-        tools[name] = [drafted("tool", use, (*path, "tools", index)) for index, use in enumerate(agent.tools)]
+        tools[name] = [
+            drafted("tool", Use(one.use, one.options), (*path, "tools", index))
+            for index, one in enumerate(agent.tools)
+        ]
     schedule = drafted("schedule", scenario.schedule, ("schedule",))
     mistakes.check()
     _check_sampling(scenario, providers, mistakes)
-    declared = dict(drafts.declared)
-    check_kinds(scenario, declared, mistakes)
+    check_kinds(scenario, drafts.declared, mistakes)
     return Plan(
         scenario=scenario,
         host=host,
@@ -160,7 +163,7 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
         agents=agents,
         tools=tools,
         schedule=schedule,
-        declared=declared,
+        declared=drafts.declared,
         demands=source.demands,
         files=source.files,
         manifest={
@@ -177,6 +180,7 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
             ],
             "extensions": drafts.recorded,
             "prompts": drafts.prompts,
+            "modules": drafts.modules.hashes,
         },
     )
 
@@ -187,6 +191,8 @@ def _check_sampling(scenario: Scenario, providers: Mapping[str, Blueprint], mist
         use = scenario.providers[name]
         for asked in (name, *use.access.fallback):
             maker = blueprint if asked == name else providers[asked]
+            if isinstance(maker, ModuleBlueprint):
+                continue  # nobody allowed yet that it is executed; it is asked before each request
             for option, why in maker.make().refuses(use.sampling).items():
                 about = "" if asked == name else f"its fallback {asked!r} refuses it: "
                 mistakes.add(("providers", name, option), f"{about}{why}")
@@ -223,11 +229,12 @@ class _Drafts:
         self._host = host
         self._document = document
         self._mistakes = mistakes
-        self._made: dict[tuple[str, str, bytes], tuple[Blueprint, list[Found]] | ExtensionError] = {}
+        self._made: dict[tuple[str, str, bytes], tuple[Any, list[Found]] | ExtensionError] = {}
         self._nested = 0
         self.declared: dict[str, dict[str, Any]] = {}
         self.recorded: list[dict[str, Any]] = []
         self.prompts: dict[str, str] = {}
+        self.modules = Modules(source, self.declared)
 
     def make(self, kind: str, use: Use, path: Path) -> Blueprint | None:
         """The blueprint for a choice; what is wrong with it is noted."""
@@ -240,14 +247,19 @@ class _Drafts:
             where = named if named in self._document.marks else path
             self._mistakes.add(where, str(made), cause=made)
             return None
-        blueprint, found = made
+        blueprint: Blueprint = made[0]
+        found = made[1]
         for below, what, on_key in found:
             self._note(kind, blueprint.cls, path, below, what, on_key)
         return blueprint
 
-    def _draft(self, kind: str, use: Use, path: Path) -> tuple[Blueprint, list[Found]] | ExtensionError:
+    def _draft(self, kind: str, use: Use, path: Path) -> tuple[Any, list[Found]] | ExtensionError:
         try:
+            if self.modules.reference(use.use):
+                return self._module(kind, use, path), []
             cls = self._host.load(kind, use.use)
+        except ValueError as error:
+            return ExtensionError(str(error))
         except ExtensionError as error:
             return error
         before = self._nested
@@ -260,6 +272,16 @@ class _Drafts:
             # Its options hold components: every agent needs its own.
             return Blueprint(kind, use.use, cls, lambda: self._configure(cls, use.options)), []
         return Blueprint(kind, use.use, cls, lambda: config), []
+
+    def _module(self, kind: str, use: Use, path: Path) -> ModuleBlueprint:
+        self.recorded.append(
+            {"at": yaml.dotted(path), "kind": kind, "use": use.use, "plugin": "", "config": use.options}
+        )
+
+        def wrong(below: Path, what: str) -> ScenarioError:
+            return error_at(self._document, (*path, *below), what)
+
+        return ModuleBlueprint(kind, use.use, use.options, wrong, self.modules, self.structurer)
 
     def build(self, kind: str, value: Any) -> Component:
         """The component for a nested `{use: …}`. Raises `Misfit` or `Misfits`."""
@@ -370,13 +392,23 @@ class Ensemble:
         def made(blueprint: Blueprint | None) -> Any:
             return blueprint.make() if blueprint else None
 
+        shared: dict[int, Any] = {}
+
+        def tool(blueprint: Blueprint) -> Any:
+            if id(blueprint) in shared:
+                return shared[id(blueprint)]
+            one = blueprint.make()
+            if one.external:  # it keeps nothing of an agent, and may be a whole program
+                shared[id(blueprint)] = one
+            return one
+
         return cls(
             providers={name: made(one) for name, one in plan.providers.items()},
             schedule=made(plan.schedule),
             engines={name: made(parts["engine"]) for name, parts in plan.agents.items()},
             reasoning={name: made(parts["reasoning"]) for name, parts in plan.agents.items()},
             memories={name: made(parts["memory"]) for name, parts in plan.agents.items()},
-            tools={name: [made(one) for one in listed] for name, listed in plan.tools.items()},
+            tools={name: [tool(one) for one in listed] for name, listed in plan.tools.items()},
             opened=[],
         )
 
@@ -390,12 +422,17 @@ class Ensemble:
             *self.memories.values(),
             *(tool for listed in self.tools.values() for tool in listed),
         ]
+        seen: set[int] = set()
         for component in outer:
-            if component is not None:
+            if component is not None and id(component) not in seen:
+                seen.add(id(component))  # agents share the tools that reach outside
                 yield from components(component)
 
-    async def open(self) -> None:
+    async def open(self, *, replay: bool = False) -> None:
+        """Open all components; for a replay, all but the tools that reach outside."""
         for component in self.all():
+            if replay and isinstance(component, (Tool, Toolset)) and component.external:
+                continue
             if type(component).aopen is not Component.aopen:
                 await component.aopen()
             self.opened.append(component)
@@ -412,13 +449,3 @@ class Ensemble:
             except Exception as error:  # noqa: BLE001  the others still have to be closed; the caller reports it
                 errors.append(error)
         return errors
-
-    async def tools_of(self, agent: Agent) -> dict[str, Tool]:
-        """An agent's tools by name, those of its toolsets among them."""
-        found: dict[str, Tool] = {}
-        for one in self.tools[agent.name]:
-            for tool in await one.list() if isinstance(one, Toolset) else [one]:
-                if tool.name in found:
-                    raise ContractError(f"agents.{agent.name}.tools: two tools have the name {tool.name!r}")
-                found[tool.name] = tool
-        return found

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..contracts import Engine, Memory, Reasoning, Tool
-from ..records import Event, ToolSpec
+from ..contracts import Engine, Memory, Reasoning
+from ..records import Event
 
 if TYPE_CHECKING:
     from ..scenario.model import Agent
     from .log import Log
+    from .tooling import Equipped
 
 
 class Player:
@@ -21,7 +22,7 @@ class Player:
         engine: Engine,
         reasoning: Reasoning | None,
         memory: Memory | None,
-        tools: dict[str, Tool],
+        tools: dict[str, Equipped],
         log: Log,
     ) -> None:
         self.agent = agent
@@ -29,10 +30,8 @@ class Player:
         self.reasoning = reasoning
         self.memory = memory
         self.tools = tools
-        #: What a model is told of the tools; the same objects always, by which the journal knows them again.
-        self.specs = tuple(
-            ToolSpec(tool.name, tool.description, dict(tool.parameters)) for tool in tools.values()
-        )
+        #: What a model is told of the tools.
+        self.specs = tuple(tool.spec for tool in tools.values())
         self.turns = 0
         self.observed: list[Event] = []
         self._log = log

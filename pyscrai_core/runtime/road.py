@@ -15,8 +15,8 @@ import orjson
 from attrs import evolve, frozen
 
 from .. import seeds
-from ..contracts import Provider, Tool
-from ..errors import AnswerRejected, CallFailed, ContractError, NobodyToAsk, PyscraiError, ToolFailed
+from ..contracts import Provider, Tool, Toolset
+from ..errors import AnswerRejected, CallFailed, ContractError, NobodyToAsk, ToolFailed
 from ..keys import redact, redact_bytes
 from ..records import (
     CallRecord,
@@ -37,6 +37,7 @@ from .asking import Asking, Attempt, Vendors, estimated
 from .budget import Budget
 from .journal import Effect, Entry, Journal, Outcome, differs
 from .prices import Prices
+from .tooling import AbsentTool, Equipped, offered
 from .turn import Draft, Exhausted, Stopping, Turn, draft_to_dict
 
 if TYPE_CHECKING:
@@ -248,39 +249,44 @@ class Road:
 
     # -- tools --
 
-    async def tool(self, tool: Tool, arguments: dict[str, Any], turn: Turn) -> Json:
+    async def offered(self, toolset: Toolset, use: str, position: Position) -> list[Tool]:
+        """What an external toolset offers: journaled, so that an execution again offers the same."""
+        effect = Effect(position, "tools", use, digest(canonical({"toolset": use})))
+        found: dict[str, Tool] = {}
+
+        async def perform(again: bool) -> Outcome:
+            found.update({tool.name: tool for tool in await toolset.list()})
+            return Outcome(_encode(offered(list(found.values())), use))
+
+        told = (await self._effect(effect, perform)).answer
+        if not found and not self._replaying:
+            found.update({tool.name: tool for tool in await toolset.list()})
+        return [found.get(one["name"]) or AbsentTool(one) for one in told]
+
+    async def tool(self, tool: Equipped, arguments: dict[str, Any], turn: Turn) -> Json:
         """A tool's answer: executed if it is pure, journaled with its drafts if it reaches outside."""
+        name = tool.spec.name
         try:
             arguments = orjson.loads(orjson.dumps(check_json(arguments, "arguments")))
         except ValueError as error:
-            raise ContractError(f"tool {tool.name}: {error}; expected plain JSON") from None
-        if wrong := checker(dict(tool.parameters))(arguments):
-            raise ToolFailed(f"tool {tool.name}: the arguments do not fit: {wrong}")
-
-        async def call() -> Json:
-            try:
-                return await tool.call(arguments, turn)
-            except (PyscraiError, asyncio.CancelledError):
-                raise
-            except Exception as error:
-                # Whatever a tool raises is its answer to the agent, not the end of the run.
-                raise ToolFailed(f"tool {tool.name}: {type(error).__name__}: {error}") from error
-
-        if not tool.external:
-            result: Json = orjson.loads(_encode(await call(), tool.name))
+            raise ContractError(f"tool {name}: {error}; expected plain JSON") from None
+        if wrong := checker(tool.spec.parameters)(arguments):
+            raise ToolFailed(f"tool {name}: the arguments do not fit: {wrong}")
+        if not tool.tool.external:
+            result: Json = orjson.loads(await tool.call(arguments, turn))
             return result
 
         async def perform(again: bool) -> Outcome:
             turn._task = asyncio.current_task()
             try:
-                result = await call()
+                body = await tool.call(arguments, turn)
             except CallFailed as error:
                 return Outcome(error=error)
             drafts = [draft_to_dict(draft) for draft in turn._drafts]
-            return Outcome(_encode({"result": result, "drafts": drafts}, tool.name))
+            return Outcome(b'{"drafts":' + canonical(drafts) + b',"result":' + body + b"}")
 
-        request = digest(canonical({"tool": tool.name, "arguments": arguments}))
-        answer = (await self._effect(Effect(turn._place(), "tool", tool.name, request), perform)).answer
+        request = digest(canonical({"tool": name, "arguments": arguments}))
+        answer = (await self._effect(Effect(turn._place(), "tool", name, request), perform)).answer
         turn._drafts[:] = [
             Draft(d["kind"], d["payload"], tuple(d["audience"]), d["cause"]) for d in answer["drafts"]
         ]
@@ -316,7 +322,7 @@ class Road:
         finally:
             self._budget.settle(reservation, outcome.usage, outcome.cost, outcome.seconds)
         self.usage += outcome.usage
-        outcome.body = redact_bytes(outcome.body)
+        outcome.body, outcome.model = redact_bytes(outcome.body), redact(outcome.model)
         error = outcome.error
         if error is not None:
             error.args = (redact(str(error)),)

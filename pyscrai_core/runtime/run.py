@@ -12,7 +12,7 @@ from typing import Any
 
 from loguru import logger
 
-from ..contracts import Observer
+from ..contracts import Observer, Tool
 from ..errors import BudgetSpent, CallFailed, ContractError, Divergence, InputError, PyscraiError, StoreError
 from ..records import (
     EVERYONE,
@@ -26,15 +26,18 @@ from ..records import (
     check_json,
 )
 from ..scenario.expressions import Expression
+from ..scenario.model import Agent
 from ..store.reading import StoredRun
 from ..store.store import Store
 from .journal import Journal
+from .limiter import Account
 from .log import Log
 from .plan import Ensemble, Plan
 from .player import Player
 from .road import Ask, Road
 from .rules import Rejected, Rules, plain
 from .state import Root, Snapshot
+from .tooling import Equipped, by_name
 from .turn import Draft, Exhausted, Scope, Stage, Stopping, Trouble, Turn
 
 #: Seconds for which calls in flight may still be answered when a run is stopped.
@@ -75,6 +78,7 @@ class Run:
         }
         self.snapshot = Snapshot(self._root)
         self._players: dict[str, Player] = {}
+        self._accounts: dict[tuple[int, str], Account] = {}
         self._ordinals: dict[str, int] = {}
         self._step = 0
         self._main: asyncio.Task[Any] | None = None
@@ -192,9 +196,27 @@ class Run:
                 ensemble.engines[name],
                 ensemble.reasoning[name],
                 ensemble.memories[name],
-                await ensemble.tools_of(agent) if ensemble.tools[name] else {},
+                await self._equip(agent, ensemble) if agent.tools else {},
                 self.log,
             )
+
+    async def _equip(self, agent: Agent, ensemble: Ensemble) -> dict[str, Equipped]:
+        """The agent's tools by name, those of its toolsets among them."""
+        equipped = []
+        for index, (use, component) in enumerate(zip(agent.tools, ensemble.tools[agent.name], strict=True)):
+            if isinstance(component, Tool):
+                tools = [component]
+            elif component.external:
+                position = Position(agent.name, 0, f"tools.{index}")
+                tools = await self.road.offered(component, use.use, position)
+            else:
+                tools = await component.list()
+            for tool in tools:
+                # An external tool is one for all agents, and so are its limits.
+                key = (id(component), tool.name)
+                account = self._accounts.setdefault(key, Account())
+                equipped.append(Equipped(tool, use.access, account))
+        return by_name(agent.name, equipped)
 
     async def _play(self, ensemble: Ensemble) -> None:
         scenario = self.scenario

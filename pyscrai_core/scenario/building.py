@@ -23,6 +23,8 @@ from .model import (
     ProviderUse,
     Rule,
     Scenario,
+    ToolAccess,
+    ToolUse,
     Use,
 )
 from .places import Mistakes, few
@@ -279,7 +281,7 @@ class _Builder:
             provider=form.provider,
             reasoning=form.reasoning,
             memory=form.memory,
-            tools=form.tools,
+            tools=tuple(self._tool(use, (*path, "tools", index)) for index, use in enumerate(form.tools)),
             actions=self._actions[written],
             acts=form.acts,
             state=form.state,
@@ -288,6 +290,13 @@ class _Builder:
             variables=form.variables,
             limits=form.limits,
         )
+
+    def _tool(self, use: Use, path: Path) -> ToolUse:
+        access = self._kernels(ToolAccess, use.options, path)
+        for key, bound in attrs.asdict(access).items():
+            self._check_positive((*path, key), bound)
+        kernels = attrs.asdict(access).keys()
+        return ToolUse(use.use, access, {k: part for k, part in use.options.items() if k not in kernels})
 
     def _read_actions(self, given: Mapping[str, Any], path: Path) -> dict[str, Action]:
         actions = {}

@@ -18,7 +18,13 @@ COMMON_KINDS: dict[str, dict[str, Any]] = {
         "type": "object",
         "properties": {"text": {"type": "string"}},
         "required": ["text"],
-    }
+    },
+    # For the researcher: memories leave it out, and `audience=()` keeps it from all others.
+    "thought": {
+        "type": "object",
+        "properties": {"text": {"type": "string"}, "by": {"type": "string"}},
+        "required": ["text"],
+    },
 }
 #: What a kind of events may be called.
 KIND = re.compile(r"[a-z][a-z0-9_.-]*", re.IGNORECASE)

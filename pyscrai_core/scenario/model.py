@@ -92,6 +92,23 @@ class Acts:
 
 
 @frozen
+class ToolAccess:
+    """How a tool may be called: seconds for one call outside, and calls a minute (None: no bound)."""
+
+    timeout: float = 60
+    calls_per_minute: int | None = None
+
+
+@frozen
+class ToolUse:
+    """An entry of `tools:`; `access` is the kernel's part of its options."""
+
+    use: str
+    access: ToolAccess
+    options: dict[str, Any]
+
+
+@frozen
 class AgentLimits:
     """What one agent's calls may come to: their number, tokens, US dollars, seconds. None: no bound."""
 
@@ -112,7 +129,7 @@ class Agent:
     provider: str
     reasoning: Use | None
     memory: Use | None
-    tools: tuple[Use, ...]
+    tools: tuple[ToolUse, ...]
     actions: dict[str, Action]
     acts: Acts
     state: dict[str, Any]

@@ -9,6 +9,7 @@ import difflib
 import enum
 import pathlib
 import re
+import shlex
 import types
 from collections import abc
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,7 @@ _WORDS = {
     values.FilePath: "the path of a file",
     values.Url: "an address that begins with http:// or https://",
     values.SecretName: "the name of an environment variable",
+    values.Program: "a program with its arguments, as a list",
     values.JsonSchema: "a JSON Schema",
     Prompt: "the path of a template file",
 }
@@ -155,6 +157,7 @@ class Structurer:
         converter.register_structure_hook_func(_is(values.FilePath), self._file_path)
         converter.register_structure_hook_func(_is(values.Url), self._url)
         converter.register_structure_hook_func(_is(values.SecretName), self._secret)
+        converter.register_structure_hook_func(_is(values.Program), self._program)
         converter.register_structure_hook_func(_is(values.JsonSchema), _schema)
         converter.register_structure_hook_func(_is_part, self._component)
         return converter
@@ -194,6 +197,14 @@ class Structurer:
             raise Misfit(f"expected the name of an environment variable, got {shown(value)}")
         self._demand("read the secret in the environment variable", value)
         return value
+
+    def _program(self, value: Any, _: Any) -> list[str]:
+        if not isinstance(value, list) or not value or not all(isinstance(part, str) for part in value):
+            raise Misfit(f"expected a program with its arguments, such as [python, x.py]; got {shown(value)}")
+        if not value[0].strip():
+            raise Misfit("the program is empty; name one")
+        self._demand("start the program", shlex.join(value))
+        return list(value)
 
     def _component(self, value: Any, kind: Any) -> Component:
         return self._build(_CONTRACT_KINDS[kind], value)

@@ -15,5 +15,8 @@ Url = NewType("Url", str)
 #: The name of an environment variable that holds a secret. Naming one needs a person's yes.
 SecretName = NewType("SecretName", str)
 
+#: A program that is started, with its arguments: `[python, server.py]`. It needs a person's yes.
+Program = NewType("Program", list[str])
+
 #: A JSON Schema (draft 2020-12), checked when the scenario is loaded.
 JsonSchema = NewType("JsonSchema", dict[str, Any])

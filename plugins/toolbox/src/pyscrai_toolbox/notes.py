@@ -32,6 +32,7 @@ class Notes(Toolset):
 
     Config: ClassVar[type] = NotesConfig
     config: NotesConfig
+    external = False
 
     def __init__(self, config: NotesConfig) -> None:
         super().__init__(config)

@@ -1,0 +1,100 @@
+"""Tools in a run: what an agent can call, how long a call may take, and how often it may be made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import define, field
+
+from ..contracts import Tool
+from ..errors import ContractError, PyscraiError, ToolFailed
+from ..records import Json, ToolSpec, canonical, check_json
+from ..scenario.model import ToolAccess
+from .limiter import Account, Bounds
+from .turn import Turn
+
+#: The largest answer of a tool, in bytes of JSON.
+LARGEST = 1_000_000
+
+
+class AbsentTool(Tool):
+    """A tool that was offered when the run began: by its specification alone, as it was journaled."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        super().__init__(None)
+        self.name, self.description, self.parameters = told["name"], told["description"], told["parameters"]
+        self.repeatable = told["repeatable"]
+
+    async def call(self, arguments: dict[str, Any], turn: Turn) -> Json:
+        raise ToolFailed("it was offered when the run began, and is not any more")
+
+
+def offered(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+    """What is journaled of the tools of a toolset."""
+    return [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": dict(tool.parameters),
+            "repeatable": tool.repeatable,
+        }
+        for tool in tools
+    ]
+
+
+@define(eq=False)
+class Equipped:
+    """A tool in an agent's hands. The `account` is the tool's own, whoever calls it."""
+
+    tool: Tool
+    access: ToolAccess
+    account: Account
+    spec: ToolSpec = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # One object always: the journal and the checker of schemas know it again by its identity.
+        tool = self.tool
+        self.spec = ToolSpec(tool.name, tool.description, dict(tool.parameters))
+
+    async def call(self, arguments: dict[str, Any], turn: Turn) -> bytes:
+        """The answer as JSON. Raises `ToolFailed` for whatever goes wrong in the tool."""
+        tool, access = self.tool, self.access
+        try:
+            with await self.account.enter(Bounds(access.calls_per_minute), 0, 0.0) as ticket:
+                ticket.sent()
+                # A pure tool is part of the execution: it waits for nothing that a clock could measure.
+                async with asyncio.timeout(access.timeout if tool.external else None):
+                    answer = await tool.call(arguments, turn)
+        except (PyscraiError, asyncio.CancelledError):
+            raise
+        except TimeoutError:
+            raise ToolFailed(f"tool {tool.name}: no answer within {access.timeout:g} s") from None
+        except Exception as error:
+            # Whatever a tool raises is its answer to the agent, not the end of the run.
+            raise ToolFailed(f"tool {tool.name}: {type(error).__name__}: {error}") from error
+        return self._encoded(answer)
+
+    def _encoded(self, answer: Any) -> bytes:
+        try:
+            body = canonical(check_json(answer, "its answer"))
+        except (ValueError, RecursionError) as error:
+            raise ToolFailed(f"tool {self.tool.name}: {error}; expected plain JSON") from None
+        if len(body) > LARGEST:
+            raise ToolFailed(
+                f"tool {self.tool.name}: its answer has {len(body):,} bytes, and {LARGEST:,} are the most; "
+                "ask for less"
+            )
+        return body
+
+
+def by_name(agent: str, equipped: Sequence[Equipped]) -> dict[str, Equipped]:
+    """An agent's tools by name. Raises `ContractError` for a name that two have."""
+    found: dict[str, Equipped] = {}
+    for one in equipped:
+        name = one.tool.name
+        if name in found:
+            raise ContractError(f"agents.{agent}.tools: two tools have the name {name!r}; leave one out")
+        found[name] = one
+    return found
