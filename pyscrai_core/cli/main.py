@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("run:demo", "Run a small scenario on a local model: no key, no server."),
     "run": ("run:run", "Run a scenario."),
     "validate": ("validate:validate", "Check a scenario; execute and write nothing."),
+    "prompt": ("prompt:prompt", "Show what a model would be asked, or was."),
     "runs": ("runs:runs", "List the runs, newest first."),
     "show": ("runs:show", "Summarize a run."),
     "log": ("runs:log", "Print a run's log, one JSON object a line."),

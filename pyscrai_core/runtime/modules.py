@@ -51,9 +51,9 @@ class Modules:
             raise ValueError(f"{file}{f':{line}' if line else ''}: it is not Python: {error}") from None
         own, others = _names(tree)
         if name not in own | others:
-            what = f"has no {name!r}" if name else "is named without one of its functions or classes"
+            what = f"has no {name!r}{guess(name, own)}" if name else "needs the name of a function or class"
             listed = ", ".join(sorted(own)) or "none"
-            raise ValueError(f"{file} {what}{guess(name, own)}; expected {file}:NAME with one of {listed}")
+            raise ValueError(f"{file} {what}; expected {file}:NAME with one of {listed}")
         self.source.demands.add("run the Python code in the file", file)
         self.hashes[file] = digest(text.encode())
         return file, name

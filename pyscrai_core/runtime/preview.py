@@ -16,14 +16,16 @@ from ..records import Completion, Request
 from ..scenario.model import AgentLimits, Limits
 from ..scenario.schemas import checker
 from ..store.store import Store
-from . import wording
 from .plan import Ensemble, Plan
 from .run import Run
 
 
 @frozen
 class Preview:
-    """A request as the provider `use` would get it; `invented` tells whether answers stand in before it."""
+    """A request as the provider `use` would get it: what its vendor cannot do natively is in words.
+
+    `invented` tells whether answers stand in before it.
+    """
 
     request: Request
     use: str
@@ -31,7 +33,7 @@ class Preview:
 
 
 class _Stand(Provider):
-    """Stands in for a provider: keeps the request that is looked for, and answers all before it in brackets."""
+    """Stands in for a provider: keeps what is looked for, and answers all before it in brackets."""
 
     def __init__(self, look: _Look, capabilities: frozenset[str]) -> None:
         super().__init__(NoConfig())
@@ -91,7 +93,7 @@ async def preview(plan: Plan, agent: str, step: int | None = None) -> Preview:
         steps = sorted({met for who, met in look.met if who == agent})
         if result.status == "failed":
             raise ConfigError(f"--agent {agent}: it is not reached: {result.error}")
-        asked = f"it asks in steps {', '.join(map(str, steps))}" if steps else "it asks no model in this scenario"
+        asked = f"it asks in steps {', '.join(map(str, steps))}" if steps else "it never asks a model"
         raise ConfigError(f"--agent {agent}: it asks nothing in step {step or 1}; {asked}")
     use = plan.scenario.providers[look.found.provider].use
     return Preview(look.found, use, bool(look.met))
@@ -143,8 +145,3 @@ def _instance(schema: Any, root: dict[str, Any], depth: int) -> Any:
         case "null":
             return None
     return "[words]"[: schema.get("maxLength", 7)].ljust(schema.get("minLength", 0), ".")
-
-
-def sent(preview: Preview, capabilities: frozenset[str]) -> Request:
-    """The request as it leaves the kernel: what the vendor cannot do natively is put into words."""
-    return wording.fit(preview.request, capabilities)[0]

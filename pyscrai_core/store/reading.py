@@ -175,6 +175,20 @@ class StoredRun:
         }
         return [Message.from_dict(orjson.loads(bodies[digest])) for digest in digests]
 
+    def frame(self, number: int) -> dict[str, Any]:
+        """What a completion's request had beside its messages: provider, schema, tools, sampling."""
+        query = (
+            MessageRow.select(MessageRow.body)
+            .join(CallRow, on=(CallRow.frame == MessageRow.digest))
+            .where((CallRow.run == self.id) & (CallRow.number == number))
+            .tuples()
+        )
+        found = next(iter(query.execute(self._database)), None)
+        if found is None:
+            raise StoreError(f"run {self.id}: call {number} is no completion, or is missing")
+        frame: dict[str, Any] = orjson.loads(bytes(found[0]))
+        return frame
+
     def last_call(self) -> int:
         """The highest number of a call, 0 if there are none. A replaced failure leaves a gap."""
         highest = CallRow.select(fn.MAX(CallRow.number)).where(CallRow.run == self.id)
