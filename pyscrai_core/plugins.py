@@ -48,7 +48,7 @@ FIRST_PARTY: Mapping[tuple[str, str], str] = MappingProxyType(
             ("reasoning", "", "chain-of-thought plan react reflection self-consistency"),
             ("memory", "pyscrai-memory", "full window"),
             ("schedule", "pyscrai-schedules", "random reactive round-robin simultaneous"),
-            ("tool", "pyscrai-toolbox", "calculator dice notes world"),
+            ("tool", "pyscrai-toolbox", "calculator dice files notes sample world"),
             ("exporter", "pyscrai-tables", "csv jsonl"),
         )
         for name in names.split()

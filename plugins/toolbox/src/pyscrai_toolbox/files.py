@@ -1,0 +1,79 @@
+"""The tools of `files`: reading what is in one folder, and in no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from attrs import field, frozen, validators
+
+from pyscrai_core import ConfigError, FilePath, NoConfig, Tool, ToolFailed, Toolset, tool
+
+#: How many files are listed.
+MOST = 500
+
+
+@frozen
+class FilesConfig:
+    """The options of `files`.
+
+    folder
+        the folder that agents may read, relative to the scenario's
+    characters
+        the most characters that are told of a file at once
+    """
+
+    folder: FilePath
+    characters: int = field(default=4000, validator=validators.ge(1))
+
+
+class Files(Toolset):
+    """Lists and reads the text files of a folder; nothing outside of it, links included.
+
+    What is read is journaled: files may change, and a run that is executed again sees what it saw.
+    """
+
+    Config: ClassVar[type] = FilesConfig
+    config: FilesConfig
+
+    def __init__(self, config: FilesConfig) -> None:
+        super().__init__(config)
+        self._folder = Path(config.folder).resolve()
+
+    async def aopen(self) -> None:
+        if not self._folder.is_dir():
+            raise ConfigError(f"files: folder: there is no folder {self.config.folder}; name one that exists")
+
+    async def list(self) -> list[Tool]:
+        return [tool(self.list_files)(NoConfig()), tool(self.read_file)(NoConfig())]
+
+    def list_files(self) -> Any:
+        """List the files that you can read."""
+        found = sorted(
+            path.relative_to(self._folder).as_posix()
+            for path in self._folder.rglob("*")
+            if path.is_file() and path.resolve().is_relative_to(self._folder)
+        )
+        if len(found) > MOST:
+            return [*found[:MOST], f"… and {len(found) - MOST} more"]
+        return found
+
+    def read_file(
+        self,
+        path: Annotated[str, "the file's path, as list_files tells it"],
+        start: Annotated[int, "the number of the first character to read, from 0"] = 0,
+    ) -> dict[str, Any]:
+        """Read a text file, or a part of it."""
+        try:
+            # Resolved first: a link, or dots, may lead out of the folder.
+            file = (self._folder / path).resolve()
+            if not file.is_relative_to(self._folder):
+                raise ToolFailed(f"files: {path!r} is outside of the folder; see list_files")
+            text = file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:  # a NUL in the path, text that is not UTF-8
+            reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+            raise ToolFailed(f"files: {path!r} cannot be read: {reason}; see list_files") from None
+        if not 0 <= start <= len(text):
+            raise ToolFailed(f"files: {path!r} has {len(text)} characters, and {start} is none of them")
+        end = min(len(text), start + self.config.characters)
+        return {"text": text[start:end], "from": start, "to": end, "of": len(text)}
