@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ..contracts import Provider
     from ..plugins import Host, Offer, Plugin
 
+#: The environment's settings. Others of such a name may hold a secret.
+SETTINGS = ("PYSCRAI_DEBUG", "PYSCRAI_DISABLE", "PYSCRAI_OBSERVERS", "PYSCRAI_PLUGINS", "PYSCRAI_STORE")
 #: Seconds that a provider may take to look around.
 PROBE_SECONDS = 15.0
 
@@ -166,11 +168,7 @@ def doctor(file: Path | None, store: str | None, offline: bool) -> int:
             ("python", f"{platform.python_version()}, {output.clean(sys.executable)}"),
             ("pyscrai", f"{__version__}, plugin contract {API_VERSION}, log format {LOG_FORMAT}"),
             ("settings", output.path(str(settings.source)) if settings.source else "no pyscrai.toml"),
-            *(
-                (name, output.shown(value))
-                for name, value in sorted(os.environ.items())
-                if name.startswith("PYSCRAI_")
-            ),
+            *((name, output.shown(os.environ[name])) for name in SETTINGS if name in os.environ),
             ("store", store_words),
             ("plugins", _count(host)),
         ]

@@ -44,9 +44,9 @@ def prompt(
     trust: bool,
     as_json: bool,
 ) -> None:
-    """Show exactly what a model would be asked, with the tokens of each part; nobody is asked.
+    """Show what a model would be asked, or was.
 
-    Of a scenario's FILE, the first request of the agent in a step; answers that it builds on stand there in
+    It is exactly what is sent, with the tokens of each part, and nobody is asked. Of a scenario's FILE, the first request of the agent in a step; answers that it builds on stand there in
     brackets. Of a recorded RUN, what was really sent in that step.
 
     \b
