@@ -253,7 +253,7 @@ async def _perform(
     try:
         await ensemble.open(replay=replay)
         if not replay:
-            prices = Prices(given, plan.scenario)
+            prices = Prices(given)
             prices.open(ensemble.providers)
             check_known(prices, plan.scenario)
         run = make()

@@ -46,8 +46,11 @@ FIRST_PARTY: Mapping[tuple[str, str], str] = MappingProxyType(
             ("provider", "", "anthropic llamacpp ollama openai scripted"),
             ("engine", "pyscrai-cast", "actor analyst narrator"),
             ("reasoning", "", "chain-of-thought plan react reflection self-consistency"),
-            ("memory", "pyscrai-memory", "full window"),
-            ("schedule", "pyscrai-schedules", "random reactive round-robin simultaneous"),
+            ("engine", "pyscrai-rules", "rules world"),
+            ("memory", "pyscrai-memory", "full none recall shared summary window"),
+            ("schedule", "pyscrai-schedules", "interrupt moderated random reactive round-robin simultaneous"),
+            ("tool", "pyscrai-http", "http openapi"),
+            ("tool", "pyscrai-mcp", "mcp"),
             ("tool", "pyscrai-toolbox", "calculator dice files notes sample world"),
             ("exporter", "pyscrai-tables", "csv jsonl"),
         )

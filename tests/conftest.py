@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import selectors
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +71,37 @@ def play(tmp_path: Path, host_with: Callable[..., Host]) -> Callable[..., RunRes
         return pyscrai_core.run(path, host=host_with(**components), **given)
 
     return run
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop that does not wait: its clock jumps to the next callback that is scheduled.
+
+    What other threads do, such as writing the store, takes none of its time.
+    """
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        selector = selectors.DefaultSelector()
+        select = selector.select
+
+        def jump(timeout: float | None = None) -> Any:
+            ready = select(None if timeout is None else 0)
+            self._now += 0 if ready or not timeout else timeout
+            return ready
+
+        selector.select = jump  # type: ignore[method-assign]
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self._now
+
+
+@pytest.fixture
+def virtual_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `asyncio.run`, and with it runs of scenarios, take no time to wait."""
+
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            return runner.run(work)
+
+    monkeypatch.setattr(asyncio, "run", run)

@@ -423,7 +423,11 @@ def test_plugin_code_cannot_hide_a_transient_failure(play: Any) -> None:
                 turn.say("I made this up")
 
     result = play(
-        {"providers": {"default": {"use": "fails", "retry": {"tries": 1}}}, "agents": {"Bad": {"engine": "hides"}}, "schedule": ROUND},
+        {
+            "providers": {"default": {"use": "fails", "retry": {"tries": 1}}},
+            "agents": {"Bad": {"engine": "hides"}},
+            "schedule": ROUND,
+        },
         provider__fails=Fails,
         engine__hides=Hides,
     )

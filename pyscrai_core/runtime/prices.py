@@ -13,10 +13,9 @@ from ..scenario.model import Scenario
 class Prices:
     """The prices of one run's providers."""
 
-    def __init__(self, given: Mapping[str, Price], scenario: Scenario) -> None:
+    def __init__(self, given: Mapping[str, Price]) -> None:
         self._given = given
         self._providers: Mapping[str, Provider] = {}
-        self._models = {name: str(use.options.get("model", "")) for name, use in scenario.providers.items()}
 
     def open(self, providers: Mapping[str, Provider]) -> None:
         """Take over the opened providers."""
@@ -24,7 +23,7 @@ class Prices:
 
     def cost(self, provider: str, usage: Usage, served: str = "") -> float | None:
         """US dollars for `usage` of a provider's model as `served` (empty: as configured); None: unknown."""
-        for model in (served, self._models.get(provider, "")):
+        for model in (served, self.model(provider)):
             price = self._named(model)
             if price is not None:
                 return price.of(usage)
@@ -33,6 +32,11 @@ class Prices:
             return None
         cost = asked.cost(usage, served)
         return asked.cost(usage) if cost is None and served else cost
+
+    def model(self, provider: str) -> str:
+        """The model that a provider is configured with, if it names one."""
+        asked = self._providers.get(provider)
+        return str(getattr(asked.config, "model", "")) if asked else ""
 
     def _named(self, model: str) -> Price | None:
         # A vendor serves `NAME-2026-05-01` where `NAME` was asked for: the longest beginning counts.
@@ -52,7 +56,7 @@ def check_known(prices: Prices, scenario: Scenario) -> None:
             continue
         for provider in asked:
             if prices.cost(provider, Usage(1, 1)) is None:
-                model = scenario.providers[provider].options.get("model", "MODEL")
+                model = prices.model(provider) or "MODEL"
                 raise ConfigError(
                     f"{where}.money: the price of provider {provider!r} ({model}) is unknown, so that no "
                     f'budget can be kept; add to pyscrai.toml: [prices."{model}"] with input = … and '

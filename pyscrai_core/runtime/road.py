@@ -86,7 +86,7 @@ class Road:
         self._budget = Budget(
             scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()}
         )
-        self._prices = Prices(prices, scenario)
+        self._prices = Prices(prices)
         self._ask = ask
         self._watch = watch
         self._words = words
