@@ -79,6 +79,7 @@ from .tokens import estimate_tokens
 if TYPE_CHECKING:
     from .api import arun, run
     from .runtime.turn import Stage, Turn
+    from .scenario.expressions import Expression
     from .scenario.model import Agent
     from .scenario.prompts import Prompt
     from .scenario.values import FilePath, JsonSchema, Program, SecretName, Url
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "Agent": "scenario.model",
+    "Expression": "scenario.expressions",
     "FilePath": "scenario.values",
     "JsonSchema": "scenario.values",
     "Program": "scenario.values",
@@ -129,6 +131,7 @@ __all__ = [
     "Event",
     "Executor",
     "Exporter",
+    "Expression",
     "Extension",
     "ExtensionError",
     "FilePath",

@@ -28,11 +28,11 @@ pyscrai_providers pyscrai_reasoning pyscrai_scenario_loaders pyscrai_schedules p
 #: The public names. Taking one away breaks somebody's plugin; adding one is a promise.
 PUBLIC = """
 Agent Allowance AnswerRejected AuthenticationFailed BudgetSpent CallFailed CallRecord Completion Component
-ConfigError ContextTooLong ContractError Divergence EVERYONE Engine Event Executor Exporter Extension
-ExtensionError FilePath FinishReason InputError JsonSchema Memory Message Mistake NoConfig NobodyToAsk
-Observer Overloaded Position Probe Program Prompt Provider PyscraiError RateLimited Reasoning Request
-RequestRejected RunResult Sampling ScenarioError Schedule SecretName Sink Stage StoreError StoredRun Text
-Thinking TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial TrialResult
+ConfigError ContextTooLong ContractError Divergence EVERYONE Engine Event Executor Exporter Expression
+Extension ExtensionError FilePath FinishReason InputError JsonSchema Memory Message Mistake NoConfig
+NobodyToAsk Observer Overloaded Position Probe Program Prompt Provider PyscraiError RateLimited Reasoning
+Request RequestRejected RunResult Sampling ScenarioError Schedule SecretName Sink Stage StoreError StoredRun
+Text Thinking TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial TrialResult
 TrustRequired Turn Unreachable Url Usage arun estimate_tokens hookimpl read_secret run tool
 """
 

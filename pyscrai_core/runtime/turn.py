@@ -479,9 +479,14 @@ class Stage(Scope):
         return self._run.pending()
 
     @property
-    def log(self) -> list[Event]:
-        """All events so far."""
-        return list(self._run.log.events)
+    def log(self) -> Sequence[Event]:
+        """All events so far; the log itself, not to be changed."""
+        return self._run.log.events
+
+    @property
+    def premise(self) -> str:
+        """What the scenario says of the world, to everyone."""
+        return self._run.scenario.premise
 
     @property
     def state(self) -> View:

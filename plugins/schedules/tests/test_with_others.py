@@ -6,17 +6,31 @@ import re
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
+from pyscrai_schedules.draw import Draw
+from pyscrai_schedules.interrupt import Interrupt
+from pyscrai_schedules.moderated import Moderated
+from pyscrai_schedules.reactive import Reactive
+from pyscrai_schedules.rounds import RoundRobin, Simultaneous
 
 import pyscrai_core
+from pyscrai_core import Schedule
 from pyscrai_core.testing.resume import check_resume
 
 for _name in ("cast", "memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")
 
 README = Path(__file__).parents[1] / "README.md"
+CONFIGS = [RoundRobin, Simultaneous, Draw, Reactive, Moderated, Interrupt]
 EXAMPLES = re.findall(r"```yaml\n(scenario:.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 REACTS = {"acts": {"on": "say"}}
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_each_option_is_in_the_readme(kind: type[Schedule]) -> None:
+    for option in attrs.fields(kind.Config):
+        assert f"| `{option.name}` |" in README.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
@@ -34,6 +48,8 @@ def test_the_readmes_examples_run(text: str, tmp_path: Path) -> None:
         ({"use": "simultaneous", "rounds": 2}, {}),
         ({"use": "random", "steps": 4, "group": 2, "repeat": False}, {}),
         ({"use": "reactive", "opening": ["Ann"], "max_steps": 3}, REACTS),
+        ({"use": "moderated", "turns": 5, "provider": "chair"}, {}),
+        ({"use": "interrupt", "claim": "say", "in_a_row": 2, "inner": {"use": "random", "steps": 3}}, {}),
     ],
     ids=lambda value: value.get("use", ""),
 )
@@ -42,7 +58,10 @@ def test_killed_and_resumed_it_is_the_same_run(
 ) -> None:
     scenario = {
         "scenario": "talk",
-        "providers": {"default": {"use": "scripted", "choice": ["One.", "Two.", "Three."]}},
+        "providers": {
+            "default": {"use": "scripted", "choice": ["One.", "Two.", "Three."]},
+            "chair": {"use": "scripted", "generate": True},
+        },
         "agents": {name: {"persona": "A person.", **agent} for name in ("Ann", "Ben", "Cem", "Dag")},
         "schedule": schedule,
     }

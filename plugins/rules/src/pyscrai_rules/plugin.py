@@ -1,0 +1,13 @@
+"""What this distribution adds to PyScrAI."""
+
+from pyscrai_core import Extension, hookimpl
+
+pyscrai_api = 1
+
+
+@hookimpl
+def pyscrai_engines() -> list[Extension]:
+    return [
+        Extension("rules", "pyscrai_rules.rules:Rules", "acts by a declared policy, without a model"),
+        Extension("world", "pyscrai_rules.world:World", "decides what comes of what agents attempt"),
+    ]
