@@ -101,7 +101,7 @@ def test_the_metapackage_brings_every_standard_plugin() -> None:
     brought = sorted(re.split(r"[<>=]", name)[0] for name in named)
     assert brought == sorted(["pyscrai-core", *(str(project(path)["name"]) for path in WITH_CODE)])
     # Whoever brings a vendor's library is asked for by name.
-    assert set(extras) == {"anthropic", "ollama", "openai"}  # type: ignore[call-overload]
+    assert set(extras) == {"anthropic", "http", "mcp", "ollama", "openai"}  # type: ignore[call-overload]
 
 
 def test_ci_runs_the_readmes_command() -> None:
@@ -116,7 +116,9 @@ def test_the_scenario_in_the_readme_is_valid(tmp_path: Path) -> None:
     from pyscrai_core import api
     from pyscrai_core.config import load_settings
 
-    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    market, vendors = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     path = tmp_path / "market.yaml"
-    path.write_text(text)
+    path.write_text(market)
     assert api.prepare(path, settings=load_settings()).scenario.name == "apple-market"
+    path.write_text(f"scenario: a part of one\n{vendors}")
+    assert api.prepare(path, settings=load_settings()).scenario.limits.money == 2.5

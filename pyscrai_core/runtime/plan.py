@@ -231,6 +231,7 @@ class _Drafts:
         self._mistakes = mistakes
         self._made: dict[tuple[str, str, bytes], tuple[Any, list[Found]] | ExtensionError] = {}
         self._nested = 0
+        self._drafting: Path | None = None
         self.declared: dict[str, dict[str, Any]] = {}
         self.recorded: list[dict[str, Any]] = []
         self.prompts: dict[str, str] = {}
@@ -263,10 +264,13 @@ class _Drafts:
         except ExtensionError as error:
             return error
         before = self._nested
+        self._drafting = path
         try:
             config = self._configure(cls, use.options)
         except Misfits as error:
             return Blueprint(kind, use.use, cls, lambda: None), error.found
+        finally:
+            self._drafting = None
         self._record(kind, use, cls, config, path)
         if self._nested > before:
             # Its options hold components: every agent needs its own.
@@ -293,6 +297,8 @@ class _Drafts:
         config = self._configure(cls, use.options)
         self._nested += 1
         self.declared.update(getattr(cls, "emits", {}))
+        if self._drafting is not None:  # what is made of the draft later is recorded already
+            self._record(kind, use, cls, config, (*self._drafting, kind))
         component: Component = Blueprint(kind, use.use, cls, lambda: config).make()
         return component
 

@@ -1,0 +1,1 @@
+"""Reasoning for PyScrAI's agents: think privately, then answer."""

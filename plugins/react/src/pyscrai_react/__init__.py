@@ -1,0 +1,1 @@
+"""Reasoning for PyScrAI's agents: think, use a tool, see, repeat, then answer."""

@@ -1,0 +1,12 @@
+"""What this distribution adds to PyScrAI."""
+
+from pyscrai_core import Extension, hookimpl
+
+pyscrai_api = 1
+
+
+@hookimpl
+def pyscrai_reasoning() -> list[Extension]:
+    return [
+        Extension("react", "pyscrai_react.reasoning:React", "thinks and uses tools by turns, then answers")
+    ]

@@ -1,0 +1,16 @@
+"""What this distribution adds to PyScrAI."""
+
+from pyscrai_core import Extension, hookimpl
+
+pyscrai_api = 1
+
+
+@hookimpl
+def pyscrai_reasoning() -> list[Extension]:
+    return [
+        Extension(
+            "reflection",
+            "pyscrai_reflection.reasoning:Reflection",
+            "drafts an answer, criticises and revises it",
+        )
+    ]

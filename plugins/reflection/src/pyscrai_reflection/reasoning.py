@@ -1,0 +1,101 @@
+"""The reasoning `reflection`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from attrs import field, frozen, validators
+
+from pyscrai_core import Completion, ContractError, Message, Prompt, Reasoning, Request, Turn
+
+#: Characters allowed for each word of a critique: generous, so that it only ends what rambles.
+PER_WORD = 10
+CRITIQUE = Prompt.packaged("pyscrai_reflection", "prompts/critique.j2", {"words", "criteria"})
+REVISE = Prompt.packaged("pyscrai_reflection", "prompts/revise.j2", {"critique"})
+
+
+@frozen
+class ReflectionConfig:
+    """The options of `reflection`.
+
+    rounds
+        how often an answer may be criticised and revised
+    words
+        how many words a critique may have; told to the model, and ten times as many characters are a bound
+    criteria
+        what the critic looks at above all, in words
+    inner
+        the reasoning that drafts and revises; None: the model, with the agent's tools
+    critique, revise
+        the templates of what asks for a critique, and for a better answer
+    """
+
+    rounds: int = field(default=1, validator=validators.ge(1))
+    words: int = field(default=60, validator=validators.ge(1))
+    criteria: str = ""
+    inner: Reasoning | None = None
+    critique: Prompt = CRITIQUE
+    revise: Prompt = REVISE
+
+
+class Reflection(Reasoning):
+    """Drafts an answer, criticises it and revises it, until the critic is satisfied or the rounds are over.
+
+    After Madaan et al., Self-Refine: Iterative Refinement with Self-Feedback (2023, arXiv:2303.17651), and
+    Shinn et al., Reflexion: Language Agents with Verbal Reinforcement Learning (2023, arXiv:2303.11366).
+
+    One call for the draft, and in each round one for the critique and, unless it is satisfied, one for the
+    revision. Drafts and critiques are events `thought` for the researcher alone.
+    """
+
+    Config: ClassVar[type] = ReflectionConfig
+    config: ReflectionConfig
+
+    def __init__(self, config: ReflectionConfig) -> None:
+        super().__init__(config)
+        self._schema = _form(config.words * PER_WORD)
+
+    async def reason(self, request: Request, turn: Turn) -> Completion:
+        config = self.config
+        answer = await self._answer(request, turn)
+        messages = request.messages
+        question = Message.user(_render(config.critique, words=config.words, criteria=config.criteria))
+        for _ in range(config.rounds):
+            # Vendors refuse messages without a word in them.
+            draft = answer.text if answer.text.strip() else "(no words)"
+            asked = (*messages, Message.assistant(draft), question)
+            judged = await turn.complete(request.but(messages=asked, schema=self._schema, tools=()))
+            critique = judged.parsed["critique"].strip()
+            verdict = "satisfied" if judged.parsed["satisfied"] else "not satisfied"
+            text = f"Draft: {draft}\nCritique ({verdict}): {critique or 'none'}"
+            turn.emit("thought", {"text": text, "by": "reflection"}, audience=())
+            if judged.parsed["satisfied"]:
+                break
+            again = Message.user(_render(config.revise, critique=critique or "It is not good enough."))
+            messages = (*asked, judged.message(), again)
+            answer = await self._answer(request.but(messages=messages), turn)
+        return answer
+
+    async def _answer(self, request: Request, turn: Turn) -> Completion:
+        inner = self.config.inner
+        return await (turn.converse(request) if inner is None else inner.reason(request, turn))
+
+
+def _form(length: int) -> dict[str, Any]:
+    """The JSON Schema of a critique: first what is wrong, then the verdict, which is to follow from it."""
+    return {
+        "type": "object",
+        "properties": {
+            "critique": {"type": "string", "maxLength": length},
+            "satisfied": {"type": "boolean"},
+        },
+        "required": ["critique", "satisfied"],
+        "additionalProperties": False,
+    }
+
+
+def _render(prompt: Prompt, **values: Any) -> str:
+    try:
+        return prompt.render(**values)
+    except ValueError as error:
+        raise ContractError(f"{error}; correct the template") from error

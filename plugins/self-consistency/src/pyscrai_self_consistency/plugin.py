@@ -1,0 +1,16 @@
+"""What this distribution adds to PyScrAI."""
+
+from pyscrai_core import Extension, hookimpl
+
+pyscrai_api = 1
+
+
+@hookimpl
+def pyscrai_reasoning() -> list[Extension]:
+    return [
+        Extension(
+            "self-consistency",
+            "pyscrai_self_consistency.reasoning:SelfConsistency",
+            "several answers side by side, of which most or a judge choose",
+        )
+    ]
