@@ -228,7 +228,8 @@ def test_a_mistake_of_all_members_is_told_once(installed: Host) -> None:
         ["scenario.yaml:18:32", "agents.Citizen-01.actions.vote.audience"],
     ]
     assert mistakes(installed, CROWD + "    acts: {on: riot}\n") == [
-        "scenario.yaml:14:16: agents.Citizen-01.acts.on: there is no kind of events 'riot'; known: say"
+        "scenario.yaml:14:16: agents.Citizen-01.acts.on: there is no kind of events 'riot'; known: say, "
+        "thought"
     ]
 
 

@@ -16,6 +16,7 @@ from attrs import frozen
 import pyscrai_core
 from pyscrai_core import Engine, Event, Prompt, RunResult, ScenarioError, Turn, api
 from pyscrai_core.config import load_settings
+from pyscrai_core.errors import ContractError
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario import sandbox
 from pyscrai_core.scenario.prompts import PromptError
@@ -51,9 +52,12 @@ def rendered(text: str, **values: Any) -> str:
 
 
 def refused(text: str, **values: Any) -> PromptError:
-    with pytest.raises(PromptError) as caught:
+    with pytest.raises((PromptError, ContractError)) as caught:
         rendered(text, **values)
-    return caught.value
+    # What is wrong is told when it is checked, or when it is rendered and then as the author's mistake.
+    error = caught.value if isinstance(caught.value, PromptError) else caught.value.__cause__
+    assert isinstance(error, PromptError)
+    return error
 
 
 # -- what templates can do ----------------------------------------------------------------------

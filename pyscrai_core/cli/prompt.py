@@ -46,8 +46,9 @@ def prompt(
 ) -> None:
     """Show what a model would be asked, or was.
 
-    It is exactly what is sent, with the tokens of each part, and nobody is asked. Of a scenario's FILE, the first request of the agent in a step; answers that it builds on stand there in
-    brackets. Of a recorded RUN, what was really sent in that step.
+    It is exactly what is sent, with the tokens of each part, and nobody is asked. Of a scenario's FILE, the
+    first request of the agent in a step; answers that it builds on stand there in brackets. Of a recorded
+    RUN, what was really sent in that step.
 
     \b
     Examples:

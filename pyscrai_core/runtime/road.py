@@ -37,7 +37,7 @@ from .asking import Asking, Attempt, Vendors, estimated
 from .budget import Budget
 from .journal import Effect, Entry, Journal, Outcome, differs
 from .prices import Prices
-from .tooling import AbsentTool, Equipped, offered
+from .tooling import Equipped, OfferedTool, offered
 from .turn import Draft, Exhausted, Stopping, Turn, draft_to_dict
 
 if TYPE_CHECKING:
@@ -252,16 +252,17 @@ class Road:
     async def offered(self, toolset: Toolset, use: str, position: Position) -> list[Tool]:
         """What an external toolset offers: journaled, so that an execution again offers the same."""
         effect = Effect(position, "tools", use, digest(canonical({"toolset": use})))
-        found: dict[str, Tool] = {}
+        found: list[Tool] = []
 
         async def perform(again: bool) -> Outcome:
-            found.update({tool.name: tool for tool in await toolset.list()})
-            return Outcome(_encode(offered(list(found.values())), use))
+            found.extend(await toolset.list())
+            return Outcome(_encode(offered(found), use))
 
         told = (await self._effect(effect, perform)).answer
         if not found and not self._replaying:
-            found.update({tool.name: tool for tool in await toolset.list()})
-        return [found.get(one["name"]) or AbsentTool(one) for one in told]
+            found.extend(await toolset.list())
+        behind = {tool.name: tool for tool in found}
+        return [OfferedTool(one, behind.get(one["name"])) for one in told]
 
     async def tool(self, tool: Equipped, arguments: dict[str, Any], turn: Turn) -> Json:
         """A tool's answer: executed if it is pure, journaled with its drafts if it reaches outside."""

@@ -19,16 +19,19 @@ from .turn import Turn
 LARGEST = 1_000_000
 
 
-class AbsentTool(Tool):
-    """A tool that was offered when the run began: by its specification alone, as it was journaled."""
+class OfferedTool(Tool):
+    """A tool of a toolset, as it was `told` when the run began; `behind` is who answers now, if anybody."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
+    def __init__(self, told: dict[str, Any], behind: Tool | None) -> None:
         super().__init__(None)
         self.name, self.description, self.parameters = told["name"], told["description"], told["parameters"]
         self.repeatable = told["repeatable"]
+        self._behind = behind
 
     async def call(self, arguments: dict[str, Any], turn: Turn) -> Json:
-        raise ToolFailed("it was offered when the run began, and is not any more")
+        if self._behind is None:
+            raise ToolFailed(f"tool {self.name}: it was offered when the run began, and is not any more")
+        return await self._behind.call(arguments, turn)
 
 
 def offered(tools: Sequence[Tool]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from ..errors import ContractError
 from ..records import digest
 
 if TYPE_CHECKING:
@@ -61,8 +62,11 @@ class Prompt:
         _check(self.text, self.names)
 
     def render(self, **values: Any) -> str:
-        """The prompt's words. Raises `PromptError` if a value that it needs is missing."""
-        return _render(self.text, self.origin, values)
+        """The prompt's words. Raises `ContractError` if a value that it needs is missing or does not fit."""
+        try:
+            return _render(self.text, self.origin, values)
+        except PromptError as error:
+            raise ContractError(f"{error}; correct the template") from error
 
 
 class Filling:

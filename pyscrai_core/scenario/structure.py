@@ -204,7 +204,8 @@ class Structurer:
         if not value[0].strip():
             raise Misfit("the program is empty; name one")
         self._demand("start the program", shlex.join(value))
-        return list(value)
+        # `./` is the scenario's folder, wherever the command was given.
+        return [self._file_path(part, str) if part.startswith("./") else part for part in value]
 
     def _component(self, value: Any, kind: Any) -> Component:
         return self._build(_CONTRACT_KINDS[kind], value)

@@ -15,7 +15,8 @@ Url = NewType("Url", str)
 #: The name of an environment variable that holds a secret. Naming one needs a person's yes.
 SecretName = NewType("SecretName", str)
 
-#: A program that is started, with its arguments: `[python, server.py]`. It needs a person's yes.
+#: A program that is started, with its arguments: `[python, ./server.py]`. What begins with `./` is a file in
+#: the scenario's folder. It needs a person's yes.
 Program = NewType("Program", list[str])
 
 #: A JSON Schema (draft 2020-12), checked when the scenario is loaded.

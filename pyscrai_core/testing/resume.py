@@ -133,7 +133,7 @@ def _journaled(store: Path) -> set[str]:
         return {
             f"{call['agent']}|{call['step']}|{call['path']}"
             for call in opened.run("last").calls()
-            if call["status"] == "answered"
+            if call["status"] != "open"  # which ended the run, and is asked again
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,9 @@ class Plugin:
 
     @hookimpl
     def pyscrai_providers(self) -> list[Extension]:
-        return [Extension("thinker", f"{__name__}:Thinker")]
+        # By a name that can be imported, whatever the folder is called.
+        sys.modules["a_model_that_thinks"] = sys.modules[__name__]
+        return [Extension("thinker", "a_model_that_thinks:Thinker")]
 
 
 @pytest.mark.parametrize("native, calls", [("auto", 3), ("always", 2), ("never", 4)])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Completion, ContractError, Message, Prompt, Reasoning, Request, Turn
+from pyscrai_core import Completion, Message, Prompt, Reasoning, Request, Turn
 
 NAME = "chain-of-thought"
 #: Who a thought is by that the model had by itself, without being told to.
@@ -65,14 +65,14 @@ class ChainOfThought(Reasoning):
                 turn.emit("thought", {"text": "(answered without thinking)", "by": NAME}, audience=())
             return completion
         tools = [{"name": tool.name, "description": tool.description} for tool in request.tools]
-        asked = (*request.messages, Message.user(_render(config.prompt, words=config.words, tools=tools)))
+        asked = (*request.messages, Message.user(config.prompt.render(words=config.words, tools=tools)))
         thoughts = await turn.complete(request.but(messages=asked, schema=None, tools=()))
         native = bool(thoughts.thinking) and config.native == "auto"
         if not native and not thoughts.text.strip():
             return await self._answer(request, turn)  # it has no thoughts, and vendors refuse empty messages
         _record(turn, thoughts, NATIVE if native else NAME)
         said = thoughts.message() if native else Message.assistant(thoughts.text)
-        closing = Message.user(_render(config.answer))
+        closing = Message.user(config.answer.render())
         return await self._answer(request.but(messages=(*asked, said, closing)), turn)
 
     def _left_to_itself(self, turn: Turn) -> bool:
@@ -97,10 +97,3 @@ def _record(turn: Turn, completion: Completion, by: str) -> None:
     own = "\n\n".join(part.text for part in completion.thinking if part.text)
     text = completion.text if by == NAME else own or "(the vendor does not show its thoughts)"
     turn.emit("thought", {"text": text.strip(), "by": by}, audience=())
-
-
-def _render(prompt: Prompt, **values: Any) -> str:
-    try:
-        return prompt.render(**values)
-    except ValueError as error:
-        raise ContractError(f"{error}; correct the template") from error

@@ -64,7 +64,7 @@ class PlanReasoning(Reasoning):
 
     async def reason(self, request: Request, turn: Turn) -> Completion:
         plan = await self._plan(request, turn)
-        message = Message.user(_render(self.config.answer, plan=plan))
+        message = Message.user(self.config.answer.render(plan=plan))
         request = request.but(messages=(*request.messages, message))
         inner = self.config.inner
         return await (turn.converse(request) if inner is None else inner.reason(request, turn))
@@ -84,7 +84,7 @@ class PlanReasoning(Reasoning):
 
     async def _looked_at(self, request: Request, turn: Turn) -> list[str]:
         async def ask(prompt: Prompt, form: dict[str, Any], **values: Any) -> Any:
-            question = _render(prompt, steps=self.config.steps, words=self.config.words, **values)
+            question = prompt.render(steps=self.config.steps, words=self.config.words, **values)
             messages = (*request.messages, Message.user(question))
             return (await turn.complete(request.but(messages=messages, schema=form, tools=()))).parsed
 
@@ -120,10 +120,3 @@ def _is_news(event: Event, me: str) -> bool:
 def _object(**properties: Any) -> dict[str, Any]:
     closed = {"required": list(properties), "additionalProperties": False}
     return {"type": "object", "properties": properties, **closed}
-
-
-def _render(prompt: Prompt, **values: Any) -> str:
-    try:
-        return prompt.render(**values)
-    except ValueError as error:
-        raise ContractError(f"{error}; correct the template") from error

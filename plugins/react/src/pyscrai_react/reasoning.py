@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Completion, ContractError, Message, Prompt, Reasoning, Request, ToolFailed, Turn
+from pyscrai_core import Completion, Message, Prompt, Reasoning, Request, ToolFailed, Turn
 
 #: Characters allowed for each word of a thought: generous, so that it only ends what rambles.
 PER_WORD = 10
@@ -59,7 +59,7 @@ class React(Reasoning):
     async def reason(self, request: Request, turn: Turn) -> Completion:
         config = self.config
         tools = [tool.to_dict() for tool in request.tools]
-        opening = _render(config.prompt, rounds=config.rounds, words=config.words, tools=tools)
+        opening = config.prompt.render(rounds=config.rounds, words=config.words, tools=tools)
         messages = (*request.messages, Message.user(opening))
         schema = self._schema(request)
         for _ in range(config.rounds):
@@ -71,7 +71,7 @@ class React(Reasoning):
                 break
             seen = await self._use(chosen["tool"], chosen["arguments"], turn)
             messages = (*messages, Message.user(seen))
-        closing = Message.user(_render(config.answer))
+        closing = Message.user(config.answer.render())
         return await turn.complete(request.but(messages=(*messages, closing), tools=()))
 
     async def _use(self, name: str, arguments: dict[str, Any], turn: Turn) -> str:
@@ -120,10 +120,3 @@ def _moved(schema: Any, place: str) -> Any:
         key: place + part[1:] if key == "$ref" and isinstance(part, str) else _moved(part, place)
         for key, part in schema.items()
     }
-
-
-def _render(prompt: Prompt, **values: Any) -> str:
-    try:
-        return prompt.render(**values)
-    except ValueError as error:
-        raise ContractError(f"{error}; correct the template") from error

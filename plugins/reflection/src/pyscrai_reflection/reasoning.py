@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Completion, ContractError, Message, Prompt, Reasoning, Request, Turn
+from pyscrai_core import Completion, Message, Prompt, Reasoning, Request, Turn
 
 #: Characters allowed for each word of a critique: generous, so that it only ends what rambles.
 PER_WORD = 10
@@ -59,7 +59,7 @@ class Reflection(Reasoning):
         config = self.config
         answer = await self._answer(request, turn)
         messages = request.messages
-        question = Message.user(_render(config.critique, words=config.words, criteria=config.criteria))
+        question = Message.user(config.critique.render(words=config.words, criteria=config.criteria))
         for _ in range(config.rounds):
             # Vendors refuse messages without a word in them.
             draft = answer.text if answer.text.strip() else "(no words)"
@@ -71,7 +71,7 @@ class Reflection(Reasoning):
             turn.emit("thought", {"text": text, "by": "reflection"}, audience=())
             if judged.parsed["satisfied"]:
                 break
-            again = Message.user(_render(config.revise, critique=critique or "It is not good enough."))
+            again = Message.user(config.revise.render(critique=critique or "It is not good enough."))
             messages = (*asked, judged.message(), again)
             answer = await self._answer(request.but(messages=messages), turn)
         return answer
@@ -92,10 +92,3 @@ def _form(length: int) -> dict[str, Any]:
         "required": ["critique", "satisfied"],
         "additionalProperties": False,
     }
-
-
-def _render(prompt: Prompt, **values: Any) -> str:
-    try:
-        return prompt.render(**values)
-    except ValueError as error:
-        raise ContractError(f"{error}; correct the template") from error

@@ -146,10 +146,7 @@ class World(Engine):
         given = {name: getattr(agent, name) for name in ("name", "persona", "goals")}
         given |= {"premise": turn.premise, "decisions": config.decisions, "words": config.words}
         now = {"attempt": attempt.describe(), "state": values["state"], "changes": schemas}
-        try:
-            system, words = config.system.render(**given), config.prompt.render(**given, **now)
-        except ValueError as error:
-            raise ContractError(f"{error}; correct the template") from None
+        system, words = config.system.render(**given), config.prompt.render(**given, **now)
         messages = [Message.system(system), *await turn.recall(), Message.user(words)]
         answer: Any = (await turn.think(messages, schema=answer_schema(config, schemas))).parsed
         found = answer.get("changes", {}).items()

@@ -121,10 +121,7 @@ class Moderated(Schedule):
         )
         lines = list(islice(public, config.window))[::-1]
         values = {"names": names, "last": self._last, "step": stage.step, "instructions": config.instructions}
-        try:
-            words = config.prompt.render(**values, lines=lines, state=plain(stage.state))
-        except ValueError as error:
-            raise ContractError(f"schedule.prompt: {error}; correct the template") from None
+        words = config.prompt.render(**values, lines=lines, state=plain(stage.state))
         request = Request((Message.user(words),), schema=answer_schema(names), provider=config.provider)
         completion = await stage.complete(request)
         return str(completion.parsed["next"])

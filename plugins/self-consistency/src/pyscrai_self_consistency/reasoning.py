@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from attrs import evolve, field, frozen, validators
 
-from pyscrai_core import AnswerRejected, Completion, ContractError, Message, Prompt, Reasoning, Request, Turn
+from pyscrai_core import AnswerRejected, Completion, Message, Prompt, Reasoning, Request, Turn
 
 #: Characters allowed for each word of the judge: generous, so that it only ends what rambles.
 PER_WORD = 10
@@ -94,10 +94,7 @@ class SelfConsistency(Reasoning):
     async def _judge(self, answers: Sequence[Completion], request: Request, turn: Turn) -> tuple[int, str]:
         """The index of the best answer, and why it is."""
         texts, words = [answer.text for answer in answers], self.config.words
-        try:
-            question = self.config.prompt.render(answers=texts, words=words)
-        except ValueError as error:
-            raise ContractError(f"{error}; correct the template") from error
+        question = self.config.prompt.render(answers=texts, words=words)
         schema = {
             "type": "object",
             "properties": {

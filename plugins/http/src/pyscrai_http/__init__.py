@@ -1,0 +1,1 @@
+"""Tools from web APIs: `http` and `openapi`."""

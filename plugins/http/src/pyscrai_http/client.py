@@ -1,0 +1,158 @@
+"""One request and its answer: where it may go, how long and how large it may be, how often it is tried."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import httpx2
+from attrs import field, frozen, validators
+
+from pyscrai_core import SecretName, ToolFailed, Url, read_secret
+from pyscrai_core.vendors import retry_after
+
+from .network import Transport
+
+REDIRECTS = 5
+#: What may pass: connections that fail or fall silent, and the statuses of servers that are busy.
+FAULTS = (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError, TimeoutError)
+BUSY = (429, 502, 503, 504)
+#: The most seconds that a server may ask to wait.
+PATIENCE = 20.0
+
+
+@frozen
+class Secret:
+    """A value from the environment variable `secret`, with a `prefix` such as `"Bearer "` before it."""
+
+    secret: SecretName
+    prefix: str = ""
+
+
+@frozen(kw_only=True)
+class Reach:
+    """The options that `http` and `openapi` share: what goes with every request, and its bounds."""
+
+    headers: dict[str, str | Secret] = field(factory=dict)
+    query: dict[str, str | Secret] = field(factory=dict)
+    hosts: tuple[Url, ...] = ()
+    private: bool = False
+    bytes: int = field(default=1_000_000, validator=validators.ge(1))
+    seconds: float = field(default=20, validator=validators.gt(0))
+    tries: int = field(default=3, validator=validators.ge(1))
+
+
+def check_address(url: str, where: str) -> None:
+    """Raise `ValueError` if the host is a template, or has a person's name or a password before it."""
+    parts = urlsplit(url)
+    if not parts.netloc or set("{}@") & set(parts.netloc) or parts.fragment:
+        raise ValueError(f"{where}: the host is written out, without a password; keys go to `headers`")
+
+
+class Client:
+    """Sends requests for the tool `who` to the host of `url`. To be closed."""
+
+    def __init__(self, who: str, url: str, reach: Reach) -> None:
+        def revealed(value: str | Secret) -> str:
+            purpose = f"the tool {who} at {urlsplit(url).hostname}"
+            return value if isinstance(value, str) else value.prefix + read_secret(value.secret, purpose)
+
+        self._reach = reach
+        self._headers = {name: revealed(value) for name, value in reach.headers.items()}
+        self._query = [(name, revealed(value)) for name, value in reach.query.items()]
+        self._allowed = {_origin(httpx2.URL(one.partition("{")[0])) for one in (url, *reach.hosts)}
+        self._http = httpx2.AsyncClient(
+            transport=Transport(reach.private),
+            headers={"Accept": "application/json, text/*;q=0.9, */*;q=0.5", "User-Agent": "pyscrai-http"},
+            # What one agent is given must not go out with the request of another.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            timeout=httpx2.Timeout(reach.seconds, connect=min(5.0, reach.seconds)),
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def fetch(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, repeatable: bool
+    ) -> Any:
+        """The answer's JSON, or its text. Raises `ToolFailed` if none comes, or an error's status."""
+        if self._query:
+            url += ("&" if "?" in url else "?") + urlencode(self._query)
+        headers, wait = {**headers, **self._headers}, 0.25
+        for left in range(self._reach.tries if repeatable else 1, 0, -1):
+            wait, asked = wait * 2, None
+            try:
+                request = self._http.build_request(method, url, headers=headers, content=body)
+                response, content = await self._attempt(request)
+            except FAULTS as error:
+                words = f"{str(error) or 'it took too long'} ({type(error).__name__})"
+            else:
+                if response.status_code < 300:
+                    return _value(response, content)
+                beginning = " ".join(_text(response, content[:600]).split())[:300]
+                words = f"status {response.status_code}: {beginning}".removesuffix(": ")
+                asked = retry_after(response.headers)
+                if response.status_code not in BUSY or (asked or 0) > PATIENCE:
+                    break
+            if left > 1:
+                await asyncio.sleep(wait if asked is None else asked)
+        raise ToolFailed(words)
+
+    async def _attempt(self, request: httpx2.Request) -> tuple[httpx2.Response, bytes]:
+        async with asyncio.timeout(self._reach.seconds):
+            for _ in range(REDIRECTS + 1):
+                response = await self._http.send(request, stream=True, follow_redirects=False)
+                try:
+                    if response.next_request is None:
+                        return response, await self._read(response)
+                finally:
+                    await response.aclose()
+                before, request = _origin(request.url), response.next_request
+                if _origin(request.url) not in self._allowed:
+                    raise ToolFailed(f"it redirects to {request.url.host}, which is not allowed")
+                if _origin(request.url) != before:
+                    for name in self._headers:  # they were meant for the one that redirects
+                        request.headers.pop(name, None)
+        raise ToolFailed(f"more than {REDIRECTS} redirects, one after the other")
+
+    async def _read(self, response: httpx2.Response) -> bytes:
+        most, content = self._reach.bytes, bytearray()
+        async for part in response.aiter_bytes():
+            content += part
+            if len(content) > most:
+                raise ToolFailed(f"the answer has more than {most:,} bytes; ask for less of it")
+        return bytes(content)
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _text(response: httpx2.Response, content: bytes) -> str:
+    try:
+        return content.decode(response.charset_encoding or "utf-8", "replace")
+    except (LookupError, ValueError):  # there is no such encoding, or none of text
+        return content.decode(errors="replace")
+
+
+def _value(response: httpx2.Response, content: bytes) -> Any:
+    if not content:
+        return {"status": response.status_code}
+    text = _text(response, content)
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind.endswith(("/json", "+json")):
+        return text
+    try:
+        return json.loads(text, parse_int=_whole, parse_constant=str)
+    except ValueError as error:
+        raise ToolFailed(f"the answer says that it is JSON, and is not ({error})") from None
+
+
+def _whole(text: str) -> int | str:
+    """A number that JSON keeps exactly; others, such as long identifiers, as text."""
+    return int(text) if len(text) <= 17 and abs(int(text)) < 2**53 else text

@@ -1,0 +1,1 @@
+"""Tools from servers that speak the Model Context Protocol."""

@@ -1,0 +1,126 @@
+"""In whole runs, with the plugins that a scenario usually has: skipped where those are not installed."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from pyscrai_mcp.server import McpConfig
+
+import pyscrai_core
+from pyscrai_core import Completion, Extension, Reasoning, Request, RunResult, TrustRequired, Turn, hookimpl
+from pyscrai_core.api import replay
+from pyscrai_core.plugins import Host
+from pyscrai_core.testing import check_resume
+
+for _name in ("cast", "memory", "schedules", "scripted"):
+    pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+SERVER = str(Path(__file__).with_name("server.py"))
+
+
+class Once(Reasoning):
+    """Lets the model call its tools once."""
+
+    async def reason(self, request: Request, turn: Turn) -> Completion:
+        completion = await turn.complete(request)
+        for call in completion.tool_calls:
+            await turn.call_tool(call.name, call.arguments)
+        return Completion("Done.", model=completion.model)
+
+
+class Parts:
+    pyscrai_api = 1
+    __name__ = "parts"
+
+    @hookimpl
+    def pyscrai_reasoning(self) -> list[Extension]:
+        return [Extension("once", f"{__name__}:Once")]
+
+
+HOST = Host(extra=[Parts()])
+
+
+def scenario(server: str, provider: dict[str, Any], **agent: Any) -> dict[str, Any]:
+    tool = {"use": "mcp", "command": [sys.executable, server, "stdio"], "timeout": 30}
+    return {
+        "scenario": "town",
+        "providers": {"default": provider},
+        "agents": {name: {"persona": "A person.", "tools": [tool], **agent} for name in ("Ann", "Ben")},
+        "schedule": {"use": "simultaneous", "rounds": 2},
+    }
+
+
+def calls(*called: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    tool_calls = [{"name": name, "arguments": arguments} for name, arguments in called]
+    return {"use": "scripted", "replies": [{"tool_calls": tool_calls, "then": "I see."}]}
+
+
+def uses(result: RunResult) -> list[dict[str, Any]]:
+    return [event.payload for event in result.events if event.kind == "tool"]
+
+
+def play(document: dict[str, Any], folder: Path) -> RunResult:
+    file = folder / "scenario.json"
+    file.write_text(json.dumps(document))
+    return pyscrai_core.run(file, store=folder / "runs.db", trust=True, host=HOST)
+
+
+def test_the_readmes_example_runs(tmp_path: Path) -> None:
+    (server,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (text,) = re.findall(r"```yaml\n(scenario:.*?)```", README, re.DOTALL)
+    (tmp_path / "clock.py").write_text(server)
+    file = tmp_path / "harbour.yaml"
+    file.write_text(text.replace("[python,", f"[{sys.executable},"))
+    with pytest.raises(TrustRequired, match="start the program"):
+        pyscrai_core.run(file, store=tmp_path / "runs.db")
+    result = pyscrai_core.run(file, store=tmp_path / "runs.db", trust=True)
+    assert result.status == "completed", result.error
+    assert [json.loads(use["result"]) for use in uses(result)] == [{"result": "high"}]
+
+
+def test_each_option_is_in_the_readme() -> None:
+    for option in attrs.fields(McpConfig):
+        assert f"| `{option.name}` |" in README
+
+
+def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
+    provider = calls(("weather", {"city": "Rome"}), ("words", {"count": 2}))
+    whole = check_resume(scenario(SERVER, provider), tmp_path, kills=[1, 8])
+    used = [json.loads(line)["payload"] for line in whole.log if json.loads(line)["kind"] == "tool"]
+    assert len(used) == 8
+    assert not [use for use in used if "error" in use]
+
+
+def test_a_server_killed_in_the_midst_of_a_run(tmp_path: Path) -> None:
+    document = scenario(SERVER, calls(("pid", {}), ("town_die", {}), ("weather", {"city": "Rome"})))
+    del document["agents"]["Ben"]
+    result = play(document, tmp_path)
+    assert result.status == "completed", result.error
+    errors = [use.get("error", "") for use in uses(result)]
+    assert [bool(error) for error in errors] == [False, True, True, True, True, True]
+    assert "is not started again" in errors[-1]
+    assert replay(store=tmp_path / "runs.db", host=HOST).fingerprint == result.fingerprint
+
+
+def test_a_model_calls_it_and_a_replay_needs_no_server(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp", reason="needs pyscrai-llamacpp")
+    said = json.dumps({"next": {"tool": "weather", "arguments": {"city": "Rome"}}})
+    server = tmp_path / "server.py"
+    server.write_text(Path(SERVER).read_text())
+    provider = {"use": "llamacpp", "exact": True, "max_tokens": 60, "temperature": 0}
+    document = scenario(str(server), provider, persona=f"You say {said}", reasoning="once")
+    del document["agents"]["Ben"]
+    document["agents"]["Ann"]["tools"][0]["tools"] = ["weather"]
+    document["schedule"]["rounds"] = 1
+    result = play(document, tmp_path)
+    assert result.status == "completed", result.error
+    assert [use["name"] for use in uses(result) if "result" in use] == ["weather"]
+    server.unlink()
+    assert replay(store=tmp_path / "runs.db", host=HOST).fingerprint == result.fingerprint
