@@ -758,7 +758,9 @@ def test_tools_are_journaled_if_they_reach_outside(play: Any, tmp_path: Any, hos
 # -- budgets --
 
 
-@pytest.mark.parametrize(("limit", "events"), [({"calls": 3}, 3), ({"steps": 2}, 2), ({"tokens": 700}, range(1, 6))])
+@pytest.mark.parametrize(
+    ("limit", "events"), [({"calls": 3}, 3), ({"steps": 2}, 2), ({"tokens": 700}, range(1, 6))]
+)
 def test_a_spent_budget_stops_the_run_and_a_larger_one_goes_on(
     play: Any, tmp_path: Any, limit: dict[str, int], events: int | range
 ) -> None:

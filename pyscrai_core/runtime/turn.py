@@ -17,7 +17,6 @@ from attrs import define, field, frozen
 
 from .. import seeds
 from ..errors import (
-    AnswerRejected,
     BudgetSpent,
     CallFailed,
     ContractError,
@@ -41,6 +40,7 @@ from ..records import (
     as_audience,
 )
 from .state import View
+from .wording import in_words
 
 if TYPE_CHECKING:
     from ..scenario.model import Agent
@@ -357,28 +357,19 @@ class Turn(Scope):
         """Ask the model, and run the tools that it calls, until it answers in words.
 
         What the tools answer goes back to the model, errors too. After `TOOL_ROUNDS` rounds of calls it is
-        told to answer, and `AnswerRejected` is raised if it calls once more.
+        asked once more with what it did in words, and has no tools to call any more.
         """
-        for left in range(TOOL_ROUNDS, -1, -1):
+        for _ in range(TOOL_ROUNDS):
             completion = await self.complete(request)
             if not completion.tool_calls:
                 return completion
-            results = [
-                await self._answer_call(call)
-                if left
-                else ToolResult(call.id, "no more tools can be used in this turn; answer now", failed=True)
-                for call in completion.tool_calls
-            ]
+            results = tuple([await self._answer_call(call) for call in completion.tool_calls])
             request = request.but(
-                messages=(*request.messages, completion.message(), Message("tool", tuple(results)))
+                messages=(*request.messages, completion.message(), Message("tool", results))
             )
-        completion = await self.complete(request)
-        if completion.tool_calls:
-            raise AnswerRejected(
-                f"{self._who}: the model ({completion.model}) went on calling tools after {TOOL_ROUNDS} "
-                "rounds and being told to answer; say in the prompt when to stop"
-            )
-        return completion
+        # Vendors refuse a history with calls of tools that are not offered, so it has none.
+        last = Message.user("No more tools can be used now. Answer with what you know.")
+        return await self.complete(request.but(messages=(*in_words(request.messages), last), tools=()))
 
     async def _answer_call(self, call: ToolCall) -> ToolResult:
         """The answer to a model's call, as it is told: what goes wrong is for the model to mend."""

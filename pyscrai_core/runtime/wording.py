@@ -83,7 +83,7 @@ def _tools_in_words(request: Request) -> tuple[Request, Read]:
         'can then use another. To answer, say {"next": {"answer": …}}.'
     )
     fitted = request.but(
-        messages=_instructed(_told(request.messages), words),
+        messages=_instructed(in_words(request.messages), words),
         schema=_envelope(request),
         tools=(),
     )
@@ -117,7 +117,7 @@ def _object(**properties: Any) -> dict[str, Any]:
     }
 
 
-def _told(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def in_words(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Calls of tools as the model would have written them, and their results as what it is told."""
     names: dict[str, str] = {}
     told = []

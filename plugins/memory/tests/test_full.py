@@ -48,6 +48,15 @@ def test_a_rejected_attempt_of_its_own_is_the_worlds_answer(diary: Any, events: 
     ]
 
 
+def test_what_its_tools_answer_is_the_worlds_answer_too(diary: Any, events: Any) -> None:
+    used = {"name": "dice", "arguments": {"throw": "2d6"}, "result": "7"}
+    messages = diary(FullMemory).observe(*events((ME, "I throw."), (ME, "tool", used), ("Jon", "tool", used)))
+    assert shown(messages) == [
+        ("assistant", "I throw."),
+        ("user", "(Mara used dice(throw: 2d6): 7)\n(Jon used dice(throw: 2d6): 7)"),
+    ]
+
+
 def test_changes_failures_and_own_thoughts_are_left_out(diary: Any, events: Any) -> None:
     messages = diary(FullMemory).observe(
         *events(

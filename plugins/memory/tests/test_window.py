@@ -120,7 +120,7 @@ def test_it_never_exceeds_its_tokens(
             if tokens(recalled) > size:
                 assert len(told) == 1
                 assert told[0].text in (seen[-1].describe(), seen[-1].payload["text"])
-            assert memory._total == tokens(told)
+            assert memory._newest.total == tokens(told)
 
     asyncio.run(check())
 

@@ -1,1 +1,1 @@
-"""Memories for PyScrAI's agents: `full` keeps everything, `window` the newest part."""
+"""Memories for PyScrAI's agents."""

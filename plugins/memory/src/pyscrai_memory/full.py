@@ -18,7 +18,7 @@ class FullMemory(Memory):
         self._messages: list[Message] = []
 
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
-        for own, lines in blocks(events, turn.agent.name):
+        for own, lines, _ in blocks(events, turn.agent.name):
             self._messages.append(message(own, lines))
 
     async def recall(self, turn: Turn) -> list[Message]:

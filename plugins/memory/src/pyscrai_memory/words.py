@@ -1,4 +1,4 @@
-"""From events to the words of messages: what both memories share."""
+"""From events to the words of messages: what all memories share."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from pyscrai_core import Event, Message, Text
 #: What does not go into a history: states are shown by engines, as they are now; and why a turn failed
 #: is a matter of the machinery, not of the world.
 LEFT_OUT = frozenset({"change", "turn.failed"})
+#: What an agent tried or used, with what came of it: the world's answer, though the agent is the source.
+ANSWERS = frozenset({"rejected", "tool"})
 
-#: What an agent or the world says without a break: whether it was the agent, and a line for each event.
-Block = tuple[bool, list[str]]
+#: What an agent or the world says without a break: whether it was the agent, the lines, and their events.
+Block = tuple[bool, list[str], list[Event]]
 
 
 def blocks(events: Sequence[Event], me: str) -> list[Block]:
     """The events as blocks of lines, in their order; the blocks of the agent `me` and of others alternate.
 
-    What an agent says stands without its name: it becomes the assistant's message. A rejected attempt of
-    its own is the world's answer, and so belongs to the others. Its own thoughts are left out.
+    What an agent says stands without its name: it becomes the assistant's message. What its tools answered
+    and why an attempt of its own was rejected is the world's answer, and so belongs to the others. Its own
+    thoughts are left out.
     """
     found: list[Block] = []
     lines: list[str] = []
+    behind: list[Event] = []
     last: bool | None = None
     for event in events:
         kind = event.kind
         if kind in LEFT_OUT:
             continue
-        own = event.source == me and kind != "rejected"
+        own = event.source == me and kind not in ANSWERS
         if not own:
             line = event.describe()
         elif kind == "say":
@@ -40,9 +44,10 @@ def blocks(events: Sequence[Event], me: str) -> list[Block]:
             line = event.describe()
         if own is not last:
             last = own
-            lines = []
-            found.append((own, lines))
+            lines, behind = [], []
+            found.append((own, lines, behind))
         lines.append(line)
+        behind.append(event)
     return found
 
 

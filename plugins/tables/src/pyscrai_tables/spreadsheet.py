@@ -66,7 +66,8 @@ def _event(event: Event) -> Sequence[Any]:
 
 
 def _call(call: dict[str, Any]) -> Sequence[Any]:
-    return [_json(value) if column in ("answer", "attempts") else _cell(value) for column, value in call.items()]
+    structured = ("answer", "attempts")
+    return [_json(value) if column in structured else _cell(value) for column, value in call.items()]
 
 
 def _cell(value: str | float | None) -> str | float | None:

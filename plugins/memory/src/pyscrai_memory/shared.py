@@ -1,0 +1,138 @@
+"""The memory `shared`, and the tool with which agents write into it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from attrs import field, frozen, validators
+
+from pyscrai_core import (
+    EVERYONE,
+    ContractError,
+    Event,
+    Memory,
+    Message,
+    NoConfig,
+    Tool,
+    Turn,
+    estimate_tokens,
+)
+
+from .full import FullMemory
+
+#: The most characters of a note that an agent writes with the tool.
+CHARACTERS = 400
+MORE = "\n(Earlier or longer notes are not shown.)"
+
+
+@frozen
+class SharedConfig:
+    """The options of `shared`.
+
+    group: the name of the group whose notes these are
+    inner: what the agent remembers by itself; None: everything (`full`)
+    note: kinds of events: what the agent itself does of these kinds is noted for the group
+    tokens: the most that is shown of the notes, as the kernel estimates tokens: the newest
+    """
+
+    group: str
+    inner: Memory | None = None
+    note: tuple[str, ...] = ()
+    tokens: int = field(default=500, validator=validators.ge(50))
+
+
+class SharedMemory(Memory):
+    """What the agent remembers by itself, and behind it the notes of its group as one message."""
+
+    Config: ClassVar[type] = SharedConfig
+    config: SharedConfig
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        # Made here, and not as the option's default: agents with the same options share a `Config`.
+        self._inner: Memory = config.inner or FullMemory(NoConfig())
+        self._pending: list[str] = []
+        self._lines: list[str] = []
+        self._message: list[Message] = []
+
+    async def observe(self, events: Sequence[Event], turn: Turn) -> None:
+        config = self.config
+        mine = [
+            event.describe()
+            for event in events
+            # Only what every member heard: a secret stays one.
+            if event.kind in config.note
+            and event.source == turn.agent.name
+            and (EVERYONE in event.audience or config.group in event.audience)
+        ]
+        # Until it is seen to be there, since a turn that fails leaves nothing.
+        there = notes_of(turn, config.group)
+        self._pending = [note for note in dict.fromkeys((*self._pending, *mine)) if note not in there]
+        for note in self._pending:
+            turn.change(f"groups.{config.group}.notes", note, op="add")
+        await self._inner.observe(events, turn)
+
+    async def recall(self, turn: Turn) -> list[Message]:
+        lines = notes_of(turn, self.config.group)
+        if lines != self._lines:
+            self._lines, self._message = lines, [self._written(lines)]
+        return [*await self._inner.recall(turn), *self._message]
+
+    def _written(self, notes: list[str]) -> Message:
+        head = f"Notes that {self.config.group} share:"
+        left = self.config.tokens - estimate_tokens(Message.user(head + MORE))
+        shown: list[str] = []
+        for note in reversed(notes):
+            line = "\n- " + note.replace("\n", "\n  ")
+            left -= estimate_tokens(line)
+            if left < 0:
+                shown.append(MORE)
+                break
+            shown.append(line)
+        return Message.user(head + "".join(reversed(shown)))
+
+
+@frozen
+class NoteConfig:
+    """The option of the tool `note`: the `group` that the notes are for."""
+
+    group: str
+
+
+class Note(Tool):
+    """Writes a note for all members of a group; the agent has to be one."""
+
+    Config: ClassVar[type] = NoteConfig
+    external = False
+
+    def __init__(self, config: NoteConfig) -> None:
+        super().__init__(config)
+        self.name = "note_for_" + re.sub(r"\W", "_", config.group, flags=re.ASCII)[:50]
+        self.description = f"Write a short note that all of {config.group} can read from the next turn on."
+        self.parameters = {
+            "type": "object",
+            "properties": {"text": {"type": "string", "minLength": 1, "maxLength": CHARACTERS}},
+            "required": ["text"],
+            "additionalProperties": False,
+        }
+
+    async def call(self, arguments: dict[str, Any], turn: Turn) -> str:
+        group = self.config.group
+        notes_of(turn, group)
+        turn.change(f"groups.{group}.notes", f"{turn.agent.name}: {arguments['text']}", op="add")
+        return "noted"
+
+
+def notes_of(turn: Turn, group: str) -> list[str]:
+    """The notes as they are. Raises `ContractError` if the agent is no member, or the group has none."""
+    groups = turn.groups
+    where = f"agents.{turn.agent.name}"
+    if group not in groups:
+        mine = ", ".join(groups) or "none"
+        raise ContractError(f"{where}: it is not in the group {group!r}, but in {mine}; make it a member")
+    notes = groups[group].get("notes")
+    if not isinstance(notes, tuple):
+        raise ContractError(f"{where}: groups.{group}.state has no list; declare it: state: {{notes: []}}")
+    return [note if isinstance(note, str) else str(note) for note in notes]
