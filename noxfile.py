@@ -101,6 +101,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """What a turn costs, beside a bare asyncio loop in the same run."""
+    """What a turn and many calls cost, beside bare asyncio loops in the same run; and what is cached."""
     _install_all(session)
     session.run("python", "tests/bench/overhead.py", *session.posargs)
+    session.run("python", "tests/bench/vendors.py", *session.posargs)

@@ -51,6 +51,7 @@ FIRST_PARTY: Mapping[tuple[str, str], str] = MappingProxyType(
             ("schedule", "pyscrai-schedules", "interrupt moderated random reactive round-robin simultaneous"),
             ("tool", "pyscrai-http", "http openapi"),
             ("tool", "pyscrai-mcp", "mcp"),
+            ("tool", "pyscrai-memory", "note"),
             ("tool", "pyscrai-toolbox", "calculator dice files notes sample world"),
             ("exporter", "pyscrai-tables", "csv jsonl"),
         )

@@ -39,8 +39,8 @@ from ..records import (
     ToolResult,
     as_audience,
 )
+from . import wording
 from .state import View
-from .wording import in_words
 
 if TYPE_CHECKING:
     from ..scenario.model import Agent
@@ -369,7 +369,8 @@ class Turn(Scope):
             )
         # Vendors refuse a history with calls of tools that are not offered, so it has none.
         last = Message.user("No more tools can be used now. Answer with what you know.")
-        return await self.complete(request.but(messages=(*in_words(request.messages), last), tools=()))
+        told = wording.in_words(request.messages, wording.told)
+        return await self.complete(request.but(messages=(*told, last), tools=()))
 
     async def _answer_call(self, call: ToolCall) -> ToolResult:
         """The answer to a model's call, as it is told: what goes wrong is for the model to mend."""

@@ -83,7 +83,7 @@ def _tools_in_words(request: Request) -> tuple[Request, Read]:
         'can then use another. To answer, say {"next": {"answer": …}}.'
     )
     fitted = request.but(
-        messages=_instructed(in_words(request.messages), words),
+        messages=_instructed(in_words(request.messages, _form), words),
         schema=_envelope(request),
         tools=(),
     )
@@ -117,8 +117,8 @@ def _object(**properties: Any) -> dict[str, Any]:
     }
 
 
-def in_words(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Calls of tools as the model would have written them, and their results as what it is told."""
+def in_words(messages: tuple[Message, ...], call: Callable[[ToolCall], str]) -> tuple[Message, ...]:
+    """The messages with calls of tools in the words that `call` gives them, and results as what is told."""
     names: dict[str, str] = {}
     told = []
     for message in messages:
@@ -127,9 +127,9 @@ def in_words(messages: tuple[Message, ...]) -> tuple[Message, ...]:
         if not calls and not results:
             told.append(message)
             continue
-        names.update((call.id, call.name) for call in calls)
+        names.update((part.id, part.name) for part in calls)
         lines = [text] if (text := message.text) else []
-        lines += [_call(call) for call in calls]
+        lines += map(call, calls)
         lines += [
             f"{names.get(result.id, 'The tool')} {'failed' if result.failed else 'says'}: {result.content}"
             for result in results
@@ -138,7 +138,13 @@ def in_words(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return tuple(told)
 
 
-def _call(call: ToolCall) -> str:
+def told(call: ToolCall) -> str:
+    """A call as something that was done."""
+    return f"(I used {call.name} with {canonical(call.arguments).decode()}.)"
+
+
+def _form(call: ToolCall) -> str:
+    """A call in the form in which the model is to write one."""
     return canonical({"next": {"tool": call.name, "arguments": call.arguments}}).decode()
 
 

@@ -57,17 +57,27 @@ class Answers(Provider):
 
 
 class AllOfIt(Memory):
-    """Remembers everything, one message for each event."""
+    """Remembers everything, one message for each event; the agent's own words are the assistant's."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._messages: list[Message] = []
 
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
-        self._messages += [Message.user(event.describe()) for event in events]
+        for event in events:
+            own = event.kind == "say" and event.source == turn.agent.name
+            made = Message.assistant(event.payload["text"]) if own else Message.user(event.describe())
+            self._messages.append(made)
 
     async def recall(self, turn: Turn) -> list[Message]:
         return list(self._messages)
+
+
+class Noted(AllOfIt):
+    """Has a note behind what it remembers."""
+
+    async def recall(self, turn: Turn) -> list[Message]:
+        return [*self._messages, Message.user("A note.")]
 
 
 class Forgetful(Reasoning):
@@ -104,7 +114,7 @@ class TestPlugin:
 
     @hookimpl
     def pyscrai_memories(self) -> list[Extension]:
-        return [Extension("all-of-it", f"{__name__}:AllOfIt")]
+        return [Extension("all-of-it", f"{__name__}:AllOfIt"), Extension("noted", f"{__name__}:Noted")]
 
     @hookimpl
     def pyscrai_reasoning(self) -> list[Extension]:
@@ -284,6 +294,25 @@ def test_prompts_only_grow_between_their_ends(play: Play) -> None:
             assert len(after.messages) > len(before.messages)
         assert requests[0].messages[0].role == "system"
         assert requests[0].messages[-1].role == "user"
+
+
+def test_words_that_were_heard_last_are_the_question(play: Play) -> None:
+    """Then a prompt and its answer are the beginning of the next prompt: all of it can come from a cache."""
+    agents = {name: {"engine": "actor"} for name in ("Mara", "Jon")}
+    answers = {"Mara": ["One.", "Three.", "Five."], "Jon": ["Two.", "Four."]}
+    play(agents, answers, steps=5)
+    first, second, third = (request.messages for request in asked("Mara"))
+    assert first[-1].text == "Mara, what do you say to the others first?"
+    assert second == (first[0], Message.assistant("One."), Message.user("Jon: Two."))
+    assert third == (*second, Message.assistant("Three."), Message.user("Jon: Four."))
+    play(agents, answers, steps=3, world={"state": {"rain": True}})
+    question = "rain: true\n\nMara, what do you say to the others now?"
+    assert [message.text for message in asked("Mara")[1].messages[1:]] == ["One.", "Jon: Two.", question]
+    question = "Mara, what do you say to the others now?"
+    play({"Mara": {"engine": "actor"}}, answers, steps=2)
+    assert [message.text for message in asked("Mara")[1].messages[1:]] == ["One.", question]
+    play({**agents, "Mara": {"engine": "actor", "memory": "noted"}}, answers, steps=3)
+    assert [message.text for message in asked("Mara")[1].messages[3:]] == ["A note.", question]
 
 
 def test_without_a_memory_it_hears_what_happened_since_its_last_turn(play: Play) -> None:

@@ -15,6 +15,7 @@ from .prompting import (
     STANDING,
     Opening,
     changing,
+    heard_last,
     parsed,
     render,
     standing,
@@ -25,7 +26,7 @@ from .prompting import (
 
 MORE = frozenset({"speak", "must_act"})
 SYSTEM = Prompt.packaged("pyscrai_cast", "prompts/actor-system.j2", STANDING | MORE)
-PROMPT = Prompt.packaged("pyscrai_cast", "prompts/actor.j2", STANDING | CHANGING | MORE)
+PROMPT = Prompt.packaged("pyscrai_cast", "prompts/actor.j2", STANDING | CHANGING | MORE | {"heard"})
 
 
 @frozen
@@ -76,12 +77,14 @@ class Actor(Engine):
         if not names and not config.speak:
             return
         more = {"speak": config.speak, "must_act": config.must_act}
-        values = {**standing(turn, config), **changing(turn), **more}
-        messages = [
-            self._opening.message(turn, config, **more),
-            *await turn.recall(),
-            Message.user(render(config.prompt, **values)),
-        ]
+        messages = [self._opening.message(turn, config, **more), *await turn.recall()]
+        heard = heard_last(turn, messages)
+        values = {**standing(turn, config), **changing(turn), **more, "heard": heard}
+        closing = render(config.prompt, **values)
+        # Where others spoke last and nothing is to be shown, their words ask by themselves. The next prompt
+        # then begins with this one and its answer, so that the answer is read from the cache too.
+        if closing or not heard:
+            messages.append(Message.user(closing))
         if not names:
             turn.say(await words_of(turn, messages))
             return

@@ -1,7 +1,8 @@
 """What the engines share: how a prompt is laid out, and what its templates may use.
 
 A prompt is a system message that never changes, then what the agent remembers, then one closing message
-with what is new. The first two only grow at their end, so that vendors can cache them as a prefix.
+with what is new, if there is anything. The first two only grow at their end, so that vendors can cache them
+as a prefix.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from pyscrai_core import Agent, AnswerRejected, Completion, ContractError, Message, Prompt, Turn
+from pyscrai_core import Agent, AnswerRejected, Completion, ContractError, Event, Message, Prompt, Turn
 
 #: What never changes: the variables of every `system` template.
 STANDING = frozenset({"name", "persona", "goals", "premise", "others", "actions", "words", "style"})
@@ -91,11 +92,25 @@ def changing(turn: Turn) -> dict[str, Any]:
 
 def news(turn: Turn) -> list[str]:
     """What happened since the agent's last turn, a line for each event; changed states show by themselves."""
-    return [
-        event.describe()
-        for event in turn.observed
-        if event.kind not in ("change", "turn.failed") and not event.kind.startswith("thought")
-    ]
+    return [event.describe() for event in turn.observed if _is_news(event)]
+
+
+def heard_last(turn: Turn, messages: list[Message]) -> bool:
+    """Whether `messages` end with something that another said or did since the agent's last turn.
+
+    Not every memory ends so: some put notes or what they looked up there.
+    """
+    newest = next(filter(_is_news, reversed(turn.observed)), None)
+    return (
+        newest is not None
+        and newest.source != turn.agent.name
+        and messages[-1].role == "user"
+        and messages[-1].text.endswith(newest.describe())
+    )
+
+
+def _is_news(event: Event) -> bool:
+    return event.kind not in ("change", "turn.failed") and not event.kind.startswith("thought")
 
 
 def describe_action(agent: Agent, name: str) -> dict[str, Any]:
