@@ -105,3 +105,5 @@ def bench(session: nox.Session) -> None:
     _install_all(session)
     session.run("python", "tests/bench/overhead.py", *session.posargs)
     session.run("python", "tests/bench/vendors.py", *session.posargs)
+    session.run("python", "tests/bench/strategies.py")
+    session.run("python", "tests/bench/memory.py")

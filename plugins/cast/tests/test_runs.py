@@ -467,3 +467,22 @@ def test_a_template_that_cannot_be_rendered_is_named(play: Play, tmp_path: Path)
 def test_wrong_options_are_refused(play: Play, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
         play({"Mara": options}, {"Mara": ["Hi."]})
+
+
+@pytest.mark.parametrize("memory", [None, "none"])
+def test_who_remembers_nothing_is_told_what_is_new(tmp_path: Path, memory: str | None) -> None:
+    scenario = {
+        "scenario": "new",
+        "providers": {"default": {"use": "scripted", "replies": {"A": ["Rain today."], "B": ["Indeed."]}}},
+        "agents": {name: {"memory": memory} for name in "AB"},
+        "schedule": {"use": "round-robin", "rounds": 2},
+    }
+    path = tmp_path / "new.json"
+    path.write_text(json.dumps(scenario))
+    run = pyscrai_core.run(path, store=tmp_path / "new.db")
+    assert run.status == "completed", run.error
+    with pyscrai_core.api.Store.open(tmp_path / "new.db") as store:
+        stored = store.run("last")
+        asked = [stored.messages(call["number"])[-1].text for call in stored.calls()]
+    assert ["A: Rain today." in text for text in asked] == [False, True, True, True]
+    assert ["B: Indeed." in text for text in asked] == [False, False, True, True]

@@ -17,7 +17,6 @@ from .prompting import (
     changing,
     heard_last,
     parsed,
-    render,
     standing,
     takes_nothing,
     tidy,
@@ -77,10 +76,11 @@ class Actor(Engine):
         if not names and not config.speak:
             return
         more = {"speak": config.speak, "must_act": config.must_act}
-        messages = [self._opening.message(turn, config, **more), *await turn.recall()]
+        recalled = await turn.recall()
+        messages = [self._opening.message(turn, config, **more), *recalled]
         heard = heard_last(turn, messages)
-        values = {**standing(turn, config), **changing(turn), **more, "heard": heard}
-        closing = render(config.prompt, **values)
+        values = {**standing(turn, config), **changing(turn, recalled), **more, "heard": heard}
+        closing = config.prompt.render(**values)
         # Where others spoke last and nothing is to be shown, their words ask by themselves. The next prompt
         # then begins with this one and its answer, so that the answer is read from the cache too.
         if closing or not heard:

@@ -16,7 +16,6 @@ from .prompting import (
     Opening,
     changing,
     parsed,
-    render,
     standing,
     tidy,
     words_of,
@@ -111,11 +110,12 @@ class Analyst(Engine):
     async def run(self, turn: Turn) -> None:
         config = self.config
         more = {"questions": config.questions, "scores": describe_scores(config.scores)}
-        values = {**standing(turn, config), **changing(turn), **more}
+        recalled = await turn.recall()
+        values = {**standing(turn, config), **changing(turn, recalled), **more}
         messages = [
             self._opening.message(turn, config, **more),
-            *await turn.recall(),
-            Message.user(render(config.prompt, **values)),
+            *recalled,
+            Message.user(config.prompt.render(**values)),
         ]
         if config.scores:
             answer = parsed(turn, await turn.think(messages, schema=self._answer_schema()))

@@ -8,7 +8,7 @@ from attrs import field, frozen, validators
 
 from pyscrai_core import Engine, Message, Prompt, Turn
 
-from .prompting import CHANGING, STANDING, Opening, changing, render, standing, words_of
+from .prompting import CHANGING, STANDING, Opening, changing, standing, words_of
 
 MORE = frozenset({"perspective"})
 SYSTEM = Prompt.packaged("pyscrai_cast", "prompts/narrator-system.j2", STANDING | MORE)
@@ -61,10 +61,11 @@ class Narrator(Engine):
     async def run(self, turn: Turn) -> None:
         config = self.config
         more = {"perspective": config.perspective}
-        values = {**standing(turn, config), **changing(turn), **more}
+        recalled = await turn.recall()
+        values = {**standing(turn, config), **changing(turn, recalled), **more}
         messages = [
             self._opening.message(turn, config, **more),
-            *await turn.recall(),
-            Message.user(render(config.prompt, **values)),
+            *recalled,
+            Message.user(config.prompt.render(**values)),
         ]
         turn.emit("narration", {"text": await words_of(turn, messages)})

@@ -7,12 +7,12 @@ as a prefix.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from pyscrai_core import Agent, AnswerRejected, Completion, ContractError, Event, Message, Prompt, Turn
+from pyscrai_core import Agent, AnswerRejected, Completion, ContractError, Event, Message, Turn
 
 #: What never changes: the variables of every `system` template.
 STANDING = frozenset({"name", "persona", "goals", "premise", "others", "actions", "words", "style"})
@@ -44,17 +44,9 @@ class Opening:
         """
         made_from = (turn.agent, config)
         if self._message is None or any(a is not b for a, b in zip(made_from, self._made_from, strict=True)):
-            text = render(config.system, **standing(turn, config), **more)
+            text = config.system.render(**standing(turn, config), **more)
             self._message, self._made_from = Message.system(text), made_from
         return self._message
-
-
-def render(prompt: Prompt, **values: Any) -> str:
-    """The template's words. Raises `ContractError` with the template's place if a value does not suit it."""
-    try:
-        return prompt.render(**values)
-    except ValueError as error:
-        raise ContractError(f"{error}; correct the template") from error
 
 
 def standing(turn: Turn, config: Any) -> dict[str, Any]:
@@ -72,17 +64,17 @@ def standing(turn: Turn, config: Any) -> dict[str, Any]:
     }
 
 
-def changing(turn: Turn) -> dict[str, Any]:
+def changing(turn: Turn, recalled: Sequence[Message]) -> dict[str, Any]:
     """The variables of a closing template that are not standing ones (its `actions` are the open ones).
 
-    `news` is for an agent without a memory; one that has a memory reads the same in what it recalls.
+    `news` is for an agent that remembers nothing; one that does reads the same in what it `recalled`.
     """
     agent = turn.agent
     return {
         "actions": [describe_action(agent, name) for name in turn.actions],
         "first": turn.number == 0 and not turn.observed,
         "step": turn.step,
-        "news": news(turn) if agent.memory is None else [],
+        "news": [] if recalled else news(turn),
         "state": thaw(turn.state),
         "own": thaw(turn.own),
         "groups": thaw(turn.groups),
