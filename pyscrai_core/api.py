@@ -19,12 +19,12 @@ import attrs
 from loguru import logger
 
 from .config import Settings, load_settings
-from .contracts import Observer
+from .contracts import Observer, Provider
 from .errors import ConfigError, StoreError
 from .plugins import Host
 from .records import Price, RunResult
 from .runtime import plan as planning
-from .runtime.plan import Ensemble, Plan
+from .runtime.plan import Blueprint, Ensemble, Plan
 from .runtime.prices import Prices, check_known
 from .runtime.road import Ask
 from .runtime.run import Run
@@ -149,9 +149,20 @@ def prepare(
     set: Mapping[str, str] | None = None,
 ) -> Plan:
     """Check the scenario and make everything ready; executes and writes nothing."""
-    return planning.from_file(
+    plan = planning.from_file(
         Path(scenario), host or settings.host(), overrides=set, defaults=settings.providers, seed=seed
     )
+    # A scenario's own code is not executed here; what it costs is looked at before it runs.
+    made = {name: one.make() for name, one in plan.providers.items() if isinstance(one, Blueprint)}
+    if len(made) == len(plan.providers):
+        _check_prices(plan, made, settings.prices)
+    return plan
+
+
+def _check_prices(plan: Plan, providers: Mapping[str, Provider], given: Mapping[str, Price]) -> None:
+    prices = Prices(given)
+    prices.open(providers)
+    check_known(prices, plan.scenario)
 
 
 def check_trust(plan: Plan, where: str, *, trusted: bool, ask: Callable[[str], bool] | None = None) -> None:
@@ -197,16 +208,16 @@ async def again(
             f"run {recorded.id}: it is completed, there is nothing to resume; see: pyscrai replay"
         )
     manifest = recorded.manifest
-    if replay:
-        # It spends nothing, and the run may have been resumed with more than it began with.
-        manifest["scenario"]["limits"] = {}
-    for path, value in (set or {}).items():
+    changes = {**manifest.get("changes", {}), **(set or {})}
+    for path, value in changes.items():
         _change(manifest["scenario"], path, value)
+    if replay:
+        manifest["scenario"]["limits"] = {}  # it spends nothing
     plan = planning.from_manifest(manifest, host, replay=replay)
 
     def old() -> Run:
         if not replay:
-            store.reopen_run(recorded.id)
+            store.reopen_run(recorded.id, changes)
         return Run(
             plan, store, recorded.id, recorded=recorded, replay=replay, observers=observers, ask=ask,
             prices=prices,
@@ -221,7 +232,10 @@ def _change(document: dict[str, Any], path: str, value: Any) -> None:
         case ["limits", name]:
             document.setdefault("limits", {})[name] = value
             return
-        case ["agents", agent, "limits", name] if agent in document["agents"]:
+        case ["agents", agent, "limits", name]:
+            if agent not in document["agents"]:
+                known = ", ".join(document["agents"])
+                raise ConfigError(f"--set {path}: there is no agent {agent!r}; the run's: {known}")
             document["agents"][agent].setdefault("limits", {})[name] = value
             return
         case ["providers", provider, name, *below] if (
@@ -253,9 +267,7 @@ async def _perform(
     try:
         await ensemble.open(replay=replay)
         if not replay:
-            prices = Prices(given)
-            prices.open(ensemble.providers)
-            check_known(prices, plan.scenario)
+            _check_prices(plan, ensemble.providers, given)
         run = make()
         if begin is not None:
             begin(run)

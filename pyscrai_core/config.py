@@ -109,7 +109,7 @@ def _read(file: Path) -> dict[str, Any]:
         if key == "store":
             fits, expected = isinstance(value, str) and bool(value.strip()), "a path or URL"
         elif key == "prices":
-            given[key] = _prices(value, where)
+            given[key] = _prices(value, file, text)
             continue
         elif key == "providers":
             given[key] = _providers(value)
@@ -135,14 +135,17 @@ def _providers(value: Any) -> dict[str, dict[str, Any]] | None:
     return tables if all(isinstance(part, dict) for part in tables.values()) else None
 
 
-def _prices(value: Any, where: str) -> dict[str, Price]:
+def _prices(value: Any, file: Path, text: str) -> dict[str, Price]:
     """The price of each model. Raises `ConfigError`."""
     keys = [option.name for option in attrs.fields(Price)]
+    where = f"{file}{_line(text, 'prices')}"
     if not isinstance(value, dict) or not all(isinstance(part, dict) for part in value.values()):
         raise ConfigError(f'{where}: prices: expected tables, such as [prices."gpt-5-mini"], got {value!r}')
     prices = {}
     for model, given in value.items():
-        at = f'{where}: prices."{model}"'
+        heading = re.search(rf"^[ \t]*\[prices\.[\"']?{re.escape(model)}[\"']?\]", text, re.MULTILINE)
+        line = f":{text.count(chr(10), 0, heading.start()) + 1}" if heading else _line(text, "prices")
+        at = f'{file}{line}: prices."{model}"'
         for name, number in given.items():
             if name not in keys:
                 from .scenario.structure import unknown_key

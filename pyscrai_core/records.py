@@ -472,6 +472,8 @@ class Event:
             said = "" if "result" not in payload else f": {_plain(payload['result'])}"
             failed = "" if "error" not in payload else f", which failed: {_plain(payload['error'])}"
             return f"({self.source} used {payload['name']}({_named(payload['arguments'])}){said}{failed})"
+        if self.kind == "thought":
+            return f"({self.source} thinks: {_plain(payload['text'])})"
         if self.kind == "rejected":
             return f"({self.source} tried {payload['kind']}: not possible, {_plain(payload['reason'])})"
         text = payload.get("text")
@@ -498,7 +500,8 @@ RunStatus: TypeAlias = Literal["running", "completed", "failed", "stopped", "int
 class CallRecord:
     """What observers are told of a call: first `started`, then `answered` or `failed`.
 
-    In between it may be `retrying`: an attempt failed (`error`), and the next follows after `wait` seconds.
+    In between it may be `waiting` for its turn or a fallback (`error` says why), or `retrying`: an attempt
+    failed (`error`), and the next follows after `wait` seconds.
     `kind` is `complete`, `embed`, `tool`, `ask` or `now`. `answer` is the decoded answer; `usage`, `model`
     and `cost` (US dollars, None: unknown) are set for completions; `journaled` tells that the answer came
     from the journal, so that nobody was asked. `seconds` is the wall time of a live call.
@@ -506,7 +509,7 @@ class CallRecord:
 
     position: Position
     kind: str
-    status: Literal["started", "retrying", "answered", "failed"]
+    status: Literal["started", "waiting", "retrying", "answered", "failed"]
     target: str = ""
     answer: Any = None
     error: str = ""

@@ -77,7 +77,8 @@ def prompt(
         title = f"{output.shown(agent)}, step {number}, call {path}, to {output.shown(provider)}"
         output.echo(click.style(title, bold=True))
         for part in parts:
-            output.echo(click.style(f"-- {part.title}, {output.counted(part.tokens, 'token')}", dim=True))
+            size = f", {output.counted(part.tokens, 'token')}" if part.tokens else ""
+            output.echo(click.style(f"-- {part.title}{size}", dim=True))
             output.echo(output.clean(part.text))
         total = output.counted(sum(part.tokens for part in parts), "token")
         output.echo(click.style(f"-- {total} in all, as PyScrAI estimates them\n", dim=True))
@@ -118,9 +119,11 @@ def _of_run(ref: str, agent: str, step: int | None, store: str | None) -> Told:
     settings, _ = settings_for(store)
     with Store.open(settings.store, create=False) as opened:
         run = opened.run(ref)
-        calls = [call for call in run.calls() if call["agent"] == agent and call["kind"] == "complete"]
+        asked = [call for call in run.calls() if call["kind"] == "complete"]
+        calls = [call for call in asked if call["agent"] == agent]
         if not calls:
-            raise ConfigError(f"--agent {agent}: in run {run.id} no model was asked for it; check the name")
+            known = ", ".join(dict.fromkeys(call["agent"] for call in asked)) or "nobody"
+            raise ConfigError(f"--agent {agent}: in run {run.id} no model was asked for it, but for: {known}")
         step = calls[0]["step"] if step is None else step
         chosen = [call for call in calls if call["step"] == step]
         if not chosen:

@@ -124,6 +124,7 @@ def _summary(run: StoredRun) -> dict[str, Any]:
             name: {
                 "provider": use if isinstance(use, str) else use.get("use"),
                 "served": run.served.get(name),
+                "answered_by": {by: n for (asked, by), n in run.answered_by().items() if asked == name},
             }
             for name, use in providers.items()
         },
@@ -176,7 +177,13 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
     output.heading("made with")
     made = [("pyscrai", f"{summary['kernel']}, log format {summary['format']}")]
     for name, model in summary["models"].items():
-        made.append((f"provider {name}", f"{model['provider']}: {model['served'] or 'no answer yet'}"))
+        instead = [
+            f"{output.counted(count, 'call')} answered by {by}"
+            for by, count in model["answered_by"].items()
+            if by != name
+        ]
+        words = ", ".join([model["served"] or "no answer", *instead])
+        made.append((f"provider {name}", f"{model['provider']}: {words}"))
     made.extend((plugin["distribution"], plugin["version"]) for plugin in summary["plugins"])
     made.extend((f"prompt {origin}", sha[: output.SHORT]) for origin, sha in summary["prompts"].items())
     output.pairs(((name, output.shown(value)) for name, value in made), indent="  ")

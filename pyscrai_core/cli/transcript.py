@@ -34,10 +34,10 @@ def line(event: Event) -> str:
     return in_lines(event.describe())
 
 
-def retrying(call: CallRecord) -> str:
-    """That a call is tried again, and why."""
-    again = f"trying again in {duration(call.wait)}"
-    return in_lines(f"({call.position.agent}: {again}; {call.error})")
+def held_up(call: CallRecord) -> str:
+    """That a call waits or is tried again, and why."""
+    again = f"trying again in {duration(call.wait)}; " if call.status == "retrying" else ""
+    return in_lines(f"({call.position.agent}: {again}{call.error})")
 
 
 class Plain(Observer):
@@ -54,8 +54,8 @@ class Plain(Observer):
         self._write(line(event))
 
     def on_call(self, call: CallRecord) -> None:
-        if call.status == "retrying":
-            self._write(retrying(call))
+        if call.status in ("waiting", "retrying"):
+            self._write(held_up(call))
 
     def _write(self, text: str) -> None:
         if self._out is None:
@@ -125,8 +125,8 @@ class Screen(Observer):
             self._busy[who] += 1
             return
         self._speaking.pop(call.position, None)
-        if call.status == "retrying":
-            self._pending.append(self._dim(retrying(call)))
+        if call.status in ("waiting", "retrying"):
+            self._pending.append(self._dim(held_up(call)))
             return
         if not call.journaled:
             self._busy[who] -= 1
@@ -285,7 +285,7 @@ class LogFile(Observer):
             cost=call.cost,
             error=call.error,
             wait=call.wait,
-        ).log("INFO" if call.status in ("failed", "retrying") else "DEBUG", "call {}", call.status)
+        ).log("INFO" if call.status in ("failed", "waiting", "retrying") else "DEBUG", "call {}", call.status)
 
 
 def is_terminal(stream: TextIO) -> bool:

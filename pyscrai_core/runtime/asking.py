@@ -37,6 +37,8 @@ Result = TypeVar("Result")
 
 #: The longest wait between two attempts where the vendor names none, in seconds.
 LONGEST_WAIT = 60.0
+#: Who waits longer than this for its turn, says so; in seconds.
+SHORT_WAIT = 2.0
 #: How often an address that never answered is tried: it is rather wrong than down.
 TRIES_OF_A_STRANGER = 2
 #: The tokens that an answer is estimated at where `max_tokens` leaves it open.
@@ -88,8 +90,8 @@ class _Call(Generic[Result]):
     used: Callable[[Result], tuple[Usage, Allowance | None]]
 
 
-#: Told of each attempt that failed and is followed by another.
-Tell = Callable[[Attempt], None]
+#: Told of each attempt that failed and is followed by another, and in words why a call waits.
+Tell = Callable[[Attempt | str], None]
 
 
 class Vendors:
@@ -135,7 +137,8 @@ class Vendors:
             except TransientError as error:
                 if last:
                     raise
-                logger.info("provider {} gives way to its fallback: {}", name, error)
+                following = names[names.index(name) + 1]
+                tell(f"provider {following!r} is asked instead of {name!r}, which failed: {error}")
         raise AssertionError("there is always a last one")
 
     async def _completion(
@@ -181,7 +184,7 @@ class Vendors:
         failing: float | None = None
         for number in count(1):
             try:
-                return await self._attempt(name, call, asking, patience)
+                return await self._attempt(name, call, asking, patience, tell)
             except TransientError as error:
                 now = asyncio.get_running_loop().time()
                 failing = now - asking.seconds if failing is None else failing
@@ -205,7 +208,9 @@ class Vendors:
                 await self._unless_stopped(asyncio.ensure_future(asyncio.sleep(wait)))
         raise AssertionError("the loop has no end")
 
-    async def _attempt(self, name: str, call: _Call[Result], asking: Asking, patience: float) -> Result:
+    async def _attempt(
+        self, name: str, call: _Call[Result], asking: Asking, patience: float, tell: Tell
+    ) -> Result:
         provider, access, vendor = self._providers[name], self._access[name], self._accounts[name]
         bounds = Bounds(
             access.requests_per_minute,
@@ -217,7 +222,12 @@ class Vendors:
         try:
             # Estimating a long history takes time, so only for who counts tokens.
             tokens = call.tokens() if vendor.counts_tokens(bounds) else 0
-            ticket = vendor.enter_now(bounds, tokens) or await self._enter(vendor, bounds, tokens, patience)
+            ticket = vendor.enter_now(bounds, tokens)
+            if ticket is None:
+                entering = asyncio.ensure_future(vendor.enter(bounds, tokens, patience))
+                ticket = await self._enter(
+                    entering, lambda: tell(f"waiting for the limits of provider {name!r}")
+                )
             with ticket:
                 if self._slots.locked():
                     await self._unless_stopped(asyncio.ensure_future(self._slots.acquire()))
@@ -241,8 +251,9 @@ class Vendors:
             error.args = (redact(f"provider {name!r}: {error}"),)
             raise
 
-    async def _enter(self, vendor: Account, bounds: Bounds, tokens: int, patience: float) -> Ticket:
-        entering = asyncio.ensure_future(vendor.enter(bounds, tokens, patience))
+    async def _enter(self, entering: asyncio.Task[Ticket], say_why: Callable[[], None]) -> Ticket:
+        # Only who waits for long is worth a word.
+        timer = asyncio.get_running_loop().call_later(SHORT_WAIT, say_why)
         try:
             return await self._unless_stopped(entering)
         except (asyncio.CancelledError, Stopping):
@@ -250,6 +261,8 @@ class Vendors:
             if entering.done() and not entering.cancelled() and entering.exception() is None:
                 entering.result().leave()
             raise
+        finally:
+            timer.cancel()
 
     async def _unless_stopped(self, work: asyncio.Future[Result]) -> Result:
         """The result of `work`, or `Stopping` as soon as the run is being stopped."""

@@ -36,6 +36,11 @@ class Entry:
     provider: str = ""
     seconds: float = 0.0
 
+    @property
+    def made(self) -> bool:
+        """Whether somebody was asked: a completion that was given up has no provider."""
+        return self.status == "answered" or self.kind != "complete" or bool(self.provider)
+
     def failure(self) -> CallFailed:
         """The failure that was journaled, to be raised again."""
         failure = FAILURES.get(self.error, CallFailed)(self.detail)
@@ -47,7 +52,8 @@ class Entry:
 class Outcome:
     """What came of an effect: its `body` as JSON, or the `error`; for a completion also what it cost.
 
-    `provider` is who answered, `attempts` are those that failed (as JSON), `queued` is in seconds.
+    `provider` is who answered, `attempts` are those that failed (as JSON), `queued` is in seconds. Where it
+    was not `made`, nobody was asked.
     """
 
     body: bytes = b""
@@ -60,6 +66,7 @@ class Outcome:
     queued: float = 0.0
     started: float = 0.0
     seconds: float = 0.0
+    made: bool = True
 
 
 @define
@@ -105,7 +112,7 @@ class Journal:
         self._store = store
         self._run = run
         self._recorded = recorded
-        self._left = recorded.count_calls() if recorded else 0
+        self._left = recorded.count_entries() if recorded else 0
         self.number = recorded.last_call() if recorded else 0
         self._chains: dict[str, _Chain] = {}
         self._frames: dict[tuple[Any, ...], tuple[bytes, str, Any]] = {}

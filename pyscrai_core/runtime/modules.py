@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -48,7 +49,8 @@ class Modules:
             tree = ast.parse(text)
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None)
-            raise ValueError(f"{file}{f':{line}' if line else ''}: it is not Python: {error}") from None
+            what = getattr(error, "msg", None) or error
+            raise ValueError(f"{file}{f':{line}' if line else ''}: it is not Python: {what}") from None
         own, others = _names(tree)
         if name not in own | others:
             what = f"has no {name!r}{guess(name, own)}" if name else "needs the name of a function or class"
@@ -84,7 +86,13 @@ class Modules:
                 exec(compile(text, file, "exec"), module.__dict__)
             except Exception as error:
                 # A person's module may raise anything. It is told as what it is.
-                raise ValueError(f"{file}: it raised {type(error).__name__}: {error}") from error
+                lines = [
+                    frame.lineno
+                    for frame in traceback.extract_tb(error.__traceback__)
+                    if frame.filename == file
+                ]
+                line = f":{lines[0]}" if lines else ""
+                raise ValueError(f"{file}{line}: it raised {type(error).__name__}: {error}") from error
             self._executed[file] = module
         return self._executed[file]
 

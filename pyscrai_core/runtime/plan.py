@@ -18,12 +18,12 @@ from attrs import define, frozen
 from ..contracts import Component, Memory, Provider, Reasoning, Schedule, Tool, Toolset
 from ..errors import ContractError, ExtensionError, PyscraiError, ScenarioError
 from ..plugins import Host
-from ..records import LOG_FORMAT, canonical
+from ..records import LOG_FORMAT, Sampling, canonical
 from ..scenario import yaml
 from ..scenario.building import build, build_providers, check_kinds
 from ..scenario.forms import AGENT_KEYS
 from ..scenario.loading import load_document
-from ..scenario.model import Scenario, Use
+from ..scenario.model import Access, Scenario, ToolAccess, Use
 from ..scenario.places import Mistakes, error_at
 from ..scenario.prompts import Prompt
 from ..scenario.source import Source
@@ -41,6 +41,12 @@ from ..scenario.trust import Demands
 from ..scenario.yaml import Document, Mark
 from ..tokens import ESTIMATOR
 from .modules import ModuleBlueprint, Modules
+
+#: The options of a provider, and of a tool, that are the kernel's.
+KERNELS = {
+    kind: {option.name for part in parts for option in attrs.fields(part)}
+    for kind, parts in (("provider", (Sampling, Access)), ("tool", (ToolAccess,)))
+}
 
 
 @frozen
@@ -314,6 +320,10 @@ class _Drafts:
 
     def _note(self, kind: str, cls: Any, path: Path, below: Path, what: str, on_key: bool) -> None:
         full = (*path, *below)
+        if on_key and len(below) == 1 and kind in KERNELS and what.startswith("unknown key"):
+            # The kernel's options stand beside the extension's.
+            known = {option.alias for option in attrs.fields(cls.Config) if option.init}
+            what = unknown_key(str(below[0]), known | KERNELS[kind])
         if kind == "engine" and below and full not in self._document.marks:
             # An engine's options may stand among the agent's own keys.
             full = (*path[:-1], *below)

@@ -33,7 +33,7 @@ from ..records import (
     digest,
 )
 from ..scenario.schemas import checker
-from .asking import Asking, Attempt, Vendors, estimated
+from .asking import Asking, Attempt, Tell, Vendors, estimated
 from .budget import Budget
 from .journal import Effect, Entry, Journal, Outcome, differs
 from .prices import Prices
@@ -166,7 +166,7 @@ class Road:
 
         async def perform(again: bool) -> Outcome:
             if refused is not None and not again:
-                return Outcome(error=refused)
+                return Outcome(error=refused, made=False)
             return await self._asking(effect, request)
 
         entry = await self._effect(effect, perform, request)
@@ -212,10 +212,13 @@ class Road:
             raise ContractError(f"{position}: there is no provider {name!r}; the scenario's: {known}")
         return name
 
-    def _retrying(self, effect: Effect) -> Callable[[Attempt], None]:
-        def tell(attempt: Attempt) -> None:
-            words = f"{attempt.error}: {attempt.detail}"
-            self._tell(effect, "retrying", error=words, seconds=attempt.seconds, wait=attempt.wait or 0.0)
+    def _retrying(self, effect: Effect) -> Tell:
+        def tell(news: Attempt | str) -> None:
+            if isinstance(news, str):
+                self._tell(effect, "waiting", error=news)
+                return
+            words = f"{news.error}: {news.detail}"
+            self._tell(effect, "retrying", error=words, seconds=news.seconds, wait=news.wait or 0.0)
 
         return tell
 
@@ -310,8 +313,6 @@ class Road:
             raise Stopping
         agent = effect.position.agent
         reservation = self._budget.reserve(agent, *self._estimate(request))
-        self.calls += 1
-        self.asked += 1
         self._tell(effect, "started")
         clock = time.perf_counter()
         outcome = Outcome()
@@ -322,6 +323,9 @@ class Road:
                 outcome.started, outcome.seconds = started, time.perf_counter() - clock
         finally:
             self._budget.settle(reservation, outcome.usage, outcome.cost, outcome.seconds)
+        if outcome.made:
+            self.calls += 1
+            self.asked += 1
         self.usage += outcome.usage
         outcome.body, outcome.model = redact_bytes(outcome.body), redact(outcome.model)
         error = outcome.error
@@ -354,7 +358,7 @@ class Road:
 
     def _count(self, effect: Effect, entry: Entry) -> None:
         """Count what was done by an earlier execution; raises the failure that it recorded."""
-        self.calls += 1
+        self.calls += entry.made
         self.usage += entry.usage
         self._budget.count(effect.position.agent, entry.usage, entry.cost, entry.seconds)
         if entry.status != "answered":
@@ -374,7 +378,7 @@ class Road:
     def _tell(
         self,
         effect: Effect,
-        status: Literal["started", "retrying", "answered", "failed"],
+        status: Literal["started", "waiting", "retrying", "answered", "failed"],
         entry: Entry | None = None,
         *,
         error: str = "",

@@ -195,7 +195,23 @@ class StoredRun:
         return int(highest.scalar(self._database) or 0)
 
     def count_calls(self) -> int:
+        """How many calls were made; a completion that was given up before anybody was asked is none."""
+        made = (CallRow.status == "answered") | (CallRow.kind != "complete") | (CallRow.provider != "")
+        return int(CallRow.select().where((CallRow.run == self.id) & made).count(self._database))
+
+    def count_entries(self) -> int:
+        """How many entries the journal has."""
         return int(CallRow.select().where(CallRow.run == self.id).count(self._database))
+
+    def answered_by(self) -> dict[tuple[str, str], int]:
+        """For each provider that was to answer, and each that did: how many completions."""
+        query = (
+            CallRow.select(CallRow.target, CallRow.provider, fn.COUNT(CallRow.number))
+            .where((CallRow.run == self.id) & (CallRow.kind == "complete") & (CallRow.status == "answered"))
+            .group_by(CallRow.target, CallRow.provider)
+            .tuples()
+        )
+        return {(target, by or target): count for target, by, count in query.execute(self._database)}
 
     def count_events(self) -> int:
         return int(EventRow.select().where(EventRow.run == self.id).count(self._database))

@@ -7,6 +7,7 @@ import os
 import secrets
 import sqlite3
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,11 @@ class Store:
             ManifestRow.insert(run=run, body=orjson.dumps(manifest).decode()).execute(self.database)
         return run
 
-    def reopen_run(self, run: str) -> None:
-        """Mark a run as running again."""
+    def reopen_run(self, run: str, changes: Mapping[str, Any]) -> None:
+        """Mark a run as running again, with what was `changes` since it began: its next resume keeps them."""
         with self._transaction():
+            if changes:
+                self._write_manifest(run, {**self.run(run).manifest, "changes": dict(changes)})
             RunRow.update(status="running", error="", ended=None).where(RunRow.id == run).execute(
                 self.database
             )
@@ -143,6 +146,12 @@ class Store:
             RunRow.update(status=recorded.status, error=recorded.error, ended=recorded.ended).where(
                 RunRow.id == recorded.id
             ).execute(self.database)
+            self._write_manifest(recorded.id, recorded.manifest)
+
+    def _write_manifest(self, run: str, manifest: dict[str, Any]) -> None:
+        # It keeps the scenario's own order: it is the order in which agents act.
+        body = orjson.dumps(manifest).decode()
+        ManifestRow.update(body=body).where(ManifestRow.run == run).execute(self.database)
 
     def end_run(
         self,
