@@ -49,7 +49,8 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests: the kernel's, every plugin's, the whole's; then lint and types."""
     _install_all(session)
-    session.run("pytest", *session.posargs)
+    # A file's tests stay together: they share what they start, such as a model's server.
+    session.run("pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", *session.posargs)
     if not session.posargs:
         session.notify("lint")
         session.notify("types")

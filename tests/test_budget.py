@@ -79,10 +79,10 @@ def scenario(agents: int = 2, rounds: int = 4, use: str = "round-robin", **provi
         ("calls", 3, 3, "3 calls is spent"),
         ("tokens", 60, 3, "60 tokens is too small: 45 tokens are spent .* is estimated at 25 tokens"),
         ("tokens", 45, 2, "45 tokens is too small: 30 tokens are spent"),
-        ("money", 0.08, 2, r"\$0\.0800 is too small: \$0\.0500 are spent .* estimated at \$0\.0450"),
+        ("money", 0.08, 2, r"\$0\.08 is too small: \$0\.05 are spent .* estimated at \$0\.045"),
         ("seconds", 0.001, 1, "0.001 seconds is spent"),
         ("tokens", 24, 0, "24 tokens is too small: one call alone is estimated at 25 tokens"),
-        ("money", 0.044, 0, r"\$0\.0440 is too small: one call alone is estimated at \$0\.0450"),
+        ("money", 0.044, 0, r"\$0\.044 is too small: one call alone is estimated at \$0\.045"),
     ],
 )
 def test_a_budget_stops_before_the_call_that_might_exceed_it(

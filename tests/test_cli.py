@@ -503,7 +503,9 @@ def test_runs_and_show(write: Callable[..., str]) -> None:
         ]  # fmt: skip
     summary = json.loads(invoke("show", listed[1]["run"], "--json").stdout)
     assert {agent: used["calls"] for agent, used in summary["agents"].items()} == {"Mara": 3, "Jon": 3}
-    assert summary["models"] == {"default": {"provider": "scripted", "served": "scripted"}}
+    assert summary["models"] == {
+        "default": {"provider": "scripted", "served": "scripted", "answered_by": {"default": 6}}
+    }
     assert "pyscrai-cast" in {plugin["distribution"] for plugin in summary["plugins"]}
     shown = invoke("show").stdout
     assert f"go on    pyscrai resume {listed[0]['run']} --set limits.steps=…" in shown

@@ -34,7 +34,7 @@ class _Purse:
             raise self._spent("seconds", f"{limits.seconds:g} seconds")
         for name, bound, used, reserved, needed, unit in (
             ("tokens", limits.tokens, self.tokens, self.reserved_tokens, tokens, "{:,.0f} tokens"),
-            ("money", limits.money, self.money, self.reserved_money, money, "${:.4f}"),
+            ("money", limits.money, self.money, self.reserved_money, money, "${:,.6g}"),
         ):
             if bound is None or used + reserved + needed <= bound:
                 continue

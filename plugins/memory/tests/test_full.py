@@ -73,7 +73,7 @@ def test_changes_failures_and_own_thoughts_are_left_out(diary: Any, events: Any)
 
 def test_the_thoughts_of_others_that_it_may_see_are_kept(diary: Any, events: Any) -> None:
     messages = diary(FullMemory).observe(*events(("Jon", "thought", {"text": "She lies."})))
-    assert shown(messages) == [("user", "[Jon: thought] She lies.")]
+    assert shown(messages) == [("user", "(Jon thinks: She lies.)")]
 
 
 def test_words_of_its_own_are_never_an_empty_message(diary: Any, events: Any) -> None:
