@@ -280,6 +280,7 @@ def test_fallbacks_answer_in_their_order(vendors: Vendors) -> None:
     assert tried == [("default", 1), ("default", None), ("second", None), ("third", 1)]
     with Store.open(vendors.store) as opened:
         assert opened.run("last").served == {"default": "first-1", "third": "third-1"}
+        assert opened.run("last").answered_by() == {("default", "third"): 1, ("default", "default"): 1}
     assert vendors.replays(result)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pyscrai_core
-from pyscrai_core import ScenarioError, TrustRequired, api
+from pyscrai_core import Event, NoConfig, Observer, ScenarioError, TrustRequired, api
 from pyscrai_core.config import load_settings
 
 MODULE = """
@@ -147,7 +148,30 @@ def test_mistakes_have_their_place_and_leave_no_run(
     assert not store.exists() or not api.Store.open(store).runs()
 
 
-def test_slow_and_frequent_calls_are_bounded(play: Any, module: Path) -> None:
+def test_calls_a_minute_are_bounded_for_all_agents_together(play: Any, virtual_clock: None) -> None:
+    times: list[float] = []
+
+    class Watch(Observer):
+        def on_event(self, event: Event) -> None:
+            if event.kind == "tool":
+                times.append(asyncio.get_running_loop().time())
+
+    tool = {"use": "./mine.py:double2", "calls_per_minute": 2}
+    Path("mine.py").write_text("async def double2(x: int) -> int:\n    'Twice.'\n    return 2 * x\n")
+    scenario = {
+        "providers": calls("double2", x=4),
+        "agents": {name: {"tools": [tool]} for name in "ABC"},
+        "schedule": {"use": "round-robin", "rounds": 1},
+    }
+    result = play(scenario, trust=True, observers=[Watch(NoConfig())])
+    assert result.status == "completed", result.error
+    assert [event.payload["result"] for event in result.events if event.kind == "tool"] == ["8"] * 3
+    first, second, third = times
+    assert second - first < 1
+    assert 59 < third - first < 62
+
+
+def test_slow_calls_are_bounded(play: Any, module: Path) -> None:
     module.write_text(
         "import time\n\ndef slow(x: int = 1) -> int:\n    'Slow.'\n    time.sleep(20)\n    return x\n"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,17 @@ from typing import Any
 import pytest
 
 import pyscrai_core
-from pyscrai_core import Completion, Divergence, Engine, Overloaded, Provider, Request, StoreError, api
+from pyscrai_core import (
+    Completion,
+    Divergence,
+    Engine,
+    InputError,
+    Overloaded,
+    Provider,
+    Request,
+    StoreError,
+    api,
+)
 from pyscrai_core.plugins import Host
 from pyscrai_core.testing import check_resume
 
@@ -232,3 +243,34 @@ def test_a_run_resumed_with_more_replays_whole(flaky: Host, tmp_path: Path, limi
     whole = api.resume(store=store, host=flaky, set={f"limits.{next(iter(limit))}": 99})
     assert whole.status == "completed"
     assert api.replay(store=store, host=flaky).fingerprint == whole.fingerprint
+
+
+def test_a_limit_that_was_raised_stays_raised(flaky: Host, tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    assert pyscrai_core.run(scenario(tmp_path, limits={"calls": 2}), host=flaky, store=store).calls == 2
+    assert api.resume(store=store, host=flaky, set={"limits.calls": 4}).calls == 4
+    again = api.resume(store=store, host=flaky)
+    assert (again.status, again.calls) == ("stopped", 4)
+    assert "limits.calls: the budget of 4 calls is spent" in again.error
+    whole = api.resume(store=store, host=flaky, set={"limits.calls": 99})
+    assert whole.status == "completed"
+    assert api.replay(store=store, host=flaky).fingerprint == whole.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("agents.Nobody.limits.calls", "there is no agent 'Nobody'; the run's: A, B, C"),
+        ("providers.default.model", "a resume cannot change that"),
+        ("limits.cals", "unknown key 'cals'; did you mean 'calls'?"),
+    ],
+)
+def test_what_a_resume_cannot_change_is_said_and_changes_nothing(
+    flaky: Host, tmp_path: Path, path: str, said: str
+) -> None:
+    store = tmp_path / "runs.db"
+    pyscrai_core.run(scenario(tmp_path, limits={"calls": 2}), host=flaky, store=store)
+    before = _dump(store)
+    with pytest.raises(InputError, match=re.escape(said)):
+        api.resume(store=store, host=flaky, set={path: 9})
+    assert _dump(store) == before
