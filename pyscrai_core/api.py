@@ -227,10 +227,13 @@ async def again(
 
 
 def _change(document: dict[str, Any], path: str, value: Any) -> None:
-    """Change what a resume may change: limits, and how providers may be called."""
+    """Change what changes no event, as a resume may: limits, outcomes, how providers are called."""
     match path.split("."):
         case ["limits", name]:
             document.setdefault("limits", {})[name] = value
+            return
+        case ["outcomes", *name] if ".".join(name) in document.get("outcomes", {}):
+            document["outcomes"][".".join(name)] = value
             return
         case ["agents", agent, "limits", name]:
             if agent not in document["agents"]:
@@ -250,8 +253,9 @@ def _change(document: dict[str, Any], path: str, value: Any) -> None:
                 options[name] = value
             return
     raise ConfigError(
-        f"--set {path}: a resume cannot change that, expected limits.NAME, agents.NAME.limits.NAME or "
-        f"providers.NAME.KEY with one of {', '.join(sorted(ACCESS))}; for another scenario, make a new run"
+        f"--set {path}: a resume cannot change that, expected limits.NAME, agents.NAME.limits.NAME, "
+        f"outcomes.NAME or providers.NAME.KEY with one of {', '.join(sorted(ACCESS))}; for another scenario, "
+        "make a new run"
     )
 
 

@@ -274,3 +274,16 @@ def test_what_a_resume_cannot_change_is_said_and_changes_nothing(
     with pytest.raises(InputError, match=re.escape(said)):
         api.resume(store=store, host=flaky, set={path: 9})
     assert _dump(store) == before
+
+
+def test_an_outcome_that_cannot_be_computed_can_be_mended(flaky: Host, tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    outcomes = {"wrong": "state.nothing", "said": "len(events)"}
+    failed = pyscrai_core.run(scenario(tmp_path, outcomes=outcomes), host=flaky, store=store)
+    assert failed.status == "failed"
+    assert "pyscrai resume RUN --set outcomes.wrong=…" in failed.error
+    Flaky.asked = []
+    mended = api.resume(store=store, host=flaky, set={"outcomes.wrong": "len(events) + 1"})
+    assert (mended.status, mended.outcomes) == ("completed", {"said": 6, "wrong": 7})
+    assert not Flaky.asked
+    assert api.replay(store=store, host=flaky).outcomes == mended.outcomes

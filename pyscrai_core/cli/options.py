@@ -29,10 +29,10 @@ def _changes(context: click.Context, option: click.Parameter, given: Sequence[st
 
     changes = _overrides(context, option, given)
     for path in changes:
-        if not re.match(r"limits\.|agents\.[^.]+\.limits\.|providers\.", path):
+        if not re.match(r"limits\.|outcomes\.|agents\.[^.]+\.limits\.|providers\.", path):
             raise click.BadParameter(
-                f"{path!r}: only limits, and how providers may be called, can change on resume; expected "
-                "limits.calls=… or so"
+                f"{path!r}: only limits, outcomes, and how providers may be called, can change on resume; "
+                "expected limits.calls=… or so"
             )
     return {path: parse_scalar(value) for path, value in changes.items()}
 
@@ -56,7 +56,8 @@ changes_option = click.option(
     metavar="PATH=VALUE",
     multiple=True,
     callback=_changes,
-    help="Replace a limit of the run or of an agent, or how a provider may be called. May be given again.",
+    help="Replace a limit of the run or of an agent, an outcome, or how a provider may be called. "
+    "May be given again.",
 )
 
 seed_option = click.option("--seed", type=int, metavar="N", help="Overrule the scenario's seed.")

@@ -410,7 +410,11 @@ class Run:
     def _outcomes(self) -> dict[str, Any]:
         outcomes = {}
         for name, expression in self.scenario.outcomes.items():
-            value = self._value(expression, f"outcomes.{name}")
+            try:
+                value = self._value(expression, f"outcomes.{name}")
+            except ContractError as error:
+                # The run is whole all the same: nothing of it is asked again.
+                raise ContractError(f"{error}; mend it: pyscrai resume RUN --set outcomes.{name}=…") from None
             try:
                 outcomes[name] = check_json(plain(value), f"outcomes.{name}")
             except ValueError as error:
