@@ -369,8 +369,8 @@ class Turn(Scope):
             )
         # Vendors refuse a history with calls of tools that are not offered, so it has none.
         last = Message.user("No more tools can be used now. Answer with what you know.")
-        told = wording.in_words(request.messages, wording.told)
-        return await self.complete(request.but(messages=(*told, last), tools=()))
+        spoken = wording.in_words(request.messages, wording.spoken)
+        return await self.complete(request.but(messages=(*spoken, last), tools=()))
 
     async def _answer_call(self, call: ToolCall) -> ToolResult:
         """The answer to a model's call, as it is told: what goes wrong is for the model to mend."""

@@ -138,7 +138,7 @@ def in_words(messages: tuple[Message, ...], call: Callable[[ToolCall], str]) -> 
     return tuple(told)
 
 
-def told(call: ToolCall) -> str:
+def spoken(call: ToolCall) -> str:
     """A call as something that was done."""
     return f"(I used {call.name} with {canonical(call.arguments).decode()}.)"
 
