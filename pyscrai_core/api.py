@@ -30,6 +30,7 @@ from .runtime.road import Ask
 from .runtime.run import Run
 from .scenario import trust as trusting
 from .scenario.model import Access
+from .store.reading import StoredRun
 from .store.store import Store
 
 #: The options of a provider that say how it may be called; another value changes no answer.
@@ -184,9 +185,15 @@ async def start(
 
     def new() -> Run:
         run = store.create_run(plan.scenario.name, plan.scenario.seed, plan.manifest)
+        created.append(run)
         return Run(plan, store, run, observers=observers, ask=ask, prices=prices)
 
-    return await _perform(plan, new, begin, prices or {})
+    created: list[str] = []
+    try:
+        return await _perform(plan, new, begin, prices or {})
+    finally:
+        for run in created:
+            store.release(run)
 
 
 async def again(
@@ -203,12 +210,32 @@ async def again(
 ) -> RunResult:
     """Execute a recorded run again: a resume, or with `replay` a comparison."""
     recorded = store.run(ref)
+    if not replay:
+        store.own(recorded.id)
+        recorded = store.run(recorded.id)  # what it is now that nobody else can change it
+    try:
+        return await _again(store, recorded, host, replay, set or {}, observers, ask, begin, prices or {})
+    finally:
+        store.release(recorded.id)
+
+
+async def _again(
+    store: Store,
+    recorded: StoredRun,
+    host: Host,
+    replay: bool,
+    set: Mapping[str, Any],
+    observers: Sequence[Observer],
+    ask: Ask | None,
+    begin: Begin | None,
+    prices: Mapping[str, Price],
+) -> RunResult:
     if not replay and recorded.status == "completed":
         raise StoreError(
             f"run {recorded.id}: it is completed, there is nothing to resume; see: pyscrai replay"
         )
     manifest = recorded.manifest
-    changes = {**manifest.get("changes", {}), **(set or {})}
+    changes = {**manifest.get("changes", {}), **set}
     for path, value in changes.items():
         _change(manifest["scenario"], path, value)
     if replay:
@@ -223,7 +250,7 @@ async def again(
             prices=prices,
         )  # fmt: skip
 
-    return await _perform(plan, old, begin, prices or {}, replay)
+    return await _perform(plan, old, begin, prices, replay)
 
 
 def _change(document: dict[str, Any], path: str, value: Any) -> None:

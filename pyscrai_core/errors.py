@@ -22,7 +22,8 @@
     │   ├── RequestRejected         the vendor refuses this request
     │   │   └── ContextTooLong      it has more tokens than the model takes
     │   ├── AnswerRejected          the answer is not what the request's schema demands
-    │   └── ToolFailed              a tool raised
+    │   ├── ToolFailed              a tool raised
+    │   └── NoAnswer                a person did not answer in time
     └── NobodyToAsk                 a person is needed, and there is none
 
 Every message reads `where: what is wrong, what was expected, what to do`.
@@ -148,6 +149,10 @@ class ToolFailed(CallFailed):
     """A tool raised; the message names its error."""
 
 
+class NoAnswer(CallFailed):
+    """A person who was asked did not answer in time. Journaled, so that nobody is asked that again."""
+
+
 class NobodyToAsk(PyscraiError):
     """A person's answer is needed, and this run has nobody to ask."""
 
@@ -167,5 +172,6 @@ FAILURES: dict[str, type[CallFailed]] = {
         ContextTooLong,
         AnswerRejected,
         ToolFailed,
+        NoAnswer,
     )
 }

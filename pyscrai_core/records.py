@@ -493,7 +493,7 @@ def _plain(value: Any) -> str:
     return str(value) if type(value) is int else orjson.dumps(value).decode()
 
 
-RunStatus: TypeAlias = Literal["running", "completed", "failed", "stopped", "interrupted"]
+RunStatus: TypeAlias = Literal["running", "paused", "completed", "failed", "stopped", "interrupted"]
 
 
 @frozen

@@ -29,11 +29,11 @@ pyscrai_providers pyscrai_reasoning pyscrai_scenario_loaders pyscrai_schedules p
 PUBLIC = """
 Agent Allowance AnswerRejected AuthenticationFailed BudgetSpent CallFailed CallRecord Completion Component
 ConfigError ContextTooLong ContractError Divergence EVERYONE Engine Event Executor Exporter Expression
-Extension ExtensionError FilePath FinishReason InputError JsonSchema Memory Message Mistake NoConfig
-NobodyToAsk Observer Overloaded Position Probe Program Prompt Provider PyscraiError RateLimited Reasoning
-Request RequestRejected RunResult Sampling ScenarioError Schedule SecretName Sink Stage StoreError StoredRun
-Text Thinking TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial TrialResult
-TrustRequired Turn Unreachable Url Usage arun estimate_tokens hookimpl read_secret run tool
+Extension ExtensionError FilePath FinishReason InputError JsonSchema Memory Message Mistake NoAnswer
+NoConfig NobodyToAsk Observer Overloaded Position Probe Program Prompt Provider PyscraiError RateLimited
+Reasoning Request RequestRejected RunResult Sampling ScenarioError Schedule SecretName Sink Stage StoreError
+StoredRun Text Thinking TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial
+TrialResult TrustRequired Turn Unreachable Url Usage arun estimate_tokens hookimpl read_secret run tool
 """
 
 

@@ -224,7 +224,7 @@ class Journal:
                 type(error).__name__ if error else "", str(error) if error else "", outcome.model,
                 usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens,
                 outcome.started, outcome.seconds, outcome.provider, outcome.cost, outcome.queued,
-                orjson.dumps(outcome.attempts).decode() if outcome.attempts else "[]",
+                orjson.dumps(outcome.attempts).decode() if outcome.attempts else "[]", "", "",
             )
         )  # fmt: skip
 

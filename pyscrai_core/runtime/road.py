@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 
 from .. import seeds
 from ..contracts import Provider, Tool, Toolset
-from ..errors import AnswerRejected, CallFailed, ContractError, NobodyToAsk, ToolFailed
+from ..errors import AnswerRejected, CallFailed, ContractError, NoAnswer, NobodyToAsk, ToolFailed
 from ..keys import redact, redact_bytes
 from ..records import (
     CallRecord,
@@ -92,6 +92,7 @@ class Road:
         self._words = words
         self._replaying = replaying
         self._turn_of = turn_of
+        self._people: set[asyncio.Future[str]] = set()
         self.stopping = False
         self.calls = 0
         self.asked = 0
@@ -108,6 +109,8 @@ class Road:
         """No new effect starts; those under way may still be answered."""
         self.stopping = True
         self._vendors.stop()
+        for asked in self._people:
+            asked.cancel()
 
     def reopen(self, calls: set[int]) -> None:
         """Let these failed calls, which ended the run, be asked again when it is resumed."""
@@ -224,16 +227,30 @@ class Road:
 
     # -- people and clocks --
 
-    async def ask(self, question: str, place: Callable[[], Position]) -> str:
+    async def ask(self, question: str, patience: float | None, place: Callable[[], Position]) -> str:
         """A person's answer."""
         position = place()
 
         async def perform(again: bool) -> Outcome:
             if self._ask is None:
                 raise NobodyToAsk(
-                    f"{position}: a person is asked {question!r}, and this run has nobody to answer"
+                    f"a person is asked {question!r}, and nobody is there to answer; go on where a person can be "
+                    "asked: pyscrai resume RUN, on a terminal"
                 )
-            return Outcome(_encode(await self._ask(position.agent, question), "person"))
+            asked = asyncio.ensure_future(self._ask(position.agent, question))
+            self._people.add(asked)
+            try:
+                async with asyncio.timeout(patience):
+                    return Outcome(_encode(await asked, "person"))
+            except TimeoutError:
+                return Outcome(error=NoAnswer(f"{position}: no answer within {patience:g} s"))
+            except asyncio.CancelledError:
+                if self.stopping:  # what is asked of a person can be asked again: nobody waits for it
+                    raise Stopping from None
+                raise
+            finally:
+                self._people.discard(asked)
+                asked.cancel()
 
         effect = Effect(position, "ask", "person", digest(question.encode()))
         return str((await self._effect(effect, perform)).answer)

@@ -116,9 +116,12 @@ class Scope:
             self._run.road.embed(list(texts), provider or self._provider(), self._place)
         )
 
-    async def ask(self, question: str) -> str:
-        """Ask a person. Raises `NobodyToAsk` if the run has nobody."""
-        return await self._effect(self._run.road.ask(question, self._place))
+    async def ask(self, question: str, patience: float | None = None) -> str:
+        """Ask a person, who has `patience` seconds (None: any time).
+
+        Raises `NoAnswer` if they have passed, `NobodyToAsk` if the run has nobody.
+        """
+        return await self._effect(self._run.road.ask(question, patience, self._place))
 
     def now(self) -> float:
         """The run's clock: seconds since 1970, journaled, so that a replay sees the same time."""

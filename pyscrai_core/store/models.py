@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from peewee import (
+    AutoField,
     BlobField,
     CharField,
     CompositeKey,
@@ -14,7 +15,11 @@ from peewee import (
 
 
 class RunRow(Model):
-    """An execution of a scenario under one seed."""
+    """An execution of a scenario under one seed.
+
+    `owner` is who executes it, or did last (JSON: pid, host, since); whether it still does is what the run's
+    lock tells. `parent` is the run that it was forked from.
+    """
 
     id = CharField(primary_key=True)
     scenario = TextField()
@@ -25,6 +30,8 @@ class RunRow(Model):
     ended = FloatField(null=True)
     steps = IntegerField(default=0)
     fingerprint = CharField(default="")
+    owner = TextField(default="")
+    parent = CharField(default="")
 
     class Meta:
         table_name = "runs"
@@ -74,10 +81,11 @@ class CallRow(Model):
     A completion's messages are the first `kept` of the call `base` and those in `messages` (a JSON list
     of digests). `number` counts the run's calls in the order in which they were journaled.
 
-    `status` is `answered`, `failed`, or `open`: failed, and ended the run, so that it is asked again when the
-    run is resumed. `target` is who was to answer, `provider` who did (a fallback, perhaps), `cost` the US
-    dollars (null: unknown), `queued` the seconds that it waited for its turn, `attempts` a JSON list of the
-    attempts that failed.
+    `status` is `answered`, `failed`, `open` (it failed and ended the run, so it is asked again on resume) or
+    `intent` (a tool that must not be called twice was about to be called). `target` is who was to answer,
+    `provider` who did (a fallback, perhaps), `cost` the US dollars (null: unknown), `queued` the seconds that
+    it waited for its turn, `attempts` a JSON list of the attempts that failed. `key` is what an answer is
+    found by when another run may take it, `reused` the run that it was taken from: nothing was paid.
     """
 
     run = CharField()
@@ -108,11 +116,13 @@ class CallRow(Model):
     cost = FloatField(null=True)
     queued = FloatField(default=0)
     attempts = TextField(default="[]")
+    reused = CharField(default="")
+    key = CharField(default="")
 
     class Meta:
         table_name = "calls"
         primary_key = CompositeKey("run", "number")
-        indexes = ((("run", "agent", "step", "path"), True),)
+        indexes = ((("run", "agent", "step", "path"), True), (("key",), False))
 
 
 class OutcomeRow(Model):
@@ -127,4 +137,37 @@ class OutcomeRow(Model):
         primary_key = CompositeKey("run", "name")
 
 
-TABLES: tuple[type[Model], ...] = (RunRow, ManifestRow, EventRow, MessageRow, CallRow, OutcomeRow)
+class InputRow(Model):
+    """Something from outside that waits for a run's next step: `pause`, `continue`, or an event as JSON."""
+
+    id = AutoField()
+    run = CharField(index=True)
+    kind = CharField()
+    body = TextField(default="")
+    author = TextField(default="")
+    created = FloatField()
+
+    class Meta:
+        table_name = "inputs"
+
+
+class ClaimRow(Model):
+    """A call that `run` is making, so that others which want the same answer wait for it."""
+
+    key = CharField(primary_key=True)
+    run = CharField()
+
+    class Meta:
+        table_name = "claims"
+
+
+TABLES: tuple[type[Model], ...] = (
+    RunRow,
+    ManifestRow,
+    EventRow,
+    MessageRow,
+    CallRow,
+    OutcomeRow,
+    InputRow,
+    ClaimRow,
+)

@@ -11,6 +11,7 @@ from peewee import SqliteDatabase, fn
 from ..errors import StoreError
 from ..records import Cost, Event, Message, RunStatus, Usage
 from .models import CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
+from .ownership import Owner, Ownership
 
 #: Rows that a long read takes at a time, so that it needs little memory and blocks no writer.
 PAGE = 1000
@@ -38,10 +39,11 @@ def find_run(database: SqliteDatabase, ref: str, store: str) -> RunRow:
 class StoredRun:
     """One run in a store, read when it is asked for."""
 
-    def __init__(self, database: SqliteDatabase, row: RunRow) -> None:
+    def __init__(self, database: SqliteDatabase, row: RunRow, ownership: Ownership) -> None:
         self._database = database
         self._row: Any = row
         self._manifest: Any = None
+        self._live = self._row.status in ("running", "paused") and ownership.taken(self._row.id)
 
     @property
     def id(self) -> str:
@@ -58,8 +60,24 @@ class StoredRun:
 
     @property
     def status(self) -> RunStatus:
+        """How it ended, or what it does. A run whose process was ended is `interrupted`."""
         status: RunStatus = self._row.status
-        return status
+        return status if self._live or status not in ("running", "paused") else "interrupted"
+
+    @property
+    def owner(self) -> Owner | None:
+        """The process that executes it now, if one does."""
+        return Owner.read(self._row.owner) if self._live else None
+
+    @property
+    def last_owner(self) -> str:
+        """Who executed it last, as it is written."""
+        return str(self._row.owner)
+
+    @property
+    def parent(self) -> str:
+        """The run that it was forked from; empty if it is no fork."""
+        return str(self._row.parent)
 
     @property
     def error(self) -> str:

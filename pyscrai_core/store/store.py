@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from filelock import FileLock
 from peewee import DatabaseError, SqliteDatabase
 
 from ..errors import StoreError
 from ..records import Event, RunStatus, canonical
 from .models import CallRow, ManifestRow, OutcomeRow, RunRow
+from .ownership import Owner, Ownership
 from .reading import StoredRun, find_run
 from .writer import Writer
 
@@ -37,10 +39,27 @@ INSERT_CALL = 'INSERT OR REPLACE INTO "calls" ({}) VALUES ({})'.format(
 OPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status"='failed'"""
 
 
+#: How far a commit goes: `normal` survives the end of the process, `full` also that of the machine's power.
+SYNCHRONOUS = ("normal", "full")
+
+
 def path_of(url: str) -> Path:
     """The file of a store's URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, or a plain path."""
+    return _located(url)[0]
+
+
+def _located(url: str) -> tuple[Path, str]:
+    """The file of a store's URL, and how far commits go: `sqlite:///runs.db?synchronous=full`."""
+    synchronous = SYNCHRONOUS[0]
     if url.startswith("sqlite:///"):
-        url = url[len("sqlite:///") :]
+        url, _, query = url[len("sqlite:///") :].partition("?")
+        if query:
+            key, _, synchronous = query.partition("=")
+            if key != "synchronous" or synchronous not in SYNCHRONOUS:
+                raise StoreError(
+                    f"store: the option {query!r} is not known; expected synchronous=normal or "
+                    "synchronous=full (which also survives a loss of power)"
+                )
     elif "://" in url:
         scheme = url.split("://", 1)[0]
         raise StoreError(
@@ -48,7 +67,7 @@ def path_of(url: str) -> Path:
         )
     if not url:
         raise StoreError("store: the path is empty; expected a path or sqlite:///PATH")
-    return Path(url).expanduser()
+    return Path(url).expanduser(), synchronous
 
 
 class Store:
@@ -58,7 +77,9 @@ class Store:
         self.path = path
         self.database = database
         self.writer = Writer(database, str(path))
+        self.ownership = Ownership(path)
         self.known_messages: set[str] = set()
+        self._owned: dict[str, FileLock] = {}
 
     @classmethod
     def open(cls, url: str | Path, *, create: bool = True) -> Store:
@@ -67,11 +88,11 @@ class Store:
         Raises `StoreError` if it is missing (and not `create`), not a database, read-only, locked, or
         made by a newer version.
         """
-        path = path_of(str(url))
+        path, synchronous = _located(str(url))
         _check_file(path, create)
         database = SqliteDatabase(
             str(path),
-            pragmas={"journal_mode": "wal", "synchronous": "normal", "foreign_keys": 0},
+            pragmas={"journal_mode": "wal", "synchronous": synchronous, "foreign_keys": 0},
             timeout=5,
             check_same_thread=False,
         )
@@ -98,6 +119,8 @@ class Store:
             self._insist(self.writer.close)
         finally:
             self.database.close()
+            for run in list(self._owned):
+                self.release(run)
 
     def __enter__(self) -> Store:
         return self
@@ -110,25 +133,63 @@ class Store:
     def runs(self) -> list[StoredRun]:
         """All runs, newest first."""
         query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id)
-        return [StoredRun(self.database, row) for row in query.execute(self.database)]
+        return [StoredRun(self.database, row, self.ownership) for row in query.execute(self.database)]
 
     def run(self, ref: str) -> StoredRun:
         """The run with the id `ref`, a unique prefix of it, or `last`. Raises `StoreError`."""
-        return StoredRun(self.database, find_run(self.database, ref, str(self.path)))
+        return StoredRun(self.database, find_run(self.database, ref, str(self.path)), self.ownership)
+
+    # -- who executes a run --
+
+    def own(self, run: str) -> None:
+        """Make this process the one that executes the run, until `release`. Raises `StoreError`.
+
+        A claim of a process that was ended is taken over.
+        """
+        lock = self.ownership.take(run)
+        if lock is None:
+            row = RunRow.get_or_none(self.database, RunRow.id == run)
+            who = Owner.read(row.owner) if row is not None else None
+            raise StoreError(
+                f"run {run}: it is executed by {who or 'another process'}; wait for it, watch it with "
+                f"pyscrai show {run}, or stop it{f': kill -INT {who.pid}' if who else ''}"
+            )
+        self._owned[run] = lock
+
+    def release(self, run: str) -> None:
+        """Give up what `own` or `create_run` took."""
+        if (lock := self._owned.pop(run, None)) is not None:
+            lock.release()
 
     # -- writing --
 
-    def create_run(self, scenario: str, seed: int, manifest: dict[str, Any]) -> str:
-        """Write a new run with its manifest; its id. On disk when this returns."""
+    def create_run(
+        self,
+        scenario: str,
+        seed: int,
+        manifest: dict[str, Any],
+        *,
+        parent: str = "",
+        status: RunStatus = "running",
+    ) -> str:
+        """Write a new run with its manifest; its id. On disk, and owned, when this returns."""
         run = secrets.token_hex(4)
-        with self._transaction():
-            while RunRow.select().where(RunRow.id == run).exists(self.database):
-                run = secrets.token_hex(4)
-            # The manifest keeps the scenario's own order: it is the order in which agents act.
-            RunRow.insert(
-                id=run, scenario=scenario, seed=seed, status="running", created=time.time()
-            ).execute(self.database)
-            ManifestRow.insert(run=run, body=orjson.dumps(manifest).decode()).execute(self.database)
+        while RunRow.select().where(RunRow.id == run).exists(self.database):
+            run = secrets.token_hex(4)
+        self.own(run)
+        self.known_messages.clear()  # what is not known to be needed may have been collected
+        try:
+            with self._transaction():
+                RunRow.insert(
+                    id=run, scenario=scenario, seed=seed, status=status, created=time.time(), parent=parent,
+                    owner=Owner.myself().written(),
+                ).execute(self.database)  # fmt: skip
+                # The manifest keeps the scenario's own order: it is the order in which agents act.
+                ManifestRow.insert(run=run, body=orjson.dumps(manifest).decode()).execute(self.database)
+        except BaseException:
+            self.release(run)
+            self.ownership.forget(run)
+            raise
         return run
 
     def reopen_run(self, run: str, changes: Mapping[str, Any]) -> None:
@@ -136,16 +197,18 @@ class Store:
         with self._transaction():
             if changes:
                 self._write_manifest(run, {**self.run(run).manifest, "changes": dict(changes)})
-            RunRow.update(status="running", error="", ended=None).where(RunRow.id == run).execute(
-                self.database
-            )
+            owner = Owner.myself().written()
+            RunRow.update(status="running", error="", ended=None, owner=owner).where(
+                RunRow.id == run
+            ).execute(self.database)
+        self.known_messages.clear()
 
     def restore_run(self, recorded: StoredRun) -> None:
         """Leave a run as it was before it was resumed."""
         with self._transaction():
-            RunRow.update(status=recorded.status, error=recorded.error, ended=recorded.ended).where(
-                RunRow.id == recorded.id
-            ).execute(self.database)
+            RunRow.update(
+                status=recorded.status, error=recorded.error, ended=recorded.ended, owner=recorded.last_owner
+            ).where(RunRow.id == recorded.id).execute(self.database)
             self._write_manifest(recorded.id, recorded.manifest)
 
     def _write_manifest(self, run: str, manifest: dict[str, Any]) -> None:
@@ -176,6 +239,8 @@ class Store:
             OutcomeRow.delete().where(OutcomeRow.run == run).execute(self.database)
             for name, value in outcomes.items():
                 OutcomeRow.insert(run=run, name=name, value=canonical(value).decode()).execute(self.database)
+        if status == "completed":
+            self.ownership.forget(run)  # nobody has to own it any more
 
     def put_event(self, run: str, event: Event) -> None:
         """Queue an event; nobody waits for it."""
