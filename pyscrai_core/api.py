@@ -11,32 +11,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
-from loguru import logger
-
 from .config import Settings, load_settings
-from .contracts import Observer, Provider
-from .errors import ConfigError, StoreError
+from .contracts import Observer
+from .errors import ConfigError
 from .plugins import Host
-from .records import Price, RunResult
+from .records import RunResult, as_audience
+from .runtime import execution, steering
 from .runtime import plan as planning
-from .runtime.plan import Blueprint, Ensemble, Plan
-from .runtime.prices import Prices, check_known
-from .runtime.road import Ask
-from .runtime.run import Run
-from .scenario import trust as trusting
-from .scenario.model import Access
-from .store.reading import StoredRun
+from .runtime.execution import check_trust
+from .runtime.plan import Blueprint, Plan
+from .runtime.reuse import Source
+from .runtime.road import OnUncertain
 from .store.store import Store
-
-#: The options of a provider that say how it may be called; another value changes no answer.
-ACCESS = {option.name for option in attrs.fields(Access)}
-#: Called with the run that is about to be executed: how a command gets hold of `Run.stop`.
-Begin = Callable[[Run], None]
 
 
 def run(
@@ -47,6 +37,7 @@ def run(
     store: str | Path | None = None,
     observers: Sequence[Observer] = (),
     trust: bool = False,
+    reuse: bool = False,
     host: Host | None = None,
 ) -> RunResult:
     """Run the scenario in the file `scenario` and return its result.
@@ -61,6 +52,9 @@ def run(
         watch it
     trust
         a yes to all that the scenario wants beyond being data
+    reuse
+        take the answers that other runs of the store have to the same requests at the same positions under
+        the same seed, instead of asking again
     host
         the plugins to use (default: those that are installed and chosen in `pyscrai.toml`)
 
@@ -69,7 +63,16 @@ def run(
     in a notebook, use `await arun(…)`.
     """
     return _blocking(
-        arun(scenario, seed=seed, set=set, store=store, observers=observers, trust=trust, host=host)
+        arun(
+            scenario,
+            seed=seed,
+            set=set,
+            store=store,
+            observers=observers,
+            trust=trust,
+            reuse=reuse,
+            host=host,
+        )
     )
 
 
@@ -81,18 +84,20 @@ async def arun(
     store: str | Path | None = None,
     observers: Sequence[Observer] = (),
     trust: bool = False,
+    reuse: bool = False,
     host: Host | None = None,
 ) -> RunResult:
     """The awaitable twin of `run`."""
-    settings = load_settings(store=str(store) if store is not None else None)
+    settings = load_settings(store=_text(store))
     plan = prepare(scenario, settings=settings, host=host, seed=seed, set=_texts(set or {}))
     check_trust(plan, str(scenario), trusted=trust)
     with Store.open(settings.store) as opened:
-        return await start(
+        return await execution.start(
             plan,
             opened,
             observers=[*observers, *configured_observers(settings, plan.host)],
             prices=settings.prices,
+            reuse=reuse,
         )
 
 
@@ -102,23 +107,123 @@ def resume(
     store: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
     observers: Sequence[Observer] = (),
+    on_uncertain: OnUncertain | None = None,
+    accept_changes: bool = False,
+    trust: bool = False,
     host: Host | None = None,
 ) -> RunResult:
     """Go on with an unfinished run; what was journaled is not asked again.
 
-    `ref` is a run's id, a unique prefix of it, or `last`. `set` replaces limits and how providers may be
-    called, by dotted path: `{"limits.calls": 500, "agents.Mara.limits.tokens": 9000}`. Raises `StoreError` if
-    there is no such run or it is completed, `Divergence` if it cannot be the same.
+    ref
+        a run's id, a unique prefix of it, or `last`
+    set
+        replaces limits, outcomes, and how providers may be called, by dotted path:
+        `{"limits.calls": 500, "agents.Mara.limits.tokens": 9000}`
+    on_uncertain
+        what becomes of a tool that must not be called twice and was being called when the run ended: `retry`,
+        `skip` or `stop` (default: as the scenario says, else `stop`)
+    accept_changes
+        where this execution differs from the record, go on in a fork that keeps what is the same
+
+    Raises `StoreError` if there is no such run, if it is completed, or if another process executes it;
+    `Divergence` if it cannot be the same.
     """
-    settings = load_settings(store=str(store) if store is not None else None)
+    settings = load_settings(store=_text(store))
     host = host or settings.host()
     with Store.open(settings.store, create=False) as opened:
         return _blocking(
-            again(
-                opened, ref, host, replay=False, set=set, prices=settings.prices,
+            execution.again(
+                opened, ref, host, set=set, prices=settings.prices, on_uncertain=on_uncertain,
+                accept_changes=accept_changes, trusted=trust,
                 observers=[*observers, *configured_observers(settings, host)],
             )
         )  # fmt: skip
+
+
+def fork(
+    ref: str = "last",
+    *,
+    at: int,
+    set: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    store: str | Path | None = None,
+    observers: Sequence[Observer] = (),
+    reuse: Source = "parent",
+    trust: bool = False,
+    host: Host | None = None,
+) -> RunResult:
+    """Make a moment of a run the start of a different story; the run itself stays as it is.
+
+    ref
+        a run's id, a unique prefix of it, or `last`
+    at
+        the number of an event; all up to the end of its step stays, unpaid
+    set
+        what is different from then on, by dotted path, as for `run`. A changed `world.state.KEY` (or an
+        agent's or a group's) is an event that sets it
+    seed
+        another seed from then on
+    reuse
+        whose answers are taken where a request is the same: those of the `parent`, of `all` runs in the
+        store, or of `none`
+
+    Raises `StoreError` if there is no such run or event, `ScenarioError` for changes that are not possible.
+    """
+    settings = load_settings(store=_text(store))
+    host = host or settings.host()
+    with Store.open(settings.store, create=False) as opened:
+        return _blocking(
+            execution.forked(
+                opened, ref, at, host, set=_texts(set or {}), seed=seed, reuse=reuse, trusted=trust,
+                prices=settings.prices, observers=[*observers, *configured_observers(settings, host)],
+            )
+        )  # fmt: skip
+
+
+def pause(ref: str = "last", *, store: str | Path | None = None) -> str:
+    """Let a run that is being executed stand still before its next step; its id. `proceed` lets it go on.
+
+    Raises `StoreError` if no process executes it.
+    """
+    with Store.open(load_settings(store=_text(store)).store, create=False) as opened:
+        return steering.pause(opened, ref).id
+
+
+def proceed(ref: str = "last", *, store: str | Path | None = None) -> str:
+    """Let a run that is paused go on in its process; its id. Raises `StoreError` if it is not paused."""
+    with Store.open(load_settings(store=_text(store)).store, create=False) as opened:
+        return steering.proceed(opened, ref).id
+
+
+def inject(
+    ref: str = "last",
+    *,
+    event: str,
+    payload: Mapping[str, Any],
+    audience: str | Sequence[str] | None = None,
+    author: str | None = None,
+    store: str | Path | None = None,
+    host: Host | None = None,
+) -> str:
+    """Add an event to an unfinished run, at the beginning of its next step; the run's id.
+
+    event
+        its kind; `change` changes the state (`{"path": "price", "op": "set", "value": 3}`)
+    payload
+        plain JSON that fits the kind's schema
+    audience
+        names of agents and groups (default: everyone)
+    author
+        who adds it, for the record (default: the name of this user)
+
+    Raises `StoreError` if there is no such run or it is completed, `ConfigError` if the event does not fit.
+    """
+    settings = load_settings(store=_text(store))
+    with Store.open(settings.store, create=False) as opened:
+        return steering.inject(
+            opened, ref, host or settings.host(), event, dict(payload),
+            None if audience is None else as_audience(audience), author,
+        ).id  # fmt: skip
 
 
 def replay(
@@ -126,6 +231,7 @@ def replay(
     *,
     store: str | Path | None = None,
     observers: Sequence[Observer] = (),
+    trust: bool = False,
     host: Host | None = None,
 ) -> RunResult:
     """Execute a recorded run again from its journal alone, and compare every event.
@@ -133,9 +239,13 @@ def replay(
     Nothing is asked and nothing written; the providers' plugins need not be installed. Raises
     `Divergence` where this execution differs from the record.
     """
-    settings = load_settings(store=str(store) if store is not None else None)
+    settings = load_settings(store=_text(store))
     with Store.open(settings.store, create=False) as opened:
-        return _blocking(again(opened, ref, host or settings.host(), replay=True, observers=observers))
+        return _blocking(
+            execution.again(
+                opened, ref, host or settings.host(), replay=True, observers=observers, trusted=trust
+            )
+        )
 
 
 # -- the parts that the command uses too --
@@ -156,156 +266,8 @@ def prepare(
     # A scenario's own code is not executed here; what it costs is looked at before it runs.
     made = {name: one.make() for name, one in plan.providers.items() if isinstance(one, Blueprint)}
     if len(made) == len(plan.providers):
-        _check_prices(plan, made, settings.prices)
+        execution.check_prices(plan, made, settings.prices)
     return plan
-
-
-def _check_prices(plan: Plan, providers: Mapping[str, Provider], given: Mapping[str, Price]) -> None:
-    prices = Prices(given)
-    prices.open(providers)
-    check_known(prices, plan.scenario)
-
-
-def check_trust(plan: Plan, where: str, *, trusted: bool, ask: Callable[[str], bool] | None = None) -> None:
-    """Raise `TrustRequired` unless a person allows what the scenario wants."""
-    content = trusting.key(plan.scenario.document, plan.files, plan.demands)
-    trusting.check(where, plan.demands, content, trusted=trusted, ask=ask)
-
-
-async def start(
-    plan: Plan,
-    store: Store,
-    *,
-    observers: Sequence[Observer] = (),
-    ask: Ask | None = None,
-    begin: Begin | None = None,
-    prices: Mapping[str, Price] | None = None,
-) -> RunResult:
-    """Execute a plan as a new run in `store`."""
-
-    def new() -> Run:
-        run = store.create_run(plan.scenario.name, plan.scenario.seed, plan.manifest)
-        created.append(run)
-        return Run(plan, store, run, observers=observers, ask=ask, prices=prices)
-
-    created: list[str] = []
-    try:
-        return await _perform(plan, new, begin, prices or {})
-    finally:
-        for run in created:
-            store.release(run)
-
-
-async def again(
-    store: Store,
-    ref: str,
-    host: Host,
-    *,
-    replay: bool,
-    set: Mapping[str, Any] | None = None,
-    observers: Sequence[Observer] = (),
-    ask: Ask | None = None,
-    begin: Begin | None = None,
-    prices: Mapping[str, Price] | None = None,
-) -> RunResult:
-    """Execute a recorded run again: a resume, or with `replay` a comparison."""
-    recorded = store.run(ref)
-    if not replay:
-        store.own(recorded.id)
-        recorded = store.run(recorded.id)  # what it is now that nobody else can change it
-    try:
-        return await _again(store, recorded, host, replay, set or {}, observers, ask, begin, prices or {})
-    finally:
-        store.release(recorded.id)
-
-
-async def _again(
-    store: Store,
-    recorded: StoredRun,
-    host: Host,
-    replay: bool,
-    set: Mapping[str, Any],
-    observers: Sequence[Observer],
-    ask: Ask | None,
-    begin: Begin | None,
-    prices: Mapping[str, Price],
-) -> RunResult:
-    if not replay and recorded.status == "completed":
-        raise StoreError(
-            f"run {recorded.id}: it is completed, there is nothing to resume; see: pyscrai replay"
-        )
-    manifest = recorded.manifest
-    changes = {**manifest.get("changes", {}), **set}
-    for path, value in changes.items():
-        _change(manifest["scenario"], path, value)
-    if replay:
-        manifest["scenario"]["limits"] = {}  # it spends nothing
-    plan = planning.from_manifest(manifest, host, replay=replay)
-
-    def old() -> Run:
-        if not replay:
-            store.reopen_run(recorded.id, changes)
-        return Run(
-            plan, store, recorded.id, recorded=recorded, replay=replay, observers=observers, ask=ask,
-            prices=prices,
-        )  # fmt: skip
-
-    return await _perform(plan, old, begin, prices, replay)
-
-
-def _change(document: dict[str, Any], path: str, value: Any) -> None:
-    """Change what changes no event, as a resume may: limits, outcomes, how providers are called."""
-    match path.split("."):
-        case ["limits", name]:
-            document.setdefault("limits", {})[name] = value
-            return
-        case ["outcomes", *name] if ".".join(name) in document.get("outcomes", {}):
-            document["outcomes"][".".join(name)] = value
-            return
-        case ["agents", agent, "limits", name]:
-            if agent not in document["agents"]:
-                known = ", ".join(document["agents"])
-                raise ConfigError(f"--set {path}: there is no agent {agent!r}; the run's: {known}")
-            document["agents"][agent].setdefault("limits", {})[name] = value
-            return
-        case ["providers", provider, name, *below] if (
-            provider in document.get("providers", {}) and name in ACCESS and len(below) <= 1
-        ):
-            options = document["providers"][provider]
-            if isinstance(options, str):
-                options = document["providers"][provider] = {"use": options}
-            if below:
-                options.setdefault(name, {})[below[0]] = value
-            else:
-                options[name] = value
-            return
-    raise ConfigError(
-        f"--set {path}: a resume cannot change that, expected limits.NAME, agents.NAME.limits.NAME, "
-        f"outcomes.NAME or providers.NAME.KEY with one of {', '.join(sorted(ACCESS))}; for another scenario, "
-        "make a new run"
-    )
-
-
-async def _perform(
-    plan: Plan,
-    make: Callable[[], Run],
-    begin: Begin | None,
-    given: Mapping[str, Price],
-    replay: bool = False,
-) -> RunResult:
-    # Components are opened first: what cannot be opened leaves no run behind.
-    ensemble = Ensemble.make(plan)
-    try:
-        await ensemble.open(replay=replay)
-        if not replay:
-            _check_prices(plan, ensemble.providers, given)
-        run = make()
-        if begin is not None:
-            begin(run)
-        return await run.execute(ensemble)
-    finally:
-        for problem in await ensemble.close():
-            logger.opt(exception=problem).warning("a component could not be closed: {}", problem)
 
 
 def configured_observers(settings: Settings, host: Host) -> list[Observer]:
@@ -318,6 +280,10 @@ def configured_observers(settings: Settings, host: Host) -> list[Observer]:
         except TypeError as error:
             raise ConfigError(f"observers: {name!r} cannot be used without options: {error}") from None
     return observers
+
+
+def _text(store: str | Path | None) -> str | None:
+    return None if store is None else str(store)
 
 
 def _texts(overrides: Mapping[str, Any]) -> dict[str, str]:
@@ -338,4 +304,4 @@ def _blocking(work: Coroutine[Any, Any, RunResult]) -> RunResult:
     raise RuntimeError("an event loop is running already, as in a notebook: use `await pyscrai_core.arun(…)`")
 
 
-__all__ = ["arun", "replay", "resume", "run"]
+__all__ = ["arun", "fork", "inject", "pause", "proceed", "replay", "resume", "run"]

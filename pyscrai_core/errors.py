@@ -11,6 +11,7 @@
     │   └── StoreError              the store cannot be used, or does not hold what was asked for
     ├── ContractError               a plugin broke a rule of its contract
     ├── Divergence                  an execution differs from the one that was recorded
+    ├── Uncertain                   nobody knows whether a tool acted, and a person has to decide (status 3)
     ├── BudgetSpent                 a limit of the run is reached (exit status 3)
     ├── CallFailed                  a call got no usable answer
     │   ├── TransientError          may pass: worth another try
@@ -87,7 +88,18 @@ class ContractError(PyscraiError):
 
 
 class Divergence(PyscraiError):
-    """An execution asked or derived something else than the one that was recorded."""
+    """An execution asked or derived something else than the one that was recorded.
+
+    `step` is the first step that is not as it was; None: the executions differ only at their end.
+    """
+
+    def __init__(self, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class Uncertain(PyscraiError):
+    """Nobody knows whether a tool acted that must not be called twice; a person has to decide."""
 
 
 class BudgetSpent(PyscraiError):

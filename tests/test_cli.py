@@ -523,7 +523,7 @@ def test_replay_needs_no_provider_and_compares(write: Callable[..., str]) -> Non
     tampered = execute("replay")
     assert tampered.returncode == 1
     assert tampered.stdout == ""
-    assert re.match(r"error: event 3, agents\.Mara, step 3: ", tampered.stderr)
+    assert re.match(r"error: run \w{8}: event 3, agents\.Mara, step 3: ", tampered.stderr)
 
 
 def test_resume_of_a_completed_run_is_an_error(write: Callable[..., str]) -> None:

@@ -15,6 +15,7 @@ import pyscrai_core
 from pyscrai_core import Engine, FilePath, SecretName, TrustRequired, Turn, Url, api
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
+from pyscrai_core.runtime import execution
 from pyscrai_core.runtime import plan as planning
 from pyscrai_core.runtime.plan import Plan
 
@@ -160,7 +161,7 @@ class Person:
 
 
 def ask(host: Host, person: Person, **given: Any) -> None:
-    api.check_trust(prepared(host, **given), "scenario.yaml", trusted=False, ask=person)
+    execution.check_trust(prepared(host, **given), "scenario.yaml", trusted=False, ask=person)
 
 
 def test_a_person_is_asked_with_the_full_list_and_a_no_is_a_no(host: Host, study: Path) -> None:

@@ -1,7 +1,8 @@
-"""`pyscrai resume` and `pyscrai replay`: recorded runs, executed again."""
+"""`pyscrai resume`, `replay` and `fork`: recorded runs, executed again."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,20 +12,42 @@ import click
 from . import options, output
 
 if TYPE_CHECKING:
+    from ..config import Settings
     from ..contracts import Observer
     from ..records import RunResult
     from ..runtime.run import Run
+    from ..store.reading import StoredRun
+    from ..store.store import Store
+    from .execute import View
+    from .output import Hints
 
 
 @click.command()
-@options.run_argument
+@click.argument("runs", nargs=-1, metavar="[RUN]…")
+@click.option("--all", "every", is_flag=True, help="Every run of the store that is not completed.")
 @options.changes_option
+@click.option(
+    "--on-uncertain",
+    type=click.Choice(["retry", "skip", "stop"]),
+    help="What becomes of a tool that must not be called twice and was being called when the run ended: call "
+    "it again, tell the agent that it failed, or stop.  [default: as the scenario says, else stop]",
+)
+@click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Where a plugin or a prompt has changed since, go on in a fork that keeps what is the same.",
+)
 @options.store_option
+@options.trust_option
 @options.watching
 def resume(
-    run: str,
+    runs: tuple[str, ...],
+    every: bool,
     changes: dict[str, Any],
+    on_uncertain: Any,
+    accept_changes: bool,
     store: str | None,
+    trust: bool,
     as_json: bool,
     quiet: bool,
     log_file: Path | None,
@@ -32,55 +55,200 @@ def resume(
     """Go on with an unfinished run; nothing is paid for twice.
 
     The run is executed again from its start. Answers that were journaled are not asked for again, so it is
-    soon where it was.
+    soon where it was. A run that is paused goes on in its own process.
 
     \b
     Examples:
       pyscrai resume
       pyscrai resume 1f2e --set limits.calls=500
       pyscrai resume --set agents.Mara.limits.money=1.50 --set providers.default.concurrency=4
+      pyscrai resume --all
+      pyscrai resume 1f2e --on-uncertain retry
     """
-    from .. import api
+    from ..errors import ConfigError
     from ..store.store import Store
-    from .execute import View, perform, report, settings_for
+    from .execute import View, settings_for
 
+    if every and runs:
+        raise ConfigError("--all: it stands for every run; leave the names of runs out, or --all")
     settings, hints = settings_for(store)
-    host = settings.host()
     view = View(as_json, quiet, log_file)
-    configured = api.configured_observers(settings, host)
+    given = {"set": changes, "on_uncertain": on_uncertain, "accept_changes": accept_changes, "trusted": trust}
     with Store.open(settings.store, create=False) as opened:
-        recorded = opened.run(run)
-        before = recorded.count_events()
-        calls = recorded.count_calls()
+        if every:
+            chosen = [run for run in reversed(opened.runs()) if _unfinished(run)]
+        else:
+            chosen = [opened.run(ref) for ref in runs or ("last",)]
+        if len(chosen) == 1:
+            return _resume(chosen[0], opened, settings, hints, view, given)
+        return _resume_all(chosen, opened, settings, hints, view, given)
 
-        async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
-            def begun(run: Run) -> None:
-                if not (quiet or as_json):
-                    so_far = f"{output.counted(before, 'event')} and {output.counted(calls, 'call')}"
-                    output.echo(f"resuming {recorded.id}: {so_far} are there")
-                begin(run)
 
-            return await api.again(
-                opened,
-                recorded.id,
-                host,
-                replay=False,
-                set=changes,
-                prices=settings.prices,
-                observers=[*observers, *configured],
-                begin=begun,
+def _unfinished(run: StoredRun) -> bool:
+    return run.owner is None and run.status != "completed"
+
+
+def _resume_all(
+    chosen: Sequence[StoredRun],
+    store: Store,
+    settings: Settings,
+    hints: Hints,
+    view: View,
+    given: dict[str, Any],
+) -> int:
+    """Resume runs one after the other; the worst of their exit statuses."""
+    from ..errors import InputError, PyscraiError
+
+    worst, done = 0, 0
+    for run in chosen:
+        try:
+            status = _resume(run, store, settings, hints, view, given)
+        except PyscraiError as error:
+            output.fail_with(error)
+            status = 2 if isinstance(error, InputError) else 1
+        worst, done = max(worst, status), done + 1
+        if status == output.EXIT["interrupted"]:
+            break
+    if not (view.as_json or view.quiet):
+        left = f", {len(chosen) - done} left" if done < len(chosen) else ""
+        output.echo(
+            f"{output.counted(done, 'run')} resumed{left}" if chosen else "there is nothing to resume"
+        )
+    return worst
+
+
+def _resume(
+    recorded: StoredRun,
+    store: Store,
+    settings: Settings,
+    hints: Hints,
+    view: View,
+    given: dict[str, Any],
+    more: str = "",
+) -> int:
+    """Go on with one run as a person's command, which is told `more` about it; the exit status."""
+    from .. import api
+    from ..errors import ConfigError
+    from ..runtime import execution, steering
+    from .execute import confirm, perform, report
+
+    if steering.pausing(store, recorded):
+        if given.get("set"):
+            raise ConfigError(
+                f"--set: run {recorded.id} is paused in {recorded.owner}, and goes on there as it is; leave "
+                "--set out, or stop that process first"
             )
+        steering.proceed(store, recorded.id)
+        output.note(f"{recorded.id} goes on in {recorded.owner}")
+        return 0
+    host = settings.host()
+    # Before anything is shown, so that a person can be asked.
+    execution.allow(recorded, host, trusted=given.get("trusted", False), ask=confirm())
+    configured = api.configured_observers(settings, host)
+    before, calls = recorded.count_events(), recorded.count_calls()
 
-        agents = list(recorded.manifest["scenario"]["agents"])
-        result = perform(work, view=view, agents=agents, hints=hints, after=before)
+    async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
+        def begun(run: Run) -> None:
+            if run.id != recorded.id:
+                output.note(
+                    f"{recorded.id} cannot go on as it was, and stays as it is; this is its fork {run.id}"
+                )
+            elif not (view.quiet or view.as_json):
+                so_far = f"{output.counted(before, 'event')} and {output.counted(calls, 'call')}"
+                output.echo(more or f"resuming {recorded.id}: {so_far} are there")
+            begin(run)
+
+        return await execution.again(
+            store,
+            recorded.id,
+            host,
+            prices=settings.prices,
+            observers=[*observers, *configured],
+            begin=begun,
+            **{**given, "trusted": True},
+        )
+
+    agents = list(recorded.manifest["scenario"]["agents"])
+    result = perform(work, view=view, agents=agents, hints=hints, after=before)
     return report(result, settings, hints, view)
 
 
 @click.command()
 @options.run_argument
+@click.option(
+    "--at", type=int, required=True, metavar="SEQ", help="The number of an event, as the log has it."
+)
+@options.set_option
+@options.seed_option
+@click.option(
+    "--reuse",
+    type=click.Choice(["parent", "all", "none"]),
+    default="parent",
+    help="Whose answers are taken where a request is the same at the same place: those of the run that is "
+    "forked, of all runs in the store, or of none.  [default: parent]",
+)
 @options.store_option
+@options.trust_option
+@options.watching
+def fork(
+    run: str,
+    at: int,
+    overrides: dict[str, str],
+    seed: int | None,
+    reuse: Any,
+    store: str | None,
+    trust: bool,
+    as_json: bool,
+    quiet: bool,
+    log_file: Path | None,
+) -> int:
+    """Make a moment of a run the start of a different story.
+
+    All up to the end of the step in which the event SEQ happened stays as it was, and nothing of it is paid
+    again. From there on the changes hold: a counterfactual. The run itself is not touched.
+
+    \b
+    Examples:
+      pyscrai fork --at 12 --set agents.Mara.reasoning=react
+      pyscrai fork 1f2e --at 12 --set world.state.price=9
+      pyscrai fork 1f2e --at 40 --set schedule.rounds=20      go on where it ended
+      pyscrai fork 1f2e --at 12 --seed 8 --reuse none
+    """
+    from ..runtime import execution
+    from ..store.store import Store
+    from .execute import View, confirm, settings_for
+
+    settings, hints = settings_for(store)
+    with Store.open(settings.store, create=False) as opened:
+        parent = opened.run(run)
+        made = asyncio.run(
+            execution.fork(
+                opened,
+                parent.id,
+                at,
+                settings.host(),
+                set=overrides,
+                seed=seed,
+                reuse=reuse,
+                trusted=trust,
+                confirm=confirm(),
+            )
+        )
+        new = opened.run(made)
+        kept = (
+            f"{output.counted(new.count_events(), 'event')} and {output.counted(new.count_calls(), 'call')}"
+        )
+        step = new.manifest["forks"][-1]["after"]
+        words = f"forking {parent.id} behind step {step}: {made} begins with {kept}, unpaid"
+        return _resume(new, opened, settings, hints, View(as_json, quiet, log_file), {}, words)
+
+
+@click.command()
+@options.run_argument
+@options.store_option
+@options.trust_option
 @options.json_option
-def replay(run: str, store: str | None, as_json: bool) -> int:
+def replay(run: str, store: str | None, trust: bool, as_json: bool) -> int:
     """Execute a run again from its record alone, and compare.
 
     Nothing is asked and nothing written; the plugins of its providers need not be installed. Every event is
@@ -91,18 +259,25 @@ def replay(run: str, store: str | None, as_json: bool) -> int:
       pyscrai replay
       pyscrai replay 1f2e --json
     """
-    from .. import api
     from ..errors import Divergence
+    from ..runtime import execution
     from ..store.store import Store
-    from .execute import View, perform, settings_for
+    from .execute import View, confirm, perform, settings_for
 
     settings, hints = settings_for(store)
     with Store.open(settings.store, create=False) as opened:
         recorded = opened.run(run)
+        execution.allow(recorded, settings.host(), trusted=trust, ask=confirm())
 
         async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
-            return await api.again(
-                opened, recorded.id, settings.host(), replay=True, observers=observers, begin=begin
+            return await execution.again(
+                opened,
+                recorded.id,
+                settings.host(),
+                replay=True,
+                observers=observers,
+                begin=begin,
+                trusted=True,
             )
 
         result = perform(work, view=View(quiet=True), agents=(), hints=hints)
@@ -110,8 +285,10 @@ def replay(run: str, store: str | None, as_json: bool) -> int:
             output.fail(f"replay of {recorded.id}: nothing is decided", label="interrupted")
             return output.EXIT["interrupted"]
         events, calls = recorded.count_events(), recorded.count_calls()
-        # Also where the execution ended early without an error of its own.
-        if len(result.events) != events or result.status != recorded.status:
+        # Also where the execution ended early without an error of its own. What was derived of a run that was
+        # killed may be more than what was written of it.
+        fewer = len(result.events) < events or (recorded.ended is not None and len(result.events) != events)
+        if fewer or result.status != recorded.status:
             raise Divergence(
                 f"run {recorded.id}: this execution is {result.status} after "
                 f"{output.counted(len(result.events), 'event')}, the record is {recorded.status} with "

@@ -83,6 +83,13 @@ def settings_for(store: str | None) -> tuple[Settings, Hints]:
     return settings, Hints(store if store and load_settings().store != store else None)
 
 
+def confirm() -> Callable[[str], bool] | None:
+    """How a person is asked for a yes; None: nobody is there."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    return lambda question: click.confirm(output.clean(question), err=True)
+
+
 class Stopper:
     """Ctrl-C and SIGTERM: once stops the run cleanly, twice at once, three times ends the process.
 

@@ -69,6 +69,10 @@ store_option = click.option(
     "else .pyscrai/runs.db]",
 )
 
+trust_option = click.option(
+    "--trust", is_flag=True, help="A yes to all that the scenario wants beyond being data."
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
 
 

@@ -21,13 +21,14 @@ from ..keys import redact, redact_bytes
 from ..records import Cost
 
 #: Exit statuses by what a run came to.
-EXIT = {"completed": 0, "failed": 1, "stopped": 3, "interrupted": 130, "running": 1}
+EXIT = {"completed": 0, "failed": 1, "stopped": 3, "interrupted": 130, "running": 1, "paused": 1}
 COLOURS = {
     "completed": "green",
     "failed": "red",
     "stopped": "yellow",
     "interrupted": "yellow",
     "running": "cyan",
+    "paused": "cyan",
     "loaded": "green",
     "broken": "red",
     "disabled": "yellow",
@@ -225,7 +226,8 @@ class Hints:
     def resume(self, run: str, error: str) -> str:
         """How to go on with a run; one that spent a budget needs a larger one."""
         spent = re.search(r"--set (\S+)=…", error)
-        return self.command("resume", run, spent[0] if spent else "")
+        undecided = "--on-uncertain retry|skip" if "--on-uncertain" in error else ""
+        return self.command("resume", run, spent[0] if spent else undecided)
 
     def next(self, run: str, run_status: str, error: str) -> list[tuple[str, str]]:
         """What a person would do with a run in this state, each with the command."""
@@ -233,5 +235,6 @@ class Hints:
             return [
                 ("look at it", self.command("show", run)),
                 ("check it", self.command("replay", run)),
+                ("change it", self.command("fork", run, "--at SEQ --set PATH=VALUE")),
             ]
         return [("go on", self.resume(run, error)), ("look at it", self.command("show", run))]

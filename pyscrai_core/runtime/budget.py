@@ -72,8 +72,8 @@ class Budget:
     """The purses of one run: its own and those of the agents that have limits."""
 
     def __init__(self, limits: Limits, agents: Mapping[str, AgentLimits]) -> None:
-        began = time.monotonic()
-        self._run = _Purse("limits", limits, seconds=lambda: time.monotonic() - began)
+        self._began = time.monotonic()
+        self._run = _Purse("limits", limits, seconds=lambda: time.monotonic() - self._began)
         self._agents = {}
         for name, own in agents.items():
             if own != AgentLimits():
@@ -90,6 +90,10 @@ class Budget:
     def _of(self, agent: str) -> list[_Purse]:
         own = self._agents.get(agent)
         return [self._run] if own is None else [self._run, own]
+
+    def paused(self, seconds: float) -> None:
+        """The run's clock stood still for so long."""
+        self._began += seconds
 
     def reserve(self, agent: str, tokens: int = 0, money: float = 0.0) -> Reservation:
         """Take what a call is expected to need; `BudgetSpent` if that is not there any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +12,19 @@ from attrs import define, field, frozen
 
 from ..errors import FAILURES, CallFailed, Divergence
 from ..records import Message, Position, Request, Usage, canonical, digest
-from ..store.models import CallRow
 from ..store.reading import StoredRun
 from ..store.store import CALL_COLUMNS, Store
+from .difference import asked_in_words, body_in_words, completion_in_words, difference
+
+#: The agent's place in the positions of what comes from outside.
+OUTSIDE = "@outside"
+PAGE = 500
+SELECT_ENTRIES = (
+    'SELECT "agent","step","path","number","kind","request","status","answer","error","detail","model",'
+    '"input_tokens","output_tokens","cached_tokens","cache_write_tokens","cost","provider","seconds","reused"'
+    ' FROM "calls" WHERE "run"=? AND "number">? AND "number"<=? ORDER BY "number" LIMIT ?'
+)
+Row = list[Any]
 
 
 @frozen
@@ -31,10 +42,12 @@ class Entry:
     error: str
     detail: str
     model: str
-    usage: Usage
+    usage: Usage = Usage()
     cost: float | None = None
     provider: str = ""
     seconds: float = 0.0
+    #: The run that the answer was taken from; then nothing was paid for it here.
+    reused: str = ""
 
     @property
     def made(self) -> bool:
@@ -53,7 +66,7 @@ class Outcome:
     """What came of an effect: its `body` as JSON, or the `error`; for a completion also what it cost.
 
     `provider` is who answered, `attempts` are those that failed (as JSON), `queued` is in seconds. Where it
-    was not `made`, nobody was asked.
+    was not `made`, nobody was asked; where it was `reused`, it is another run's answer.
     """
 
     body: bytes = b""
@@ -67,6 +80,7 @@ class Outcome:
     started: float = 0.0
     seconds: float = 0.0
     made: bool = True
+    reused: str = ""
 
 
 @define
@@ -90,11 +104,12 @@ class Asked:
     frame_digest: str
 
 
-@frozen
+@define
 class Effect:
     """What is asked of whom: its `position`, its `kind`, who answers (`target`), the hash of the `request`.
 
-    For a completion also what it comes to (`asked`) and its `seed`.
+    For a completion also what it comes to (`asked`) and its `seed`; for others the request's `body`. `key`
+    finds an answer that another run may take (empty: none may).
     """
 
     position: Position
@@ -103,57 +118,106 @@ class Effect:
     request: str
     asked: Asked | None = None
     seed: int = 0
+    body: bytes = b""
+    key: str = ""
+
+    @classmethod
+    def of(cls, position: Position, kind: str, target: str, what: Any, identity: str = "") -> Effect:
+        """An effect other than a completion: `what` is asked, as JSON, of one who is `identity`."""
+        body = canonical(what)
+        request = digest(body)
+        key = answer_key(kind, position, request, 0, identity) if identity else ""
+        return cls(position, kind, target, request, body=body, key=key)
+
+    def in_words(self) -> list[str]:
+        """What is asked, in lines."""
+        if self.asked is not None:
+            return completion_in_words(self.asked.messages, orjson.loads(self.asked.frame))
+        return body_in_words(orjson.loads(self.body)) if self.body else []
+
+
+def answer_key(kind: str, position: Position, request: str, seed: int, identity: str) -> str:
+    """What an answer is found by: the same request, at the same position, same model, under one seed."""
+    parts = [kind, position.agent, position.step, position.path, request, seed, identity]
+    return digest(canonical(parts))[:32]
 
 
 class Journal:
-    """Looks effects up and writes them. Positions are asked for once each, in any order."""
+    """Looks effects up and writes them. Positions are asked for once each, in any order.
+
+    An execution asks in about the order in which the effects were journaled, so that the journal is read in
+    that order, a page at a time, and only what was passed over is kept.
+    """
 
     def __init__(self, store: Store, run: str, recorded: StoredRun | None) -> None:
         self._store = store
         self._run = run
         self._recorded = recorded
-        self._left = recorded.count_entries() if recorded else 0
-        self.number = recorded.last_call() if recorded else 0
+        self.number = self._last = recorded.last_call() if recorded else 0
+        self._read = 0
+        self._waiting: dict[tuple[str, int, str], Row] = {}
         self._chains: dict[str, _Chain] = {}
         self._frames: dict[tuple[Any, ...], tuple[bytes, str, Any]] = {}
 
     def find(self, position: Position) -> Entry | None:
         """The entry at `position`, if there is one."""
-        if not self._left:
-            return None
-        row = (
-            CallRow.select()
-            .where(
-                (CallRow.run == self._run)
-                & (CallRow.agent == position.agent)
-                & (CallRow.step == position.step)
-                & (CallRow.path == position.path)
-            )
-            .dicts()
-            .execute(self._store.database)
-        )
-        found = next(iter(row), None)
-        if found is None:
-            return None
-        self._left -= 1
+        place = (position.agent, position.step, position.path)
+        while (row := self._waiting.pop(place, None)) is None:
+            if self._read >= self._last:
+                return None
+            self._next_page()
+        (
+            number,
+            kind,
+            request,
+            status,
+            answer,
+            error,
+            detail,
+            model,
+            *tokens,
+            cost,
+            provider,
+            seconds,
+            reused,
+        ) = row
         return Entry(
-            found["number"],
-            found["kind"],
-            found["request"],
-            found["status"],
-            orjson.loads(found["answer"]) if found["answer"] else None,
-            found["error"],
-            found["detail"],
-            found["model"],
-            Usage(
-                found["input_tokens"],
-                found["output_tokens"],
-                found["cached_tokens"],
-                found["cache_write_tokens"],
-            ),
-            found["cost"],
-            found["provider"],
-            found["seconds"],
+            number, kind, request, status, orjson.loads(answer) if answer else None, error, detail, model,
+            Usage(*tokens), cost, provider, seconds, reused,
+        )  # fmt: skip
+
+    def _next_page(self) -> None:
+        bounds = (self._run, self._read, self._last, PAGE)
+        rows = self._store.connection.execute(SELECT_ENTRIES, bounds).fetchall()
+        for agent, step, path, *row in rows:
+            self._waiting[agent, step, path] = row
+        self._read = rows[-1][3] if len(rows) == PAGE else self._last
+
+    def outside(self) -> dict[int, list[Any]]:
+        """What came from outside, by the step at whose beginning it was taken in."""
+        found: dict[int, list[Any]] = {}
+        where = 'FROM "calls" WHERE "run"=? AND "agent"=? ORDER BY "number"'
+        rows = self._store.connection.execute(f'SELECT "step","answer" {where}', (self._run, OUTSIDE))
+        for step, answer in rows:
+            found.setdefault(step, []).append(orjson.loads(answer))
+        return found
+
+    def differs(self, effect: Effect, entry: Entry, turn: int) -> Divergence:
+        """The error for an execution that asks something else, in an agent's turn with this number from 0."""
+        if entry.kind != effect.kind:
+            what = f"it is of the kind {effect.kind}, and {entry.kind} was recorded"
+        elif self._recorded is None:
+            what = "it is not what was asked"
+        else:
+            what = "it is not what was asked:\n" + difference(
+                asked_in_words(self._recorded, entry.number, entry.kind), effect.in_words()
+            )
+        position = effect.position
+        where = f"turn {turn + 1}" if position.agent[0] != "@" else f"{position.agent}, step {position.step}"
+        return Divergence(
+            f"{where}, call {position.path} ({effect.kind}): this execution asks something else than the "
+            f"recorded one; a prompt, a plugin or the scenario has changed since; {what}",
+            position.step,
         )
 
     # -- what was asked --
@@ -202,29 +266,47 @@ class Journal:
         self.put(effect, outcome)
         await self._store.writer.committed()
 
+    async def intend(self, effect: Effect) -> None:
+        """Journal that something is about to happen that must not happen twice; on disk when this returns."""
+        self._put(effect, Outcome(started=time.time()), "intent")
+        await self._store.writer.committed()
+
+    async def taken(self, number: int) -> None:
+        """The input with this number waits no more; on disk, with what was put before, when this returns."""
+        self._store.put_taken(number)
+        await self._store.writer.committed()
+
     def put(self, effect: Effect, outcome: Outcome) -> None:
         """Queue an entry without waiting for the disk."""
+        self._put(effect, outcome, "failed" if outcome.error else "answered")
+
+    def _put(self, effect: Effect, outcome: Outcome, status: str) -> None:
         usage, error = outcome.usage, outcome.error
         position, asked = effect.position, effect.asked
         self.number += 1
         base, kept, new, frame = None, 0, "[]", ""
+        # A fallback's answer is not what the request's own provider would say.
+        key = effect.key if outcome.provider in ("", effect.target) and error is None else ""
         if asked is not None:
             base, kept = self._store_messages(position.agent, asked)
             new = orjson.dumps(asked.digests[kept:]).decode()
             frame = asked.frame_digest
             if error is None:  # a failure may be replaced when the run is resumed: nothing builds on it
                 self.follow(position.agent, self.number, asked)
+        elif effect.body:
+            self._store.put_message(effect.request, effect.body)
         if error is not None:
             error.calls = (self.number,)
         self._store.put_call(
             (
                 self._run, self.number, position.agent, position.step, position.path, effect.kind,
                 effect.target, effect.request, base, kept, new, frame, effect.seed,
-                "failed" if error else "answered", outcome.body.decode(),
+                status, outcome.body.decode(),
                 type(error).__name__ if error else "", str(error) if error else "", outcome.model,
                 usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens,
                 outcome.started, outcome.seconds, outcome.provider, outcome.cost, outcome.queued,
-                orjson.dumps(outcome.attempts).decode() if outcome.attempts else "[]", "", "",
+                orjson.dumps(outcome.attempts).decode() if outcome.attempts else "[]",
+                outcome.reused, key,
             )
         )  # fmt: skip
 
@@ -261,14 +343,6 @@ def _common(old: list[str], new: list[str]) -> int:
         if old[index] != new[index]:
             return index
     return bound
-
-
-def differs(position: Position, kind: str, what: str) -> Divergence:
-    """The error for an execution that asks something else than the journaled one."""
-    return Divergence(
-        f"{position}: this execution's {kind} differs from the recorded one: {what}; "
-        "a prompt, a plugin or the scenario has changed since"
-    )
 
 
 # `Journal.put` gives its row in the order of the columns.

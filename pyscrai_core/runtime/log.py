@@ -15,11 +15,13 @@ class Log:
     def __init__(self, memberships: Mapping[str, Sequence[str]]) -> None:
         self.events: list[Event] = []
         self._by_audience: dict[str, list[int]] = {EVERYONE: []}
-        # An agent hears everyone's events, those of its groups, and its own.
-        self._ears: dict[str, tuple[str, ...]] = {
-            agent: (*groups, agent) for agent, groups in memberships.items()
-        }
+        self._ears: dict[str, tuple[str, ...]] = {}
+        self.hear(memberships)
         self._hash = hashlib.sha256(b"pyscrai log %d\n" % LOG_FORMAT)
+
+    def hear(self, memberships: Mapping[str, Sequence[str]]) -> None:
+        """Whose events each agent hears beside everyone's: those of its groups, and its own."""
+        self._ears = {agent: (*groups, agent) for agent, groups in memberships.items()}
 
     def __len__(self) -> int:
         return len(self.events)

@@ -6,6 +6,7 @@ of the scenario and executes nothing of it; `Ensemble.make` then constructs the 
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path as FilesystemPath
@@ -18,12 +19,13 @@ from attrs import define, frozen
 from ..contracts import Component, Memory, Provider, Reasoning, Schedule, Tool, Toolset
 from ..errors import ContractError, ExtensionError, PyscraiError, ScenarioError
 from ..plugins import Host
-from ..records import LOG_FORMAT, Sampling, canonical
+from ..records import LOG_FORMAT, Sampling, canonical, digest
 from ..scenario import yaml
 from ..scenario.building import build, build_providers, check_kinds
 from ..scenario.forms import AGENT_KEYS
 from ..scenario.loading import load_document
 from ..scenario.model import Access, Scenario, ToolAccess, Use
+from ..scenario.overrides import Override, put
 from ..scenario.places import Mistakes, error_at
 from ..scenario.prompts import Prompt
 from ..scenario.source import Source
@@ -55,6 +57,7 @@ class Blueprint:
 
     kind: str
     use: str
+    options: Mapping[str, Any]
     cls: Any
     config: Callable[[], Any]
 
@@ -71,11 +74,12 @@ class Blueprint:
             ) from error
 
 
-@define
+@define(eq=False)
 class Plan:
     """A checked scenario with a blueprint for each of its components.
 
-    `providers` is empty for a replay, which asks nobody.
+    `providers` is empty for a replay, which asks nobody. `epochs` are what a fork changed, in the order in
+    which it takes effect; the providers are then those of the last.
     """
 
     scenario: Scenario
@@ -88,6 +92,25 @@ class Plan:
     demands: Demands
     files: dict[str, str]
     manifest: dict[str, Any]
+    epochs: tuple[Epoch, ...] = ()
+
+    @property
+    def last(self) -> Plan:
+        """The plan that is in force at the end."""
+        return self.epochs[-1].plan if self.epochs else self
+
+    @property
+    def all(self) -> tuple[Plan, ...]:
+        """Every plan that is in force at some time."""
+        return (self, *(epoch.plan for epoch in self.epochs))
+
+
+@frozen
+class Epoch:
+    """From the end of the step `after` on, the run goes on under `plan`."""
+
+    after: int
+    plan: Plan
 
 
 def from_file(
@@ -106,6 +129,14 @@ def from_file(
     return _make(document, host, source, replay=False)
 
 
+def identities(plan: Plan) -> dict[str, str]:
+    """What tells the models of a plan's providers from others: their extension and its options, hashed."""
+    return {
+        name: digest(canonical([use.use, use.options, plan.manifest["modules"]]))
+        for name, use in plan.scenario.providers.items()
+    }
+
+
 def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
     """One provider by itself, with options as `pyscrai.toml` has them. Raises `ScenarioError`."""
     document = Document({"providers": {name: dict(options)}}, {(): Mark("pyscrai.toml", 0, 0)}, {})
@@ -122,10 +153,34 @@ def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
 
 def from_manifest(manifest: Mapping[str, Any], host: Host, *, replay: bool) -> Plan:
     """The plan of a recorded run; with `replay`, without its providers."""
+    forks = [fork for fork in manifest.get("forks", []) if fork["scenario"] is not None]
+
+    def plan(document: dict[str, Any], last: bool) -> Plan:
+        return _make(_document(document), host, _source(manifest), replay=replay or not last)
+
+    first = plan(manifest["scenario"], not forks)
+    first.epochs = tuple(Epoch(fork["after"], plan(fork["scenario"], fork is forks[-1])) for fork in forks)
+    return first
+
+
+def changed(manifest: Mapping[str, Any], overrides: Mapping[str, str], seed: int | None, host: Host) -> Plan:
+    """The plan for the last scenario of a manifest with changes. Raises `ScenarioError`."""
+    scenarios = [fork["scenario"] for fork in manifest.get("forks", []) if fork["scenario"] is not None]
+    document = _document(copy.deepcopy([manifest["scenario"], *scenarios][-1]))
+    for dotted, text in overrides.items():
+        Override.read(dotted, text).apply(document)
+    if seed is not None:
+        put(document, ("seed",), seed, Mark("--seed", 0, 0))
+    return _make(document, host, _source(manifest, recorded=False), replay=False)
+
+
+def _document(value: dict[str, Any]) -> Document:
+    return Document(value, {(): Mark("the run's scenario", 0, 0)}, {})
+
+
+def _source(manifest: Mapping[str, Any], recorded: bool = True) -> Source:
     folder = FilesystemPath(manifest.get("folder", "."))
-    source = Source(folder, Demands(), dict(manifest["files"]), recorded=True)
-    document = Document(manifest["scenario"], {(): Mark("the run's scenario", 0, 0)}, {})
-    return _make(document, host, source, replay=replay)
+    return Source(folder, Demands(), dict(manifest["files"]), recorded=recorded)
 
 
 def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Plan:
@@ -274,14 +329,14 @@ class _Drafts:
         try:
             config = self._configure(cls, use.options)
         except Misfits as error:
-            return Blueprint(kind, use.use, cls, lambda: None), error.found
+            return Blueprint(kind, use.use, use.options, cls, lambda: None), error.found
         finally:
             self._drafting = None
         self._record(kind, use, cls, config, path)
         if self._nested > before:
             # Its options hold components: every agent needs its own.
-            return Blueprint(kind, use.use, cls, lambda: self._configure(cls, use.options)), []
-        return Blueprint(kind, use.use, cls, lambda: config), []
+            return Blueprint(kind, use.use, use.options, cls, lambda: self._configure(cls, use.options)), []
+        return Blueprint(kind, use.use, use.options, cls, lambda: config), []
 
     def _module(self, kind: str, use: Use, path: Path) -> ModuleBlueprint:
         self.recorded.append(
@@ -305,7 +360,7 @@ class _Drafts:
         self.declared.update(getattr(cls, "emits", {}))
         if self._drafting is not None:  # what is made of the draft later is recorded already
             self._record(kind, use, cls, config, (*self._drafting, kind))
-        component: Component = Blueprint(kind, use.use, cls, lambda: config).make()
+        component: Component = Blueprint(kind, use.use, use.options, cls, lambda: config).make()
         return component
 
     def _configure(self, cls: Any, options: dict[str, Any]) -> Any:
@@ -391,6 +446,25 @@ def components(made: Component) -> Iterator[Component]:
     yield made
 
 
+def _identity(blueprint: Blueprint | ModuleBlueprint) -> tuple[Any, ...]:
+    text = blueprint.modules.hashes if isinstance(blueprint, ModuleBlueprint) else {}
+    return blueprint.kind, blueprint.use, canonical(blueprint.options), canonical(text)
+
+
+def _stay(blueprint: Any, former: Any, component: Any) -> Any:
+    """The component for a blueprint: the former one, with its options if they changed, or a new one."""
+    if former is None or (former.kind, former.use) != (blueprint.kind, blueprint.use):
+        return blueprint.make()
+    if _identity(former) == _identity(blueprint):
+        return component
+    new = blueprint.make()
+    outside = isinstance(new, (Tool, Toolset)) and new.external
+    if outside or type(new).__name__ != type(component).__name__ or len(list(components(new))) > 1:
+        return new  # what it reaches, its code, or the parts in its options are others
+    component.config = new.config
+    return component
+
+
 @define
 class Ensemble:
     """The components of one execution."""
@@ -405,28 +479,71 @@ class Ensemble:
 
     @classmethod
     def make(cls, plan: Plan) -> Ensemble:
-        def made(blueprint: Blueprint | None) -> Any:
-            return blueprint.make() if blueprint else None
+        """New components for a plan, with the providers of its last epoch."""
+        return cls._made(plan, None)
 
-        shared: dict[int, Any] = {}
+    @classmethod
+    def _made(cls, plan: Plan, former: tuple[Plan, Ensemble] | None) -> Ensemble:
+        """The components for `plan`; those of a `former` plan and its ensemble stay where they can."""
+        if former is None:
+            outside: dict[Any, Any] = {}
+        else:
+            old, before = former
+            # A tool that reaches outside keeps nothing of an agent, and may be a whole program: one for all.
+            outside = {
+                _identity(blueprint): component
+                for name, listed in old.tools.items()
+                for blueprint, component in zip(listed, before.tools[name], strict=True)
+                if component.external
+            }
 
-        def tool(blueprint: Blueprint) -> Any:
-            if id(blueprint) in shared:
-                return shared[id(blueprint)]
-            one = blueprint.make()
-            if one.external:  # it keeps nothing of an agent, and may be a whole program
-                shared[id(blueprint)] = one
-            return one
+        def part(name: str, kind: str, role: str) -> Any:
+            blueprint = plan.agents[name][kind]
+            if blueprint is None or former is None or name not in old.agents:
+                return blueprint and blueprint.make()
+            return _stay(blueprint, old.agents[name][kind], getattr(before, role)[name])
+
+        def tool(blueprint: Any, index: int, name: str) -> Any:
+            identity = _identity(blueprint)
+            if identity in outside:
+                return outside[identity]
+            if former is not None and index < len(old.tools.get(name, ())):
+                made = _stay(blueprint, old.tools[name][index], before.tools[name][index])
+            else:
+                made = blueprint.make()
+            if made.external:
+                outside[identity] = made
+            return made
+
+        def parts(kind: str, role: str) -> dict[str, Any]:
+            return {name: part(name, kind, role) for name in plan.agents}
 
         return cls(
-            providers={name: made(one) for name, one in plan.providers.items()},
-            schedule=made(plan.schedule),
-            engines={name: made(parts["engine"]) for name, parts in plan.agents.items()},
-            reasoning={name: made(parts["reasoning"]) for name, parts in plan.agents.items()},
-            memories={name: made(parts["memory"]) for name, parts in plan.agents.items()},
-            tools={name: [tool(one) for one in listed] for name, listed in plan.tools.items()},
-            opened=[],
+            providers=(
+                {name: one.make() for name, one in plan.last.providers.items()}
+                if former is None
+                else before.providers
+            ),
+            schedule=(
+                plan.schedule.make()
+                if former is None
+                else _stay(plan.schedule, old.schedule, before.schedule)
+            ),
+            engines=parts("engine", "engines"),
+            reasoning=parts("reasoning", "reasoning"),
+            memories=parts("memory", "memories"),
+            tools={
+                name: [tool(one, index, name) for index, one in enumerate(listed)]
+                for name, listed in plan.tools.items()
+            },
+            opened=[] if former is None else before.opened,
         )
+
+    async def shifted(self, old: Plan, new: Plan, *, replay: bool) -> Ensemble:
+        """The components behind a fork: made for `new`, opened; what `old` had and `new` has too stays."""
+        ensemble = self._made(new, (old, self))
+        await ensemble.open(replay=replay)
+        return ensemble
 
     def all(self) -> Iterator[Component]:
         """Every component, providers first."""
@@ -446,7 +563,10 @@ class Ensemble:
 
     async def open(self, *, replay: bool = False) -> None:
         """Open all components; for a replay, all but the tools that reach outside."""
+        there = {id(component) for component in self.opened}
         for component in self.all():
+            if id(component) in there:
+                continue
             if replay and isinstance(component, (Tool, Toolset)) and component.external:
                 continue
             if type(component).aopen is not Component.aopen:

@@ -25,21 +25,35 @@ class Player:
         tools: dict[str, Equipped],
         log: Log,
     ) -> None:
-        self.agent = agent
-        self.engine = engine
-        self.reasoning = reasoning
-        self.memory = memory
-        self.tools = tools
-        #: What a model is told of the tools.
-        self.specs = tuple(tool.spec for tool in tools.values())
+        self.memory: Memory | None = None
+        self._remembered = 0
+        self.become(agent, engine, reasoning, memory, tools)
         self.turns = 0
         self.observed: list[Event] = []
         self._log = log
         self._seen = 0
         self._before = 0
-        self._remembered = 0
         #: Events that this agent reacts to and has not answered yet, oldest first.
         self.triggers: list[int] = []
+
+    def become(
+        self,
+        agent: Agent,
+        engine: Engine,
+        reasoning: Reasoning | None,
+        memory: Memory | None,
+        tools: dict[str, Equipped],
+    ) -> None:
+        """Go on with these components. A new memory is handed all that the agent has seen."""
+        self.agent = agent
+        self.engine = engine
+        self.reasoning = reasoning
+        if memory is not self.memory:
+            self._remembered = 0
+        self.memory = memory
+        self.tools = tools
+        #: What a model is told of the tools.
+        self.specs = tuple(tool.spec for tool in tools.values())
 
     def look(self) -> None:
         """Take in what became visible since the last turn. Called by the run when a turn begins."""

@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 
 from .. import seeds
 from ..contracts import Provider, Tool, Toolset
-from ..errors import AnswerRejected, CallFailed, ContractError, NoAnswer, NobodyToAsk, ToolFailed
+from ..errors import AnswerRejected, CallFailed, ContractError, NoAnswer, NobodyToAsk, ToolFailed, Uncertain
 from ..keys import redact, redact_bytes
 from ..records import (
     CallRecord,
@@ -30,13 +30,13 @@ from ..records import (
     Usage,
     canonical,
     check_json,
-    digest,
 )
 from ..scenario.schemas import checker
 from .asking import Asking, Attempt, Tell, Vendors, estimated
 from .budget import Budget
-from .journal import Effect, Entry, Journal, Outcome, differs
+from .journal import OUTSIDE, Effect, Entry, Journal, Outcome, answer_key
 from .prices import Prices
+from .reuse import Reuse, Taken
 from .tooling import Equipped, OfferedTool, offered
 from .turn import Draft, Exhausted, Stopping, Turn, draft_to_dict
 
@@ -47,8 +47,10 @@ if TYPE_CHECKING:
 REPAIRS = 2
 
 Ask = Callable[[str, str], Awaitable[str]]
-#: Does an effect; told whether it was done before and failed, so that it ended the run.
-Perform = Callable[[bool], Awaitable[Outcome]]
+#: Does an effect; told what is journaled of it already, if it ended the run or was not finished.
+Perform = Callable[[Entry | None], Awaitable[Outcome]]
+#: What becomes of a tool that must not be called twice if nobody knows whether it acted.
+OnUncertain = Literal["retry", "skip", "stop"]
 
 
 @frozen
@@ -77,8 +79,14 @@ class Road:
         words: Callable[[Position, str], None] | None,
         replaying: bool,
         turn_of: Callable[[str], int],
+        identities: Mapping[str, str],
+        reuse: Reuse | None = None,
+        on_uncertain: OnUncertain | None = None,
     ) -> None:
-        self._seed = seed
+        self.seed = seed
+        self._identities = identities
+        self._reuse = reuse
+        self._on_uncertain = on_uncertain
         self._journal = journal
         self._vendors = Vendors(
             {name: use.access for name, use in scenario.providers.items()}, scenario.limits.concurrency
@@ -111,6 +119,10 @@ class Road:
         self._vendors.stop()
         for asked in self._people:
             asked.cancel()
+
+    def paused(self, seconds: float) -> None:
+        """The run stood still for so long; its budget of time did too."""
+        self._budget.paused(seconds)
 
     def reopen(self, calls: set[int]) -> None:
         """Let these failed calls, which ended the run, be asked again when it is resumed."""
@@ -161,14 +173,16 @@ class Road:
         """Ask; with `refused`, journal that it is not asked any more, unless a person wants it to be."""
         request = request.but(
             position=position,
-            seed=seeds.derive(self._seed, position.agent, position.step, position.path),
+            seed=seeds.derive(self.seed, position.agent, position.step, position.path),
             turn=self._turn_of(position.agent),
         )
         asked = self._journal.asked(request)
         effect = Effect(position, "complete", request.provider, asked.hash, asked, request.seed)
+        if identity := self._identities.get(request.provider):
+            effect.key = answer_key("complete", position, asked.hash, request.seed, identity)
 
-        async def perform(again: bool) -> Outcome:
-            if refused is not None and not again:
+        async def perform(before: Entry | None) -> Outcome:
+            if refused is not None and before is None:
                 return Outcome(error=refused, made=False)
             return await self._asking(effect, request)
 
@@ -193,9 +207,9 @@ class Road:
 
     async def embed(self, texts: list[str], name: str, place: Callable[[], Position]) -> list[list[float]]:
         """One vector for each text."""
-        effect = Effect(place(), "embed", name, digest(canonical(texts)))
+        effect = Effect.of(place(), "embed", name, texts, self._identities.get(name, ""))
 
-        async def perform(again: bool) -> Outcome:
+        async def perform(before: Entry | None) -> Outcome:
             asking = Asking(self._known(name, effect.position))
             outcome = Outcome()
             try:
@@ -231,11 +245,11 @@ class Road:
         """A person's answer."""
         position = place()
 
-        async def perform(again: bool) -> Outcome:
+        async def perform(before: Entry | None) -> Outcome:
             if self._ask is None:
                 raise NobodyToAsk(
-                    f"a person is asked {question!r}, and nobody is there to answer; go on where a person can be "
-                    "asked: pyscrai resume RUN, on a terminal"
+                    f"a person is asked {question!r}, and nobody is there to answer; go on where a person "
+                    "can be asked: pyscrai resume RUN, on a terminal"
                 )
             asked = asyncio.ensure_future(self._ask(position.agent, question))
             self._people.add(asked)
@@ -252,7 +266,7 @@ class Road:
                 self._people.discard(asked)
                 asked.cancel()
 
-        effect = Effect(position, "ask", "person", digest(question.encode()))
+        effect = Effect.of(position, "ask", "person", question)
         return str((await self._effect(effect, perform)).answer)
 
     def now(self, position: Position) -> float:
@@ -271,10 +285,10 @@ class Road:
 
     async def offered(self, toolset: Toolset, use: str, position: Position) -> list[Tool]:
         """What an external toolset offers: journaled, so that an execution again offers the same."""
-        effect = Effect(position, "tools", use, digest(canonical({"toolset": use})))
+        effect = Effect.of(position, "tools", use, {"toolset": use})
         found: list[Tool] = []
 
-        async def perform(again: bool) -> Outcome:
+        async def perform(before: Entry | None) -> Outcome:
             found.extend(await toolset.list())
             return Outcome(_encode(offered(found), use))
 
@@ -297,8 +311,12 @@ class Road:
             result: Json = orjson.loads(await tool.call(arguments, turn))
             return result
 
-        async def perform(again: bool) -> Outcome:
+        async def perform(before: Entry | None) -> Outcome:
             turn._task = asyncio.current_task()
+            if not tool.tool.repeatable:
+                if before is not None and (decided := self._decide(before, tool, effect)) is not None:
+                    return decided
+                await self._journal.intend(effect)
             try:
                 body = await tool.call(arguments, turn)
             except CallFailed as error:
@@ -306,13 +324,39 @@ class Road:
             drafts = [draft_to_dict(draft) for draft in turn._drafts]
             return Outcome(b'{"drafts":' + canonical(drafts) + b',"result":' + body + b"}")
 
-        request = digest(canonical({"tool": name, "arguments": arguments}))
-        answer = (await self._effect(Effect(turn._place(), "tool", name, request), perform)).answer
+        effect = Effect.of(turn._place(), "tool", name, {"tool": name, "arguments": arguments})
+        answer = (await self._effect(effect, perform)).answer
         turn._drafts[:] = [
             Draft(d["kind"], d["payload"], tuple(d["audience"]), d["cause"]) for d in answer["drafts"]
         ]
         told: Json = answer["result"]
         return told
+
+    def _decide(self, before: Entry, tool: Equipped, effect: Effect) -> Outcome | None:
+        """What becomes of a call that may have acted already; None: it is made again."""
+        decision = self._on_uncertain or tool.access.on_uncertain
+        if decision == "retry":
+            return None
+        unknown = "it was being called when the run ended, and its answer is not known"
+        what = f"failed: {before.detail}" if before.status == "open" else unknown
+        name = tool.spec.name
+        if decision == "skip":
+            return Outcome(error=ToolFailed(f"tool {name}: {what}; it was not called again"))
+        position = effect.position
+        raise Uncertain(
+            f"call {position.path}: the tool {name} must not be called twice, and {what}; it was called with "
+            f"{effect.body.decode()}; look whether it acted, then: pyscrai resume RUN --on-uncertain retry "
+            "(call it again) or --on-uncertain skip (the agent is told that it failed)"
+        )
+
+    # -- what comes from outside --
+
+    async def take_in(self, step: int, number: int, body: dict[str, Any], source: int) -> None:
+        """Journal an input; on disk when this returns, and it waits no more."""
+        effect = Effect.of(Position(OUTSIDE, step, f"input#{number}"), "input", body["author"], body)
+        self._journal.put(effect, Outcome(canonical(body), started=time.time()))
+        await self._journal.taken(source)
+        self.calls += 1
 
     # -- the road itself --
 
@@ -321,13 +365,28 @@ class Road:
 
         Raises the failure that is there, or that came of it.
         """
-        entry = self._recorded(effect)
-        again = entry is not None and entry.status == "open" and not self._replaying
-        if entry is not None and not again:
-            self._count(effect, entry)
-            return entry
+        before = self._recorded(effect)
+        if before is not None and (self._replaying or before.status in ("answered", "failed")):
+            if before.status == "intent":
+                raise Exhausted(f"{effect.position}: the recorded run ended while it was done")
+            self._count(effect, before)
+            return before
         if self.stopping:
             raise Stopping
+        if self._reuse is None or not effect.key:
+            return await self._make(effect, perform, request, before)
+        taken = await self._reuse.take(effect.key, lambda: self.stopping)
+        if taken is not None:
+            return await self._take_over(effect, taken)
+        try:
+            return await self._make(effect, perform, request, before)
+        finally:
+            self._reuse.settle(effect.key)
+
+    async def _make(
+        self, effect: Effect, perform: Perform, request: Request | None, before: Entry | None
+    ) -> Entry:
+        """Perform an effect, and journal what comes of it."""
         agent = effect.position.agent
         reservation = self._budget.reserve(agent, *self._estimate(request))
         self._tell(effect, "started")
@@ -335,7 +394,7 @@ class Road:
         outcome = Outcome()
         try:
             started = time.time()
-            outcome = await perform(again)
+            outcome = await perform(before)
             if not outcome.started:
                 outcome.started, outcome.seconds = started, time.perf_counter() - clock
         finally:
@@ -360,6 +419,20 @@ class Road:
         self._tell(effect, "answered", done)
         return done
 
+    async def _take_over(self, effect: Effect, taken: Taken) -> Entry:
+        """Journal another run's answer as this one's; nobody was asked, nothing was paid."""
+        outcome = Outcome(
+            taken.answer.encode(), model=taken.model, provider=taken.provider, cost=0.0, reused=taken.run
+        )
+        await self._journal.write(effect, outcome)
+        entry = Entry(
+            self._journal.number, effect.kind, effect.request, "answered", orjson.loads(taken.answer), "", "",
+            taken.model, cost=0.0, provider=taken.provider, reused=taken.run,
+        )  # fmt: skip
+        self.calls += 1
+        self._tell(effect, "answered", entry, journaled=True)
+        return entry
+
     def _recorded(self, effect: Effect) -> Entry | None:
         position = effect.position
         entry = self._journal.find(position)
@@ -367,17 +440,16 @@ class Road:
             if self._replaying:
                 raise Exhausted(f"{position}: nothing is recorded here")
             return None
-        if entry.kind != effect.kind:
-            raise differs(position, effect.kind, f"a {entry.kind} was recorded")
-        if entry.request != effect.request:
-            raise differs(position, effect.kind, "what is asked is not what was asked")
+        if (entry.kind, entry.request) != (effect.kind, effect.request):
+            raise self._journal.differs(effect, entry, self._turn_of(position.agent))
         return entry
 
     def _count(self, effect: Effect, entry: Entry) -> None:
         """Count what was done by an earlier execution; raises the failure that it recorded."""
         self.calls += entry.made
         self.usage += entry.usage
-        self._budget.count(effect.position.agent, entry.usage, entry.cost, entry.seconds)
+        if not entry.reused:  # budgets bound what is asked; this was another run's
+            self._budget.count(effect.position.agent, entry.usage, entry.cost, entry.seconds)
         if entry.status != "answered":
             raise entry.failure()
         if effect.asked is not None:

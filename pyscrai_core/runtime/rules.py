@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 class Rejected(Exception):
     """A draft that is not possible on the current state; the message is the reason."""
+
+
+#: What a person gives to change the state.
+CHANGE = {
+    "type": "object",
+    "properties": {"path": {"type": "string"}, "op": {"enum": ["set", "add"]}, "value": {}},
+    "required": ["path", "op", "value"],
+    "additionalProperties": False,
+}
 
 
 class Rules:
@@ -82,6 +91,49 @@ class Rules:
                 raise ContractError(f"{where}: expected groups.NAME.KEY with a group that the agent is in")
             audience = (keys[1],)
         return Draft("change", {"path": path, "op": op, "value": self._plain(value, where)}, audience, cause)
+
+    def outside(self, kind: str, payload: Any, audience: tuple[str, ...] | None) -> Draft:
+        """The draft of an event that a person adds; `ContractError` if it could never be one.
+
+        `change` changes the state at a path: a key of the world's, `agents.NAME.KEY` or `groups.NAME.KEY`.
+        An `audience` of None is everyone, and for a change those who see that state.
+        """
+        plain = self._plain(payload, kind)
+        if kind == "change":
+            schema: dict[str, Any] | None = CHANGE
+        elif not KIND.fullmatch(kind) or kind in KERNEL_KINDS:
+            raise ContractError(
+                f"{kind!r} is no kind of event that a person can add; expected letters, digits, dots and "
+                "dashes, or `change` for a change of the state"
+            )
+        else:
+            actions = (
+                one.actions[kind].schema for one in self._scenario.agents.values() if kind in one.actions
+            )
+            schema = self._schemas.get(kind) or next(actions, None)
+        if not isinstance(plain, dict):
+            raise ContractError(f"{kind}: the payload is not an object; expected such as " + '{"text": "…"}')
+        if schema is not None and (wrong := checker(schema)(plain)):
+            raise ContractError(f"{kind}: the payload does not fit its schema: {wrong}")
+        if kind == "change":
+            heard = self.heard_by(plain["path"])
+            audience = heard if audience is None else audience
+        elif audience is None:
+            audience = (EVERYONE,)
+        self._check_audience(audience, kind)
+        return Draft(kind, plain, audience, None)
+
+    def heard_by(self, path: str) -> tuple[str, ...]:
+        """Who is told of a change from outside at `path`. Raises `ContractError` for a path that is none."""
+        try:
+            part, *keys = resolve(path)
+        except ValueError as error:
+            raise ContractError(f"change: {error}") from None
+        if part == "world":
+            return (EVERYONE,)
+        if len(keys) < 2 or keys[0] not in self._names - {EVERYONE}:
+            raise ContractError(f"change: there is no state {path!r}; expected KEY or {part}.NAME.KEY")
+        return (keys[0],)
 
     def _plain(self, value: Any, where: str) -> Any:
         # Encoded and decoded: the log's own copy, which nobody else can change afterwards.
@@ -179,6 +231,33 @@ class Rules:
             else:
                 values[name] = root[name]
         return values
+
+
+def state_changes(old: Scenario, new: Scenario) -> Iterator[tuple[str, Any]]:
+    """Where the initial state of one scenario differs from that of another, as paths and new values.
+
+    Of agents and groups, those that both have. Raises `ValueError` for a key that is there no more.
+    """
+    yield from _differences((), old.state, new.state)
+    for name, agent in new.agents.items():
+        if name in old.agents:
+            yield from _differences(("agents", name), old.agents[name].state, agent.state)
+    for name, group in new.groups.items():
+        if name in old.groups:
+            yield from _differences(("groups", name), old.groups[name].state, group.state)
+
+
+def _differences(path: tuple[str, ...], old: Any, new: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict) and old:
+        if gone := old.keys() - new.keys():
+            raise ValueError(f"{'.'.join((*path, min(gone)))}: a key cannot be taken away; set it to null")
+        for key, value in new.items():
+            if key not in old:
+                yield ".".join((*path, key)), value
+            else:
+                yield from _differences((*path, key), old[key], value)
+    elif old != new or type(old) is not type(new):
+        yield ".".join(path), new
 
 
 def _listed(value: Any) -> Any:

@@ -7,13 +7,24 @@ holds already is compared instead of written; a replay asks nobody and writes no
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
 from loguru import logger
 
 from ..contracts import Observer, Tool
-from ..errors import BudgetSpent, CallFailed, ContractError, Divergence, InputError, PyscraiError, StoreError
+from ..errors import (
+    BudgetSpent,
+    CallFailed,
+    ContractError,
+    Divergence,
+    InputError,
+    PyscraiError,
+    StoreError,
+    Uncertain,
+)
 from ..records import (
     EVERYONE,
     CallRecord,
@@ -29,13 +40,16 @@ from ..scenario.expressions import Expression
 from ..scenario.model import Agent
 from ..store.reading import StoredRun
 from ..store.store import Store
-from .journal import Journal
+from .difference import difference
+from .inputs import POLL, Inputs
+from .journal import OUTSIDE, Journal
 from .limiter import Account
 from .log import Log
-from .plan import Ensemble, Plan
+from .plan import Ensemble, Epoch, Plan, identities
 from .player import Player
-from .road import Ask, Road
-from .rules import Rejected, Rules, plain
+from .reuse import Reuse
+from .road import Ask, OnUncertain, Road
+from .rules import Rejected, Rules, plain, state_changes
 from .state import Root, Snapshot
 from .tooling import Equipped, by_name
 from .turn import Draft, Exhausted, Scope, Stage, Stopping, Trouble, Turn
@@ -44,8 +58,16 @@ from .turn import Draft, Exhausted, Scope, Stage, Stopping, Trouble, Turn
 DRAIN = 10.0
 
 
+class _Reached(Exception):
+    """The step up to which a part of a run is executed again is over."""
+
+
 class Run:
-    """One execution. `recorded` is the run as it is in the store, for a resume or a replay."""
+    """One execution. `recorded` is the run as it is in the store, for a resume or a replay.
+
+    With `until`, a replay ends when that step is over. `reuse` finds answers of other runs; `on_uncertain`
+    decides on tools of which nobody knows whether they acted.
+    """
 
     def __init__(
         self,
@@ -58,15 +80,19 @@ class Run:
         observers: Sequence[Observer] = (),
         ask: Ask | None = None,
         prices: Mapping[str, Price] | None = None,
+        until: int | None = None,
+        reuse: Reuse | None = None,
+        on_uncertain: OnUncertain | None = None,
     ) -> None:
         self.id = run
-        self.plan = plan
-        self.scenario = plan.scenario
-        self.seed = plan.scenario.seed
         self.stopping = False
-        self.log = Log({name: agent.groups for name, agent in plan.scenario.agents.items()})
-        self.rules = Rules(plan.scenario, plan.declared)
-        self.scheduled = tuple(name for name, agent in plan.scenario.agents.items() if agent.acts.scheduled)
+        self._epochs = list(plan.epochs)
+        self._turned = 0
+        self._until = until
+        #: Whether it came to the end of the step `until`.
+        self.reached = False
+        self.log = Log({})
+        self._follow(plan)
         self._store = store
         self._recorded = recorded
         self._replay = replay
@@ -84,13 +110,16 @@ class Run:
         self._main: asyncio.Task[Any] | None = None
         self._stored: Iterator[Event] | None = recorded.events() if recorded else None
         self._completed = recorded is not None and recorded.status == "completed"
-        self._recorded_steps = recorded.steps if recorded else 0
-        self._agents = plan.scenario.agents
-        self._reacting = [name for name, agent in self._agents.items() if agent.acts.on]
+        #: The last step of which anything is recorded: what arrives now is taken in behind it.
+        self._frontier = recorded.frontier() if recorded else -1
+        self._recorded_steps = max(recorded.steps, self._frontier) if recorded else 0
+        self._inputs = Inputs(store, run)
+        journal = Journal(store, run, recorded)
+        self._outside = journal.outside() if recorded else {}
         self.road = Road(
             seed=self.seed,
-            journal=Journal(store, run, recorded),
-            scenario=plan.scenario,
+            journal=journal,
+            scenario=plan.last.scenario,
             prices=prices or {},
             ask=ask,
             watch=self._on_call if self._observers else None,
@@ -98,7 +127,21 @@ class Run:
             words=self._on_words if any(map(_takes_words, self._observers)) else None,
             replaying=replay,
             turn_of=lambda agent: self._players[agent].turns if agent in self._players else 0,
+            identities=identities(plan.last) if not replay else {},
+            reuse=reuse,
+            on_uncertain=on_uncertain,
         )
+
+    def _follow(self, plan: Plan) -> None:
+        """Go by `plan` from now on."""
+        self.plan = plan
+        self.scenario = plan.scenario
+        self.seed = plan.scenario.seed
+        self._agents = plan.scenario.agents
+        self.rules = Rules(plan.scenario, plan.declared)
+        self.scheduled = tuple(name for name, agent in self._agents.items() if agent.acts.scheduled)
+        self._reacting = [name for name, agent in self._agents.items() if agent.acts.on]
+        self.log.hear({name: agent.groups for name, agent in self._agents.items()})
 
     # -- what the doors ask --
 
@@ -165,6 +208,10 @@ class Run:
                 raise Divergence(f"{failure}; the recorded run completed without this call") from None
             status, error = self._recorded.status, self._recorded.error
             self._check_complete()
+        except _Reached:
+            status, self.reached = "interrupted", True
+        except Uncertain as failure:
+            status, error = "stopped", str(failure)
         except Stopping:
             status, error = "interrupted", "interrupted by a person"
         except asyncio.CancelledError:
@@ -172,10 +219,10 @@ class Run:
                 self._end("interrupted", "cancelled", {})
                 raise
             status, error = "interrupted", "interrupted by a person"
-        except Divergence:
+        except Divergence as failure:
             if self._recorded is not None and not self._replay:
                 self._store.restore_run(self._recorded)
-            raise
+            raise self._explained(failure) from failure
         except StoreError:
             raise
         except InputError as failure:
@@ -190,24 +237,30 @@ class Run:
 
     async def _enter(self, ensemble: Ensemble) -> None:
         self.road.open(ensemble.providers)
-        for name, agent in self._agents.items():
-            self._players[name] = Player(
-                agent,
-                ensemble.engines[name],
-                ensemble.reasoning[name],
-                ensemble.memories[name],
-                await self._equip(agent, ensemble) if agent.tools else {},
-                self.log,
-            )
+        await self._staff(ensemble, "tools", 0)
 
-    async def _equip(self, agent: Agent, ensemble: Ensemble) -> dict[str, Equipped]:
+    async def _staff(self, ensemble: Ensemble, path: str, step: int) -> None:
+        """Give the agents their components; their toolsets are asked for tools at `path` of the step."""
+        for name, agent in self._agents.items():
+            player = self._players.get(name)
+            if player is not None and player.agent.tools == agent.tools:
+                tools = player.tools
+            else:
+                tools = await self._equip(agent, ensemble, path, step) if agent.tools else {}
+            parts = (agent, ensemble.engines[name], ensemble.reasoning[name], ensemble.memories[name], tools)
+            if player is None:
+                self._players[name] = Player(*parts, self.log)
+            else:
+                player.become(*parts)
+
+    async def _equip(self, agent: Agent, ensemble: Ensemble, path: str, step: int) -> dict[str, Equipped]:
         """The agent's tools by name, those of its toolsets among them."""
         equipped = []
         for index, (use, component) in enumerate(zip(agent.tools, ensemble.tools[agent.name], strict=True)):
             if isinstance(component, Tool):
                 tools = [component]
             elif component.external:
-                position = Position(agent.name, 0, f"tools.{index}")
+                position = Position(agent.name, step, f"{path}.{index}")
                 tools = await self.road.offered(component, use.use, position)
             else:
                 tools = await component.list()
@@ -218,12 +271,83 @@ class Run:
                 equipped.append(Equipped(tool, use.access, account))
         return by_name(agent.name, equipped)
 
-    async def _play(self, ensemble: Ensemble) -> None:
+    # -- between two steps --
+
+    async def _boundary(self, ensemble: Ensemble) -> Ensemble:
+        """What happens before a step: a fork's changes take effect, what came from outside is taken in."""
+        if self._until is not None and self._step >= self._until:
+            raise _Reached
+        while self._epochs and self._step >= self._epochs[0].after:
+            ensemble = await self._turn_to(self._epochs.pop(0), ensemble)
+        step = self._step + 1
+        for body in self._outside.pop(step, ()):
+            self.road.calls += 1
+            self._add_input(body, step)
+        if not self._replay and step > self._frontier and self._inputs.arrived():
+            await self._pause()
+            for number, (source, body) in enumerate(self._inputs.events(), 1):
+                await self.road.take_in(step, number, body, source)
+                self._add_input(body, step)
+        return ensemble
+
+    def _add_input(self, body: dict[str, Any], step: int) -> None:
+        try:
+            draft = self.rules.outside(body["kind"], body["payload"], tuple(body["audience"]))
+        except (
+            ContractError
+        ) as reason:  # checked when it was sent; a rule of the scenario's own code may refuse
+            payload = {"kind": body["kind"], "payload": body["payload"], "reason": str(reason)}
+            draft = Draft("rejected", payload, (), None)
+        self._commit(draft, OUTSIDE, step)
+        self.snapshot = Snapshot(self._root)
+
+    async def _pause(self) -> None:
+        """Stand still as long as a person wants it."""
+        if not self._inputs.pausing():
+            return
+        await self._store.writer.committed()
+        began = time.monotonic()
+        self._show("paused")
+        while self._inputs.pausing():
+            if self.stopping:
+                raise Stopping
+            await asyncio.sleep(POLL)
+        self.road.paused(time.monotonic() - began)
+        self._show("running")
+
+    def _show(self, status: RunStatus) -> None:
+        self._store.mark(self.id, status)
+        self._tell_run(status, None)
+
+    async def _turn_to(self, epoch: Epoch, ensemble: Ensemble) -> Ensemble:
+        """Let the changes of a fork take effect."""
+        old, before = self.plan, self._root
+        ensemble = await ensemble.shifted(old, epoch.plan, replay=self._replay)
+        self._follow(epoch.plan)
+        self.road.seed = self.seed
         scenario = self.scenario
-        after_group = [name for name, agent in self._agents.items() if agent.acts.after_group]
-        every = [(name, agent.acts.every) for name, agent in self._agents.items() if agent.acts.every]
+        groups = {name: group.state for name, group in scenario.groups.items()}
+        self._root = {
+            "world": before["world"],
+            "agents": {name: before["agents"].get(name, one.state) for name, one in self._agents.items()},
+            "groups": {name: before["groups"].get(name, state) for name, state in groups.items()},
+        }
+        self._players = {name: player for name, player in self._players.items() if name in self._agents}
+        self._turned += 1
+        await self._staff(ensemble, f"fork.{self._turned}/tools", self._step)
+        for path, value in state_changes(old.scenario, scenario):
+            payload = {"path": path, "op": "set", "value": value}
+            self._commit(Draft("change", payload, self.rules.heard_by(path), None), OUTSIDE, self._step + 1)
+        self.snapshot = Snapshot(self._root)
+        return ensemble
+
+    async def _play(self, ensemble: Ensemble) -> None:
         await self._wave([name for name, agent in self._agents.items() if agent.acts.start])
-        while not (scenario.stop_when and self._value(scenario.stop_when, "stop_when")):
+        while True:
+            ensemble = await self._boundary(ensemble)
+            scenario = self.scenario
+            if scenario.stop_when and self._value(scenario.stop_when, "stop_when"):
+                break
             if scenario.limits.steps is not None and self._step >= scenario.limits.steps:
                 raise BudgetSpent(
                     f"limits.steps: the run has taken {self._step} steps; "
@@ -238,10 +362,10 @@ class Run:
                 raise Exhausted(f"step {self._step + 1}: the recorded run ended before it")
             self._ordinals.clear()
             await self._wave(group)
-            await self._wave(after_group)
+            await self._wave([name for name, agent in self._agents.items() if agent.acts.after_group])
             if not ensemble.schedule.schedules_reactions:
                 await self._wave(self.pending())
-            await self._wave([name for name, count in every if self._step % count == 0])
+            await self._wave([name for name, agent in self._agents.items() if _due(agent, self._step)])
         self._step += 1
         self._ordinals.clear()
         await self._wave([name for name, agent in self._agents.items() if agent.acts.end])
@@ -344,16 +468,17 @@ class Run:
             error.args = (f"agents.{agent.name}, step {self._step}: {error}",)
         return error
 
-    def _commit(self, draft: Draft, source: str) -> None:
+    def _commit(self, draft: Draft, source: str, step: int | None = None) -> None:
         """Make a draft an event: possible or rejected, numbered, folded into the state, delivered."""
         seq = len(self.log) + 1
-        event = Event(seq, self._step, draft.kind, source, draft.audience, draft.payload, draft.cause)
+        step = self._step if step is None else step
+        event = Event(seq, step, draft.kind, source, draft.audience, draft.payload, draft.cause)
         try:
-            self.rules.permitted(draft, source, self._root, self._step)
+            self.rules.permitted(draft, source, self._root, step)
             self._root = self.rules.apply(event, self._root)
         except Rejected as reason:
             payload = {"kind": draft.kind, "payload": draft.payload, "reason": str(reason)}
-            event = Event(seq, self._step, "rejected", source, (), payload, draft.cause)
+            event = Event(seq, step, "rejected", source, (), payload, draft.cause)
         line = event.line()
         self._keep(event, line)
         self.log.add(event, line)
@@ -371,14 +496,16 @@ class Run:
                 if stored.line() != line:
                     raise Divergence(
                         f"event {event.seq}, agents.{event.source}, step {event.step}: this execution "
-                        f"derives {_clip(line)}, the record has {_clip(stored.line())}; "
-                        "a plugin, a rule or the scenario has changed since"
+                        "derives another one than the record has; a plugin, a rule or the scenario has "
+                        "changed since:\n" + difference(_lines(stored), _lines(event)),
+                        event.step,
                     )
                 return
             self._stored = None
             if self._replay and self._completed:
                 raise Divergence(
-                    f"event {event.seq}, agents.{event.source}, step {event.step}: the record ends before it"
+                    f"event {event.seq}, agents.{event.source}, step {event.step}: the record ends before it",
+                    event.step,
                 )
         if not self._replay:
             self._store.put_event(self.id, event)
@@ -389,7 +516,8 @@ class Run:
         # Events of a step that was derived but whose calls were not all journaled cannot be there.
         if stored is not None:
             raise Divergence(
-                f"event {stored.seq}: the record goes on with {_clip(stored.line())}, this execution is over"
+                f"event {stored.seq}: the record goes on with {_clip(stored.line())}, this execution is over",
+                stored.step,
             )
 
     def _hears(self, name: str, event: Event) -> bool:
@@ -427,6 +555,18 @@ class Run:
         return ContractError(f"{kind} {use!r} raised {type(error).__name__}: {error}; tell its author")
 
     # -- ending and telling --
+
+    def _explained(self, failure: Divergence) -> Divergence:
+        """The same, with the plugins that have other versions than they had."""
+        assert self._recorded is not None
+        now = {plugin.name: plugin.version for plugin in self.plan.host.plugins if plugin.status == "loaded"}
+        others = [
+            f"{plugin['distribution']} was {plugin['version']} and is {now.get(plugin['name'], 'not there')}"
+            for plugin in self._recorded.manifest["plugins"]
+            if now.get(plugin["name"]) != plugin["version"]
+        ]
+        more = f"\nother versions since: {', '.join(others)}" if others else ""
+        return Divergence(f"run {self.id}: {failure}{more}", failure.step)
 
     def _end(self, status: RunStatus, error: str, outcomes: dict[str, Any]) -> RunResult:
         result = RunResult(
@@ -487,6 +627,14 @@ class Run:
         # An observer never changes a run: one that fails is reported and left out from now on.
         logger.opt(exception=error).error("observer {} raised and is left out", type(observer).__name__)
         self._observers = [one for one in self._observers if one is not observer]
+
+
+def _due(agent: Agent, step: int) -> bool:
+    return bool(agent.acts.every) and step % agent.acts.every == 0
+
+
+def _lines(event: Event) -> list[str]:
+    return orjson.dumps(event.to_dict(), option=orjson.OPT_INDENT_2).decode().splitlines()
 
 
 def _takes_words(observer: Observer) -> bool:

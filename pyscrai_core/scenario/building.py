@@ -293,8 +293,8 @@ class _Builder:
 
     def _tool(self, use: Use, path: Path) -> ToolUse:
         access = self._kernels(ToolAccess, use.options, path)
-        for key, bound in attrs.asdict(access).items():
-            self._check_positive((*path, key), bound)
+        self._check_positive((*path, "timeout"), access.timeout)
+        self._check_positive((*path, "calls_per_minute"), access.calls_per_minute)
         kernels = attrs.asdict(access).keys()
         return ToolUse(use.use, access, {k: part for k, part in use.options.items() if k not in kernels})
 

@@ -93,10 +93,15 @@ class Acts:
 
 @frozen
 class ToolAccess:
-    """How a tool may be called: seconds for one call outside, and calls a minute (None: no bound)."""
+    """How a tool may be called: seconds for one call outside, and calls a minute (None: no bound).
+
+    `on_uncertain` is what becomes of a tool that must not be called twice if the run ended while it was
+    called: it is called again (`retry`), the agent is told that it failed (`skip`), or a person decides.
+    """
 
     timeout: float = 60
     calls_per_minute: int | None = None
+    on_uncertain: Literal["retry", "skip", "stop"] = "stop"
 
 
 @frozen

@@ -207,6 +207,26 @@ class StoredRun:
         frame: dict[str, Any] = orjson.loads(bytes(found[0]))
         return frame
 
+    def body(self, number: int) -> Any:
+        """What an effect other than a completion was asked, as JSON."""
+        query = (
+            MessageRow.select(MessageRow.body)
+            .join(CallRow, on=(CallRow.request == MessageRow.digest))
+            .where((CallRow.run == self.id) & (CallRow.number == number))
+            .tuples()
+        )
+        found = next(iter(query.execute(self._database)), None)
+        if found is None:
+            raise StoreError(f"run {self.id}: what call {number} asked is not in the store")
+        return orjson.loads(bytes(found[0]))
+
+    def frontier(self) -> int:
+        """The last step of which anything is recorded; -1 if nothing is."""
+        last = CallRow.select(CallRow.step).where(CallRow.run == self.id).order_by(CallRow.number.desc())
+        event = EventRow.select(EventRow.step).where(EventRow.run == self.id).order_by(EventRow.seq.desc())
+        found = [query.limit(1).scalar(self._database) for query in (last, event)]
+        return max((int(step) for step in found if step is not None), default=-1)
+
     def last_call(self) -> int:
         """The highest number of a call, 0 if there are none. A replaced failure leaves a gap."""
         highest = CallRow.select(fn.MAX(CallRow.number)).where(CallRow.run == self.id)
@@ -214,7 +234,11 @@ class StoredRun:
 
     def count_calls(self) -> int:
         """How many calls were made; a completion that was given up before anybody was asked is none."""
-        made = (CallRow.status == "answered") | (CallRow.kind != "complete") | (CallRow.provider != "")
+        made = (
+            (CallRow.status == "answered")
+            | ((CallRow.kind != "complete") & (CallRow.status != "intent"))
+            | (CallRow.provider != "")
+        )
         return int(CallRow.select().where((CallRow.run == self.id) & made).count(self._database))
 
     def count_entries(self) -> int:
@@ -233,6 +257,36 @@ class StoredRun:
 
     def count_events(self) -> int:
         return int(EventRow.select().where(EventRow.run == self.id).count(self._database))
+
+    def events_until(self, step: int) -> int:
+        """The number of the last event up to the end of a step; 0 if there is none."""
+        query = EventRow.select(fn.MAX(EventRow.seq)).where(
+            (EventRow.run == self.id) & (EventRow.step <= step)
+        )
+        return int(query.scalar(self._database) or 0)
+
+    def sources(self, step: int) -> list[str]:
+        """Those that events or calls up to the end of a step come from."""
+        names = set()
+        for row, name in ((EventRow, EventRow.source), (CallRow, CallRow.agent)):
+            query = row.select(name).where((row.run == self.id) & (row.step <= step)).distinct().tuples()
+            names |= {one for (one,) in query.execute(self._database)}
+        return sorted(names)
+
+    def inputs(self) -> list[dict[str, Any]]:
+        """What a person added: the step, and kind, payload, audience and author of each event."""
+        query = (
+            CallRow.select(CallRow.step, CallRow.answer)
+            .where((CallRow.run == self.id) & (CallRow.kind == "input"))
+            .order_by(CallRow.number)
+            .tuples()
+        )
+        return [{"step": step, **orjson.loads(body)} for step, body in query.execute(self._database)]
+
+    def count_reused(self) -> int:
+        """How many answers are those of other runs."""
+        found = CallRow.select().where((CallRow.run == self.id) & (CallRow.reused != ""))
+        return int(found.count(self._database))
 
     def cost(self) -> Cost:
         """What all completions together cost."""

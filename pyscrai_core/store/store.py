@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from attrs import frozen
 from filelock import FileLock
 from peewee import DatabaseError, SqliteDatabase
 
 from ..errors import StoreError
 from ..records import Event, RunStatus, canonical
-from .models import CallRow, ManifestRow, OutcomeRow, RunRow
+from .models import CallRow, ClaimRow, InputRow, ManifestRow, OutcomeRow, RunRow
 from .ownership import Owner, Ownership
 from .reading import StoredRun, find_run
 from .writer import Writer
@@ -35,6 +36,20 @@ INSERT_MESSAGE = 'INSERT OR IGNORE INTO "messages" ("digest","body") VALUES (?,?
 CALL_COLUMNS = list(CallRow._meta.sorted_field_names)
 INSERT_CALL = 'INSERT OR REPLACE INTO "calls" ({}) VALUES ({})'.format(
     ",".join(f'"{name}"' for name in CALL_COLUMNS), ",".join("?" * len(CALL_COLUMNS))
+)
+COPY_EVENTS = """INSERT INTO "events" ("run","seq","step","kind","source","audience","payload","cause")
+    SELECT ?,"seq","step","kind","source","audience","payload","cause"
+    FROM "events" WHERE "run"=? AND "step"<=?"""
+#: What a fork has from its parent, it did not pay for.
+_COPIED = {
+    "run": "?",
+    "reused": """CASE "reused" WHEN '' THEN ? ELSE "reused" END""",
+    "cost": "0",
+    **dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"), "0"),
+}
+COPY_CALLS = """INSERT INTO "calls" ({}) SELECT {} FROM "calls" WHERE "run"=? AND "step"<=?""".format(
+    ",".join(f'"{name}"' for name in CALL_COLUMNS),
+    ",".join(_COPIED.get(name, f'"{name}"') for name in CALL_COLUMNS),
 )
 OPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status"='failed'"""
 
@@ -68,6 +83,14 @@ def _located(url: str) -> tuple[Path, str]:
     if not url:
         raise StoreError("store: the path is empty; expected a path or sqlite:///PATH")
     return Path(url).expanduser(), synchronous
+
+
+@frozen
+class Prefix:
+    """The part of a run up to the end of a step, that a fork begins with."""
+
+    run: str
+    step: int
 
 
 class Store:
@@ -169,10 +192,12 @@ class Store:
         seed: int,
         manifest: dict[str, Any],
         *,
-        parent: str = "",
-        status: RunStatus = "running",
+        prefix: Prefix | None = None,
     ) -> str:
-        """Write a new run with its manifest; its id. On disk, and owned, when this returns."""
+        """Write a new run with its manifest; its id. On disk, and owned, when this returns.
+
+        With a `prefix` it is a fork, which has the events and the calls of that prefix already.
+        """
         run = secrets.token_hex(4)
         while RunRow.select().where(RunRow.id == run).exists(self.database):
             run = secrets.token_hex(4)
@@ -181,11 +206,14 @@ class Store:
         try:
             with self._transaction():
                 RunRow.insert(
-                    id=run, scenario=scenario, seed=seed, status=status, created=time.time(), parent=parent,
-                    owner=Owner.myself().written(),
+                    id=run, scenario=scenario, seed=seed, status="running", created=time.time(),
+                    owner=Owner.myself().written(), parent=prefix.run if prefix else "",
                 ).execute(self.database)  # fmt: skip
                 # The manifest keeps the scenario's own order: it is the order in which agents act.
                 ManifestRow.insert(run=run, body=orjson.dumps(manifest).decode()).execute(self.database)
+                if prefix is not None:
+                    self.connection.execute(COPY_EVENTS, (run, prefix.run, prefix.step))
+                    self.connection.execute(COPY_CALLS, (run, prefix.run, prefix.run, prefix.step))
         except BaseException:
             self.release(run)
             self.ownership.forget(run)
@@ -201,6 +229,8 @@ class Store:
             RunRow.update(status="running", error="", ended=None, owner=owner).where(
                 RunRow.id == run
             ).execute(self.database)
+            # They were for the process that executed it before.
+            InputRow.delete().where((InputRow.run == run) & (InputRow.kind != "event")).execute(self.database)
         self.known_messages.clear()
 
     def restore_run(self, recorded: StoredRun) -> None:
@@ -267,6 +297,52 @@ class Store:
     def put_call(self, row: tuple[Any, ...]) -> None:
         """Queue a call, in the order of `CALL_COLUMNS`; wait for `writer.committed()` afterwards."""
         self.writer.put(INSERT_CALL, row)
+
+    # -- inputs from outside --
+
+    def put_input(self, run: str, kind: str, body: dict[str, Any], author: str) -> None:
+        """Write an input of the kind `pause`, `continue` or `event`; on disk when this returns."""
+        with self._transaction():
+            InputRow.insert(
+                run=run, kind=kind, body=orjson.dumps(body).decode(), author=author, created=time.time()
+            ).execute(self.database)
+
+    def inputs(self, run: str) -> list[tuple[int, str, str, str]]:
+        """Number, kind, body and author of the inputs that wait for a run, oldest first."""
+        query = 'SELECT "id","kind","body","author" FROM "inputs" WHERE "run"=? ORDER BY "id"'
+        return self.connection.execute(query, (run,)).fetchall()
+
+    def put_taken(self, number: int) -> None:
+        """Queue that an input waits no more."""
+        self.writer.put('DELETE FROM "inputs" WHERE "id"=?', (number,))
+
+    def mark(self, run: str, status: RunStatus) -> None:
+        """Write that an executed run is `paused`, or `running` again."""
+        with self._transaction():
+            RunRow.update(status=status).where(RunRow.id == run).execute(self.database)
+
+    # -- answers that several runs want --
+
+    def claim(self, key: str, run: str) -> bool:
+        """Whether `run` may ask for the answer `key`: nobody else that is alive does.
+
+        Raises `sqlite3.OperationalError` at once if the database is locked.
+        """
+        row = ClaimRow.get_or_none(self.database, ClaimRow.key == key)
+        holder = row.run if row is not None else run
+        if holder != run and self.ownership.taken(holder):
+            return False
+        # Only one of those who saw the same holder go takes over.
+        done = self.connection.execute(
+            """INSERT INTO "claims" ("key","run") VALUES (?,?)
+               ON CONFLICT ("key") DO UPDATE SET "run"=excluded."run" WHERE "run"=?""",
+            (key, run, holder),
+        )
+        return done.rowcount == 1
+
+    def put_settled(self, key: str) -> None:
+        """Queue that nobody asks for the answer `key` any more."""
+        self.writer.put('DELETE FROM "claims" WHERE "key"=?', (key,))
 
     def open_call(self, run: str, number: int) -> None:
         """Queue that a failed call may be asked again."""

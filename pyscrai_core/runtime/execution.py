@@ -1,0 +1,348 @@
+"""Executing: a new run, a recorded one again, a fork of one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from loguru import logger
+
+from ..contracts import Observer, Provider
+from ..errors import ConfigError, Divergence, StoreError
+from ..plugins import Host
+from ..records import Price, RunResult
+from ..scenario import trust as trusting
+from ..scenario.model import Access
+from ..store.reading import StoredRun
+from ..store.store import Prefix, Store
+from . import plan as planning
+from .plan import Ensemble, Plan
+from .prices import Prices, check_known
+from .reuse import Reuse, Source
+from .road import Ask, OnUncertain
+from .rules import state_changes
+from .run import Run
+
+#: The options of a provider that say how it may be called; another value changes no answer.
+ACCESS = {option.name for option in attrs.fields(Access)}
+#: Called with the run that is about to be executed: how a command gets hold of `Run.stop`.
+Begin = Callable[[Run], None]
+#: Asks a person for a yes to what a scenario wants.
+Confirm = Callable[[str], bool]
+
+
+def check_trust(plan: Plan, where: str, *, trusted: bool, ask: Confirm | None = None) -> None:
+    """Raise `TrustRequired` unless a person allows what the scenario wants."""
+    content = trusting.key(plan.scenario.document, plan.files, plan.demands)
+    trusting.check(where, plan.demands, content, trusted=trusted, ask=ask)
+
+
+def allow(recorded: StoredRun, host: Host, *, trusted: bool, ask: Confirm | None = None) -> None:
+    """The same for a recorded run: what was allowed where it was run is; what came from elsewhere is not."""
+    if not recorded.manifest.get("trusted"):
+        for plan in planning.from_manifest(recorded.manifest, host, replay=True).all:
+            check_trust(plan, f"run {recorded.id}", trusted=trusted, ask=ask)
+
+
+def check_prices(plan: Plan, providers: Mapping[str, Provider], given: Mapping[str, Price]) -> None:
+    """Raise `ConfigError` if a budget of money cannot be kept, since a price is not known."""
+    prices = Prices(given)
+    prices.open(providers)
+    check_known(prices, plan.scenario)
+
+
+async def start(
+    plan: Plan,
+    store: Store,
+    *,
+    observers: Sequence[Observer] = (),
+    ask: Ask | None = None,
+    begin: Begin | None = None,
+    prices: Mapping[str, Price] | None = None,
+    reuse: bool = False,
+) -> RunResult:
+    """Execute a plan, which is trusted, as a new run in `store`."""
+    manifest = {**plan.manifest, "trusted": True, "reuse": "all" if reuse else "none"}
+
+    def new() -> Run:
+        run = store.create_run(plan.scenario.name, plan.scenario.seed, manifest)
+        created.append(run)
+        others = Reuse(store, run, "") if reuse else None
+        return Run(plan, store, run, observers=observers, ask=ask, prices=prices, reuse=others)
+
+    created: list[str] = []
+    try:
+        return await _perform(plan, new, begin, prices or {})
+    finally:
+        for run in created:
+            store.release(run)
+
+
+async def again(
+    store: Store,
+    ref: str,
+    host: Host,
+    *,
+    replay: bool = False,
+    set: Mapping[str, Any] | None = None,
+    observers: Sequence[Observer] = (),
+    ask: Ask | None = None,
+    begin: Begin | None = None,
+    prices: Mapping[str, Price] | None = None,
+    until: int | None = None,
+    on_uncertain: OnUncertain | None = None,
+    accept_changes: bool = False,
+    trusted: bool = False,
+) -> RunResult:
+    """Execute a recorded run again: a resume, or with `replay` a comparison (to the end of step `until`)."""
+    recorded = store.run(ref)
+    if not replay:
+        store.own(recorded.id)
+        recorded = store.run(recorded.id)  # as it is now that nobody else can change it
+    try:
+        if not replay and recorded.status == "completed":
+            raise StoreError(
+                f"run {recorded.id}: it is completed, there is nothing to resume; see: pyscrai replay, and "
+                "pyscrai fork"
+            )
+        manifest = recorded.manifest
+        changes = {**manifest.get("changes", {}), **(set or {})}
+        settled = _settled(manifest, changes)
+        if replay:
+            for document in _documents(settled):
+                document["limits"] = {}  # it spends nothing
+        plan = planning.from_manifest(settled, host, replay=replay)
+        allow(recorded, host, trusted=trusted)
+
+        def old() -> Run:
+            if not replay:
+                store.reopen_run(recorded.id, changes)
+            source = manifest.get("reuse", "none")
+            reuse = Reuse(store, recorded.id, recorded.parent if source == "parent" else "")
+            return Run(
+                plan, store, recorded.id, recorded=recorded, replay=replay, observers=observers, ask=ask,
+                prices=prices, until=until, on_uncertain=on_uncertain,
+                reuse=None if replay or source == "none" else reuse,
+            )  # fmt: skip
+
+        return await _perform(plan, old, begin, prices or {}, replay)
+    except Divergence as difference:
+        if replay:
+            raise
+        if not accept_changes or difference.step is None:
+            raise Divergence(
+                f"{difference}\nto go on with the change, in a fork: pyscrai resume {recorded.id} "
+                "--accept-changes",
+                difference.step,
+            ) from difference
+        kept = difference.step - 1
+        told = {"at": recorded.events_until(kept), "accepted": str(difference)}
+        run = _write_fork(store, recorded, settled, kept, plan.last, told)
+    finally:
+        if not replay:
+            store.release(recorded.id)
+    return await again(
+        store, run, host, observers=observers, ask=ask, begin=begin, prices=prices, on_uncertain=on_uncertain
+    )
+
+
+async def forked(
+    store: Store,
+    ref: str,
+    at: int,
+    host: Host,
+    *,
+    set: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    reuse: Source = "parent",
+    observers: Sequence[Observer] = (),
+    ask: Ask | None = None,
+    begin: Begin | None = None,
+    prices: Mapping[str, Price] | None = None,
+    trusted: bool = False,
+) -> RunResult:
+    """Fork a run behind the step of the event `at`, and execute the fork to its end."""
+    run = await fork(store, ref, at, host, set=set, seed=seed, reuse=reuse, trusted=trusted)
+    return await again(store, run, host, observers=observers, ask=ask, begin=begin, prices=prices)
+
+
+# -- forks --
+
+
+async def fork(
+    store: Store,
+    ref: str,
+    at: int,
+    host: Host,
+    *,
+    set: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    reuse: Source = "parent",
+    trusted: bool = False,
+    confirm: Confirm | None = None,
+) -> str:
+    """Write a fork of a run, ready to be resumed; its id.
+
+    What comes before is executed again and compared first, so that nothing is written if it is not as it was.
+    """
+    recorded = store.run(ref)
+    manifest = _settled(recorded.manifest, recorded.manifest.get("changes", {}))
+    step = _step_of(recorded, at)
+    before = planning.from_manifest(manifest, host, replay=True)
+    allow(recorded, host, trusted=trusted, ask=confirm)
+    plan = None
+    if set or seed is not None:
+        plan = planning.changed(manifest, set or {}, seed, host)
+        _check_history(recorded, step, plan)
+        try:
+            list(state_changes(before.last.scenario, plan.scenario))
+        except ValueError as error:
+            raise ConfigError(f"the fork of {recorded.id}: {error}") from None
+    if plan is not None:
+        check_trust(plan, f"the fork of {recorded.id}", trusted=trusted, ask=confirm)
+    executed: list[Run] = []
+    try:
+        await again(store, recorded.id, host, replay=True, until=step, trusted=True, begin=executed.append)
+    except Divergence as difference:
+        raise Divergence(
+            f"{difference}\na fork keeps what was, and with these plugins it would not be the same",
+            difference.step,
+        ) from difference
+    if not executed[0].reached:
+        raise StoreError(
+            f"run {recorded.id}: event {at} belongs to step {step}, which is not finished; resume the run "
+            f"first, or fork it at {recorded.events_until(step - 1)}, the last event before that step"
+        )
+    told = {"at": at, "set": dict(set or {}), "seed": seed}
+    return _write_fork(store, recorded, manifest, step, plan, told, reuse)
+
+
+def _step_of(recorded: StoredRun, at: int) -> int:
+    """The step of the event `at`. Raises `StoreError` if nothing could follow on it."""
+    count = recorded.count_events()
+    if not 1 <= at <= count:
+        raise StoreError(
+            f"run {recorded.id}: it has no event {at}; expected a number from 1 to {count}, as pyscrai log "
+            f"{recorded.id} shows them"
+        )
+    step = next(recorded.events(after=at - 1)).step
+    if recorded.status == "completed" and step > recorded.steps:
+        raise StoreError(
+            f"run {recorded.id}: event {at} belongs to the closing turns (acts: end), behind which nothing "
+            f"follows; fork it at {recorded.events_until(recorded.steps)}, the last event before them"
+        )
+    return step
+
+
+def _check_history(recorded: StoredRun, step: int, plan: Plan) -> None:
+    """Raise `ConfigError` if an agent is taken away that did something before the fork."""
+    for name in recorded.sources(step):
+        if not name.startswith("@") and name not in plan.scenario.agents:
+            raise ConfigError(
+                f"the fork of {recorded.id}: agents.{name} is taken away, and it has a history; let it be "
+                "silent instead, such as with: acts: end"
+            )
+
+
+def _write_fork(
+    store: Store,
+    recorded: StoredRun,
+    manifest: Mapping[str, Any],
+    step: int,
+    plan: Plan | None,
+    told: Mapping[str, Any],
+    reuse: Source = "parent",
+) -> str:
+    """Write the fork of a run behind a step, as `plan` says if it is another; its id. Not owned any more."""
+    fork = {"parent": recorded.id, "after": step, **told, "scenario": None}
+    seed = recorded.seed
+    more: dict[str, Any] = {}
+    if plan is not None:
+        more = {key: plan.manifest[key] for key in ("kernel", "plugins", "extensions", "prompts", "modules")}
+        more["files"] = {**manifest["files"], **plan.files}
+        if "accepted" not in told:
+            fork["scenario"], seed = plan.scenario.document, plan.scenario.seed
+    forks = [*manifest.get("forks", []), fork]
+    # What the parent was allowed, its fork is: whoever forks was asked about both.
+    full = {**manifest, **more, "forks": forks, "reuse": reuse, "trusted": True}
+    run = store.create_run(recorded.scenario, seed, full, prefix=Prefix(recorded.id, step))
+    store.release(run)
+    return run
+
+
+def _documents(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The scenarios of a manifest: the first, and those of its forks."""
+    forks = (fork["scenario"] for fork in manifest.get("forks", []))
+    return [manifest["scenario"], *(document for document in forks if document is not None)]
+
+
+def _settled(manifest: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest whose scenarios have the changes of its resumes. Raises `ConfigError`."""
+    settled = copy.deepcopy({key: value for key, value in manifest.items() if key != "changes"})
+    for path, value in changes.items():
+        for document in _documents(settled):
+            _change(document, path, value)
+    return settled
+
+
+# -- what a resume may change --
+
+
+def _change(document: dict[str, Any], path: str, value: Any) -> None:
+    """Change what changes no event, as a resume may: limits, outcomes, how providers are called."""
+    match path.split("."):
+        case ["limits", name]:
+            document.setdefault("limits", {})[name] = value
+            return
+        case ["outcomes", *name] if ".".join(name) in document.get("outcomes", {}):
+            document["outcomes"][".".join(name)] = value
+            return
+        case ["agents", agent, "limits", name]:
+            if agent not in document["agents"]:
+                known = ", ".join(document["agents"])
+                raise ConfigError(f"--set {path}: there is no agent {agent!r}; the run's: {known}")
+            document["agents"][agent].setdefault("limits", {})[name] = value
+            return
+        case ["providers", provider, name, *below] if (
+            provider in document.get("providers", {}) and name in ACCESS and len(below) <= 1
+        ):
+            options = document["providers"][provider]
+            if isinstance(options, str):
+                options = document["providers"][provider] = {"use": options}
+            if below:
+                options.setdefault(name, {})[below[0]] = value
+            else:
+                options[name] = value
+            return
+    raise ConfigError(
+        f"--set {path}: a resume cannot change that, expected limits.NAME, agents.NAME.limits.NAME, "
+        f"outcomes.NAME or providers.NAME.KEY with one of {', '.join(sorted(ACCESS))}; for another scenario, "
+        "make a new run"
+    )
+
+
+# -- executing --
+
+
+async def _perform(
+    plan: Plan,
+    make: Callable[[], Run],
+    begin: Begin | None,
+    given: Mapping[str, Price],
+    replay: bool = False,
+) -> RunResult:
+    # Components are opened first: what cannot be opened leaves no run behind.
+    ensemble = Ensemble.make(plan)
+    try:
+        await ensemble.open(replay=replay)
+        if not replay:
+            check_prices(plan.last, ensemble.providers, given)
+        run = make()
+        if begin is not None:
+            begin(run)
+        return await run.execute(ensemble)
+    finally:
+        for problem in await ensemble.close():
+            logger.opt(exception=problem).warning("a component could not be closed: {}", problem)

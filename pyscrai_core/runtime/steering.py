@@ -1,0 +1,79 @@
+"""Reaching into a run that another process executes: pausing it, letting it go on, adding an event.
+
+What is wanted is written into the store; the run looks for it at the beginning of each step.
+"""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+from ..errors import ConfigError, ContractError, StoreError
+from ..plugins import Host
+from ..store.reading import StoredRun
+from ..store.store import Store
+from . import plan as planning
+from .rules import Rules
+
+
+def pause(store: Store, ref: str) -> StoredRun:
+    """Let a run stand still before its next step. Raises `StoreError` if nobody executes it."""
+    run = store.run(ref)
+    if run.owner is None:
+        raise StoreError(
+            f"run {run.id}: no process executes it, so there is nothing to pause; it is {run.status}"
+        )
+    store.put_input(run.id, "pause", {}, author())
+    return run
+
+
+def pausing(store: Store, run: StoredRun) -> bool:
+    """Whether a run that is executed is paused, or about to be."""
+    kinds = [kind for _, kind, _, _ in store.inputs(run.id) if kind != "event"]
+    return run.owner is not None and bool(kinds) and kinds[-1] == "pause"
+
+
+def proceed(store: Store, ref: str) -> StoredRun:
+    """Let a run that is paused go on in its process. Raises `StoreError` if it is not paused."""
+    run = store.run(ref)
+    if not pausing(store, run):
+        raise StoreError(f"run {run.id}: it is not paused; it is {run.status}")
+    store.put_input(run.id, "continue", {}, author())
+    return run
+
+
+def inject(
+    store: Store,
+    ref: str,
+    host: Host,
+    kind: str,
+    payload: Any,
+    audience: tuple[str, ...] | None,
+    by: str | None,
+) -> StoredRun:
+    """Let an event be added at the beginning of a run's next step.
+
+    Raises `StoreError` if there is no such run or it is completed, `ConfigError` if the event does not fit.
+    """
+    run = store.run(ref)
+    if run.status == "completed":
+        raise StoreError(
+            f"run {run.id}: it is completed, and takes no more events; start from a moment of it: "
+            f"pyscrai fork {run.id} --at SEQ"
+        )
+    plan = planning.from_manifest(run.manifest, host, replay=True).last
+    try:
+        draft = Rules(plan.scenario, plan.declared).outside(kind, payload, audience)
+    except ContractError as error:
+        raise ConfigError(f"run {run.id}: {error}") from None
+    body = {"kind": draft.kind, "payload": draft.payload, "audience": list(draft.audience)}
+    store.put_input(run.id, "event", body, by or author())
+    return run
+
+
+def author() -> str:
+    """The name of the person at this machine."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        return "unknown"
