@@ -345,7 +345,7 @@ class Road:
         position = effect.position
         raise Uncertain(
             f"call {position.path}: the tool {name} must not be called twice, and {what}; it was called with "
-            f"{effect.body.decode()}; look whether it acted, then: pyscrai resume RUN --on-uncertain retry "
+            f"{canonical(orjson.loads(effect.body)['arguments']).decode()}; look whether it acted, then: pyscrai resume RUN --on-uncertain retry "
             "(call it again) or --on-uncertain skip (the agent is told that it failed)"
         )
 

@@ -250,7 +250,8 @@ def state_changes(old: Scenario, new: Scenario) -> Iterator[tuple[str, Any]]:
 def _differences(path: tuple[str, ...], old: Any, new: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(old, dict) and isinstance(new, dict) and old:
         if gone := old.keys() - new.keys():
-            raise ValueError(f"{'.'.join((*path, min(gone)))}: a key cannot be taken away; set it to null")
+            where = ".".join((*(path or ("world",)), min(gone)))
+            raise ValueError(f"{where}: a key of the state cannot be taken away; set it to null")
         for key, value in new.items():
             if key not in old:
                 yield ".".join((*path, key)), value

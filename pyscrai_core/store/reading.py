@@ -96,7 +96,11 @@ class StoredRun:
 
     @property
     def steps(self) -> int:
-        return int(self._row.steps)
+        """How many steps it has taken, so far if it has not ended."""
+        if self._row.ended is not None:
+            return int(self._row.steps)
+        last = EventRow.select(fn.MAX(EventRow.step)).where(EventRow.run == self.id)
+        return max(int(self._row.steps), int(last.scalar(self._database) or 0))
 
     @property
     def fingerprint(self) -> str:

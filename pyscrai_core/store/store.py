@@ -171,7 +171,7 @@ class Store:
         """
         lock = self.ownership.take(run)
         if lock is None:
-            row = RunRow.get_or_none(self.database, RunRow.id == run)
+            row = RunRow.select().where(RunRow.id == run).get_or_none(self.database)
             who = Owner.read(row.owner) if row is not None else None
             raise StoreError(
                 f"run {run}: it is executed by {who or 'another process'}; wait for it, watch it with "
@@ -328,7 +328,7 @@ class Store:
 
         Raises `sqlite3.OperationalError` at once if the database is locked.
         """
-        row = ClaimRow.get_or_none(self.database, ClaimRow.key == key)
+        row = ClaimRow.select().where(ClaimRow.key == key).get_or_none(self.database)
         holder = row.run if row is not None else run
         if holder != run and self.ownership.taken(holder):
             return False
