@@ -18,7 +18,8 @@ from ..scenario.model import Access
 from ..store.reading import StoredRun
 from ..store.store import Prefix, Store
 from . import plan as planning
-from .plan import Ensemble, Plan
+from .ensemble import Ensemble
+from .plan import Plan
 from .prices import Prices, check_known
 from .reuse import Reuse, Source
 from .road import Ask, OnUncertain

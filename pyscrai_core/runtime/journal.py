@@ -42,7 +42,7 @@ class Entry:
     error: str
     detail: str
     model: str
-    usage: Usage = Usage()
+    usage: Usage = field(factory=Usage)
     cost: float | None = None
     provider: str = ""
     seconds: float = 0.0

@@ -16,7 +16,8 @@ from ..records import Completion, Request
 from ..scenario.model import AgentLimits, Limits
 from ..scenario.schemas import checker
 from ..store.store import Store
-from .plan import Ensemble, Plan
+from .ensemble import Ensemble
+from .plan import Plan
 from .run import Run
 
 

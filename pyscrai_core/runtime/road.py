@@ -342,10 +342,10 @@ class Road:
         name = tool.spec.name
         if decision == "skip":
             return Outcome(error=ToolFailed(f"tool {name}: {what}; it was not called again"))
-        position = effect.position
+        arguments = canonical(orjson.loads(effect.body)["arguments"]).decode()
         raise Uncertain(
-            f"call {position.path}: the tool {name} must not be called twice, and {what}; it was called with "
-            f"{canonical(orjson.loads(effect.body)['arguments']).decode()}; look whether it acted, then: pyscrai resume RUN --on-uncertain retry "
+            f"call {effect.position.path}: the tool {name} must not be called twice, and {what}; its "
+            f"arguments were {arguments}; look whether it acted, then: pyscrai resume RUN --on-uncertain retry "
             "(call it again) or --on-uncertain skip (the agent is told that it failed)"
         )
 

@@ -27,7 +27,6 @@ from ..errors import (
 )
 from ..records import (
     EVERYONE,
-    CallRecord,
     Event,
     Position,
     Price,
@@ -41,11 +40,12 @@ from ..scenario.model import Agent
 from ..store.reading import StoredRun
 from ..store.store import Store
 from .difference import difference
+from .ensemble import Ensemble
 from .inputs import POLL, Inputs
 from .journal import OUTSIDE, Journal
 from .limiter import Account
 from .log import Log
-from .plan import Ensemble, Epoch, Plan, identities
+from .plan import Epoch, Plan, identities
 from .player import Player
 from .reuse import Reuse
 from .road import Ask, OnUncertain, Road
@@ -53,6 +53,7 @@ from .rules import Rejected, Rules, plain, state_changes
 from .state import Root, Snapshot
 from .tooling import Equipped, by_name
 from .turn import Draft, Exhausted, Scope, Stage, Stopping, Trouble, Turn
+from .watchers import Watchers
 
 #: Seconds for which calls in flight may still be answered when a run is stopped.
 DRAIN = 10.0
@@ -96,7 +97,7 @@ class Run:
         self._store = store
         self._recorded = recorded
         self._replay = replay
-        self._observers = list(observers)
+        self._watchers = Watchers(run, observers)
         self._root: Root = {
             "world": plan.scenario.state,
             "agents": {name: agent.state for name, agent in plan.scenario.agents.items()},
@@ -122,9 +123,9 @@ class Run:
             scenario=plan.last.scenario,
             prices=prices or {},
             ask=ask,
-            watch=self._on_call if self._observers else None,
+            watch=self._watchers.on_call if observers else None,
             # Answers are streamed only if somebody watches the words come.
-            words=self._on_words if any(map(_takes_words, self._observers)) else None,
+            words=self._watchers.on_words if self._watchers.take_words else None,
             replaying=replay,
             turn_of=lambda agent: self._players[agent].turns if agent in self._players else 0,
             identities=identities(plan.last) if not replay else {},
@@ -185,14 +186,14 @@ class Run:
         differs from the recorded one, `StoreError` if the store fails.
         """
         self._main = asyncio.current_task()
-        await self._attend("aopen")
+        await self._watchers.open()
         try:
             return await self._execute(ensemble)
         finally:
-            await self._attend("aclose")
+            await self._watchers.close()
 
     async def _execute(self, ensemble: Ensemble) -> RunResult:
-        self._tell_run("running", None)
+        self._watchers.on_run("running", None)
         status: RunStatus = "completed"
         error, outcomes = "", {}
         try:
@@ -317,7 +318,7 @@ class Run:
 
     def _show(self, status: RunStatus) -> None:
         self._store.mark(self.id, status)
-        self._tell_run(status, None)
+        self._watchers.on_run(status, None)
 
     async def _turn_to(self, epoch: Epoch, ensemble: Ensemble) -> Ensemble:
         """Let the changes of a fork take effect."""
@@ -485,8 +486,7 @@ class Run:
         for name in self._reacting:
             if name != source and event.kind in self._agents[name].acts.on and self._hears(name, event):
                 self._players[name].triggers.append(seq)
-        for observer in self._observers:
-            self._isolated(observer, observer.on_event, event)
+        self._watchers.on_event(event)
 
     def _keep(self, event: Event, line: bytes) -> None:
         """Write the event, or compare it with the one that is there."""
@@ -594,39 +594,8 @@ class Run:
                 outcomes=outcomes,
                 served={name: ", ".join(sorted(models)) for name, models in self.road.served.items()},
             )
-        self._tell_run(status, result)
+        self._watchers.on_run(status, result)
         return result
-
-    def _tell_run(self, status: RunStatus, result: RunResult | None) -> None:
-        for observer in list(self._observers):
-            self._isolated(observer, observer.on_run, self.id, status, result)
-
-    def _on_call(self, call: CallRecord) -> None:
-        for observer in list(self._observers):
-            self._isolated(observer, observer.on_call, call)
-
-    def _on_words(self, position: Position, text: str) -> None:
-        for observer in list(self._observers):
-            self._isolated(observer, observer.on_words, position, text)
-
-    def _isolated(self, observer: Observer, method: Any, *arguments: Any) -> None:
-        try:
-            method(*arguments)
-        except Exception as error:  # noqa: BLE001  see `_leave_out`
-            self._leave_out(observer, error)
-
-    async def _attend(self, method: str) -> None:
-        """Open or close the observers."""
-        for observer in list(self._observers):
-            try:
-                await getattr(observer, method)()
-            except Exception as error:  # noqa: BLE001  see `_leave_out`
-                self._leave_out(observer, error)
-
-    def _leave_out(self, observer: Observer, error: Exception) -> None:
-        # An observer never changes a run: one that fails is reported and left out from now on.
-        logger.opt(exception=error).error("observer {} raised and is left out", type(observer).__name__)
-        self._observers = [one for one in self._observers if one is not observer]
 
 
 def _due(agent: Agent, step: int) -> bool:
@@ -635,10 +604,6 @@ def _due(agent: Agent, step: int) -> bool:
 
 def _lines(event: Event) -> list[str]:
     return orjson.dumps(event.to_dict(), option=orjson.OPT_INDENT_2).decode().splitlines()
-
-
-def _takes_words(observer: Observer) -> bool:
-    return type(observer).on_words is not Observer.on_words
 
 
 def _clip(line: bytes) -> str:

@@ -1,0 +1,57 @@
+"""Those who watch a run. They never change it: one that raises is reported and left out from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from loguru import logger
+
+from ..contracts import Observer
+from ..records import CallRecord, Event, Position, RunResult, RunStatus
+
+
+class Watchers:
+    """The observers of the run `run`."""
+
+    def __init__(self, run: str, observers: Sequence[Observer]) -> None:
+        self._run = run
+        self._observers = list(observers)
+        #: Whether one of them wants the words of an answer as they come.
+        self.take_words = any(type(one).on_words is not Observer.on_words for one in observers)
+
+    async def open(self) -> None:
+        await self._attend("aopen")
+
+    async def close(self) -> None:
+        await self._attend("aclose")
+
+    async def _attend(self, method: str) -> None:
+        for observer in list(self._observers):
+            try:
+                await getattr(observer, method)()
+            except Exception as error:  # noqa: BLE001  an observer may raise anything; it is reported
+                self._leave_out(observer, error)
+
+    def on_run(self, status: RunStatus, result: RunResult | None) -> None:
+        self._tell("on_run", self._run, status, result)
+
+    def on_event(self, event: Event) -> None:
+        self._tell("on_event", event)
+
+    def on_call(self, call: CallRecord) -> None:
+        self._tell("on_call", call)
+
+    def on_words(self, position: Position, text: str) -> None:
+        self._tell("on_words", position, text)
+
+    def _tell(self, method: str, *what: Any) -> None:
+        for observer in tuple(self._observers):
+            try:
+                getattr(observer, method)(*what)
+            except Exception as error:  # noqa: BLE001  an observer may raise anything; it is reported
+                self._leave_out(observer, error)
+
+    def _leave_out(self, observer: Observer, error: Exception) -> None:
+        logger.opt(exception=error).error("observer {} raised and is left out", type(observer).__name__)
+        self._observers.remove(observer)
