@@ -51,7 +51,7 @@ class Component:
     Config: ClassVar[type] = NoConfig
 
     def __init__(self, config: Any) -> None:
-        #: An instance of `Config`.
+        #: An instance of `Config`. Look at it when it is needed: a fork may put another one there.
         self.config = config
 
     async def aopen(self) -> None:
@@ -267,7 +267,7 @@ class Observer(Component):
     """
 
     def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
-        """The run started (`status` is `running`, no result) or ended."""
+        """The run started or goes on (`status` is `running`, no result), is `paused`, or ended."""
 
     def on_event(self, event: Event) -> None:
         """An event was added to the log."""

@@ -502,7 +502,7 @@ class CallRecord:
 
     In between it may be `waiting` for its turn or a fallback (`error` says why), or `retrying`: an attempt
     failed (`error`), and the next follows after `wait` seconds.
-    `kind` is `complete`, `embed`, `tool`, `ask` or `now`. `answer` is the decoded answer; `usage`, `model`
+    `kind` is `complete`, `embed`, `tool`, `tools`, `ask` or `now`. `answer` is the decoded answer; `usage`, `model`
     and `cost` (US dollars, None: unknown) are set for completions; `journaled` tells that the answer came
     from the journal, so that nobody was asked. `seconds` is the wall time of a live call.
     """

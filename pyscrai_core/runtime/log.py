@@ -10,13 +10,15 @@ from ..records import EVERYONE, LOG_FORMAT, Event
 
 
 class Log:
-    """All events so far, the running fingerprint, and for each audience the numbers of its events."""
+    """All events so far, the running fingerprint, and for each audience the numbers of its events.
 
-    def __init__(self, memberships: Mapping[str, Sequence[str]]) -> None:
+    `hear` says who belongs to which audiences.
+    """
+
+    def __init__(self) -> None:
         self.events: list[Event] = []
         self._by_audience: dict[str, list[int]] = {EVERYONE: []}
         self._ears: dict[str, tuple[str, ...]] = {}
-        self.hear(memberships)
         self._hash = hashlib.sha256(b"pyscrai log %d\n" % LOG_FORMAT)
 
     def hear(self, memberships: Mapping[str, Sequence[str]]) -> None:

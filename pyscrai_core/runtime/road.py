@@ -345,8 +345,8 @@ class Road:
         arguments = canonical(orjson.loads(effect.body)["arguments"]).decode()
         raise Uncertain(
             f"call {effect.position.path}: the tool {name} must not be called twice, and {what}; its "
-            f"arguments were {arguments}; look whether it acted, then: pyscrai resume RUN --on-uncertain retry "
-            "(call it again) or --on-uncertain skip (the agent is told that it failed)"
+            f"arguments were {arguments}; look whether it acted, then: pyscrai resume RUN --on-uncertain "
+            "retry (call it again) or --on-uncertain skip (the agent is told that it failed)"
         )
 
     # -- what comes from outside --

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from loguru import logger
 
 from ..contracts import Observer, Tool
@@ -39,12 +38,11 @@ from ..scenario.expressions import Expression
 from ..scenario.model import Agent
 from ..store.reading import StoredRun
 from ..store.store import Store
-from .difference import difference
+from .chronicle import Chronicle
 from .ensemble import Ensemble
 from .inputs import POLL, Inputs
 from .journal import OUTSIDE, Journal
 from .limiter import Account
-from .log import Log
 from .plan import Epoch, Plan, identities
 from .player import Player
 from .reuse import Reuse
@@ -92,7 +90,8 @@ class Run:
         self._until = until
         #: Whether it came to the end of the step `until`.
         self.reached = False
-        self.log = Log({})
+        self._chronicle = Chronicle(store, run, recorded, replay)
+        self.log = self._chronicle.log
         self._follow(plan)
         self._store = store
         self._recorded = recorded
@@ -109,7 +108,6 @@ class Run:
         self._ordinals: dict[str, int] = {}
         self._step = 0
         self._main: asyncio.Task[Any] | None = None
-        self._stored: Iterator[Event] | None = recorded.events() if recorded else None
         self._completed = recorded is not None and recorded.status == "completed"
         #: The last step of which anything is recorded: what arrives now is taken in behind it.
         self._frontier = recorded.frontier() if recorded else -1
@@ -200,7 +198,7 @@ class Run:
             await self._enter(ensemble)
             await self._play(ensemble)
             outcomes = self._outcomes()
-            self._check_complete()
+            self._chronicle.check_complete()
         except BudgetSpent as failure:
             status, error = "stopped", str(failure)
         except Exhausted as failure:
@@ -208,7 +206,7 @@ class Run:
             if self._completed:
                 raise Divergence(f"{failure}; the recorded run completed without this call") from None
             status, error = self._recorded.status, self._recorded.error
-            self._check_complete()
+            self._chronicle.check_complete()
         except _Reached:
             status, self.reached = "interrupted", True
         except Uncertain as failure:
@@ -480,45 +478,11 @@ class Run:
         except Rejected as reason:
             payload = {"kind": draft.kind, "payload": draft.payload, "reason": str(reason)}
             event = Event(seq, step, "rejected", source, (), payload, draft.cause)
-        line = event.line()
-        self._keep(event, line)
-        self.log.add(event, line)
+        self._chronicle.add(event)
         for name in self._reacting:
             if name != source and event.kind in self._agents[name].acts.on and self._hears(name, event):
                 self._players[name].triggers.append(seq)
         self._watchers.on_event(event)
-
-    def _keep(self, event: Event, line: bytes) -> None:
-        """Write the event, or compare it with the one that is there."""
-        if self._stored is not None:
-            stored = next(self._stored, None)
-            if stored is not None:
-                if stored.line() != line:
-                    raise Divergence(
-                        f"event {event.seq}, agents.{event.source}, step {event.step}: this execution "
-                        "derives another one than the record has; a plugin, a rule or the scenario has "
-                        "changed since:\n" + difference(_lines(stored), _lines(event)),
-                        event.step,
-                    )
-                return
-            self._stored = None
-            if self._replay and self._completed:
-                raise Divergence(
-                    f"event {event.seq}, agents.{event.source}, step {event.step}: the record ends before it",
-                    event.step,
-                )
-        if not self._replay:
-            self._store.put_event(self.id, event)
-
-    def _check_complete(self) -> None:
-        """The record must not hold more events than this execution came to."""
-        stored = next(self._stored, None) if self._stored is not None else None
-        # Events of a step that was derived but whose calls were not all journaled cannot be there.
-        if stored is not None:
-            raise Divergence(
-                f"event {stored.seq}: the record goes on with {_clip(stored.line())}, this execution is over",
-                stored.step,
-            )
 
     def _hears(self, name: str, event: Event) -> bool:
         audience = event.audience
@@ -584,6 +548,11 @@ class Run:
             error=error,
             cost=self.road.cost,
         )
+        if status == "completed" and not self._replay:
+            for _, late in self._inputs.events():
+                logger.warning(
+                    "the event {!r} by {} came too late: the run was over", late["kind"], late["author"]
+                )
         if not self._replay:
             self._store.end_run(
                 self.id,
@@ -600,12 +569,3 @@ class Run:
 
 def _due(agent: Agent, step: int) -> bool:
     return bool(agent.acts.every) and step % agent.acts.every == 0
-
-
-def _lines(event: Event) -> list[str]:
-    return orjson.dumps(event.to_dict(), option=orjson.OPT_INDENT_2).decode().splitlines()
-
-
-def _clip(line: bytes) -> str:
-    text = line.decode()
-    return text if len(text) <= 200 else text[:200] + "…"

@@ -5,6 +5,7 @@ The lock is a file beside the store, `runs.db-owners/RUN`. Who holds it stands i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -79,4 +80,5 @@ class Ownership:
 
     def forget(self, run: str) -> None:
         """Remove what is left of a lock that is needed no more. Its holder may still hold it."""
-        (self._folder / run).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on Windows what is open cannot be removed; it does no harm
+            (self._folder / run).unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from ..records import Event, RunStatus, canonical
 from .models import CallRow, ClaimRow, InputRow, ManifestRow, OutcomeRow, RunRow
 from .ownership import Owner, Ownership
 from .reading import StoredRun, find_run
-from .writer import Writer
+from .writer import LOCK_PATIENCE, Writer
 
 #: What the header of every SQLite file begins with.
 MAGIC = b"SQLite format 3\x00"
@@ -51,6 +51,7 @@ COPY_CALLS = """INSERT INTO "calls" ({}) SELECT {} FROM "calls" WHERE "run"=? AN
     ",".join(f'"{name}"' for name in CALL_COLUMNS),
     ",".join(_COPIED.get(name, f'"{name}"') for name in CALL_COLUMNS),
 )
+WAIT = f"PRAGMA busy_timeout={int(LOCK_PATIENCE * 1000)}"
 OPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status"='failed'"""
 
 
@@ -353,7 +354,7 @@ class Store:
 
     def _insist(self, action: Any) -> None:
         """Do something synchronous that a lock may hold up for a while."""
-        self.connection.execute("PRAGMA busy_timeout=30000")
+        self.connection.execute(WAIT)
         try:
             action()
         except sqlite3.Error as error:
@@ -370,7 +371,7 @@ class _Transaction:
         self._atomic: Any = None
 
     def __enter__(self) -> None:
-        self._store.connection.execute("PRAGMA busy_timeout=30000")
+        self._store.connection.execute(WAIT)
         self._atomic = self._store.database.atomic("IMMEDIATE")
         try:
             self._atomic.__enter__()

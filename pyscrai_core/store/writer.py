@@ -15,12 +15,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from loguru import logger
 from peewee import SqliteDatabase
 
 from ..errors import StoreError
 
 #: Seconds for which a locked database is tried again before the run fails.
 LOCK_PATIENCE = 60.0
+#: Seconds after which a person is told what a run waits for.
+TELL = 3.0
 #: Rows that wait for nobody are written after this many seconds, or when so many have gathered.
 LINGER = 0.05
 MANY = 2000
@@ -40,6 +43,7 @@ class Writer:
         self._handle: asyncio.Handle | None = None
         self._soon = False
         self._locked_since: float | None = None
+        self._told = False
 
     def put(self, statement: str, row: Row) -> None:
         """Queue a row. Nobody waits for it, and it will not reach the disk before those queued earlier."""
@@ -72,22 +76,29 @@ class Writer:
         self._handle, self._soon = None, False
         try:
             self.flush()
-        except sqlite3.OperationalError as error:
-            now = time.monotonic()
-            self._locked_since = self._locked_since or now
-            if "locked" in str(error) and now - self._locked_since < LOCK_PATIENCE:
-                self._soon = True
-                self._handle = asyncio.get_running_loop().call_later(0.02, self._flush)
-                return
-            self._settle(
-                StoreError(f"{self._shown}: {error}; nothing that was committed is lost: mend it and resume")
-            )
         except sqlite3.Error as error:
+            if "locked" in str(error) and self._wait():
+                return
             self._settle(
                 StoreError(f"{self._shown}: {error}; nothing that was committed is lost: mend it and resume")
             )
         else:
             self._settle(None)
+
+    def _wait(self) -> bool:
+        """Try again soon, since another program has locked the database; False: it has for too long."""
+        now = time.monotonic()
+        if self._locked_since is None:
+            self._locked_since, self._told = now, False
+        waited = now - self._locked_since
+        if waited >= LOCK_PATIENCE:
+            return False
+        if waited >= TELL and not self._told:
+            self._told = True
+            logger.warning("{}: another program has locked it; waiting for it", self._shown)
+        self._soon = True
+        self._handle = asyncio.get_running_loop().call_later(0.02, self._flush)
+        return True
 
     def flush(self) -> None:
         """Write all that is queued, now, in one transaction."""
