@@ -25,7 +25,7 @@ from .runtime import plan as planning
 from .runtime.execution import check_trust
 from .runtime.plan import Blueprint, Plan
 from .runtime.reuse import Source
-from .runtime.road import OnUncertain
+from .runtime.road import Ask, OnUncertain
 from .store.store import Store
 
 
@@ -38,6 +38,7 @@ def run(
     observers: Sequence[Observer] = (),
     trust: bool = False,
     reuse: bool = False,
+    ask: Ask | None = None,
     host: Host | None = None,
 ) -> RunResult:
     """Run the scenario in the file `scenario` and return its result.
@@ -55,6 +56,9 @@ def run(
     reuse
         take the answers that other runs of the store have to the same requests at the same positions under
         the same seed, instead of asking again
+    ask
+        asks a person for agents that a person plays: an async function of the agent's name and the question,
+        which may be cancelled
     host
         the plugins to use (default: those that are installed and chosen in `pyscrai.toml`)
 
@@ -71,6 +75,7 @@ def run(
             observers=observers,
             trust=trust,
             reuse=reuse,
+            ask=ask,
             host=host,
         )
     )
@@ -85,6 +90,7 @@ async def arun(
     observers: Sequence[Observer] = (),
     trust: bool = False,
     reuse: bool = False,
+    ask: Ask | None = None,
     host: Host | None = None,
 ) -> RunResult:
     """The awaitable twin of `run`."""
@@ -98,6 +104,7 @@ async def arun(
             observers=[*observers, *configured_observers(settings, plan.host)],
             prices=settings.prices,
             reuse=reuse,
+            ask=ask,
         )
 
 
@@ -110,6 +117,7 @@ def resume(
     on_uncertain: OnUncertain | None = None,
     accept_changes: bool = False,
     trust: bool = False,
+    ask: Ask | None = None,
     host: Host | None = None,
 ) -> RunResult:
     """Go on with an unfinished run; what was journaled is not asked again.
@@ -134,7 +142,7 @@ def resume(
         return _blocking(
             execution.again(
                 opened, ref, host, set=set, prices=settings.prices, on_uncertain=on_uncertain,
-                accept_changes=accept_changes, trusted=trust,
+                accept_changes=accept_changes, trusted=trust, ask=ask,
                 observers=[*observers, *configured_observers(settings, host)],
             )
         )  # fmt: skip
@@ -150,6 +158,7 @@ def fork(
     observers: Sequence[Observer] = (),
     reuse: Source = "parent",
     trust: bool = False,
+    ask: Ask | None = None,
     host: Host | None = None,
 ) -> RunResult:
     """Make a moment of a run the start of a different story; the run itself stays as it is.
@@ -174,7 +183,7 @@ def fork(
     with Store.open(settings.store, create=False) as opened:
         return _blocking(
             execution.forked(
-                opened, ref, at, host, set=_texts(set or {}), seed=seed, reuse=reuse, trusted=trust,
+                opened, ref, at, host, set=_texts(set or {}), seed=seed, reuse=reuse, trusted=trust, ask=ask,
                 prices=settings.prices, observers=[*observers, *configured_observers(settings, host)],
             )
         )  # fmt: skip

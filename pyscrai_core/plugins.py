@@ -46,6 +46,7 @@ FIRST_PARTY: Mapping[tuple[str, str], str] = MappingProxyType(
             ("provider", "", "anthropic llamacpp ollama openai scripted"),
             ("engine", "pyscrai-cast", "actor analyst narrator"),
             ("reasoning", "", "chain-of-thought plan react reflection self-consistency"),
+            ("engine", "", "human"),
             ("engine", "pyscrai-rules", "rules world"),
             ("memory", "pyscrai-memory", "full none recall shared summary window"),
             ("schedule", "pyscrai-schedules", "interrupt moderated random reactive round-robin simultaneous"),

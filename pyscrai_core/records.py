@@ -22,6 +22,8 @@ MAX_INTEGER = 2**53 - 1
 
 #: Written into every manifest and fingerprint; raised when the canonical log changes its form.
 LOG_FORMAT = 1
+#: What a fingerprint begins with; then come the lines of the canonical log.
+LOG_HEAD = b"pyscrai log %d\n" % LOG_FORMAT
 
 
 def canonical(value: Any) -> bytes:
@@ -502,9 +504,9 @@ class CallRecord:
 
     In between it may be `waiting` for its turn or a fallback (`error` says why), or `retrying`: an attempt
     failed (`error`), and the next follows after `wait` seconds.
-    `kind` is `complete`, `embed`, `tool`, `tools`, `ask` or `now`. `answer` is the decoded answer; `usage`, `model`
-    and `cost` (US dollars, None: unknown) are set for completions; `journaled` tells that the answer came
-    from the journal, so that nobody was asked. `seconds` is the wall time of a live call.
+    `kind` is `complete`, `embed`, `tool`, `tools`, `ask` or `now`. `answer` is the decoded answer; `usage`,
+    `model` and `cost` (US dollars, None: unknown) are set for completions; `journaled` tells that the answer
+    came from the journal, so that nobody was asked. `seconds` is the wall time of a live call.
     """
 
     position: Position

@@ -130,6 +130,7 @@ def _resume(
     from .. import api
     from ..errors import ConfigError
     from ..runtime import execution, steering
+    from .asking import somebody
     from .execute import confirm, perform, report
 
     if steering.pausing(store, recorded):
@@ -165,6 +166,7 @@ def _resume(
             prices=settings.prices,
             observers=[*observers, *configured],
             begin=begun,
+            ask=somebody(observers, view.as_json),
             **{**given, "trusted": True},
         )
 

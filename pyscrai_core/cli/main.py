@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run:run", "Run a scenario."),
     "validate": ("validate:validate", "Check a scenario; execute and write nothing."),
     "prompt": ("prompt:prompt", "Show what a model would be asked, or was."),
-    "runs": ("runs:runs", "List the runs, newest first."),
+    "runs": ("runs:runs", "List the runs; remove, check, send or receive some."),
     "show": ("runs:show", "Summarize a run."),
     "log": ("runs:log", "Print a run's log, one JSON object a line."),
     "resume": ("again:resume", "Go on with an unfinished run; nothing is paid for twice."),

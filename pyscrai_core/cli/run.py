@@ -116,6 +116,7 @@ def run_file(
     from .. import api
     from ..runtime import execution
     from ..store.store import Store
+    from .asking import somebody
     from .execute import confirm, perform, report, settings_for
 
     settings, hints = settings_for(store)
@@ -133,6 +134,7 @@ def run_file(
                 begin=begin,
                 prices=settings.prices,
                 reuse=reuse,
+                ask=somebody(observers, view.as_json),
             )
 
         result = perform(work, view=view, agents=list(plan.scenario.agents), hints=hints)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from ..records import Cost
@@ -17,19 +18,39 @@ if TYPE_CHECKING:
 
 #: So many lines of a log are written at once.
 BATCH = 500
+#: What is done with recorded runs; their module is imported when one of them is used.
+UPKEEP = ("rm", "gc", "verify", "export-bundle", "import-bundle")
 
 
-@click.command()
+class _Runs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(UPKEEP)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from . import upkeep
+
+        command: click.Command | None = getattr(upkeep, cmd_name.replace("-", "_"), None)
+        return command if cmd_name in UPKEEP else None
+
+
+@click.group(cls=_Runs, invoke_without_command=True, subcommand_metavar="[COMMAND] …")
 @options.store_option
 @options.json_option
-def runs(store: str | None, as_json: bool) -> None:
-    """List the runs, newest first.
+@click.pass_context
+def runs(context: click.Context, store: str | None, as_json: bool) -> None:
+    """List the runs, newest first; or, with a command, remove, check, send or receive some.
 
     \b
     Examples:
       pyscrai runs
       pyscrai runs --json --store study.db
+      pyscrai runs verify
     """
+    if context.invoked_subcommand is not None:
+        # What was given before the command is meant for it.
+        given = {name: value for name, value in (("store", store), ("as_json", as_json)) if value}
+        context.default_map = {context.invoked_subcommand: given}
+        return
     from ..config import load_settings
     from ..store.store import Store, path_of
 
@@ -48,8 +69,12 @@ def runs(store: str | None, as_json: bool) -> None:
         elif not listed:
             output.echo("no runs yet; make one with: pyscrai run FILE, or: pyscrai demo")
         else:
+            forks = any(run.parent for run in listed)
             output.table(
-                ("run", "scenario", "seed", "status", "steps", "events", "created", "fingerprint"),
+                (
+                    *("run", "scenario", "seed", "status", "steps", "events", "created", "fingerprint"),
+                    *(["fork of"] if forks else []),
+                ),
                 [
                     (
                         run.id,
@@ -60,6 +85,7 @@ def runs(store: str | None, as_json: bool) -> None:
                         f"{run.count_events():,}",
                         output.moment(run.created),
                         run.fingerprint[: output.SHORT],
+                        *([run.parent] if forks else []),
                     )
                     for run in listed
                 ],
@@ -78,6 +104,7 @@ def _brief(run: StoredRun) -> dict[str, Any]:
         "ended": run.ended,
         "fingerprint": run.fingerprint,
         "error": run.error,
+        "parent": run.parent,
     }
 
 
@@ -111,7 +138,13 @@ def _summary(run: StoredRun) -> dict[str, Any]:
     providers = manifest["scenario"].get("providers", {})
     return {
         **_brief(run),
+        "owner": attrs.asdict(run.owner) if run.owner else None,
+        "forks": [
+            {key: fork[key] for key in fork if key != "scenario"} for fork in manifest.get("forks", [])
+        ],
+        "inputs": run.inputs(),
         "calls": run.count_calls(),
+        "reused": run.count_reused(),
         "usage": run.usage().to_dict(),
         "cost": run.cost().to_dict(),
         "retried": dict(zip(("calls", "attempts"), run.attempts(), strict=True)),
@@ -136,7 +169,7 @@ def _summary(run: StoredRun) -> dict[str, Any]:
 
 
 def _show(summary: dict[str, Any], hints: Hints) -> None:
-    run, ended = summary["run"], summary["ended"]
+    run, ended, owner = summary["run"], summary["ended"], summary["owner"]
     took = f", took {output.duration(ended - summary['created'])}" if ended is not None else ""
     output.pairs(
         [
@@ -146,6 +179,7 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             ("seed", str(summary["seed"])),
             ("fingerprint", summary["fingerprint"] or "none yet"),
             ("started", output.moment(summary["created"]) + took),
+            *([("executed", f"by process {owner['pid']} on {owner['host']}")] if owner else []),
             (
                 "size",
                 f"{output.counted(summary['steps'], 'step')}, {output.counted(summary['events'], 'event')}, "
@@ -154,8 +188,15 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             ("tokens", output.tokens(summary["usage"])),
             ("cost", output.money(Cost(**summary["cost"]))),
             *([("retries", _retried(summary["retried"]))] if summary["retried"]["calls"] else []),
+            *([("reused", _reused(summary["reused"]))] if summary["reused"] else []),
         ]
     )
+    if summary["forks"]:
+        output.heading("forked")
+        output.pairs([(f"from {fork['parent']}", _forked(fork)) for fork in summary["forks"]], indent="  ")
+    if summary["inputs"]:
+        output.heading("added from outside")
+        output.pairs([(f"step {one['step']}", _added(one)) for one in summary["inputs"]], indent="  ")
     output.outcomes(summary["outcomes"])
     if summary["agents"]:
         output.heading("calls")
@@ -188,8 +229,6 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
     made.extend((f"prompt {origin}", sha[: output.SHORT]) for origin, sha in summary["prompts"].items())
     output.pairs(((name, output.shown(value)) for name, value in made), indent="  ")
     output.echo()
-    if summary["status"] == "running":
-        output.echo("It is running, or its process was ended; in that case:")
     following = hints.next(run, summary["status"], summary["error"])
     output.pairs(
         [
@@ -197,6 +236,26 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             *(each for each in following if " show " not in each[1]),
         ]
     )
+
+
+def _forked(fork: dict[str, Any]) -> str:
+    """Where a fork begins, and what is different from then on."""
+    seed = fork.get("seed")
+    changes = [f"{path}={output.shown(value)}" for path, value in fork.get("set", {}).items()]
+    changes += [f"seed={seed}"] if seed is not None else []
+    if "accepted" in fork:
+        changes = ["a plugin or a prompt had changed since, which was accepted"]
+    return f"behind step {fork['after']} (event {fork['at']}): {', '.join(changes) or 'nothing is different'}"
+
+
+def _added(given: dict[str, Any]) -> str:
+    return (
+        f"{output.shown(given['kind'])} {output.shown(given['payload'])}, by {output.shown(given['author'])}"
+    )
+
+
+def _reused(count: int) -> str:
+    return f"{output.counted(count, 'answer')} of other runs, for which nothing was paid"
 
 
 def _retried(retried: dict[str, int]) -> str:

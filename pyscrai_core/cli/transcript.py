@@ -6,7 +6,8 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,6 +17,7 @@ from ..records import EVERYONE, CallRecord, Cost, Event, Position, RunResult, Ru
 from .output import duration, in_lines, money, mute
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.text import Text
 
 #: The colours of agents, in the scenario's order.
@@ -26,7 +28,7 @@ PERIOD = 0.1
 NAMED = 3
 #: What stands in JSON around the words.
 JSON_MARKS = str.maketrans("", "", '{}"')
-DOING = {"complete": "thinking", "embed": "thinking", "ask": "asking", "tool": "acting"}
+DOING = {"complete": "thinking", "embed": "thinking", "ask": "being asked", "tool": "acting"}
 
 
 def line(event: Event) -> str:
@@ -52,6 +54,10 @@ class Plain(Observer):
         if event.seq <= self._after:
             return
         self._write(line(event))
+
+    def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
+        if status == "paused":
+            self._write(f"(paused; go on: pyscrai resume {run})")
 
     def on_call(self, call: CallRecord) -> None:
         if call.status in ("waiting", "retrying"):
@@ -87,12 +93,9 @@ class Screen(Observer):
     def __init__(self, out: TextIO, agents: Sequence[str], after: int = 0) -> None:
         super().__init__(NoConfig())
         from rich.console import Console
-        from rich.live import Live
 
         self._console = Console(file=out, highlight=False, markup=False, emoji=False)
-        self._live = Live(
-            self, console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop"
-        )
+        self._live = self._new_live()
         self._colours = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(agents)}
         self._after = after
         self._pending: list[Text] = []
@@ -110,8 +113,8 @@ class Screen(Observer):
     # -- what the run tells --
 
     def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
-        if status == "running":
-            self._words = ""
+        if status in ("running", "paused"):
+            self._words = "" if status == "running" else f"paused; go on: pyscrai resume {run}"
 
     def on_event(self, event: Event) -> None:
         self._step = max(self._step, event.step)
@@ -159,14 +162,32 @@ class Screen(Observer):
         self._print()
         self._live.stop()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the terminal to somebody else; what happened is printed before, what happens then later."""
+        self._print()
+        self._live.stop()
+        try:
+            yield
+        finally:
+            # A stopped one would begin by erasing what now stands where its lines were.
+            self._live = self._new_live()
+            self._live.start()
+
+    def _new_live(self) -> Live:
+        from rich.live import Live
+
+        return Live(self, console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+
     def _tick(self) -> None:
         # Scheduled first: an error while drawing is told once for each, and does not stop the clock.
         self._timer = asyncio.get_running_loop().call_later(PERIOD, self._tick)
         self._update()
 
     def _update(self) -> None:
-        self._print()
-        self._live.refresh()
+        if self._live.is_started:
+            self._print()
+            self._live.refresh()
 
     def _print(self) -> None:
         if self._pending:

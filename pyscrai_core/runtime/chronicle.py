@@ -34,6 +34,19 @@ class Chronicle:
         self._keep(event, line)
         self.log.add(event, line)
 
+    def rest(self) -> int:
+        """Take in what is recorded behind the end of this execution, into the fingerprint alone.
+
+        Returns the last step of it, 0 if there is nothing. An execution that is stopped early takes nothing
+        back.
+        """
+        step = 0
+        for event in self._stored or ():
+            self.log.extend_fingerprint(event.line())
+            step = event.step
+        self._stored = None
+        return step
+
     def _keep(self, event: Event, line: bytes) -> None:
         """Write the event, or compare it with the one that is there."""
         if self._stored is not None:

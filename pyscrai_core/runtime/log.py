@@ -6,7 +6,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..records import EVERYONE, LOG_FORMAT, Event
+from ..records import EVERYONE, LOG_HEAD, Event
 
 
 class Log:
@@ -19,7 +19,7 @@ class Log:
         self.events: list[Event] = []
         self._by_audience: dict[str, list[int]] = {EVERYONE: []}
         self._ears: dict[str, tuple[str, ...]] = {}
-        self._hash = hashlib.sha256(b"pyscrai log %d\n" % LOG_FORMAT)
+        self._hash = hashlib.sha256(LOG_HEAD)
 
     def hear(self, memberships: Mapping[str, Sequence[str]]) -> None:
         """Whose events each agent hears beside everyone's: those of its groups, and its own."""
@@ -30,12 +30,16 @@ class Log:
 
     def add(self, event: Event, line: bytes) -> None:
         self.events.append(event)
-        self._hash.update(line + b"\n")
+        self.extend_fingerprint(line)
         if EVERYONE in event.audience:
             self._by_audience[EVERYONE].append(event.seq)
             return
         for name in {*event.audience, event.source}:
             self._by_audience.setdefault(name, []).append(event.seq)
+
+    def extend_fingerprint(self, line: bytes) -> None:
+        """Take an event's line into the fingerprint."""
+        self._hash.update(line + b"\n")
 
     @property
     def fingerprint(self) -> str:

@@ -179,7 +179,7 @@ def _document(value: dict[str, Any]) -> Document:
 
 
 def _source(manifest: Mapping[str, Any], recorded: bool = True) -> Source:
-    folder = FilesystemPath(manifest.get("folder", "."))
+    folder = FilesystemPath(manifest.get("folder", ".")).resolve()
     return Source(folder, Demands(), dict(manifest["files"]), recorded=recorded)
 
 

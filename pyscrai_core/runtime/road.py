@@ -248,8 +248,8 @@ class Road:
         async def perform(before: Entry | None) -> Outcome:
             if self._ask is None:
                 raise NobodyToAsk(
-                    f"a person is asked {question!r}, and nobody is there to answer; go on where a person "
-                    "can be asked: pyscrai resume RUN, on a terminal"
+                    "a person has to answer, and nobody is there to be asked; go on where a person is: "
+                    "pyscrai resume RUN, on a terminal"
                 )
             asked = asyncio.ensure_future(self._ask(position.agent, question))
             self._people.add(asked)

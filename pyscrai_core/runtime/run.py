@@ -533,13 +533,15 @@ class Run:
         return Divergence(f"run {self.id}: {failure}{more}", failure.step)
 
     def _end(self, status: RunStatus, error: str, outcomes: dict[str, Any]) -> RunResult:
+        # What an earlier execution came to is kept, also if this one ended before it.
+        steps = self._step if self._replay else max(self._step, self._chronicle.rest())
         result = RunResult(
             run=self.id,
             scenario=self.scenario.name,
             seed=self.seed,
             status=status,
             fingerprint=self.log.fingerprint,
-            steps=self._step,
+            steps=steps,
             events=tuple(self.log.events),
             calls=self.road.calls,
             asked=self.road.asked,
@@ -558,7 +560,7 @@ class Run:
                 self.id,
                 status=status,
                 error=error,
-                steps=self._step,
+                steps=steps,
                 fingerprint=result.fingerprint,
                 outcomes=outcomes,
                 served={name: ", ".join(sorted(models)) for name, models in self.road.served.items()},

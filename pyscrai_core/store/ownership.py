@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -77,6 +78,14 @@ class Ownership:
             return True
         lock.release()
         return False
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from bringing the store's tables up to date at the same time."""
+        self._folder.mkdir(exist_ok=True)
+        with FileLock(self._folder / "tables", timeout=60):
+            yield
+            self.forget("tables")
 
     def forget(self, run: str) -> None:
         """Remove what is left of a lock that is needed no more. Its holder may still hold it."""

@@ -448,7 +448,7 @@ def _migrate(path: Path, database: SqliteDatabase) -> None:
         # Imported only when there is something to do: it takes longer than opening the store.
         from playhouse.migrations import Runner
 
-        with importlib.resources.as_file(folder) as directory:
+        with importlib.resources.as_file(folder) as directory, Ownership(path).alone():
             Runner(database, str(directory), table_name=HISTORY).up()
 
 

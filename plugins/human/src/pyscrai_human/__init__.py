@@ -1,0 +1,1 @@
+"""The engine `human`: an agent that a person plays."""

@@ -1,0 +1,175 @@
+"""The engine `human`: an agent that a person plays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from attrs import field, frozen, validators
+
+from pyscrai_core import Agent, Engine, NoAnswer, Prompt, Turn
+
+from .arguments import Unclear, arguments_in, form, show, usage
+
+#: So many answers in a turn, calls for help among them; after the last one the turn passes.
+ANSWERS = 10
+NAMES = (
+    "name persona goals premise known whole step news state own groups actions speak must_act timeout show"
+)
+QUESTION = Prompt.packaged("pyscrai_human", "prompts/question.j2", NAMES.split())
+
+
+@frozen
+class HumanConfig:
+    """The options of `human`.
+
+    timeout
+        seconds that the person has for each answer (None: any time)
+    on_timeout
+        when they have passed: the turn passes (`pass`), or fails (`stop`), so that a resume asks again
+    speak
+        whether the person may speak; if not, they only act
+    must_act
+        whether they have to take an action if one is open
+    question
+        the template of what the person is asked
+    """
+
+    timeout: float | None = field(default=None, validator=validators.optional(validators.gt(0)))
+    on_timeout: Literal["pass", "stop"] = "pass"
+    speak: bool = True
+    must_act: bool = False
+    question: Prompt = QUESTION
+
+
+class Human(Engine):
+    """Asks a person what the agent says or does; what they answer is all that it says or does.
+
+    A turn that passes is logged as the event `passed`, with the reason, for the researcher.
+    """
+
+    Config: ClassVar[type] = HumanConfig
+    config: HumanConfig
+    emits: ClassVar[dict[str, dict[str, Any]]] = {
+        "passed": {
+            "type": "object",
+            "properties": {"reason": {"type": "string"}},
+            "required": ["reason"],
+            "additionalProperties": False,
+        }
+    }
+
+    async def run(self, turn: Turn) -> None:
+        question = self._question(turn, whole=turn.number == 0)
+        reason = f"none of {ANSWERS} answers could be understood"
+        for _ in range(ANSWERS):
+            try:
+                answer = (await turn.ask(question, self.config.timeout)).strip()
+            except NoAnswer:
+                if self.config.on_timeout == "stop":
+                    raise
+                reason = f"no answer within {self.config.timeout:g} s"
+                break
+            if answer == "/help" and "help" not in turn.agent.actions:
+                question = self._question(turn, whole=True)
+                continue
+            try:
+                if self._act(turn, answer):
+                    return
+            except Unclear as why:
+                question = f"{why}\n(/help: how to answer)"
+                continue
+            reason = "by choice"
+            break
+        turn.emit("passed", {"reason": reason}, audience=())
+
+    def _act(self, turn: Turn, answer: str) -> bool:
+        """Say or do what `answer` means; False if the turn passes. Raises `Unclear`."""
+        actions, possible = turn.agent.actions, turn.actions
+        must_act = self.config.must_act and bool(possible)
+        ways = [f"/{name}" for name in possible]
+        if self.config.speak and not must_act:
+            ways.insert(0, "say something")
+        choice = f"You can: {', '.join(ways if must_act else [*ways, '/pass'])}"
+        slash = answer.startswith("/") and not answer.startswith("//")
+        command, *rest = (answer[1:].split(None, 1) or [""]) if slash else [""]
+        given = rest[0] if rest else ""
+        if command in actions:
+            if command not in possible:
+                raise Unclear(f"/{command} is not possible now. {choice}.")
+            schema = actions[command].schema
+            try:
+                turn.emit(command, arguments_in(given, schema))
+            except Unclear as why:
+                raise Unclear(f"/{command}: {why}. Write it as {usage(command, schema)}") from None
+            return True
+        if answer in ("", "/pass"):
+            if must_act:
+                raise Unclear(f"You have to do something now. {choice}.")
+            return False
+        if slash and command != "to":
+            raise Unclear(f"There is no /{command}. {choice}. (To say a slash first, write two.)")
+        if must_act or not self.config.speak:
+            raise Unclear(f"Words are no answer now. {choice}.")
+        if not slash:
+            turn.say(answer.removeprefix("/"))  # of two
+            return True
+        names, _, words = given.partition(":")
+        to, known = [name.strip() for name in names.split(",")], _known(turn)
+        if not words.strip():
+            raise Unclear("Write it as /to NAME: words. Between several names stand commas.")
+        if unknown := [name for name in to if name not in known]:
+            raise Unclear(f"There is no {unknown[0]!r} to talk to, but {', '.join(known) or 'nobody'}.")
+        turn.say(words.strip(), to)
+        return True
+
+    def _question(self, turn: Turn, whole: bool) -> str:
+        """What the person needs; with `whole`, also who they are and how to answer."""
+        agent, config, possible = turn.agent, self.config, turn.actions
+        must_act = config.must_act and bool(possible)
+        return config.question.render(
+            name=agent.name,
+            persona=agent.persona,
+            goals=list(agent.goals),
+            premise=turn.premise,
+            known=_known(turn),
+            whole=whole,
+            step=turn.step,
+            # The state is shown as it is now: that it changed needs no line.
+            news=[event.describe() for event in turn.observed if event.kind not in ("change", "turn.failed")],
+            state=plain(turn.state),
+            own=plain(turn.own),
+            groups=plain(turn.groups),
+            actions=[_described(agent, name) for name in possible],
+            speak=config.speak and not must_act,
+            must_act=must_act,
+            timeout=None if config.timeout is None else f"{config.timeout:g}",
+            show=show,
+        )
+
+
+def _known(turn: Turn) -> list[str]:
+    """Who can be told something that not everyone hears."""
+    return [*turn.others, *turn.agent.groups]
+
+
+def _described(agent: Agent, name: str) -> dict[str, Any]:
+    """An action as the template sees it."""
+    action = agent.actions[name]
+    arguments = action.schema.get("properties", {}).items()
+    return {
+        "name": name,
+        "usage": usage(name, action.schema),
+        "description": action.description,
+        "arguments": [
+            {"name": key, "form": form(part), "description": part.get("description", "")}
+            for key, part in arguments
+        ],
+    }
+
+
+def plain(value: Any) -> Any:
+    """The plain data behind a read-only view."""
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, tuple) else value

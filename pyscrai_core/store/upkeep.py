@@ -1,0 +1,358 @@
+"""Upkeep of a store: runs are removed, messages that nobody needs are collected, and all is proved whole."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import chain
+from typing import Any, TypeAlias, get_args
+
+import orjson
+from attrs import frozen
+from peewee import BlobField, DatabaseError, Field, FloatField, IntegerField, Model
+
+from ..errors import StoreError
+from ..records import LOG_HEAD, Event, RunStatus, canonical, check_json, digest
+from .models import TABLES, CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
+from .store import Store, _explained
+
+Row: TypeAlias = dict[str, Any]
+
+#: The tables of a run with their keys; the first of these is the run's id.
+KEYS: dict[type[Model], tuple[str, ...]] = {
+    RunRow: ("id",),
+    ManifestRow: ("run",),
+    EventRow: ("run", "seq"),
+    CallRow: ("run", "number"),
+    OutcomeRow: ("run", "name"),
+}
+#: The columns that hold JSON, and what it has to be (an answer is JSON where there is one); those of strings.
+JSON: dict[type[Model], dict[str, type]] = {
+    ManifestRow: {"body": dict, "served": dict},
+    EventRow: {"audience": list, "payload": dict},
+    CallRow: {"messages": list, "attempts": list},
+    OutcomeRow: {"value": object},
+}
+STRINGS = ("audience", "messages")
+#: What a manifest has for sure.
+MANIFEST = {
+    "format": int,
+    "kernel": str,
+    "scenario": dict,
+    "files": dict,
+    "plugins": list,
+    "extensions": list,
+    "prompts": dict,
+}
+#: A run's id: it is also the name of its lock file.
+RUN_ID = re.compile(r"[0-9a-f]{1,64}")
+CALL_STATUS = ("answered", "failed", "open", "intent")
+
+
+# -- removing --
+
+
+def remove_runs(store: Store, runs: Sequence[str]) -> None:
+    """Remove runs, by their ids, with everything that is theirs alone. Messages stay until `collect`.
+
+    Raises `StoreError`, and removes nothing, if one of them is being executed.
+    """
+    owned: list[str] = []
+    try:
+        for run in dict.fromkeys(runs):
+            store.own(run)
+            owned.append(run)
+        with store._transaction():
+            for table in TABLES:
+                if table is not MessageRow:
+                    column = "id" if table is RunRow else "run"
+                    delete = f'DELETE FROM "{name_of(table)}" WHERE "{column}" = ?'
+                    store.connection.executemany(delete, [(run,) for run in owned])
+        for run in owned:
+            store.ownership.forget(run)
+    finally:
+        for run in owned:
+            store.release(run)
+
+
+def executed(store: Store) -> list[str]:
+    """The ids of the runs that some process executes now."""
+    active = """SELECT "id" FROM "runs" WHERE "status" IN ('running', 'paused')"""
+    return [run for (run,) in store.connection.execute(active) if store.ownership.taken(run)]
+
+
+def insist_idle(store: Store, runs: Sequence[str] | None = None) -> None:
+    """Raise `StoreError` if one of these runs (None: of all) is being executed."""
+    for run in executed(store):
+        if runs is None or run in runs:
+            who = store.run(run).owner or "a process"
+            raise StoreError(f"run {run}: it is executed by {who}; wait for it, or stop it, and try again")
+
+
+@frozen
+class Collected:
+    """What `collect` removed: so many messages, of so many bytes together."""
+
+    messages: int
+    bytes: int
+
+
+def collect(store: Store) -> Collected:
+    """Remove the messages that no call refers to, and give the file's free space back.
+
+    Raises `StoreError`, and removes nothing, while a run of the store is being executed: it may be about to
+    refer to a message that it knows to be there.
+    """
+    connection = store.connection
+    unused = f'FROM "messages" WHERE "digest" NOT IN ({REFERRED})'
+    with store._transaction():
+        # Whoever begins from here on waits for the transaction, and then takes no message for granted.
+        insist_idle(store)
+        with referred(connection):
+            count = f'SELECT count(*), coalesce(sum(length("body")), 0) {unused}'
+            found = Collected(*connection.execute(count).fetchone())
+            connection.execute(f"DELETE {unused}")
+    store.known_messages.clear()
+    try:
+        connection.execute("PRAGMA busy_timeout=30000")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error as error:
+        raise _explained(store.path, error) from None
+    finally:
+        connection.execute("PRAGMA busy_timeout=0")
+    return found
+
+
+REFERRED = 'SELECT "digest" FROM temp."referred"'
+
+
+@contextmanager
+def referred(connection: sqlite3.Connection, runs: Iterable[str] | None = None) -> Iterator[None]:
+    """While it lasts, `REFERRED` gives the digests that the calls of `runs` (None: of all) refer to.
+
+    In a temporary table, so that it needs no memory of this process. Raises `StoreError` if a call's list of
+    messages is not JSON.
+    """
+    chosen = [("1", ())] if runs is None else [('"run" = ?', (run,)) for run in runs]
+    connection.execute('CREATE TEMP TABLE "referred" ("digest" TEXT PRIMARY KEY) WITHOUT ROWID')
+    try:
+        for which, values in chosen:
+            for query in (
+                f'SELECT one."value" FROM "calls", json_each("calls"."messages") AS one WHERE {which}',
+                f'SELECT "frame" FROM "calls" WHERE {which}',
+                f"""SELECT "request" FROM "calls" WHERE "kind" NOT IN ('complete', 'now') AND {which}""",
+            ):
+                connection.execute(f'INSERT OR IGNORE INTO temp."referred" {query}', values)
+        yield
+    except sqlite3.OperationalError as error:
+        if "JSON" not in str(error):
+            raise
+        raise StoreError(
+            "store: a call's list of messages is not JSON, so nobody knows which are needed; see what is "
+            "damaged with: pyscrai runs verify"
+        ) from None
+    finally:
+        connection.execute('DROP TABLE temp."referred"')
+
+
+# -- verifying --
+
+
+@contextmanager
+def snapshot(store: Store) -> Iterator[sqlite3.Connection]:
+    """The store's connection, which sees one state of the store for as long as it lasts."""
+    store.connection.execute("BEGIN")
+    try:
+        yield store.connection
+    except (DatabaseError, sqlite3.Error) as error:
+        raise _explained(store.path, error) from None
+    finally:
+        store.connection.execute("ROLLBACK")
+
+
+def check_store(connection: sqlite3.Connection) -> Iterator[str]:
+    """What is wrong with the file, with its messages, and with rows whose run does not exist: a line each."""
+    restore = "restore the store from a copy, or take the good runs out with: pyscrai runs export-bundle"
+    try:
+        for (words,) in connection.execute("PRAGMA quick_check(10)"):
+            if words != "ok":
+                yield f"store: the file is damaged ({words}); {restore}"
+        for key, body in connection.execute('SELECT "digest", "body" FROM "messages"'):
+            if not (isinstance(body, bytes) and digest(body) == key):
+                yield f"store: message {key}: its body was changed: it has another digest; {restore}"
+        for table in TABLES:
+            if table not in (RunRow, MessageRow):
+                name = name_of(table)
+                orphans = f'SELECT DISTINCT "run" FROM "{name}" WHERE "run" NOT IN (SELECT "id" FROM "runs")'
+                for (run,) in connection.execute(orphans):
+                    yield f"store: {name}: there are rows of run {run!r}, and no such run; {restore}"
+    except sqlite3.Error as error:
+        yield f"store: it cannot be read ({error}); {restore}"
+
+
+def check_run(connection: sqlite3.Connection, run: str) -> Iterator[str]:
+    """What is wrong with a run, by its id: a line each. The bodies of messages are left to `check_store`."""
+    remedy = f"restore the store from a copy, or remove the run with: pyscrai runs rm {run}"
+    sound = True
+    try:
+        for table, key in KEYS.items():
+            for row in rows(connection, table, run):
+                if (wrong := misfit(table, row)) is not None:
+                    sound = False
+                    place = " ".join([name_of(table), *(str(row[name]) for name in key[1:])])
+                    yield f"run {run}: {place}: {wrong}; {remedy}"
+        if sound:  # what follows relies on it
+            for what in chain(_manifest(connection, run), _events(connection, run), _calls(connection, run)):
+                yield f"run {run}: {what}; {remedy}"
+    except sqlite3.Error as error:
+        yield f"run {run}: it cannot be read ({error}); {remedy}"
+
+
+def name_of(table: type[Model]) -> str:
+    """A table's name in the database."""
+    return str(table._meta.table_name)
+
+
+@cache
+def columns(table: type[Model]) -> dict[str, tuple[type, bool]]:
+    """A table's columns in their order: what type a value has, and whether there may be none."""
+    kinds = ((IntegerField, int), (FloatField, float), (BlobField, bytes), (Field, str))
+    return {
+        field.column_name: (next(kind for known, kind in kinds if isinstance(field, known)), field.null)
+        for field in table._meta.sorted_fields
+    }
+
+
+def rows(connection: sqlite3.Connection, table: type[Model], run: str) -> Iterator[Row]:
+    """A run's rows, one after the other in the order of their keys."""
+    names, key = columns(table), KEYS[table]
+    listed, order = (",".join(f'"{name}"' for name in some) for some in (names, key))
+    query = f'SELECT {listed} FROM "{name_of(table)}" WHERE "{key[0]}" = ? ORDER BY {order}'
+    return (dict(zip(names, row, strict=True)) for row in connection.execute(query, (run,)))
+
+
+def misfit(table: type[Model], row: Row) -> str | None:
+    """What a row has in a column that does not belong there, by its type or as JSON; None: nothing."""
+    for name, (kind, optional) in columns(table).items():
+        value = row[name]
+        fits = type(value) is kind or (kind is float and type(value) is int)
+        if not fits and not (value is None and optional):
+            return f"{name} is {value!r:.80}, expected {kind.__name__}"
+        if type(value) is int and not -(2**63) <= value < 2**63:
+            return f"{name} is {value}, which is more than 64 bits hold"
+    for name, kind in JSON.get(table, {}).items():
+        try:
+            json = check_json(orjson.loads(row[name]))
+            canonical({"": json})  # what is nested deeper can be read, and never be written again
+        except (ValueError, TypeError, RecursionError) as error:
+            return f"{name} is not JSON: {error}"
+        if not issubclass(type(json), kind):
+            return f"{name} is {row[name]:.80}, expected {kind.__name__} as JSON"
+        if name in STRINGS and not all(isinstance(one, str) for one in json):
+            return f"{name} is {row[name]:.80}, expected strings"
+    return None
+
+
+def _manifest(connection: sqlite3.Connection, run: str) -> Iterator[str]:
+    """What is wrong with the run's status and its manifest."""
+    for row in rows(connection, RunRow, run):
+        if row["status"] not in get_args(RunStatus):
+            yield f"its status is {row['status']!r}, expected one of {', '.join(get_args(RunStatus))}"
+        if not all(0 <= (row[name] or 0) < 1e11 for name in ("created", "ended")):
+            yield f"it began at {row['created']} and ended at {row['ended']}, expected seconds since 1970"
+    manifest = next(rows(connection, ManifestRow, run), None)
+    if manifest is None:
+        yield "its manifest is missing"
+        return
+    body = orjson.loads(manifest["body"])
+    if wrong := [key for key, kind in MANIFEST.items() if type(body.get(key)) is not kind]:
+        yield f"its manifest lacks {', '.join(wrong)}"
+
+
+def _events(connection: sqlite3.Connection, run: str) -> Iterator[str]:
+    """What is wrong with the events, and with the fingerprint of them all."""
+    log = hashlib.sha256(LOG_HEAD)
+    ended = next(rows(connection, RunRow, run))
+    last, step = 0, 0
+    for row in rows(connection, EventRow, run):
+        seq, cause = row["seq"], row["cause"]
+        if seq != last + 1:
+            yield f"event {seq}: it follows event {last}, expected event {last + 1}"
+        if cause is not None and not 0 < cause < seq:
+            yield f"event {seq}: its cause is {cause}, expected an earlier event"
+        if row["step"] < step:
+            yield f"event {seq}: its step is {row['step']}, expected {step} or later"
+        last, step = seq, row["step"]
+        row.update(audience=orjson.loads(row["audience"]), payload=orjson.loads(row["payload"]))
+        del row["run"]
+        log.update(Event.from_dict(row).line() + b"\n")
+    over = ended["status"] not in ("running", "paused") and ended["ended"] is not None
+    if over and log.hexdigest() != ended["fingerprint"]:
+        yield f"its log has the fingerprint {log.hexdigest()}, recorded was {ended['fingerprint'] or 'none'}"
+
+
+def _calls(connection: sqlite3.Connection, run: str) -> Iterator[str]:
+    """What is wrong with the journal."""
+    twice = 'SELECT "agent", "step", "path" FROM "calls" WHERE "run" = ? GROUP BY 1, 2, 3 HAVING count(*) > 1'
+    for agent, step, path in connection.execute(twice, (run,)):
+        yield f"there are several calls of {agent} at step {step}, {path}, expected one"
+    known: dict[int, _Links | None] = {}
+    for row in rows(connection, CallRow, run):
+        try:
+            if row["status"] not in CALL_STATUS:
+                raise ValueError(f"its status is {row['status']!r}, expected one of {', '.join(CALL_STATUS)}")
+            if row["status"] == "answered":
+                orjson.loads(row["answer"])
+            if row["kind"] == "complete":
+                digests = orjson.loads(row["messages"])
+                known[row["number"]] = _linked(row, digests, known)
+                for one in (*digests, row["frame"]):
+                    stored = connection.execute('SELECT 1 FROM "messages" WHERE "digest" = ?', (one,))
+                    if stored.fetchone() is None:
+                        raise ValueError(f"its message {one} is not stored")
+        except ValueError as error:
+            what = "its answer is not JSON: " if isinstance(error, orjson.JSONDecodeError) else ""
+            yield f"call {row['number']}: {what}{error}"
+
+
+@frozen
+class _Links:
+    """A completion's messages: `kept` of `below`, and the chained hash at each of its own, 32 bytes each."""
+
+    below: _Links | None
+    kept: int
+    own: bytes
+
+
+def _linked(row: Row, digests: Sequence[str], known: dict[int, _Links | None]) -> _Links | None:
+    """What a completion asked, chained as `runtime.journal` does; None if it goes on from one that is wrong.
+
+    `known` are the completions before it. Raises `ValueError` if it cannot be followed, or was another.
+    """
+    known[row["number"]] = None
+    base, kept, link = row["base"], row["kept"], b""
+    below = None
+    if base is not None:
+        if base >= row["number"] or base not in known:
+            raise ValueError(f"it goes on from call {base}, expected an earlier completion")
+        if (below := known[base]) is None:
+            return None
+    if not 0 <= kept <= (below.kept + len(below.own) // 32 if below else 0):
+        raise ValueError(f"it keeps {kept} messages of call {base}, which has fewer")
+    while below is not None and kept <= below.kept:
+        below = below.below  # only who has the last of the kept ones as its own is needed
+    if below is not None:
+        link = below.own[32 * (kept - below.kept - 1) :][:32]
+    own = bytearray()
+    for one in digests:
+        link = hashlib.sha256(link + one.encode()).digest()
+        own += link
+    asked = hashlib.sha256(link + row["frame"].encode()).hexdigest()
+    if asked != row["request"]:
+        raise ValueError(f"what it asked has the hash {asked}, recorded was {row['request']}")
+    return _Links(below, kept, bytes(own))
