@@ -108,3 +108,12 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/bench/vendors.py", *session.posargs)
     session.run("python", "tests/bench/strategies.py")
     session.run("python", "tests/bench/memory.py")
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Runs killed at random moments, on full disks, with locked stores: nothing may be lost."""
+    _install_all(session)
+    session.run("python", "tests/chaos/harness.py", *session.posargs)
+    if not session.posargs:
+        session.run("python", "tests/chaos/harness.py", "--disk-full", "--locked", "30")

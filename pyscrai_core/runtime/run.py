@@ -462,7 +462,7 @@ class Run:
             return turn._drafts
         if agent.on_error == "skip" and isinstance(error, CallFailed):
             return [Draft("turn.failed", {"error": type(error).__name__}, (), turn._cause)]
-        if isinstance(error, PyscraiError):
+        if isinstance(error, PyscraiError) and not isinstance(error, StoreError):
             # Named once, here, wherever it came from.
             error.args = (f"agents.{agent.name}, step {self._step}: {error}",)
         return error

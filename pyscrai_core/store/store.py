@@ -7,13 +7,14 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 from attrs import frozen
 from filelock import FileLock
+from loguru import logger
 from peewee import DatabaseError, SqliteDatabase
 
 from ..errors import StoreError
@@ -21,7 +22,7 @@ from ..records import Event, RunStatus, canonical
 from .models import CallRow, ClaimRow, InputRow, ManifestRow, OutcomeRow, RunRow
 from .ownership import Owner, Ownership
 from .reading import StoredRun, find_run
-from .writer import LOCK_PATIENCE, Writer
+from .writer import Writer, patiently
 
 #: What the header of every SQLite file begins with.
 MAGIC = b"SQLite format 3\x00"
@@ -51,7 +52,6 @@ COPY_CALLS = """INSERT INTO "calls" ({}) SELECT {} FROM "calls" WHERE "run"=? AN
     ",".join(f'"{name}"' for name in CALL_COLUMNS),
     ",".join(_COPIED.get(name, f'"{name}"') for name in CALL_COLUMNS),
 )
-WAIT = f"PRAGMA busy_timeout={int(LOCK_PATIENCE * 1000)}"
 OPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status"='failed'"""
 
 
@@ -149,8 +149,14 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        try:
+            self.close()
+        except StoreError as error:
+            if kind is None:
+                raise
+            if not self.writer.failed:  # else it is what is being told already
+                logger.error("{}", error)
 
     # -- reading --
 
@@ -352,15 +358,12 @@ class Store:
     def _transaction(self) -> Any:
         return _Transaction(self)
 
-    def _insist(self, action: Any) -> None:
-        """Do something synchronous that a lock may hold up for a while."""
-        self.connection.execute(WAIT)
+    def _insist(self, action: Callable[[], None]) -> None:
+        """Do something at once that a lock may hold up for a while."""
         try:
-            action()
+            patiently(action, str(self.path))
         except sqlite3.Error as error:
             raise _explained(self.path, error) from None
-        finally:
-            self.connection.execute("PRAGMA busy_timeout=0")
 
 
 class _Transaction:
@@ -371,12 +374,13 @@ class _Transaction:
         self._atomic: Any = None
 
     def __enter__(self) -> None:
-        self._store.connection.execute(WAIT)
-        self._atomic = self._store.database.atomic("IMMEDIATE")
-        try:
+        def begin() -> None:
+            self._atomic = self._store.database.atomic("IMMEDIATE")
             self._atomic.__enter__()
+
+        try:
+            patiently(begin, str(self._store.path))
         except (DatabaseError, sqlite3.Error) as error:
-            self._store.connection.execute("PRAGMA busy_timeout=0")
             raise _explained(self._store.path, error) from None
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
@@ -384,8 +388,6 @@ class _Transaction:
             self._atomic.__exit__(kind, error, trace)
         except (DatabaseError, sqlite3.Error) as failure:
             raise _explained(self._store.path, failure) from None
-        finally:
-            self._store.connection.execute("PRAGMA busy_timeout=0")
         if isinstance(error, (DatabaseError, sqlite3.Error)):
             raise _explained(self._store.path, error) from None
 
@@ -452,7 +454,9 @@ def _migrate(path: Path, database: SqliteDatabase) -> None:
             Runner(database, str(directory), table_name=HISTORY).up()
 
 
-def _explained(path: Path, error: Exception) -> StoreError:
+def _explained(path: Path, error: BaseException) -> StoreError:
+    while "cannot rollback" in str(error) and error.__context__ is not None:
+        error = error.__context__  # SQLite had rolled back already; this is why
     words = str(error)
     remedy = "make room or choose another place with --store"
     if "locked" in words:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
+import peewee
 from loguru import logger
 from peewee import SqliteDatabase
 
@@ -24,11 +25,34 @@ from ..errors import StoreError
 LOCK_PATIENCE = 60.0
 #: Seconds after which a person is told what a run waits for.
 TELL = 3.0
+LOCKED = "{}: another program has locked it; waiting for it"
 #: Rows that wait for nobody are written after this many seconds, or when so many have gathered.
 LINGER = 0.05
 MANY = 2000
 
 Row = Sequence[Any]
+
+
+Result = TypeVar("Result")
+
+
+def patiently(action: Callable[[], Result], shown: str) -> Result:
+    """What `action` returns, tried again while another program has locked the database `shown`.
+
+    It sleeps in Python and not in SQLite, so that a person can still end the process.
+    """
+    began, told = time.monotonic(), False
+    while True:
+        try:
+            return action()
+        except (sqlite3.OperationalError, peewee.OperationalError) as error:
+            waited = time.monotonic() - began
+            if "locked" not in str(error) or waited >= LOCK_PATIENCE:
+                raise
+            if waited >= TELL and not told:
+                told = True
+                logger.warning(LOCKED, shown)
+            time.sleep(0.02)
 
 
 class Writer:
@@ -43,6 +67,8 @@ class Writer:
         self._handle: asyncio.Handle | None = None
         self._soon = False
         self._locked_since: float | None = None
+        #: Whether the last try failed, and whoever waited for it was told.
+        self.failed = False
         self._told = False
 
     def put(self, statement: str, row: Row) -> None:
@@ -79,11 +105,11 @@ class Writer:
         except sqlite3.Error as error:
             if "locked" in str(error) and self._wait():
                 return
-            self._settle(
-                StoreError(f"{self._shown}: {error}; nothing that was committed is lost: mend it and resume")
-            )
+            self.failed = True
+            self._settle(f"{self._shown}: {error}; nothing that was committed is lost: mend it and resume")
         else:
-            self._settle(None)
+            self.failed = False
+            self._settle("")
 
     def _wait(self) -> bool:
         """Try again soon, since another program has locked the database; False: it has for too long."""
@@ -95,7 +121,7 @@ class Writer:
             return False
         if waited >= TELL and not self._told:
             self._told = True
-            logger.warning("{}: another program has locked it; waiting for it", self._shown)
+            logger.warning(LOCKED, self._shown)
         self._soon = True
         self._handle = asyncio.get_running_loop().call_later(0.02, self._flush)
         return True
@@ -120,15 +146,15 @@ class Writer:
         self._count = 0
         self._locked_since = None
 
-    def _settle(self, error: StoreError | None) -> None:
+    def _settle(self, error: str) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if waiter.done():
                 continue
-            if error is None:
-                waiter.set_result(None)
+            if error:
+                waiter.set_exception(StoreError(error))  # one for each: what it runs through adds to it
             else:
-                waiter.set_exception(error)
+                waiter.set_result(None)
 
     def close(self) -> None:
         """Write what is left. Call it when no loop runs any more, or at the end of the last run."""

@@ -52,12 +52,15 @@ class Clock(Observer):
             self.took = time.perf_counter() - self.began
 
 
-def measured(agents: int, rounds: int, schedule: str, memory: str, folder: Path) -> float:
+def measured(
+    agents: int, rounds: int, schedule: str, memory: str, folder: Path, synchronous: str = "normal"
+) -> float:
     """Seconds per turn of one run."""
     path = folder / "scenario.json"
     path.write_text(json.dumps(scenario(agents, rounds, schedule, memory)))
     clock = Clock()
-    result = pyscrai_core.run(path, store=folder / f"{time.time_ns()}.db", observers=[clock])
+    store = f"sqlite:///{folder / str(time.time_ns())}.db?synchronous={synchronous}"
+    result = pyscrai_core.run(path, store=store, observers=[clock])
     assert result.status == "completed", result.error
     assert len(result.events) == agents * rounds
     return clock.took / (agents * rounds)
@@ -161,6 +164,13 @@ def main() -> None:
         for schedule in ("simultaneous", "round-robin"):
             ratio = figures[schedule, "window", 50, 20] / figures[schedule, "window", 10, 10]
             print(f"{schedule:14} window: a turn at 50×20 costs {ratio:.2f} of one at 10×10")
+        print("\nschedule       window, 10×10    normal ms   full ms   ratio   (of the store's synchronous)")
+        for schedule in ("simultaneous", "round-robin"):
+            normal, full = (
+                min(measured(10, 10, schedule, "window", folder, kind) for _ in range(repeat))
+                for kind in ("normal", "full")
+            )
+            print(f"{schedule:28} {normal * 1000:11.3f} {full * 1000:9.3f} {full / normal:7.1f}")
         inline = commit_in_loop(folder, 500) * 1e6
         thread = commit_in_thread(folder, 500) * 1e6
         print(f"\na commit in the loop's thread {inline:.0f} µs, through a writer thread {thread:.0f} µs")
