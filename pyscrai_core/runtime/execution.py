@@ -102,6 +102,7 @@ async def again(
     if not replay:
         store.own(recorded.id)
         recorded = store.run(recorded.id)  # as it is now that nobody else can change it
+    last = recorded.last_call()
     try:
         if not replay and recorded.status == "completed":
             raise StoreError(
@@ -133,6 +134,7 @@ async def again(
         if replay:
             raise
         if not accept_changes or difference.step is None:
+            store.forget_answers(recorded.id, last)
             raise Divergence(
                 f"{difference}\nto go on with the change, in a fork: pyscrai resume {recorded.id} "
                 "--accept-changes",

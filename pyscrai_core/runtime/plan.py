@@ -131,8 +131,9 @@ def from_file(
 
 def identities(plan: Plan) -> dict[str, str]:
     """What tells the models of a plan's providers from others: their extension and its options, hashed."""
+    modules = plan.manifest["modules"]
     return {
-        name: digest(canonical([use.use, use.options, plan.manifest["modules"]]))
+        name: digest(canonical([use.use, use.options, modules.get(use.use.partition(":")[0], "")]))
         for name, use in plan.scenario.providers.items()
     }
 

@@ -292,9 +292,8 @@ class Run:
     def _add_input(self, body: dict[str, Any], step: int) -> None:
         try:
             draft = self.rules.outside(body["kind"], body["payload"], tuple(body["audience"]))
-        except (
-            ContractError
-        ) as reason:  # checked when it was sent; a rule of the scenario's own code may refuse
+        except ContractError as reason:
+            # It was checked when it was sent, but for what the scenario's own code declares.
             payload = {"kind": body["kind"], "payload": body["payload"], "reason": str(reason)}
             draft = Draft("rejected", payload, (), None)
         self._commit(draft, OUTSIDE, step)

@@ -248,6 +248,16 @@ class Store:
             ).where(RunRow.id == recorded.id).execute(self.database)
             self._write_manifest(recorded.id, recorded.manifest)
 
+    def forget_answers(self, run: str, last: int) -> None:
+        """Drop the models' answers behind call `last`, which are those of an execution that is not the run's.
+
+        What tools did stays: it was done.
+        """
+        with self._transaction():
+            CallRow.delete().where(
+                (CallRow.run == run) & (CallRow.number > last) & CallRow.kind.in_(("complete", "embed"))
+            ).execute(self.database)
+
     def _write_manifest(self, run: str, manifest: dict[str, Any]) -> None:
         # It keeps the scenario's own order: it is the order in which agents act.
         body = orjson.dumps(manifest).decode()
