@@ -102,10 +102,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """What a turn and many calls cost, beside bare asyncio loops in the same run; and what is cached."""
+    """What turns, calls, replays and memories cost, beside something plain in the same run."""
     _install_all(session)
     session.run("python", "tests/bench/overhead.py", *session.posargs)
     session.run("python", "tests/bench/vendors.py", *session.posargs)
+    session.run("python", "tests/bench/replay.py")
     session.run("python", "tests/bench/strategies.py")
     session.run("python", "tests/bench/memory.py")
 

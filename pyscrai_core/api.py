@@ -230,7 +230,8 @@ def inject(
     settings = load_settings(store=_text(store))
     with Store.open(settings.store, create=False) as opened:
         return steering.inject(
-            opened, ref, host or settings.host(), event, dict(payload),
+            opened, ref, host or settings.host(), event,
+            dict(payload) if isinstance(payload, Mapping) else payload,
             None if audience is None else as_audience(audience), author,
         ).id  # fmt: skip
 
@@ -249,7 +250,7 @@ def replay(
     `Divergence` where this execution differs from the record.
     """
     settings = load_settings(store=_text(store))
-    with Store.open(settings.store, create=False) as opened:
+    with Store.open(settings.store, create=False) as opened, opened.snapshot():
         return _blocking(
             execution.again(
                 opened, ref, host or settings.host(), replay=True, observers=observers, trusted=trust

@@ -79,7 +79,7 @@ def resume(
             chosen = [run for run in reversed(opened.runs()) if _unfinished(run)]
         else:
             chosen = [opened.run(ref) for ref in runs or ("last",)]
-        if len(chosen) == 1:
+        if len(chosen) == 1 and not every:
             return _resume(chosen[0], opened, settings, hints, view, given)
         return _resume_all(chosen, opened, settings, hints, view, given)
 
@@ -100,16 +100,19 @@ def _resume_all(
     from ..errors import InputError, PyscraiError
 
     worst, done = 0, 0
+    results: list[Any] = []
     for run in chosen:
         try:
-            status = _resume(run, store, settings, hints, view, given)
+            status = _resume(run, store, settings, hints, view, given, several=results)
         except PyscraiError as error:
             output.fail_with(error)
             status = 2 if isinstance(error, InputError) else 1
         worst, done = max(worst, status), done + 1
         if status == output.EXIT["interrupted"]:
             break
-    if not (view.as_json or view.quiet):
+    if view.as_json:
+        output.print_json(results)
+    elif not view.quiet:
         left = f", {len(chosen) - done} left" if done < len(chosen) else ""
         output.echo(
             f"{output.counted(done, 'run')} resumed{left}" if chosen else "there is nothing to resume"
@@ -125,8 +128,12 @@ def _resume(
     view: View,
     given: dict[str, Any],
     more: str = "",
+    several: list[Any] | None = None,
 ) -> int:
-    """Go on with one run as a person's command, which is told `more` about it; the exit status."""
+    """Go on with one run as a person's command, which is told `more` about it; the exit status.
+
+    Where it is one of `several`, its JSON is put there.
+    """
     from .. import api
     from ..errors import ConfigError
     from ..runtime import execution, steering
@@ -172,7 +179,7 @@ def _resume(
 
     agents = list(recorded.manifest["scenario"]["agents"])
     result = perform(work, view=view, agents=agents, hints=hints, after=before)
-    return report(result, settings, hints, view)
+    return report(result, settings, hints, view, several=several)
 
 
 @click.command()
@@ -267,7 +274,7 @@ def replay(run: str, store: str | None, trust: bool, as_json: bool) -> int:
     from .execute import View, confirm, perform, settings_for
 
     settings, hints = settings_for(store)
-    with Store.open(settings.store, create=False) as opened:
+    with Store.open(settings.store, create=False) as opened, opened.snapshot():
         recorded = opened.run(run)
         execution.allow(recorded, settings.host(), trusted=trust, ask=confirm())
 

@@ -197,11 +197,17 @@ def report(
     hints: Hints,
     view: View,
     more: Sequence[tuple[str, str]] = (),
+    several: list[Any] | None = None,
 ) -> int:
-    """Tell how a run ended and, with `more`, what to do next; the exit status."""
+    """Tell how a run ended and, with `more`, what to do next; the exit status.
+
+    Where it is one of `several`, its JSON is put there instead of being printed.
+    """
     if result.error and result.status != "interrupted":
         output.fail(result.error, label="error" if result.status == "failed" else result.status)
-    if view.as_json:
+    if view.as_json and several is not None:
+        several.append(result.to_dict())
+    elif view.as_json:
         output.print_json(result.to_dict())
     else:
         _summarize(result, settings, hints, view, more)

@@ -100,15 +100,13 @@ async def again(
     """Execute a recorded run again: a resume, or with `replay` a comparison (to the end of step `until`)."""
     recorded = store.run(ref)
     if not replay:
+        _check_unfinished(recorded)
         store.own(recorded.id)
         recorded = store.run(recorded.id)  # as it is now that nobody else can change it
     last = recorded.last_call()
     try:
-        if not replay and recorded.status == "completed":
-            raise StoreError(
-                f"run {recorded.id}: it is completed, there is nothing to resume; see: pyscrai replay, and "
-                "pyscrai fork"
-            )
+        if not replay:
+            _check_unfinished(recorded)
         manifest = recorded.manifest
         changes = {**manifest.get("changes", {}), **(set or {})}
         settled = _settled(manifest, changes)
@@ -120,7 +118,7 @@ async def again(
 
         def old() -> Run:
             if not replay:
-                store.reopen_run(recorded.id, changes)
+                store.reopen_run(recorded.id, _resumed(manifest, changes, plan))
             source = manifest.get("reuse", "none")
             reuse = Reuse(store, recorded.id, recorded.parent if source == "parent" else "")
             return Run(
@@ -149,6 +147,23 @@ async def again(
     return await again(
         store, run, host, observers=observers, ask=ask, begin=begin, prices=prices, on_uncertain=on_uncertain
     )
+
+
+def _check_unfinished(recorded: StoredRun) -> None:
+    if recorded.status == "completed":
+        raise StoreError(
+            f"run {recorded.id}: it is completed, there is nothing to resume; see: pyscrai replay, and "
+            "pyscrai fork"
+        )
+
+
+def _resumed(manifest: dict[str, Any], changes: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """The manifest of a run that is resumed: what was changed, and the versions that it goes on with."""
+    now = {key: plan.manifest[key] for key in ("kernel", "plugins")}
+    resumes = manifest.get("resumes", [])
+    before = resumes[-1] if resumes else {key: manifest[key] for key in now}
+    more = {"resumes": [*resumes, now]} if before != now else {}
+    return {**manifest, **({"changes": dict(changes)} if changes else {}), **more}
 
 
 async def forked(

@@ -159,6 +159,11 @@ class Journal:
         self._chains: dict[str, _Chain] = {}
         self._frames: dict[tuple[Any, ...], tuple[bytes, str, Any]] = {}
 
+    @property
+    def failed(self) -> bool:
+        """Whether the recorded run failed: its open calls ended it, else they were to be made again."""
+        return self._recorded is not None and self._recorded.status == "failed"
+
     def find(self, position: Position) -> Entry | None:
         """The entry at `position`, if there is one."""
         place = (position.agent, position.step, position.path)

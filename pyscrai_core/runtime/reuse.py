@@ -45,8 +45,13 @@ class Reuse:
         while True:
             if (found := self._find(key)) is not None:
                 return found
-            if self._parent or self._claim(key):
+            if self._parent:
                 return None
+            if self._claim(key):
+                # Its answer may have come, and its claim gone, between the look and the claim.
+                if (found := self._find(key)) is not None:
+                    self.settle(key)
+                return found
             if stopping():
                 raise Stopping
             await asyncio.sleep(POLL)

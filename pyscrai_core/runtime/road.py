@@ -367,7 +367,7 @@ class Road:
         """
         before = self._recorded(effect)
         if before is not None and (self._replaying or before.status in ("answered", "failed")):
-            if before.status == "intent":
+            if before.status == "intent" or (before.status == "open" and not self._journal.failed):
                 raise Exhausted(f"{effect.position}: the recorded run ended while it was done")
             self._count(effect, before)
             return before

@@ -10,6 +10,7 @@ import orjson
 from ..errors import ContractError
 from ..records import EVERYONE, Event, Json, check_json
 from ..scenario.kinds import COMMON_KINDS, KERNEL_KINDS, KIND
+from ..scenario.prompts import guess
 from ..scenario.schemas import checker
 from .state import Root, changed, resolve
 from .turn import Draft
@@ -41,6 +42,7 @@ class Rules:
         self._schemas = {**COMMON_KINDS, **declared, **scenario.events}
         self._names = {EVERYONE, *scenario.agents, *scenario.groups}
         self._by_kind: dict[str, list[Rule]] = {}
+        self._rules = scenario.rules
         for rule in scenario.rules:
             self._by_kind.setdefault(rule.on, []).append(rule)
 
@@ -117,11 +119,21 @@ class Rules:
             raise ContractError(f"{kind}: the payload does not fit its schema: {wrong}")
         if kind == "change":
             heard = self.heard_by(plain["path"])
+            self._check_known(plain["path"])
             audience = heard if audience is None else audience
         elif audience is None:
             audience = (EVERYONE,)
         self._check_audience(audience, kind)
         return Draft(kind, plain, audience, None)
+
+    def _check_known(self, path: str) -> None:
+        """Raise `ContractError` for a key that neither the scenario's state nor a rule of it has."""
+        part, key, *_ = resolve(path)
+        assigned = (one.path[0] for rule in self._rules for one in rule.assignments)
+        ruled = {str(first).partition(".")[0] for first in assigned}
+        if part == "world" and key not in self._scenario.state and key not in ruled:
+            near = guess(key, self._scenario.state)
+            raise ContractError(f"change: the state has no {key!r}{near}; expected a key of world.state")
 
     def heard_by(self, path: str) -> tuple[str, ...]:
         """Who is told of a change from outside at `path`. Raises `ContractError` for a path that is none."""

@@ -111,7 +111,9 @@ class Run:
         self._completed = recorded is not None and recorded.status == "completed"
         #: The last step of which anything is recorded: what arrives now is taken in behind it.
         self._frontier = recorded.frontier() if recorded else -1
-        self._recorded_steps = max(recorded.steps, self._frontier) if recorded else 0
+        # A run that ended may have taken an event in before a step that it did not take.
+        reached = self._frontier if recorded and recorded.ended is None else 0
+        self._recorded_steps = max(recorded.steps, reached) if recorded else 0
         self._inputs = Inputs(store, run)
         journal = Journal(store, run, recorded)
         self._outside = journal.outside() if recorded else {}
@@ -522,10 +524,11 @@ class Run:
     def _explained(self, failure: Divergence) -> Divergence:
         """The same, with the plugins that have other versions than they had."""
         assert self._recorded is not None
+        before = self._recorded.manifest.get("resumes", [self._recorded.manifest])[-1]["plugins"]
         now = {plugin.name: plugin.version for plugin in self.plan.host.plugins if plugin.status == "loaded"}
         others = [
             f"{plugin['distribution']} was {plugin['version']} and is {now.get(plugin['name'], 'not there')}"
-            for plugin in self._recorded.manifest["plugins"]
+            for plugin in before
             if now.get(plugin["name"]) != plugin["version"]
         ]
         more = f"\nother versions since: {', '.join(others)}" if others else ""
@@ -550,7 +553,8 @@ class Run:
             cost=self.road.cost,
         )
         if status == "completed" and not self._replay:
-            for _, late in self._inputs.events():
+            for number, late in self._inputs.events():
+                self._store.put_taken(number)
                 logger.warning(
                     "the event {!r} by {} came too late: the run was over", late["kind"], late["author"]
                 )

@@ -25,6 +25,7 @@ from ..errors import (
     PyscraiError,
     ToolFailed,
     TransientError,
+    Uncertain,
 )
 from ..records import (
     EVERYONE,
@@ -61,7 +62,7 @@ class Exhausted(PyscraiError):
 
 
 #: Failures that end the turn even if plugin code catches them.
-STICKY = (TransientError, ContractError, Divergence, BudgetSpent, Exhausted, InputError)
+STICKY = (TransientError, ContractError, Divergence, BudgetSpent, Exhausted, InputError, Uncertain)
 
 
 class Stopping(BaseException):

@@ -73,7 +73,8 @@ class Ownership:
             return False
         lock = FileLock(path)
         try:
-            lock.acquire(blocking=False)
+            # Longer than an instant: somebody else may just be looking too.
+            lock.acquire(timeout=0.05, poll_interval=0.01)
         except Timeout:
             return True
         lock.release()

@@ -7,7 +7,8 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,15 @@ class Store:
 
     # -- reading --
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read be of one moment, while other processes write; nothing is written in it."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("ROLLBACK")
+
     def runs(self) -> list[StoredRun]:
         """All runs, newest first."""
         query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id)
@@ -227,13 +237,11 @@ class Store:
             raise
         return run
 
-    def reopen_run(self, run: str, changes: Mapping[str, Any]) -> None:
-        """Mark a run as running again, with what was `changes` since it began: its next resume keeps them."""
+    def reopen_run(self, run: str, manifest: dict[str, Any]) -> None:
+        """Mark a run as running again, with its manifest as it is now."""
         with self._transaction():
-            if changes:
-                self._write_manifest(run, {**self.run(run).manifest, "changes": dict(changes)})
-            owner = Owner.myself().written()
-            RunRow.update(status="running", error="", ended=None, owner=owner).where(
+            self._write_manifest(run, manifest)
+            RunRow.update(status="running", error="", ended=None, owner=Owner.myself().written()).where(
                 RunRow.id == run
             ).execute(self.database)
             # They were for the process that executed it before.
@@ -283,6 +291,7 @@ class Store:
             ManifestRow.update(served=canonical(served).decode()).where(ManifestRow.run == run).execute(
                 self.database
             )
+            ClaimRow.delete().where(ClaimRow.run == run).execute(self.database)
             OutcomeRow.delete().where(OutcomeRow.run == run).execute(self.database)
             for name, value in outcomes.items():
                 OutcomeRow.insert(run=run, name=name, value=canonical(value).decode()).execute(self.database)
