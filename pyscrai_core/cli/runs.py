@@ -140,7 +140,8 @@ def _summary(run: StoredRun) -> dict[str, Any]:
         **_brief(run),
         "owner": attrs.asdict(run.owner) if run.owner else None,
         "forks": [
-            {key: fork[key] for key in fork if key != "scenario"} for fork in manifest.get("forks", [])
+            {key: value for key, value in fork.items() if key not in ("scenario", "files")}
+            for fork in manifest.get("forks", [])
         ],
         "inputs": run.inputs(),
         "calls": run.count_calls(),
@@ -164,6 +165,7 @@ def _summary(run: StoredRun) -> dict[str, Any]:
         "kernel": manifest["kernel"],
         "format": manifest["format"],
         "plugins": manifest["plugins"],
+        "resumes": manifest.get("resumes", []),
         "prompts": manifest["prompts"],
     }
 
@@ -225,7 +227,13 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
         ]
         words = ", ".join([model["served"] or "no answer", *instead])
         made.append((f"provider {name}", f"{model['provider']}: {words}"))
-    made.extend((plugin["distribution"], plugin["version"]) for plugin in summary["plugins"])
+    versions = {plugin["distribution"]: [plugin["version"]] for plugin in summary["plugins"]}
+    for resumed in summary["resumes"]:
+        for plugin in resumed["plugins"]:
+            known = versions.setdefault(plugin["distribution"], [])
+            if plugin["version"] not in known[-1:]:
+                known.append(plugin["version"])
+    made.extend((distribution, ", then ".join(each)) for distribution, each in versions.items())
     made.extend((f"prompt {origin}", sha[: output.SHORT]) for origin, sha in summary["prompts"].items())
     output.pairs(((name, output.shown(value)) for name, value in made), indent="  ")
     output.echo()

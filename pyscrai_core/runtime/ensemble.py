@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 from attrs import define
 
 from ..contracts import Component, Memory, Provider, Reasoning, Schedule, Tool, Toolset
@@ -35,10 +36,36 @@ def _stay(blueprint: Any, former: Any, component: Any) -> Any:
         return component
     new = blueprint.make()
     outside = isinstance(new, (Tool, Toolset)) and new.external
-    if outside or type(new).__name__ != type(component).__name__ or len(list(components(new))) > 1:
-        return new  # what it reaches, its code, or the parts in its options are others
-    component.config = new.config
+    if outside or not _alike(component, new):
+        return new  # what it reaches, its code, or the components in its options are others
+    _take_over(component, new.config)
     return component
+
+
+def _parts(config: Any) -> dict[str, Component]:
+    """The components that are options themselves."""
+    values = {option.alias: getattr(config, option.name) for option in attrs.fields(type(config))}
+    return {name: value for name, value in values.items() if isinstance(value, Component)}
+
+
+def _alike(old: Component, new: Component) -> bool:
+    """Whether two components have the same components in their options, so that the old ones can go on."""
+    before, after = _parts(old.config), _parts(new.config)
+    deeper = len(after) < sum(isinstance(value, Component) for value in inside(new.config))
+    return (
+        type(old).__name__ == type(new).__name__
+        and before.keys() == after.keys()
+        and not deeper  # in a list, where nothing tells which is which
+        and all(_alike(before[name], after[name]) for name in after)
+    )
+
+
+def _take_over(component: Component, config: Any) -> None:
+    """Give a component new options; the components in them stay those that it has."""
+    parts = _parts(component.config)
+    for name, part in _parts(config).items():
+        _take_over(parts[name], part.config)
+    component.config = attrs.evolve(config, **parts)
 
 
 @define

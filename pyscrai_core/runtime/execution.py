@@ -218,8 +218,10 @@ async def fork(
             list(state_changes(before.last.scenario, plan.scenario))
         except ValueError as error:
             raise ConfigError(f"the fork of {recorded.id}: {error}") from None
-    if plan is not None:
-        check_trust(plan, f"the fork of {recorded.id}", trusted=trusted, ask=confirm)
+        known = {demand for part in before.all for demand in part.demands}
+        files = planning.known_files(manifest)
+        if {*plan.demands} - known or any(files.get(name) != text for name, text in plan.files.items()):
+            check_trust(plan, f"the fork of {recorded.id}", trusted=trusted, ask=confirm)
     executed: list[Run] = []
     try:
         await again(store, recorded.id, host, replay=True, until=step, trusted=True, begin=executed.append)
@@ -279,8 +281,9 @@ def _write_fork(
     more: dict[str, Any] = {}
     if plan is not None:
         more = {key: plan.manifest[key] for key in ("kernel", "plugins", "extensions", "prompts", "modules")}
-        more["files"] = {**manifest["files"], **plan.files}
         if "accepted" not in told:
+            files = planning.known_files(manifest)
+            fork["files"] = {name: text for name, text in plan.files.items() if files.get(name) != text}
             fork["scenario"], seed = plan.scenario.document, plan.scenario.seed
     forks = [*manifest.get("forks", []), fork]
     # What the parent was allowed, its fork is: whoever forks was asked about both.
@@ -292,8 +295,7 @@ def _write_fork(
 
 def _documents(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The scenarios of a manifest: the first, and those of its forks."""
-    forks = (fork["scenario"] for fork in manifest.get("forks", []))
-    return [manifest["scenario"], *(document for document in forks if document is not None)]
+    return [manifest["scenario"], *(fork["scenario"] for fork in planning.changing(manifest))]
 
 
 def _settled(manifest: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

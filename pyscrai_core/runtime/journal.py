@@ -122,12 +122,10 @@ class Effect:
     key: str = ""
 
     @classmethod
-    def of(cls, position: Position, kind: str, target: str, what: Any, identity: str = "") -> Effect:
-        """An effect other than a completion: `what` is asked, as JSON, of one who is `identity`."""
+    def of(cls, position: Position, kind: str, target: str, what: Any) -> Effect:
+        """An effect other than a completion: `what` is asked, as JSON."""
         body = canonical(what)
-        request = digest(body)
-        key = answer_key(kind, position, request, 0, identity) if identity else ""
-        return cls(position, kind, target, request, body=body, key=key)
+        return cls(position, kind, target, digest(body), body=body)
 
     def in_words(self) -> list[str]:
         """What is asked, in lines."""
@@ -136,10 +134,15 @@ class Effect:
         return body_in_words(orjson.loads(self.body)) if self.body else []
 
 
-def answer_key(kind: str, position: Position, request: str, seed: int, identity: str) -> str:
-    """What an answer is found by: the same request, at the same position, same model, under one seed."""
-    parts = [kind, position.agent, position.step, position.path, request, seed, identity]
-    return digest(canonical(parts))[:32]
+def answer_key(effect: Effect, turn: int, identity: str) -> str:
+    """What an answer is found by when another run may take it.
+
+    The same request, at the same position, in the agent's same `turn`, under the same seed, of the model that
+    is `identity`.
+    """
+    position = effect.position
+    where = [position.agent, position.step, position.path, turn]
+    return digest(canonical([effect.kind, *where, effect.request, effect.seed, identity]))[:32]
 
 
 class Journal:

@@ -18,12 +18,16 @@ class Log:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self._by_audience: dict[str, list[int]] = {EVERYONE: []}
-        self._ears: dict[str, tuple[str, ...]] = {}
+        #: For each agent the audiences that it belongs to, each from the events behind a number on.
+        self._ears: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
         self._hash = hashlib.sha256(LOG_HEAD)
 
     def hear(self, memberships: Mapping[str, Sequence[str]]) -> None:
-        """Whose events each agent hears beside everyone's: those of its groups, and its own."""
-        self._ears = {agent: (*groups, agent) for agent, groups in memberships.items()}
+        """From the next event on, whom each agent hears beside everyone: its groups, and itself."""
+        for agent, groups in memberships.items():
+            heard = self._ears.setdefault(agent, [])
+            if not heard or heard[-1][1] != (*groups, agent):
+                heard.append((len(self.events), (*groups, agent)))
 
     def __len__(self) -> int:
         return len(self.events)
@@ -50,7 +54,12 @@ class Log:
         """The events that `agent` may see, with numbers above `after` and up to `until`."""
         until = len(self.events) if until is None else until
         found = self._slice(EVERYONE, after, until)
-        more = [part for name in self._ears[agent] if (part := self._slice(name, after, until))]
+        more, end = [], until
+        for start, names in reversed(self._ears[agent]):
+            more += [part for name in names if (part := self._slice(name, max(after, start), end))]
+            if start <= after:
+                break
+            end = min(end, start)
         if more:
             found = sorted({*found, *(seq for part in more for seq in part)})
         return self.at(found)

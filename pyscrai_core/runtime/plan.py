@@ -23,9 +23,9 @@ from ..records import LOG_FORMAT, Sampling, canonical, digest
 from ..scenario import yaml
 from ..scenario.building import build, build_providers, check_kinds
 from ..scenario.forms import AGENT_KEYS
-from ..scenario.loading import load_document
+from ..scenario.loading import load_document, resolve
 from ..scenario.model import Access, Scenario, ToolAccess, Use
-from ..scenario.overrides import Override, put
+from ..scenario.overrides import Override
 from ..scenario.places import Mistakes, error_at
 from ..scenario.prompts import Prompt
 from ..scenario.source import Source
@@ -154,34 +154,63 @@ def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
 
 def from_manifest(manifest: Mapping[str, Any], host: Host, *, replay: bool) -> Plan:
     """The plan of a recorded run; with `replay`, without its providers."""
-    forks = [fork for fork in manifest.get("forks", []) if fork["scenario"] is not None]
+    forks = changing(manifest)
+    files = dict(manifest["files"])
 
     def plan(document: dict[str, Any], last: bool) -> Plan:
-        return _make(_document(document), host, _source(manifest), replay=replay or not last)
+        return _make(_document(document), host, _source(manifest, files), replay=replay or not last)
 
     first = plan(manifest["scenario"], not forks)
-    first.epochs = tuple(Epoch(fork["after"], plan(fork["scenario"], fork is forks[-1])) for fork in forks)
+    epochs = []
+    for fork in forks:
+        files |= fork["files"]
+        epochs.append(Epoch(fork["after"], plan(fork["scenario"], fork is forks[-1])))
+    first.epochs = tuple(epochs)
     return first
+
+
+def changing(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The forks of a manifest that changed something, with their `scenario` and the `files` that differ."""
+    return [fork for fork in manifest.get("forks", []) if fork["scenario"] is not None]
 
 
 def changed(manifest: Mapping[str, Any], overrides: Mapping[str, str], seed: int | None, host: Host) -> Plan:
     """The plan for the last scenario of a manifest with changes. Raises `ScenarioError`."""
-    scenarios = [fork["scenario"] for fork in manifest.get("forks", []) if fork["scenario"] is not None]
-    document = _document(copy.deepcopy([manifest["scenario"], *scenarios][-1]))
+    forks = changing(manifest)
+    document = _document(copy.deepcopy(forks[-1]["scenario"] if forks else manifest["scenario"]))
+    files = known_files(manifest)
     for dotted, text in overrides.items():
-        Override.read(dotted, text).apply(document)
-    if seed is not None:
-        put(document, ("seed",), seed, Mark("--seed", 0, 0))
-    return _make(document, host, _source(manifest, recorded=False), replay=False)
+        # A file that is named now is meant as it is now.
+        for name in _strings(Override.read(dotted, text).value):
+            files.pop(name.rpartition(":")[0] if ".py:" in name else name, None)
+    source = _source(manifest, files, recorded=False)
+    document = resolve(document, overrides=overrides, defaults={}, seed=seed, source=source)
+    return _make(document, host, source, replay=False)
+
+
+def known_files(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The files of a manifest as they are at its end."""
+    files = dict(manifest["files"])
+    for fork in changing(manifest):
+        files |= fork["files"]
+    return files
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _strings(part)
 
 
 def _document(value: dict[str, Any]) -> Document:
     return Document(value, {(): Mark("the run's scenario", 0, 0)}, {})
 
 
-def _source(manifest: Mapping[str, Any], recorded: bool = True) -> Source:
+def _source(manifest: Mapping[str, Any], files: Mapping[str, str], recorded: bool = True) -> Source:
     folder = FilesystemPath(manifest.get("folder", ".")).resolve()
-    return Source(folder, Demands(), dict(manifest["files"]), recorded=recorded)
+    return Source(folder, Demands(), dict(files), recorded=recorded)
 
 
 def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Plan:

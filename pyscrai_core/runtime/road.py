@@ -179,7 +179,7 @@ class Road:
         asked = self._journal.asked(request)
         effect = Effect(position, "complete", request.provider, asked.hash, asked, request.seed)
         if identity := self._identities.get(request.provider):
-            effect.key = answer_key("complete", position, asked.hash, request.seed, identity)
+            effect.key = answer_key(effect, request.turn, identity)
 
         async def perform(before: Entry | None) -> Outcome:
             if refused is not None and before is None:
@@ -207,7 +207,9 @@ class Road:
 
     async def embed(self, texts: list[str], name: str, place: Callable[[], Position]) -> list[list[float]]:
         """One vector for each text."""
-        effect = Effect.of(place(), "embed", name, texts, self._identities.get(name, ""))
+        effect = Effect.of(place(), "embed", name, texts)
+        if identity := self._identities.get(name):
+            effect.key = answer_key(effect, 0, identity)
 
         async def perform(before: Entry | None) -> Outcome:
             asking = Asking(self._known(name, effect.position))
@@ -351,12 +353,14 @@ class Road:
 
     # -- what comes from outside --
 
-    async def take_in(self, step: int, number: int, body: dict[str, Any], source: int) -> None:
-        """Journal an input; on disk when this returns, and it waits no more."""
+    async def take_in(self, step: int, number: int, body: dict[str, Any], source: int) -> dict[str, Any]:
+        """Journal an input, as it is from then on; on disk when this returns, and it waits no more."""
         effect = Effect.of(Position(OUTSIDE, step, f"input#{number}"), "input", body["author"], body)
-        self._journal.put(effect, Outcome(canonical(body), started=time.time()))
+        self._journal.put(effect, Outcome(effect.body, started=time.time()))
         await self._journal.taken(source)
         self.calls += 1
+        taken: dict[str, Any] = orjson.loads(effect.body)
+        return taken
 
     # -- the road itself --
 

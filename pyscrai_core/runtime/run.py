@@ -13,7 +13,7 @@ from typing import Any
 
 from loguru import logger
 
-from ..contracts import Observer, Tool
+from ..contracts import Observer, Tool, Toolset
 from ..errors import (
     BudgetSpent,
     CallFailed,
@@ -104,6 +104,7 @@ class Run:
         }
         self.snapshot = Snapshot(self._root)
         self._players: dict[str, Player] = {}
+        self._made: dict[str, list[Tool | Toolset]] = {}
         self._accounts: dict[tuple[int, str], Account] = {}
         self._ordinals: dict[str, int] = {}
         self._step = 0
@@ -243,11 +244,12 @@ class Run:
     async def _staff(self, ensemble: Ensemble, path: str, step: int) -> None:
         """Give the agents their components; their toolsets are asked for tools at `path` of the step."""
         for name, agent in self._agents.items():
-            player = self._players.get(name)
-            if player is not None and player.agent.tools == agent.tools:
+            player, made = self._players.get(name), ensemble.tools[name]
+            if player is not None and player.agent.tools == agent.tools and self._made[name] == made:
                 tools = player.tools
             else:
                 tools = await self._equip(agent, ensemble, path, step) if agent.tools else {}
+            self._made[name] = made
             parts = (agent, ensemble.engines[name], ensemble.reasoning[name], ensemble.memories[name], tools)
             if player is None:
                 self._players[name] = Player(*parts, self.log)
@@ -286,9 +288,8 @@ class Run:
             self._add_input(body, step)
         if not self._replay and step > self._frontier and self._inputs.arrived():
             await self._pause()
-            for number, (source, body) in enumerate(self._inputs.events(), 1):
-                await self.road.take_in(step, number, body, source)
-                self._add_input(body, step)
+            for number, (source, body) in enumerate(self._inputs.events(step), 1):
+                self._add_input(await self.road.take_in(step, number, body, source), step)
         return ensemble
 
     def _add_input(self, body: dict[str, Any], step: int) -> None:

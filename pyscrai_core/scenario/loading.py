@@ -47,6 +47,21 @@ def load_document(
         raise error_at(
             document, (), f"expected a mapping with at least `agents`, got {shown(document.value)}"
         )
+    return resolve(document, overrides=overrides, defaults=defaults, seed=seed, source=source)
+
+
+def resolve(
+    document: Document,
+    *,
+    overrides: Mapping[str, str],
+    defaults: Mapping[str, Mapping[str, Any]],
+    seed: int | None,
+    source: Source,
+) -> Document:
+    """A document with overrides and defaults, its templates and populations expanded.
+
+    One that is resolved already stays as it is, but for what is overridden. Raises `ScenarioError`.
+    """
     changes = [Override.read(dotted, text) for dotted, text in overrides.items()]
     # What says which template or population there is comes first; the rest finds the agents complete.
     for change in changes:

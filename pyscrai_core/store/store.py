@@ -53,6 +53,11 @@ COPY_CALLS = """INSERT INTO "calls" ({}) SELECT {} FROM "calls" WHERE "run"=? AN
     ",".join(f'"{name}"' for name in CALL_COLUMNS),
     ",".join(_COPIED.get(name, f'"{name}"') for name in CALL_COLUMNS),
 )
+#: What a person added behind the prefix waits for its step.
+COPY_INPUTS = """INSERT INTO "inputs" ("run","kind","body","author","created")
+    SELECT ?,'event',json_set("answer",'$.step',"step"),json_extract("answer",'$.author'),"started"
+    FROM "calls" WHERE "run"=? AND "step">? AND "kind"='input' ORDER BY "number"
+"""
 OPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status"='failed'"""
 
 
@@ -231,6 +236,7 @@ class Store:
                 if prefix is not None:
                     self.connection.execute(COPY_EVENTS, (run, prefix.run, prefix.step))
                     self.connection.execute(COPY_CALLS, (run, prefix.run, prefix.run, prefix.step))
+                    self.connection.execute(COPY_INPUTS, (run, prefix.run, prefix.step))
         except BaseException:
             self.release(run)
             self.ownership.forget(run)

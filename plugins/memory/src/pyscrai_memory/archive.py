@@ -13,6 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from heapq import nlargest
+from itertools import islice
 from operator import mul
 from sys import intern
 from weakref import WeakValueDictionary
@@ -92,11 +93,14 @@ class Shelf:
     def add(self, events: list[Event], importance: Iterable[int], vectors: Iterable[list[float]]) -> None:
         self.steps.extend(event.step for event in events)
         self.importance.extend(importance)
-        for vector in vectors:
-            self.vectors.extend(_unit(vector))
+        self.embed(vectors)
         if self.chunks and len(self.chunks[-1].events) < CHUNK:
             events = [*self.chunks.pop().events, *events]
         self.chunks += [chunk_of(events[start : start + CHUNK]) for start in range(0, len(events), CHUNK)]
+
+    def embed(self, vectors: Iterable[list[float]]) -> None:
+        for vector in vectors:
+            self.vectors.extend(_unit(vector))
 
 
 class Archive:
@@ -109,6 +113,18 @@ class Archive:
 
     def __len__(self) -> int:
         return sum(len(shelf.steps) for shelf in self._shelves)
+
+    @property
+    def events(self) -> list[Event]:
+        """All of them, shelf by shelf."""
+        return [event for shelf in self._shelves for chunk in shelf.chunks for event in chunk.events]
+
+    def embed(self, vectors: list[list[float]]) -> None:
+        """Take these vectors, one for each of `events` or none, in the place of those that there are."""
+        left = iter(vectors)
+        for shelf in self._shelves:
+            shelf.vectors = array("f")
+            shelf.embed(islice(left, len(shelf.steps)))
 
     def add(self, events: Sequence[Event], importance: Sequence[int], vectors: list[list[float]]) -> None:
         """Take over events in their order, with the importance of each (1 to 10), and its vector or none."""
@@ -182,7 +198,10 @@ class Archive:
         unit = _unit(vector)
         size = len(unit)
         if any(len(shelf.vectors) != size * len(shelf.steps) for shelf in self._shelves):
-            raise ValueError(f"the embeddings have different lengths, expected {size} numbers in each")
+            raise ValueError(
+                f"the embeddings have different lengths, expected {size} numbers in each; "
+                "behind a fork, give another model a provider of another name"
+            )
         return [
             [
                 sum(map(mul, unit, shelf.vectors[place : place + size]))

@@ -78,12 +78,16 @@ class RecallMemory(Memory):
         self._recalled: list[Message] = []
         #: What was dropped and is not in the archive yet: a call may fail, and the turn with it.
         self._waiting: list[Event] = []
+        #: Whose embeddings the archive has.
+        self._embedded = config.embeddings
         self._named: re.Pattern[str] | None = None
 
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
         config, newest = self.config, self._newest
         room, target = config.tokens - config.recalled, int(config.tokens * config.keep) - config.recalled
         self._waiting += newest.add(events, turn.agent.name, room, target)
+        if config.embeddings != self._embedded:  # behind a fork
+            await self._embed_anew(turn)
         while self._waiting:
             await self._put_away(turn)
         if newest.fresh and len(self._archive):
@@ -112,6 +116,16 @@ class RecallMemory(Memory):
         )
         self._archive.add(events, importance, vectors)
         del self._waiting[: len(events)]
+
+    async def _embed_anew(self, turn: Turn) -> None:
+        """Give the archive the embeddings of another provider, or none."""
+        provider, events = self.config.embeddings, self._archive.events
+        vectors: list[list[float]] = []
+        for start in range(0, len(events) if provider else 0, EMBEDDED):
+            lines = [event.describe() for event in events[start : start + EMBEDDED]]
+            vectors += await turn.embed(lines, provider)
+        self._archive.embed(vectors)
+        self._embedded = provider
 
     async def _rated(self, events: Sequence[Event], turn: Turn) -> list[int]:
         config = self.config

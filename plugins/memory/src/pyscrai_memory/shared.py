@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
@@ -53,8 +53,9 @@ class SharedMemory(Memory):
         super().__init__(config)
         # Made here, and not as the option's default: agents with the same options share a `Config`.
         self._inner: Memory = config.inner or FullMemory(NoConfig())
-        self._pending: list[str] = []
-        self._lines: list[str] = []
+        #: What is to be noted, and for which group: behind a fork it may be another.
+        self._pending: tuple[str, list[str]] = ("", [])
+        self._shown: tuple[SharedConfig | None, list[str]] = (None, [])
         self._message: list[Message] = []
 
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
@@ -69,15 +70,18 @@ class SharedMemory(Memory):
         ]
         # Until it is seen to be there, since a turn that fails leaves nothing.
         there = notes_of(turn, config.group)
-        self._pending = [note for note in dict.fromkeys((*self._pending, *mine)) if note not in there]
-        for note in self._pending:
+        group, before = self._pending
+        known = dict.fromkeys((*(before if group == config.group else ()), *mine))
+        pending = [note for note in known if note not in there]
+        self._pending = config.group, pending
+        for note in pending:
             turn.change(f"groups.{config.group}.notes", note, op="add")
         await self._inner.observe(events, turn)
 
     async def recall(self, turn: Turn) -> list[Message]:
-        lines = notes_of(turn, self.config.group)
-        if lines != self._lines:
-            self._lines, self._message = lines, [self._written(lines)]
+        shown = self.config, notes_of(turn, self.config.group)
+        if shown != self._shown:
+            self._shown, self._message = shown, [self._written(shown[1])] if shown[1] else []
         return [*await self._inner.recall(turn), *self._message]
 
     def _written(self, notes: list[str]) -> Message:
@@ -107,16 +111,21 @@ class Note(Tool):
     Config: ClassVar[type] = NoteConfig
     external = False
 
-    def __init__(self, config: NoteConfig) -> None:
-        super().__init__(config)
-        self.name = "note_for_" + re.sub(r"\W", "_", config.group, flags=re.ASCII)[:50]
-        self.description = f"Write a short note that all of {config.group} can read from the next turn on."
-        self.parameters = {
-            "type": "object",
-            "properties": {"text": {"type": "string", "minLength": 1, "maxLength": CHARACTERS}},
-            "required": ["text"],
-            "additionalProperties": False,
-        }
+    config: NoteConfig
+    parameters: Mapping[str, Any] = {
+        "type": "object",
+        "properties": {"text": {"type": "string", "minLength": 1, "maxLength": CHARACTERS}},
+        "required": ["text"],
+        "additionalProperties": False,
+    }
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return "note_for_" + re.sub(r"\W", "_", self.config.group, flags=re.ASCII)[:50]
+
+    @property
+    def description(self) -> str:  # type: ignore[override]
+        return f"Write a short note that all of {self.config.group} can read from the next turn on."
 
     async def call(self, arguments: dict[str, Any], turn: Turn) -> str:
         group = self.config.group

@@ -73,14 +73,21 @@ class SummaryMemory(Memory):
         config = self.config
         room, target = config.tokens - config.reserved, int(config.tokens * config.keep) - config.reserved
         self._waiting += self._newest.add(events, turn.agent.name, room, target)
+        # A fork may leave the summary fewer words than it has.
+        self._keep(self._summary)
         while self._waiting:
             lines = _fitting(self._waiting, config.tokens)
             answer = await ask(
                 turn, config.provider, config.prompt, words=config.words, summary=self._summary, events=lines
             )
-            self._summary = _shortened(answer.text.strip(), config.words * PER_WORD)
-            self._shown = [Message.user(HEAD + self._summary)]
+            self._keep(answer.text.strip())
             del self._waiting[: len(lines)]
+
+    def _keep(self, summary: str) -> None:
+        """Show a summary, cut to its bound."""
+        summary = _shortened(summary, self.config.words * PER_WORD)
+        if summary != self._summary:
+            self._summary, self._shown = summary, [Message.user(HEAD + summary)]
 
     async def recall(self, turn: Turn) -> list[Message]:
         return [*self._shown, *self._newest.messages]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
@@ -55,10 +56,6 @@ class PlanReasoning(Reasoning):
 
     def __init__(self, config: PlanConfig) -> None:
         super().__init__(config)
-        bound = {"type": "string", "maxLength": config.words * PER_WORD}
-        plan = {"type": "array", "items": bound, "maxItems": config.steps}
-        self._plan_form = _object(plan={**plan, "minItems": 1})
-        self._check_form = _object(still_holds={"type": "boolean"}, plan=plan)
         self._turn = -1
         self._looked: dict[asyncio.Task[Any] | None, list[str]] = {}
 
@@ -83,8 +80,11 @@ class PlanReasoning(Reasoning):
         return self._looked[task]
 
     async def _looked_at(self, request: Request, turn: Turn) -> list[str]:
+        config = self.config
+        make_form, check_form = _forms(config.steps, config.words * PER_WORD)
+
         async def ask(prompt: Prompt, form: dict[str, Any], **values: Any) -> Any:
-            question = prompt.render(steps=self.config.steps, words=self.config.words, **values)
+            question = prompt.render(steps=config.steps, words=config.words, **values)
             messages = (*request.messages, Message.user(question))
             return (await turn.complete(request.but(messages=messages, schema=form, tools=()))).parsed
 
@@ -92,11 +92,11 @@ class PlanReasoning(Reasoning):
         thought = ""
         news = [event.describe() for event in turn.observed if _is_news(event, turn.agent.name)]
         if kept and news:
-            checked = await ask(self.config.check, self._check_form, plan=kept, news=news)
+            checked = await ask(config.check, check_form, plan=kept, news=news)
             plan = kept if checked["still_holds"] else checked["plan"]
             thought = "The plan still holds."
         if not plan:  # there is none, or it does not hold and nothing came in its place
-            plan = (await ask(self.config.prompt, self._plan_form))["plan"]
+            plan = (await ask(config.prompt, make_form))["plan"]
         if plan != kept:
             turn.change("self.plan", plan)
             thought = ("The plan does not hold. New plan: " if kept else "Plan: ") + "; ".join(plan)
@@ -115,6 +115,13 @@ def _kept(turn: Turn) -> list[str]:
 def _is_news(event: Event, me: str) -> bool:
     """Whether an event could contradict a plan: what others did, and the world's refusals."""
     return event.kind == "rejected" if event.source == me else not event.kind.startswith("thought")
+
+
+@lru_cache(maxsize=16)
+def _forms(steps: int, length: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The JSON Schemas of a plan, and of an answer whether one holds: so many steps of such a length."""
+    plan = {"type": "array", "items": {"type": "string", "maxLength": length}, "maxItems": steps}
+    return _object(plan={**plan, "minItems": 1}), _object(still_holds={"type": "boolean"}, plan=plan)
 
 
 def _object(**properties: Any) -> dict[str, Any]:

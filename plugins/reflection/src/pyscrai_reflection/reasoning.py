@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
@@ -51,20 +52,17 @@ class Reflection(Reasoning):
     Config: ClassVar[type] = ReflectionConfig
     config: ReflectionConfig
 
-    def __init__(self, config: ReflectionConfig) -> None:
-        super().__init__(config)
-        self._schema = _form(config.words * PER_WORD)
-
     async def reason(self, request: Request, turn: Turn) -> Completion:
         config = self.config
         answer = await self._answer(request, turn)
         messages = request.messages
         question = Message.user(config.critique.render(words=config.words, criteria=config.criteria))
+        schema = _form(config.words * PER_WORD)
         for _ in range(config.rounds):
             # Vendors refuse messages without a word in them.
             draft = answer.text if answer.text.strip() else "(no words)"
             asked = (*messages, Message.assistant(draft), question)
-            judged = await turn.complete(request.but(messages=asked, schema=self._schema, tools=()))
+            judged = await turn.complete(request.but(messages=asked, schema=schema, tools=()))
             critique = judged.parsed["critique"].strip()
             verdict = "satisfied" if judged.parsed["satisfied"] else "not satisfied"
             text = f"Draft: {draft}\nCritique ({verdict}): {critique or 'none'}"
@@ -81,6 +79,7 @@ class Reflection(Reasoning):
         return await (turn.converse(request) if inner is None else inner.reason(request, turn))
 
 
+@lru_cache(maxsize=16)
 def _form(length: int) -> dict[str, Any]:
     """The JSON Schema of a critique: first what is wrong, then the verdict, which is to follow from it."""
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -43,7 +44,7 @@ class Interrupt(Schedule):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._round_robin = RoundRobin(RoundRobin.Config())
-        self._seen = 0
+        self._seen: int | None = None
         self._claimed = 0
 
     @property
@@ -57,6 +58,8 @@ class Interrupt(Schedule):
 
     async def next(self, stage: Stage) -> Sequence[str]:
         log = stage.log
+        if self._seen is None:  # where a fork begins with this schedule, what is long past claims nothing
+            self._seen = bisect_left(log, stage.step - 1, key=lambda event: event.step)
         fresh, self._seen = log[self._seen :], len(log)
         claims = [
             event for event in fresh if event.kind == self.config.claim and event.source in stage.everyone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -41,25 +42,38 @@ class RoundRobin(Schedule):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self._round = 0
-        self._index = 0
-        self._checked: list[str] | None = None
+        self._rounds = 0
+        #: The options and the agents that this round goes by.
+        self._given: tuple[Any, Any] = (None, None)
+        #: Who had a turn in this round, and who has one yet.
+        self._done: list[str] = []
+        self._left: deque[str] = deque()
 
     async def next(self, stage: Stage) -> Sequence[str]:
         """Raises `ScenarioError` if `order` names an agent that the schedule may not choose."""
-        order: Sequence[str] = stage.agents
-        # Read each time: a fork may give a running schedule other options.
-        if self.config.order is not None:
-            order = self.config.order
-            if self._checked is not order:
-                check_names("order", order, stage.agents, "no agent {name} acts by schedule")
-                self._checked = self.config.order
-        if self._index >= len(order):
-            self._round, self._index = self._round + 1, 0
-        if not order or self._round >= self.config.rounds:
+        order: Sequence[str] = stage.agents if self.config.order is None else self.config.order
+        config, agents = self._given
+        if config is not self.config or agents is not stage.agents:  # at the start, and behind a fork
+            check_names("order", self.config.order or (), stage.agents, "no agent {name} acts by schedule")
+            self._given, self._left = (self.config, stage.agents), deque(_without(order, self._done))
+        if not self._left:
+            self._rounds, self._done, self._left = self._rounds + 1, [], deque(order)
+        if not order or self._rounds >= self.config.rounds:
             return ()
-        self._index += 1
-        return (order[self._index - 1],)
+        self._done.append(self._left.popleft())
+        return (self._done[-1],)
+
+
+def _without(order: Sequence[str], done: Sequence[str]) -> list[str]:
+    """`order` without those that are done, the first ones of each name."""
+    times = Counter(done)
+    left = []
+    for name in order:
+        if times[name]:
+            times[name] -= 1
+        else:
+            left.append(name)
+    return left
 
 
 @frozen
