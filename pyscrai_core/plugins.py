@@ -305,7 +305,7 @@ def _unwanted(plugin: Plugin, plugins: Sequence[str] | None, disable: Sequence[s
     """Why the plugin is not to be loaded and what to do about it; empty if it is."""
     for name in disable:
         if _is_called(plugin, name):
-            return f"listed in `disable`: take {name!r} out of `disable` in pyscrai.toml to enable it"
+            return f"listed in `disable`: take {name!r} out of it, in pyscrai.toml or PYSCRAI_DISABLE"
     if plugins is not None and not any(_is_called(plugin, name) for name in plugins):
         return (
             f"not listed in `plugins`: add {plugin.name!r} to `plugins` in pyscrai.toml or to "

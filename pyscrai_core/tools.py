@@ -102,6 +102,8 @@ def tool(function: Any = None, /, *, name: str = "", external: bool = True, repe
 
 
 def _make(function: Callable[..., Any], name: str, **flags: bool) -> type[FunctionTool]:
+    # What is set on the function itself, as on a class, is meant as well.
+    flags = {flag: getattr(function, flag, value) for flag, value in flags.items()}
     name, where = name or function.__name__, f"tool {name or function.__name__}, parameter "
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         raise TypeError(f"tool {name}: vendors take 1 to 64 of A-Z, a-z, 0-9, _ and - as a name; set name=…")

@@ -221,7 +221,8 @@ def test_a_failed_run_is_status_1_with_its_error_on_stderr(write: Callable[..., 
     assert done.returncode == 1
     result = json.loads(done.stdout)
     assert result["status"] == "failed"
-    assert done.stderr == f"error: {result['error']}\n"
+    # What is to be done is told with the run's own id.
+    assert done.stderr == f"error: {result['error'].replace(' RUN ', ' ' + result['run'] + ' ')}\n"
     assert "outcomes.n" in done.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 
 import attrs
 import pytest
+from click.testing import CliRunner
 
 import pyscrai_core
 from pyscrai_core import (
@@ -30,6 +32,7 @@ from pyscrai_core import (
     Toolset,
     api,
 )
+from pyscrai_core.cli.main import cli
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.store.store import Store
@@ -229,6 +232,33 @@ def test_a_run_goes_on_where_it_ended(fork: Callable[..., RunResult], parent: Ru
     assert (stopped.status, stopped.steps) == ("stopped", 10)
 
 
+def test_the_command_forks_at_the_last_event_and_says_what_it_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scripted = {"providers": {"default": {"use": "scripted", "replies": ["one", "two"]}}, "outcomes": {}}
+    agents = {"A": {}, "B": {}, "Z": {"acts": "end"}}
+    Path("s.json").write_text(json.dumps({**GIVEN, **scripted, "agents": agents}))
+
+    def pyscrai(*arguments: str) -> str:
+        done = CliRunner().invoke(cli, arguments, prog_name="pyscrai")
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    first = json.loads(pyscrai("run", "s.json", "--json", "--store", "runs.db"))
+    told = pyscrai("fork", "--at", "last", "--set", "schedule.rounds=5", "--store", "runs.db")
+    words = rf"forking {first['run']} behind step 8: (\w{{8}}) begins with 8 events and 8 calls, unpaid"
+    found = re.match(words, told)
+    assert found, told
+    shown = json.loads(pyscrai("show", found[1], "--json", "--store", "runs.db"))
+    assert (shown["parent"], shown["events"], shown["reused"]) == (first["run"], 11, 8)
+    assert shown["forks"][0]["set"] == {"schedule.rounds": "5"}
+    assert f"from {first['run']}  behind step 8 (event 8): schedule.rounds=5" in pyscrai(
+        "show", found[1], "--store", "runs.db"
+    )
+    assert "rounds: 5" in pyscrai("show", found[1], "--scenario", "--store", "runs.db")
+
+
 def test_agents_come_and_silent_ones_go(fork: Callable[..., RunResult], tmp_path: Path, host: Host) -> None:
     agents = {**GIVEN["agents"], "C": {"engine": "talker", "memory": "counts"}}
     changed = fork(4, {"agents": agents})
@@ -410,6 +440,8 @@ def test_a_change_in_the_first_step_keeps_nothing(host: Host, host_with: Any, tm
         (4, {"agents.Z.word": "x"}, ScenarioError, r"there is no agent 'Z'"),
         (4, {"agents.A.memory": "nothing-like-it"}, ScenarioError, "nothing-like-it"),
         (4, {"schedule.rounds": "many"}, ScenarioError, "expected an integer"),
+        (4, {"world.state.pric": 1}, ConfigError, r"world\.pric: .*did you mean 'price'"),
+        (4, {"agents.A.state.prse": 1}, ConfigError, r"agents\.A\.prse: .*did you mean 'purse'"),
         (4, {"world.state": {"price": 1}}, ConfigError, r"world\.tree: .* set it to null"),
     ],
 )  # fmt: skip

@@ -81,6 +81,13 @@ def test_functions_become_tools_that_the_model_calls(play: Any, tmp_path: Path, 
     assert (tmp_path / "asked").read_text() == "Bonn "
 
 
+def test_what_is_set_on_a_function_is_meant(play: Any, tmp_path: Path, module: Path) -> None:
+    module.write_text(module.read_text() + "\nweather.repeatable = False\n")
+    play(agent("./mine.py:weather", "./mine.py:double"), trust=True)
+    plan = api.prepare(tmp_path / "scenario.json", settings=load_settings())
+    assert [blueprint.make().repeatable for blueprint in plan.tools["A"]] == [False, True]
+
+
 def test_a_pure_tool_is_executed_again_from_the_recorded_text(
     play: Any, tmp_path: Path, module: Path
 ) -> None:

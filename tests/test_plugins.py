@@ -200,7 +200,7 @@ def test_a_disabled_plugin_is_not_imported(look: Look) -> None:
     assert found["status"] == "disabled"
     assert not [name for name in report["imported"] if name.startswith("fixture_quitter")]
     assert "is installed and disabled" in asked["error"]
-    assert "take 'Fixture_Quitter' out of `disable` in pyscrai.toml" in asked["error"]
+    assert "take 'Fixture_Quitter' out of it, in pyscrai.toml or PYSCRAI_DISABLE" in asked["error"]
     assert report["unmatched"] == ["nobody"]
 
 

@@ -264,7 +264,7 @@ def test_what_is_taken_over_counts_for_no_budget_on_resume(host: Host) -> None:
         ({"set": {"providers.default.model": "two"}}, 6),
         ({"set": {"providers.default.temperature": 0.5}}, 6),
         ({"set": {"agents.A.ask": "and now?"}}, 3),
-        ({"schedule": {"use": "round-robin", "rounds": 2}}, 1),  # its fourth step is new
+        ({"schedule": {"use": "round-robin", "rounds": 2}}, 3),  # only A's first is the same turn
         ({"set": {"providers.default.concurrency": 1}}, 0),
         ({"scenario": "another"}, 0),
     ],

@@ -30,6 +30,7 @@ from pyscrai_core import (
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime import plan as planning
+from pyscrai_core.runtime.ensemble import components
 from pyscrai_core.runtime.plan import Plan
 from pyscrai_core.scenario.model import Acts, Scenario, Use
 from pyscrai_core.scenario.schemas import checker
@@ -480,7 +481,7 @@ agents:
     assert first is not None
     assert second is not None
     made = first.make()
-    assert len(list(planning.components(made))) == 5
+    assert len(list(components(made))) == 5
     assert made.config.inner is not first.make().config.inner
     result = pyscrai_core.run("scenario.yaml", host=host, store="runs.db")
     assert (result.status, result.calls) == ("completed", 2 * 5)

@@ -115,6 +115,30 @@ def is_whole(resumed: str, **given: Any) -> None:
     assert (result["status"], result["fingerprint"]) == ("completed", whole(**given))
 
 
+def test_what_waits_is_shown_and_can_be_taken_back() -> None:
+    stopped = pyscrai_core.run(write(limits={"steps": 3}), store=STORE)
+    for word in ("one", "two"):
+        assert invoke("inject", "--event", "say", "--payload", json.dumps({"text": word})).exit_code == 0
+    shown = json.loads(invoke("show", "--json").stdout)
+    assert [one["payload"]["text"] for one in shown["waiting"]] == ["one", "two"]
+    assert re.search(r'waits +say {"text":"one"}, by ', invoke("show").stdout)
+    assert f"2 events of {stopped.run} taken back" in invoke("inject", "--withdraw").stdout
+    assert look().waiting() == []
+    for wrong in (("inject",), ("inject", "--withdraw", "--event", "say")):
+        assert "expected the kind of an event with --event, or --withdraw" in refused(*wrong)
+
+
+def test_the_last_run_is_the_one_that_is_executed(live: Any) -> None:
+    process = live("run", write(latency=0.05, rounds=40)).says(1)
+    run = look().id
+    api.fork(run, at=1, set={"limits.steps": 1}, store=STORE)
+    assert look().id != run
+    told = json.loads(invoke("inject", "--event", "say", "--payload", '{"text": "hear"}', "--json").stdout)
+    assert (told["run"], told["status"]) == (run, "running")
+    assert json.loads(invoke("pause", "--json").stdout)["run"] == run
+    assert process.ends(signal.SIGINT) == 130
+
+
 # -- who executes a run ---------------------------------------------------------------------------
 
 
@@ -188,7 +212,7 @@ def test_a_paused_run_stands_still_and_goes_on_in_its_process(live: Any) -> None
     process = live("run", write(latency=0.05)).says(2)
     paused = invoke("pause")
     run = process.is_paused()
-    assert paused.stdout.startswith(f"{run} pauses before its next step, in {process.who}")
+    assert paused.stdout.startswith(f"{run} pauses before its next step, if one follows, in {process.who}")
     before = dump()
     assert f"--set: run {run} is paused in {process.who}" in refused("resume", "--set", "limits.calls=3")
     with pytest.raises(StoreError, match=f"executed by {process.who}"):
@@ -320,7 +344,7 @@ def test_an_added_event_is_one_like_any_other() -> None:
 def test_what_came_while_nobody_executed_it_is_taken_in_on_resume() -> None:
     stopped = pyscrai_core.run(write(**MARKET, limits={"calls": 3}))
     told = invoke("inject", "--event", "news", "--payload", '{"price": 9}', "--author", "Ada")
-    assert (told.exit_code, "next step; as soon as it is resumed" in told.stdout) == (0, True)
+    assert (told.exit_code, "next step, if one follows; it is to be resumed" in told.stdout) == (0, True)
     resumed = api.resume(set={"limits.calls": 99})
     # Step 4 had begun; nothing of it is recorded.
     assert [(event.kind, event.step) for event in added(resumed)] == [("news", 4)]
@@ -332,7 +356,7 @@ def test_what_came_while_nobody_executed_it_is_taken_in_on_resume() -> None:
 def test_events_come_into_a_run_that_is_executed_or_paused(live: Any) -> None:
     process = live("run", write(latency=0.05)).says(1)
     told = invoke("inject", "--event", "say", "--payload", '{"text": "one"}')
-    assert f"next step; it is executed by {process.who}" in told.stdout
+    assert f"next step, if one follows; executed by {process.who}" in told.stdout
     api.pause()
     process.is_paused()
     for text in ("two", "three"):

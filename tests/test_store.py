@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,45 @@ def tables(path: Path) -> dict[str, int]:
     with sqlite3.connect(path) as database:
         names = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}
+
+
+def test_how_far_a_commit_goes_is_part_of_the_address(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    for query, level in (("", 1), ("?synchronous=normal", 1), ("?synchronous=full", 2)):
+        with Store.open(f"sqlite:///{path}{query}") as store:
+            assert store.connection.execute("PRAGMA synchronous").fetchone() == (level,)
+    for wrong in (
+        f"sqlite:///{path}?synchronous=off",
+        f"sqlite:///{path}?sync=full",
+        f"{path}?synchronous=full",
+    ):
+        with pytest.raises(StoreError, match="expected"):
+            Store.open(wrong)
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["runs.db"]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Path]:
+    """A folder that can be made read-only by the function that it comes with."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("a file system can be mounted by root alone")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_what_cannot_be_written_can_be_read(archive: Path, play: Any, tmp_path: Path) -> None:
+    result = play(TALK, store=archive / "runs.db")
+    subprocess.run(["mount", "-o", "remount,ro", archive], check=True)
+    with Store.open(archive / "runs.db", create=False) as store:
+        assert store.run("last").fingerprint == result.fingerprint
+        with pytest.raises(StoreError, match="Read-only file system"):
+            store.own(result.run)
+    assert api.replay(store=archive / "runs.db").fingerprint == result.fingerprint
+    with pytest.raises(StoreError, match="it is read-only"):
+        play(TALK, store=archive / "runs.db")
 
 
 def test_every_table_is_written(play: Any, tmp_path: Path) -> None:

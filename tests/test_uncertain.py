@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -125,6 +126,21 @@ def is_replayed() -> None:
     assert (replayed.exit_code, there() == before) == (0, True), replayed.stderr
 
 
+def test_all_that_is_undecided_is_named_since_it_is_decided_at_once() -> None:
+    Path("die").write_text("1")
+    Path("mill.py").write_text(MILL.replace("os.kill", "__import__('time').sleep(0.3); os.kill"))
+    tools = [{"use": "./mill.py:Grind"}]
+    agents = {name: {"engine": "./mill.py:Miller", "tools": tools} for name in ("Mara", "Jon")}
+    given = {"scenario": "mill", "agents": agents, "schedule": {"use": "simultaneous", "rounds": 1}}
+    Path("mill.json").write_text(json.dumps(given))
+    done = subprocess.run([*COMMAND, "run", "mill.json", "--trust"], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    Path("die").unlink()
+    _, told, ended, _ = resume()
+    assert ended == "stopped"
+    assert re.search(r'agents\.Mara, .*undecided as well.*: agents\.Jon, step 1: grind {"sacks":1}', told)
+
+
 def test_by_default_the_run_stops_and_says_what_to_decide() -> None:
     kill()
     assert witness() == ["1 intent", "2 intent"]  # on disk before the tool acts
@@ -136,7 +152,7 @@ def test_by_default_the_run_stops_and_says_what_to_decide() -> None:
             "agents.Mara, step 2: ",
             "the tool grind must not be called twice",
             'its arguments were {"sacks":2}',
-            "pyscrai resume RUN --on-uncertain retry (call it again)",
+            "--on-uncertain retry (call it again)",
             "--on-uncertain skip (the agent is told that it failed)",
         ):
             assert words in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import sqlite3
 import subprocess
 import sys
@@ -246,6 +247,9 @@ def test_damage_to_what_runs_share_is_told(damage: str, study: list[str]) -> Non
     assert verified.exit_code == 1
     assert OF_THE_STORE[damage] in verified.stdout
     assert all("; restore the store" in line for line in verified.stdout.splitlines()[:-1])
+    if "UPDATE messages" in damage:  # who asked with it is not whole
+        assert re.search(r"it is part of what the runs .*\w{8} asked; restore", verified.stdout)
+        assert len(json.loads(invoke("verify", "--json").stdout)["fine"]) < len(study)
 
 
 def test_two_calls_at_one_position_are_told(study: list[str]) -> None:

@@ -99,7 +99,7 @@ def _resume_all(
     """Resume runs one after the other; the worst of their exit statuses."""
     from ..errors import InputError, PyscraiError
 
-    worst, done = 0, 0
+    worst, done, resumed = 0, 0, 0
     results: list[Any] = []
     for run in chosen:
         try:
@@ -107,6 +107,8 @@ def _resume_all(
         except PyscraiError as error:
             output.fail_with(error)
             status = 2 if isinstance(error, InputError) else 1
+        else:
+            resumed += 1
         worst, done = max(worst, status), done + 1
         if status == output.EXIT["interrupted"]:
             break
@@ -182,10 +184,24 @@ def _resume(
     return report(result, settings, hints, view, several=several)
 
 
+def _event_number(context: click.Context, option: click.Parameter, given: str) -> int | None:
+    """The number of an event; None for the last."""
+    if given == "last":
+        return None
+    try:
+        return int(given)
+    except ValueError:
+        raise click.BadParameter(f"{given!r}: expected the number of an event, or last") from None
+
+
 @click.command()
 @options.run_argument
 @click.option(
-    "--at", type=int, required=True, metavar="SEQ", help="The number of an event, as the log has it."
+    "--at",
+    required=True,
+    metavar="SEQ",
+    callback=_event_number,
+    help="The number of an event, as the log has it; last: that of the last one that something can follow.",
 )
 @options.set_option
 @options.seed_option
@@ -201,7 +217,7 @@ def _resume(
 @options.watching
 def fork(
     run: str,
-    at: int,
+    at: int | None,
     overrides: dict[str, str],
     seed: int | None,
     reuse: Any,
@@ -220,7 +236,7 @@ def fork(
     Examples:
       pyscrai fork --at 12 --set agents.Mara.reasoning=react
       pyscrai fork 1f2e --at 12 --set world.state.price=9
-      pyscrai fork 1f2e --at 40 --set schedule.rounds=20      go on where it ended
+      pyscrai fork 1f2e --at last --set schedule.rounds=20    go on where it ended
       pyscrai fork 1f2e --at 12 --seed 8 --reuse none
     """
     from ..runtime import execution
@@ -230,6 +246,7 @@ def fork(
     settings, hints = settings_for(store)
     with Store.open(settings.store, create=False) as opened:
         parent = opened.run(run)
+        at = parent.events_until(parent.steps) if at is None else at
         made = asyncio.run(
             execution.fork(
                 opened,

@@ -204,7 +204,10 @@ def report(
     Where it is one of `several`, its JSON is put there instead of being printed.
     """
     if result.error and result.status != "interrupted":
-        output.fail(result.error, label="error" if result.status == "failed" else result.status)
+        output.fail(
+            hints.filled(result.error, result.run),
+            label="error" if result.status == "failed" else result.status,
+        )
     if view.as_json and several is not None:
         several.append(result.to_dict())
     elif view.as_json:

@@ -32,7 +32,7 @@ def _changes(context: click.Context, option: click.Parameter, given: Sequence[st
         if not re.match(r"limits\.|outcomes\.|agents\.[^.]+\.limits\.|providers\.", path):
             raise click.BadParameter(
                 f"{path!r}: only limits, outcomes, and how providers may be called, can change on resume; "
-                "expected limits.calls=… or so"
+                "expected limits.calls=… or so; for another story: pyscrai fork RUN --at SEQ --set …"
             )
     return {path: parse_scalar(value) for path, value in changes.items()}
 

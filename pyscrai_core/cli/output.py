@@ -223,6 +223,10 @@ class Hints:
     def command(self, name: str, run: str, rest: str = "") -> str:
         return f"pyscrai {name} {run}{' ' if rest else ''}{rest}{self._store}"
 
+    def filled(self, text: str, run: str) -> str:
+        """An error with the run's own commands in place of those with RUN."""
+        return re.sub(r"pyscrai (\w+) RUN\b", rf"pyscrai \1 {run}{self._store}", text)
+
     def resume(self, run: str, error: str) -> str:
         """How to go on with a run; one that spent a budget needs a larger one."""
         spent = re.search(r"--set (\S+)=…", error)

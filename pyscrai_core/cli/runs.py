@@ -110,15 +110,19 @@ def _brief(run: StoredRun) -> dict[str, Any]:
 
 @click.command()
 @options.run_argument
+@click.option("--scenario", is_flag=True, help="Print its scenario instead, as it is kept, in YAML.")
+@click.option("--file", metavar="NAME", help="Print one of its scenario's files instead, as it is kept.")
 @options.store_option
 @options.json_option
-def show(run: str, store: str | None, as_json: bool) -> None:
+def show(run: str, scenario: bool, file: str | None, store: str | None, as_json: bool) -> None:
     """Summarize a run: how it ended, its outcomes, who asked how much, and what it was made with.
 
     \b
     Examples:
       pyscrai show
       pyscrai show 1f2e --json
+      pyscrai show 1f2e --scenario
+      pyscrai show 1f2e --file ./my_tools.py
     """
     from ..store.store import Store
     from .execute import settings_for
@@ -126,13 +130,36 @@ def show(run: str, store: str | None, as_json: bool) -> None:
     settings, hints = settings_for(store)
     with Store.open(settings.store, create=False) as opened:
         stored = opened.run(run)
-        if as_json:
+        if scenario or file is not None:
+            output.write_bytes(_kept(stored, file).encode())
+        elif as_json:
             output.print_json(_summary(stored))
         else:
             _show(_summary(stored), hints)
 
 
+def _kept(run: StoredRun, file: str | None) -> str:
+    """The text of one of the scenario's files, or of the scenario itself, as they are at the run's end."""
+    import yaml
+
+    from ..errors import ConfigError
+    from ..runtime.plan import changing, known_files
+
+    manifest = run.manifest
+    if file is None:
+        last = [manifest["scenario"], *(fork["scenario"] for fork in changing(manifest))][-1]
+        return str(yaml.safe_dump(last, sort_keys=False, allow_unicode=True))
+    files = known_files(manifest)
+    if file not in files:
+        known = ", ".join(files) or "none"
+        raise ConfigError(f"--file {file}: run {run.id} has no such file; its files: {known}")
+    text = files[file]
+    return text if text.endswith("\n") else text + "\n"
+
+
 def _summary(run: StoredRun) -> dict[str, Any]:
+    from ..runtime.plan import known_files
+
     manifest = run.manifest
     costs = run.cost_by_agent()
     providers = manifest["scenario"].get("providers", {})
@@ -144,6 +171,7 @@ def _summary(run: StoredRun) -> dict[str, Any]:
             for fork in manifest.get("forks", [])
         ],
         "inputs": run.inputs(),
+        "waiting": run.waiting(),
         "calls": run.count_calls(),
         "reused": run.count_reused(),
         "usage": run.usage().to_dict(),
@@ -167,6 +195,7 @@ def _summary(run: StoredRun) -> dict[str, Any]:
         "plugins": manifest["plugins"],
         "resumes": manifest.get("resumes", []),
         "prompts": manifest["prompts"],
+        "files": sorted(known_files(manifest)),
     }
 
 
@@ -196,9 +225,11 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
     if summary["forks"]:
         output.heading("forked")
         output.pairs([(f"from {fork['parent']}", _forked(fork)) for fork in summary["forks"]], indent="  ")
-    if summary["inputs"]:
+    if summary["inputs"] or summary["waiting"]:
         output.heading("added from outside")
-        output.pairs([(f"step {one['step']}", _added(one)) for one in summary["inputs"]], indent="  ")
+        late = "came too late" if summary["status"] == "completed" else "waits"
+        added = [(f"step {one['step']}", _added(one)) for one in summary["inputs"]]
+        output.pairs([*added, *((late, _added(one)) for one in summary["waiting"])], indent="  ")
     output.outcomes(summary["outcomes"])
     if summary["agents"]:
         output.heading("calls")
@@ -234,6 +265,7 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             if plugin["version"] not in known[-1:]:
                 known.append(plugin["version"])
     made.extend((distribution, ", then ".join(each)) for distribution, each in versions.items())
+    made.extend(("file", name) for name in summary["files"])
     made.extend((f"prompt {origin}", sha[: output.SHORT]) for origin, sha in summary["prompts"].items())
     output.pairs(((name, output.shown(value)) for name, value in made), indent="  ")
     output.echo()

@@ -101,6 +101,7 @@ class Screen(Observer):
         self._pending: list[Text] = []
         self._busy: Counter[tuple[str, str]] = Counter()
         self._words = "starting"
+        self._run = ""
         self._step = self._calls = self._tokens = 0
         self._cost = Cost()
         #: What is being said: the words so far by call, the one that spoke last at the end.
@@ -113,6 +114,7 @@ class Screen(Observer):
     # -- what the run tells --
 
     def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
+        self._run = run
         if status in ("running", "paused"):
             self._words = "" if status == "running" else f"paused; go on: pyscrai resume {run}"
 
@@ -245,6 +247,7 @@ class Screen(Observer):
         frame = self._frames[int(seconds / PERIOD) % len(self._frames)]
         doing = self._words or self._thinkers()
         facts = [
+            *([self._run] if self._run else []),
             f"step {self._step}",
             f"{self._calls:,} call{'' if self._calls == 1 else 's'}",
             f"{self._tokens:,} tokens",

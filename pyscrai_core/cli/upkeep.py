@@ -118,11 +118,14 @@ def verify(refs: tuple[str, ...], store: str | None, as_json: bool) -> int:
             output.echo(output.shown(problem))
 
     settings, _ = settings_for(store)
-    with Store.open(settings.store, create=False) as opened, upkeep.snapshot(opened) as connection:
+    with Store.open(settings.store, create=False) as opened, opened.snapshot() as connection:
         executed = set(upkeep.executed(opened))
         every = 'SELECT "id" FROM "runs" ORDER BY "created" DESC, "id"'
         chosen = [opened.run(ref).id for ref in refs] or [run for (run,) in connection.execute(every)]
         for problem in upkeep.check_store(connection):
+            say(problem)
+        changed, damaged = upkeep.check_messages(connection)
+        for problem in changed:
             say(problem)
         left = [run for run in dict.fromkeys(chosen) if run in executed]
         for run in dict.fromkeys(chosen):
@@ -130,7 +133,7 @@ def verify(refs: tuple[str, ...], store: str | None, as_json: bool) -> int:
                 before = len(problems)
                 for problem in upkeep.check_run(connection, run):
                     say(problem)
-                fine += [run] if len(problems) == before else []
+                fine += [run] if len(problems) == before and run not in damaged else []
     if as_json:
         output.print_json({"fine": fine, "executed": left, "problems": problems})
         return 1 if problems else 0

@@ -44,7 +44,8 @@ def allow(recorded: StoredRun, host: Host, *, trusted: bool, ask: Confirm | None
     """The same for a recorded run: what was allowed where it was run is; what came from elsewhere is not."""
     if not recorded.manifest.get("trusted"):
         for plan in planning.from_manifest(recorded.manifest, host, replay=True).all:
-            check_trust(plan, f"run {recorded.id}", trusted=trusted, ask=ask)
+            where = f"run {recorded.id} (its files: pyscrai show {recorded.id} --file NAME)"
+            check_trust(plan, where, trusted=trusted, ask=ask)
 
 
 def check_prices(plan: Plan, providers: Mapping[str, Provider], given: Mapping[str, Price]) -> None:
@@ -336,10 +337,11 @@ def _change(document: dict[str, Any], path: str, value: Any) -> None:
             else:
                 options[name] = value
             return
+    outcomes = ", ".join(f"outcomes.{name}" for name in document.get("outcomes", {})) or "it has none"
     raise ConfigError(
-        f"--set {path}: a resume cannot change that, expected limits.NAME, agents.NAME.limits.NAME, "
-        f"outcomes.NAME or providers.NAME.KEY with one of {', '.join(sorted(ACCESS))}; for another scenario, "
-        "make a new run"
+        f"--set {path}: a resume cannot change that, expected limits.NAME, agents.NAME.limits.NAME, one "
+        f"of the outcomes ({outcomes}) or providers.NAME.KEY with one of {', '.join(sorted(ACCESS))}; for "
+        "another story: pyscrai fork RUN --at SEQ --set …"
     )
 
 

@@ -167,6 +167,14 @@ class Journal:
         """Whether the recorded run failed: its open calls ended it, else they were to be made again."""
         return self._recorded is not None and self._recorded.status == "failed"
 
+    def undecided(self, position: Position) -> list[str]:
+        """The other calls of tools, in words, of which nobody knows whether they acted."""
+        return [
+            f"agents.{one['agent']}, step {one['step']}: {one['tool']} {canonical(one['arguments']).decode()}"
+            for one in (self._recorded.intents() if self._recorded else [])
+            if (one["agent"], one["step"], one["path"]) != (position.agent, position.step, position.path)
+        ]
+
     def find(self, position: Position) -> Entry | None:
         """The entry at `position`, if there is one."""
         place = (position.agent, position.step, position.path)

@@ -345,10 +345,12 @@ class Road:
         if decision == "skip":
             return Outcome(error=ToolFailed(f"tool {name}: {what}; it was not called again"))
         arguments = canonical(orjson.loads(effect.body)["arguments"]).decode()
+        others = "; ".join(self._journal.undecided(effect.position))
+        more = f"; undecided as well, and decided with it: {others}" if others else ""
         raise Uncertain(
             f"call {effect.position.path}: the tool {name} must not be called twice, and {what}; its "
-            f"arguments were {arguments}; look whether it acted, then: pyscrai resume RUN --on-uncertain "
-            "retry (call it again) or --on-uncertain skip (the agent is told that it failed)"
+            f"arguments were {arguments}{more}; look whether it acted, then: pyscrai resume RUN "
+            "--on-uncertain retry (call it again) or --on-uncertain skip (the agent is told that it failed)"
         )
 
     # -- what comes from outside --

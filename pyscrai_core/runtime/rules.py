@@ -248,7 +248,8 @@ class Rules:
 def state_changes(old: Scenario, new: Scenario) -> Iterator[tuple[str, Any]]:
     """Where the initial state of one scenario differs from that of another, as paths and new values.
 
-    Of agents and groups, those that both have. Raises `ValueError` for a key that is there no more.
+    Of agents and groups, those that both have. Raises `ValueError` for a key that is there no more, and for a
+    new one that looks like a slip of the pen.
     """
     yield from _differences((), old.state, new.state)
     for name, agent in new.agents.items():
@@ -266,6 +267,9 @@ def _differences(path: tuple[str, ...], old: Any, new: Any) -> Iterator[tuple[st
             raise ValueError(f"{where}: a key of the state cannot be taken away; set it to null")
         for key, value in new.items():
             if key not in old:
+                where = ".".join((*(path or ("world",)), key))
+                if near := guess(key, old):
+                    raise ValueError(f"{where}: the state has no {key!r}{near}; expected a key that it has")
                 yield ".".join((*path, key)), value
             else:
                 yield from _differences((*path, key), old[key], value)

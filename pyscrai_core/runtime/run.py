@@ -554,8 +554,7 @@ class Run:
             cost=self.road.cost,
         )
         if status == "completed" and not self._replay:
-            for number, late in self._inputs.events():
-                self._store.put_taken(number)
+            for _, late in self._inputs.events():
                 logger.warning(
                     "the event {!r} by {} came too late: the run was over", late["kind"], late["author"]
                 )

@@ -18,7 +18,7 @@ from .rules import Rules
 
 def pause(store: Store, ref: str) -> StoredRun:
     """Let a run stand still before its next step. Raises `StoreError` if nobody executes it."""
-    run = store.run(ref)
+    run = _meant(store, ref)
     if run.owner is None:
         raise StoreError(
             f"run {run.id}: no process executes it, so there is nothing to pause; it is {run.status}"
@@ -55,7 +55,7 @@ def inject(
 
     Raises `StoreError` if there is no such run or it is completed, `ConfigError` if the event does not fit.
     """
-    run = store.run(ref)
+    run = _meant(store, ref)
     if run.status == "completed":
         raise StoreError(
             f"run {run.id}: it is completed, and takes no more events; start from a moment of it: "
@@ -69,6 +69,18 @@ def inject(
     body = {"kind": draft.kind, "payload": draft.payload, "audience": list(draft.audience)}
     store.put_input(run.id, "event", body, by or author())
     return run
+
+
+def withdraw(store: Store, ref: str) -> tuple[StoredRun, int]:
+    """Take back the events that wait for a run; the run, and how many there were. Raises `StoreError`."""
+    run = _meant(store, ref)
+    return run, store.drop_inputs(run.id)
+
+
+def _meant(store: Store, ref: str) -> StoredRun:
+    """The run `ref`; `last` is the last one that is being executed, if one is."""
+    live = [run for run in store.runs() if run.owner is not None] if ref == "last" else []
+    return live[0] if live else store.run(ref)
 
 
 def author() -> str:

@@ -72,7 +72,7 @@ def export_bundle(store: Store, runs: Sequence[str], out: Path, *, force: bool =
     try:
         with (
             zipfile.ZipFile(part, "w") as archive,
-            upkeep.snapshot(store) as connection,
+            store.snapshot() as connection,
             upkeep.referred(connection, ids),
         ):
             upkeep.insist_idle(store, ids)

@@ -10,7 +10,7 @@ from peewee import SqliteDatabase, fn
 
 from ..errors import StoreError
 from ..records import Cost, Event, Message, RunStatus, Usage
-from .models import CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
+from .models import CallRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 from .ownership import Owner, Ownership
 
 #: Rows that a long read takes at a time, so that it needs little memory and blocks no writer.
@@ -126,7 +126,19 @@ class StoredRun:
     def served(self) -> dict[str, str]:
         """For each provider of the scenario, the models that answered, as the vendor names them."""
         served: dict[str, str] = orjson.loads(self._manifest_row().served)
-        return served
+        if served:
+            return served
+        # Its process was ended before it could tell.
+        query = (
+            CallRow.select(CallRow.target, CallRow.provider, CallRow.model)
+            .where((CallRow.run == self.id) & (CallRow.kind == "complete") & (CallRow.status == "answered"))
+            .distinct()
+            .tuples()
+        )
+        found: dict[str, set[str]] = {}
+        for target, by, model in query.execute(self._database):
+            found.setdefault(by or target, set()).add(model)
+        return {name: ", ".join(sorted(models)) for name, models in found.items()}
 
     @property
     def outcomes(self) -> dict[str, Any]:
@@ -286,6 +298,29 @@ class StoredRun:
             .tuples()
         )
         return [{"step": step, **orjson.loads(body)} for step, body in query.execute(self._database)]
+
+    def intents(self) -> list[dict[str, Any]]:
+        """The calls of tools of which nobody knows whether they acted: agent, step, path, tool, arguments."""
+        query = (
+            CallRow.select(CallRow.number, CallRow.agent, CallRow.step, CallRow.path)
+            .where((CallRow.run == self.id) & (CallRow.status == "intent"))
+            .order_by(CallRow.number)
+            .tuples()
+        )
+        return [
+            {"agent": agent, "step": step, "path": path, **self.body(number)}
+            for number, agent, step, path in query.execute(self._database)
+        ]
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The events that a person added and that are not taken in: kind, payload, audience, author."""
+        query = (
+            InputRow.select(InputRow.body, InputRow.author)
+            .where((InputRow.run == self.id) & (InputRow.kind == "event"))
+            .order_by(InputRow.id)
+            .tuples()
+        )
+        return [{**orjson.loads(body), "author": author} for body, author in query.execute(self._database)]
 
     def count_reused(self) -> int:
         """How many answers are those of other runs."""

@@ -82,10 +82,13 @@ def _located(url: str) -> tuple[Path, str]:
                     f"store: the option {query!r} is not known; expected synchronous=normal or "
                     "synchronous=full (which also survives a loss of power)"
                 )
+    elif "?" in url:
+        raise StoreError(f"store {url!r}: options are part of a URL; expected sqlite:///{url}")
     elif "://" in url:
         scheme = url.split("://", 1)[0]
         raise StoreError(
-            f"store {url!r}: the scheme {scheme!r} is not supported; expected a path or sqlite:///PATH"
+            f"store {url!r}: the scheme {scheme!r} is not supported; expected a path or sqlite:///PATH "
+            "(three slashes)"
         )
     if not url:
         raise StoreError("store: the path is empty; expected a path or sqlite:///PATH")
@@ -119,13 +122,17 @@ class Store:
         made by a newer version.
         """
         path, synchronous = _located(str(url))
-        _check_file(path, create)
-        database = SqliteDatabase(
-            str(path),
-            pragmas={"journal_mode": "wal", "synchronous": synchronous, "foreign_keys": 0},
-            timeout=5,
-            check_same_thread=False,
-        )
+        if _check_file(path, create):
+            database = SqliteDatabase(
+                str(path),
+                pragmas={"journal_mode": "wal", "synchronous": synchronous, "foreign_keys": 0},
+                timeout=5,
+                check_same_thread=False,
+            )
+        else:
+            # Nothing can change it, so that SQLite needs no files beside it.
+            address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+            database = SqliteDatabase(address, uri=True, check_same_thread=False)
         try:
             _migrate(path, database)
             # From here on a locked database is waited for by the writer, without blocking the loop.
@@ -167,11 +174,13 @@ class Store:
     # -- reading --
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Let all that is read be of one moment, while other processes write; nothing is written in it."""
         self.connection.execute("BEGIN")
         try:
-            yield
+            yield self.connection
+        except (DatabaseError, sqlite3.Error) as error:
+            raise _explained(self.path, error) from None
         finally:
             self.connection.execute("ROLLBACK")
 
@@ -344,6 +353,12 @@ class Store:
         query = 'SELECT "id","kind","body","author" FROM "inputs" WHERE "run"=? ORDER BY "id"'
         return self.connection.execute(query, (run,)).fetchall()
 
+    def drop_inputs(self, run: str) -> int:
+        """Remove the events that wait for a run; how many there were."""
+        with self._transaction():
+            waiting = (InputRow.run == run) & (InputRow.kind == "event")
+            return int(InputRow.delete().where(waiting).execute(self.database))
+
     def put_taken(self, number: int) -> None:
         """Queue that an input waits no more."""
         self.writer.put('DELETE FROM "inputs" WHERE "id"=?', (number,))
@@ -422,7 +437,8 @@ def _connection(database: SqliteDatabase) -> sqlite3.Connection:
     return connection
 
 
-def _check_file(path: Path, create: bool) -> None:
+def _check_file(path: Path, create: bool) -> bool:
+    """Whether the store can be written; raises `StoreError` if it cannot be used at all."""
     if path.is_dir():
         raise StoreError(f"store {path}: it is a folder; expected a file")
     if not path.exists():
@@ -439,7 +455,7 @@ def _check_file(path: Path, create: bool) -> None:
             ) from None
         if not os.access(path.parent, os.W_OK):
             raise StoreError(f"store {path}: its folder is read-only; choose another place with --store")
-        return
+        return True
     try:
         with path.open("rb") as file:
             head = file.read(len(MAGIC))
@@ -451,10 +467,16 @@ def _check_file(path: Path, create: bool) -> None:
         raise StoreError(
             f"store {path}: it is not a database; expected a file made by pyscrai, name another with --store"
         )
-    if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        return True
+    log = path.with_name(path.name + "-wal")
+    if create or (log.exists() and log.stat().st_size):
+        what = "is read-only" if create else f"is read-only, and a part of it is still in {log.name}"
         raise StoreError(
-            f"store {path}: it is read-only; change its permissions, or choose another place with --store"
+            f"store {path}: it {what}; change its permissions, or copy it to where it can be written, with "
+            "the files beside it"
         )
+    return False
 
 
 def _migrate(path: Path, database: SqliteDatabase) -> None:

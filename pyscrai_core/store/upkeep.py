@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, get_args
 
 import orjson
 from attrs import frozen
-from peewee import BlobField, DatabaseError, Field, FloatField, IntegerField, Model
+from peewee import BlobField, Field, FloatField, IntegerField, Model
 
 from ..errors import StoreError
 from ..records import LOG_HEAD, Event, RunStatus, canonical, check_json, digest
@@ -163,18 +163,6 @@ def referred(connection: sqlite3.Connection, runs: Iterable[str] | None = None) 
 # -- verifying --
 
 
-@contextmanager
-def snapshot(store: Store) -> Iterator[sqlite3.Connection]:
-    """The store's connection, which sees one state of the store for as long as it lasts."""
-    store.connection.execute("BEGIN")
-    try:
-        yield store.connection
-    except (DatabaseError, sqlite3.Error) as error:
-        raise _explained(store.path, error) from None
-    finally:
-        store.connection.execute("ROLLBACK")
-
-
 def check_store(connection: sqlite3.Connection) -> Iterator[str]:
     """What is wrong with the file, with its messages, and with rows whose run does not exist: a line each."""
     restore = "restore the store from a copy, or take the good runs out with: pyscrai runs export-bundle"
@@ -182,9 +170,6 @@ def check_store(connection: sqlite3.Connection) -> Iterator[str]:
         for (words,) in connection.execute("PRAGMA quick_check(10)"):
             if words != "ok":
                 yield f"store: the file is damaged ({words}); {restore}"
-        for key, body in connection.execute('SELECT "digest", "body" FROM "messages"'):
-            if not (isinstance(body, bytes) and digest(body) == key):
-                yield f"store: message {key}: its body was changed: it has another digest; {restore}"
         for table in TABLES:
             if table not in (RunRow, MessageRow):
                 name = name_of(table)
@@ -195,8 +180,31 @@ def check_store(connection: sqlite3.Connection) -> Iterator[str]:
         yield f"store: it cannot be read ({error}); {restore}"
 
 
+def check_messages(connection: sqlite3.Connection) -> tuple[list[str], set[str]]:
+    """What is wrong with the messages, a line each, and the runs that have such a message."""
+    problems: list[str] = []
+    damaged: set[str] = set()
+    try:
+        bodies = connection.execute('SELECT "digest", "body" FROM "messages"')
+        changed = [key for key, body in bodies if not (isinstance(body, bytes) and digest(body) == key)]
+        for key in changed:
+            which = (
+                'SELECT DISTINCT "run" FROM "calls" WHERE ? IN ("frame", "request") OR instr("messages", ?)'
+            )
+            runs = sorted(run for (run,) in connection.execute(which, (key, key)))
+            whose = f"what the runs {', '.join(runs)} asked" if runs else "no run needs it: pyscrai runs gc"
+            problems.append(
+                f"store: message {key}: its body was changed: it has another digest; it is part of {whose}; "
+                "restore the store from a copy"
+            )
+            damaged.update(runs)
+    except sqlite3.Error as error:
+        problems.append(f"store: its messages cannot be read ({error}); restore the store from a copy")
+    return problems, damaged
+
+
 def check_run(connection: sqlite3.Connection, run: str) -> Iterator[str]:
-    """What is wrong with a run, by its id: a line each. The bodies of messages are left to `check_store`."""
+    """What is wrong with a run, by its id: a line each; but not with the bodies of its messages."""
     remedy = f"restore the store from a copy, or remove the run with: pyscrai runs rm {run}"
     sound = True
     try:
