@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ from .output import Hints
 if TYPE_CHECKING:
     from ..store.reading import StoredRun
 
+#: A terminal with fewer columns does not take the whole table of runs.
+WIDE = 100
 #: So many lines of a log are written at once.
 BATCH = 500
 #: What is done with recorded runs; their module is imported when one of them is used.
@@ -69,27 +73,24 @@ def runs(context: click.Context, store: str | None, as_json: bool) -> None:
         elif not listed:
             output.echo("no runs yet; make one with: pyscrai run FILE, or: pyscrai demo")
         else:
-            forks = any(run.parent for run in listed)
-            output.table(
-                (
-                    *("run", "scenario", "seed", "status", "steps", "events", "created", "fingerprint"),
-                    *(["fork of"] if forks else []),
-                ),
-                [
-                    (
-                        run.id,
-                        output.shown(run.scenario),
-                        str(run.seed),
-                        output.status(run.status),
-                        f"{run.steps:,}",
-                        f"{run.count_events():,}",
-                        output.moment(run.created),
-                        run.fingerprint[: output.SHORT],
-                        *([run.parent] if forks else []),
-                    )
-                    for run in listed
-                ],
-            )
+            _table(listed)
+
+
+def _table(listed: Sequence[StoredRun]) -> None:
+    """The runs in columns; a narrow terminal gets those that tell them apart."""
+    narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDE
+    columns: dict[str, Callable[[StoredRun], str]] = {
+        "run": lambda run: run.id,
+        "scenario": lambda run: output.shown(run.scenario),
+        "seed": lambda run: str(run.seed),
+        "status": lambda run: output.status(run.status),
+        **({} if narrow else {"steps": lambda run: f"{run.steps:,}"}),
+        "events": lambda run: f"{run.count_events():,}",
+        "created": lambda run: output.moment(run.created),
+        **({} if narrow else {"fingerprint": lambda run: run.fingerprint[: output.SHORT]}),
+        **({"fork of": lambda run: run.parent} if any(run.parent for run in listed) else {}),
+    }
+    output.table([*columns], [[cell(run) for cell in columns.values()] for run in listed])
 
 
 def _brief(run: StoredRun) -> dict[str, Any]:
@@ -143,12 +144,11 @@ def _kept(run: StoredRun, file: str | None) -> str:
     import yaml
 
     from ..errors import ConfigError
-    from ..runtime.plan import changing, known_files
+    from ..runtime.plan import known_files, last_scenario
 
     manifest = run.manifest
     if file is None:
-        last = [manifest["scenario"], *(fork["scenario"] for fork in changing(manifest))][-1]
-        return str(yaml.safe_dump(last, sort_keys=False, allow_unicode=True))
+        return str(yaml.safe_dump(last_scenario(manifest), sort_keys=False, allow_unicode=True))
     files = known_files(manifest)
     if file not in files:
         known = ", ".join(files) or "none"
@@ -177,7 +177,7 @@ def _summary(run: StoredRun) -> dict[str, Any]:
         "usage": run.usage().to_dict(),
         "cost": run.cost().to_dict(),
         "retried": dict(zip(("calls", "attempts"), run.attempts(), strict=True)),
-        "outcomes": run.outcomes,
+        "outcomes": _ordered(run.outcomes, manifest),
         "agents": {
             agent: {"calls": calls, **usage.to_dict(), "cost": costs.get(agent, Cost()).to_dict()}
             for agent, (calls, usage) in run.usage_by_agent().items()
@@ -276,6 +276,14 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             *(each for each in following if " show " not in each[1]),
         ]
     )
+
+
+def _ordered(outcomes: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The outcomes in the scenario's order."""
+    from ..runtime.plan import last_scenario
+
+    known = list(last_scenario(manifest).get("outcomes", {}))
+    return {name: outcomes[name] for name in known if name in outcomes}
 
 
 def _forked(fork: dict[str, Any]) -> str:

@@ -174,10 +174,15 @@ def changing(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [fork for fork in manifest.get("forks", []) if fork["scenario"] is not None]
 
 
+def last_scenario(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The scenario of a manifest as it is at its end."""
+    document: dict[str, Any] = [manifest, *changing(manifest)][-1]["scenario"]
+    return document
+
+
 def changed(manifest: Mapping[str, Any], overrides: Mapping[str, str], seed: int | None, host: Host) -> Plan:
     """The plan for the last scenario of a manifest with changes. Raises `ScenarioError`."""
-    forks = changing(manifest)
-    document = _document(copy.deepcopy(forks[-1]["scenario"] if forks else manifest["scenario"]))
+    document = _document(copy.deepcopy(last_scenario(manifest)))
     files = known_files(manifest)
     for dotted, text in overrides.items():
         # A file that is named now is meant as it is now.
