@@ -285,6 +285,29 @@ def test_a_fork_of_a_fork(fork: Callable[..., RunResult], tmp_path: Path, host: 
         assert replayed.fingerprint == result.fingerprint
 
 
+def test_a_fork_cannot_be_changed_before_the_moment_that_it_began_with(
+    fork: Callable[..., RunResult], parent: RunResult
+) -> None:
+    first = fork(6, {"agents.A.word": "sings"})
+    with pytest.raises(StoreError, match=rf"forked from another run; .*pyscrai fork {parent.run} --at 2"):
+        fork(2, {"agents.B.word": "hums"}, ref=first.run)
+    assert fork(2, ref=first.run).fingerprint == first.fingerprint
+
+
+def test_what_waits_for_a_run_waits_in_its_forks(parent: RunResult, host: Host, tmp_path: Path) -> None:
+    store, path = tmp_path / "more.db", tmp_path / "scenario.json"
+    path.write_text(json.dumps({**GIVEN, "limits": {"steps": 3}}))
+    given: dict[str, Any] = {"store": store, "host": host}
+    stopped = pyscrai_core.run(path, **given)
+    api.inject(stopped.run, event="news", payload={"b": 1, "a": 2}, **given)
+    whole = api.resume(stopped.run, set={"limits.steps": 6}, **given)
+    assert [(event.step, event.kind) for event in whole.events if event.source == "@outside"] == [(4, "news")]
+    assert api.fork(whole.run, at=1, **given).fingerprint == whole.fingerprint
+    first = api.fork(whole.run, at=1, set={"limits.steps": 2}, **given)
+    second = api.fork(first.run, at=2, set={"limits.steps": 6}, **given)
+    assert lines(second.events) == lines(whole.events)
+
+
 def test_a_fork_that_was_interrupted_is_resumed(
     fork: Callable[..., RunResult], tmp_path: Path, host: Host
 ) -> None:

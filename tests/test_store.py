@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import subprocess
@@ -278,3 +279,39 @@ def test_what_is_on_disk_is_a_prefix_of_what_was_queued(tmp_path: Path) -> None:
 
     assert asyncio.run(main()) == [number + 1 for number in range(0, 200, 7)]
     assert tables(path)["messages"] == 200
+
+
+#: A process that steers its own run and is killed, after somebody else has looked at the store.
+STEERS = """
+import os, subprocess, sys
+import pyscrai_core
+from pyscrai_core import NoConfig, Observer, api
+
+LOOK = "from pyscrai_core.store.store import Store\\nwith Store.open('runs.db') as store: store.runs()"
+
+class Steers(Observer):
+    def on_event(self, event):
+        if event.seq == 20:
+            api.inject(event="say", payload={"text": "hear"}, store="runs.db")
+        if event.seq == 30:
+            subprocess.run([sys.executable, "-c", LOOK], check=True)
+        if event.seq == 90:
+            os._exit(9)
+
+pyscrai_core.run("s.json", store="runs.db", observers=[Steers(NoConfig())])
+"""
+
+
+def test_a_second_opening_takes_no_lock_from_a_run_of_the_same_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {**TALK, "scenario": "long", "schedule": {"use": "round-robin", "rounds": 60}}
+    Path("s.json").write_text(json.dumps(given))
+    done = subprocess.run([sys.executable, "-c", STEERS], capture_output=True, text=True, check=False)
+    assert done.returncode == 9, done.stderr
+    with Store.open("runs.db") as store:
+        run = store.run("last")
+        # Each event needs a call, which is on disk before it; but for the one from outside.
+        assert (run.status, run.count_calls()) == ("interrupted", 90)
+        assert run.count_events() >= 88

@@ -107,6 +107,8 @@ def _resume_all(
         except PyscraiError as error:
             output.fail_with(error)
             status = 2 if isinstance(error, InputError) else 1
+        except click.exceptions.Exit as ended:  # it was told why there is no result
+            status = ended.exit_code
         else:
             resumed += 1
         worst, done = max(worst, status), done + 1
@@ -141,6 +143,7 @@ def _resume(
     from ..runtime import execution, steering
     from .asking import somebody
     from .execute import confirm, perform, report
+    from .transcript import Plain, Screen
 
     if steering.pausing(store, recorded):
         if given.get("set"):
@@ -163,6 +166,9 @@ def _resume(
                 output.note(
                     f"{recorded.id} cannot go on as it was, and stays as it is; this is its fork {run.id}"
                 )
+                for one in observers:
+                    if isinstance(one, (Plain, Screen)):
+                        one.show_from(store.run(run.id).count_events())
             elif not (view.quiet or view.as_json):
                 so_far = f"{output.counted(before, 'event')} and {output.counted(calls, 'call')}"
                 output.echo(more or f"resuming {recorded.id}: {so_far} are there")
@@ -182,6 +188,12 @@ def _resume(
     agents = list(recorded.manifest["scenario"]["agents"])
     result = perform(work, view=view, agents=agents, hints=hints, after=before)
     return report(result, settings, hints, view, several=several)
+
+
+def _last_event(run: StoredRun) -> int:
+    """The number of the last event of a step that is surely finished."""
+    over = run.status == "completed" or run.error.startswith("limits.steps")
+    return run.events_until(run.steps if over else run.frontier() - 1)
 
 
 def _event_number(context: click.Context, option: click.Parameter, given: str) -> int | None:
@@ -246,7 +258,7 @@ def fork(
     settings, hints = settings_for(store)
     with Store.open(settings.store, create=False) as opened:
         parent = opened.run(run)
-        at = parent.events_until(parent.steps) if at is None else at
+        at = _last_event(parent) if at is None else at
         made = asyncio.run(
             execution.fork(
                 opened,

@@ -87,7 +87,7 @@ def _table(listed: Sequence[StoredRun]) -> None:
         **({} if narrow else {"steps": lambda run: f"{run.steps:,}"}),
         "events": lambda run: f"{run.count_events():,}",
         "created": lambda run: output.moment(run.created),
-        **({} if narrow else {"fingerprint": lambda run: run.fingerprint[: output.SHORT]}),
+        **({} if narrow else {"fingerprint": lambda run: output.shown(run.fingerprint)[: output.SHORT]}),
         **({"fork of": lambda run: run.parent} if any(run.parent for run in listed) else {}),
     }
     output.table([*columns], [[cell(run) for cell in columns.values()] for run in listed])
@@ -132,7 +132,9 @@ def show(run: str, scenario: bool, file: str | None, store: str | None, as_json:
     with Store.open(settings.store, create=False) as opened:
         stored = opened.run(run)
         if scenario or file is not None:
-            output.write_bytes(_kept(stored, file).encode())
+            text = _kept(stored, file)
+            # Somebody may read it to decide on trust: it must not tell the screen to hide a part.
+            output.write_bytes((output.clean(text) if sys.stdout.isatty() else text).encode())
         elif as_json:
             output.print_json(_summary(stored))
         else:
@@ -208,7 +210,7 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             *([("why", output.clean(summary["error"]))] if summary["error"] else []),
             ("scenario", output.shown(summary["scenario"])),
             ("seed", str(summary["seed"])),
-            ("fingerprint", summary["fingerprint"] or "none yet"),
+            ("fingerprint", output.shown(summary["fingerprint"]) or "none yet"),
             ("started", output.moment(summary["created"]) + took),
             *([("executed", f"by process {owner['pid']} on {owner['host']}")] if owner else []),
             (
@@ -289,11 +291,12 @@ def _ordered(outcomes: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[s
 def _forked(fork: dict[str, Any]) -> str:
     """Where a fork begins, and what is different from then on."""
     seed = fork.get("seed")
-    changes = [f"{path}={output.shown(value)}" for path, value in fork.get("set", {}).items()]
+    changes = [f"{output.shown(path)}={output.shown(value)}" for path, value in fork.get("set", {}).items()]
     changes += [f"seed={seed}"] if seed is not None else []
     if "accepted" in fork:
         changes = ["a plugin or a prompt had changed since, which was accepted"]
-    return f"behind step {fork['after']} (event {fork['at']}): {', '.join(changes) or 'nothing is different'}"
+    at = output.shown(fork["at"])
+    return f"behind step {fork['after']} (event {at}): {', '.join(changes) or 'nothing is different'}"
 
 
 def _added(given: dict[str, Any]) -> str:

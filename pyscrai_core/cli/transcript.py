@@ -74,6 +74,10 @@ class Plain(Observer):
             self._out = None
             mute()
 
+    def show_from(self, after: int) -> None:
+        """Show the events with numbers above `after`."""
+        self._after = after
+
     def say(self, words: str) -> None:
         """Nothing is said about what goes on: only events are printed."""
 
@@ -143,6 +147,10 @@ class Screen(Observer):
 
     def on_words(self, position: Position, text: str) -> None:
         self._speaking[position] = self._speaking.pop(position, "") + text
+
+    def show_from(self, after: int) -> None:
+        """Show the events with numbers above `after`."""
+        self._after = after
 
     def say(self, words: str) -> None:
         """Show `words` at the beginning of the status line from now on."""

@@ -103,11 +103,11 @@ async def again(
     if not replay:
         _check_unfinished(recorded)
         store.own(recorded.id)
-        recorded = store.run(recorded.id)  # as it is now that nobody else can change it
-    last = recorded.last_call()
     try:
         if not replay:
+            recorded = store.run(recorded.id)  # as it is now that nobody else can change it
             _check_unfinished(recorded)
+        last = recorded.last_call()
         manifest = recorded.manifest
         changes = {**manifest.get("changes", {}), **(set or {})}
         settled = _settled(manifest, changes)
@@ -213,6 +213,12 @@ async def fork(
     allow(recorded, host, trusted=trusted, ask=confirm)
     plan = None
     if set or seed is not None:
+        if later := [one for one in planning.changing(manifest) if one["after"] > step]:
+            raise StoreError(
+                f"run {recorded.id}: event {at} is before step {later[0]['after']}, behind which it was "
+                "forked from another run; fork that one: "
+                f"pyscrai fork {later[0]['parent']} --at {at}"
+            )
         plan = planning.changed(manifest, set or {}, seed, host)
         _check_history(recorded, step, plan)
         try:
@@ -225,7 +231,10 @@ async def fork(
             check_trust(plan, f"the fork of {recorded.id}", trusted=trusted, ask=confirm)
     executed: list[Run] = []
     try:
-        await again(store, recorded.id, host, replay=True, until=step, trusted=True, begin=executed.append)
+        with store.snapshot():  # the run may be executed meanwhile
+            await again(
+                store, recorded.id, host, replay=True, until=step, trusted=True, begin=executed.append
+            )
     except Divergence as difference:
         raise Divergence(
             f"{difference}\na fork keeps what was, and with these plugins it would not be the same",
@@ -289,7 +298,10 @@ def _write_fork(
     forks = [*manifest.get("forks", []), fork]
     # What the parent was allowed, its fork is: whoever forks was asked about both.
     full = {**manifest, **more, "forks": forks, "reuse": reuse, "trusted": True}
-    run = store.create_run(recorded.scenario, seed, full, prefix=Prefix(recorded.id, step))
+    full.pop("resumes", None)
+    # An event that came too late for the parent comes as late in the fork.
+    waits = recorded.steps + 2 if recorded.status == "completed" else recorded.frontier() + 1
+    run = store.create_run(recorded.scenario, seed, full, prefix=Prefix(recorded.id, step, waits))
     store.release(run)
     return run
 

@@ -277,10 +277,12 @@ class Journal:
 
     # -- writing --
 
-    async def write(self, effect: Effect, outcome: Outcome) -> None:
-        """Journal an answer, or a final failure; on disk when this returns."""
+    async def write(self, effect: Effect, outcome: Outcome) -> int:
+        """Journal an answer, or a final failure; its number, on disk when this returns."""
         self.put(effect, outcome)
+        number = self.number
         await self._store.writer.committed()
+        return number
 
     async def intend(self, effect: Effect) -> None:
         """Journal that something is about to happen that must not happen twice; on disk when this returns."""

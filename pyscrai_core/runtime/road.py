@@ -106,7 +106,6 @@ class Road:
         self.asked = 0
         self.usage = Usage()
         self.cost = Cost()
-        self.served: dict[str, set[str]] = {}
 
     def open(self, providers: Mapping[str, Provider]) -> None:
         """Take over the opened providers."""
@@ -188,7 +187,6 @@ class Road:
 
         entry = await self._effect(effect, perform, request)
         self.cost += Cost.of(entry.cost)
-        self.served.setdefault(entry.provider or request.provider, set()).add(entry.model)
         return Completion.from_dict(entry.answer)
 
     async def _asking(self, effect: Effect, request: Request) -> Outcome:
@@ -413,13 +411,13 @@ class Road:
         error = outcome.error
         if error is not None:
             error.args = (redact(str(error)),)
-        await self._journal.write(effect, outcome)
+        number = await self._journal.write(effect, outcome)
         if error is not None:
             self._tell(effect, "failed", error=str(error), seconds=outcome.seconds)
             raise error
         # Plugins receive the decoded form of what was journaled, never the object that was encoded.
         done = Entry(
-            self._journal.number, effect.kind, effect.request, "answered", orjson.loads(outcome.body), "", "",
+            number, effect.kind, effect.request, "answered", orjson.loads(outcome.body), "", "",
             outcome.model, outcome.usage, outcome.cost, outcome.provider, outcome.seconds,
         )  # fmt: skip
         self._tell(effect, "answered", done)
@@ -430,9 +428,9 @@ class Road:
         outcome = Outcome(
             taken.answer.encode(), model=taken.model, provider=taken.provider, cost=0.0, reused=taken.run
         )
-        await self._journal.write(effect, outcome)
+        number = await self._journal.write(effect, outcome)
         entry = Entry(
-            self._journal.number, effect.kind, effect.request, "answered", orjson.loads(taken.answer), "", "",
+            number, effect.kind, effect.request, "answered", orjson.loads(taken.answer), "", "",
             taken.model, cost=0.0, provider=taken.provider, reused=taken.run,
         )  # fmt: skip
         self.calls += 1

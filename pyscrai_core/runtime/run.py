@@ -209,7 +209,10 @@ class Run:
             if self._completed:
                 raise Divergence(f"{failure}; the recorded run completed without this call") from None
             status, error = self._recorded.status, self._recorded.error
-            self._chronicle.check_complete()
+            try:
+                self._chronicle.check_complete()
+            except Divergence as difference:
+                raise self._explained(difference) from None
         except _Reached:
             status, self.reached = "interrupted", True
         except Uncertain as failure:
@@ -566,7 +569,6 @@ class Run:
                 steps=steps,
                 fingerprint=result.fingerprint,
                 outcomes=outcomes,
-                served={name: ", ".join(sorted(models)) for name, models in self.road.served.items()},
             )
         self._watchers.on_run(status, result)
         return result

@@ -35,7 +35,7 @@ def pausing(store: Store, run: StoredRun) -> bool:
 
 def proceed(store: Store, ref: str) -> StoredRun:
     """Let a run that is paused go on in its process. Raises `StoreError` if it is not paused."""
-    run = store.run(ref)
+    run = _meant(store, ref)
     if not pausing(store, run):
         raise StoreError(f"run {run.id}: it is not paused; it is {run.status}")
     store.put_input(run.id, "continue", {}, author())
@@ -66,8 +66,13 @@ def inject(
         draft = Rules(plan.scenario, plan.declared).outside(kind, payload, audience)
     except ContractError as error:
         raise ConfigError(f"run {run.id}: {error}") from None
+    who = by or author()
+    try:
+        who.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"--author {who!r}: it is not text; expected a name") from None
     body = {"kind": draft.kind, "payload": draft.payload, "audience": list(draft.audience)}
-    store.put_input(run.id, "event", body, by or author())
+    store.put_input(run.id, "event", body, who)
     return run
 
 
@@ -86,6 +91,6 @@ def _meant(store: Store, ref: str) -> StoredRun:
 def author() -> str:
     """The name of the person at this machine."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in some containers
+        return getpass.getuser().encode("utf-8", "replace").decode()
+    except (KeyError, OSError, ImportError):  # a user without a name, as in some containers; on Windows
         return "unknown"

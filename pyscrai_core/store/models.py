@@ -38,7 +38,7 @@ class RunRow(Model):
 
 
 class ManifestRow(Model):
-    """What an execution of the run needs, as JSON; `served` maps providers to the models that answered."""
+    """What an execution of the run needs, as JSON; `served` stays empty, the calls tell it."""
 
     run = CharField(primary_key=True)
     body = TextField()

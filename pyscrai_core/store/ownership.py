@@ -66,17 +66,19 @@ class Ownership:
             ) from None
         return lock
 
-    def taken(self, run: str) -> bool:
-        """Whether some process executes the run."""
+    def taken(self, run: str, patience: float = 0.05) -> bool:
+        """Whether some process executes the run, or (within `patience` seconds) looks whether one does."""
         path = self._folder / run
         if not path.exists():
             return False
         lock = FileLock(path)
         try:
             # Longer than an instant: somebody else may just be looking too.
-            lock.acquire(timeout=0.05, poll_interval=0.01)
+            lock.acquire(timeout=patience, poll_interval=0.01)
         except Timeout:
             return True
+        except OSError:  # the store is somebody else's, who may only be read: nobody executes it from here
+            return False
         lock.release()
         return False
 

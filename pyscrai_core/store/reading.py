@@ -125,10 +125,6 @@ class StoredRun:
     @property
     def served(self) -> dict[str, str]:
         """For each provider of the scenario, the models that answered, as the vendor names them."""
-        served: dict[str, str] = orjson.loads(self._manifest_row().served)
-        if served:
-            return served
-        # Its process was ended before it could tell.
         query = (
             CallRow.select(CallRow.target, CallRow.provider, CallRow.model)
             .where((CallRow.run == self.id) & (CallRow.kind == "complete") & (CallRow.status == "answered"))

@@ -25,8 +25,6 @@ from .ownership import Owner, Ownership
 from .reading import StoredRun, find_run
 from .writer import Writer, patiently
 
-#: What the header of every SQLite file begins with.
-MAGIC = b"SQLite format 3\x00"
 HISTORY = "schema_migration"
 
 INSERT_EVENT = (
@@ -53,10 +51,15 @@ COPY_CALLS = """INSERT INTO "calls" ({}) SELECT {} FROM "calls" WHERE "run"=? AN
     ",".join(f'"{name}"' for name in CALL_COLUMNS),
     ",".join(_COPIED.get(name, f'"{name}"') for name in CALL_COLUMNS),
 )
-#: What a person added behind the prefix waits for its step.
+#: What a person added behind the prefix waits for its step, and what waits still goes on waiting.
 COPY_INPUTS = """INSERT INTO "inputs" ("run","kind","body","author","created")
     SELECT ?,'event',json_set("answer",'$.step',"step"),json_extract("answer",'$.author'),"started"
     FROM "calls" WHERE "run"=? AND "step">? AND "kind"='input' ORDER BY "number"
+"""
+COPY_WAITING = """INSERT INTO "inputs" ("run","kind","body","author","created")
+    SELECT ?,"kind",json_set("body",'$.step',max(?,coalesce(json_extract("body",'$.step'),0))),"author",
+           "created"
+    FROM "inputs" WHERE "run"=? AND "kind"='event' ORDER BY "id"
 """
 OPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status"='failed'"""
 
@@ -97,10 +100,14 @@ def _located(url: str) -> tuple[Path, str]:
 
 @frozen
 class Prefix:
-    """The part of a run up to the end of a step, that a fork begins with."""
+    """The part of a run up to the end of a step, that a fork begins with.
+
+    What waits for the run waits in the fork for the step `waits`.
+    """
 
     run: str
     step: int
+    waits: int
 
 
 class Store:
@@ -113,6 +120,7 @@ class Store:
         self.ownership = Ownership(path)
         self.known_messages: set[str] = set()
         self._owned: dict[str, FileLock] = {}
+        self._since: dict[str, float] = {}
 
     @classmethod
     def open(cls, url: str | Path, *, create: bool = True) -> Store:
@@ -205,10 +213,10 @@ class Store:
             row = RunRow.select().where(RunRow.id == run).get_or_none(self.database)
             who = Owner.read(row.owner) if row is not None else None
             raise StoreError(
-                f"run {run}: it is executed by {who or 'another process'}; wait for it, watch it with "
-                f"pyscrai show {run}, or stop it{f': kill -INT {who.pid}' if who else ''}"
+                f"run {run}: it is executed by {who or 'another process'}; wait for it, look at it with "
+                f"pyscrai show {run}, or stop it there with Ctrl-C"
             )
-        self._owned[run] = lock
+        self._owned[run], self._since[run] = lock, time.time()
 
     def release(self, run: str) -> None:
         """Give up what `own` or `create_run` took."""
@@ -236,6 +244,8 @@ class Store:
         self.known_messages.clear()  # what is not known to be needed may have been collected
         try:
             with self._transaction():
+                if prefix is not None:
+                    find_run(self.database, prefix.run, str(self.path))  # it may have been removed meanwhile
                 RunRow.insert(
                     id=run, scenario=scenario, seed=seed, status="running", created=time.time(),
                     owner=Owner.myself().written(), parent=prefix.run if prefix else "",
@@ -246,6 +256,7 @@ class Store:
                     self.connection.execute(COPY_EVENTS, (run, prefix.run, prefix.step))
                     self.connection.execute(COPY_CALLS, (run, prefix.run, prefix.run, prefix.step))
                     self.connection.execute(COPY_INPUTS, (run, prefix.run, prefix.step))
+                    self.connection.execute(COPY_WAITING, (run, prefix.waits, prefix.run))
         except BaseException:
             self.release(run)
             self.ownership.forget(run)
@@ -260,7 +271,10 @@ class Store:
                 RunRow.id == run
             ).execute(self.database)
             # They were for the process that executed it before.
-            InputRow.delete().where((InputRow.run == run) & (InputRow.kind != "event")).execute(self.database)
+            before = InputRow.created < self._since[run]
+            InputRow.delete().where((InputRow.run == run) & (InputRow.kind != "event") & before).execute(
+                self.database
+            )
         self.known_messages.clear()
 
     def restore_run(self, recorded: StoredRun) -> None:
@@ -272,13 +286,14 @@ class Store:
             self._write_manifest(recorded.id, recorded.manifest)
 
     def forget_answers(self, run: str, last: int) -> None:
-        """Drop the models' answers behind call `last`, which are those of an execution that is not the run's.
+        """Drop what is journaled behind call `last` by an execution that is not the run's.
 
-        What tools did stays: it was done.
+        What tools did and people said stays: it was done.
         """
+        self._insist(self.writer.flush)  # else what is queued would be written behind this
         with self._transaction():
             CallRow.delete().where(
-                (CallRow.run == run) & (CallRow.number > last) & CallRow.kind.in_(("complete", "embed"))
+                (CallRow.run == run) & (CallRow.number > last) & CallRow.kind.not_in(("tool", "ask", "input"))
             ).execute(self.database)
 
     def _write_manifest(self, run: str, manifest: dict[str, Any]) -> None:
@@ -295,7 +310,6 @@ class Store:
         steps: int,
         fingerprint: str,
         outcomes: dict[str, Any],
-        served: dict[str, str],
     ) -> None:
         """Write how a run ended, with all that is still queued. On disk when this returns."""
         self._insist(self.writer.flush)
@@ -303,9 +317,6 @@ class Store:
             RunRow.update(
                 status=status, error=error, steps=steps, fingerprint=fingerprint, ended=time.time()
             ).where(RunRow.id == run).execute(self.database)
-            ManifestRow.update(served=canonical(served).decode()).where(ManifestRow.run == run).execute(
-                self.database
-            )
             ClaimRow.delete().where(ClaimRow.run == run).execute(self.database)
             OutcomeRow.delete().where(OutcomeRow.run == run).execute(self.database)
             for name, value in outcomes.items():
@@ -377,7 +388,8 @@ class Store:
         """
         row = ClaimRow.select().where(ClaimRow.key == key).get_or_none(self.database)
         holder = row.run if row is not None else run
-        if holder != run and self.ownership.taken(holder):
+        # Without patience, which would hold up the loop: a claim is looked at again soon.
+        if holder != run and self.ownership.taken(holder, patience=0):
             return False
         # Only one of those who saw the same holder go takes over.
         done = self.connection.execute(
@@ -456,17 +468,10 @@ def _check_file(path: Path, create: bool) -> bool:
         if not os.access(path.parent, os.W_OK):
             raise StoreError(f"store {path}: its folder is read-only; choose another place with --store")
         return True
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(MAGIC))
-    except OSError as error:
-        raise StoreError(
-            f"store {path}: it cannot be read ({error.strerror}); change its permissions"
-        ) from None
-    if head and head != MAGIC:
-        raise StoreError(
-            f"store {path}: it is not a database; expected a file made by pyscrai, name another with --store"
-        )
+    # Never opened here: closing a file drops the locks that SQLite holds on it for all of this process, and
+    # others would then remove the log of a run that goes on.
+    if not os.access(path, os.R_OK):
+        raise StoreError(f"store {path}: it cannot be read; change its permissions")
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         return True
     log = path.with_name(path.name + "-wal")
@@ -511,5 +516,6 @@ def _explained(path: Path, error: BaseException) -> StoreError:
     elif "readonly" in words:
         remedy = "change its permissions, or choose another place with --store"
     elif "not a database" in words or "malformed" in words:
-        remedy = "it is damaged or not a database: restore it, or name another with --store"
+        words = f"it is damaged ({words})" if "malformed" in words else "it is not a database, or damaged"
+        remedy = "restore it, or name another with --store"
     return StoreError(f"store {path}: {words}; {remedy}")
