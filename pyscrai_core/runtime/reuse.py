@@ -7,7 +7,6 @@ first claims it in the store, the other waits. A claim of a process that was end
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from typing import Literal
 
@@ -47,7 +46,7 @@ class Reuse:
                 return found
             if self._parent:
                 return None
-            if self._claim(key):
+            if self._store.claim(key, self._run):
                 # Its answer may have come, and its claim gone, between the look and the claim.
                 if (found := self._find(key)) is not None:
                     self.settle(key)
@@ -71,11 +70,3 @@ class Reuse:
             return None
         run, origin, answer, model, provider = row
         return Taken(origin or run, answer, model, provider)
-
-    def _claim(self, key: str) -> bool:
-        try:
-            return self._store.claim(key, self._run)
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                return False  # looked at again soon
-            raise

@@ -384,7 +384,7 @@ class Store:
     def claim(self, key: str, run: str) -> bool:
         """Whether `run` may ask for the answer `key`: nobody else that is alive does.
 
-        Raises `sqlite3.OperationalError` at once if the database is locked.
+        False at once if that cannot be known, since another program has locked the database.
         """
         row = ClaimRow.select().where(ClaimRow.key == key).get_or_none(self.database)
         holder = row.run if row is not None else run
@@ -392,12 +392,14 @@ class Store:
         if holder != run and self.ownership.taken(holder, patience=0):
             return False
         # Only one of those who saw the same holder go takes over.
-        done = self.connection.execute(
-            """INSERT INTO "claims" ("key","run") VALUES (?,?)
-               ON CONFLICT ("key") DO UPDATE SET "run"=excluded."run" WHERE "run"=?""",
-            (key, run, holder),
-        )
-        return done.rowcount == 1
+        claim = """INSERT INTO "claims" ("key","run") VALUES (?,?)
+            ON CONFLICT ("key") DO UPDATE SET "run"=excluded."run" WHERE "run"=?"""
+        try:
+            return self.connection.execute(claim, (key, run, holder)).rowcount == 1
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                return False
+            raise _explained(self.path, error) from None
 
     def put_settled(self, key: str) -> None:
         """Queue that nobody asks for the answer `key` any more."""
