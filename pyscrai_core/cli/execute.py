@@ -21,7 +21,7 @@ from ..errors import ConfigError, StoreError
 from ..keys import redact
 from ..records import RunResult
 from ..runtime.run import DRAIN, Run
-from ..store.store import path_of
+from ..store.opening import path_of
 from . import output
 from .output import Hints
 from .transcript import LogFile, Plain, Screen, is_terminal

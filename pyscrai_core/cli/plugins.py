@@ -267,7 +267,8 @@ def _count(host: Host) -> str:
 def _store(settings: Settings) -> tuple[str, bool]:
     """The store in words, and whether it can be used. One that is not there is not made."""
     from ..errors import StoreError
-    from ..store.store import Store, path_of
+    from ..store.opening import path_of
+    from ..store.store import Store
 
     try:
         path = path_of(settings.store)

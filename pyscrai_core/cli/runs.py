@@ -56,7 +56,8 @@ def runs(context: click.Context, store: str | None, as_json: bool) -> None:
         context.default_map = {context.invoked_subcommand: given}
         return
     from ..config import load_settings
-    from ..store.store import Store, path_of
+    from ..store.opening import path_of
+    from ..store.store import Store
 
     settings = load_settings(store=store)
     if store is None and not path_of(settings.store).exists():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
-import os
 import secrets
 import sqlite3
 import time
@@ -21,11 +19,10 @@ from peewee import DatabaseError, SqliteDatabase
 from ..errors import StoreError
 from ..records import Event, RunStatus, canonical
 from .models import CallRow, ClaimRow, InputRow, ManifestRow, OutcomeRow, RunRow
+from .opening import check_file, connection_of, explained, located, migrate
 from .ownership import Owner, Ownership
 from .reading import StoredRun, find_run
 from .writer import Writer, patiently
-
-HISTORY = "schema_migration"
 
 INSERT_EVENT = (
     'INSERT INTO "events" ("run","seq","step","kind","source","audience","payload","cause")'
@@ -64,40 +61,6 @@ COPY_WAITING = """INSERT INTO "inputs" ("run","kind","body","author","created")
 OPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status"='failed'"""
 
 
-#: How far a commit goes: `normal` survives the end of the process, `full` also that of the machine's power.
-SYNCHRONOUS = ("normal", "full")
-
-
-def path_of(url: str) -> Path:
-    """The file of a store's URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, or a plain path."""
-    return _located(url)[0]
-
-
-def _located(url: str) -> tuple[Path, str]:
-    """The file of a store's URL, and how far commits go: `sqlite:///runs.db?synchronous=full`."""
-    synchronous = SYNCHRONOUS[0]
-    if url.startswith("sqlite:///"):
-        url, _, query = url[len("sqlite:///") :].partition("?")
-        if query:
-            key, _, synchronous = query.partition("=")
-            if key != "synchronous" or synchronous not in SYNCHRONOUS:
-                raise StoreError(
-                    f"store: the option {query!r} is not known; expected synchronous=normal or "
-                    "synchronous=full (which also survives a loss of power)"
-                )
-    elif "?" in url:
-        raise StoreError(f"store {url!r}: options are part of a URL; expected sqlite:///{url}")
-    elif "://" in url:
-        scheme = url.split("://", 1)[0]
-        raise StoreError(
-            f"store {url!r}: the scheme {scheme!r} is not supported; expected a path or sqlite:///PATH "
-            "(three slashes)"
-        )
-    if not url:
-        raise StoreError("store: the path is empty; expected a path or sqlite:///PATH")
-    return Path(url).expanduser(), synchronous
-
-
 @frozen
 class Prefix:
     """The part of a run up to the end of a step, that a fork begins with.
@@ -129,8 +92,8 @@ class Store:
         Raises `StoreError` if it is missing (and not `create`), not a database, read-only, locked, or
         made by a newer version.
         """
-        path, synchronous = _located(str(url))
-        if _check_file(path, create):
+        path, synchronous = located(str(url))
+        if check_file(path, create):
             database = SqliteDatabase(
                 str(path),
                 pragmas={"journal_mode": "wal", "synchronous": synchronous, "foreign_keys": 0},
@@ -142,12 +105,12 @@ class Store:
             address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
             database = SqliteDatabase(address, uri=True, check_same_thread=False)
         try:
-            _migrate(path, database)
+            migrate(path, database)
             # From here on a locked database is waited for by the writer, without blocking the loop.
-            _connection(database).execute("PRAGMA busy_timeout=0")
+            connection_of(database).execute("PRAGMA busy_timeout=0")
         except (DatabaseError, sqlite3.Error) as error:
             database.close()
-            raise _explained(path, error) from None
+            raise explained(path, error) from None
         except BaseException:
             database.close()
             raise
@@ -156,7 +119,7 @@ class Store:
     @property
     def connection(self) -> sqlite3.Connection:
         """The connection below peewee, for what has to be fast or is SQLite's own."""
-        return _connection(self.database)
+        return connection_of(self.database)
 
     def close(self) -> None:
         """Write what is left and close. Raises `StoreError` if that is not possible."""
@@ -188,7 +151,7 @@ class Store:
         try:
             yield self.connection
         except (DatabaseError, sqlite3.Error) as error:
-            raise _explained(self.path, error) from None
+            raise explained(self.path, error) from None
         finally:
             self.connection.execute("ROLLBACK")
 
@@ -399,7 +362,7 @@ class Store:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 return False
-            raise _explained(self.path, error) from None
+            raise explained(self.path, error) from None
 
     def put_settled(self, key: str) -> None:
         """Queue that nobody asks for the answer `key` any more."""
@@ -417,7 +380,7 @@ class Store:
         try:
             patiently(action, str(self.path))
         except sqlite3.Error as error:
-            raise _explained(self.path, error) from None
+            raise explained(self.path, error) from None
 
 
 class _Transaction:
@@ -435,89 +398,12 @@ class _Transaction:
         try:
             patiently(begin, str(self._store.path))
         except (DatabaseError, sqlite3.Error) as error:
-            raise _explained(self._store.path, error) from None
+            raise explained(self._store.path, error) from None
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         try:
             self._atomic.__exit__(kind, error, trace)
         except (DatabaseError, sqlite3.Error) as failure:
-            raise _explained(self._store.path, failure) from None
+            raise explained(self._store.path, failure) from None
         if isinstance(error, (DatabaseError, sqlite3.Error)):
-            raise _explained(self._store.path, error) from None
-
-
-def _connection(database: SqliteDatabase) -> sqlite3.Connection:
-    connection: sqlite3.Connection = database.connection()  # type: ignore[no-untyped-call]
-    return connection
-
-
-def _check_file(path: Path, create: bool) -> bool:
-    """Whether the store can be written; raises `StoreError` if it cannot be used at all."""
-    if path.is_dir():
-        raise StoreError(f"store {path}: it is a folder; expected a file")
-    if not path.exists():
-        if not create:
-            raise StoreError(
-                f"store {path}: it does not exist; run a scenario first, or name another with --store"
-            )
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"store {path}: its folder cannot be made ({error.strerror}); "
-                "choose another place with --store"
-            ) from None
-        if not os.access(path.parent, os.W_OK):
-            raise StoreError(f"store {path}: its folder is read-only; choose another place with --store")
-        return True
-    # Never opened here: closing a file drops the locks that SQLite holds on it for all of this process, and
-    # others would then remove the log of a run that goes on.
-    if not os.access(path, os.R_OK):
-        raise StoreError(f"store {path}: it cannot be read; change its permissions")
-    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-        return True
-    log = path.with_name(path.name + "-wal")
-    if create or (log.exists() and log.stat().st_size):
-        what = "is read-only" if create else f"is read-only, and a part of it is still in {log.name}"
-        raise StoreError(
-            f"store {path}: it {what}; change its permissions, or copy it to where it can be written, with "
-            "the files beside it"
-        )
-    return False
-
-
-def _migrate(path: Path, database: SqliteDatabase) -> None:
-    folder = importlib.resources.files(__package__) / "migrations"
-    names = {entry.name[:-3] for entry in folder.iterdir() if entry.name[:1].isdigit()}
-    tables = set(database.get_tables())
-    applied: set[str] = set()
-    if HISTORY in tables:
-        applied = {row[0] for row in _connection(database).execute(f'SELECT "name" FROM "{HISTORY}"')}
-    elif tables:
-        raise StoreError(f"store {path}: it is a database of something else; name another with --store")
-    if applied - names:
-        raise StoreError(
-            f"store {path}: it was made by a newer version ({', '.join(sorted(applied - names))}); "
-            "upgrade with: pip install -U pyscrai-core"
-        )
-    if names - applied:
-        # Imported only when there is something to do: it takes longer than opening the store.
-        from playhouse.migrations import Runner
-
-        with importlib.resources.as_file(folder) as directory, Ownership(path).alone():
-            Runner(database, str(directory), table_name=HISTORY).up()
-
-
-def _explained(path: Path, error: BaseException) -> StoreError:
-    while "cannot rollback" in str(error) and error.__context__ is not None:
-        error = error.__context__  # SQLite had rolled back already; this is why
-    words = str(error)
-    remedy = "make room or choose another place with --store"
-    if "locked" in words:
-        remedy = "another program is writing to it: wait for it, or end it"
-    elif "readonly" in words:
-        remedy = "change its permissions, or choose another place with --store"
-    elif "not a database" in words or "malformed" in words:
-        words = f"it is damaged ({words})" if "malformed" in words else "it is not a database, or damaged"
-        remedy = "restore it, or name another with --store"
-    return StoreError(f"store {path}: {words}; {remedy}")
+            raise explained(self._store.path, error) from None

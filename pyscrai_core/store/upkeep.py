@@ -18,7 +18,8 @@ from peewee import BlobField, Field, FloatField, IntegerField, Model
 from ..errors import StoreError
 from ..records import LOG_HEAD, Event, RunStatus, canonical, check_json, digest
 from .models import TABLES, CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
-from .store import Store, _explained
+from .opening import explained
+from .store import Store
 
 Row: TypeAlias = dict[str, Any]
 
@@ -122,7 +123,7 @@ def collect(store: Store) -> Collected:
         connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.Error as error:
-        raise _explained(store.path, error) from None
+        raise explained(store.path, error) from None
     finally:
         connection.execute("PRAGMA busy_timeout=0")
     return found
