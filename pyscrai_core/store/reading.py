@@ -253,10 +253,6 @@ class StoredRun:
         )
         return int(CallRow.select().where((CallRow.run == self.id) & made).count(self._database))
 
-    def count_entries(self) -> int:
-        """How many entries the journal has."""
-        return int(CallRow.select().where(CallRow.run == self.id).count(self._database))
-
     def answered_by(self) -> dict[tuple[str, str], int]:
         """For each provider that was to answer, and each that did: how many completions."""
         query = (
