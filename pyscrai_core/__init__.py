@@ -54,7 +54,6 @@ from .errors import (
     Unreachable,
 )
 from .hookspecs import hookimpl
-from .keys import read_secret
 from .records import (
     EVERYONE,
     Allowance,
@@ -75,30 +74,31 @@ from .records import (
     ToolSpec,
     Usage,
 )
+from .secret import read_secret
 from .tokens import estimate_tokens
 
 if TYPE_CHECKING:
     from .api import arun, run
+    from .contracts import FilePath, JsonSchema, Program, SecretName, Url
+    from .language.expressions import Expression
+    from .language.templates import Prompt
     from .runtime.turn import Stage, Turn
-    from .scenario.expressions import Expression
     from .scenario.model import Agent
-    from .scenario.prompts import Prompt
-    from .scenario.values import FilePath, JsonSchema, Program, SecretName, Url
-    from .store.reading import StoredRun
+    from .store.runs import StoredRun
     from .tools import tool
 
 _LAZY = {
     "Agent": "scenario.model",
-    "Expression": "scenario.expressions",
-    "FilePath": "scenario.values",
-    "JsonSchema": "scenario.values",
-    "Program": "scenario.values",
-    "Prompt": "scenario.prompts",
-    "SecretName": "scenario.values",
+    "Expression": "language.expressions",
+    "FilePath": "contracts",
+    "JsonSchema": "contracts",
+    "Program": "contracts",
+    "Prompt": "language.templates",
+    "SecretName": "contracts",
     "Stage": "runtime.turn",
-    "StoredRun": "store.reading",
+    "StoredRun": "store.runs",
     "Turn": "runtime.turn",
-    "Url": "scenario.values",
+    "Url": "contracts",
     "arun": "api",
     "run": "api",
     "tool": "tools",

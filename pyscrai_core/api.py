@@ -20,12 +20,12 @@ from .contracts import Observer
 from .errors import ConfigError
 from .plugins import Host
 from .records import RunResult, as_audience
-from .runtime import execution, steering
-from .runtime import plan as planning
+from .runtime import execution, inputs
+from .runtime.calls import Ask, OnUncertain
 from .runtime.execution import check_trust
-from .runtime.plan import Blueprint, Plan
 from .runtime.reuse import Source
-from .runtime.road import Ask, OnUncertain
+from .scenario import plan as planning
+from .scenario.plan import Blueprint, Plan
 from .store.store import Store
 
 
@@ -195,13 +195,13 @@ def pause(ref: str = "last", *, store: str | Path | None = None) -> str:
     Raises `StoreError` if no process executes it.
     """
     with Store.open(load_settings(store=_text(store)).store, create=False) as opened:
-        return steering.pause(opened, ref).id
+        return inputs.pause(opened, ref).id
 
 
 def proceed(ref: str = "last", *, store: str | Path | None = None) -> str:
     """Let a run that is paused go on in its process; its id. Raises `StoreError` if it is not paused."""
     with Store.open(load_settings(store=_text(store)).store, create=False) as opened:
-        return steering.proceed(opened, ref).id
+        return inputs.proceed(opened, ref).id
 
 
 def inject(
@@ -229,7 +229,7 @@ def inject(
     """
     settings = load_settings(store=_text(store))
     with Store.open(settings.store, create=False) as opened:
-        return steering.inject(
+        return inputs.inject(
             opened, ref, host or settings.host(), event,
             dict(payload) if isinstance(payload, Mapping) else payload,
             None if audience is None else as_audience(audience), author,

@@ -18,9 +18,9 @@ from typing import Annotated, Any, ClassVar, Literal, NotRequired, get_origin, o
 import attrs
 
 from .contracts import Tool
+from .language.schemas import checker
 from .records import check_json
 from .runtime.turn import Turn
-from .scenario.schemas import checker
 
 #: The schema of a hint, and the function from the JSON value to the one that the hint promises.
 Form = tuple[dict[str, Any], Callable[[Any], Any]]

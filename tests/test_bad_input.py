@@ -907,7 +907,7 @@ def test_the_command_says_the_same_with_status_2_and_writes_nothing(
 ) -> None:
     lines = told(text, installed)
     done = subprocess.run(
-        [sys.executable, "-m", "pyscrai_core.cli.main", command, "scenario.yaml"],
+        [sys.executable, "-m", "pyscrai_cli.main", command, "scenario.yaml"],
         capture_output=True,
         text=True,
     )

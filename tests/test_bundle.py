@@ -18,9 +18,9 @@ import orjson
 import pytest
 from attrs import frozen
 from click.testing import CliRunner, Result
+from pyscrai_cli.main import cli
 
 from pyscrai_core import Engine, FilePath, StoreError, keys
-from pyscrai_core.cli.main import cli
 from pyscrai_core.records import canonical, digest
 from pyscrai_core.store import bundle as bundles
 from pyscrai_core.store.bundle import Bundle, export_bundle

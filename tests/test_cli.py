@@ -21,12 +21,12 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from pyscrai_cli.main import COMMANDS, cli
+from pyscrai_cli.output import clean
 
 from pyscrai_core import plugins as plugins_module
-from pyscrai_core.cli.main import COMMANDS, cli
-from pyscrai_core.cli.output import clean
 
-COMMAND = [sys.executable, "-m", "pyscrai_core.cli.main"]
+COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 #: No test waits as long as this; one that would is broken.
 PATIENCE = 60
 REPLIES = ["hello", "how are you", "bye"]
@@ -122,7 +122,7 @@ class Terminal:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_each_command_agrees_with_the_table_and_has_examples(name: str) -> None:
     module, _, attribute = COMMANDS[name][0].partition(":")
-    command = getattr(import_module(f"pyscrai_core.cli.{module}"), attribute)
+    command = getattr(import_module(f"pyscrai_cli.{module}"), attribute)
     summary = COMMANDS[name][1]
     shown = invoke(name, "--help")
     assert command.name == name
@@ -135,16 +135,16 @@ def test_the_help_of_each_command_agrees_with_the_table_and_has_examples(name: s
 
 def test_help_imports_no_command_and_nothing_large() -> None:
     program = (
-        "import sys\nfrom pyscrai_core.cli.main import main\n"
+        "import sys\nfrom pyscrai_cli.main import main\n"
         "try: main(['--help'])\nexcept SystemExit as end: assert not end.code\n"
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     ours = {name for name in loaded if name.startswith("pyscrai_core.")}
-    assert {name for name in ours if name.startswith("pyscrai_core.cli.")} == {
-        "pyscrai_core.cli.main",
-        "pyscrai_core.cli.output",
+    assert {name for name in ours if name.startswith("pyscrai_cli.")} == {
+        "pyscrai_cli.main",
+        "pyscrai_cli.output",
     }
     assert not {name for name in ours if ".store" in name or ".runtime" in name or ".scenario" in name}
     assert not loaded & {"cattrs", "peewee", "jinja2", "rich", "loguru", "yaml", "asyncio"}

@@ -14,7 +14,7 @@ import pytest
 
 def pyscrai(*arguments: str, store: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pyscrai_core.cli.main", *arguments, "--store", str(store)],
+        [sys.executable, "-m", "pyscrai_cli.main", *arguments, "--store", str(store)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

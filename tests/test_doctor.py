@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from pyscrai_cli.main import cli
+from pyscrai_testing.servers import FaultServer
 
 from pyscrai_core import api
-from pyscrai_core.cli.main import cli
-from pyscrai_core.testing.servers import FaultServer
 
-COMMAND = [sys.executable, "-m", "pyscrai_core.cli.main"]
+COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 #: Each vendor's address below the server's, and the variable with its key.
 VENDORS = {
     "openai": ("/v1", "OPENAI_API_KEY"),

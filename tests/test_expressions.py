@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyscrai_core.language.expressions import FUNCTIONS, Expression
 from pyscrai_core.records import Event
 from pyscrai_core.scenario import evaluator
-from pyscrai_core.scenario.expressions import FUNCTIONS, Expression
 
 STATE = {
     "sold": 3,
@@ -212,7 +212,7 @@ def test_a_failed_evaluation_leaves_nothing_behind() -> None:
 
 def test_no_hash_seed_shows() -> None:
     code = (
-        "from pyscrai_core.scenario.expressions import Expression\n"
+        "from pyscrai_core.language.expressions import Expression\n"
         "words = [f'w{i}' for i in range(50)]\n"
         "print(Expression('[w for w in {x for x in words}] + [*{y for y in words} - {words[0]}]',"
         " ['words']).evaluate(words=words))"

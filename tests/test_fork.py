@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 from click.testing import CliRunner
+from pyscrai_cli.main import cli
 
 import pyscrai_core
 from pyscrai_core import (
@@ -32,7 +33,6 @@ from pyscrai_core import (
     Toolset,
     api,
 )
-from pyscrai_core.cli.main import cli
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.store.store import Store

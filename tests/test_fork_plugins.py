@@ -312,7 +312,7 @@ def test_each_moment_of_a_run_with_everything_can_be_forked(host: Host, tmp_path
 
 
 def command(*arguments: str) -> Any:
-    line = [sys.executable, "-m", "pyscrai_core.cli.main", *arguments, "--json"]
+    line = [sys.executable, "-m", "pyscrai_cli.main", *arguments, "--json"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 3), done.stderr
     return json.loads(done.stdout)

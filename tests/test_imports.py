@@ -37,7 +37,7 @@ def test_discovery_loads_no_sdk() -> None:
 
 def test_help_loads_no_command() -> None:
     code = (
-        "from pyscrai_core.cli.main import main\n"
+        "from pyscrai_cli.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit as end: assert not end.code"
     )

@@ -15,14 +15,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from pyscrai_testing.servers import FaultServer, Hang, Reply
 
 from pyscrai_core import ConfigError, Provider, read_secret
-from pyscrai_core.keys import redact, redact_bytes
 from pyscrai_core.plugins import Host
-from pyscrai_core.runtime.plan import provider_of
-from pyscrai_core.testing.servers import FaultServer, Hang, Reply
+from pyscrai_core.scenario.plan import provider_of
+from pyscrai_core.secret import redact, redact_bytes
 
-COMMAND = [sys.executable, "-m", "pyscrai_core.cli.main"]
+COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 VARIABLES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "MY_KEY")
 PROVIDERS: dict[str, dict[str, Any]] = {
     "openai": {"use": "openai", "base": "/v1"},

@@ -24,8 +24,8 @@ from pyscrai_core import (
     TransientError,
     Usage,
 )
-from pyscrai_core.runtime.asking import Asking, Vendors
 from pyscrai_core.runtime.limiter import FIRST_PAUSE, TRIP, WINDOW, Account, Bounds, account
+from pyscrai_core.runtime.providers import Asking, Vendors
 from pyscrai_core.runtime.turn import Stopping
 from pyscrai_core.scenario.model import Access
 

@@ -21,7 +21,7 @@ from pyscrai_core.store.store import Store
 
 #: No test waits as long as this; one that would is broken.
 PATIENCE = 60
-PYSCRAI = (sys.executable, "-m", "pyscrai_core.cli.main")
+PYSCRAI = (sys.executable, "-m", "pyscrai_cli.main")
 
 
 class Terminal:

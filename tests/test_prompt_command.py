@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from pyscrai_cli.main import cli
 
 import pyscrai_core
 from pyscrai_core import api
-from pyscrai_core.cli.main import cli
 
 SCENARIO = {
     "scenario": "talk",

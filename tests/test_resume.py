@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyscrai_testing import check_resume
 
 import pyscrai_core
 from pyscrai_core import (
@@ -23,7 +24,6 @@ from pyscrai_core import (
     api,
 )
 from pyscrai_core.plugins import Host
-from pyscrai_core.testing import check_resume
 
 PROVIDERS = {
     "default": {

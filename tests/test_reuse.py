@@ -22,7 +22,7 @@ from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.reuse import Reuse
 from pyscrai_core.store.store import Store
 
-COMMAND = [sys.executable, "-m", "pyscrai_core.cli.main"]
+COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 PATIENCE = 60
 STORE = ".pyscrai/runs.db"
 FORM = {"type": "object", "properties": {"price": {"type": "integer"}}, "required": ["price"]}

@@ -28,12 +28,12 @@ from pyscrai_core import (
     api,
 )
 from pyscrai_core.config import load_settings
+from pyscrai_core.language.schemas import checker
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime import plan as planning
-from pyscrai_core.runtime.ensemble import components
-from pyscrai_core.runtime.plan import Plan
+from pyscrai_core.runtime.components import components
 from pyscrai_core.scenario.model import Acts, Scenario, Use
-from pyscrai_core.scenario.schemas import checker
+from pyscrai_core.scenario.plan import Plan
 
 FULL = """\
 scenario: market

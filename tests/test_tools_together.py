@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pyscrai_cli.main import cli
 
 import pyscrai_core
 from pyscrai_core import api
-from pyscrai_core.cli.main import cli
 
 SERVER = """
 from mcp.server.mcpserver import MCPServer

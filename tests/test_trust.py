@@ -17,7 +17,7 @@ from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime import execution
 from pyscrai_core.runtime import plan as planning
-from pyscrai_core.runtime.plan import Plan
+from pyscrai_core.scenario.plan import Plan
 
 
 @frozen

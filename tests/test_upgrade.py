@@ -69,7 +69,7 @@ class Environment:
     def _command(self, arguments: Sequence[str], status: int, store: Path | None) -> tuple[str, str]:
         path = os.pathsep.join([str(self.site), str(KERNEL)])
         done = subprocess.run(
-            [sys.executable, "-m", "pyscrai_core.cli.main", *arguments, "--store", str(store or self.store)],
+            [sys.executable, "-m", "pyscrai_cli.main", *arguments, "--store", str(store or self.store)],
             env={**os.environ, **self.variables, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,

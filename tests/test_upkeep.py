@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from pyscrai_cli.main import cli
 
 from pyscrai_core import Engine, Provider, StoreError, api
-from pyscrai_core.cli.main import cli
 from pyscrai_core.store import upkeep
 from pyscrai_core.store.store import Store
 
-COMMAND = [sys.executable, "-m", "pyscrai_core.cli.main"]
+COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 TALK = {
     "providers": {"default": {"use": "scripted", "replies": ["one", "two", "three"]}},
     "agents": {"A": {"persona": "First."}, "B": {"persona": "Second."}},

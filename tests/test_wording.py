@@ -24,9 +24,9 @@ from pyscrai_core import (
     Usage,
     api,
 )
+from pyscrai_core.language.schemas import checker
+from pyscrai_core.runtime.emulation import fit
 from pyscrai_core.runtime.turn import TOOL_CHARACTERS, TOOL_ROUNDS
-from pyscrai_core.runtime.wording import fit
-from pyscrai_core.scenario.schemas import checker
 
 NOTHING: frozenset[str] = frozenset()
 #: Both refer to definitions of their own, under the same name.

@@ -13,16 +13,16 @@ from ..contracts import Observer, Provider
 from ..errors import ConfigError, Divergence, StoreError
 from ..plugins import Host
 from ..records import Price, RunResult
+from ..scenario import plan as planning
 from ..scenario import trust as trusting
 from ..scenario.model import Access
-from ..store.reading import StoredRun
+from ..scenario.plan import Plan
+from ..store.runs import StoredRun
 from ..store.store import Prefix, Store
-from . import plan as planning
-from .ensemble import Ensemble
-from .plan import Plan
+from .calls import Ask, OnUncertain
+from .components import Ensemble
 from .prices import Prices, check_known
 from .reuse import Reuse, Source
-from .road import Ask, OnUncertain
 from .rules import state_changes
 from .run import Run
 

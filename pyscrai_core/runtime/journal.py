@@ -12,9 +12,9 @@ from attrs import define, field, frozen
 
 from ..errors import FAILURES, CallFailed, Divergence
 from ..records import Message, Position, Request, Usage, canonical, digest
-from ..store.reading import StoredRun
+from ..store.runs import StoredRun
 from ..store.store import CALL_COLUMNS, Store
-from .difference import asked_in_words, body_in_words, completion_in_words, difference
+from .divergence import asked_in_words, body_in_words, completion_in_words, difference
 
 #: The agent's place in the positions of what comes from outside.
 OUTSIDE = "@outside"

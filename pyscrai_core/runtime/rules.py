@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from ..errors import ContractError
+from ..language.schemas import checker
+from ..language.templates import guess
 from ..records import EVERYONE, Event, Json, check_json
-from ..scenario.kinds import COMMON_KINDS, KERNEL_KINDS, KIND
-from ..scenario.prompts import guess
-from ..scenario.schemas import checker
+from ..scenario.model import COMMON_KINDS, KERNEL_KINDS, KIND
 from .state import Root, changed, resolve
 from .turn import Draft
 
 if TYPE_CHECKING:
-    from ..scenario.expressions import Expression
+    from ..language.expressions import Expression
     from ..scenario.model import Rule, Scenario
-    from .player import Player
+    from .participant import Player
 
 
 class Rejected(Exception):

@@ -24,6 +24,7 @@ from ..errors import (
     StoreError,
     Uncertain,
 )
+from ..language.expressions import Expression
 from ..records import (
     EVERYONE,
     Event,
@@ -34,24 +35,23 @@ from ..records import (
     Sampling,
     check_json,
 )
-from ..scenario.expressions import Expression
 from ..scenario.model import Agent
-from ..store.reading import StoredRun
+from ..scenario.plan import Epoch, Plan, identities
+from ..store.runs import StoredRun
 from ..store.store import Store
-from .chronicle import Chronicle
-from .ensemble import Ensemble
+from .bound_tools import Equipped, by_name
+from .calls import Ask, OnUncertain, Road
+from .components import Ensemble
 from .inputs import POLL, Inputs
 from .journal import OUTSIDE, Journal
 from .limiter import Account
-from .plan import Epoch, Plan, identities
-from .player import Player
+from .log import LogWriter
+from .observers import Watchers
+from .participant import Player
 from .reuse import Reuse
-from .road import Ask, OnUncertain, Road
 from .rules import Rejected, Rules, plain, state_changes
 from .state import Root, Snapshot
-from .tooling import Equipped, by_name
 from .turn import Draft, Exhausted, Scope, Stage, Stopping, Trouble, Turn
-from .watchers import Watchers
 
 #: Seconds for which calls in flight may still be answered when a run is stopped.
 DRAIN = 10.0
@@ -90,8 +90,8 @@ class Run:
         self._until = until
         #: Whether it came to the end of the step `until`.
         self.reached = False
-        self._chronicle = Chronicle(store, run, recorded, replay)
-        self.log = self._chronicle.log
+        self._log_writer = LogWriter(store, run, recorded, replay)
+        self.log = self._log_writer.log
         self._follow(plan)
         self._store = store
         self._recorded = recorded
@@ -201,7 +201,7 @@ class Run:
             await self._enter(ensemble)
             await self._play(ensemble)
             outcomes = self._outcomes()
-            self._chronicle.check_complete()
+            self._log_writer.check_complete()
         except BudgetSpent as failure:
             status, error = "stopped", str(failure)
         except Exhausted as failure:
@@ -210,7 +210,7 @@ class Run:
                 raise Divergence(f"{failure}; the recorded run completed without this call") from None
             status, error = self._recorded.status, self._recorded.error
             try:
-                self._chronicle.check_complete()
+                self._log_writer.check_complete()
             except Divergence as difference:
                 raise self._explained(difference) from None
         except _Reached:
@@ -483,7 +483,7 @@ class Run:
         except Rejected as reason:
             payload = {"kind": draft.kind, "payload": draft.payload, "reason": str(reason)}
             event = Event(seq, step, "rejected", source, (), payload, draft.cause)
-        self._chronicle.add(event)
+        self._log_writer.add(event)
         for name in self._reacting:
             if name != source and event.kind in self._agents[name].acts.on and self._hears(name, event):
                 self._players[name].triggers.append(seq)
@@ -540,7 +540,7 @@ class Run:
 
     def _end(self, status: RunStatus, error: str, outcomes: dict[str, Any]) -> RunResult:
         # What an earlier execution came to is kept, also if this one ended before it.
-        steps = self._step if self._replay else max(self._step, self._chronicle.rest())
+        steps = self._step if self._replay else max(self._step, self._log_writer.rest())
         result = RunResult(
             run=self.id,
             scenario=self.scenario.name,

@@ -40,12 +40,12 @@ from ..records import (
     ToolResult,
     as_audience,
 )
-from . import wording
+from . import emulation
 from .state import View
 
 if TYPE_CHECKING:
     from ..scenario.model import Agent
-    from .player import Player
+    from .participant import Player
     from .run import Run
 
 #: How often in a row a model may call tools before it has to answer.
@@ -373,7 +373,7 @@ class Turn(Scope):
             )
         # Vendors refuse a history with calls of tools that are not offered, so it has none.
         last = Message.user("No more tools can be used now. Answer with what you know.")
-        spoken = wording.in_words(request.messages, wording.spoken)
+        spoken = emulation.in_words(request.messages, emulation.spoken)
         return await self.complete(request.but(messages=(*spoken, last), tools=()))
 
     async def _answer_call(self, call: ToolCall) -> ToolResult:

@@ -9,10 +9,10 @@ from typing import Any
 from attrs import frozen
 
 from ..errors import Mistake, ScenarioError
+from ..language.templates import guess
 from . import yaml
+from .document import few
 from .model import DEFAULT_USES
-from .places import few
-from .prompts import guess
 from .structure import shown
 from .yaml import Document, Mark, Path
 

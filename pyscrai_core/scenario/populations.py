@@ -11,9 +11,9 @@ from typing import Any
 
 from .. import seeds
 from ..errors import Mistake, ScenarioError
+from ..language.templates import Filling, PromptError
 from . import yaml
-from .places import error_at, place
-from .prompts import Filling, PromptError
+from .document import error_at, place
 from .source import Source
 from .structure import shown
 from .yaml import Document, Mark, Path

@@ -19,11 +19,11 @@ import attrs
 from cattrs import Converter
 from cattrs.errors import StructureHandlerNotFoundError
 
+from .. import contracts
 from ..contracts import CONTRACTS, Component
 from ..errors import ContractError, PyscraiError
-from . import values
-from .prompts import Prompt, PromptError, guess
-from .schemas import NotASchema, check_schema
+from ..language.schemas import NotASchema, check_schema
+from ..language.templates import Prompt, PromptError, guess
 
 T = TypeVar("T")
 Path = tuple[str | int, ...]
@@ -38,11 +38,11 @@ _WORDS = {
     dict: "a mapping",
     list: "a list",
     type(None): "null",
-    values.FilePath: "the path of a file",
-    values.Url: "an address that begins with http:// or https://",
-    values.SecretName: "the name of an environment variable",
-    values.Program: "a program with its arguments, as a list",
-    values.JsonSchema: "a JSON Schema",
+    contracts.FilePath: "the path of a file",
+    contracts.Url: "an address that begins with http:// or https://",
+    contracts.SecretName: "the name of an environment variable",
+    contracts.Program: "a program with its arguments, as a list",
+    contracts.JsonSchema: "a JSON Schema",
     Prompt: "the path of a template file",
 }
 #: What a `ValueError` of a Config may begin with, to say which option it is about: `faults[0].kind: …`
@@ -154,11 +154,11 @@ class Structurer:
         converter.register_structure_hook_factory(_is_sequence, lambda kind: _sequence(converter, kind))
         converter.register_structure_hook_factory(_is_dictionary, lambda kind: _dictionary(converter, kind))
         converter.register_structure_hook(Prompt, self._prompt)
-        converter.register_structure_hook_func(_is(values.FilePath), self._file_path)
-        converter.register_structure_hook_func(_is(values.Url), self._url)
-        converter.register_structure_hook_func(_is(values.SecretName), self._secret)
-        converter.register_structure_hook_func(_is(values.Program), self._program)
-        converter.register_structure_hook_func(_is(values.JsonSchema), _schema)
+        converter.register_structure_hook_func(_is(contracts.FilePath), self._file_path)
+        converter.register_structure_hook_func(_is(contracts.Url), self._url)
+        converter.register_structure_hook_func(_is(contracts.SecretName), self._secret)
+        converter.register_structure_hook_func(_is(contracts.Program), self._program)
+        converter.register_structure_hook_func(_is(contracts.JsonSchema), _schema)
         converter.register_structure_hook_func(_is_part, self._component)
         return converter
 

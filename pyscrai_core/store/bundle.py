@@ -26,12 +26,12 @@ from peewee import Model
 
 from .. import __version__
 from ..errors import ConfigError, StoreError
-from ..keys import redact_bytes
 from ..records import canonical, digest
-from . import upkeep
+from ..secret import redact_bytes
+from . import maintenance as upkeep
+from .maintenance import Row, name_of
 from .models import EventRow, ManifestRow, MessageRow, RunRow
 from .store import Store
-from .upkeep import Row, name_of
 
 #: Raised when the members or their columns change: a bundle is read by those who know its format.
 FORMAT = 1

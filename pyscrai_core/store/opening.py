@@ -10,7 +10,7 @@ from pathlib import Path
 from peewee import SqliteDatabase
 
 from ..errors import StoreError
-from .ownership import Ownership
+from .locks import Ownership
 
 #: The table of the migrations that were applied.
 HISTORY = "schema_migration"

@@ -18,10 +18,10 @@ from peewee import DatabaseError, SqliteDatabase
 
 from ..errors import StoreError
 from ..records import Event, RunStatus, canonical
+from .locks import Owner, Ownership
 from .models import CallRow, ClaimRow, InputRow, ManifestRow, OutcomeRow, RunRow
 from .opening import check_file, connection_of, explained, located, migrate
-from .ownership import Owner, Ownership
-from .reading import StoredRun, find_run
+from .runs import StoredRun, find_run
 from .writer import Writer, patiently
 
 INSERT_EVENT = (

@@ -125,7 +125,7 @@ def loop_of_calls(url: str, rounds: int) -> float:
 @contextmanager
 def slow_server() -> Iterator[str]:
     """The URL of a server that answers after `LATENCY` seconds, in a process of its own."""
-    command = [sys.executable, "-m", "pyscrai_core.testing.servers", "--latency", str(LATENCY)]
+    command = [sys.executable, "-m", "pyscrai_testing.servers", "--latency", str(LATENCY)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         try:

@@ -34,9 +34,9 @@ from random import Random
 from typing import Any
 
 from attrs import define, field, frozen
+from pyscrai_testing.servers import FaultServer
 
 from pyscrai_core.store.store import Store
-from pyscrai_core.testing.servers import FaultServer
 
 #: Each case: its scenario, the most calls that it makes at a time, and the options of its store's URL.
 CASES = {
@@ -137,7 +137,7 @@ class Place:
         self.spawned = time.time()
         with (self.folder / f"stderr-{len(self.seen)}").open("w") as stderr:
             return subprocess.Popen(
-                [sys.executable, "-m", "pyscrai_core.cli.main", *work, "--store", store, "--quiet"],
+                [sys.executable, "-m", "pyscrai_cli.main", *work, "--store", store, "--quiet"],
                 cwd=self.folder,
                 env={**os.environ, **given},
                 stdout=subprocess.DEVNULL,

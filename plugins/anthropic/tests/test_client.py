@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from pyscrai_anthropic.provider import AnthropicProvider
+from pyscrai_testing.providers import Pieces
+from pyscrai_testing.servers import FaultServer, Reply
 
 from pyscrai_core import (
     AnswerRejected,
@@ -29,8 +31,6 @@ from pyscrai_core import (
     ToolCall,
     Usage,
 )
-from pyscrai_core.testing.providers import Pieces
-from pyscrai_core.testing.servers import FaultServer, Reply
 
 Using = Callable[..., Any]
 STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}

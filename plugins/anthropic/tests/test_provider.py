@@ -12,10 +12,10 @@ from typing import Any
 import attrs
 import pytest
 from pyscrai_anthropic.provider import AnthropicProvider
+from pyscrai_testing.providers import VendorSuite
+from pyscrai_testing.servers import model_server
 
 from pyscrai_core import Message, Request, Sampling, ToolCall, ToolResult, ToolSpec
-from pyscrai_core.testing.providers import VendorSuite
-from pyscrai_core.testing.servers import model_server
 
 
 class TestAnthropic(VendorSuite):

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import pytest
 from pyscrai_chain_of_thought.reasoning import ChainOfThoughtConfig
+from pyscrai_testing import check_resume
 
 import pyscrai_core
 from pyscrai_core import (
@@ -25,7 +26,6 @@ from pyscrai_core import (
     hookimpl,
 )
 from pyscrai_core.plugins import Host
-from pyscrai_core.testing import check_resume
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SMOLLM2 = {"use": "llamacpp", "model": "smollm2", "exact": True, "threads": 1, "max_tokens": 24}

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from pyscrai_llamacpp.provider import LlamaCppProvider
-
-from pyscrai_core.testing.providers import ProviderSuite
+from pyscrai_testing.providers import ProviderSuite
 
 
 class TestLlamaCpp(ProviderSuite):

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from pyscrai_testing.resume import check_resume
 
 import pyscrai_core
-from pyscrai_core.testing.resume import check_resume
 
 
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 from pyscrai_ollama.provider import OllamaProvider
-
-from pyscrai_core.testing.servers import model_server
+from pyscrai_testing.servers import model_server
 
 #: SmolLM2's chat template, with a place for tools (the model has not learned them).
 TOOLS_TEMPLATE = """\

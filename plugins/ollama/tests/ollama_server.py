@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from pyscrai_core.testing.servers import model_server
+from pyscrai_testing.servers import model_server
 
 MODELS = ("smollm2", "smollm2:latest", "smollm2:135m")
 #: Ollama's options that the server of the model knows, under its names.

@@ -12,6 +12,8 @@ import pytest
 from pyscrai_ollama.client import refusal
 from pyscrai_ollama.forms import completion, messages
 from pyscrai_ollama.provider import OllamaProvider
+from pyscrai_testing.providers import Pieces, VendorSuite
+from pyscrai_testing.servers import FaultServer, Reply
 
 from pyscrai_core import (
     AnswerRejected,
@@ -34,8 +36,6 @@ from pyscrai_core import (
     Url,
     Usage,
 )
-from pyscrai_core.testing.providers import Pieces, VendorSuite
-from pyscrai_core.testing.servers import FaultServer, Reply
 
 Using = Callable[..., Any]
 ASK = Request(messages=(Message.user("Good day."),), sampling=Sampling(max_tokens=8))

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import pytest
 from pyscrai_ollama.provider import ELSEWHERE, OllamaProvider
+from pyscrai_testing.providers import Pieces
 
 from pyscrai_core import (
     Completion,
@@ -27,7 +28,6 @@ from pyscrai_core import (
     ToolSpec,
     Usage,
 )
-from pyscrai_core.testing.providers import Pieces
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 Using = Callable[..., Any]

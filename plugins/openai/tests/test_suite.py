@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 from pyscrai_openai.provider import OpenAIProvider
-
-from pyscrai_core.testing.providers import VendorSuite
+from pyscrai_testing.providers import VendorSuite
 
 
 def events(*data: dict[str, Any], done: bool = True) -> bytes:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from pyscrai_openai import models
 from pyscrai_openai.provider import OpenAIProvider
+from pyscrai_testing.providers import Pieces, using
+from pyscrai_testing.servers import FaultServer, Reply, model_server
 
 from pyscrai_core import (
     Allowance,
@@ -27,8 +29,6 @@ from pyscrai_core import (
     ToolSpec,
     Usage,
 )
-from pyscrai_core.testing.providers import Pieces, using
-from pyscrai_core.testing.servers import FaultServer, Reply, model_server
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}, "day": {"type": "string"}}}
 WEATHER = ToolSpec("weather", "Tells the weather.", {**CITY, "required": ["city"]})

@@ -11,10 +11,10 @@ from typing import Any
 import attrs
 import pytest
 from pyscrai_react.reasoning import ReactConfig
+from pyscrai_testing import check_resume
 
 import pyscrai_core
 from pyscrai_core import RunResult, ScenarioError
-from pyscrai_core.testing import check_resume
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SMOLLM2 = {"use": "llamacpp", "model": "smollm2", "exact": True, "threads": 1, "max_tokens": 150}

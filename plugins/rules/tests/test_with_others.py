@@ -11,9 +11,9 @@ import attrs
 import pytest
 from pyscrai_rules.rules import Move, RulesConfig
 from pyscrai_rules.world import Ruling, WorldConfig
+from pyscrai_testing import check_resume
 
 import pyscrai_core
-from pyscrai_core.testing import check_resume
 
 for _name in ("memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from pyscrai_scripted.config import ScriptedConfig
 from pyscrai_scripted.provider import ScriptedProvider
-
-from pyscrai_core.testing.providers import ProviderSuite
+from pyscrai_testing.providers import ProviderSuite
 
 
 class TestScripted(ProviderSuite):

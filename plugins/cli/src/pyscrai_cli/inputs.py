@@ -1,0 +1,116 @@
+"""`pyscrai pause` and `pyscrai inject`: reaching into a run that another process executes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from . import options, output
+
+
+@click.command()
+@options.run_argument
+@options.store_option
+@options.json_option
+def pause(run: str, store: str | None, as_json: bool) -> None:
+    """Let a run stand still before its next step; `pyscrai resume` lets it go on.
+
+    Its process stays, with all that it has open. To end it instead, press Ctrl-C there.
+
+    \b
+    Examples:
+      pyscrai pause
+      pyscrai pause 1f2e
+    """
+    from pyscrai_core.runtime import inputs
+    from pyscrai_core.store.store import Store
+
+    from .perform import settings_for
+
+    settings, hints = settings_for(store)
+    with Store.open(settings.store, create=False) as opened:
+        found = inputs.pause(opened, run)
+    if as_json:
+        output.print_json({"run": found.id, "status": found.status})
+        return
+    output.echo(f"{found.id} pauses before its next step, if one follows, in {found.owner}")
+    output.pairs([("go on", hints.command("resume", found.id))])
+
+
+@click.command()
+@options.run_argument
+@click.option("--event", metavar="KIND", help="Its kind, such as say; or change, for the state.")
+@click.option("--payload", default="{}", metavar="JSON", help="What it holds, a JSON object.  [default: {}]")
+@click.option(
+    "--audience",
+    multiple=True,
+    metavar="NAME",
+    help="An agent or group that learns of it. May be given again.  [default: everyone]",
+)
+@click.option("--author", metavar="NAME", help="Who adds it, for the record.  [default: your user name]")
+@click.option("--withdraw", is_flag=True, help="Take back the events that wait, instead of adding one.")
+@options.store_option
+@options.json_option
+def inject(
+    run: str,
+    event: str | None,
+    payload: str,
+    audience: tuple[str, ...],
+    author: str | None,
+    withdraw: bool,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Add an event to an unfinished run, at the beginning of its next step.
+
+    It comes from `@outside`, and is part of the run like any other: agents react to it, rules apply, a replay
+    has it too. The record says who added it.
+
+    \b
+    Examples:
+      pyscrai inject --event news --payload '{"text": "A storm is coming."}'
+      pyscrai inject 1f2e --event say --payload '{"text": "Sell now."}' --audience Mara
+      pyscrai inject 1f2e --event change --payload '{"path": "price", "op": "set", "value": 9}'
+      pyscrai inject 1f2e --withdraw
+    """
+    from pyscrai_core.errors import ConfigError
+    from pyscrai_core.runtime import inputs
+    from pyscrai_core.store.store import Store
+
+    from .perform import settings_for
+
+    if withdraw == (event is not None):
+        raise ConfigError(
+            "inject: expected the kind of an event with --event, or --withdraw to take back those that wait"
+        )
+    settings, _ = settings_for(store)
+    with Store.open(settings.store, create=False) as opened:
+        if event is None:
+            found, count = inputs.withdraw(opened, run)
+            said = f"{output.counted(count, 'event')} of {found.id} taken back"
+        else:
+            found = inputs.inject(
+                opened, run, settings.host(), event, _json(payload), audience or None, author
+            )
+            when = f"executed by {found.owner}" if found.owner else "it is to be resumed"
+            kind = output.shown(event)
+            said = f"{found.id} takes the event {kind} in before its next step, if one follows; {when}"
+        waiting = found.waiting()
+    if as_json:
+        output.print_json({"run": found.id, "status": found.status, "waiting": waiting})
+    else:
+        output.echo(said)
+
+
+def _json(text: str) -> Any:
+    import orjson
+
+    from pyscrai_core.errors import ConfigError
+
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(
+            f"--payload {text!r}: it is not JSON ({error}); expected an object, such as " + '{"text": "…"}'
+        ) from None

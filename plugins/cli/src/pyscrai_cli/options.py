@@ -1,0 +1,94 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def _overrides(context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, str]:
+    """`PATH=VALUE` strings as a mapping."""
+    overrides = {}
+    for text in given:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip():
+            raise click.BadParameter(f"{text!r}: expected PATH=VALUE, such as agents.Mara.reasoning=react")
+        overrides[path.strip()] = value
+    return overrides
+
+
+def _changes(context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
+    """`PATH=VALUE` strings as a mapping of paths to values."""
+    from pyscrai_core.scenario.yaml import parse_scalar
+
+    changes = _overrides(context, option, given)
+    for path in changes:
+        if not re.match(r"limits\.|outcomes\.|agents\.[^.]+\.limits\.|providers\.", path):
+            raise click.BadParameter(
+                f"{path!r}: only limits, outcomes, and how providers may be called, can change on resume; "
+                "expected limits.calls=… or so; for another story: pyscrai fork RUN --at SEQ --set …"
+            )
+    return {path: parse_scalar(value) for path, value in changes.items()}
+
+
+run_argument = click.argument("run", default="last", metavar="[RUN]")
+
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+
+set_option = click.option(
+    "--set",
+    "overrides",
+    metavar="PATH=VALUE",
+    multiple=True,
+    callback=_overrides,
+    help="Override a value of the scenario by its dotted path. May be given again.",
+)
+
+changes_option = click.option(
+    "--set",
+    "changes",
+    metavar="PATH=VALUE",
+    multiple=True,
+    callback=_changes,
+    help="Replace a limit of the run or of an agent, an outcome, or how a provider may be called. "
+    "May be given again.",
+)
+
+seed_option = click.option("--seed", type=int, metavar="N", help="Overrule the scenario's seed.")
+
+store_option = click.option(
+    "--store",
+    metavar="URL",
+    help="Where runs are kept: a path or sqlite:///PATH.  [default: as pyscrai.toml or PYSCRAI_STORE say, "
+    "else .pyscrai/runs.db]",
+)
+
+trust_option = click.option(
+    "--trust", is_flag=True, help="A yes to all that the scenario wants beyond being data."
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
+
+
+def watching(command: Decorated) -> Decorated:
+    """The options of commands that execute: how much they print, and where they log."""
+    for option in (
+        click.option(
+            "--log-file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Append a structured log to FILE, one JSON object a line.",
+        ),
+        click.option("-q", "--quiet", is_flag=True, help="Print no transcript, only how it ended."),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else, on stdout."
+        ),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,246 @@
+"""Executing for a person: what they see meanwhile, how they stop it, what they are told at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TextIO
+
+import click
+from attrs import frozen
+
+from pyscrai_core.config import Settings, load_settings
+from pyscrai_core.contracts import Observer
+from pyscrai_core.errors import ConfigError, StoreError
+from pyscrai_core.records import RunResult
+from pyscrai_core.runtime.run import DRAIN, Run
+from pyscrai_core.secret import redact
+from pyscrai_core.store.opening import path_of
+
+from . import output
+from .output import Hints
+from .transcript import LogFile, Plain, Screen, is_terminal
+
+#: Seconds that an execution may take to end once it was cancelled.
+PATIENCE = 3.0
+
+Display = Plain | Screen
+Work = Callable[[Sequence[Observer], Callable[[Run], None]], Awaitable[RunResult]]
+
+
+@frozen
+class _Redacted:
+    """A file that no secret reaches."""
+
+    file: TextIO
+
+    def write(self, text: str) -> None:
+        self.file.write(redact(text))
+        self.file.flush()
+
+
+@frozen
+class View:
+    """How a person wants to be told."""
+
+    as_json: bool = False
+    quiet: bool = False
+    log_file: Path | None = None
+
+    def display(self, agents: Sequence[str], after: int = 0) -> Display | None:
+        """What shows the run while it goes on; None: nothing does."""
+        # With --json, stdout is the result's alone, and stderr is for people if it is not the same screen.
+        out = sys.stderr if self.as_json else sys.stdout
+        if self.quiet or (self.as_json and (sys.stdout.isatty() or not out.isatty())):
+            return None
+        return Screen(out, agents, after) if is_terminal(out) else Plain(out, after)
+
+    def observers(self) -> list[Observer]:
+        """The log file, if one is wanted."""
+        if self.log_file is None:
+            return []
+        from loguru import logger
+
+        try:
+            # Opened here, so that what is written can be cleaned of secrets, tracebacks too.
+            file = self.log_file.open("a", encoding="utf-8")
+            logger.add(_Redacted(file), level="DEBUG", serialize=True, diagnose=False)
+        except OSError as error:
+            raise ConfigError(
+                f"--log-file {self.log_file}: it cannot be written ({error.strerror}); choose another place"
+            ) from None
+        return [LogFile()]
+
+
+def settings_for(store: str | None) -> tuple[Settings, Hints]:
+    """The settings in force with `--store`, and hints that name that store if it has to be named."""
+    settings = load_settings(store=store)
+    return settings, Hints(store if store and load_settings().store != store else None)
+
+
+def confirm() -> Callable[[str], bool] | None:
+    """How a person is asked for a yes; None: nobody is there."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    return lambda question: click.confirm(output.clean(question), err=True)
+
+
+class Stopper:
+    """Ctrl-C and SIGTERM: once stops the run cleanly, twice at once, three times ends the process.
+
+    The handlers run between two instructions of Python, so that a plugin which blocks the event loop can
+    be stopped too; all but the third then goes through the loop.
+    """
+
+    def __init__(self, display: Display | None) -> None:
+        self.run: Run | None = None
+        self._display = display
+        self._count = 0
+        self._left = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Stopper:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def attach(self) -> None:
+        """Called inside of the event loop, by the task that executes."""
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def begin(self, run: Run) -> None:
+        """Called with the run, once there is one."""
+        self.run = run
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if self._count > 2 or self._loop is None:
+            self._leave()
+        self._loop.call_soon_threadsafe(self._stop, self._count)
+
+    def _stop(self, count: int) -> None:
+        if self.run is not None and count == 1:
+            self.run.stop()
+            # Said where the status line is, or on stderr where there is none.
+            if isinstance(self._display, Screen):
+                self._display.say("stopping; Ctrl-C again to leave at once")
+            else:
+                output.note(
+                    f"stopping: calls in flight may still be answered for {DRAIN:g} s; again: leave at once"
+                )
+            return
+        if self.run is not None:
+            self.run.cancel()
+        elif self._task is not None:
+            self._task.cancel()
+        # A thread that a library waits for (a model that computes) must not hold the person up.
+        watchdog = threading.Timer(PATIENCE, self._leave)
+        watchdog.daemon = True
+        watchdog.start()
+
+    def _leave(self) -> NoReturn:
+        """End the process without waiting for anything. Not through Python's streams: they may be locked."""
+        if not self._left:  # a further signal may come between two of these lines
+            self._left = True
+            cursor = "\x1b[?25h" if os.isatty(2) else ""  # which the status line hides
+            kept = f"; what was answered is kept: pyscrai resume {self.run.id}" if self.run else ""
+            os.write(2, f"{cursor}\nleft at once{kept}\n".encode())
+        os._exit(130)
+
+
+def perform(work: Work, *, view: View, agents: Sequence[str], hints: Hints, after: int = 0) -> RunResult:
+    """Execute `work` while a person watches and may stop it.
+
+    Ends the command where there is no result: with status 130 if it was stopped before the run began, with 1
+    if the store failed under a run.
+    """
+    display = view.display(agents, after)
+    observers = view.observers()
+    stopper = Stopper(display)
+
+    async def watched() -> RunResult:
+        stopper.attach()
+        if display is None:
+            return await work(observers, stopper.begin)
+        with display:
+            return await work([*observers, display], stopper.begin)
+
+    try:
+        with stopper:
+            return asyncio.run(watched())
+    except asyncio.CancelledError:
+        output.fail("before the run began; nothing was written", label="interrupted")
+        raise click.exceptions.Exit(130) from None
+    except StoreError as error:
+        if stopper.run is None:
+            raise
+        output.fail_with(error)
+        output.note(f"go on: {hints.resume(stopper.run.id, '')}")
+        raise click.exceptions.Exit(1) from None
+
+
+def report(
+    result: RunResult,
+    settings: Settings,
+    hints: Hints,
+    view: View,
+    more: Sequence[tuple[str, str]] = (),
+    several: list[Any] | None = None,
+) -> int:
+    """Tell how a run ended and, with `more`, what to do next; the exit status.
+
+    Where it is one of `several`, its JSON is put there instead of being printed.
+    """
+    if result.error and result.status != "interrupted":
+        output.fail(
+            hints.filled(result.error, result.run),
+            label="error" if result.status == "failed" else result.status,
+        )
+    if view.as_json and several is not None:
+        several.append(result.to_dict())
+    elif view.as_json:
+        output.print_json(result.to_dict())
+    else:
+        _summarize(result, settings, hints, view, more)
+    return output.EXIT[result.status]
+
+
+def _summarize(
+    result: RunResult, settings: Settings, hints: Hints, view: View, more: Sequence[tuple[str, str]]
+) -> None:
+    if view.quiet:
+        output.echo(f"{result.run}  {output.status(result.status)}")
+        output.pairs((name, output.shown(value)) for name, value in result.outcomes.items())
+        return
+    output.echo()
+    asked = "" if result.asked == result.calls else f" ({result.asked:,} asked now)"
+    output.pairs(
+        [
+            ("run", f"{click.style(result.run, bold=True)}  {output.status(result.status)}"),
+            ("fingerprint", result.fingerprint[: output.SHORT]),
+            (
+                "size",
+                f"{output.counted(result.steps, 'step')}, {output.counted(len(result.events), 'event')}, "
+                f"{output.counted(result.calls, 'call')}{asked}",
+            ),
+            ("tokens", output.tokens(result.usage.to_dict())),
+            ("cost", output.money(result.cost)),
+            ("store", output.path(str(path_of(settings.store)))),
+        ]
+    )
+    output.outcomes(result.outcomes)
+    output.echo()
+    output.pairs([*hints.next(result.run, result.status, result.error), *more])

@@ -1,0 +1,291 @@
+"""`pyscrai plugins` and `pyscrai doctor`: what is there, and whether it can be used."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from pyscrai_core.contracts import Probe
+from pyscrai_core.secret import redact
+
+from . import options, output
+
+if TYPE_CHECKING:
+    from pyscrai_core.config import Settings
+    from pyscrai_core.contracts import Provider
+    from pyscrai_core.plugins import Host, Offer, Plugin
+
+#: The environment's settings. Others of such a name may hold a secret.
+SETTINGS = ("PYSCRAI_DEBUG", "PYSCRAI_DISABLE", "PYSCRAI_OBSERVERS", "PYSCRAI_PLUGINS", "PYSCRAI_STORE")
+#: Seconds that a provider may take to look around.
+PROBE_SECONDS = 15.0
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Import all that they offer; status 1 if anything is broken.")
+@options.json_option
+def plugins(check: bool, as_json: bool) -> int:
+    """List the plugins and what they offer.
+
+    \b
+    Examples:
+      pyscrai plugins
+      pyscrai plugins --check
+    """
+    from pyscrai_core.config import load_settings
+
+    host = load_settings().host()
+    unusable = _unusable(host, host.offers()) if check else {}
+    if as_json:
+        output.print_json(_as_json(host, unusable))
+    else:
+        _print(host, unusable)
+    broken = [plugin for plugin in host.plugins if plugin.status == "broken"]
+    return 1 if check and (broken or unusable) else 0
+
+
+def _unusable(host: Host, offers: list[Offer]) -> dict[tuple[str, str], str]:
+    """Those of the offers that cannot be loaded, by kind and name, with the reason."""
+    from pyscrai_core.errors import ExtensionError
+
+    reasons = {}
+    for offer in offers:
+        try:
+            host.load(offer.kind, offer.name)
+        except ExtensionError as error:
+            reasons[offer.kind, offer.name] = str(error)
+    return reasons
+
+
+def _as_json(host: Host, unusable: dict[tuple[str, str], str]) -> dict[str, Any]:
+    return {
+        "plugins": [
+            {
+                "name": plugin.name,
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "status": plugin.status,
+                "error": plugin.error,
+                "extensions": [
+                    {
+                        "kind": offer.kind,
+                        "name": offer.name,
+                        "summary": offer.extension.summary,
+                        "error": unusable.get((offer.kind, offer.name), ""),
+                    }
+                    for offer in plugin.extensions
+                ],
+            }
+            for plugin in host.plugins
+        ],
+        "conflicts": [
+            {"kind": kind, "name": name, "distributions": [offer.distribution for offer in offers]}
+            for (kind, name), offers in host.conflicts.items()
+        ],
+        "unmatched": list(host.unmatched),
+    }
+
+
+def _print(host: Host, unusable: dict[tuple[str, str], str]) -> None:
+    if not host.plugins:
+        output.echo("no plugins are installed; a first set: pip install pyscrai-cast pyscrai-schedules")
+    for plugin in host.plugins:
+        title = click.style(output.shown(plugin.name), bold=True)
+        output.echo(
+            f"{title}  {output.shown(f'{plugin.distribution} {plugin.version}')}  "
+            f"{output.status(plugin.status)}"
+        )
+        if plugin.error:
+            output.echo(f"  {output.shown(plugin.error)}")
+        if plugin.status == "loaded":
+            offered = [
+                (output.shown(o.kind), output.shown(o.name), output.shown(o.extension.summary))
+                for o in plugin.extensions
+            ]
+            _columns(offered)
+            for offer in plugin.extensions:
+                if reason := unusable.get((offer.kind, offer.name)):
+                    output.echo(f"  {output.status('broken')}: {output.shown(reason)}")
+    for line in _troubles(host):
+        output.echo(output.clean(line))
+
+
+def _columns(rows: list[tuple[str, str, str]]) -> None:
+    widths = [max((len(row[index]) for row in rows), default=0) for index in (0, 1)]
+    for kind, name, summary in rows:
+        output.echo(f"  {click.style(kind.ljust(widths[0]), dim=True)}  {name.ljust(widths[1])}  {summary}")
+
+
+def _troubles(host: Host) -> list[str]:
+    """What is wrong between plugins and settings."""
+    lines = []
+    for (kind, name), offers in host.conflicts.items():
+        who = " and ".join(offer.distribution for offer in offers)
+        lines.append(
+            f"conflict: {kind} {name!r} is offered by {who}; uninstall one or add it to `disable` in "
+            "pyscrai.toml"
+        )
+    for name in host.unmatched:
+        lines.append(
+            f"not installed: {name!r}, which `plugins` or `disable` names, in pyscrai.toml or the environment"
+        )
+    return lines
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@options.store_option
+@click.option("--offline", is_flag=True, help="Ask no server whether it is there.")
+def doctor(file: Path | None, store: str | None, offline: bool) -> int:
+    """Tell what is installed, usable and configured; status 1 if something is broken.
+
+    Of the providers in pyscrai.toml, or of those of the scenario in FILE, it looks whether the key is there,
+    the server reachable and the model known.
+
+    \b
+    Examples:
+      pyscrai doctor
+      pyscrai doctor market.yaml
+      pyscrai doctor --offline
+    """
+    from pyscrai_core import __version__
+    from pyscrai_core.config import load_settings
+    from pyscrai_core.hookspecs import API_VERSION
+    from pyscrai_core.records import LOG_FORMAT
+
+    settings = load_settings(store=store)
+    host = settings.host()
+    store_words, store_fine = _store(settings)
+    output.pairs(
+        [
+            ("python", f"{platform.python_version()}, {output.clean(sys.executable)}"),
+            ("pyscrai", f"{__version__}, plugin contract {API_VERSION}, log format {LOG_FORMAT}"),
+            ("settings", output.path(str(settings.source)) if settings.source else "no pyscrai.toml"),
+            *((name, output.shown(os.environ[name])) for name in SETTINGS if name in os.environ),
+            ("store", store_words),
+            ("plugins", _count(host)),
+        ]
+    )
+    broken = [plugin for plugin in host.plugins if plugin.status == "broken"]
+    for plugin in broken:
+        output.echo(f"  {output.status('broken')} {output.shown(f'{plugin}: {plugin.error}')}")
+    for line in _troubles(host):
+        output.echo(f"  {output.clean(line)}")
+
+    offers = host.offers("provider")
+    unusable = _unusable(host, offers)
+    output.heading("providers")
+    output.pairs(
+        [(offer.name, _usable(host, offer, unusable.get(("provider", offer.name)))) for offer in offers]
+        or [("none", "install one, such as: pip install pyscrai-llamacpp")],
+        indent="  ",
+    )
+    fine = True
+    for title, providers in _chosen(settings, host, file):
+        output.heading(title)
+        for name, provider in providers.items():
+            fine &= _look(name, provider, offline)
+    return 1 if broken or unusable or host.conflicts or not store_fine or not fine else 0
+
+
+def _chosen(
+    settings: Settings, host: Host, file: Path | None
+) -> Iterator[tuple[str, dict[str, Provider | str]]]:
+    """The providers that somebody means to use, by where they are named; text is why one is none."""
+    from pyscrai_core import api
+    from pyscrai_core.errors import InputError
+    from pyscrai_core.scenario.plan import provider_of
+
+    if file is not None:
+        plan = api.prepare(file, settings=settings, host=host)
+        yield f"providers of {output.path(str(file))}", {n: one.make() for n, one in plan.providers.items()}
+    elif settings.providers:
+        found: dict[str, Provider | str] = {}
+        for name, use in settings.providers.items():
+            try:
+                found[name] = provider_of(name, use, host)
+            except InputError as error:
+                found[name] = str(error)
+        yield "providers of pyscrai.toml", found
+
+
+def _look(name: str, provider: Provider | str, offline: bool) -> bool:
+    """Print what a provider finds when it looks whether it could answer; whether all of it is fine."""
+    if isinstance(provider, str):
+        output.echo(f"  {output.shown(name)}  {output.status('broken')}: {output.clean(provider)}")
+        return False
+    model = getattr(provider.config, "model", "")
+    output.echo(f"  {output.shown(name)}  {output.shown(model)}".rstrip())
+    probes = () if offline else asyncio.run(_probes(provider))
+    for probe in probes:
+        mark = click.style("yes", fg="green") if probe.fine else click.style("no ", fg="red")
+        output.echo(f"    {probe.what:<8}{mark}  {output.shown(redact(probe.words))}")
+    return all(probe.fine for probe in probes)
+
+
+async def _probes(provider: Provider) -> Sequence[Probe]:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            return await provider.probe()
+    except TimeoutError:
+        return [Probe("server", False, f"nothing was known after {PROBE_SECONDS:g} s")]
+    except Exception as error:  # noqa: BLE001  a plugin may raise anything; that is what is told of it
+        return [Probe("plugin", False, f"{type(error).__name__}: {error}; tell its author")]
+
+
+def _usable(host: Host, offer: Offer, reason: str | None) -> str:
+    from pyscrai_core.contracts import SecretName
+
+    if reason:
+        return f"{output.status('broken')}: {output.shown(reason)}"
+    words = f"importable, from {output.shown(f'{offer.distribution} {offer.version}')}"
+    config = attrs.resolve_types(host.load("provider", offer.name).Config)
+    for option in attrs.fields(config):
+        if option.type is SecretName and isinstance(option.default, str):
+            there = "is set" if os.environ.get(option.default, "").strip() else "is not set"
+            words += f"; {option.default} {there}"
+    return words
+
+
+def _count(host: Host) -> str:
+    def number(plugins: list[Plugin], status: str) -> int:
+        return sum(plugin.status == status for plugin in plugins)
+
+    listed = list(host.plugins)
+    words = [f"{number(listed, 'loaded')} loaded"]
+    words += [f"{count} {status}" for status in ("broken", "disabled") if (count := number(listed, status))]
+    return ", ".join(words)
+
+
+def _store(settings: Settings) -> tuple[str, bool]:
+    """The store in words, and whether it can be used. One that is not there is not made."""
+    from pyscrai_core.errors import StoreError
+    from pyscrai_core.store.opening import path_of
+    from pyscrai_core.store.store import Store
+
+    try:
+        path = path_of(settings.store)
+        shown = output.path(str(path))
+        if path.exists():
+            with Store.open(settings.store, create=False) as opened:
+                runs = output.counted(len(opened.runs()), "run")
+            size = sum(
+                part.stat().st_size
+                for end in ("", "-wal")
+                if (part := path.with_name(path.name + end)).exists()
+            )
+            return f"{shown}, writable, {runs}, {size / 1e6:.1f} MB", True
+    except StoreError as error:
+        return output.shown(str(error)), False
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if os.access(folder, os.W_OK):
+        return f"{shown}, not there yet, will be made by the first run", True
+    return f"{shown}, not there yet, and {output.path(str(folder))} is read-only: name another place", False

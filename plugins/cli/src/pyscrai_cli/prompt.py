@@ -1,0 +1,164 @@
+"""`pyscrai prompt`: what a model would be asked, or was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from attrs import frozen
+
+from pyscrai_core.records import Message, canonical
+from pyscrai_core.tokens import estimate_tokens
+
+from . import options, output
+
+
+@frozen
+class Part:
+    """A part of a request: what it is, its text, and its tokens as the kernel estimates them."""
+
+    title: str
+    text: str
+    tokens: int
+
+
+@click.command()
+@click.argument("what", metavar="FILE|RUN")
+@click.option("--agent", required=True, metavar="NAME", help="Whose request.")
+@click.option("--step", type=click.IntRange(min=0), metavar="N", help="In which step.  [default: the first]")
+@options.set_option
+@options.seed_option
+@options.store_option
+@click.option("--trust", is_flag=True, help="A yes to all that the scenario wants beyond being data.")
+@options.json_option
+def prompt(
+    what: str,
+    agent: str,
+    step: int | None,
+    overrides: dict[str, str],
+    seed: int | None,
+    store: str | None,
+    trust: bool,
+    as_json: bool,
+) -> None:
+    """Show what a model would be asked, or was.
+
+    It is exactly what is sent, with the tokens of each part, and nobody is asked. Of a scenario's FILE, the
+    first request of the agent in a step; answers that it builds on stand there in brackets. Of a recorded
+    RUN, what was really sent in that step.
+
+    \b
+    Examples:
+      pyscrai prompt market.yaml --agent Mara
+      pyscrai prompt market.yaml --agent Jon --step 4 --set agents.Jon.memory=window
+      pyscrai prompt last --agent Mara --step 3
+    """
+    if Path(what).exists():
+        told = _of_scenario(Path(what), agent, step, overrides, seed, store, trust)
+    else:
+        told = _of_run(what, agent, step, store)
+    if as_json:
+        output.print_json(
+            [
+                {
+                    "position": {"agent": agent, "step": number, "path": path},
+                    "provider": provider,
+                    "parts": [{"part": p.title, "text": p.text, "tokens": p.tokens} for p in parts],
+                    "tokens": sum(part.tokens for part in parts),
+                }
+                for number, path, provider, parts in told
+            ]
+        )
+        return
+    for number, path, provider, parts in told:
+        title = f"{output.shown(agent)}, step {number}, call {path}, to {output.shown(provider)}"
+        output.echo(click.style(title, bold=True))
+        for part in parts:
+            size = f", {output.counted(part.tokens, 'token')}" if part.tokens else ""
+            output.echo(click.style(f"-- {part.title}{size}", dim=True))
+            output.echo(output.clean(part.text))
+        total = output.counted(sum(part.tokens for part in parts), "token")
+        output.echo(click.style(f"-- {total} in all, as PyScrAI estimates them\n", dim=True))
+
+
+Told = list[tuple[int, str, str, list[Part]]]
+
+
+def _of_scenario(
+    file: Path,
+    agent: str,
+    step: int | None,
+    overrides: dict[str, str],
+    seed: int | None,
+    store: str | None,
+    trust: bool,
+) -> Told:
+    from pyscrai_core import api
+    from pyscrai_core.config import load_settings
+    from pyscrai_core.runtime import execution
+
+    from .preview import preview
+
+    plan = api.prepare(file, settings=load_settings(store=store), seed=seed, set=overrides)
+    execution.check_trust(plan, str(file), trusted=trust)
+    found = asyncio.run(preview(plan, agent, step))
+    if found.invented:
+        output.note("nobody was asked: answers that come before stand there in brackets")
+    request = found.request
+    tools = [tool.to_dict() for tool in request.tools]
+    parts = _parts(request.messages, request.schema, tools, request.sampling.to_dict())
+    return [(request.position.step, request.position.path, f"{request.provider} ({found.use})", parts)]
+
+
+def _of_run(ref: str, agent: str, step: int | None, store: str | None) -> Told:
+    from pyscrai_core.errors import ConfigError
+    from pyscrai_core.store.store import Store
+
+    from .perform import settings_for
+
+    settings, _ = settings_for(store)
+    with Store.open(settings.store, create=False) as opened:
+        run = opened.run(ref)
+        asked = [call for call in run.calls() if call["kind"] == "complete"]
+        calls = [call for call in asked if call["agent"] == agent]
+        if not calls:
+            known = ", ".join(dict.fromkeys(call["agent"] for call in asked)) or "nobody"
+            raise ConfigError(f"--agent {agent}: in run {run.id} no model was asked for it, but for: {known}")
+        step = calls[0]["step"] if step is None else step
+        chosen = [call for call in calls if call["step"] == step]
+        if not chosen:
+            steps = ", ".join(sorted({str(call["step"]) for call in calls}, key=int))
+            raise ConfigError(f"--step {step}: {agent} asked nothing in it; it asked in steps {steps}")
+        told: Told = []
+        for call in sorted(chosen, key=lambda one: int(one["number"])):
+            frame = run.frame(call["number"])
+            parts = _parts(run.messages(call["number"]), frame["schema"], frame["tools"], frame["sampling"])
+            told.append((call["step"], call["path"], call["provider"] or call["target"], parts))
+        return told
+
+
+def _parts(
+    messages: Sequence[Message], schema: Any, tools: Sequence[dict[str, Any]], sampling: dict[str, Any]
+) -> list[Part]:
+    parts = [Part(message.role, _text(message), estimate_tokens(message)) for message in messages]
+    for title, value in (("schema", schema), *((f"tool {tool['name']}", tool) for tool in tools)):
+        if value is not None:
+            text = orjson.dumps(value).decode()  # in its own order, in which a model fills it in
+            parts.append(Part(title, text, estimate_tokens(text)))
+    given = {name: value for name, value in sampling.items() if value not in (None, [])}
+    if given:
+        parts.append(Part("sampling", canonical(given).decode(), 0))
+    return parts
+
+
+def _text(message: Message) -> str:
+    """A message to read: its words, and what else it has as JSON."""
+    lines = [message.text] if message.text else []
+    for part in message.to_dict()["parts"]:
+        if part["type"] != "text":
+            lines.append(canonical(part).decode())
+    return "\n".join(lines)

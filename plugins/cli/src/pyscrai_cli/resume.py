@@ -1,0 +1,348 @@
+"""`pyscrai resume`, `replay` and `fork`: recorded runs, executed again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import options, output
+
+if TYPE_CHECKING:
+    from pyscrai_core.config import Settings
+    from pyscrai_core.contracts import Observer
+    from pyscrai_core.records import RunResult
+    from pyscrai_core.runtime.run import Run
+    from pyscrai_core.store.runs import StoredRun
+    from pyscrai_core.store.store import Store
+
+    from .output import Hints
+    from .perform import View
+
+
+@click.command()
+@click.argument("runs", nargs=-1, metavar="[RUN]…")
+@click.option("--all", "every", is_flag=True, help="Every run of the store that is not completed.")
+@options.changes_option
+@click.option(
+    "--on-uncertain",
+    type=click.Choice(["retry", "skip", "stop"]),
+    help="What becomes of a tool that must not be called twice and was being called when the run ended: call "
+    "it again, tell the agent that it failed, or stop.  [default: as the scenario says, else stop]",
+)
+@click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Where a plugin or a prompt has changed since, go on in a fork that keeps what is the same.",
+)
+@options.store_option
+@options.trust_option
+@options.watching
+def resume(
+    runs: tuple[str, ...],
+    every: bool,
+    changes: dict[str, Any],
+    on_uncertain: Any,
+    accept_changes: bool,
+    store: str | None,
+    trust: bool,
+    as_json: bool,
+    quiet: bool,
+    log_file: Path | None,
+) -> int:
+    """Go on with an unfinished run; nothing is paid for twice.
+
+    The run is executed again from its start. Answers that were journaled are not asked for again, so it is
+    soon where it was. A run that is paused goes on in its own process.
+
+    \b
+    Examples:
+      pyscrai resume
+      pyscrai resume 1f2e --set limits.calls=500
+      pyscrai resume --set agents.Mara.limits.money=1.50 --set providers.default.concurrency=4
+      pyscrai resume --all
+      pyscrai resume 1f2e --on-uncertain retry
+    """
+    from pyscrai_core.errors import ConfigError
+    from pyscrai_core.store.store import Store
+
+    from .perform import View, settings_for
+
+    if every and runs:
+        raise ConfigError("--all: it stands for every run; leave the names of runs out, or --all")
+    settings, hints = settings_for(store)
+    view = View(as_json, quiet, log_file)
+    given = {"set": changes, "on_uncertain": on_uncertain, "accept_changes": accept_changes, "trusted": trust}
+    with Store.open(settings.store, create=False) as opened:
+        if every:
+            chosen = [run for run in reversed(opened.runs()) if _unfinished(run)]
+        else:
+            chosen = [opened.run(ref) for ref in runs or ("last",)]
+        if len(chosen) == 1 and not every:
+            return _resume(chosen[0], opened, settings, hints, view, given)
+        return _resume_all(chosen, opened, settings, hints, view, given)
+
+
+def _unfinished(run: StoredRun) -> bool:
+    return run.owner is None and run.status != "completed"
+
+
+def _resume_all(
+    chosen: Sequence[StoredRun],
+    store: Store,
+    settings: Settings,
+    hints: Hints,
+    view: View,
+    given: dict[str, Any],
+) -> int:
+    """Resume runs one after the other; the worst of their exit statuses."""
+    from pyscrai_core.errors import InputError, PyscraiError
+
+    worst, done, resumed = 0, 0, 0
+    results: list[Any] = []
+    for run in chosen:
+        try:
+            status = _resume(run, store, settings, hints, view, given, several=results)
+        except PyscraiError as error:
+            output.fail_with(error)
+            status = 2 if isinstance(error, InputError) else 1
+        except click.exceptions.Exit as ended:  # it was told why there is no result
+            status = ended.exit_code
+        else:
+            resumed += 1
+        worst, done = max(worst, status), done + 1
+        if status == output.EXIT["interrupted"]:
+            break
+    if view.as_json:
+        output.print_json(results)
+    elif not view.quiet:
+        left = f", {len(chosen) - done} left" if done < len(chosen) else ""
+        output.echo(
+            f"{output.counted(done, 'run')} resumed{left}" if chosen else "there is nothing to resume"
+        )
+    return worst
+
+
+def _resume(
+    recorded: StoredRun,
+    store: Store,
+    settings: Settings,
+    hints: Hints,
+    view: View,
+    given: dict[str, Any],
+    more: str = "",
+    several: list[Any] | None = None,
+) -> int:
+    """Go on with one run as a person's command, which is told `more` about it; the exit status.
+
+    Where it is one of `several`, its JSON is put there.
+    """
+    from pyscrai_core import api
+    from pyscrai_core.errors import ConfigError
+    from pyscrai_core.runtime import execution, inputs
+
+    from .perform import confirm, perform, report
+    from .person import somebody
+    from .transcript import Plain, Screen
+
+    if inputs.pausing(store, recorded):
+        if given.get("set"):
+            raise ConfigError(
+                f"--set: run {recorded.id} is paused in {recorded.owner}, and goes on there as it is; leave "
+                "--set out, or stop that process first"
+            )
+        inputs.proceed(store, recorded.id)
+        output.note(f"{recorded.id} goes on in {recorded.owner}")
+        return 0
+    host = settings.host()
+    # Before anything is shown, so that a person can be asked.
+    execution.allow(recorded, host, trusted=given.get("trusted", False), ask=confirm())
+    configured = api.configured_observers(settings, host)
+    before, calls = recorded.count_events(), recorded.count_calls()
+
+    async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
+        def begun(run: Run) -> None:
+            if run.id != recorded.id:
+                output.note(
+                    f"{recorded.id} cannot go on as it was, and stays as it is; this is its fork {run.id}"
+                )
+                for one in observers:
+                    if isinstance(one, (Plain, Screen)):
+                        one.show_from(store.run(run.id).count_events())
+            elif not (view.quiet or view.as_json):
+                so_far = f"{output.counted(before, 'event')} and {output.counted(calls, 'call')}"
+                output.echo(more or f"resuming {recorded.id}: {so_far} are there")
+            begin(run)
+
+        return await execution.again(
+            store,
+            recorded.id,
+            host,
+            prices=settings.prices,
+            observers=[*observers, *configured],
+            begin=begun,
+            ask=somebody(observers, view.as_json),
+            **{**given, "trusted": True},
+        )
+
+    agents = list(recorded.manifest["scenario"]["agents"])
+    result = perform(work, view=view, agents=agents, hints=hints, after=before)
+    return report(result, settings, hints, view, several=several)
+
+
+def _last_event(run: StoredRun) -> int:
+    """The number of the last event of a step that is surely finished."""
+    over = run.status == "completed" or run.error.startswith("limits.steps")
+    return run.events_until(run.steps if over else run.frontier() - 1)
+
+
+def _event_number(context: click.Context, option: click.Parameter, given: str) -> int | None:
+    """The number of an event; None for the last."""
+    if given == "last":
+        return None
+    try:
+        return int(given)
+    except ValueError:
+        raise click.BadParameter(f"{given!r}: expected the number of an event, or last") from None
+
+
+@click.command()
+@options.run_argument
+@click.option(
+    "--at",
+    required=True,
+    metavar="SEQ",
+    callback=_event_number,
+    help="The number of an event, as the log has it; last: that of the last one that something can follow.",
+)
+@options.set_option
+@options.seed_option
+@click.option(
+    "--reuse",
+    type=click.Choice(["parent", "all", "none"]),
+    default="parent",
+    help="Whose answers are taken where a request is the same at the same place: those of the run that is "
+    "forked, of all runs in the store, or of none.  [default: parent]",
+)
+@options.store_option
+@options.trust_option
+@options.watching
+def fork(
+    run: str,
+    at: int | None,
+    overrides: dict[str, str],
+    seed: int | None,
+    reuse: Any,
+    store: str | None,
+    trust: bool,
+    as_json: bool,
+    quiet: bool,
+    log_file: Path | None,
+) -> int:
+    """Make a moment of a run the start of a different story.
+
+    All up to the end of the step in which the event SEQ happened stays as it was, and nothing of it is paid
+    again. From there on the changes hold: a counterfactual. The run itself is not touched.
+
+    \b
+    Examples:
+      pyscrai fork --at 12 --set agents.Mara.reasoning=react
+      pyscrai fork 1f2e --at 12 --set world.state.price=9
+      pyscrai fork 1f2e --at last --set schedule.rounds=20    go on where it ended
+      pyscrai fork 1f2e --at 12 --seed 8 --reuse none
+    """
+    from pyscrai_core.runtime import execution
+    from pyscrai_core.store.store import Store
+
+    from .perform import View, confirm, settings_for
+
+    settings, hints = settings_for(store)
+    with Store.open(settings.store, create=False) as opened:
+        parent = opened.run(run)
+        at = _last_event(parent) if at is None else at
+        made = asyncio.run(
+            execution.fork(
+                opened,
+                parent.id,
+                at,
+                settings.host(),
+                set=overrides,
+                seed=seed,
+                reuse=reuse,
+                trusted=trust,
+                confirm=confirm(),
+            )
+        )
+        new = opened.run(made)
+        kept = (
+            f"{output.counted(new.count_events(), 'event')} and {output.counted(new.count_calls(), 'call')}"
+        )
+        step = new.manifest["forks"][-1]["after"]
+        words = f"forking {parent.id} behind step {step}: {made} begins with {kept}, unpaid"
+        return _resume(new, opened, settings, hints, View(as_json, quiet, log_file), {}, words)
+
+
+@click.command()
+@options.run_argument
+@options.store_option
+@options.trust_option
+@options.json_option
+def replay(run: str, store: str | None, trust: bool, as_json: bool) -> int:
+    """Execute a run again from its record alone, and compare.
+
+    Nothing is asked and nothing written; the plugins of its providers need not be installed. Every event is
+    compared with the recorded one; the first that differs is an error.
+
+    \b
+    Examples:
+      pyscrai replay
+      pyscrai replay 1f2e --json
+    """
+    from pyscrai_core.errors import Divergence
+    from pyscrai_core.runtime import execution
+    from pyscrai_core.store.store import Store
+
+    from .perform import View, confirm, perform, settings_for
+
+    settings, hints = settings_for(store)
+    with Store.open(settings.store, create=False) as opened, opened.snapshot():
+        recorded = opened.run(run)
+        execution.allow(recorded, settings.host(), trusted=trust, ask=confirm())
+
+        async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
+            return await execution.again(
+                opened,
+                recorded.id,
+                settings.host(),
+                replay=True,
+                observers=observers,
+                begin=begin,
+                trusted=True,
+            )
+
+        result = perform(work, view=View(quiet=True), agents=(), hints=hints)
+        if result.status == "interrupted" and recorded.status != "interrupted":
+            output.fail(f"replay of {recorded.id}: nothing is decided", label="interrupted")
+            return output.EXIT["interrupted"]
+        events, calls = recorded.count_events(), recorded.count_calls()
+        # Also where the execution ended early without an error of its own. What was derived of a run that was
+        # killed may be more than what was written of it.
+        fewer = len(result.events) < events or (recorded.ended is not None and len(result.events) != events)
+        if fewer or result.status != recorded.status:
+            raise Divergence(
+                f"run {recorded.id}: this execution is {result.status} after "
+                f"{output.counted(len(result.events), 'event')}, the record is {recorded.status} with "
+                f"{events:,}{f': {result.error}' if result.error else ''}"
+            )
+    if as_json:
+        output.print_json({**result.to_dict(), "identical": True})
+    else:
+        output.echo(
+            f"{recorded.id}: {click.style('identical', fg='green')}; {output.counted(events, 'event')} and "
+            f"{output.counted(calls, 'call')} compared, nothing was asked"
+        )
+        output.pairs([("fingerprint", result.fingerprint[: output.SHORT])])
+    return 0

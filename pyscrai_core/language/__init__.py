@@ -1,0 +1,1 @@
+"""What strangers may write in a scenario: expressions, templates, schemas. Bounded and deterministic."""

@@ -1,0 +1,63 @@
+"""What an execution asked and what was recorded, side by side for a person."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from ..errors import StoreError
+from ..records import Message, Text, part_to_dict
+from ..store.runs import StoredRun
+
+#: The most lines of a difference, and the most characters of a line.
+LINES, WIDTH = 40, 300
+
+
+def difference(old: Sequence[str], new: Sequence[str]) -> str:
+    """The lines that differ, with one around them; `-` as recorded, `+` as it is now."""
+    found = list(difflib.unified_diff(old, new, "recorded", "this execution", n=1, lineterm=""))
+    shown = [line if len(line) <= WIDTH else f"{line[:WIDTH]}…" for line in found[:LINES]]
+    if len(found) > LINES:
+        shown.append(f"… and {len(found) - LINES} lines more")
+    return "\n".join(shown) or "(it differs in what is not shown here)"
+
+
+def completion_in_words(messages: Sequence[Message], frame: Mapping[str, Any]) -> list[str]:
+    """A completion's request in lines: its frame (provider, schema, tools, sampling), then its messages."""
+    lines = [line for key, value in frame.items() if value for line in _value(key, value)]
+    for number, message in enumerate(messages, 1):
+        lines.append(f"message {number}, {message.role}:")
+        for part in message.parts:
+            text = part.text if isinstance(part, Text) else _pretty(part_to_dict(part))
+            lines.extend(f"  {line}" for line in text.splitlines())
+    return lines
+
+
+def body_in_words(body: Any) -> list[str]:
+    """Another effect's request in lines."""
+    return _pretty(body).splitlines()
+
+
+def asked_in_words(run: StoredRun, number: int, kind: str) -> list[str]:
+    """What the journaled call `number` asked, in lines."""
+    try:
+        if kind == "complete":
+            return completion_in_words(run.messages(number), run.frame(number))
+        return body_in_words(run.body(number))
+    except StoreError:  # an older version did not keep what was asked of tools
+        return ["(what was asked is not kept)"]
+
+
+def _value(key: str, value: Any) -> Iterator[str]:
+    if isinstance(value, (dict, list)):
+        yield f"{key}:"
+        yield from (f"  {line}" for line in _pretty(value).splitlines())
+    else:
+        yield f"{key}: {value}"
+
+
+def _pretty(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()

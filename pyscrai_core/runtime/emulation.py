@@ -1,0 +1,179 @@
+"""Schemas and tools in words, for models that know neither natively.
+
+A provider says in its `capabilities` what its vendor does itself. What is missing is asked for in the
+prompt: an answer of some form as JSON, and a call of a tool as one form of an answer among others. Where the
+vendor enforces schemas but has no tools, that form is enforced too. The text of an answer is read back into
+what a native one would have been.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from attrs import evolve
+
+from ..errors import AnswerRejected
+from ..language.schemas import moved
+from ..records import Completion, Message, Request, Text, ToolCall, ToolResult, canonical
+
+Read = Callable[[Completion], Completion]
+
+_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+
+
+def fit(request: Request, capabilities: frozenset[str]) -> tuple[Request, Read]:
+    """`request` as a provider with these capabilities takes it, and how its answer is read."""
+    if request.tools and "tools" not in capabilities:
+        fitted, read = _tools_in_words(request)
+    else:
+        fitted, read = request, _as_it_is
+    if fitted.schema is not None and "schema" not in capabilities:
+        return _schema_in_words(fitted), lambda answer: read(_unfenced(answer))
+    return fitted, read
+
+
+def written(value: Any) -> str:
+    """A schema or specification as text, in its own order."""
+    return orjson.dumps(value).decode()
+
+
+def _as_it_is(answer: Completion) -> Completion:
+    return answer
+
+
+# -- schemas --
+
+
+def _schema_in_words(request: Request) -> Request:
+    words = (
+        "Answer with JSON alone: no other words before or after it. It has to fit this JSON Schema:\n"
+        + written(request.schema)
+    )
+    return request.but(messages=_instructed(request.messages, words), schema=None)
+
+
+def _instructed(messages: tuple[Message, ...], words: str) -> tuple[Message, ...]:
+    """`messages` with `words` at the end of the standing instructions, where they stay in the cache."""
+    if messages and messages[0].role == "system":
+        first = messages[0]
+        return (Message("system", (*first.parts, Text(f"\n\n{words}"))), *messages[1:])
+    return (Message.system(words), *messages)
+
+
+def _unfenced(answer: Completion) -> Completion:
+    """The answer without the fences that models like to put around JSON."""
+    found = _FENCED.fullmatch(answer.text)
+    return evolve(answer, text=found[1]) if found else answer
+
+
+# -- tools --
+
+
+def _tools_in_words(request: Request) -> tuple[Request, Read]:
+    listed = "\n".join(
+        f"- {tool.name}: {tool.description} Its arguments fit this JSON Schema: {written(tool.parameters)}"
+        for tool in request.tools
+    )
+    words = (
+        f"You can use these tools:\n{listed}\n"
+        'To use one, answer {"next": {"tool": "NAME", "arguments": {…}}}; you will be told its result, and '
+        'can then use another. To answer, say {"next": {"answer": …}}.'
+    )
+    fitted = request.but(
+        messages=_instructed(in_words(request.messages, _form), words),
+        schema=_envelope(request),
+        tools=(),
+    )
+
+    def read(answer: Completion) -> Completion:
+        return _opened(answer, request)
+
+    return fitted, read
+
+
+def _envelope(request: Request) -> dict[str, Any]:
+    """The schema of a call of a tool, or an answer."""
+    answer = {"type": "string"} if request.schema is None else request.schema
+    parts = {"answer": answer, **{f"tool_{n}": tool.parameters for n, tool in enumerate(request.tools)}}
+    forms = [
+        _object(tool={"enum": [tool.name]}, arguments={"$ref": f"#/$defs/tool_{n}"})
+        for n, tool in enumerate(request.tools)
+    ]
+    forms.append(_object(answer={"$ref": "#/$defs/answer"}))
+    # Each part's own references have to lead to where it stands now.
+    definitions = {name: moved(dict(part), f"#/$defs/{name}") for name, part in parts.items()}
+    return {**_object(next={"anyOf": forms}), "$defs": definitions}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def in_words(messages: tuple[Message, ...], call: Callable[[ToolCall], str]) -> tuple[Message, ...]:
+    """The messages with calls of tools in the words that `call` gives them, and results as what is told."""
+    names: dict[str, str] = {}
+    told = []
+    for message in messages:
+        calls = [part for part in message.parts if isinstance(part, ToolCall)]
+        results = [part for part in message.parts if isinstance(part, ToolResult)]
+        if not calls and not results:
+            told.append(message)
+            continue
+        names.update((part.id, part.name) for part in calls)
+        lines = [text] if (text := message.text) else []
+        lines += map(call, calls)
+        lines += [
+            f"{names.get(result.id, 'The tool')} {'failed' if result.failed else 'says'}: {result.content}"
+            for result in results
+        ]
+        told.append(Message("assistant" if calls else "user", (Text("\n".join(lines)),)))
+    return tuple(told)
+
+
+def spoken(call: ToolCall) -> str:
+    """A call as something that was done."""
+    return f"(I used {call.name} with {canonical(call.arguments).decode()}.)"
+
+
+def _form(call: ToolCall) -> str:
+    """A call in the form in which the model is to write one."""
+    return canonical({"next": {"tool": call.name, "arguments": call.arguments}}).decode()
+
+
+def _opened(answer: Completion, request: Request) -> Completion:
+    """The answer or the call that the form holds. Raises `AnswerRejected` if the text is no such form."""
+    try:
+        chosen = orjson.loads(answer.text)["next"]
+        if "answer" in chosen:
+            given = chosen["answer"]
+            text = given if request.schema is None else orjson.dumps(given).decode()
+            if not isinstance(text, str):
+                raise TypeError("the answer is not text")
+            return evolve(answer, text=text)
+        name, arguments = chosen["tool"], chosen["arguments"]
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            raise TypeError("the tool's name is not text, or its arguments are no object")
+    except (ValueError, TypeError, KeyError) as error:
+        cut = (
+            f" (it was cut off after {answer.usage.output_tokens} tokens: raise max_tokens)"
+            if answer.finish_reason == "length"
+            else ""
+        )
+        raise AnswerRejected(
+            f"{answer.model}: the text is neither an answer nor the use of a tool ({error}){cut}; "
+            f"it began: {answer.text[:120]!r}"
+        ) from None
+    call = ToolCall(f"call_{1 + _calls_before(request)}", name, arguments)
+    return evolve(answer, text="", tool_calls=(call,), finish_reason="tool_calls")
+
+
+def _calls_before(request: Request) -> int:
+    return sum(isinstance(part, ToolCall) for message in request.messages for part in message.parts)

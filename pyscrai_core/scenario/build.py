@@ -1,0 +1,450 @@
+"""From a resolved document to a `Scenario`: every key known, every name resolved, every mistake placed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import attrs
+
+from ..language.expressions import Expression
+from ..language.schemas import check_schema, moved
+from ..language.templates import guess
+from ..records import EVERYONE, Sampling, canonical, check_json
+from .document import Mistakes, few
+from .model import (
+    COMMON_KINDS,
+    KERNEL_KINDS,
+    KIND,
+    RULE_NAMES,
+    RUN_NAMES,
+    Access,
+    Action,
+    Agent,
+    Assignment,
+    Group,
+    Limits,
+    ProviderUse,
+    Rule,
+    Scenario,
+    ToolAccess,
+    ToolUse,
+    Use,
+)
+from .resolve import NAME
+from .spec import AGENT_KEYS, AgentForm, GroupForm, RuleForm, ScenarioForm, WorldForm, add_hooks
+from .structure import Misfit, Path, Structurer, shown
+from .yaml import Document
+
+T = TypeVar("T")
+
+#: Keys of an action that are not parameters, with the type that tells them apart.
+ACTION_KEYS = {"when": str, "description": str, "audience": (str, list)}
+
+
+def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> tuple[Scenario, set[Path]]:
+    """The scenario that a resolved document describes, and the paths of choices that could not be read.
+
+    Mistakes are noted in `mistakes`, and then the scenario is not one to be run: what does not fit is left
+    out of it. It serves to look for further mistakes, of which none may only be the consequence of another.
+    """
+    add_hooks(structurer)
+    value = document.value
+    given, found = structurer.parts(value, ScenarioForm)
+    mistakes.note((), found)
+    form = ScenarioForm(**{"scenario": "-", "agents": {}, **given})
+    if not form.scenario.strip():
+        mistakes.add(("scenario",), "expected a name, got an empty one; name the scenario")
+    with mistakes.at("seed"):
+        check_json(form.seed, "seed")
+    world = _part(WorldForm, form.world, ("world",), structurer, mistakes)
+
+    builder = _Builder(form, structurer, mistakes)
+    builder.known_groups = isinstance(value.get("groups", {}), dict)
+    groups = builder.groups()
+    agents, unread = builder.agents(groups)
+    if "schedule" in value and "schedule" not in given:
+        unread.add(("schedule",))
+    for kind, schema in form.events.items():
+        with mistakes.at("events", kind):
+            _check_kind(kind)
+            if not isinstance(schema, dict):
+                raise Misfit(f"expected the JSON Schema of the event's payload, got {shown(schema)}")
+            check_schema(schema)
+    scenario = Scenario(
+        name=form.scenario,
+        description=form.description,
+        seed=form.seed,
+        plugins=form.plugins,
+        premise=world.premise,
+        state=world.state,
+        providers=builder.providers(),
+        agents=agents,
+        groups=groups,
+        events=form.events,
+        rules=tuple(builder.rules()),
+        schedule=form.schedule,
+        stop_when=_expression(form.stop_when, RUN_NAMES, mistakes, "stop_when"),
+        limits=builder.limits(),
+        outcomes={
+            name: expression
+            for name, text in form.outcomes.items()
+            if (expression := _expression(text, RUN_NAMES, mistakes, "outcomes", name))
+        },
+        document=value,
+    )
+    _check_states(scenario, mistakes)
+    return scenario, unread
+
+
+def build_providers(document: Document, structurer: Structurer, mistakes: Mistakes) -> dict[str, ProviderUse]:
+    """The providers of a document that has nothing else, such as a person's settings."""
+    add_hooks(structurer)
+    form = ScenarioForm(scenario="-", agents={}, providers=document.value["providers"])
+    return _Builder(form, structurer, mistakes).providers()
+
+
+def check_kinds(scenario: Scenario, declared: Iterable[str], mistakes: Mistakes) -> None:
+    """Whether rules and `acts: {on: …}` name kinds of events that exist.
+
+    `declared` are the kinds that the scenario's engines and other components declare.
+    """
+    actions = {action for agent in scenario.agents.values() for action in agent.actions}
+    known = {*actions, *scenario.events, *declared, *COMMON_KINDS}
+    for index, rule in enumerate(scenario.rules):
+        if rule.on not in known:
+            what = f"no agent has an action {rule.on!r} and no such event is declared"
+            mistakes.add(
+                ("rules", index, "on"), f"{what}{guess(rule.on, known)}; known: {few(sorted(known))}"
+            )
+    for name, agent in scenario.agents.items():
+        for kind in sorted(agent.acts.on - known - {"change"}):
+            path = _where_on(scenario.document["agents"][name].get("acts"), kind)
+            what = f"there is no kind of events {kind!r}{guess(kind, known)}; known: {few(sorted(known))}"
+            mistakes.add(("agents", name, "acts", *path), what)
+    mistakes.check()
+
+
+def _where_on(acts: Any, kind: str) -> Path:
+    """Where in an agent's `acts` it names a kind of events."""
+    for index, one in enumerate(acts if isinstance(acts, list) else [acts]):
+        below: Path = (index,) if isinstance(acts, list) else ()
+        on = one.get("on") if isinstance(one, dict) else None
+        if on == kind:
+            return (*below, "on")
+        if isinstance(on, list) and kind in on:
+            return (*below, "on", on.index(kind))
+    return ()
+
+
+def _part(kind: type[T], value: Any, path: Path, structurer: Structurer, mistakes: Mistakes) -> T:
+    """`value` as a `kind` that has a default for each of its fields, without those that do not fit."""
+    if not isinstance(value, dict):
+        with mistakes.at(*path):
+            structurer.structure(value, kind)
+        return kind()
+    given, found = structurer.parts(value, kind)
+    mistakes.note(path, found)
+    return kind(**given)
+
+
+# -- parts --
+
+
+class _Builder:
+    """Builds the parts of a scenario that consist of many."""
+
+    #: Whether the names of groups are known, so that an audience can be checked.
+    known_groups = True
+
+    def __init__(self, form: ScenarioForm, structurer: Structurer, mistakes: Mistakes) -> None:
+        self._form = form
+        self._structurer = structurer
+        self._mistakes = mistakes
+        state = form.world.get("state")
+        self._world = state if isinstance(state, dict) else {}
+        self._names = {EVERYONE, *form.agents, *form.groups}
+        #: The actions of each text of `actions:`; the members of a population have one.
+        self._actions: dict[bytes, dict[str, Action]] = {}
+
+    def providers(self) -> dict[str, ProviderUse]:
+        kernels = {option.name for kind in (Sampling, Access) for option in attrs.fields(kind)}
+        providers = {}
+        for name, given in self._form.providers.items():
+            path: Path = ("providers", name)
+            with self._mistakes.at(*path):
+                use = self._structurer.structure(given, Use)
+                sampling = self._kernels(Sampling, use.options, path)
+                access = self._kernels(Access, use.options, path)
+                for key, low, high in (("temperature", 0, 10), ("top_p", 0, 1), ("max_tokens", 1, 10**7)):
+                    number = getattr(sampling, key)
+                    if number is not None and not low <= number <= high:
+                        self._mistakes.add((*path, key), f"expected {low} to {high:,}, got {shown(number)}")
+                self._check_access(access, name)
+                rest = {key: part for key, part in use.options.items() if key not in kernels}
+                providers[name] = ProviderUse(use.use, sampling, access, rest)
+        return providers
+
+    def _kernels(self, kind: type[T], options: Mapping[str, Any], path: Path) -> T:
+        """The kernel's part `kind` of a provider's options."""
+        keys = {option.name for option in attrs.fields(kind)}  # type: ignore[arg-type]
+        given = {key: part for key, part in options.items() if key in keys}
+        return _part(kind, given, path, self._structurer, self._mistakes)
+
+    def _check_access(self, access: Access, name: str) -> None:
+        path: Path = ("providers", name)
+        for key in ("requests_per_minute", "tokens_per_minute", "concurrency", "timeout"):
+            self._check_positive((*path, key), getattr(access, key))
+        for key in ("tries", "seconds"):
+            self._check_positive((*path, "retry", key), getattr(access.retry, key))
+        for index, other in enumerate(access.fallback):
+            below: Path = (*path, "fallback", index)
+            if other == name:
+                self._mistakes.add(below, f"{name!r} is this provider; name another, or leave it out")
+            elif other not in self._form.providers:
+                known = [one for one in self._form.providers if one != name]
+                what = f"there is no provider {other!r}{guess(other, known)}"
+                self._mistakes.add(below, f"{what}; others: {', '.join(known) or 'none'}")
+            elif other in access.fallback[:index]:
+                self._mistakes.add(below, f"{other!r} stands twice; keep one")
+
+    def _check_positive(self, path: Path, number: float | None) -> None:
+        if number is not None and number <= 0:
+            self._mistakes.add(path, f"expected more than 0, got {shown(number)}")
+
+    def groups(self) -> dict[str, Group]:
+        groups = {}
+        for name, given in self._form.groups.items():
+            path: Path = ("groups", name)
+            if name in self._form.agents:
+                self._mistakes.add(path, "an agent has this name; choose another", on_key=True)
+            elif not NAME.fullmatch(name):
+                self._mistakes.add(path, f"{name!r} is no name for a group; choose a plain word", on_key=True)
+            listed = isinstance(given, list)
+            with self._mistakes.at(*path):
+                if listed:
+                    form = GroupForm(self._structurer.structure(given, tuple[str, ...]))
+                elif isinstance(given, dict):
+                    form = self._structurer.structure(given, GroupForm)
+                else:
+                    what = "expected a list of agents, or a mapping with members and state"
+                    raise Misfit(f"{what}; got {shown(given)}")
+                self._check_members(form.members, path if listed else (*path, "members"))
+                groups[name] = Group(name, form.members, form.state)
+        return groups
+
+    def _check_members(self, members: Sequence[str], path: Path) -> None:
+        seen: set[str] = set()
+        for index, member in enumerate(members):
+            if member not in self._form.agents:
+                what = f"there is no agent {member!r}{guess(member, self._form.agents)}"
+                self._mistakes.add((*path, index), f"{what}; agents: {few(self._form.agents)}")
+            elif member in seen:
+                self._mistakes.add((*path, index), f"{member!r} stands twice; keep one")
+            seen.add(member)
+
+    def agents(self, groups: Mapping[str, Group]) -> tuple[dict[str, Agent], set[Path]]:
+        """The agents, and the paths of the keys that do not fit."""
+        belongs: dict[str, list[str]] = {}
+        for group in groups.values():
+            for member in group.members:
+                belongs.setdefault(member, []).append(group.name)
+        agents: dict[str, Agent] = {}
+        unread: set[Path] = set()
+        for name, given in self._form.agents.items():
+            path: Path = ("agents", name)
+            own = {key: part for key, part in given.items() if key in AGENT_KEYS}
+            extra = {key: part for key, part in given.items() if key not in AGENT_KEYS}
+            parts, found = self._structurer.parts(own, AgentForm)
+            self._mistakes.note(path, found)
+            agents[name] = self._agent(name, AgentForm(**parts), extra, tuple(belongs.get(name, ())))
+            unread.update((*path, key) for key in own.keys() - parts.keys())
+        return agents, unread
+
+    def _agent(self, name: str, form: AgentForm, extra: dict[str, Any], groups: tuple[str, ...]) -> Agent:
+        path: Path = ("agents", name)
+        providers = self._form.providers
+        if providers and form.provider not in providers:
+            what = f"there is no provider {form.provider!r}{guess(form.provider, providers)}"
+            self._mistakes.add((*path, "provider"), f"{what}; providers: {', '.join(providers)}")
+        for key, bound in attrs.asdict(form.limits).items():
+            self._check_positive((*path, "limits", key), bound)
+        engine = form.engine
+        for key in extra.keys() & engine.options.keys():
+            what = f"{key!r} stands both here and under `engine`; keep one of them"
+            self._mistakes.add((*path, key), what, on_key=True)
+        written = canonical(form.actions)
+        if written not in self._actions:
+            self._actions[written] = self._read_actions(form.actions, (*path, "actions"))
+        return Agent(
+            name=name,
+            persona=form.persona,
+            goals=form.goals,
+            engine=Use(engine.use, {**engine.options, **extra}),
+            provider=form.provider,
+            reasoning=form.reasoning,
+            memory=form.memory,
+            tools=tuple(self._tool(use, (*path, "tools", index)) for index, use in enumerate(form.tools)),
+            actions=self._actions[written],
+            acts=form.acts,
+            state=form.state,
+            on_error=form.on_error,
+            groups=groups,
+            variables=form.variables,
+            limits=form.limits,
+        )
+
+    def _tool(self, use: Use, path: Path) -> ToolUse:
+        access = self._kernels(ToolAccess, use.options, path)
+        self._check_positive((*path, "timeout"), access.timeout)
+        self._check_positive((*path, "calls_per_minute"), access.calls_per_minute)
+        kernels = attrs.asdict(access).keys()
+        return ToolUse(use.use, access, {k: part for k, part in use.options.items() if k not in kernels})
+
+    def _read_actions(self, given: Mapping[str, Any], path: Path) -> dict[str, Action]:
+        actions = {}
+        for name, one in given.items():
+            with self._mistakes.at(*path, name):
+                _check_kind(name)
+                if not isinstance(one, dict):
+                    raise Misfit(f"expected a mapping of parameters, {{}} for none; got {shown(one)}")
+                actions[name] = self._action(name, one, (*path, name))
+        return actions
+
+    def _action(self, name: str, given: dict[str, Any], path: Path) -> Action:
+        special = {
+            key: part
+            for key, part in given.items()
+            if key in ACTION_KEYS and isinstance(part, ACTION_KEYS[key])  # type: ignore[arg-type]
+        }
+        parameters: dict[str, Any] = {}
+        for key, schema in given.items():
+            if key in special:
+                continue
+            with self._mistakes.at(*path, key):
+                if not isinstance(schema, dict):
+                    raise Misfit(
+                        "expected the JSON Schema of a parameter, such as {type: integer}; "
+                        f"got {shown(schema)}"
+                    )
+                check_schema(schema)
+                # In the parameter its references begin at the parameter, in the action at the action.
+                step = key.replace("~", "~0").replace("/", "~1")
+                parameters[key] = moved(schema, f"#/properties/{step}")
+        return Action(
+            name=name,
+            description=special.get("description", ""),
+            schema={
+                "type": "object",
+                "properties": parameters,
+                "required": [key for key, schema in parameters.items() if "default" not in schema],
+                "additionalProperties": False,
+            },
+            when=_expression(special.get("when"), RULE_NAMES, self._mistakes, *path, "when"),
+            audience=self._audience(special.get("audience", EVERYONE), (*path, "audience")),
+        )
+
+    def _audience(self, given: str | list[Any], path: Path) -> tuple[str, ...]:
+        for index, one in enumerate([given] if isinstance(given, str) else given):
+            place = path if isinstance(given, str) else (*path, index)
+            if not isinstance(one, str):
+                self._mistakes.add(place, f"expected the name of an agent or a group, got {shown(one)}")
+            elif self.known_groups and one not in self._names:
+                what = f"the audience {one!r} does not exist{guess(one, self._names)}"
+                names = few(sorted(self._names - {EVERYONE}))
+                self._mistakes.add(place, f"{what}; agents and groups: {names}")
+        return (given,) if isinstance(given, str) else tuple(given)
+
+    def rules(self) -> Iterator[Rule]:
+        for index, given in enumerate(self._form.rules):
+            path: Path = ("rules", index)
+            form: RuleForm | None = None
+            with self._mistakes.at(*path):
+                form = self._structurer.structure(given, RuleForm)
+            if form is None:
+                continue
+            assignments = []
+            for op in ("set", "add"):
+                for target, value in getattr(form, op).items():
+                    with self._mistakes.at(*path, op, target):
+                        # A number, a list and so on stand for themselves; text is an expression.
+                        text = value if isinstance(value, str) else repr(value)
+                        expression = Expression(text, RULE_NAMES)
+                        parts = self._target(target)
+                        assignments.append(Assignment(parts, op, expression, f"{op} {target}"))
+            if not form.set and not form.add:
+                self._mistakes.add(path, "the rule does nothing; give it `set` or `add`")
+            when = _expression(form.when, RULE_NAMES, self._mistakes, *path, "when")
+            yield Rule(form.on, when, tuple(assignments), f"rules[{index}]")
+
+    def _target(self, text: str) -> tuple[str | Expression, ...]:
+        """The path that a rule assigns to: plain text, and expressions in braces."""
+        parts: list[str | Expression] = []
+        for index, part in enumerate(re.split(r"\{([^{}]*)\}", text)):
+            if index % 2:
+                try:
+                    parts.append(Expression(part, RULE_NAMES))
+                except ValueError as error:
+                    raise Misfit(str(error), on_key=True) from None
+            elif "{" in part or "}" in part:
+                raise Misfit(f"{text!r} has a brace without its partner", on_key=True)
+            elif part:
+                parts.append(part)
+        keys = re.sub(r"\{[^{}]*\}", "{}", text).split(".")
+        if not all(keys):
+            raise Misfit(f"{text!r} is not a path: expected names with dots between them", on_key=True)
+        if keys[0] == "state" and "state" not in self._world:
+            shorter = text.removeprefix("state.")
+            raise Misfit(f"a path begins in the world's state by itself; write {shorter!r}", on_key=True)
+        if keys[0] in ("agents", "groups", "self"):
+            least = 2 if keys[0] == "self" else 3
+            if len(keys) < least:
+                expected = "self.KEY" if keys[0] == "self" else f"{keys[0]}.NAME.KEY"
+                raise Misfit(f"{text!r} names no key of a state; expected {expected}", on_key=True)
+            known = self._form.agents if keys[0] == "agents" else self._form.groups
+            checked = keys[0] == "agents" or (keys[0] == "groups" and self.known_groups)
+            if checked and "{}" not in keys[1] and keys[1] not in known:
+                word = keys[0].removesuffix("s")
+                what = f"there is no {word} {keys[1]!r}{guess(keys[1], known)}"
+                raise Misfit(f"{what}; {keys[0]}: {few(known) or 'none'}", on_key=True)
+        return tuple(parts)
+
+    def limits(self) -> Limits:
+        limits = _part(Limits, self._form.limits, ("limits",), self._structurer, self._mistakes)
+        for key, bound in attrs.asdict(limits).items():
+            self._check_positive(("limits", key), bound)
+        return limits
+
+
+def _check_kind(kind: str) -> None:
+    """Raise `Misfit` if a kind of events cannot be declared by a scenario."""
+    if kind in KERNEL_KINDS:
+        raise Misfit(f"{kind!r} is an event of the kernel's own; choose another name", on_key=True)
+    if kind in COMMON_KINDS:
+        raise Misfit(f"{kind!r} is what every agent can do already; choose another name", on_key=True)
+    if not KIND.fullmatch(kind):
+        expected = "a letter, then letters, digits and any of _ . -"
+        raise Misfit(f"{kind!r} is no name of a kind of events; expected {expected}", on_key=True)
+
+
+def _expression(text: Any, names: tuple[str, ...], mistakes: Mistakes, *path: str | int) -> Expression | None:
+    if text is None:
+        return None
+    with mistakes.at(*path):
+        if not isinstance(text, str):
+            raise Misfit(f"expected an expression, as text; got {shown(text)}")
+        return Expression(text, names)
+    return None
+
+
+def _check_states(scenario: Scenario, mistakes: Mistakes) -> None:
+    for key in scenario.state.keys() & {"agents", "groups", "self"}:
+        mistakes.add(("world", "state", key), f"{key!r} is reserved; choose another name", on_key=True)
+    parts: list[tuple[Path, Any]] = [(("world", "state"), scenario.state)]
+    parts += [(("agents", name, "state"), agent.state) for name, agent in scenario.agents.items()]
+    parts += [(("groups", name, "state"), group.state) for name, group in scenario.groups.items()]
+    for path, state in parts:
+        for key in state:
+            if "." in key or not key:
+                mistakes.add((*path, key), "a key of a state has no dots, which separate keys", on_key=True)

@@ -1,0 +1,138 @@
+"""A scenario's own code: `use: ./file.py:name` names a function or class in a module beside the scenario.
+
+Checking a scenario reads and parses such a file and executes nothing of it. It is executed when the
+components are made, after a person's yes; in a run that is executed again, from the text in its manifest.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from attrs import define, field, frozen
+
+from ..contracts import CONTRACTS, Toolset
+from ..errors import ScenarioError
+from ..language.templates import guess
+from ..records import digest
+from .source import Source
+from .structure import Misfits, Structurer
+
+_REFERENCE = re.compile(r"(?P<file>[^:]*\.py)(?::(?P<name>\w*))?")
+
+
+@define
+class Modules:
+    """The modules of one scenario; each is executed once."""
+
+    source: Source
+    declared: dict[str, dict[str, Any]]
+    hashes: dict[str, str] = field(factory=dict)
+    _executed: dict[str, ModuleType] = field(factory=dict)
+
+    def reference(self, use: str) -> tuple[str, str] | None:
+        """The file and the name that `use` refers to; None if it names an extension.
+
+        Raises `ValueError` if there is no such file, if it is not Python, or if it has no such name.
+        """
+        found = _REFERENCE.fullmatch(use)
+        if found is None:
+            return None
+        file, name = found["file"], found["name"]
+        text = self.source.read(file)
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None)
+            what = getattr(error, "msg", None) or error
+            raise ValueError(f"{file}{f':{line}' if line else ''}: it is not Python: {what}") from None
+        own, others = _names(tree)
+        if name not in own | others:
+            what = f"has no {name!r}{guess(name, own)}" if name else "needs the name of a function or class"
+            listed = ", ".join(sorted(own)) or "none"
+            raise ValueError(f"{file} {what}; expected {file}:NAME with one of {listed}")
+        self.source.demands.add("run the Python code in the file", file)
+        self.hashes[file] = digest(text.encode())
+        return file, name
+
+    def load(self, kind: str, file: str, name: str) -> Any:
+        """The class that a reference means; a function is made a tool. Raises `ValueError`."""
+        found = getattr(self._module(file), name)
+        if kind == "tool" and callable(found) and not isinstance(found, type):
+            from ..tools import tool
+
+            try:
+                found = tool(found)
+            except TypeError as error:
+                raise ValueError(str(error)) from None
+        contracts = (CONTRACTS[kind], Toolset) if kind == "tool" else (CONTRACTS[kind],)
+        if not (isinstance(found, type) and issubclass(found, contracts)):
+            raise ValueError(f"{file}:{name} is no {kind}; expected a subclass of {contracts[0].__name__}")
+        return found
+
+    def _module(self, file: str) -> ModuleType:
+        if file not in self._executed:
+            text = self.source.read(file)
+            # Registered, because attrs, dataclasses and type hints look their module up by its name.
+            module = ModuleType(f"pyscrai_scenario_{digest(text.encode())[:12]}")
+            module.__file__ = file
+            sys.modules[module.__name__] = module
+            try:
+                exec(compile(text, file, "exec"), module.__dict__)
+            except Exception as error:
+                # A person's module may raise anything. It is told as what it is.
+                lines = [
+                    frame.lineno
+                    for frame in traceback.extract_tb(error.__traceback__)
+                    if frame.filename == file
+                ]
+                line = f":{lines[0]}" if lines else ""
+                raise ValueError(f"{file}{line}: it raised {type(error).__name__}: {error}") from error
+            self._executed[file] = module
+        return self._executed[file]
+
+
+@frozen
+class ModuleBlueprint:
+    """A component of the scenario's own, which can be made once its code may be executed."""
+
+    kind: str
+    use: str
+    options: dict[str, Any]
+    wrong: Callable[[tuple[str | int, ...], str], ScenarioError]
+    modules: Modules
+    structurer: Structurer
+
+    def make(self) -> Any:
+        """The component. Raises `ScenarioError`."""
+        try:
+            reference = self.modules.reference(self.use)
+            assert reference is not None
+            cls = self.modules.load(self.kind, *reference)
+            config = self.structurer.structure(self.options, cls.Config)
+        except Misfits as error:
+            below, what, _ = error.found[0]
+            raise self.wrong(below, what) from None
+        except ValueError as error:
+            raise self.wrong((), str(error)) from error
+        self.modules.declared.update(getattr(cls, "emits", {}))
+        return cls(config)
+
+
+def _names(tree: ast.Module) -> tuple[set[str], set[str]]:
+    """What a module has at its top: its functions and classes, and what else it assigns or imports."""
+    own: set[str] = set()
+    others: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            own.add(node.name)
+        elif isinstance(node, ast.Assign):
+            others.update(target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            others.update((alias.asname or alias.name).split(".")[0] for alias in node.names)
+    return {name for name in own if not name.startswith("_")}, others

@@ -1,0 +1,197 @@
+"""From a file to a resolved document: overrides, defaults, templates and populations.
+
+The result is plain data with the place of every part. It needs no other file any more: what templates
+and tables said is in it, and the texts of the prompts that it names are beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import re
+from collections.abc import Mapping
+from pathlib import Path as FilesystemPath
+from typing import Any
+
+from ..errors import ContractError, Mistake, PyscraiError, ScenarioError
+from ..plugins import Host
+from ..records import check_json, digest
+from . import yaml
+from .document import error_at
+from .overrides import Override, put
+from .populations import expand_all
+from .source import Source
+from .structure import shown
+from .yaml import Document, Mark, Path
+
+#: Names of agents and groups: anything that a person would read as a name, and no separator of ours.
+NAME = re.compile(r"[^\s.@*{}\[\]\"'/#:,](?:[^.@*{}\[\]\"'/#:,\n\t]*[^\s.@*{}\[\]\"'/#:,])?")
+
+
+def load_document(
+    path: FilesystemPath,
+    *,
+    overrides: Mapping[str, str],
+    defaults: Mapping[str, Mapping[str, Any]],
+    seed: int | None,
+    host: Host,
+    source: Source,
+) -> Document:
+    """Read and resolve the scenario at `path`.
+
+    `overrides` maps dotted paths to YAML text; `defaults` are the providers of `pyscrai.toml`; `seed`
+    overrules the scenario's. Raises `ScenarioError`.
+    """
+    document = _read(path, host, source)
+    if not isinstance(document.value, dict):
+        raise error_at(
+            document, (), f"expected a mapping with at least `agents`, got {shown(document.value)}"
+        )
+    return resolve(document, overrides=overrides, defaults=defaults, seed=seed, source=source)
+
+
+def resolve(
+    document: Document,
+    *,
+    overrides: Mapping[str, str],
+    defaults: Mapping[str, Mapping[str, Any]],
+    seed: int | None,
+    source: Source,
+) -> Document:
+    """A document with overrides and defaults, its templates and populations expanded.
+
+    One that is resolved already stays as it is, but for what is overridden. Raises `ScenarioError`.
+    """
+    changes = [Override.read(dotted, text) for dotted, text in overrides.items()]
+    # What says which template or population there is comes first; the rest finds the agents complete.
+    for change in changes:
+        if not change.inside_agent:
+            change.apply(document)
+    if seed is not None:
+        put(document, ("seed",), seed, Mark("--seed", 0, 0))
+    _merge_defaults(document, defaults)
+    _merge_templates(document, source)
+    for change in changes:
+        if change.inside_agent and change.keys[1] in document.value["agents"]:
+            change.apply(document)
+    resolved = expand_all(document, source)
+    for change in changes:
+        if change.inside_agent and change.keys[1] not in document.value["agents"]:
+            # A member of a population, or nobody. Members share what they have in common.
+            members = resolved.value["agents"]
+            if change.keys[1] in members:
+                members[change.keys[1]] = copy.deepcopy(members[change.keys[1]])
+            change.apply(resolved)
+    return resolved
+
+
+def _read(path: FilesystemPath, host: Host, source: Source) -> Document:
+    suffix = path.suffix.lstrip(".")
+    if suffix not in {offer.name for offer in host.offers("scenario loader")}:
+        document = yaml.load(path)
+    else:
+        document = _loaded(path, host, suffix)
+    with contextlib.suppress(OSError):  # which then was told above, or is a loader's affair
+        source.demands.written = digest(path.read_bytes())
+    return document
+
+
+def _loaded(path: FilesystemPath, host: Host, suffix: str) -> Document:
+    """What a plugin's loader makes of the file."""
+    if not path.is_file():
+        yaml.load(path)  # which says what is wrong with it
+    load = host.load("scenario loader", suffix)
+    try:
+        value = load(path)
+    except PyscraiError:
+        raise
+    except Exception as error:
+        # A plugin's loader may raise anything. It is told as what it is: the plugin's own failure.
+        raise ContractError(
+            f"scenario loader {suffix!r}: it raised {type(error).__name__}: {error} for {path}, "
+            "expected a ScenarioError for bad input; tell its author"
+        ) from error
+    try:
+        value = copy.deepcopy(check_json(value, "the scenario"))
+    except (ValueError, RecursionError) as error:
+        what = f"{error}; a scenario is plain data, as JSON is"
+        raise ScenarioError([Mistake(str(path), "", what)]) from None
+    return Document(value, {(): Mark(str(path), 1, 1)}, {})
+
+
+def _merge_defaults(document: Document, defaults: Mapping[str, Mapping[str, Any]]) -> None:
+    if not defaults:
+        return
+    mark = Mark("pyscrai.toml", 0, 0)
+    providers = document.value.setdefault("providers", {})
+    document.marks.setdefault(("providers",), mark)
+    if not isinstance(providers, dict):
+        return  # building reports it
+    for name, options in defaults.items():
+        given = providers.get(name)
+        if isinstance(given, str):
+            given = {"use": given}
+        if given is None:
+            given = {}
+        if not isinstance(given, dict):
+            continue
+        # Defaults for one vendor's options make no sense to another.
+        if "use" in given and given["use"] != options.get("use", given["use"]):
+            continue
+        providers[name] = {**options, **given}
+        for key in options:
+            document.marks.setdefault(("providers", name, key), mark)
+        document.marks.setdefault(("providers", name), mark)
+
+
+def _merge_templates(document: Document, source: Source) -> None:
+    """Put each agent's template under it. Raises `ScenarioError` with the mistakes of all agents."""
+    agents = document.value.get("agents")
+    if not isinstance(agents, dict) or not agents:
+        what = (
+            "`agents` is missing" if agents is None else f"expected a mapping of agents, got {shown(agents)}"
+        )
+        raise error_at(
+            document, ("agents",) if agents is not None else (), f"{what}; name at least one agent"
+        )
+    mistakes: list[Mistake] = []
+    for name, given in agents.items():
+        path = ("agents", name)
+        try:
+            if not NAME.fullmatch(name):
+                what = "a name has no blanks around it and none of . @ * { } [ ] / # : , and quotes"
+                raise error_at(document, path, f"{name!r} is no name for an agent: {what}", on_key=True)
+            if not isinstance(given, dict):
+                raise error_at(document, path, f"expected a mapping, got {shown(given)}")
+            if "template" in given:
+                agents[name] = _with_template(document, path, given, source)
+        except ScenarioError as error:
+            mistakes.extend(one for one in error.mistakes if one not in mistakes)
+    if mistakes:
+        raise ScenarioError(mistakes)
+
+
+def _with_template(document: Document, path: Path, given: dict[str, Any], source: Source) -> dict[str, Any]:
+    """The agent with its template under it: its own keys replace the template's."""
+    name = given["template"]
+    if not isinstance(name, str):
+        raise error_at(document, (*path, "template"), f"expected the path of a file, got {shown(name)}")
+    try:
+        text = source.read(name)
+    except ValueError as error:
+        raise error_at(document, (*path, "template"), str(error)) from None
+    template = yaml.loads(text, str(source.shown / name))
+    if not isinstance(template.value, dict):
+        raise error_at(template, (), f"expected a mapping with an agent's keys, got {shown(template.value)}")
+    if "template" in template.value:
+        what = "a template cannot have a template; merge them into one file"
+        raise error_at(template, ("template",), what, on_key=True)
+    own = {key: part for key, part in given.items() if key != "template"}
+    for ours, theirs in (
+        (document.marks, template.marks),
+        (document.key_marks, template.key_marks),
+    ):
+        ours.update(
+            {(*path, *below): mark for below, mark in theirs.items() if below and below[0] not in own}
+        )
+    return {**template.value, **own}

@@ -1,0 +1,125 @@
+"""The keys of a scenario, as attrs classes: what is written, before names are resolved."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+from attrs import field, frozen
+
+from ..language.templates import guess
+from .model import DEFAULT_USES, Acts, AgentLimits, Use
+from .structure import Misfit, Path, Structurer, shown
+
+#: What stands in for what an agent or a scenario does not say.
+DEFAULT_ENGINE, DEFAULT_MEMORY, DEFAULT_SCHEDULE = (
+    Use(DEFAULT_USES[kind]) for kind in ("engine", "memory", "schedule")
+)
+DEFAULT_ACTS = Acts(scheduled=True)
+
+
+@frozen
+class WorldForm:
+    premise: str = ""
+    state: dict[str, Any] = field(factory=dict)
+
+
+@frozen
+class AgentForm:
+    """An agent as written. Other keys are options of its engine."""
+
+    persona: str = ""
+    goals: tuple[str, ...] = ()
+    engine: Use = DEFAULT_ENGINE
+    provider: str = "default"
+    reasoning: Use | None = None
+    memory: Use | None = DEFAULT_MEMORY
+    tools: tuple[Use, ...] = ()
+    actions: dict[str, Any] = field(factory=dict)
+    acts: Acts = DEFAULT_ACTS
+    state: dict[str, Any] = field(factory=dict)
+    on_error: Literal["fail", "skip"] = "fail"
+    variables: dict[str, Any] = field(factory=dict)
+    limits: AgentLimits = field(factory=AgentLimits)
+
+
+@frozen
+class GroupForm:
+    members: tuple[str, ...]
+    state: dict[str, Any] = field(factory=dict)
+
+
+@frozen
+class RuleForm:
+    on: str
+    when: str | None = None
+    set: dict[str, Any] = field(factory=dict)
+    add: dict[str, Any] = field(factory=dict)
+
+
+@frozen
+class ScenarioForm:
+    """The top level. What consists of parts is structured part by part, so that one does not hide another."""
+
+    scenario: str
+    agents: dict[str, Any]
+    description: str = ""
+    seed: int = 0
+    plugins: tuple[str, ...] | None = None
+    world: dict[str, Any] = field(factory=dict)
+    providers: dict[str, Any] = field(factory=dict)
+    groups: dict[str, Any] = field(factory=dict)
+    events: dict[str, Any] = field(factory=dict)
+    rules: tuple[Any, ...] = ()
+    schedule: Use = DEFAULT_SCHEDULE
+    stop_when: str | None = None
+    limits: dict[str, Any] = field(factory=dict)
+    outcomes: dict[str, Any] = field(factory=dict)
+
+
+AGENT_KEYS = frozenset(option.name for option in attrs.fields(AgentForm))
+
+
+def add_hooks(structurer: Structurer) -> None:
+    """Teach `structurer` the short ways of writing a choice of extension and when an agent acts."""
+    structurer.hook(Use, _use)
+    structurer.hook(Acts, _acts)
+
+
+def _use(value: Any, _: Any) -> Use:
+    if isinstance(value, str) and value:
+        return Use(value)
+    if isinstance(value, Use):
+        return value
+    if not isinstance(value, dict):
+        raise Misfit(f"expected the name of an extension, or {{use: NAME, …}}; got {shown(value)}")
+    if "use" not in value:
+        raise Misfit("the key 'use' is missing; expected {use: NAME, …}")
+    if not isinstance(value["use"], str) or not value["use"]:
+        raise Misfit(f"expected the name of an extension, got {shown(value['use'])}", ("use",))
+    return Use(value["use"], {key: part for key, part in value.items() if key != "use"})
+
+
+def _acts(value: Any, _: Any) -> Acts:
+    if isinstance(value, Acts):
+        return value
+    chosen: dict[str, Any] = {}
+    for index, one in enumerate(value if isinstance(value, list) else [value]):
+        below: Path = (index,) if isinstance(value, list) else ()
+        if one in ("scheduled", "start", "end", "after-group"):
+            chosen[str(one).replace("-", "_")] = True
+        elif isinstance(one, dict) and one and one.keys() <= {"every", "on"}:
+            if "every" in one:
+                if type(one["every"]) is not int or one["every"] < 1:
+                    raise Misfit(f"expected a number of steps, got {shown(one['every'])}", (*below, "every"))
+                chosen["every"] = one["every"]
+            if "on" in one:
+                kinds = [one["on"]] if isinstance(one["on"], str) else one["on"]
+                if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+                    raise Misfit(f"expected kinds of events, got {shown(one['on'])}", (*below, "on"))
+                chosen["on"] = frozenset(kinds)
+        else:
+            near = guess(one, ["scheduled", "start", "end", "after-group"]) if isinstance(one, str) else ""
+            expected = "scheduled, start, end, after-group, {every: N}, {on: KIND}, or a list of these"
+            raise Misfit(f"expected {expected}; got {shown(one)}{near}", below)
+    return Acts(**chosen)
