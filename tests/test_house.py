@@ -16,12 +16,14 @@ ROOT = Path(__file__).parent.parent
 PLUGINS = sorted(
     path.parent for base in ("plugins", "contrib") for path in (ROOT / base).glob("*/pyproject.toml")
 )
-WITH_CODE = [path for path in PLUGINS if (path / "src").is_dir()]
 
 
 def project(path: Path) -> dict[str, object]:
     loaded: dict[str, object] = tomllib.loads((path / "pyproject.toml").read_text())["project"]
     return loaded
+
+
+WITH_CODE = [path for path in PLUGINS if "pyscrai" in project(path).get("entry-points", {})]  # type: ignore[operator]
 
 
 def imported(file: Path) -> set[str]:
@@ -99,7 +101,9 @@ def test_the_metapackage_brings_every_standard_plugin() -> None:
     extras = about["optional-dependencies"]
     named = [*about["dependencies"], *(one for part in extras.values() for one in part)]  # type: ignore[attr-defined, misc]
     brought = sorted(re.split(r"[<>=]", name)[0] for name in named)
-    assert brought == sorted(["pyscrai-core", *(str(project(path)["name"]) for path in WITH_CODE)])
+    assert brought == sorted(
+        ["pyscrai-cli", "pyscrai-core", *(str(project(path)["name"]) for path in WITH_CODE)]
+    )
     # Whoever brings a vendor's library is asked for by name.
     assert set(extras) == {"anthropic", "http", "mcp", "ollama", "openai"}  # type: ignore[call-overload]
 

@@ -1,4 +1,4 @@
-"""What the kernel's tests share: running a scenario given as a mapping, with components made on the spot."""
+"""Fixtures that run a scenario given as a mapping, with components made in the test."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import pyscrai_core
 from pyscrai_core import Engine, Event, Memory, Message, ToolCall, ToolResult, Turn, api
 from pyscrai_core.plugins import Host
 
-OLLAMA_TESTS = Path(__file__).parents[1] / "plugins/ollama/tests"
+OLLAMA_TESTS = Path(__file__).parents[2] / "plugins/ollama/tests"
 
 
 class Examples(Memory):

@@ -12,7 +12,7 @@ from pyscrai_testing import check_resume
 import pyscrai_core
 from pyscrai_core import RunResult, api
 
-FOLDER = Path(__file__).parent.parent / "contrib" / "scenarios"
+FOLDER = Path(__file__).parents[2] / "contrib" / "scenarios"
 TIT_FOR_TAT = [{"when": "any(e.kind == 'defect' for e in heard)", "do": "defect"}, {"do": "cooperate"}]
 ALWAYS_DEFECT = [{"do": "defect"}]
 ALWAYS_COOPERATE = [{"do": "cooperate"}]

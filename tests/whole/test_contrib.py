@@ -11,7 +11,7 @@ import pyscrai_core
 from pyscrai_core import api
 from pyscrai_core.config import load_settings
 
-FOLDER = Path(__file__).parent.parent / "contrib" / "scenarios"
+FOLDER = Path(__file__).parents[2] / "contrib" / "scenarios"
 ALL = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 

@@ -20,7 +20,7 @@ import pytest
 
 import pyscrai_core
 
-SOURCES = Path(__file__).parent / "distributions" / "upgrades"
+SOURCES = Path(__file__).parents[1] / "face" / "distributions" / "upgrades"
 KERNEL = Path(pyscrai_core.__file__).parents[1]
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 KEY = "FIXTURE_ORACLE_KEY"

@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "chaos"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
 
 import faults
 import harness
