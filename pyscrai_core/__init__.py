@@ -78,17 +78,17 @@ from .secret import read_secret
 from .tokens import estimate_tokens
 
 if TYPE_CHECKING:
+    from .agent import Agent
     from .api import arun, run
     from .contracts import FilePath, JsonSchema, Program, SecretName, Url
     from .language.expressions import Expression
     from .language.templates import Prompt
     from .runtime.turn import Stage, Turn
-    from .scenario.model import Agent
     from .store.runs import StoredRun
     from .tools import tool
 
 _LAZY = {
-    "Agent": "scenario.model",
+    "Agent": "agent",
     "Expression": "language.expressions",
     "FilePath": "contracts",
     "JsonSchema": "contracts",

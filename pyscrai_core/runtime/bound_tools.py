@@ -8,10 +8,10 @@ from typing import Any
 
 from attrs import define, field
 
+from ..agent import ToolAccess
 from ..contracts import Tool
 from ..errors import ContractError, PyscraiError, ToolFailed
 from ..records import Json, ToolSpec, canonical, check_json
-from ..scenario.model import ToolAccess
 from .limiter import Account, Bounds
 from .turn import Turn
 

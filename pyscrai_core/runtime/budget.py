@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 
 from attrs import define, field
 
+from ..agent import AgentLimits
 from ..errors import BudgetSpent
 from ..records import Usage
-from ..scenario.model import AgentLimits, Limits
+from ..scenario.model import Limits
 
 
 @define

@@ -8,7 +8,7 @@ from ..contracts import Engine, Memory, Reasoning
 from ..records import Event
 
 if TYPE_CHECKING:
-    from ..scenario.model import Agent
+    from ..agent import Agent
     from .bound_tools import Equipped
     from .log import Log
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from ..errors import ContractError
+from ..language.expressions import Expression
 from ..language.schemas import checker
 from ..language.templates import guess
 from ..records import EVERYONE, Event, Json, check_json
-from ..scenario.model import COMMON_KINDS, KERNEL_KINDS, KIND
+from ..scenario.model import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES
 from .state import Root, changed, resolve
 from .turn import Draft
 
 if TYPE_CHECKING:
-    from ..language.expressions import Expression
     from ..scenario.model import Rule, Scenario
     from .participant import Player
 
@@ -41,6 +41,9 @@ class Rules:
         self._scenario = scenario
         self._schemas = {**COMMON_KINDS, **declared, **scenario.events}
         self._names = {EVERYONE, *scenario.agents, *scenario.groups}
+        guards = {one.when for agent in scenario.agents.values() for one in agent.actions.values()} - {None}
+        #: The guards of actions, by their text.
+        self._guards = {text: Expression(text, RULE_NAMES) for text in guards if text is not None}
         self._by_kind: dict[str, list[Rule]] = {}
         self._rules = scenario.rules
         for rule in scenario.rules:
@@ -170,21 +173,22 @@ class Rules:
         action = agent.actions.get(draft.kind) if agent else None
         if action is None or action.when is None:
             return
+        guard = self._guards[action.when]
         event = Event(0, step, draft.kind, source, draft.audience, draft.payload, draft.cause)
         try:
-            holds = action.when.evaluate(**self._values(action.when, root, source, step, event))
+            holds = guard.evaluate(**self._values(guard, root, source, step, event))
         except ValueError as error:
             raise Rejected(f"its condition cannot be evaluated: {error}") from None
         if not holds:
-            raise Rejected(f"its condition does not hold: {action.when.source}")
+            raise Rejected(f"its condition does not hold: {action.when}")
 
     def open(self, source: str, name: str, root: Root, step: int) -> bool:
         """Whether the guard of an action holds now; one that looks at the arguments counts as holding."""
         when = self._scenario.agents[source].actions[name].when
-        if when is None or "event" in when.uses:
+        if when is None or "event" in (guard := self._guards[when]).uses:
             return True
         try:
-            return bool(when.evaluate(**self._values(when, root, source, step, None)))
+            return bool(guard.evaluate(**self._values(guard, root, source, step, None)))
         except ValueError:
             return False  # `permitted` states the reason in the log if the action is tried all the same
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from loguru import logger
 
+from ..agent import Agent
 from ..contracts import Observer, Tool, Toolset
 from ..errors import (
     BudgetSpent,
@@ -35,7 +36,6 @@ from ..records import (
     Sampling,
     check_json,
 )
-from ..scenario.model import Agent
 from ..scenario.plan import Epoch, Plan, identities
 from ..store.runs import StoredRun
 from ..store.store import Store

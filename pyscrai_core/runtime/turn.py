@@ -44,7 +44,7 @@ from . import emulation
 from .state import View
 
 if TYPE_CHECKING:
-    from ..scenario.model import Agent
+    from ..agent import Agent
     from .participant import Player
     from .run import Run
 

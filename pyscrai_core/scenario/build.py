@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from ..agent import Action, Agent, ToolAccess, ToolUse, Use
 from ..language.expressions import Expression
 from ..language.schemas import check_schema, moved
 from ..language.templates import guess
@@ -20,17 +21,12 @@ from .model import (
     RULE_NAMES,
     RUN_NAMES,
     Access,
-    Action,
-    Agent,
     Assignment,
     Group,
     Limits,
     ProviderUse,
     Rule,
     Scenario,
-    ToolAccess,
-    ToolUse,
-    Use,
 )
 from .resolve import NAME
 from .spec import AGENT_KEYS, AgentForm, GroupForm, RuleForm, ScenarioForm, WorldForm, add_hooks
@@ -332,6 +328,7 @@ class _Builder:
                 # In the parameter its references begin at the parameter, in the action at the action.
                 step = key.replace("~", "~0").replace("/", "~1")
                 parameters[key] = moved(schema, f"#/properties/{step}")
+        when = _expression(special.get("when"), RULE_NAMES, self._mistakes, *path, "when")
         return Action(
             name=name,
             description=special.get("description", ""),
@@ -341,7 +338,7 @@ class _Builder:
                 "required": [key for key, schema in parameters.items() if "default" not in schema],
                 "additionalProperties": False,
             },
-            when=_expression(special.get("when"), RULE_NAMES, self._mistakes, *path, "when"),
+            when=when.source if when is not None else None,
             audience=self._audience(special.get("audience", EVERYONE), (*path, "audience")),
         )
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
+from ..agent import Agent, Use
 from ..language.expressions import Expression
 from ..records import Sampling
 
@@ -43,14 +44,6 @@ RULE_NAMES = ("state", "self", "agents", "groups", "event", "step")
 RUN_NAMES = ("state", "agents", "groups", "events", "step")
 #: The extensions that stand in for what a scenario does not say.
 DEFAULT_USES = {"engine": "actor", "memory": "full", "schedule": "round-robin"}
-
-
-@frozen
-class Use:
-    """A choice of extension: its name and its options as the scenario gives them."""
-
-    use: str
-    options: dict[str, Any] = field(factory=dict)
 
 
 @frozen
@@ -91,85 +84,6 @@ class ProviderUse:
     sampling: Sampling
     access: Access
     options: dict[str, Any]
-
-
-@frozen
-class Action:
-    """Something that an agent may do: an event of this kind, whose payload is the arguments.
-
-    `schema` is the JSON Schema of the arguments, `when` the guard, `audience` who learns of it.
-    """
-
-    name: str
-    description: str
-    schema: dict[str, Any]
-    when: Expression | None
-    audience: tuple[str, ...]
-
-
-@frozen
-class Acts:
-    """When an agent takes turns. `every` counts steps (0: never), `on` names kinds of events."""
-
-    scheduled: bool = False
-    start: bool = False
-    end: bool = False
-    after_group: bool = False
-    every: int = 0
-    on: frozenset[str] = frozenset()
-
-
-@frozen
-class ToolAccess:
-    """How a tool may be called: seconds for one call outside, and calls a minute (None: no bound).
-
-    `on_uncertain` is what becomes of a tool that must not be called twice if the run ended while it was
-    called: it is called again (`retry`), the agent is told that it failed (`skip`), or a person decides.
-    """
-
-    timeout: float = 60
-    calls_per_minute: int | None = None
-    on_uncertain: Literal["retry", "skip", "stop"] = "stop"
-
-
-@frozen
-class ToolUse:
-    """An entry of `tools:`; `access` is the kernel's part of its options."""
-
-    use: str
-    access: ToolAccess
-    options: dict[str, Any]
-
-
-@frozen
-class AgentLimits:
-    """What one agent's calls may come to: their number, tokens, US dollars, seconds. None: no bound."""
-
-    calls: int | None = None
-    tokens: int | None = None
-    money: float | None = None
-    seconds: float | None = None
-
-
-@frozen
-class Agent:
-    """A participant. `variables` are what a population varies; `groups` those that it belongs to."""
-
-    name: str
-    persona: str
-    goals: tuple[str, ...]
-    engine: Use
-    provider: str
-    reasoning: Use | None
-    memory: Use | None
-    tools: tuple[ToolUse, ...]
-    actions: dict[str, Action]
-    acts: Acts
-    state: dict[str, Any]
-    on_error: Literal["fail", "skip"]
-    groups: tuple[str, ...]
-    variables: dict[str, Any]
-    limits: AgentLimits = AgentLimits()
 
 
 @frozen

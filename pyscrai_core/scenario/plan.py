@@ -16,6 +16,7 @@ import attrs
 import orjson
 from attrs import define, frozen
 
+from ..agent import ToolAccess, Use
 from ..contracts import Component, Provider
 from ..errors import ContractError, ExtensionError, PyscraiError, ScenarioError
 from ..language.templates import Prompt
@@ -25,7 +26,7 @@ from ..tokens import ESTIMATOR
 from . import yaml
 from .build import build, build_providers, check_kinds
 from .document import Mistakes, error_at
-from .model import Access, Scenario, ToolAccess, Use
+from .model import Access, Scenario
 from .modules import ModuleBlueprint, Modules
 from .overrides import Override
 from .resolve import load_document, resolve

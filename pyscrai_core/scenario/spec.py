@@ -7,8 +7,9 @@ from typing import Any, Literal
 import attrs
 from attrs import field, frozen
 
+from ..agent import Acts, AgentLimits, Use
 from ..language.templates import guess
-from .model import DEFAULT_USES, Acts, AgentLimits, Use
+from .model import DEFAULT_USES
 from .structure import Misfit, Path, Structurer, shown
 
 #: What stands in for what an agent or a scenario does not say.

@@ -10,13 +10,14 @@ from typing import Any
 import orjson
 from attrs import evolve, frozen
 
+from pyscrai_core.agent import AgentLimits
 from pyscrai_core.contracts import NoConfig, Provider, Sink
 from pyscrai_core.errors import ConfigError, RequestRejected
 from pyscrai_core.language.schemas import checker
 from pyscrai_core.records import Completion, Request
 from pyscrai_core.runtime.components import Ensemble
 from pyscrai_core.runtime.run import Run
-from pyscrai_core.scenario.model import AgentLimits, Limits
+from pyscrai_core.scenario.model import Limits
 from pyscrai_core.scenario.plan import Plan
 from pyscrai_core.store.store import Store
 

@@ -10,7 +10,7 @@ import click
 from . import options, output
 
 if TYPE_CHECKING:
-    from pyscrai_core.scenario.model import Acts, Agent
+    from pyscrai_core.agent import Acts, Agent
     from pyscrai_core.scenario.plan import Plan
 
 #: So many agents of one kind are named.
