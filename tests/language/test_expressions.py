@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyscrai_core.language import evaluator
 from pyscrai_core.language.expressions import FUNCTIONS, Expression
 from pyscrai_core.records import Event
-from pyscrai_core.scenario import evaluator
 
 STATE = {
     "sold": 3,

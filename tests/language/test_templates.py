@@ -17,9 +17,9 @@ import pyscrai_core
 from pyscrai_core import Engine, Event, Prompt, RunResult, ScenarioError, Turn, api
 from pyscrai_core.config import load_settings
 from pyscrai_core.errors import ContractError
+from pyscrai_core.language import sandbox
 from pyscrai_core.language.templates import PromptError
 from pyscrai_core.plugins import Host
-from pyscrai_core.scenario import sandbox
 
 
 def shout(value: str) -> str:

@@ -12,7 +12,7 @@ import pyscrai_core
 from pyscrai_core import ScenarioError, api
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
-from pyscrai_core.runtime import plan as planning
+from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.model import Scenario
 
 HEAD = """\

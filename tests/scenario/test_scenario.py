@@ -31,8 +31,8 @@ from pyscrai_core.agent import Acts, Use
 from pyscrai_core.config import load_settings
 from pyscrai_core.language.schemas import checker
 from pyscrai_core.plugins import Host
-from pyscrai_core.runtime import plan as planning
 from pyscrai_core.runtime.components import components
+from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.model import Scenario
 from pyscrai_core.scenario.plan import Plan
 

@@ -16,7 +16,7 @@ from pyscrai_core import Engine, FilePath, SecretName, TrustRequired, Turn, Url,
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime import execution
-from pyscrai_core.runtime import plan as planning
+from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.plan import Plan
 
 

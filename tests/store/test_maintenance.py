@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from pyscrai_cli.main import cli
 
 from pyscrai_core import Engine, Provider, StoreError, api
-from pyscrai_core.store import upkeep
+from pyscrai_core.store import maintenance as upkeep
 from pyscrai_core.store.store import Store
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
