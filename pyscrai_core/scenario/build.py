@@ -13,7 +13,7 @@ from ..language.expressions import Expression
 from ..language.schemas import check_schema, moved
 from ..language.templates import guess
 from ..records import EVERYONE, Sampling, canonical, check_json
-from .document import Mistakes, few
+from .document import Document, Misfit, Mistakes, Path, few
 from .model import (
     COMMON_KINDS,
     KERNEL_KINDS,
@@ -30,8 +30,7 @@ from .model import (
 )
 from .resolve import NAME
 from .spec import AGENT_KEYS, AgentForm, GroupForm, RuleForm, ScenarioForm, WorldForm, add_hooks
-from .structure import Misfit, Path, Structurer, shown
-from .yaml import Document
+from .structure import Structurer, shown
 
 T = TypeVar("T")
 

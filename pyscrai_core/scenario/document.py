@@ -1,41 +1,172 @@
-"""Mistakes and their places: where a path of a document stands, and what is wrong there."""
+"""A document: plain data that knows where each of its parts stands, and the mistakes that are found in it."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
+
+from attrs import define, field, frozen
 
 from ..errors import Mistake, ScenarioError
 from ..language.schemas import NotASchema
-from . import yaml
-from .structure import Found, Misfit, Misfits
-from .yaml import Document, Mark, Path
+
+#: A place in a document: the keys and the indices that lead to it.
+Path: TypeAlias = tuple[str | int, ...]
+#: A misfit: where it is, what is wrong, and whether the key is at fault.
+Found: TypeAlias = tuple[Path, str, bool]
 
 
-def error_at(document: Document, path: Path, what: str, on_key: bool = False) -> ScenarioError:
-    """An error with one mistake, at the place of `path`."""
-    return ScenarioError([Mistake(place(document, path, on_key), yaml.dotted(path), what)])
-
-
-def place(document: Document, path: Sequence[str | int], on_key: bool = False) -> str:
-    """Where a path stands: the place of its key or value, or of the nearest part around it."""
-    return str(mark_of(document, path, on_key) or "scenario")
-
-
-def mark_of(document: Document, path: Sequence[str | int], on_key: bool = False) -> Mark | None:
-    """The mark of a path's key or value, or of the nearest part around it."""
-    path = tuple(path)
-    if on_key and path in document.key_marks:
-        return document.key_marks[path]
-    around = (path[:length] for length in range(len(path), -1, -1))
-    return next((document.marks[each] for each in around if each in document.marks), None)
+def dotted(path: Path) -> str:
+    """A path as people write it: `agents.Mara.goals[0]`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
 
 
 def few(names: Iterable[str]) -> str:
     """The first of some names, and how many more there are."""
     listed = list(names)
     return ", ".join(listed[:12]) + (f" and {len(listed) - 12} more" if len(listed) > 12 else "")
+
+
+@frozen
+class Mark:
+    """A place in a file: `line` and `column` count from 1.
+
+    A value that comes from elsewhere, such as the command line, has `line` 0, and `file` alone says where
+    it comes from.
+    """
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@define
+class Marks:
+    """The marks of a value: its own, that of the key which leads to it, and those of its parts."""
+
+    own: Mark | None = None
+    key: Mark | None = None
+    parts: dict[str | int, Marks] = field(factory=dict)
+
+
+@define
+class Document:
+    """Plain data, `value`, and where its parts stand.
+
+    What an alias repeats is marked where the alias stands, and its parts where they were written.
+    """
+
+    value: Any
+    marks: Marks
+
+    @classmethod
+    def at(cls, value: Any, mark: Mark) -> Document:
+        """A document of which only the place of the whole is known."""
+        return cls(value, Marks(mark))
+
+    def mark(self, path: Path, on_key: bool = False) -> Mark | None:
+        """The mark of the value at `path`, or of its key (`on_key`); else of the nearest part around it."""
+        node = self.marks
+        nearest = node.own
+        for step in path:
+            if step not in node.parts:
+                return nearest
+            node = node.parts[step]
+            nearest = node.own or nearest
+        return node.key or nearest if on_key else nearest
+
+    def place(self, path: Path, on_key: bool = False) -> str:
+        """The same, as text."""
+        return str(self.mark(path, on_key) or "scenario")
+
+    def has_mark(self, path: Path) -> bool:
+        """Whether the value at `path` has a mark of its own."""
+        node: Marks | None = self.marks
+        for step in path:
+            node = node.parts.get(step) if node else None
+        return node is not None and node.own is not None
+
+    def error(self, path: Path, what: str, on_key: bool = False) -> ScenarioError:
+        """An error with one mistake, at the place of `path`."""
+        return ScenarioError([Mistake(self.place(path, on_key), dotted(path), what)])
+
+    def put(self, path: Path, value: Any, mark: Mark | None) -> None:
+        """Set the value at a path of which all but the last key exists."""
+        self._around(path)[path[-1]] = value
+        self._marks_at(path[:-1]).parts[path[-1]] = Marks(mark, mark)
+
+    def mark_if_new(self, path: Path, mark: Mark) -> None:
+        """Give the value at `path` a mark, unless it has one."""
+        marks = self._marks_at(path)
+        marks.own = marks.own or mark
+
+    def graft(self, path: Path, other: Document, keys: Iterable[str]) -> None:
+        """Take another document's marks of some of its `keys`, whose values stand below `path` now."""
+        self._marks_at(path).parts.update((key, other.marks.parts[key]) for key in keys)
+
+    def share(self, path: Path, names: Iterable[str]) -> None:
+        """Give values beside the one at `path` its marks: those that were made from it."""
+        siblings = self._marks_at(path[:-1]).parts
+        siblings.update(dict.fromkeys(names, siblings.get(path[-1], Marks())))
+
+    def separate(self, path: Path) -> None:
+        """Make the value at `path` and its marks a copy, which can be changed without its siblings."""
+        siblings = self._around(path)
+        siblings[path[-1]] = copy.deepcopy(siblings[path[-1]])
+        self._marks_at(path[:-1]).parts[path[-1]] = copy.deepcopy(self._marks_at(path))
+
+    def spread(self, path: Path, values: Iterable[Sequence[Any]]) -> None:
+        """Put several values in the place of each in the list at `path`; they get its mark."""
+        marks = self._marks_at(path)
+        spread: list[Any] = []
+        parts: dict[str | int, Marks] = {}
+        for index, several in enumerate(values):
+            for value in several:
+                parts[len(spread)] = marks.parts.get(index, Marks())
+                spread.append(value)
+        self._around(path)[path[-1]] = spread
+        marks.parts = parts
+
+    def _around(self, path: Path) -> Any:
+        """The mapping or list that holds the value at `path`."""
+        node = self.value
+        for key in path[:-1]:
+            node = node[key]
+        return node
+
+    def _marks_at(self, path: Path) -> Marks:
+        node = self.marks
+        for step in path:
+            node = node.parts.setdefault(step, Marks())
+        return node
+
+
+class Misfit(ValueError):
+    """A value is not what is expected; `below` is where inside it, `on_key` whether its key is at fault."""
+
+    def __init__(self, what: str, below: Path = (), on_key: bool = False) -> None:
+        super().__init__(what)
+        self.below = below
+        self.on_key = on_key
+
+
+class Misfits(ValueError):
+    """Several of them."""
+
+    def __init__(self, found: list[Found]) -> None:
+        super().__init__("; ".join(what for _, what, _ in found))
+        self.found = found
 
 
 class Mistakes:
@@ -46,7 +177,8 @@ class Mistakes:
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        self._main = document.marks[()].file if () in document.marks else ""
+        whole = document.mark(())
+        self._main = whole.file if whole else ""
         self._found: dict[tuple[str, ...], tuple[tuple[Any, ...], Mistake]] = {}
         self._cause: Exception | None = None
 
@@ -55,9 +187,9 @@ class Mistakes:
     ) -> None:
         path = tuple(path)
         self._cause = self._cause or cause
-        mark = mark_of(self._document, path, on_key)
-        mistake = Mistake(str(mark or "scenario"), yaml.dotted(path), what)
-        below = yaml.dotted(("agents", *path[2:])) if path[:1] == ("agents",) else mistake.path
+        mark = self._document.mark(path, on_key)
+        mistake = Mistake(str(mark or "scenario"), dotted(path), what)
+        below = dotted(("agents", *path[2:])) if path[:1] == ("agents",) else mistake.path
         # What comes from a command line or a setting is told last, other files behind the scenario's own.
         order = (not mark.line, mark.file != self._main, mark.file, mark.line, mark.column) if mark else (2,)
         self._found.setdefault((mistake.where, below, what), (order, mistake))

@@ -20,8 +20,9 @@ from ..contracts import CONTRACTS, Toolset
 from ..errors import ScenarioError
 from ..language.templates import guess
 from ..records import digest
+from .document import Misfits
 from .source import Source
-from .structure import Misfits, Structurer
+from .structure import Structurer
 
 _REFERENCE = re.compile(r"(?P<file>[^:]*\.py)(?::(?P<name>\w*))?")
 

@@ -11,10 +11,9 @@ from attrs import frozen
 from ..errors import Mistake, ScenarioError
 from ..language.templates import guess
 from . import yaml
-from .document import few
+from .document import Document, Mark, Path, dotted, few
 from .model import DEFAULT_USES
 from .structure import shown
-from .yaml import Document, Mark, Path
 
 
 @frozen
@@ -22,23 +21,23 @@ class Override:
     """One `--set PATH=VALUE`: the path's keys, and the value."""
 
     flag: str
-    dotted: str
+    path: str
     keys: tuple[str, ...]
     value: Any
 
     @classmethod
-    def read(cls, dotted: str, text: str) -> Override:
+    def read(cls, path: str, text: str) -> Override:
         """Raises `ScenarioError`."""
-        flag = f"--set {dotted}={text}"
+        flag = f"--set {path}={text}"
         # `goals[0]` is how messages write it, `goals.0` how it is typed more easily.
-        keys = tuple(re.sub(r"\[(\d+)\]", r".\1", dotted).split("."))
+        keys = tuple(re.sub(r"\[(\d+)\]", r".\1", path).split("."))
         if not all(keys):
             raise ScenarioError([Mistake(flag, "", "expected PATH=VALUE, such as agents.Mara.goals=[win]")])
         try:
             value = yaml.parse_scalar(text)
         except ScenarioError as error:
-            raise ScenarioError([Mistake(flag, dotted, error.mistakes[0].what)]) from None
-        return cls(flag, dotted, keys, value)
+            raise ScenarioError([Mistake(flag, path, error.mistakes[0].what)]) from None
+        return cls(flag, path, keys, value)
 
     @property
     def inside_agent(self) -> bool:
@@ -46,7 +45,7 @@ class Override:
 
     def apply(self, document: Document) -> None:
         """Set the value. Raises `ScenarioError` if there is no such place."""
-        mark = Mark(self.flag, 0, 0)
+        mark = Mark(self.flag)
         path: Path = ()
         node = document.value
         keys = self._keys_in(document)
@@ -63,12 +62,12 @@ class Override:
             if isinstance(inner, str) and _takes_use(path):
                 inner = {"use": inner}  # a bare name is short for {use: name}
             if not isinstance(inner, (dict, list)):
-                raise self._error(f"{yaml.dotted(path)} is {shown(inner)} and has no keys")
+                raise self._error(f"{dotted(path)} is {shown(inner)} and has no keys")
             node[step] = inner
-            document.marks.setdefault(path, mark)
+            document.mark_if_new(path, mark)
             node = inner
         step, _ = self._enter(node, keys[-1])
-        put(document, (*path, step), copy.deepcopy(self.value), mark)
+        document.put((*path, step), copy.deepcopy(self.value), mark)
 
     def _keys_in(self, document: Document) -> tuple[str, ...]:
         """The keys; an option of an engine leads to where the agent has it, beside `engine` or in it."""
@@ -93,7 +92,7 @@ class Override:
         return key, node.get(key)
 
     def _error(self, what: str) -> ScenarioError:
-        return ScenarioError([Mistake(self.flag, self.dotted, what)])
+        return ScenarioError([Mistake(self.flag, self.path, what)])
 
 
 def _takes_use(path: Path) -> bool:
@@ -101,14 +100,3 @@ def _takes_use(path: Path) -> bool:
     if path[0] == "agents":
         return len(path) > 2 and (path[2] in ("engine", "reasoning", "memory") or path[2] == "tools")
     return path == ("schedule",) or (path[0] == "providers" and len(path) == 2)
-
-
-def put(document: Document, path: Path, value: Any, mark: Mark) -> None:
-    """Set the value at a path of which all but the last key exists."""
-    node = document.value
-    for key in path[:-1]:
-        node = node[key]
-    node[path[-1]] = value
-    for old in [known for known in document.marks if known[: len(path)] == path]:
-        del document.marks[old]
-    document.marks[path] = document.key_marks[path] = mark

@@ -23,27 +23,16 @@ from ..language.templates import Prompt
 from ..plugins import Host
 from ..records import LOG_FORMAT, Sampling, canonical, digest
 from ..tokens import ESTIMATOR
-from . import yaml
 from .build import build, build_providers, check_kinds
-from .document import Mistakes, error_at
+from .document import Document, Found, Mark, Misfit, Misfits, Mistakes, Path, dotted
 from .model import Access, Scenario
 from .modules import ModuleBlueprint, Modules
 from .overrides import Override
 from .resolve import load_document, resolve
 from .source import Source
 from .spec import AGENT_KEYS
-from .structure import (
-    Found,
-    Misfit,
-    Misfits,
-    Path,
-    Structurer,
-    check_prompts,
-    inside,
-    unknown_key,
-)
+from .structure import Structurer, check_prompts, inside, unknown_key
 from .trust import Demands
-from .yaml import Document, Mark
 
 #: The options of a provider, and of a tool, that are the kernel's.
 KERNELS = {
@@ -141,7 +130,7 @@ def identities(plan: Plan) -> dict[str, str]:
 
 def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
     """One provider by itself, with options as `pyscrai.toml` has them. Raises `ScenarioError`."""
-    document = Document({"providers": {name: dict(options)}}, {(): Mark("pyscrai.toml", 0, 0)}, {})
+    document = Document.at({"providers": {name: dict(options)}}, Mark("pyscrai.toml"))
     mistakes = Mistakes(document)
     drafts = _Drafts(host, document, mistakes, Source(FilesystemPath.cwd(), Demands()))
     use = build_providers(document, drafts.structurer, mistakes)[name]
@@ -185,12 +174,12 @@ def changed(manifest: Mapping[str, Any], overrides: Mapping[str, str], seed: int
     """The plan for the last scenario of a manifest with changes. Raises `ScenarioError`."""
     document = _document(copy.deepcopy(last_scenario(manifest)))
     files = known_files(manifest)
-    for dotted, text in overrides.items():
+    for path, text in overrides.items():
         # A file that is named now is meant as it is now.
-        for name in _strings(Override.read(dotted, text).value):
+        for name in _strings(Override.read(path, text).value):
             files.pop(name.rpartition(":")[0] if ".py:" in name else name, None)
     source = _source(manifest, files, recorded=False)
-    document = resolve(document, overrides=overrides, defaults={}, seed=seed, source=source)
+    resolve(document, overrides=overrides, defaults={}, seed=seed, source=source)
     return _make(document, host, source, replay=False)
 
 
@@ -211,7 +200,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _document(value: dict[str, Any]) -> Document:
-    return Document(value, {(): Mark("the run's scenario", 0, 0)}, {})
+    return Document.at(value, Mark("the run's scenario"))
 
 
 def _source(manifest: Mapping[str, Any], files: Mapping[str, str], recorded: bool = True) -> Source:
@@ -342,7 +331,7 @@ class _Drafts:
         made = self._made[key]
         if isinstance(made, ExtensionError):
             named = (*path, "use")
-            where = named if named in self._document.marks else path
+            where = named if self._document.has_mark(named) else path
             self._mistakes.add(where, str(made), cause=made)
             return None
         blueprint: Blueprint = made[0]
@@ -376,11 +365,11 @@ class _Drafts:
 
     def _module(self, kind: str, use: Use, path: Path) -> ModuleBlueprint:
         self.recorded.append(
-            {"at": yaml.dotted(path), "kind": kind, "use": use.use, "plugin": "", "config": use.options}
+            {"at": dotted(path), "kind": kind, "use": use.use, "plugin": "", "config": use.options}
         )
 
         def wrong(below: Path, what: str) -> ScenarioError:
-            return error_at(self._document, (*path, *below), what)
+            return self._document.error((*path, *below), what)
 
         return ModuleBlueprint(kind, use.use, use.options, wrong, self.modules, self.structurer)
 
@@ -415,7 +404,7 @@ class _Drafts:
             # The kernel's options stand beside the extension's.
             known = {option.alias for option in attrs.fields(cls.Config) if option.init}
             what = unknown_key(str(below[0]), known | KERNELS[kind])
-        if kind == "engine" and below and full not in self._document.marks:
+        if kind == "engine" and below and not self._document.has_mark(full):
             # An engine's options may stand among the agent's own keys.
             full = (*path[:-1], *below)
             if on_key and len(below) == 1:
@@ -430,7 +419,7 @@ class _Drafts:
             self.prompts[prompt.origin] = prompt.sha256
         self.recorded.append(
             {
-                "at": yaml.dotted(path),
+                "at": dotted(path),
                 "kind": kind,
                 "use": use.use,
                 "plugin": offer.plugin,

@@ -6,29 +6,26 @@ import csv
 import io
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import seeds
 from ..errors import Mistake, ScenarioError
 from ..language.templates import Filling, PromptError
 from . import yaml
-from .document import error_at, place
+from .document import Document, Path
 from .source import Source
 from .structure import shown
-from .yaml import Document, Mark, Path
 
 #: The most agents that one population makes, and all of them together.
 MAX_COUNT = 100_000
 VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
-def expand_all(document: Document, source: Source) -> Document:
-    """The document with the members of its populations as agents, and as groups of the same names."""
+def expand_all(document: Document, source: Source) -> None:
+    """Put the members of populations into a document as agents, and as groups of the same names."""
     value = document.value
-    agents, seed = value["agents"], value.get("seed", 0)
-    marks, key_marks = dict(document.marks), dict(document.key_marks)
-    local, local_keys = _by_agent(marks), _by_agent(key_marks)
+    agents, seed = value["agents"], value.setdefault("seed", 0)
     resolved: dict[str, Any] = {}
     populations: dict[str, list[str]] = {}
     mistakes: list[Mistake] = []
@@ -36,81 +33,54 @@ def expand_all(document: Document, source: Source) -> Document:
     for name, given in agents.items():
         path: Path = ("agents", name)
         try:
-            members = _expand(path, name, given, local.get(name, {}), seed, source, filling)
+            members = _expand(document, path, name, given, seed, source, filling)
             if len(resolved) + len(members) > MAX_COUNT:
-                raise error_at(
-                    document, path, f"there are more than {MAX_COUNT:,} agents in all", on_key=True
-                )
+                raise document.error(path, f"there are more than {MAX_COUNT:,} agents in all", on_key=True)
             if "count" in given or "vary" in given:
                 populations[name] = list(members)
                 for member in members:
                     if member in agents or member in resolved:
                         what = f"its member {member!r} has the name of another agent; rename one of the two"
-                        raise error_at(document, path, f"the population {name!r}: {what}", on_key=True)
-                    marks.update({("agents", member, *below): mark for below, mark in local[name].items()})
-                    key_marks.update(
-                        {("agents", member, *below): mark for below, mark in local_keys[name].items()}
-                    )
+                        raise document.error(path, f"the population {name!r}: {what}", on_key=True)
+                document.share(path, members)
             resolved.update(members)
         except ScenarioError as error:
             mistakes.extend(error.mistakes)
-    groups = _with_populations(document, populations, marks, mistakes)
+    mistakes.extend(_group_populations(document, populations))
     if mistakes:
         raise ScenarioError(mistakes)
-    return Document({**value, "agents": resolved, "groups": groups, "seed": seed}, marks, key_marks)
+    value["agents"] = resolved
 
 
-def _by_agent(marks: Mapping[Path, Mark]) -> dict[str, dict[Path, Mark]]:
-    """The marks inside each agent, by the path below it."""
-    found: dict[str, dict[Path, Mark]] = {}
-    for path, mark in marks.items():
-        if len(path) > 1 and path[0] == "agents":
-            found.setdefault(str(path[1]), {})[path[2:]] = mark
-    return found
-
-
-def _with_populations(
-    document: Document,
-    populations: Mapping[str, list[str]],
-    marks: dict[Path, Mark],
-    mistakes: list[Mistake],
-) -> Any:
-    """`groups`, in which a population's name stands for its members and each population is a group."""
-    given = document.value.get("groups", {})
-    if not isinstance(given, dict):
-        return given  # building reports it
-    groups = dict(given)
-    for name, group in given.items():
+def _group_populations(document: Document, populations: Mapping[str, list[str]]) -> Iterator[Mistake]:
+    """In `groups`, let a population's name stand for its members, and make each population a group."""
+    groups = document.value.setdefault("groups", {})
+    if not isinstance(groups, dict):
+        return  # building reports it
+    for name, group in groups.items():
         path: Path = ("groups", name) if isinstance(group, list) else ("groups", name, "members")
         members = group if isinstance(group, list) else isinstance(group, dict) and group.get("members")
         if name in populations:
             if members is not False and members is not None:
                 what = f"the population {name!r} is this group; leave its members out, or rename the group"
-                mistakes.append(Mistake(place(document, path), yaml.dotted(path), what))
+                yield from document.error(path, what).mistakes
             elif isinstance(group, dict):
-                groups[name] = {**group, "members": populations[name]}
+                group["members"] = populations[name]
         elif isinstance(members, list) and any(one in populations for one in members if isinstance(one, str)):
-            listed: list[Any] = []
-            for index, one in enumerate(members):
-                mark = document.marks.get((*path, index)) or document.marks.get(path)
-                for member in populations.get(one, [one]) if isinstance(one, str) else [one]:
-                    if mark is not None:
-                        marks[*path, len(listed)] = mark
-                    listed.append(member)
-            groups[name] = listed if isinstance(group, list) else {**group, "members": listed}
-    for name, members in populations.items():
+            document.spread(
+                path, [populations.get(one, [one]) if isinstance(one, str) else [one] for one in members]
+            )
+    for name, listed in populations.items():
         if name not in groups:
-            groups[name] = members
-            if ("agents", name) in document.marks:
-                marks["groups", name] = document.marks["agents", name]
-    return groups
+            mark = document.mark(("agents", name))
+            document.put(("groups", name), listed, mark)
 
 
 def _expand(
+    document: Document,
     path: Path,
     name: str,
     given: dict[str, Any],
-    local: Mapping[Path, Mark],
     seed: Any,
     source: Source,
     filling: Filling,
@@ -119,8 +89,7 @@ def _expand(
     plain = {key: part for key, part in given.items() if key not in ("count", "vary")}
 
     def wrong(below: Path, what: str) -> ScenarioError:
-        mark = next((local[below[:n]] for n in range(len(below), -1, -1) if below[:n] in local), "scenario")
-        return ScenarioError([Mistake(str(mark), yaml.dotted((*path, *below)), what)])
+        return document.error((*path, *below), what)
 
     if "count" not in given and "vary" not in given:
         return {name: _filled(plain, {"name": name}, wrong, filling)}

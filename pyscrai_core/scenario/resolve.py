@@ -17,12 +17,11 @@ from ..errors import ContractError, Mistake, PyscraiError, ScenarioError
 from ..plugins import Host
 from ..records import check_json, digest
 from . import yaml
-from .document import error_at
-from .overrides import Override, put
+from .document import Document, Mark, Path
+from .overrides import Override
 from .populations import expand_all
 from .source import Source
 from .structure import shown
-from .yaml import Document, Mark, Path
 
 #: Names of agents and groups: anything that a person would read as a name, and no separator of ours.
 NAME = re.compile(r"[^\s.@*{}\[\]\"'/#:,](?:[^.@*{}\[\]\"'/#:,\n\t]*[^\s.@*{}\[\]\"'/#:,])?")
@@ -44,10 +43,9 @@ def load_document(
     """
     document = _read(path, host, source)
     if not isinstance(document.value, dict):
-        raise error_at(
-            document, (), f"expected a mapping with at least `agents`, got {shown(document.value)}"
-        )
-    return resolve(document, overrides=overrides, defaults=defaults, seed=seed, source=source)
+        raise document.error((), f"expected a mapping with at least `agents`, got {shown(document.value)}")
+    resolve(document, overrides=overrides, defaults=defaults, seed=seed, source=source)
+    return document
 
 
 def resolve(
@@ -57,32 +55,31 @@ def resolve(
     defaults: Mapping[str, Mapping[str, Any]],
     seed: int | None,
     source: Source,
-) -> Document:
-    """A document with overrides and defaults, its templates and populations expanded.
+) -> None:
+    """Bring overrides and defaults into a document, and expand its templates and populations.
 
     One that is resolved already stays as it is, but for what is overridden. Raises `ScenarioError`.
     """
-    changes = [Override.read(dotted, text) for dotted, text in overrides.items()]
+    changes = [Override.read(path, text) for path, text in overrides.items()]
     # What says which template or population there is comes first; the rest finds the agents complete.
     for change in changes:
         if not change.inside_agent:
             change.apply(document)
     if seed is not None:
-        put(document, ("seed",), seed, Mark("--seed", 0, 0))
+        document.put(("seed",), seed, Mark("--seed"))
     _merge_defaults(document, defaults)
     _merge_templates(document, source)
     for change in changes:
         if change.inside_agent and change.keys[1] in document.value["agents"]:
             change.apply(document)
-    resolved = expand_all(document, source)
+    written = set(document.value["agents"])
+    expand_all(document, source)
     for change in changes:
-        if change.inside_agent and change.keys[1] not in document.value["agents"]:
+        if change.inside_agent and change.keys[1] not in written:
             # A member of a population, or nobody. Members share what they have in common.
-            members = resolved.value["agents"]
-            if change.keys[1] in members:
-                members[change.keys[1]] = copy.deepcopy(members[change.keys[1]])
-            change.apply(resolved)
-    return resolved
+            if change.keys[1] in document.value["agents"]:
+                document.separate(("agents", change.keys[1]))
+            change.apply(document)
 
 
 def _read(path: FilesystemPath, host: Host, source: Source) -> Document:
@@ -116,15 +113,15 @@ def _loaded(path: FilesystemPath, host: Host, suffix: str) -> Document:
     except (ValueError, RecursionError) as error:
         what = f"{error}; a scenario is plain data, as JSON is"
         raise ScenarioError([Mistake(str(path), "", what)]) from None
-    return Document(value, {(): Mark(str(path), 1, 1)}, {})
+    return Document.at(value, Mark(str(path), 1, 1))
 
 
 def _merge_defaults(document: Document, defaults: Mapping[str, Mapping[str, Any]]) -> None:
     if not defaults:
         return
-    mark = Mark("pyscrai.toml", 0, 0)
+    mark = Mark("pyscrai.toml")
     providers = document.value.setdefault("providers", {})
-    document.marks.setdefault(("providers",), mark)
+    document.mark_if_new(("providers",), mark)
     if not isinstance(providers, dict):
         return  # building reports it
     for name, options in defaults.items():
@@ -140,8 +137,8 @@ def _merge_defaults(document: Document, defaults: Mapping[str, Mapping[str, Any]
             continue
         providers[name] = {**options, **given}
         for key in options:
-            document.marks.setdefault(("providers", name, key), mark)
-        document.marks.setdefault(("providers", name), mark)
+            document.mark_if_new(("providers", name, key), mark)
+        document.mark_if_new(("providers", name), mark)
 
 
 def _merge_templates(document: Document, source: Source) -> None:
@@ -151,18 +148,16 @@ def _merge_templates(document: Document, source: Source) -> None:
         what = (
             "`agents` is missing" if agents is None else f"expected a mapping of agents, got {shown(agents)}"
         )
-        raise error_at(
-            document, ("agents",) if agents is not None else (), f"{what}; name at least one agent"
-        )
+        raise document.error(("agents",) if agents is not None else (), f"{what}; name at least one agent")
     mistakes: list[Mistake] = []
     for name, given in agents.items():
         path = ("agents", name)
         try:
             if not NAME.fullmatch(name):
                 what = "a name has no blanks around it and none of . @ * { } [ ] / # : , and quotes"
-                raise error_at(document, path, f"{name!r} is no name for an agent: {what}", on_key=True)
+                raise document.error(path, f"{name!r} is no name for an agent: {what}", on_key=True)
             if not isinstance(given, dict):
-                raise error_at(document, path, f"expected a mapping, got {shown(given)}")
+                raise document.error(path, f"expected a mapping, got {shown(given)}")
             if "template" in given:
                 agents[name] = _with_template(document, path, given, source)
         except ScenarioError as error:
@@ -175,23 +170,17 @@ def _with_template(document: Document, path: Path, given: dict[str, Any], source
     """The agent with its template under it: its own keys replace the template's."""
     name = given["template"]
     if not isinstance(name, str):
-        raise error_at(document, (*path, "template"), f"expected the path of a file, got {shown(name)}")
+        raise document.error((*path, "template"), f"expected the path of a file, got {shown(name)}")
     try:
         text = source.read(name)
     except ValueError as error:
-        raise error_at(document, (*path, "template"), str(error)) from None
+        raise document.error((*path, "template"), str(error)) from None
     template = yaml.loads(text, str(source.shown / name))
     if not isinstance(template.value, dict):
-        raise error_at(template, (), f"expected a mapping with an agent's keys, got {shown(template.value)}")
+        raise template.error((), f"expected a mapping with an agent's keys, got {shown(template.value)}")
     if "template" in template.value:
         what = "a template cannot have a template; merge them into one file"
-        raise error_at(template, ("template",), what, on_key=True)
+        raise template.error(("template",), what, on_key=True)
     own = {key: part for key, part in given.items() if key != "template"}
-    for ours, theirs in (
-        (document.marks, template.marks),
-        (document.key_marks, template.key_marks),
-    ):
-        ours.update(
-            {(*path, *below): mark for below, mark in theirs.items() if below and below[0] not in own}
-        )
+    document.graft(path, template, template.value.keys() - own.keys())
     return {**template.value, **own}

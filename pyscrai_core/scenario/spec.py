@@ -9,8 +9,9 @@ from attrs import field, frozen
 
 from ..agent import Acts, AgentLimits, Use
 from ..language.templates import guess
+from .document import Misfit, Path
 from .model import DEFAULT_USES
-from .structure import Misfit, Path, Structurer, shown
+from .structure import Structurer, shown
 
 #: What stands in for what an agent or a scenario does not say.
 DEFAULT_ENGINE, DEFAULT_MEMORY, DEFAULT_SCHEDULE = (

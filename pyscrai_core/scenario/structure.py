@@ -24,11 +24,9 @@ from ..contracts import CONTRACTS, Component
 from ..errors import ContractError, PyscraiError
 from ..language.schemas import NotASchema, check_schema
 from ..language.templates import Prompt, PromptError, guess
+from .document import Found, Misfit, Misfits, Path
 
 T = TypeVar("T")
-Path = tuple[str | int, ...]
-#: A misfit: where it is, what is wrong, and whether the key is at fault.
-Found = tuple[Path, str, bool]
 
 _WORDS = {
     int: "an integer",
@@ -47,23 +45,6 @@ _WORDS = {
 }
 #: What a `ValueError` of a Config may begin with, to say which option it is about: `faults[0].kind: …`
 _ABOUT = re.compile(r"([A-Za-z_]\w*)((?:\.[^\s.:\[\]]+|\[\d+\])*): ")
-
-
-class Misfit(ValueError):
-    """A value is not what is expected; `below` is where inside it, `on_key` whether its key is at fault."""
-
-    def __init__(self, what: str, below: Path = (), on_key: bool = False) -> None:
-        super().__init__(what)
-        self.below = below
-        self.on_key = on_key
-
-
-class Misfits(ValueError):
-    """Several of them."""
-
-    def __init__(self, found: list[Found]) -> None:
-        super().__init__("; ".join(what for _, what, _ in found))
-        self.found = found
 
 
 def shown(value: Any) -> str:

@@ -20,21 +20,18 @@ import difflib
 import json
 import pathlib
 import re
-from typing import Any, TypeAlias
+from typing import Any
 
 import yaml
-from attrs import frozen
 
 from ..errors import Mistake, ScenarioError
 from ..records import MAX_INTEGER
+from .document import Document, Mark, Marks, Path, dotted
 
 try:
     from yaml import CSafeLoader as _Loader
 except ImportError:  # a PyYAML that was built without libyaml: the same, slower
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
-
-#: A place in a document: the keys and the indices that lead to it.
-Path: TypeAlias = tuple[str | int, ...]
 
 #: The largest file that is read, in bytes.
 MAX_BYTES = 10_000_000
@@ -56,46 +53,6 @@ _WORDS: dict[str, bool | None] = {
 #: What YAML does not allow, and three line ends of Unicode that YAML 1.1 would quietly fold into spaces.
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SURROGATES = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|\\.", re.IGNORECASE | re.DOTALL)
-
-
-@frozen
-class Mark:
-    """A place in a file: `line` and `column` count from 1.
-
-    A value from the command line has `line` 0, and `file` alone says where it comes from.
-    """
-
-    file: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-
-
-@frozen
-class Document:
-    """A document's `value`, as plain data, and where its parts stand.
-
-    `marks` holds the place of the value at each path (the whole document's is `()`), `key_marks` that of
-    the key which leads to it, where it stands in a mapping. What an alias repeats is marked where the
-    alias stands, and its parts where they were written.
-    """
-
-    value: Any
-    marks: dict[Path, Mark]
-    key_marks: dict[Path, Mark]
-
-
-def dotted(path: Path) -> str:
-    """A path as people write it: `agents.Mara.goals[0]`."""
-    text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            text += f".{part}" if text else part
-    return text
 
 
 def load(path: pathlib.Path, *, shown: str | None = None) -> Document:
@@ -236,8 +193,6 @@ class _Reader:
         self.text = text
         self.file = file
         self.events: list[Any] = []
-        self.marks: dict[Path, Mark] = {}
-        self.key_marks: dict[Path, Mark] = {}
         self.targets: dict[int, int] = {}  # index of an alias -> index of what it stands for
         self.open: set[int] = set()  # indices of the collections that are being built
         self.nodes = 0
@@ -254,10 +209,11 @@ class _Reader:
             ) from None
         if not self.events:
             raise _error(Mark(self.file, 1, 1), "the file is empty, where a YAML document was expected")
-        value, _ = self._build(0, (), 0)
+        marks = Marks()
+        value, _ = self._build(0, (), marks, 0)
         if self.mistakes:
             raise ScenarioError(self.mistakes)
-        return Document(value, self.marks, self.key_marks)
+        return Document(value, marks)
 
     def _take_events(self) -> None:
         depth = nodes = documents = 0
@@ -296,8 +252,8 @@ class _Reader:
 
     # -- building -------------------------------------------------------------------------------
 
-    def _build(self, index: int, path: Path, depth: int) -> tuple[Any, int]:
-        """The value whose events begin at `index`, and the index behind them."""
+    def _build(self, index: int, path: Path, marks: Marks, depth: int) -> tuple[Any, int]:
+        """The value whose events begin at `index`, and the index behind them. Its places go into `marks`."""
         event = self.events[index]
         self.nodes += 1
         if self.nodes > MAX_NODES:
@@ -305,31 +261,32 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise self._stop(event, _TOO_DEEP)
         # An alias sets its own mark first, which is the one to keep.
-        self.marks.setdefault(path, self._mark(event))
+        marks.own = marks.own or self._mark(event)
         if isinstance(event, yaml.AliasEvent):
             target = self.targets[index]
             if target in self.open:
                 what = f"the alias *{event.anchor} stands inside of what it repeats, which would never end"
                 raise self._stop(event, f"{what}; write the value out")
-            value, _ = self._build(target, path, depth)
+            value, _ = self._build(target, path, marks, depth)
             return value, index + 1
         self._refuse_tag(event, path)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path), index + 1
         self.open.add(index)
         build = self._list if isinstance(event, yaml.SequenceStartEvent) else self._mapping
-        built = build(index + 1, path, depth + 1)
+        built = build(index + 1, path, marks, depth + 1)
         self.open.discard(index)
         return built
 
-    def _list(self, index: int, path: Path, depth: int) -> tuple[list[Any], int]:
+    def _list(self, index: int, path: Path, marks: Marks, depth: int) -> tuple[list[Any], int]:
         values: list[Any] = []
         while not isinstance(self.events[index], yaml.CollectionEndEvent):
-            value, index = self._build(index, (*path, len(values)), depth)
+            part = marks.parts[len(values)] = Marks()
+            value, index = self._build(index, (*path, len(values)), part, depth)
             values.append(value)
         return values, index + 1
 
-    def _mapping(self, index: int, path: Path, depth: int) -> tuple[dict[str, Any], int]:
+    def _mapping(self, index: int, path: Path, marks: Marks, depth: int) -> tuple[dict[str, Any], int]:
         values: dict[str, Any] = {}
         unusable = 0
         while not isinstance(self.events[index], yaml.CollectionEndEvent):
@@ -337,15 +294,15 @@ class _Reader:
             key, index = self._key(index, path)
             if key is None or key in values:
                 if key is not None:
-                    first = self.key_marks[*path, key]
+                    first = marks.parts[key].key
                     what = f"the key stands twice in this mapping, first at {first}; keep one of the two"
                     self._mistake(event, (*path, key), what)
                 # It is read all the same, for the mistakes in it, at a path that is nobody's.
                 unusable += 1
-                _, index = self._build(index, (*path, f"{key}#{unusable}"), depth)
+                _, index = self._build(index, (*path, f"{key}#{unusable}"), Marks(), depth)
                 continue
-            self.key_marks[*path, key] = self._mark(event)
-            values[key], index = self._build(index, (*path, key), depth)
+            part = marks.parts[key] = Marks(key=self._mark(event))
+            values[key], index = self._build(index, (*path, key), part, depth)
         return values, index + 1
 
     def _key(self, index: int, path: Path) -> tuple[str | None, int]:

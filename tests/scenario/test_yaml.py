@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from pyscrai_core.errors import ScenarioError
 from pyscrai_core.scenario import yaml
-from pyscrai_core.scenario.yaml import Mark, dotted, load, loads, parse_scalar
+from pyscrai_core.scenario.document import Mark, Marks, Path, dotted
+from pyscrai_core.scenario.yaml import load, loads, parse_scalar
 
 
 @pytest.fixture(params=["C", "Python"])
@@ -210,7 +212,7 @@ def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
             assert one.where.startswith("f.yaml:")
             assert one.what
     else:
-        assert () in document.marks
+        assert document.has_mark(())
 
 
 def test_json_may_write_one_character_as_two_escapes() -> None:
@@ -238,13 +240,20 @@ rules:
 """
 
 
+def walk(marks: Marks, path: Path = ()) -> Iterator[tuple[Path, Marks]]:
+    """All marks of a document, by the path of each value."""
+    yield path, marks
+    for key, part in marks.parts.items():
+        yield from walk(part, (*path, key))
+
+
 def test_marks(parser: str) -> None:
     document = loads(TEXT, "f.yaml")
     assert document.value == {
         "agents": {"Mara": {"goals": ["sell", "keep, one"], "note": "text\n"}, "Jon": None},
         "rules": [{"on": "offer", "set": {"price": 3}}, {"on": "accept"}],
     }
-    places = {dotted(path): (mark.line, mark.column) for path, mark in document.marks.items()}
+    places = {dotted(path): (one.own.line, one.own.column) for path, one in walk(document.marks) if one.own}
     assert places == {
         "": (2, 1),
         "agents": (3, 3),
@@ -262,7 +271,7 @@ def test_marks(parser: str) -> None:
         "rules[1]": (11, 3),
         "rules[1].on": (11, 7),
     }
-    keys = {dotted(path): (mark.line, mark.column) for path, mark in document.key_marks.items()}
+    keys = {dotted(path): (one.key.line, one.key.column) for path, one in walk(document.marks) if one.key}
     assert keys["agents"] == (2, 1)
     assert keys["agents.Jon"] == (7, 3)
     assert keys["rules[0].set.price"] == (9, 21)
@@ -271,8 +280,8 @@ def test_marks(parser: str) -> None:
 
 def test_columns_count_characters(parser: str) -> None:
     document = loads("é😀: [日本, {b: c}]\r\nx: y\r\n", "f.yaml")
-    assert str(document.marks["é😀", 1, "b"]) == "f.yaml:1:14"
-    assert str(document.marks["x",]) == "f.yaml:2:4"
+    assert document.place(("é😀", 1, "b")) == "f.yaml:1:14"
+    assert document.place(("x",)) == "f.yaml:2:4"
 
 
 def test_a_mark_in_words() -> None:
@@ -288,9 +297,9 @@ def test_aliases_are_copies(parser: str) -> None:
     assert document.value == {"a": {"n": [1]}, "b": {"n": [1]}, "c": [{"n": [1]}, "z", "z"], "z": "k"}
     document.value["b"]["n"].append(2)
     assert document.value["a"] == {"n": [1]}
-    assert str(document.marks["b",]) == "f.yaml:2:4"
-    assert str(document.marks["b", "n"]) == "f.yaml:1:11"
-    assert str(document.key_marks["c", 0, "n"]) == "f.yaml:1:8"
+    assert document.place(("b",)) == "f.yaml:2:4"
+    assert document.place(("b", "n")) == "f.yaml:1:11"
+    assert document.place(("c", 0, "n"), on_key=True) == "f.yaml:1:8"
 
 
 def test_an_anchor_may_be_set_again(parser: str) -> None:
@@ -406,8 +415,8 @@ def test_a_file_is_read(tmp_path: pathlib.Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfscenario: caf\xc3\xa9\r\nseed: 7\r\n")
     document = load(path, shown="market.yaml")
     assert document.value == {"scenario": "café", "seed": 7}
-    assert str(document.marks["seed",]) == "market.yaml:2:7"
-    assert str(load(path).marks["seed",]) == f"{path}:2:7"
+    assert document.place(("seed",)) == "market.yaml:2:7"
+    assert load(path).place(("seed",)) == f"{path}:2:7"
 
 
 def test_a_missing_file_is_guessed(tmp_path: pathlib.Path) -> None:
