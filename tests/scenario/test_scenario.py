@@ -138,7 +138,7 @@ def test_every_key_comes_to_what_it_says(installed: Host) -> None:
     }
     accept = mara.actions["accept"]
     assert accept.when is not None
-    assert (accept.when.source, accept.description) == ("state.price > 3", "take it")
+    assert (accept.when, accept.description) == ("state.price > 3", "take it")
     assert accept.audience == ("Jon", "all")
     jon = scenario.agents["Jon"]
     assert (jon.engine, jon.memory) == (Use("narrator", {"words": 9}), None)
