@@ -204,7 +204,7 @@ def test_the_key_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyscrai_openai.provider.TIMEOUT", 0.2)
 
-    with FaultServer(Hang()) as server, pytest.raises(TimedOut, match="gave no answer in time"):
+    with FaultServer(Hang()) as server, pytest.raises(TimedOut, match="did not answer in time"):
         ask(server.url)
 
 

@@ -377,7 +377,7 @@ def test_a_server_that_does_not_stream() -> None:
 @pytest.mark.parametrize("api", ["chat", "responses"])
 def test_a_stream_without_an_end(api: str) -> None:
     begun = {"type": "response.created", "choices": [{"index": 0, "delta": {"content": "Well"}}]}
-    with pytest.raises(Overloaded, match="broke off before its end"):
+    with pytest.raises(Overloaded, match="ended too early"):
         asked(request(), sse(begun), sink=Pieces(), api=api)
 
 

@@ -1,1 +1,1 @@
-"""The provider `openai`: OpenAI and every server that speaks its interface."""
+"""The provider `openai`: OpenAI and compatible servers."""

@@ -1,4 +1,4 @@
-"""Failures of the SDK, of OpenAI and of compatible servers, as the kernel's errors."""
+"""Maps errors of the SDK, of OpenAI and of compatible servers to the kernel's errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
 import openai
@@ -24,13 +24,12 @@ from pyscrai_core import (
 )
 from pyscrai_core.vendors import failure
 
-if TYPE_CHECKING:
-    from .provider import OpenAIProvider
+from .config import OpenAIConfig
 
-#: What the SDK is given where a server on this computer wants no key.
+#: The SDK needs some key, also for a server on this computer that needs none.
 NO_KEY = "none"
 
-#: The status that a type or code stands for, where none comes with it: in a stream, or with a 200.
+#: The HTTP status for an error's type or code. Errors in a stream or with status 200 have no other.
 _STATUS = {
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
@@ -46,85 +45,87 @@ _STATUS = {
     "exceed_context_size_error": 400,
     "not_supported_error": 501,
 }
-_UNPAID = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
-_LONG_NAMES = {"context_length_exceeded", "exceed_context_size_error"}
+_NO_CREDIT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+_TOO_LONG_NAMES = {"context_length_exceeded", "exceed_context_size_error"}
 _TOO_LONG = re.compile(
     r"context.{0,12}(length|window|size)|(length|window|size).{0,12}context", re.IGNORECASE
 )
-#: How much of a message that is no JSON (an error page of a proxy) is shown.
+#: How many characters of a body that is not JSON (such as a proxy's error page) a message shows.
 _SHOWN = 300
-#: What came before any answer: the address, the way there, or the certificate is at fault.
+#: Errors before any answer: the address, the network or the certificate is at fault.
 _NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, ssl.SSLError)
 
 
 @frozen
-class Failures:
-    """Says what went wrong, with the options that matter; `key` is removed from whatever a server says."""
+class ErrorMapper:
+    """Maps errors, and names the options that may cause them. `key` is removed from all messages."""
 
-    config: OpenAIProvider.Config
+    config: OpenAIConfig
     key: str = field(repr=False)
 
-    def of(self, error: Exception) -> CallFailed:
-        """The error for one that the SDK raised."""
+    def from_sdk(self, error: Exception) -> CallFailed:
+        """The error for an exception of the SDK."""
         if isinstance(error, openai.APIStatusError):
-            return self.said(error.body, error.status_code, error.response.headers)
+            return self.from_body(error.body, error.status_code, error.response.headers)
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
         if isinstance(cause, _NOT_CONNECTED):
             return Unreachable(
                 f"openai: no connection to {self.config.base_url} ({cause or type(cause).__name__}); "
-                "check `base_url` and that the server runs"
+                "check `base_url`, and that the server runs"
             )
         if isinstance(cause, httpx2.TimeoutException):
-            return TimedOut(f"openai: {self.config.base_url} gave no answer in time")
+            return TimedOut(f"openai: {self.config.base_url} did not answer in time")
         if isinstance(error, openai.APIConnectionError | httpx2.TransportError):
             return Overloaded(
-                f"openai: the connection to {self.config.base_url} broke off ({cause!r}); ask again"
+                f"openai: the connection to {self.config.base_url} was lost ({cause!r}); try again"
             )
-        return self.said(getattr(error, "body", None) or str(error), None, {})
+        return self.from_body(getattr(error, "body", None) or str(error), None, {})
 
-    def said(self, error: Any, status: int | None, headers: Mapping[str, str]) -> CallFailed:
-        """The error for what a server says; `status` is None if it came in a stream or with a 200."""
-        words, names = self._read(error)
+    def from_body(self, error: Any, status: int | None, headers: Mapping[str, str]) -> CallFailed:
+        """The error for a server's error body. `status` is None in a stream and if the status was 200."""
+        text, names = self._read(error)
         if status is None:
             status = next(filter(None, map(_status, names)), 500)
-        message = f"openai: {words}"
-        if _UNPAID.intersection(names):
-            return RequestRejected(f"{message}; the account has no credit left: add some, or raise its limit")
-        if _LONG_NAMES.intersection(names) or (status in (400, 413) and _TOO_LONG.search(words)):
-            advice = "give the agent a `window` memory, or a model with a larger context"
-            return ContextTooLong(f"{message}; {advice}")
-        if "model_not_found" in names or (status == 404 and "model" in words.lower()):
+        message = f"openai: {text}"
+        if _NO_CREDIT.intersection(names):
             return RequestRejected(
-                f"{message}; check the option `model: {self.config.model}`, and that the key may use it"
+                f"{message}; the account has no credit left: add credit, or raise its limit"
+            )
+        if _TOO_LONG_NAMES.intersection(names) or (status in (400, 413) and _TOO_LONG.search(text)):
+            advice = "give the agent a `window` memory, or use a model with a larger context"
+            return ContextTooLong(f"{message}; {advice}")
+        if "model_not_found" in names or (status == 404 and "model" in text.lower()):
+            return RequestRejected(
+                f"{message}; check the option `model: {self.config.model}`, and that the key has access to it"
             )
         if status == 404:
             return RequestRejected(
-                f"{message}; check `base_url: {self.config.base_url}`, which often ends in /v1"
+                f"{message}; check `base_url: {self.config.base_url}`, which usually ends in /v1"
             )
         if status in (401, 403):
             return AuthenticationFailed(f"{message}; check the key in {self.config.api_key} and its rights")
-        if status == 400 and "/v1/responses" in words:
+        if status == 400 and "/v1/responses" in text:
             return RequestRejected(f"{message} (the option `api: responses`)")
-        if status == 501 or (status == 429 and words.startswith("Request too large")):
-            return RequestRejected(message)  # asking again, or later, changes nothing
+        if status == 501 or (status == 429 and text.startswith("Request too large")):
+            return RequestRejected(message)  # a retry would fail again
         return failure(status, message, headers)
 
     def _read(self, error: Any) -> tuple[str, list[str]]:
-        """The words of an error's body, and its code and type."""
+        """The text of an error's body, and its code and type."""
         names: list[str] = []
-        words = error
+        text = error
         if isinstance(error, Mapping):
             names = [str(error[key]) for key in ("code", "type") if error.get(key) is not None]
-            words = error.get("message") or error.get("detail") or dict(error)
+            text = error.get("message") or error.get("detail") or dict(error)
             details = error.get("metadata")
             if isinstance(details, Mapping) and details.get("raw"):
-                words = f"{words}: {details['raw']}"  # what the vendor behind a router said
-        if not isinstance(words, str):
-            words = json.dumps(words, ensure_ascii=False, default=str)
-        words = " ".join(words.split()) or "an error without words"
+                text = f"{text}: {details['raw']}"  # the error of the vendor behind a router
+        if not isinstance(text, str):
+            text = json.dumps(text, ensure_ascii=False, default=str)
+        text = " ".join(text.split()) or "an error without a message"
         if self.key not in ("", NO_KEY):
-            words = words.replace(self.key, f"[{self.config.api_key}]")
-        return (words if isinstance(error, Mapping) else words[:_SHOWN]), names
+            text = text.replace(self.key, f"[{self.config.api_key}]")
+        return (text if isinstance(error, Mapping) else text[:_SHOWN]), names
 
 
 def _status(name: str) -> int | None:
@@ -134,12 +135,12 @@ def _status(name: str) -> int | None:
 
 
 @contextmanager
-def shaped() -> Iterator[None]:
-    """Reading an answer: whatever it lacks of its interface's form shows as one of these errors."""
+def expected_format() -> Iterator[None]:
+    """Reads an answer. Raises `Overloaded` if it does not have the format of OpenAI's interface."""
     try:
         yield
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise Overloaded(
-            f"openai: the answer has not the form of OpenAI's interface ({type(error).__name__}: {error}); "
-            "if it stays so, check `base_url` and `api`"
+            "openai: the answer does not have the format of OpenAI's interface "
+            f"({type(error).__name__}: {error}); if this persists, check `base_url` and `api`"
         ) from error

@@ -1,17 +1,17 @@
-"""What is known of OpenAI's own models by their names. Other servers are taken at their word."""
+"""What the names of OpenAI's models and the address of a server tell about them."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import urlsplit
 
-#: The host of OpenAI's API; its regions stand before it (`eu.api.openai.com`).
+#: The host of OpenAI's API. Regional hosts add a prefix, such as `eu.api.openai.com`.
 OPENAI_HOST = "api.openai.com"
 
-# Which models take temperature, top_p and stop is in no list of OpenAI's; this is what the API was seen to
-# accept in 2026. `gpt-5-chat-latest` is the one name among them that does not reason.
+# OpenAI does not publish which models accept temperature, top_p and stop. These patterns describe what the
+# API accepted in 2026. `gpt-5-chat-latest` is the only GPT-5 name that does not reason.
 _REASONING = re.compile(r"o\d|codex|gpt-(?!5-chat)[5-9]")
-_QUIET = re.compile(r"gpt-5\.[1-4](-mini|-nano)?(-\d{4}-\d\d-\d\d)?|gpt-5\.3-codex")
+_NO_REASONING_BY_DEFAULT = re.compile(r"gpt-5\.[1-4](-mini|-nano)?(-\d{4}-\d\d-\d\d)?|gpt-5\.3-codex")
 
 
 def is_openai(url: str) -> bool:
@@ -25,18 +25,18 @@ def is_loopback(url: str) -> bool:
 
 
 def is_reasoning(model: str) -> bool:
-    """Whether OpenAI's `model` is one that can reason. These take no `stop`, whether they do or not."""
+    """Whether OpenAI's `model` can reason. Such models never accept `stop`."""
     return _REASONING.match(model.removeprefix("ft:")) is not None
 
 
 def reasons(model: str, effort: str | None) -> bool:
-    """Whether OpenAI's `model` reasons at this effort, and so takes neither temperature nor top_p.
+    """Whether OpenAI's `model` reasons at this effort. If so, it rejects `temperature` and `top_p`.
 
-    GPT-5.1 to 5.4 reason only if they are told to, and the others always, except at the effort `none`.
-    (Those that do not know that effort refuse it in their own words.)
+    GPT-5.1 to 5.4 reason only if `effort` is set. All other reasoning models reason unless `effort` is
+    `none`. (The vendor rejects `none` for models that do not support it.)
     """
     if not is_reasoning(model):
         return False
     if effort is None:
-        return _QUIET.fullmatch(model.removeprefix("ft:")) is None
+        return _NO_REASONING_BY_DEFAULT.fullmatch(model.removeprefix("ft:")) is None
     return effort != "none"

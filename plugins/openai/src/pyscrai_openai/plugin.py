@@ -11,6 +11,6 @@ def pyscrai_providers() -> list[Extension]:
         Extension(
             "openai",
             "pyscrai_openai.provider:OpenAIProvider",
-            "OpenAI and every server that speaks its interface",
+            "OpenAI and compatible servers",
         )
     ]

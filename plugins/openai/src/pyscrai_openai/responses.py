@@ -1,69 +1,62 @@
-"""The responses interface: `/responses`, where OpenAI's reasoning models use tools and keep their thoughts.
+"""The responses interface, `/responses`. OpenAI's reasoning models use tools and keep their thinking here.
 
-Nothing is stored at the vendor: each request carries the whole history, and the model's thinking goes back
-encrypted, as it came.
+The vendor stores nothing: each request carries the whole history. The model's thinking is returned encrypted
+and sent back unchanged.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pyscrai_core import (
-    Completion,
-    FinishReason,
-    Message,
-    Request,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolResult,
-    Usage,
+from pyscrai_core import Completion, FinishReason, Message, Request, Text, Thinking, ToolCall, ToolResult
+
+from .config import OpenAIConfig
+from .models import is_reasoning
+from .wire import (
+    answer_text,
+    result_text,
+    role,
+    sampling_fields,
+    schema_fields,
+    tool_call,
+    tool_fields,
+    usage,
 )
 
-from .chat import answer_text, result_text, schema_fields, tool_call, tool_fields
-from .models import is_reasoning
-
-if TYPE_CHECKING:
-    from .provider import OpenAIProvider
-
-_ENDS = ("response.completed", "response.incomplete", "response.failed")
+_LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
+_TEXT_EVENTS = ("response.output_text.delta", "response.refusal.delta")
 _FINISH: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "refusal"}
 
 
 class Responses:
-    """Requests and answers in the form of the responses interface."""
+    """Builds requests for the responses interface and reads its answers."""
 
     path = "/responses"
 
-    def __init__(self, config: OpenAIProvider.Config, own: bool) -> None:
-        self._config, self._own = config, own
+    def __init__(self, config: OpenAIConfig, official: bool) -> None:
+        self._config, self._official = config, official
 
     def body(self, request: Request, stream: bool) -> dict[str, Any]:
-        sampling = request.sampling
         body: dict[str, Any] = {
             "model": self._config.model,
             "input": _items(request.messages),
             "store": False,
+            **sampling_fields(request, "max_output_tokens"),
         }
         if stream:
             body["stream"] = True
-        if self._own and is_reasoning(self._config.model):
-            body["include"] = ["reasoning.encrypted_content"]  # other models refuse this
-        if sampling.temperature is not None:
-            body["temperature"] = sampling.temperature
-        if sampling.top_p is not None:
-            body["top_p"] = sampling.top_p
-        if sampling.max_tokens is not None:
-            body["max_output_tokens"] = sampling.max_tokens
+        if self._official and is_reasoning(self._config.model):
+            body["include"] = ["reasoning.encrypted_content"]  # other models reject this
         if self._config.effort is not None:
             body["reasoning"] = {"effort": self._config.effort}
         if request.schema is not None:
-            fields = schema_fields(request.schema, self._own)
+            fields = schema_fields(request.schema, self._official)
             body["text"] = {"format": {"type": "json_schema", "name": "answer", **fields}}
         if request.tools:
-            body["tools"] = [{"type": "function", **tool_fields(tool, self._own)} for tool in request.tools]
+            tools = [tool_fields(tool, self._official) for tool in request.tools]
+            body["tools"] = [{"type": "function", **tool} for tool in tools]
         return body
 
     def completion(self, request: Request, answer: dict[str, Any]) -> Completion:
@@ -77,12 +70,10 @@ class Responses:
                     refusal += part.get("refusal") or ""
             elif item["type"] == "function_call":
                 arguments = item.get("arguments")
-                calls.append(tool_call(request, item["call_id"], item["name"], arguments, self._own))
+                calls.append(tool_call(request, item["call_id"], item["name"], arguments, self._official))
             elif item["type"] == "reasoning":
                 thinking.append(_thinking(item))
-        usage = answer.get("usage") or {}
-        details = usage.get("input_tokens_details") or {}
-        output_tokens = usage.get("output_tokens") or 0
+        counted = usage(answer, "input_tokens", "output_tokens")
         finish: FinishReason = "stop"
         if calls:
             finish = "tool_calls"
@@ -90,52 +81,45 @@ class Responses:
             finish = "refusal"
         elif answer["status"] != "completed":
             finish = _FINISH.get((answer.get("incomplete_details") or {}).get("reason", ""), "other")
-        elif output_tokens >= (request.sampling.max_tokens or output_tokens + 1):
-            finish = "length"  # llama.cpp calls an answer completed that it cut off
+        elif counted.output_tokens >= (request.sampling.max_tokens or counted.output_tokens + 1):
+            finish = "length"  # llama.cpp reports an answer that it cut off as completed
         return Completion(
-            text=refusal or answer_text(request, text, self._own),
+            text=refusal or answer_text(request, text, self._official),
             tool_calls=tuple(calls),
             thinking=tuple(thinking),
             finish_reason=finish,
-            usage=Usage(
-                input_tokens=usage.get("input_tokens") or 0,
-                output_tokens=output_tokens,
-                cached_tokens=details.get("cached_tokens") or 0,
-                cache_write_tokens=details.get("cache_write_tokens") or 0,
-            ),
+            usage=counted,
             model=answer.get("model") or self._config.model,
         )
 
-    def pieces(self) -> ResponsePieces:
-        return ResponsePieces()
+    def stream(self) -> ResponsesStream:
+        return ResponsesStream()
 
 
-class ResponsePieces:
-    """Takes the words from a stream's events; the last one holds the whole answer."""
+class ResponsesStream:
+    """Reads the events of a streamed answer. The last event contains the whole answer."""
 
     def __init__(self) -> None:
         self._answer: dict[str, Any] | None = None
 
     def add(self, event: dict[str, Any]) -> str:
-        """Take an event; returns the words of the answer in it."""
+        """Add an event. Returns the text of the answer that it contains."""
         kind = event["type"]
-        if kind in _ENDS:
+        if kind in _LAST_EVENTS:
             self._answer = event["response"]
         elif kind == "error":
             self._answer = {"error": event}
-        words: str = (
-            event["delta"] if kind in ("response.output_text.delta", "response.refusal.delta") else ""
-        )
-        return words
+        text: str = event["delta"] if kind in _TEXT_EVENTS else ""
+        return text
 
-    def whole(self) -> dict[str, Any] | None:
-        """The answer as it comes without a stream; None if the stream broke off."""
+    def answer(self) -> dict[str, Any] | None:
+        """The answer in the form that it has without a stream. None if the stream ended too early."""
         return self._answer
 
 
 def _thinking(item: dict[str, Any]) -> Thinking:
     parts = item.get("summary") or item.get("content") or ()
-    # The states of an item are for those who let OpenAI store it, and refused in a request.
+    # An item's status is only for answers that OpenAI stores. A request that contains it is rejected.
     data = {key: value for key, value in item.items() if value is not None and key != "status"}
     return Thinking("\n".join(part["text"] for part in parts), data)
 
@@ -146,9 +130,8 @@ def _items(messages: Iterable[Message]) -> list[dict[str, Any]]:
         for part in message.parts:
             if isinstance(part, Text):
                 kind = "output_text" if message.role == "assistant" else "input_text"
-                role = "user" if message.role == "tool" else message.role
                 content = [{"type": kind, "text": part.text}]
-                made.append({"type": "message", "role": role, "content": content})
+                made.append({"type": "message", "role": role(message), "content": content})
             elif isinstance(part, ToolCall):
                 arguments = json.dumps(part.arguments)
                 made.append(

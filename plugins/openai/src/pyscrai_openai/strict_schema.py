@@ -1,9 +1,9 @@
-"""JSON Schemas in the subset that OpenAI's strict mode takes, and answers back in the form of the original.
+"""Converts JSON Schemas to the subset of OpenAI's strict mode, and answers back to the original's form.
 
-In strict mode every property is required and no other is allowed. So an optional property becomes one that
-may be null, and the null is dropped from the answer again. Bounds that the subset lacks are told to the
-model in the description; the kernel checks answers against the original schema. A schema whose root is not
-an object is wrapped into one with the property `answer`.
+In strict mode every property is required and no others are allowed. An optional property becomes nullable,
+and its null is removed from the answer again. Bounds that the subset does not support move to the
+description; the kernel checks answers against the original schema. A schema whose root is not an object is
+wrapped in an object with the property `answer`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from attrs import frozen
 
 Schema = dict[str, Any]
 
-#: What is sent as it is.
+#: Keywords that are sent unchanged.
 _KEPT = (
     *("type", "enum", "const", "title", "description", "minItems", "maxItems"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
 )
-#: What is converted, or says nothing to a model. All other keywords become words of the description.
+#: Keywords that are converted or dropped. All others are added to the description.
 _STRUCTURE = {
     *("$defs", "$ref", "$schema", "$id", "$comment", "properties", "required", "additionalProperties"),
     *("items", "anyOf", "oneOf"),
@@ -39,40 +39,40 @@ _PYTHON: dict[str, tuple[type, ...]] = {
 
 @frozen
 class Strict:
-    """A schema for strict mode; `wrapped` if the answer stands in its property `answer`."""
+    """A schema for strict mode. `wrapped`: the answer is in its property `answer`."""
 
     schema: Schema
     wrapped: bool
 
 
-class _Loose(Exception):
-    """The schema says something that strict mode cannot."""
+class _Unsupported(Exception):
+    """The schema uses something that strict mode does not support."""
 
 
 def strict(schema: Schema) -> Strict | None:
-    """`schema` for strict mode; None if it allows what strict mode cannot express (any key, any value)."""
+    """`schema` for strict mode. None if strict mode cannot express it (any key, any value)."""
     wrapped = _types(schema) != ["object"] or "$ref" in schema or _union(schema) is not None
     try:
         made = _strict(schema, schema)
         defs = {name: _strict(part, schema) for name, part in schema.get("$defs", {}).items()}
-    except _Loose:
+    except _Unsupported:
         return None
     if wrapped:
         if '"#"' in json.dumps(made) + json.dumps(defs):
-            return None  # it refers to its own root, which is another one now
+            return None  # it refers to its own root, which the wrapper would replace
         made = _closed({"answer": made})
     return Strict({**made, "$defs": defs} if defs else made, wrapped)
 
 
 def restore_text(schema: Schema, text: str) -> str:
-    """The answer `text` to the strict form of `schema`, in the form of `schema`."""
+    """Convert an answer to the strict form of `schema` back to the form of `schema`."""
     made = strict(schema)
     if made is None:
         return text
     try:
         value = json.loads(text)
     except ValueError:
-        return text  # cut off, or a refusal
+        return text  # truncated, or a refusal
     if made.wrapped and not (isinstance(value, dict) and "answer" in value):
         return text
     restored = restore(schema, value["answer"] if made.wrapped else value)
@@ -80,30 +80,30 @@ def restore_text(schema: Schema, text: str) -> str:
 
 
 def restore(schema: Schema, value: Any) -> Any:
-    """`value` without the nulls that stand for properties that were left out."""
+    """`value` without the nulls of optional properties."""
     return _restored(schema, value, schema)
 
 
 def _strict(schema: Any, root: Schema) -> Schema:
     if not isinstance(schema, dict) or schema.keys() & {"allOf", "patternProperties", "prefixItems"}:
-        raise _Loose
+        raise _Unsupported
     made = {key: schema[key] for key in _KEPT if key in schema}
     notes = [f"{key}: {json.dumps(schema[key])}" for key in schema if key not in {*_KEPT, *_STRUCTURE}]
     if notes:
         made["description"] = " ".join([*filter(None, [made.get("description")]), f"({', '.join(notes)})"])
     if (ref := schema.get("$ref")) is not None:
         if ref != "#" and not str(ref).startswith("#/$defs/"):
-            raise _Loose
+            raise _Unsupported
         target = {"$ref": ref}
-        # Beside a reference nothing else may stand.
+        # A reference must stand alone.
         return {"anyOf": [target], "description": made["description"]} if "description" in made else target
     if (branches := _union(schema)) is not None:
         if "properties" in schema:
-            raise _Loose
+            raise _Unsupported
         return {**made, "anyOf": [_strict(branch, root) for branch in branches]}
     types = _types(schema)
     if not types:
-        raise _Loose
+        raise _Unsupported
     made["type"] = types[0] if len(types) == 1 else types
     if "object" in types:
         made = {**_object(schema, root), **made}
@@ -116,7 +116,7 @@ def _object(schema: Schema, root: Schema) -> Schema:
     properties, required = schema.get("properties", {}), schema.get("required", [])
     closed = schema.get("additionalProperties", not properties) is False
     if not closed or not properties.keys() >= set(required):
-        raise _Loose
+        raise _Unsupported
     parts = {}
     for name, part in properties.items():
         parts[name] = _strict(part, root)
@@ -131,13 +131,13 @@ def _closed(properties: Schema) -> Schema:
 
 
 def _types(schema: Schema) -> list[str]:
-    """The types that a schema allows, also if only its other keywords say them."""
+    """The types that a schema allows. Without `type`, its other keywords decide."""
     given = schema.get("type", [])
     if given:
         return [given] if isinstance(given, str) else list(given)
     if "enum" in schema or "const" in schema:
         values = schema.get("enum", [schema.get("const")])
-        # In this order, so that 1 is an integer and true is none.
+        # In this order, 1 is an integer and true is not.
         order = ("null", "boolean", "integer", "number", "string", "array", "object")
         return list(dict.fromkeys(next(name for name in order if _is(value, name)) for value in values))
     return ["object"] if "properties" in schema else ["array"] if "items" in schema else []
@@ -187,7 +187,7 @@ def _restored(schema: Schema, value: Any, root: Schema) -> Any:
 
 
 def _matches(schema: Schema, value: Any, root: Schema) -> bool:
-    """Whether `value` was written for `schema`: strict mode makes a branch's keys its signature."""
+    """Whether `value` fits `schema`. In strict mode, a branch is recognized by its keys."""
     schema = _resolved(schema, root)
     if (branches := _union(schema)) is not None:
         return any(_matches(branch, value, root) for branch in branches)

@@ -1,0 +1,95 @@
+"""Parts of requests and answers that the chat and the responses interface have in common.
+
+`official` says whether the server is OpenAI's own. Only OpenAI needs schemas in its strict form; other
+servers get them unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pyscrai_core import AnswerRejected, Message, Request, ToolCall, ToolResult, ToolSpec, Usage
+
+from .strict_schema import restore, restore_text, strict
+
+# -- requests --
+
+
+def sampling_fields(request: Request, max_tokens: str) -> dict[str, Any]:
+    """The sampling options that the request sets; `max_tokens` is that field's name in the body."""
+    sampling = request.sampling
+    fields = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        max_tokens: sampling.max_tokens,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def schema_fields(schema: dict[str, Any], official: bool) -> dict[str, Any]:
+    """The schema of an answer. OpenAI gets it in strict mode if it can be converted."""
+    if not official:
+        return {"schema": schema, "strict": True}
+    made = strict(schema)
+    return {"schema": schema, "strict": False} if made is None else {"schema": made.schema, "strict": True}
+
+
+def tool_fields(tool: ToolSpec, official: bool) -> dict[str, Any]:
+    """A tool's name, description and parameters. OpenAI gets strict parameters if they can be converted."""
+    fields = tool.to_dict()
+    if official:
+        made = _strict_parameters(tool.parameters)
+        fields |= {"strict": False} if made is None else {"parameters": made, "strict": True}
+    return fields
+
+
+def role(message: Message) -> str:
+    """The role for a message's text. Text beside tool results is the user's."""
+    return "user" if message.role == "tool" else message.role
+
+
+def result_text(result: ToolResult) -> str:
+    return f"Error: {result.content}" if result.failed else result.content
+
+
+# -- answers --
+
+
+def answer_text(request: Request, text: str, official: bool) -> str:
+    """The answer's text in the form of the request's schema."""
+    return restore_text(request.schema, text) if official and request.schema is not None else text
+
+
+def tool_call(request: Request, call_id: str, name: str, arguments: Any, official: bool) -> ToolCall:
+    """A tool call. Raises `AnswerRejected` if its arguments are not a JSON object."""
+    try:
+        decoded = json.loads(arguments or "{}") if not isinstance(arguments, dict) else arguments
+    except ValueError:
+        decoded = None
+    if not isinstance(decoded, dict):
+        raise AnswerRejected(
+            f"openai: the model called the tool {name} with {arguments!r}, expected a JSON object as its "
+            "arguments; if they are cut off, allow more `max_tokens`"
+        )
+    tool = next((tool for tool in request.tools if tool.name == name), None)
+    if official and tool is not None and _strict_parameters(tool.parameters) is not None:
+        decoded = restore(tool.parameters, decoded)
+    return ToolCall(call_id, name, decoded)
+
+
+def usage(answer: dict[str, Any], input_tokens: str, output_tokens: str) -> Usage:
+    """The answer's usage; `input_tokens` and `output_tokens` are the names of these fields."""
+    counted = answer.get("usage") or {}
+    details = counted.get(f"{input_tokens}_details") or {}
+    return Usage(
+        input_tokens=counted.get(input_tokens) or 0,
+        output_tokens=counted.get(output_tokens) or 0,
+        cached_tokens=details.get("cached_tokens") or 0,
+        cache_write_tokens=details.get("cache_write_tokens") or 0,
+    )
+
+
+def _strict_parameters(parameters: dict[str, Any]) -> dict[str, Any] | None:
+    made = strict(parameters)
+    return None if made is None or made.wrapped else made.schema
