@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,9 @@ class Settings:
     prices: dict[str, Price] = field(factory=dict)
     source: Path | None = None
 
-    def host(self) -> Host:
-        """A host with the plugins that these settings choose."""
-        return Host(plugins=self.plugins, disable=self.disable)
+    def host(self, *, extra: Sequence[object] = ()) -> Host:
+        """A host with the plugins that these settings choose, and `extra`."""
+        return Host(plugins=self.plugins, disable=self.disable, extra=extra)
 
 
 def load_settings(

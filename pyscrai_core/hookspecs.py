@@ -95,7 +95,11 @@ def pyscrai_scenario_loaders() -> list[Extension]:
 
 @hookspec
 def pyscrai_commands() -> list[Extension]:
-    """Further commands of `pyscrai`. The name is the command's; the target a `click.Command`."""
+    """Commands of `pyscrai`. The name is the command's; the target a `click.Command`.
+
+    A name of two words is a command of a group: `runs verify` is the command `verify` of `pyscrai runs`.
+    The plugin that offers `runs` makes the group; without that plugin, nothing can call the command.
+    """
     raise NotImplementedError
 
 

@@ -122,6 +122,8 @@ class Host:
     extra
         modules or objects with hooks, used as plugins without being installed: for tests and notebooks.
         Both lists leave them alone.
+    installed
+        False: leave out what is installed, and use `extra` alone
     """
 
     #: All plugins that were found, sorted by name.
@@ -137,8 +139,9 @@ class Host:
         plugins: Sequence[str] | None = None,
         disable: Sequence[str] = (),
         extra: Sequence[object] = (),
+        installed: bool = True,
     ) -> None:
-        found = list(_installed())
+        found = list(_installed()) if installed else []
         self._given = frozenset(map(_name_of, extra))
         loaded: list[Plugin] = []
         first: dict[str, Plugin] = {}

@@ -101,9 +101,7 @@ def test_the_metapackage_brings_every_standard_plugin() -> None:
     extras = about["optional-dependencies"]
     named = [*about["dependencies"], *(one for part in extras.values() for one in part)]  # type: ignore[attr-defined, misc]
     brought = sorted(re.split(r"[<>=]", name)[0] for name in named)
-    assert brought == sorted(
-        ["pyscrai-cli", "pyscrai-core", *(str(project(path)["name"]) for path in WITH_CODE)]
-    )
+    assert brought == sorted(["pyscrai-core", *(str(project(path)["name"]) for path in WITH_CODE)])
     # Whoever brings a vendor's library is asked for by name.
     assert set(extras) == {"anthropic", "http", "mcp", "ollama", "openai"}  # type: ignore[call-overload]
 

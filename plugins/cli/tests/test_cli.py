@@ -14,17 +14,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner, Result
-from pyscrai_cli.main import COMMANDS, cli
+from pyscrai_cli import plugin
+from pyscrai_cli.main import cli
 from pyscrai_cli.output import clean
 
+from pyscrai_core import Extension
 from pyscrai_core import plugins as plugins_module
+from pyscrai_core.plugins import Host
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 #: No test waits as long as this; one that would is broken.
@@ -119,18 +121,20 @@ class Terminal:
 # -- help -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_of_each_command_agrees_with_the_table_and_has_examples(name: str) -> None:
-    module, _, attribute = COMMANDS[name][0].partition(":")
-    command = getattr(import_module(f"pyscrai_cli.{module}"), attribute)
-    summary = COMMANDS[name][1]
-    shown = invoke(name, "--help")
+@pytest.mark.parametrize("extension", plugin.pyscrai_commands(), ids=lambda extension: extension.name)
+def test_the_help_of_each_command_agrees_with_the_list_and_has_examples(extension: Extension) -> None:
+    command = Host(extra=[plugin]).load("command", extension.name)
+    *group, name = extension.name.split()
+    listed = " ".join(invoke(*group, "--help").stdout.split())
+    assert f" {name} {extension.summary}" in listed
+    shown = invoke(*group, name, "--help")
     assert command.name == name
     assert shown.exit_code == 0
     assert "Examples:" in shown.stdout
-    assert f"  pyscrai {name}" in shown.stdout
-    # Short words in the table, the same or more in the command's own help.
-    assert summary.rstrip(".").split(";")[0].split(",")[0].split(":")[0] in " ".join(command.help.split())
+    assert f"  pyscrai {extension.name}" in shown.stdout
+    # Short words in the list, the same or more in the command's own help.
+    start = extension.summary.rstrip(".").split(";")[0].split(",")[0].split(":")[0]
+    assert start in " ".join(command.help.split())
 
 
 def test_help_imports_no_command_and_nothing_large() -> None:
@@ -142,9 +146,11 @@ def test_help_imports_no_command_and_nothing_large() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     ours = {name for name in loaded if name.startswith("pyscrai_core.")}
-    assert {name for name in ours if name.startswith("pyscrai_cli.")} == {
+    assert {name for name in loaded if name.startswith("pyscrai_cli.")} == {
+        "pyscrai_cli.group",
         "pyscrai_cli.main",
         "pyscrai_cli.output",
+        "pyscrai_cli.plugin",
     }
     assert not {name for name in ours if ".store" in name or ".runtime" in name or ".scenario" in name}
     assert not loaded & {"cattrs", "peewee", "jinja2", "rich", "loguru", "yaml", "asyncio"}
@@ -722,4 +728,23 @@ def test_what_the_kernel_reports_is_seen_in_one_line(install: Install, write: Ca
 
 def test_the_commands_are_click_commands() -> None:
     context = click.Context(cli)
-    assert all(isinstance(cli.get_command(context, name), click.Command) for name in COMMANDS)
+    names = cli.list_commands(context)
+    assert names[:3] == ["demo", "run", "validate"]  # the order of the hook
+    assert not [name for name in names if " " in name]
+    assert all(isinstance(cli.get_command(context, name), click.Command) for name in names)
+
+
+def test_a_plugin_adds_a_command_to_a_group(install: Install) -> None:
+    install("waves", hooks={"commands": [("runs wave", "waves_parts:wave")]}, parts=COMMAND_PARTS)
+    assert re.search(r"wave +from waves", execute("runs", "--help").stdout)
+    waved = execute("runs", "wave", "hello")
+    assert (waved.returncode, waved.stdout) == (4, "waving hello\n")
+    assert execute("wave", "hello").returncode == 2
+    assert "did you mean 'wave'?" in execute("runs", "wawe").stderr
+
+
+def test_the_settings_cannot_leave_the_commands_out() -> None:
+    for settings in ({"PYSCRAI_DISABLE": "cli"}, {"PYSCRAI_PLUGINS": "cast"}):
+        assert "Run a scenario." in execute("--help", **settings).stdout
+        assert execute("runs", **settings).returncode == 0
+        assert re.search(r"command +doctor", execute("plugins", **settings).stdout)

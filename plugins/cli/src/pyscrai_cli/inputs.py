@@ -14,9 +14,9 @@ from . import options, output
 @options.store_option
 @options.json_option
 def pause(run: str, store: str | None, as_json: bool) -> None:
-    """Let a run stand still before its next step; `pyscrai resume` lets it go on.
+    """Pause a run before its next step. `pyscrai resume` continues it.
 
-    Its process stays, with all that it has open. To end it instead, press Ctrl-C there.
+    Its process keeps running, with everything that it has open. To end it instead, press Ctrl-C there.
 
     \b
     Examples:

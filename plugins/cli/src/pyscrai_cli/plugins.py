@@ -17,6 +17,7 @@ from pyscrai_core.contracts import Probe
 from pyscrai_core.secret import redact
 
 from . import options, output
+from .group import host_of
 
 if TYPE_CHECKING:
     from pyscrai_core.config import Settings
@@ -42,7 +43,7 @@ def plugins(check: bool, as_json: bool) -> int:
     """
     from pyscrai_core.config import load_settings
 
-    host = load_settings().host()
+    host = host_of(load_settings())
     unusable = _unusable(host, host.offers()) if check else {}
     if as_json:
         output.print_json(_as_json(host, unusable))
@@ -162,7 +163,7 @@ def doctor(file: Path | None, store: str | None, offline: bool) -> int:
     from pyscrai_core.records import LOG_FORMAT
 
     settings = load_settings(store=store)
-    host = settings.host()
+    host = host_of(settings)
     store_words, store_fine = _store(settings)
     output.pairs(
         [

@@ -53,10 +53,10 @@ def resume(
     quiet: bool,
     log_file: Path | None,
 ) -> int:
-    """Go on with an unfinished run; nothing is paid for twice.
+    """Resume an unfinished run. Recorded answers are not requested again.
 
-    The run is executed again from its start. Answers that were journaled are not asked for again, so it is
-    soon where it was. A run that is paused goes on in its own process.
+    The run is executed again from its start, with the recorded answers, so it soon reaches the point where it
+    ended. A paused run continues in its own process.
 
     \b
     Examples:
@@ -242,10 +242,10 @@ def fork(
     quiet: bool,
     log_file: Path | None,
 ) -> int:
-    """Make a moment of a run the start of a different story.
+    """Fork a run at an event, with changes.
 
-    All up to the end of the step in which the event SEQ happened stays as it was, and nothing of it is paid
-    again. From there on the changes hold: a counterfactual. The run itself is not touched.
+    Everything up to the end of the step of the event SEQ stays as it was; its answers are not requested
+    again. From there on, the changes apply: a counterfactual. The run itself is not changed.
 
     \b
     Examples:

@@ -14,6 +14,7 @@ import click
 from pyscrai_core.records import Cost
 
 from . import options, output
+from .group import OfferedCommands
 from .output import Hints
 
 if TYPE_CHECKING:
@@ -23,22 +24,11 @@ if TYPE_CHECKING:
 WIDE = 100
 #: So many lines of a log are written at once.
 BATCH = 500
-#: What is done with recorded runs; their module is imported when one of them is used.
-UPKEEP = ("rm", "gc", "verify", "export-bundle", "import-bundle")
 
 
-class _Runs(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(UPKEEP)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        from . import upkeep
-
-        command: click.Command | None = getattr(upkeep, cmd_name.replace("-", "_"), None)
-        return command if cmd_name in UPKEEP else None
-
-
-@click.group(cls=_Runs, invoke_without_command=True, subcommand_metavar="[COMMAND] …")
+@click.group(
+    cls=OfferedCommands, prefix="runs ", invoke_without_command=True, subcommand_metavar="[COMMAND] …"
+)
 @options.store_option
 @options.json_option
 @click.pass_context

@@ -1,0 +1,53 @@
+"""What this distribution adds to PyScrAI: the built-in commands, in the order of `pyscrai --help`."""
+
+from pyscrai_core import Extension, hookimpl
+
+pyscrai_api = 1
+
+
+@hookimpl
+def pyscrai_commands() -> list[Extension]:
+    return [
+        Extension(
+            "demo", "pyscrai_cli.run:demo", "Run a small scenario on a local model: no key, no server."
+        ),
+        Extension("run", "pyscrai_cli.run:run", "Run a scenario."),
+        Extension(
+            "validate", "pyscrai_cli.validate:validate", "Check a scenario; execute and write nothing."
+        ),
+        Extension("prompt", "pyscrai_cli.prompt:prompt", "Show what a model would be asked, or was."),
+        Extension("runs", "pyscrai_cli.runs:runs", "List the runs; remove, check, send or receive some."),
+        Extension("runs rm", "pyscrai_cli.upkeep:rm", "Remove runs, with all that was recorded of them."),
+        Extension("runs gc", "pyscrai_cli.upkeep:gc", "Remove the messages that no run needs any more."),
+        Extension(
+            "runs verify", "pyscrai_cli.upkeep:verify", "Check that runs, and the store's file, are whole."
+        ),
+        Extension(
+            "runs export-bundle",
+            "pyscrai_cli.upkeep:export_bundle",
+            "Write runs into one file for a colleague to replay.",
+        ),
+        Extension(
+            "runs import-bundle",
+            "pyscrai_cli.upkeep:import_bundle",
+            "Read the runs of a bundle into the store.",
+        ),
+        Extension("show", "pyscrai_cli.runs:show", "Summarize a run."),
+        Extension("log", "pyscrai_cli.runs:log", "Print a run's log, one JSON object a line."),
+        Extension(
+            "resume",
+            "pyscrai_cli.resume:resume",
+            "Resume an unfinished run. Recorded answers are not requested again.",
+        ),
+        Extension("fork", "pyscrai_cli.resume:fork", "Fork a run at an event, with changes."),
+        Extension("pause", "pyscrai_cli.inputs:pause", "Pause a run before its next step."),
+        Extension("inject", "pyscrai_cli.inputs:inject", "Add an event to an unfinished run."),
+        Extension(
+            "replay",
+            "pyscrai_cli.resume:replay",
+            "Execute a run again from its record alone, and compare.",
+        ),
+        Extension("export", "pyscrai_cli.runs:export", "Write a run in some format."),
+        Extension("plugins", "pyscrai_cli.plugins:plugins", "List the plugins and what they offer."),
+        Extension("doctor", "pyscrai_cli.plugins:doctor", "Tell what is installed, usable and configured."),
+    ]
