@@ -25,6 +25,7 @@ from .runtime.calls import Ask, OnUncertain
 from .runtime.execution import check_trust
 from .runtime.reuse import Source
 from .scenario import plan as planning
+from .scenario.overrides import Override
 from .scenario.plan import Blueprint, Plan
 from .store.store import Store
 
@@ -46,7 +47,7 @@ def run(
     seed
         overrules the scenario's own
     set
-        overrides by dotted path, as `--set` does: `{"agents.Mara.reasoning": "react"}`
+        overrides by dotted path, as `--set` has them, with plain values: `{"agents.Mara.goals": ["win"]}`
     store
         where the run is kept (default: as `pyscrai.toml` says, else `.pyscrai/runs.db`)
     observers
@@ -95,7 +96,7 @@ async def arun(
 ) -> RunResult:
     """The awaitable twin of `run`."""
     settings = load_settings(store=_text(store))
-    plan = prepare(scenario, settings=settings, host=host, seed=seed, set=_texts(set or {}))
+    plan = prepare(scenario, settings=settings, host=host, seed=seed, overrides=_overrides(set))
     check_trust(plan, str(scenario), trusted=trust)
     with Store.open(settings.store) as opened:
         return await execution.start(
@@ -141,8 +142,8 @@ def resume(
     with Store.open(settings.store, create=False) as opened:
         return _blocking(
             execution.again(
-                opened, ref, host, set=set, prices=settings.prices, on_uncertain=on_uncertain,
-                accept_changes=accept_changes, trusted=trust, ask=ask,
+                opened, ref, host, overrides=_overrides(set), prices=settings.prices,
+                on_uncertain=on_uncertain, accept_changes=accept_changes, trusted=trust, ask=ask,
                 observers=[*observers, *configured_observers(settings, host)],
             )
         )  # fmt: skip
@@ -183,8 +184,9 @@ def fork(
     with Store.open(settings.store, create=False) as opened:
         return _blocking(
             execution.forked(
-                opened, ref, at, host, set=_texts(set or {}), seed=seed, reuse=reuse, trusted=trust, ask=ask,
-                prices=settings.prices, observers=[*observers, *configured_observers(settings, host)],
+                opened, ref, at, host, overrides=_overrides(set), seed=seed, reuse=reuse, trusted=trust,
+                ask=ask, prices=settings.prices,
+                observers=[*observers, *configured_observers(settings, host)],
             )
         )  # fmt: skip
 
@@ -267,11 +269,11 @@ def prepare(
     settings: Settings,
     host: Host | None = None,
     seed: int | None = None,
-    set: Mapping[str, str] | None = None,
+    overrides: Sequence[Override] = (),
 ) -> Plan:
     """Check the scenario and make everything ready; executes and writes nothing."""
     plan = planning.from_file(
-        Path(scenario), host or settings.host(), overrides=set, defaults=settings.providers, seed=seed
+        Path(scenario), host or settings.host(), overrides=overrides, defaults=settings.providers, seed=seed
     )
     # A scenario's own code is not executed here; what it costs is looked at before it runs.
     made = {name: one.make() for name, one in plan.providers.items() if isinstance(one, Blueprint)}
@@ -296,13 +298,8 @@ def _text(store: str | Path | None) -> str | None:
     return None if store is None else str(store)
 
 
-def _texts(overrides: Mapping[str, Any]) -> dict[str, str]:
-    import orjson
-
-    return {
-        path: value if isinstance(value, str) else orjson.dumps(value).decode()
-        for path, value in overrides.items()
-    }
+def _overrides(given: Mapping[str, Any] | None) -> list[Override]:
+    return [Override.of(path, value) for path, value in (given or {}).items()]
 
 
 def _blocking(work: Coroutine[Any, Any, RunResult]) -> RunResult:

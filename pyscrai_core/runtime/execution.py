@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import attrs
 from loguru import logger
 
 from ..contracts import Observer, Provider
@@ -15,7 +14,7 @@ from ..plugins import Host
 from ..records import Price, RunResult
 from ..scenario import plan as planning
 from ..scenario import trust as trusting
-from ..scenario.model import Access
+from ..scenario.overrides import Override
 from ..scenario.plan import Plan
 from ..store.runs import StoredRun
 from ..store.store import Prefix, Store
@@ -26,8 +25,6 @@ from .reuse import Reuse, Source
 from .rules import state_changes
 from .run import Run
 
-#: The options of a provider that say how it may be called; another value changes no answer.
-ACCESS = {option.name for option in attrs.fields(Access)}
 #: Called with the run that is about to be executed: how a command gets hold of `Run.stop`.
 Begin = Callable[[Run], None]
 #: Asks a person for a yes to what a scenario wants.
@@ -88,7 +85,7 @@ async def again(
     host: Host,
     *,
     replay: bool = False,
-    set: Mapping[str, Any] | None = None,
+    overrides: Sequence[Override] = (),
     observers: Sequence[Observer] = (),
     ask: Ask | None = None,
     begin: Begin | None = None,
@@ -109,7 +106,7 @@ async def again(
             _check_unfinished(recorded)
         last = recorded.last_call()
         manifest = recorded.manifest
-        changes = {**manifest.get("changes", {}), **(set or {})}
+        changes = {**manifest.get("changes", {}), **{one.path: one.value for one in overrides}}
         settled = _settled(manifest, changes)
         if replay:
             for document in _documents(settled):
@@ -173,7 +170,7 @@ async def forked(
     at: int,
     host: Host,
     *,
-    set: Mapping[str, str] | None = None,
+    overrides: Sequence[Override] = (),
     seed: int | None = None,
     reuse: Source = "parent",
     observers: Sequence[Observer] = (),
@@ -183,7 +180,7 @@ async def forked(
     trusted: bool = False,
 ) -> RunResult:
     """Fork a run behind the step of the event `at`, and execute the fork to its end."""
-    run = await fork(store, ref, at, host, set=set, seed=seed, reuse=reuse, trusted=trusted)
+    run = await fork(store, ref, at, host, overrides=overrides, seed=seed, reuse=reuse, trusted=trusted)
     return await again(store, run, host, observers=observers, ask=ask, begin=begin, prices=prices)
 
 
@@ -196,7 +193,7 @@ async def fork(
     at: int,
     host: Host,
     *,
-    set: Mapping[str, str] | None = None,
+    overrides: Sequence[Override] = (),
     seed: int | None = None,
     reuse: Source = "parent",
     trusted: bool = False,
@@ -212,14 +209,14 @@ async def fork(
     before = planning.from_manifest(manifest, host, replay=True)
     allow(recorded, host, trusted=trusted, ask=confirm)
     plan = None
-    if set or seed is not None:
+    if overrides or seed is not None:
         if later := [one for one in planning.changing(manifest) if one["after"] > step]:
             raise StoreError(
                 f"run {recorded.id}: event {at} is before step {later[0]['after']}, behind which it was "
                 "forked from another run; fork that one: "
                 f"pyscrai fork {later[0]['parent']} --at {at}"
             )
-        plan = planning.changed(manifest, set or {}, seed, host)
+        plan = planning.changed(manifest, overrides, seed, host)
         _check_history(recorded, step, plan)
         try:
             list(state_changes(before.last.scenario, plan.scenario))
@@ -245,7 +242,7 @@ async def fork(
             f"run {recorded.id}: event {at} belongs to step {step}, which is not finished; resume the run "
             f"first, or fork it at {recorded.events_until(step - 1)}, the last event before that step"
         )
-    told = {"at": at, "set": dict(set or {}), "seed": seed}
+    told = {"at": at, "set": {one.path: one.text for one in overrides}, "seed": seed}
     return _write_fork(store, recorded, manifest, step, plan, told, reuse)
 
 
@@ -312,49 +309,12 @@ def _documents(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _settled(manifest: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest whose scenarios have the changes of its resumes. Raises `ConfigError`."""
+    """A manifest whose scenarios have the changes of its resumes. Raises `InputError`."""
     settled = copy.deepcopy({key: value for key, value in manifest.items() if key != "changes"})
     for path, value in changes.items():
         for document in _documents(settled):
-            _change(document, path, value)
+            Override.of(path, value).apply_to_recorded(document)
     return settled
-
-
-# -- what a resume may change --
-
-
-def _change(document: dict[str, Any], path: str, value: Any) -> None:
-    """Change what changes no event, as a resume may: limits, outcomes, how providers are called."""
-    match path.split("."):
-        case ["limits", name]:
-            document.setdefault("limits", {})[name] = value
-            return
-        case ["outcomes", *name] if ".".join(name) in document.get("outcomes", {}):
-            document["outcomes"][".".join(name)] = value
-            return
-        case ["agents", agent, "limits", name]:
-            if agent not in document["agents"]:
-                known = ", ".join(document["agents"])
-                raise ConfigError(f"--set {path}: there is no agent {agent!r}; the run's: {known}")
-            document["agents"][agent].setdefault("limits", {})[name] = value
-            return
-        case ["providers", provider, name, *below] if (
-            provider in document.get("providers", {}) and name in ACCESS and len(below) <= 1
-        ):
-            options = document["providers"][provider]
-            if isinstance(options, str):
-                options = document["providers"][provider] = {"use": options}
-            if below:
-                options.setdefault(name, {})[below[0]] = value
-            else:
-                options[name] = value
-            return
-    outcomes = ", ".join(f"outcomes.{name}" for name in document.get("outcomes", {})) or "it has none"
-    raise ConfigError(
-        f"--set {path}: a resume cannot change that, expected limits.NAME, agents.NAME.limits.NAME, one "
-        f"of the outcomes ({outcomes}) or providers.NAME.KEY with one of {', '.join(sorted(ACCESS))}; for "
-        "another story: pyscrai fork RUN --at SEQ --set …"
-    )
 
 
 # -- executing --

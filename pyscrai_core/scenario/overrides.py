@@ -1,4 +1,4 @@
-"""Overrides: `--set PATH=VALUE`."""
+"""Overrides, `--set PATH=VALUE`: of a scenario that is run or forked, and of one that is resumed."""
 
 from __future__ import annotations
 
@@ -6,38 +6,51 @@ import copy
 import re
 from typing import Any
 
+import attrs
+import orjson
 from attrs import frozen
 
-from ..errors import Mistake, ScenarioError
+from ..errors import ConfigError, Mistake, ScenarioError
 from ..language.templates import guess
 from . import yaml
 from .document import Document, Mark, Path, dotted, few
-from .model import DEFAULT_USES
+from .model import DEFAULT_USES, Access
+from .spec import AGENT_KEYS
 from .structure import shown
+
+#: The options of a provider that say how it may be called; another value changes no answer.
+_ACCESS = {option.name for option in attrs.fields(Access)}
 
 
 @frozen
 class Override:
-    """One `--set PATH=VALUE`: the path's keys, and the value."""
+    """One override: the dotted path as it was given, its keys, the value, and the value's text."""
 
-    flag: str
     path: str
     keys: tuple[str, ...]
     value: Any
+    text: str
 
     @classmethod
-    def read(cls, path: str, text: str) -> Override:
-        """Raises `ScenarioError`."""
-        flag = f"--set {path}={text}"
-        # `goals[0]` is how messages write it, `goals.0` how it is typed more easily.
-        keys = tuple(re.sub(r"\[(\d+)\]", r".\1", path).split("."))
-        if not all(keys):
-            raise ScenarioError([Mistake(flag, "", "expected PATH=VALUE, such as agents.Mara.goals=[win]")])
+    def parse(cls, path: str, text: str) -> Override:
+        """An override from a command line, whose value is YAML. Raises `ScenarioError`."""
+        keys = _keys(path, text)
         try:
             value = yaml.parse_scalar(text)
         except ScenarioError as error:
-            raise ScenarioError([Mistake(flag, path, error.mistakes[0].what)]) from None
-        return cls(flag, path, keys, value)
+            raise ScenarioError([Mistake(_flag(path, text), path, error.mistakes[0].what)]) from None
+        return cls(path, keys, value, text)
+
+    @classmethod
+    def of(cls, path: str, value: Any) -> Override:
+        """An override from Python, whose value is taken as it is. Raises `ScenarioError`."""
+        try:
+            written = orjson.dumps(value)
+        except TypeError as error:
+            what = f"{error}; give plain data, as JSON is"
+            raise ScenarioError([Mistake(f"--set {path}", path, what)]) from None
+        text = value if isinstance(value, str) else written.decode()
+        return cls(path, _keys(path, text), orjson.loads(written), text)
 
     @property
     def inside_agent(self) -> bool:
@@ -45,7 +58,7 @@ class Override:
 
     def apply(self, document: Document) -> None:
         """Set the value. Raises `ScenarioError` if there is no such place."""
-        mark = Mark(self.flag)
+        mark = Mark(_flag(self.path, self.text))
         path: Path = ()
         node = document.value
         keys = self._keys_in(document)
@@ -69,6 +82,29 @@ class Override:
         step, _ = self._enter(node, keys[-1])
         document.put((*path, step), copy.deepcopy(self.value), mark)
 
+    def check_resumable(self) -> None:
+        """Raise `ConfigError` unless this changes no event, which a resume has to leave as they are."""
+        match self.keys:
+            case ["limits", _] | ["outcomes", _] | ["agents", _, "limits", _]:
+                return
+            case ["providers", _, key, *below] if key in _ACCESS and len(below) <= 1:
+                return
+        raise ConfigError(
+            f"--set {self.path}: a resume cannot change that; expected limits.NAME, agents.NAME.limits.NAME, "
+            f"outcomes.NAME, or providers.NAME.KEY with one of {', '.join(sorted(_ACCESS))}; for another "
+            "story: pyscrai fork RUN --at SEQ --set …"
+        )
+
+    def apply_to_recorded(self, scenario: dict[str, Any]) -> None:
+        """Set the value in the scenario of a run that is resumed. Raises `InputError` if it cannot be set."""
+        self.check_resumable()
+        part, name = self.keys[:2]
+        known = scenario.get(part, {})
+        if part != "limits" and name not in known:
+            what = f"there is no {part.removesuffix('s')} {name!r}{guess(name, known)}"
+            raise ConfigError(f"--set {self.path}: {what}; the run's: {', '.join(known) or 'none'}")
+        self.apply(Document.at(scenario, Mark("the run's scenario")))
+
     def _keys_in(self, document: Document) -> tuple[str, ...]:
         """The keys; an option of an engine leads to where the agent has it, beside `engine` or in it."""
         if not self.inside_agent:
@@ -79,7 +115,7 @@ class Override:
             return self.keys
         if self.keys[2] == "engine" and len(self.keys) > 3 and self.keys[3] in agent:
             return (*self.keys[:2], *self.keys[3:])
-        if isinstance(engine, dict) and self.keys[2] in engine.keys() - agent.keys():
+        if isinstance(engine, dict) and self.keys[2] in engine.keys() - agent.keys() - AGENT_KEYS:
             return (*self.keys[:2], "engine", *self.keys[2:])
         return self.keys
 
@@ -92,7 +128,21 @@ class Override:
         return key, node.get(key)
 
     def _error(self, what: str) -> ScenarioError:
-        return ScenarioError([Mistake(self.flag, self.path, what)])
+        return ScenarioError([Mistake(_flag(self.path, self.text), self.path, what)])
+
+
+def _flag(path: str, text: str) -> str:
+    return f"--set {path}={text}"
+
+
+def _keys(path: str, text: str) -> tuple[str, ...]:
+    # `goals[0]` is how messages write it, `goals.0` how it is typed more easily.
+    keys = tuple(re.sub(r"\[(\d+)\]", r".\1", path).split("."))
+    if not all(keys):
+        what = "expected PATH=VALUE, such as agents.Mara.goals=[win]"
+        raise ScenarioError([Mistake(_flag(path, text), "", what)])
+    # An outcome is an expression and has no parts: what dots there are belong to its name.
+    return ("outcomes", path.removeprefix("outcomes.")) if keys[0] == "outcomes" and len(keys) > 1 else keys
 
 
 def _takes_use(path: Path) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path as FilesystemPath
 from typing import Any
 
@@ -107,14 +107,14 @@ def from_file(
     path: FilesystemPath,
     host: Host,
     *,
-    overrides: Mapping[str, str] | None = None,
+    overrides: Sequence[Override] = (),
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int | None = None,
 ) -> Plan:
     """The plan for the scenario at `path`. Raises `ScenarioError` with all mistakes found."""
     source = Source(path.resolve().parent, Demands(), shown=path.parent)
     document = load_document(
-        path, overrides=overrides or {}, defaults=defaults or {}, seed=seed, host=host, source=source
+        path, overrides=overrides, defaults=defaults or {}, seed=seed, host=host, source=source
     )
     return _make(document, host, source, replay=False)
 
@@ -170,13 +170,13 @@ def last_scenario(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
-def changed(manifest: Mapping[str, Any], overrides: Mapping[str, str], seed: int | None, host: Host) -> Plan:
+def changed(manifest: Mapping[str, Any], overrides: Sequence[Override], seed: int | None, host: Host) -> Plan:
     """The plan for the last scenario of a manifest with changes. Raises `ScenarioError`."""
     document = _document(copy.deepcopy(last_scenario(manifest)))
     files = known_files(manifest)
-    for path, text in overrides.items():
+    for override in overrides:
         # A file that is named now is meant as it is now.
-        for name in _strings(Override.read(path, text).value):
+        for name in _strings(override.value):
             files.pop(name.rpartition(":")[0] if ".py:" in name else name, None)
     source = _source(manifest, files, recorded=False)
     resolve(document, overrides=overrides, defaults={}, seed=seed, source=source)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path as FilesystemPath
 from typing import Any
 
@@ -30,7 +30,7 @@ NAME = re.compile(r"[^\s.@*{}\[\]\"'/#:,](?:[^.@*{}\[\]\"'/#:,\n\t]*[^\s.@*{}\[\
 def load_document(
     path: FilesystemPath,
     *,
-    overrides: Mapping[str, str],
+    overrides: Sequence[Override],
     defaults: Mapping[str, Mapping[str, Any]],
     seed: int | None,
     host: Host,
@@ -38,7 +38,7 @@ def load_document(
 ) -> Document:
     """Read and resolve the scenario at `path`.
 
-    `overrides` maps dotted paths to YAML text; `defaults` are the providers of `pyscrai.toml`; `seed`
+    `defaults` are the providers of `pyscrai.toml`; `seed`
     overrules the scenario's. Raises `ScenarioError`.
     """
     document = _read(path, host, source)
@@ -51,7 +51,7 @@ def load_document(
 def resolve(
     document: Document,
     *,
-    overrides: Mapping[str, str],
+    overrides: Sequence[Override],
     defaults: Mapping[str, Mapping[str, Any]],
     seed: int | None,
     source: Source,
@@ -60,21 +60,20 @@ def resolve(
 
     One that is resolved already stays as it is, but for what is overridden. Raises `ScenarioError`.
     """
-    changes = [Override.read(path, text) for path, text in overrides.items()]
     # What says which template or population there is comes first; the rest finds the agents complete.
-    for change in changes:
+    for change in overrides:
         if not change.inside_agent:
             change.apply(document)
     if seed is not None:
         document.put(("seed",), seed, Mark("--seed"))
     _merge_defaults(document, defaults)
     _merge_templates(document, source)
-    for change in changes:
+    for change in overrides:
         if change.inside_agent and change.keys[1] in document.value["agents"]:
             change.apply(document)
     written = set(document.value["agents"])
     expand_all(document, source)
-    for change in changes:
+    for change in overrides:
         if change.inside_agent and change.keys[1] not in written:
             # A member of a population, or nobody. Members share what they have in common.
             if change.keys[1] in document.value["agents"]:

@@ -11,6 +11,7 @@ import pyscrai_core
 from pyscrai_core import ConfigError, api
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.plugins import Host
+from pyscrai_core.scenario.overrides import Override
 
 SCENARIO = """\
 scenario: talk
@@ -166,7 +167,7 @@ def test_settings_add_a_provider_beside_those_of_the_scenario(installed: Host) -
 
 
 def test_an_override_counts_more_than_both(installed: Host) -> None:
-    given: dict[str, Any] = {"set": {"providers.default.temperature": "1"}}
+    given: dict[str, Any] = {"overrides": [Override.parse("providers.default.temperature", "1")]}
     assert provider(DEFAULTS, "{default: {temperature: 0.9}}", installed, **given).sampling.temperature == 1.0
     assert provider(DEFAULTS, "{}", installed, **given).sampling.temperature == 1.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.components import components
 from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.model import Scenario
+from pyscrai_core.scenario.overrides import Override
 from pyscrai_core.scenario.plan import Plan
 
 FULL = """\
@@ -98,12 +99,15 @@ def installed() -> Host:
     return Host()
 
 
-def prepare(host: Host, text: str, name: str = "scenario.yaml", **given: Any) -> Plan:
+def prepare(
+    host: Host, text: str, name: str = "scenario.yaml", *, set: Mapping[str, str] | None = None, **given: Any
+) -> Plan:
     Path(name).write_text(text)
     Path("templates").mkdir(exist_ok=True)
     if not Path("templates/buyer.yaml").exists():
         Path("templates/buyer.yaml").write_text(BUYER)
-    return api.prepare(name, settings=load_settings(), host=host, **given)
+    overrides = [Override.parse(path, value) for path, value in (set or {}).items()]
+    return api.prepare(name, settings=load_settings(), host=host, overrides=overrides, **given)
 
 
 def load(host: Host, text: str, **given: Any) -> Scenario:

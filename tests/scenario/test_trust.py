@@ -17,6 +17,7 @@ from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime import execution
 from pyscrai_core.scenario import plan as planning
+from pyscrai_core.scenario.overrides import Override
 from pyscrai_core.scenario.plan import Plan
 
 
@@ -204,10 +205,10 @@ def test_a_seed_and_an_override_of_ones_own_are_no_other_content(host: Host, stu
     person = Person(True)
     ask(host, person)
     ask(host, person, seed=2)
-    ask(host, person, set={"limits.calls": "9"})
+    ask(host, person, overrides=[Override.parse("limits.calls", "9")])
     assert len(person.asked) == 1
     # But what an override demands is asked for.
-    ask(host, person, set={"agents.B": "{prompt: ../other/prompt.j2}"})
+    ask(host, person, overrides=[Override.parse("agents.B", "{prompt: ../other/prompt.j2}")])
     assert len(person.asked) == 2
 
 

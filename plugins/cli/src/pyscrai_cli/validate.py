@@ -11,6 +11,7 @@ from . import options, output
 
 if TYPE_CHECKING:
     from pyscrai_core.agent import Acts, Agent
+    from pyscrai_core.scenario.overrides import Override
     from pyscrai_core.scenario.plan import Plan
 
 #: So many agents of one kind are named.
@@ -22,7 +23,7 @@ NAMED = 4
 @options.set_option
 @options.seed_option
 @options.json_option
-def validate(file: Path, overrides: dict[str, str], seed: int | None, as_json: bool) -> int:
+def validate(file: Path, overrides: list[Override], seed: int | None, as_json: bool) -> int:
     """Check a scenario; execute and write nothing.
 
     All mistakes are shown at once, each with its line and column.
@@ -37,7 +38,7 @@ def validate(file: Path, overrides: dict[str, str], seed: int | None, as_json: b
     from pyscrai_core.errors import ScenarioError
 
     try:
-        plan = api.prepare(file, settings=load_settings(), seed=seed, set=overrides)
+        plan = api.prepare(file, settings=load_settings(), seed=seed, overrides=overrides)
     except ScenarioError as error:
         if as_json:
             output.print_json(

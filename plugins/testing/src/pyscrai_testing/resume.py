@@ -168,7 +168,7 @@ def _main(mode: str, path: str, store: str, seed: str, concurrency: str) -> None
             path,
             seed=int(seed),
             store=store,
-            set={"limits.concurrency": concurrency},
+            set={"limits.concurrency": int(concurrency)},
             observers=[watch],
             trust=True,
         )
