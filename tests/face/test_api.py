@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pyscrai_core
-from pyscrai_core import RunResult, ScenarioError
+from pyscrai_core import Event, NoConfig, Observer, RunResult, ScenarioError
 
 TALK = {
     "scenario": "talk",
@@ -80,9 +80,16 @@ def test_a_cancelled_run_is_interrupted_and_can_be_resumed(talk: Path) -> None:
     whole = pyscrai_core.run(talk, seed=7, store="whole.db")
 
     async def cancelled() -> None:
+        begun = asyncio.Event()
+
+        class Watch(Observer):
+            def on_event(self, event: Event) -> None:
+                begun.set()
+
         slow = {"providers.default.latency": 0.05}
-        task = asyncio.create_task(pyscrai_core.arun(talk, seed=7, store="half.db", set=slow))
-        await asyncio.sleep(0.15)
+        run = pyscrai_core.arun(talk, seed=7, store="half.db", set=slow, observers=[Watch(NoConfig())])
+        task = asyncio.create_task(run)
+        await begun.wait()
         task.cancel()
         await task
 

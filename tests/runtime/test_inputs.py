@@ -25,7 +25,7 @@ from pyscrai_core.store.store import Store
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 #: No test waits as long as this; one that would is broken.
-PATIENCE = 60
+PATIENCE = 300
 STORE = ".pyscrai/runs.db"
 
 
@@ -129,7 +129,7 @@ def test_what_waits_is_shown_and_can_be_taken_back() -> None:
 
 
 def test_the_last_run_is_the_one_that_is_executed(live: Any) -> None:
-    process = live("run", write(latency=0.05, rounds=40)).says(1)
+    process = live("run", write(latency=0.1, rounds=40)).says(1)
     run = look().id
     api.fork(run, at=1, set={"limits.steps": 1}, store=STORE)
     assert look().id != run
@@ -143,7 +143,7 @@ def test_the_last_run_is_the_one_that_is_executed(live: Any) -> None:
 
 
 def test_a_run_that_is_executed_is_nobody_elses_and_a_killed_one_is_taken_over(live: Any) -> None:
-    first = live("run", write(latency=0.05, rounds=20)).says(2)
+    first = live("run", write(latency=0.1, rounds=20)).says(2)
     run = look()
     assert (run.status, run.owner and run.owner.pid) == ("running", first.process.pid)
     told = f"run {run.id}: it is executed by {first.who}.*with Ctrl-C"
@@ -187,7 +187,7 @@ def test_of_two_that_resume_at_the_same_time_one_does(live: Any) -> None:
 
 
 def test_signals_lose_nothing_that_was_committed(live: Any) -> None:
-    process = live("run", write(latency=0.2, rounds=3)).says(2)
+    process = live("run", write(latency=0.5, rounds=3)).says(2)
     process.process.send_signal(signal.SIGINT)
     assert process.ends(signal.SIGINT) == 130
     assert "interrupted" in invoke("runs").stdout
@@ -209,7 +209,7 @@ def test_a_failed_run_whose_resume_did_not_come_so_far_is_replayed() -> None:
 
 
 def test_a_paused_run_stands_still_and_goes_on_in_its_process(live: Any) -> None:
-    process = live("run", write(latency=0.05)).says(2)
+    process = live("run", write(latency=0.2)).says(2)
     paused = invoke("pause")
     run = process.is_paused()
     assert paused.stdout.startswith(f"{run} pauses before its next step, if one follows, in {process.who}")
@@ -229,7 +229,7 @@ def test_a_paused_run_stands_still_and_goes_on_in_its_process(live: Any) -> None
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_paused_run_that_is_stopped_or_killed_is_resumed(number: int, status: int, live: Any) -> None:
-    process = live("run", write(latency=0.05)).says(2)
+    process = live("run", write(latency=0.2)).says(2)
     api.pause()
     run = process.is_paused()
     assert process.ends(number) == status
@@ -354,7 +354,7 @@ def test_what_came_while_nobody_executed_it_is_taken_in_on_resume() -> None:
 
 
 def test_events_come_into_a_run_that_is_executed_or_paused(live: Any) -> None:
-    process = live("run", write(latency=0.05)).says(1)
+    process = live("run", write(latency=0.2)).says(1)
     told = invoke("inject", "--event", "say", "--payload", '{"text": "one"}')
     assert f"next step, if one follows; executed by {process.who}" in told.stdout
     api.pause()
@@ -478,7 +478,7 @@ def test_what_cannot_be_added_is_said_and_changes_nothing() -> None:
 def test_all_that_is_unfinished_or_named_is_resumed(live: Any) -> None:
     done = pyscrai_core.run(write(rounds=1)).run
     stopped = [pyscrai_core.run(write(limits={"calls": n}), seed=n).run for n in (2, 3, 4, 5)]
-    process = live("run", write(latency=0.05, rounds=40)).says(1)
+    process = live("run", write(latency=0.1, rounds=40)).says(1)
     api.pause()
     running = process.is_paused()
     told = "--all: it stands for every run; leave the names of runs out, or --all"

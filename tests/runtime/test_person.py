@@ -20,7 +20,7 @@ from pyscrai_core import Event
 from pyscrai_core.store.store import Store
 
 #: No test waits as long as this; one that would is broken.
-PATIENCE = 60
+PATIENCE = 300
 PYSCRAI = (sys.executable, "-m", "pyscrai_cli.main")
 
 

@@ -319,7 +319,7 @@ def test_a_stop_ends_waiting_at_once(vendors: Vendors, waits: str, monkeypatch: 
         with Store.open(vendors.store) as store:
             begin = lambda run: setattr(watch, "run", run)  # noqa: E731
             begun = asyncio.ensure_future(execution.start(plan, store, observers=[watch], begin=begin))
-            done, _ = await asyncio.wait([begun], timeout=20)
+            done, _ = await asyncio.wait([begun], timeout=50)
             assert done, "it still waits"
             return await begun
 

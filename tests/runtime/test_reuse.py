@@ -23,7 +23,7 @@ from pyscrai_core.runtime.reuse import Reuse
 from pyscrai_core.store.store import Store
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
-PATIENCE = 60
+PATIENCE = 300
 STORE = ".pyscrai/runs.db"
 FORM = {"type": "object", "properties": {"price": {"type": "integer"}}, "required": ["price"]}
 

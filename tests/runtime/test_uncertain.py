@@ -21,10 +21,11 @@ from pyscrai_core import ScenarioError, api
 from pyscrai_core.store.store import Store
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
-PATIENCE = 60
+PATIENCE = 300
 STORE = ".pyscrai/runs.db"
 
 #: A tool that writes down each call, with what is journaled of it then; it dies or fails as files say.
+INTENTS = "SELECT 1 FROM calls WHERE status = 'intent'"
 MILL = """
 import os
 import signal
@@ -128,12 +129,15 @@ def is_replayed() -> None:
 
 def test_all_that_is_undecided_is_named_since_it_is_decided_at_once() -> None:
     Path("die").write_text("1")
-    Path("mill.py").write_text(MILL.replace("os.kill", "__import__('time').sleep(0.3); os.kill"))
+    wait = f"while len(store.execute({INTENTS!r}).fetchall()) < 2: await asyncio.sleep(0.01)"
+    indent = "\n" + 12 * " "
+    Path("mill.py").write_text("import asyncio" + MILL.replace("os.kill", f"{wait}{indent}os.kill"))
     tools = [{"use": "./mill.py:Grind"}]
     agents = {name: {"engine": "./mill.py:Miller", "tools": tools} for name in ("Mara", "Jon")}
     given = {"scenario": "mill", "agents": agents, "schedule": {"use": "simultaneous", "rounds": 1}}
     Path("mill.json").write_text(json.dumps(given))
-    done = subprocess.run([*COMMAND, "run", "mill.json", "--trust"], capture_output=True, check=False)
+    command = [*COMMAND, "run", "mill.json", "--trust"]
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
     assert done.returncode == -signal.SIGKILL
     Path("die").unlink()
     _, told, ended, _ = resume()

@@ -140,7 +140,7 @@ def test_a_person_is_asked_and_may_say_no(study: list[str]) -> None:
 @pytest.fixture
 def executing(study: list[str]) -> Iterator[str]:
     """A run of the same store, whose process waits for a model."""
-    waiting = {**TALK, "providers": {"default": {"use": "scripted", "replies": ["…"], "latency": 60}}}
+    waiting = {**TALK, "providers": {"default": {"use": "scripted", "replies": ["…"], "latency": 3600}}}
     Path("waiting.json").write_text(json.dumps({"scenario": "waiting", **waiting}))
     with subprocess.Popen([*COMMAND, "run", "waiting.json", "-q", "--store", "runs.db"]) as process:
         while not (found := sql("SELECT id FROM runs WHERE status = 'running'")):

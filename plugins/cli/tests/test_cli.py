@@ -30,7 +30,7 @@ from pyscrai_core.plugins import Host
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 #: No test waits as long as this; one that would is broken.
-PATIENCE = 60
+PATIENCE = 300
 REPLIES = ["hello", "how are you", "bye"]
 
 
@@ -283,7 +283,7 @@ def test_the_log_file_has_facts_and_no_words(write: Callable[..., str]) -> None:
 
 
 def test_a_terminal_shows_who_thinks_and_what_was_said(write: Callable[..., str]) -> None:
-    terminal = Terminal("run", write(latency=0.15))
+    terminal = Terminal("run", write(latency=0.3))
     assert terminal.end() == 0
     assert re.search(r"Mara is thinking.*step 1 · 0 calls · 0 tokens", terminal.screen)
     assert re.search(r"step 6 · 6 calls · [1-9]", terminal.screen)
@@ -298,7 +298,7 @@ def test_a_terminal_shows_who_thinks_and_what_was_said(write: Callable[..., str]
 
 def test_many_thinkers_are_counted(write: Callable[..., str]) -> None:
     agents = {f"A{number}": {"persona": "Somebody"} for number in range(9)}
-    name = write(agents=agents, latency=0.2, schedule={"use": "simultaneous", "rounds": 1})
+    name = write(agents=agents, latency=0.5, schedule={"use": "simultaneous", "rounds": 1})
     terminal = Terminal("run", name)
     assert terminal.end() == 0
     assert "A0, A1, A2 and 6 more are thinking" in terminal.screen
@@ -335,7 +335,7 @@ def test_a_signal_stops_the_run_and_resume_completes_it(
 ) -> None:
     whole = json.loads(invoke("run", write(), "--json", "--store", "whole.db").stdout)
     process = subprocess.Popen(
-        [*COMMAND, "run", write(latency=0.2)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "run", write(latency=0.5)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "Mara: hello\n"

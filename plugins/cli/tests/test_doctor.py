@@ -39,7 +39,7 @@ def execute(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         [*COMMAND, *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         check=False,

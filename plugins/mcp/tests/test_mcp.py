@@ -29,7 +29,7 @@ def served() -> Iterator[tuple[str, Any]]:
         port = free.getsockname()[1]
     with subprocess.Popen([sys.executable, SERVER, str(port)], stderr=subprocess.DEVNULL) as process:
         try:
-            for _ in range(600):
+            for _ in range(6000):
                 with socket.socket() as probe:
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break

@@ -154,12 +154,12 @@ def _main(mode: str, path: str, store: str, seed: str, concurrency: str) -> None
             self.answered: list[str] = []
 
         def on_call(self, call: CallRecord) -> None:
-            if call.journaled:
-                return
-            place = f"{call.position.agent}|{call.position.step}|{call.position.path}"
-            seen = self.started if call.status == "started" else self.answered
-            seen.append(place)
-            if call.status == moment and len(seen) == int(count):
+            if call.journaled or call.status not in ("started", "answered", "failed"):
+                return  # `waiting` and `retrying` come any number of times
+            begins = call.status == "started"
+            seen = self.started if begins else self.answered
+            seen.append(f"{call.position.agent}|{call.position.step}|{call.position.path}")
+            if begins == (moment == "started") and len(seen) == int(count):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     watch = Watch()
