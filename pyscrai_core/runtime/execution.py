@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
+import attrs
 from loguru import logger
 
 from ..contracts import Observer, Provider
@@ -14,6 +13,7 @@ from ..plugins import Host
 from ..records import Price, RunResult
 from ..scenario import plan as planning
 from ..scenario import trust as trusting
+from ..scenario.manifest import Fork, Manifest
 from ..scenario.overrides import Override
 from ..scenario.plan import Plan
 from ..store.runs import StoredRun
@@ -39,8 +39,9 @@ def check_trust(plan: Plan, where: str, *, trusted: bool, ask: Confirm | None = 
 
 def allow(recorded: StoredRun, host: Host, *, trusted: bool, ask: Confirm | None = None) -> None:
     """The same for a recorded run: what was allowed where it was run is; what came from elsewhere is not."""
-    if not recorded.manifest.get("trusted"):
-        for plan in planning.from_manifest(recorded.manifest, host, replay=True).all:
+    manifest = Manifest.from_dict(recorded.manifest)
+    if not manifest.trusted:
+        for plan in planning.from_manifest(manifest, host, replay=True).all:
             where = f"run {recorded.id} (its files: pyscrai show {recorded.id} --file NAME)"
             check_trust(plan, where, trusted=trusted, ask=ask)
 
@@ -63,7 +64,7 @@ async def start(
     reuse: bool = False,
 ) -> RunResult:
     """Execute a plan, which is trusted, as a new run in `store`."""
-    manifest = {**plan.manifest, "trusted": True, "reuse": "all" if reuse else "none"}
+    manifest = attrs.evolve(plan.manifest, trusted=True, reuse="all" if reuse else "none").to_dict()
 
     def new() -> Run:
         run = store.create_run(plan.scenario.name, plan.scenario.seed, manifest)
@@ -105,19 +106,16 @@ async def again(
             recorded = store.run(recorded.id)  # as it is now that nobody else can change it
             _check_unfinished(recorded)
         last = recorded.last_call()
-        manifest = recorded.manifest
-        changes = {**manifest.get("changes", {}), **{one.path: one.value for one in overrides}}
-        settled = _settled(manifest, changes)
-        if replay:
-            for document in _documents(settled):
-                document["limits"] = {}  # it spends nothing
-        plan = planning.from_manifest(settled, host, replay=replay)
+        manifest = Manifest.from_dict(recorded.manifest)
+        changes = {**manifest.changes, **{one.path: one.value for one in overrides}}
+        settled = manifest.settled(changes)
+        plan = planning.from_manifest(settled.without_limits() if replay else settled, host, replay=replay)
         allow(recorded, host, trusted=trusted)
 
         def old() -> Run:
             if not replay:
-                store.reopen_run(recorded.id, _resumed(manifest, changes, plan))
-            source = manifest.get("reuse", "none")
+                store.reopen_run(recorded.id, manifest.resumed(changes, plan.manifest).to_dict())
+            source = manifest.reuse or "none"
             reuse = Reuse(store, recorded.id, recorded.parent if source == "parent" else "")
             return Run(
                 plan, store, recorded.id, recorded=recorded, replay=replay, observers=observers, ask=ask,
@@ -137,8 +135,8 @@ async def again(
                 difference.step,
             ) from difference
         kept = difference.step - 1
-        told = {"at": recorded.events_until(kept), "accepted": str(difference)}
-        run = _write_fork(store, recorded, settled, kept, plan.last, told)
+        fork = Fork(recorded.id, kept, recorded.events_until(kept), accepted=str(difference))
+        run = _write_fork(store, recorded, settled.forked(fork, plan.last.manifest, "parent"))
     finally:
         if not replay:
             store.release(recorded.id)
@@ -153,15 +151,6 @@ def _check_unfinished(recorded: StoredRun) -> None:
             f"run {recorded.id}: it is completed, there is nothing to resume; see: pyscrai replay, and "
             "pyscrai fork"
         )
-
-
-def _resumed(manifest: dict[str, Any], changes: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    """The manifest of a run that is resumed: what was changed, and the versions that it goes on with."""
-    now = {key: plan.manifest[key] for key in ("kernel", "plugins")}
-    resumes = manifest.get("resumes", [])
-    before = resumes[-1] if resumes else {key: manifest[key] for key in now}
-    more = {"resumes": [*resumes, now]} if before != now else {}
-    return {**manifest, **({"changes": dict(changes)} if changes else {}), **more}
 
 
 async def forked(
@@ -204,17 +193,17 @@ async def fork(
     What comes before is executed again and compared first, so that nothing is written if it is not as it was.
     """
     recorded = store.run(ref)
-    manifest = _settled(recorded.manifest, recorded.manifest.get("changes", {}))
+    manifest = Manifest.from_dict(recorded.manifest)
+    manifest = manifest.settled(manifest.changes)
     step = _step_of(recorded, at)
     before = planning.from_manifest(manifest, host, replay=True)
     allow(recorded, host, trusted=trusted, ask=confirm)
     plan = None
     if overrides or seed is not None:
-        if later := [one for one in planning.changing(manifest) if one["after"] > step]:
+        if later := [one for one in manifest.changing_forks if one.after > step]:
             raise StoreError(
-                f"run {recorded.id}: event {at} is before step {later[0]['after']}, behind which it was "
-                "forked from another run; fork that one: "
-                f"pyscrai fork {later[0]['parent']} --at {at}"
+                f"run {recorded.id}: event {at} is before step {later[0].after}, behind which it was "
+                f"forked from another run; fork that one: pyscrai fork {later[0].parent} --at {at}"
             )
         plan = planning.changed(manifest, overrides, seed, host)
         _check_history(recorded, step, plan)
@@ -223,7 +212,7 @@ async def fork(
         except ValueError as error:
             raise ConfigError(f"the fork of {recorded.id}: {error}") from None
         known = {demand for part in before.all for demand in part.demands}
-        files = planning.known_files(manifest)
+        files = manifest.known_files
         if {*plan.demands} - known or any(files.get(name) != text for name, text in plan.files.items()):
             check_trust(plan, f"the fork of {recorded.id}", trusted=trusted, ask=confirm)
     executed: list[Run] = []
@@ -242,8 +231,11 @@ async def fork(
             f"run {recorded.id}: event {at} belongs to step {step}, which is not finished; resume the run "
             f"first, or fork it at {recorded.events_until(step - 1)}, the last event before that step"
         )
-    told = {"at": at, "set": {one.path: one.text for one in overrides}, "seed": seed}
-    return _write_fork(store, recorded, manifest, step, plan, told, reuse)
+    given = Fork(recorded.id, step, at, {one.path: one.text for one in overrides}, seed)
+    if plan is not None:
+        files = {name: text for name, text in plan.files.items() if manifest.known_files.get(name) != text}
+        given = attrs.evolve(given, scenario=plan.scenario.document, files=files)
+    return _write_fork(store, recorded, manifest.forked(given, plan.manifest if plan else None, reuse))
 
 
 def _step_of(recorded: StoredRun, at: int) -> int:
@@ -273,48 +265,16 @@ def _check_history(recorded: StoredRun, step: int, plan: Plan) -> None:
             )
 
 
-def _write_fork(
-    store: Store,
-    recorded: StoredRun,
-    manifest: Mapping[str, Any],
-    step: int,
-    plan: Plan | None,
-    told: Mapping[str, Any],
-    reuse: Source = "parent",
-) -> str:
-    """Write the fork of a run behind a step, as `plan` says if it is another; its id. Not owned any more."""
-    fork = {"parent": recorded.id, "after": step, **told, "scenario": None}
-    seed = recorded.seed
-    more: dict[str, Any] = {}
-    if plan is not None:
-        more = {key: plan.manifest[key] for key in ("kernel", "plugins", "extensions", "prompts", "modules")}
-        if "accepted" not in told:
-            files = planning.known_files(manifest)
-            fork["files"] = {name: text for name, text in plan.files.items() if files.get(name) != text}
-            fork["scenario"], seed = plan.scenario.document, plan.scenario.seed
-    forks = [*manifest.get("forks", []), fork]
-    # What the parent was allowed, its fork is: whoever forks was asked about both.
-    full = {**manifest, **more, "forks": forks, "reuse": reuse, "trusted": True}
-    full.pop("resumes", None)
+def _write_fork(store: Store, recorded: StoredRun, manifest: Manifest) -> str:
+    """Write the fork of a run that a manifest ends with; its id. Not owned any more."""
+    fork = manifest.forks[-1]
+    seed = recorded.seed if fork.scenario is None else fork.scenario["seed"]
     # An event that came too late for the parent comes as late in the fork.
     waits = recorded.steps + 2 if recorded.status == "completed" else recorded.frontier() + 1
-    run = store.create_run(recorded.scenario, seed, full, prefix=Prefix(recorded.id, step, waits))
+    prefix = Prefix(recorded.id, fork.after, waits)
+    run = store.create_run(recorded.scenario, seed, manifest.to_dict(), prefix=prefix)
     store.release(run)
     return run
-
-
-def _documents(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The scenarios of a manifest: the first, and those of its forks."""
-    return [manifest["scenario"], *(fork["scenario"] for fork in planning.changing(manifest))]
-
-
-def _settled(manifest: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest whose scenarios have the changes of its resumes. Raises `InputError`."""
-    settled = copy.deepcopy({key: value for key, value in manifest.items() if key != "changes"})
-    for path, value in changes.items():
-        for document in _documents(settled):
-            Override.of(path, value).apply_to_recorded(document)
-    return settled
 
 
 # -- executing --

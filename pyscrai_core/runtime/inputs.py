@@ -15,6 +15,7 @@ import orjson
 from ..errors import ConfigError, ContractError, StoreError
 from ..plugins import Host
 from ..scenario import plan as planning
+from ..scenario.manifest import Manifest
 from ..store.runs import StoredRun
 from ..store.store import Store
 from .rules import Rules
@@ -105,7 +106,7 @@ def inject(
             f"run {run.id}: it is completed, and takes no more events; start from a moment of it: "
             f"pyscrai fork {run.id} --at SEQ"
         )
-    plan = planning.from_manifest(run.manifest, host, replay=True).last
+    plan = planning.from_manifest(Manifest.from_dict(run.manifest), host, replay=True).last
     try:
         draft = Rules(plan.scenario, plan.declared).outside(kind, payload, audience)
     except ContractError as error:

@@ -36,6 +36,7 @@ from ..records import (
     Sampling,
     check_json,
 )
+from ..scenario.manifest import Manifest
 from ..scenario.plan import Epoch, Plan, identities
 from ..store.runs import StoredRun
 from ..store.store import Store
@@ -528,7 +529,7 @@ class Run:
     def _explained(self, failure: Divergence) -> Divergence:
         """The same, with the plugins that have other versions than they had."""
         assert self._recorded is not None
-        before = self._recorded.manifest.get("resumes", [self._recorded.manifest])[-1]["plugins"]
+        before = Manifest.from_dict(self._recorded.manifest).last_plugins
         now = {plugin.name: plugin.version for plugin in self.plan.host.plugins if plugin.status == "loaded"}
         others = [
             f"{plugin['distribution']} was {plugin['version']} and is {now.get(plugin['name'], 'not there')}"

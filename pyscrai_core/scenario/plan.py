@@ -7,7 +7,6 @@ of the scenario and executes nothing of it; `Ensemble.make` then constructs the 
 from __future__ import annotations
 
 import copy
-import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path as FilesystemPath
 from typing import Any
@@ -21,10 +20,10 @@ from ..contracts import Component, Provider
 from ..errors import ContractError, ExtensionError, PyscraiError, ScenarioError
 from ..language.templates import Prompt
 from ..plugins import Host
-from ..records import LOG_FORMAT, Sampling, canonical, digest
-from ..tokens import ESTIMATOR
+from ..records import Sampling, canonical, digest
 from .build import build, build_providers, check_kinds
 from .document import Document, Found, Mark, Misfit, Misfits, Mistakes, Path, dotted
+from .manifest import Manifest
 from .model import Access, Scenario
 from .modules import ModuleBlueprint, Modules
 from .overrides import Override
@@ -81,7 +80,7 @@ class Plan:
     declared: dict[str, dict[str, Any]]
     demands: Demands
     files: dict[str, str]
-    manifest: dict[str, Any]
+    manifest: Manifest
     epochs: tuple[Epoch, ...] = ()
 
     @property
@@ -121,7 +120,7 @@ def from_file(
 
 def identities(plan: Plan) -> dict[str, str]:
     """What tells the models of a plan's providers from others: their extension and its options, hashed."""
-    modules = plan.manifest["modules"]
+    modules = plan.manifest.modules
     return {
         name: digest(canonical([use.use, use.options, modules.get(use.use.partition(":")[0], "")]))
         for name, use in plan.scenario.providers.items()
@@ -142,38 +141,28 @@ def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
     return provider
 
 
-def from_manifest(manifest: Mapping[str, Any], host: Host, *, replay: bool) -> Plan:
+def from_manifest(manifest: Manifest, host: Host, *, replay: bool) -> Plan:
     """The plan of a recorded run; with `replay`, without its providers."""
-    forks = changing(manifest)
-    files = dict(manifest["files"])
+    forks = manifest.changing_forks
+    files = dict(manifest.files)
 
-    def plan(document: dict[str, Any], last: bool) -> Plan:
-        return _make(_document(document), host, _source(manifest, files), replay=replay or not last)
+    def plan(scenario: dict[str, Any], last: bool) -> Plan:
+        return _make(_document(scenario), host, _source(manifest, files), replay=replay or not last)
 
-    first = plan(manifest["scenario"], not forks)
+    first = plan(manifest.scenario, not forks)
     epochs = []
     for fork in forks:
-        files |= fork["files"]
-        epochs.append(Epoch(fork["after"], plan(fork["scenario"], fork is forks[-1])))
+        assert fork.scenario is not None
+        files |= fork.files
+        epochs.append(Epoch(fork.after, plan(fork.scenario, fork is forks[-1])))
     first.epochs = tuple(epochs)
     return first
 
 
-def changing(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The forks of a manifest that changed something, with their `scenario` and the `files` that differ."""
-    return [fork for fork in manifest.get("forks", []) if fork["scenario"] is not None]
-
-
-def last_scenario(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The scenario of a manifest as it is at its end."""
-    document: dict[str, Any] = [manifest, *changing(manifest)][-1]["scenario"]
-    return document
-
-
-def changed(manifest: Mapping[str, Any], overrides: Sequence[Override], seed: int | None, host: Host) -> Plan:
+def changed(manifest: Manifest, overrides: Sequence[Override], seed: int | None, host: Host) -> Plan:
     """The plan for the last scenario of a manifest with changes. Raises `ScenarioError`."""
-    document = _document(copy.deepcopy(last_scenario(manifest)))
-    files = known_files(manifest)
+    document = _document(copy.deepcopy(manifest.last_scenario))
+    files = manifest.known_files
     for override in overrides:
         # A file that is named now is meant as it is now.
         for name in _strings(override.value):
@@ -181,14 +170,6 @@ def changed(manifest: Mapping[str, Any], overrides: Sequence[Override], seed: in
     source = _source(manifest, files, recorded=False)
     resolve(document, overrides=overrides, defaults={}, seed=seed, source=source)
     return _make(document, host, source, replay=False)
-
-
-def known_files(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """The files of a manifest as they are at its end."""
-    files = dict(manifest["files"])
-    for fork in changing(manifest):
-        files |= fork["files"]
-    return files
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -203,8 +184,8 @@ def _document(value: dict[str, Any]) -> Document:
     return Document.at(value, Mark("the run's scenario"))
 
 
-def _source(manifest: Mapping[str, Any], files: Mapping[str, str], recorded: bool = True) -> Source:
-    folder = FilesystemPath(manifest.get("folder", ".")).resolve()
+def _source(manifest: Manifest, files: Mapping[str, str], recorded: bool = True) -> Source:
+    folder = FilesystemPath(manifest.folder).resolve()
     return Source(folder, Demands(), dict(files), recorded=recorded)
 
 
@@ -252,22 +233,19 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
         declared=drafts.declared,
         demands=source.demands,
         files=source.files,
-        manifest={
-            "format": LOG_FORMAT,
-            "kernel": _version(),
-            "estimator": ESTIMATOR,
-            "scenario": scenario.document,
-            "folder": str(source.folder),
-            "files": source.files,
-            "plugins": [
+        manifest=Manifest(
+            scenario=scenario.document,
+            folder=str(source.folder),
+            files=source.files,
+            plugins=[
                 {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
                 for plugin in host.plugins
                 if plugin.status == "loaded"
             ],
-            "extensions": drafts.recorded,
-            "prompts": drafts.prompts,
-            "modules": drafts.modules.hashes,
-        },
+            extensions=drafts.recorded,
+            prompts=drafts.prompts,
+            modules=drafts.modules.hashes,
+        ),
     )
 
 
@@ -449,12 +427,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(part) for part in value]
     return value
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("pyscrai-core")
-    except importlib.metadata.PackageNotFoundError:  # run from a source tree
-        from .. import __version__
-
-        return __version__

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 import pyscrai_core
 from pyscrai_core import (
@@ -33,6 +33,7 @@ from pyscrai_core.language.schemas import checker
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.components import components
 from pyscrai_core.scenario import plan as planning
+from pyscrai_core.scenario.manifest import Manifest
 from pyscrai_core.scenario.model import Scenario
 from pyscrai_core.scenario.overrides import Override
 from pyscrai_core.scenario.plan import Plan
@@ -184,14 +185,14 @@ def test_a_resolved_scenario_reads_the_same_without_its_files(installed: Host) -
     Path("people.csv").write_text("age\n20\n30\n")
     text = SMALL.replace("Mara: {", "Mara: {prompt: p.j2, ").replace("count: 2", "vary: people.csv")
     plan = prepare(installed, text, set={"agents.Jon.words": "7", "agents.Crowd-2.goals": "[stay]"}, seed=5)
-    manifest = orjson.loads(orjson.dumps(plan.manifest))  # as the store keeps it
+    manifest = orjson.loads(orjson.dumps(plan.manifest.to_dict()))  # as the store keeps it
     for path in (Path("p.j2"), Path("people.csv"), Path("scenario.yaml")):
         path.unlink()
     shutil.rmtree("templates")
     for replay in (False, True):
-        again = planning.from_manifest(manifest, installed, replay=replay)
+        again = planning.from_manifest(Manifest.from_dict(manifest), installed, replay=replay)
         assert again.scenario == plan.scenario
-        assert again.manifest == {**plan.manifest, "extensions": again.manifest["extensions"]}
+        assert again.manifest == evolve(plan.manifest, extensions=again.manifest.extensions)
         blueprint = again.agents["Mara"]["engine"]
         assert blueprint is not None
         assert blueprint.config().prompt.text == "{{ name }}: {{ step }}"

@@ -86,7 +86,9 @@ async def preview(plan: Plan, agent: str, step: int | None = None) -> Preview:
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "preview.db") as store:
         try:
             await ensemble.open()
-            run = Run(plan, store, store.create_run(plan.scenario.name, plan.scenario.seed, plan.manifest))
+            run = Run(
+                plan, store, store.create_run(plan.scenario.name, plan.scenario.seed, plan.manifest.to_dict())
+            )
             look.run = run
             result = await run.execute(ensemble)
         finally:

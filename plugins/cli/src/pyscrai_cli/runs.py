@@ -139,12 +139,12 @@ def _kept(run: StoredRun, file: str | None) -> str:
     import yaml
 
     from pyscrai_core.errors import ConfigError
-    from pyscrai_core.scenario.plan import known_files, last_scenario
+    from pyscrai_core.scenario.manifest import Manifest
 
-    manifest = run.manifest
+    manifest = Manifest.from_dict(run.manifest)
     if file is None:
-        return str(yaml.safe_dump(last_scenario(manifest), sort_keys=False, allow_unicode=True))
-    files = known_files(manifest)
+        return str(yaml.safe_dump(manifest.last_scenario, sort_keys=False, allow_unicode=True))
+    files = manifest.known_files
     if file not in files:
         known = ", ".join(files) or "none"
         raise ConfigError(f"--file {file}: run {run.id} has no such file; its files: {known}")
@@ -153,18 +153,15 @@ def _kept(run: StoredRun, file: str | None) -> str:
 
 
 def _summary(run: StoredRun) -> dict[str, Any]:
-    from pyscrai_core.scenario.plan import known_files
+    from pyscrai_core.scenario.manifest import Manifest
 
-    manifest = run.manifest
+    manifest = Manifest.from_dict(run.manifest)
     costs = run.cost_by_agent()
-    providers = manifest["scenario"].get("providers", {})
+    providers = manifest.scenario.get("providers", {})
     return {
         **_brief(run),
         "owner": attrs.asdict(run.owner) if run.owner else None,
-        "forks": [
-            {key: value for key, value in fork.items() if key not in ("scenario", "files")}
-            for fork in manifest.get("forks", [])
-        ],
+        "forks": [fork.describe() for fork in manifest.forks],
         "inputs": run.inputs(),
         "waiting": run.waiting(),
         "calls": run.count_calls(),
@@ -172,7 +169,7 @@ def _summary(run: StoredRun) -> dict[str, Any]:
         "usage": run.usage().to_dict(),
         "cost": run.cost().to_dict(),
         "retried": dict(zip(("calls", "attempts"), run.attempts(), strict=True)),
-        "outcomes": _ordered(run.outcomes, manifest),
+        "outcomes": _ordered(run.outcomes, manifest.last_scenario),
         "agents": {
             agent: {"calls": calls, **usage.to_dict(), "cost": costs.get(agent, Cost()).to_dict()}
             for agent, (calls, usage) in run.usage_by_agent().items()
@@ -185,12 +182,12 @@ def _summary(run: StoredRun) -> dict[str, Any]:
             }
             for name, use in providers.items()
         },
-        "kernel": manifest["kernel"],
-        "format": manifest["format"],
-        "plugins": manifest["plugins"],
-        "resumes": manifest.get("resumes", []),
-        "prompts": manifest["prompts"],
-        "files": sorted(known_files(manifest)),
+        "kernel": manifest.kernel,
+        "format": manifest.format,
+        "plugins": manifest.plugins,
+        "resumes": list(manifest.resumes),
+        "prompts": manifest.prompts,
+        "files": sorted(manifest.known_files),
     }
 
 
@@ -273,12 +270,9 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
     )
 
 
-def _ordered(outcomes: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _ordered(outcomes: Mapping[str, Any], scenario: Mapping[str, Any]) -> dict[str, Any]:
     """The outcomes in the scenario's order."""
-    from pyscrai_core.scenario.plan import last_scenario
-
-    known = list(last_scenario(manifest).get("outcomes", {}))
-    return {name: outcomes[name] for name in known if name in outcomes}
+    return {name: outcomes[name] for name in scenario.get("outcomes", {}) if name in outcomes}
 
 
 def _forked(fork: dict[str, Any]) -> str:

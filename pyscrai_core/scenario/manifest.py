@@ -1,0 +1,163 @@
+"""The manifest of a run: all that it takes to execute it again, as the store keeps it."""
+
+from __future__ import annotations
+
+import copy
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from ..records import LOG_FORMAT
+from ..tokens import ESTIMATOR
+from .overrides import Override
+
+
+@frozen
+class Fork:
+    """Where a run was forked from another one, and what is different from then on.
+
+    `at` is the event that was named, `after` the step behind which the fork begins. `set` (the overrides as
+    text) and `seed` are what a person changed, `accepted` is the difference that a resume went on with.
+    `scenario` is the new scenario, if it is another, and `files` those of its files that are others.
+    """
+
+    parent: str
+    after: int
+    at: int
+    set: dict[str, str] = field(factory=dict)
+    seed: int | None = None
+    accepted: str = ""
+    scenario: dict[str, Any] | None = None
+    files: dict[str, str] = field(factory=dict)
+
+    def describe(self) -> dict[str, Any]:
+        """The fork as a person is told of it: without the scenario and the files."""
+        told = {"accepted": self.accepted} if self.accepted else {"set": self.set, "seed": self.seed}
+        return {"parent": self.parent, "after": self.after, "at": self.at, **told}
+
+    def to_dict(self) -> dict[str, Any]:
+        files = {"files": self.files} if self.scenario is not None else {}
+        return {**self.describe(), "scenario": self.scenario, **files}
+
+
+@frozen
+class Manifest:
+    """What a run was made of.
+
+    `scenario` is the resolved document that it began with and `files` are the texts of the files which that
+    names; `folder` is where it was. `kernel` and `plugins` are versions, `extensions` the choices of
+    components with their options, `prompts` and `modules` the hashes of files. `changes` are what its
+    resumes changed, by path, and `resumes` the versions that they went on with where these were others.
+    """
+
+    scenario: dict[str, Any]
+    folder: str
+    files: dict[str, str]
+    plugins: list[dict[str, Any]]
+    extensions: list[dict[str, Any]]
+    prompts: dict[str, str]
+    modules: dict[str, str] = field(factory=dict)
+    format: int = LOG_FORMAT
+    kernel: str = field(factory=lambda: importlib.metadata.version("pyscrai-core"))
+    estimator: str = ESTIMATOR
+    trusted: bool = False
+    reuse: str = ""
+    forks: tuple[Fork, ...] = ()
+    changes: dict[str, Any] = field(factory=dict)
+    resumes: tuple[dict[str, Any], ...] = ()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Manifest:
+        forks = tuple(Fork(**fork) for fork in data.get("forks", ()))
+        resumes = tuple(data.get("resumes", ()))
+        return cls(**{"folder": ".", "estimator": "", **data, "forks": forks, "resumes": resumes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The manifest as the store keeps it."""
+        more = {
+            "trusted": self.trusted,
+            "reuse": self.reuse,
+            "forks": [fork.to_dict() for fork in self.forks],
+            "changes": self.changes,
+            "resumes": list(self.resumes),
+        }
+        return {
+            "format": self.format,
+            "kernel": self.kernel,
+            "estimator": self.estimator,
+            "scenario": self.scenario,
+            "folder": self.folder,
+            "files": self.files,
+            "plugins": self.plugins,
+            "extensions": self.extensions,
+            "prompts": self.prompts,
+            "modules": self.modules,
+            **{key: value for key, value in more.items() if value},
+        }
+
+    # -- the run as it is at its end --
+
+    @property
+    def changing_forks(self) -> tuple[Fork, ...]:
+        """The forks from which on the scenario is another one."""
+        return tuple(fork for fork in self.forks if fork.scenario is not None)
+
+    @property
+    def last_scenario(self) -> dict[str, Any]:
+        return list(self._scenarios())[-1]
+
+    @property
+    def known_files(self) -> dict[str, str]:
+        files = dict(self.files)
+        for fork in self.changing_forks:
+            files |= fork.files
+        return files
+
+    @property
+    def last_plugins(self) -> list[dict[str, Any]]:
+        """The plugins that it was executed with last."""
+        plugins: list[dict[str, Any]] = self.resumes[-1]["plugins"] if self.resumes else self.plugins
+        return plugins
+
+    def _scenarios(self) -> Iterator[dict[str, Any]]:
+        yield self.scenario
+        for fork in self.forks:
+            if fork.scenario is not None:
+                yield fork.scenario
+
+    # -- what becomes of it --
+
+    def settled(self, changes: Mapping[str, Any]) -> Manifest:
+        """The manifest with `changes` in all of its scenarios. Raises `InputError`."""
+        forks = tuple(evolve(fork, scenario=copy.deepcopy(fork.scenario)) for fork in self.forks)
+        settled = evolve(self, scenario=copy.deepcopy(self.scenario), forks=forks, changes={})
+        for path, value in changes.items():
+            for scenario in settled._scenarios():
+                Override.of(path, value).apply_to_recorded(scenario)
+        return settled
+
+    def without_limits(self) -> Manifest:
+        """The manifest for a replay, which spends nothing."""
+        forks = tuple(
+            fork if fork.scenario is None else evolve(fork, scenario={**fork.scenario, "limits": {}})
+            for fork in self.forks
+        )
+        return evolve(self, scenario={**self.scenario, "limits": {}}, forks=forks)
+
+    def resumed(self, changes: Mapping[str, Any], now: Manifest) -> Manifest:
+        """The manifest of a run that is resumed with `changes`, with the versions that `now` has."""
+        versions = {"kernel": now.kernel, "plugins": now.plugins}
+        before = self.resumes[-1] if self.resumes else {"kernel": self.kernel, "plugins": self.plugins}
+        resumes = self.resumes if before == versions else (*self.resumes, versions)
+        return evolve(self, changes=dict(changes), resumes=resumes)
+
+    def forked(self, fork: Fork, now: Manifest | None, reuse: str) -> Manifest:
+        """The manifest of a fork; `now` is that of the plan which it goes on with, if that is another."""
+        more: dict[str, Any] = {}
+        if now is not None:
+            keys = ("kernel", "plugins", "extensions", "prompts", "modules")
+            more = {key: getattr(now, key) for key in keys}
+        # What the parent was allowed, its fork is: whoever forks was asked about both.
+        return evolve(self, **more, forks=(*self.forks, fork), reuse=reuse, trusted=True, resumes=())
