@@ -17,21 +17,10 @@ def pyscrai_commands() -> list[Extension]:
         ),
         Extension("prompt", "pyscrai_cli.prompt:prompt", "Show what a model would be asked, or was."),
         Extension("runs", "pyscrai_cli.runs:runs", "List the runs; remove, check, send or receive some."),
-        Extension("runs rm", "pyscrai_cli.upkeep:rm", "Remove runs, with all that was recorded of them."),
-        Extension("runs gc", "pyscrai_cli.upkeep:gc", "Remove the messages that no run needs any more."),
         Extension(
-            "runs verify", "pyscrai_cli.upkeep:verify", "Check that runs, and the store's file, are whole."
+            "runs rm", "pyscrai_cli.maintenance:rm", "Remove runs, with all that was recorded of them."
         ),
-        Extension(
-            "runs export-bundle",
-            "pyscrai_cli.upkeep:export_bundle",
-            "Write runs into one file for a colleague to replay.",
-        ),
-        Extension(
-            "runs import-bundle",
-            "pyscrai_cli.upkeep:import_bundle",
-            "Read the runs of a bundle into the store.",
-        ),
+        Extension("runs gc", "pyscrai_cli.maintenance:gc", "Remove the messages that no run needs any more."),
         Extension("show", "pyscrai_cli.runs:show", "Summarize a run."),
         Extension("log", "pyscrai_cli.runs:log", "Print a run's log, one JSON object a line."),
         Extension(

@@ -33,13 +33,13 @@ BATCH = 500
 @options.json_option
 @click.pass_context
 def runs(context: click.Context, store: str | None, as_json: bool) -> None:
-    """List the runs, newest first; or, with a command, remove, check, send or receive some.
+    """List the runs, newest first; or, with a command, manage them.
 
     \b
     Examples:
       pyscrai runs
       pyscrai runs --json --store study.db
-      pyscrai runs verify
+      pyscrai runs rm 1f2e
     """
     if context.invoked_subcommand is not None:
         # What was given before the command is meant for it.

@@ -18,13 +18,13 @@ import orjson
 import pytest
 from attrs import frozen
 from click.testing import CliRunner, Result
+from pyscrai_bundles import bundle as bundles
+from pyscrai_bundles.bundle import Bundle, export_bundle
 from pyscrai_cli.main import cli
 
 from pyscrai_core import Engine, FilePath, StoreError
 from pyscrai_core import secret as keys
 from pyscrai_core.records import canonical, digest
-from pyscrai_core.store import bundle as bundles
-from pyscrai_core.store.bundle import Bundle, export_bundle
 from pyscrai_core.store.store import Store
 
 TALK = {

@@ -24,20 +24,21 @@ import orjson
 from attrs import asdict, frozen
 from peewee import Model
 
-from .. import __version__
-from ..errors import ConfigError, StoreError
-from ..records import canonical, digest
-from ..secret import redact_bytes
-from . import maintenance as upkeep
-from .maintenance import Row, name_of
-from .models import EventRow, ManifestRow, MessageRow, RunRow
-from .store import Store
+from pyscrai_core import __version__
+from pyscrai_core.errors import ConfigError, StoreError
+from pyscrai_core.records import canonical, digest
+from pyscrai_core.secret import redact_bytes
+from pyscrai_core.store.maintenance import REFERRED, insist_idle, name_of, referred
+from pyscrai_core.store.models import EventRow, ManifestRow, MessageRow, RunRow
+from pyscrai_core.store.store import Store
+
+from .checks import KEYS, RUN_ID, Row, check_run, columns, misfit, rows
 
 #: Raised when the members or their columns change: a bundle is read by those who know its format.
 FORMAT = 1
 HEADER = "bundle.json"
 #: The members: the keys by which their rows are ordered, so that none can be there twice.
-MEMBERS: dict[type[Model], tuple[str, ...]] = {**upkeep.KEYS, MessageRow: ("digest",)}
+MEMBERS: dict[type[Model], tuple[str, ...]] = {**KEYS, MessageRow: ("digest",)}
 #: Bytes of the longest row (and header): a file from somewhere must not decide how much memory is needed.
 LONGEST = 64 * 1024 * 1024
 CHUNK = 1024 * 1024
@@ -73,11 +74,11 @@ def export_bundle(store: Store, runs: Sequence[str], out: Path, *, force: bool =
         with (
             zipfile.ZipFile(part, "w") as archive,
             store.snapshot() as connection,
-            upkeep.referred(connection, ids),
+            referred(connection, ids),
         ):
-            upkeep.insist_idle(store, ids)
+            insist_idle(store, ids)
             for run in ids:
-                if (problem := next(upkeep.check_run(connection, run), None)) is not None:
+                if (problem := next(check_run(connection, run), None)) is not None:
                     raise StoreError(problem)
             members = {name_of(table): _write(archive, connection, table, ids) for table in MEMBERS}
             header = {
@@ -110,8 +111,8 @@ def _write(
     archive: zipfile.ZipFile, connection: sqlite3.Connection, table: type[Model], runs: list[str]
 ) -> Member:
     name, count, size, hashed = name_of(table), 0, 0, sha256()
-    with _opened(archive, f"{name}.jsonl") as file, closing(_rows(connection, table, runs)) as rows:
-        for row in rows:
+    with _opened(archive, f"{name}.jsonl") as file, closing(_rows(connection, table, runs)) as written:
+        for row in written:
             plain = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
             line = redact_bytes(plain)
             if line != plain and table in (EventRow, MessageRow):
@@ -131,10 +132,10 @@ def _rows(connection: sqlite3.Connection, table: type[Model], runs: list[str]) -
     """The rows of a table as a bundle has them."""
     if table is not MessageRow:
         for run in runs:
-            for row in upkeep.rows(connection, table, run):
+            for row in rows(connection, table, run):
                 yield _portable(table, row)
         return
-    wanted = f'"digest" IN ({upkeep.REFERRED}) ORDER BY "digest"'
+    wanted = f'"digest" IN ({REFERRED}) ORDER BY "digest"'
     for key, body in connection.execute(f'SELECT "digest", "body" FROM "messages" WHERE {wanted}'):
         if not (isinstance(body, bytes) and digest(body) == key):
             raise StoreError(f"message {key}: its body was changed; see what is damaged: pyscrai runs verify")
@@ -211,13 +212,13 @@ class Bundle:
             raise self._wrong(f"it needs {size:,} bytes, beside {store.path} are {free:,} free; make room")
         with store._transaction():
             for run in self.runs:
-                if next(upkeep.rows(store.connection, RunRow, run), None) is not None:
+                if next(rows(store.connection, RunRow, run), None) is not None:
                     raise self._wrong(
                         f"run {run} is in {store.path} already, and nothing was imported; remove it with "
                         f"pyscrai runs rm {run}, or import into another store with --store"
                     )
             for table in MEMBERS:
-                names = list(upkeep.columns(table))
+                names = list(columns(table))
                 insert = "INSERT OR IGNORE" if table is MessageRow else "INSERT"
                 listed, marks = ",".join(f'"{name}"' for name in names), ",".join("?" * len(names))
                 try:
@@ -228,7 +229,7 @@ class Bundle:
                 except sqlite3.IntegrityError as error:
                     raise self._wrong(f"{name_of(table)}: a row is there twice ({error}); {ANEW}") from None
             for run in self.runs:
-                if (problem := next(upkeep.check_run(store.connection, run), None)) is not None:
+                if (problem := next(check_run(store.connection, run), None)) is not None:
                     raise self._wrong(f"{problem.rpartition(';')[0]}; {ANEW}")
 
     # -- checking --
@@ -280,7 +281,7 @@ class Bundle:
             if list(self.members) != sorted(name_of(table) for table in MEMBERS):
                 raise ValueError(f"it describes the tables {', '.join(self.members)!r:.200}")
             for run in self.runs:
-                if not upkeep.RUN_ID.fullmatch(run):
+                if not RUN_ID.fullmatch(run):
                     raise ValueError(f"{run!r:.80} is no id of a run")
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             # It may hold anything: no object, one without these keys, a number for a text.
@@ -320,11 +321,11 @@ class Bundle:
         if not line.endswith(b"\n"):
             raise ValueError(f"it has no end, or more than {LONGEST:,} bytes")
         row = orjson.loads(line)
-        if type(row) is not dict or list(row) != list(upkeep.columns(table)):
-            raise ValueError(f"expected the columns {', '.join(upkeep.columns(table))}")
+        if type(row) is not dict or list(row) != list(columns(table)):
+            raise ValueError(f"expected the columns {', '.join(columns(table))}")
         if table is MessageRow:
             row["body"] = str(row["body"]).encode()
-        if (wrong := upkeep.misfit(table, row)) is not None:
+        if (wrong := misfit(table, row)) is not None:
             raise ValueError(wrong)
         if table is MessageRow:
             if digest(row["body"]) != row["digest"]:
@@ -335,6 +336,6 @@ class Bundle:
         if table is RunRow and self.runs[run] != row["fingerprint"]:
             raise ValueError(f"its fingerprint is another than {HEADER} says")
         for other in ("parent", "reused"):
-            if row.get(other) and not upkeep.RUN_ID.fullmatch(row[other]):
+            if row.get(other) and not RUN_ID.fullmatch(row[other]):
                 raise ValueError(f"{other} is {row[other]!r:.80}, which is no id of a run")
         return _portable(table, row)

@@ -1,0 +1,1 @@
+"""Checks of stores, and bundles: runs as one file."""
