@@ -9,23 +9,30 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .agent import Action, Agent, OnUncertain
 from .contracts import (
+    Ask,
     Component,
     Engine,
     Executor,
     Exporter,
+    FilePath,
+    JsonSchema,
     Memory,
     NoConfig,
     Observer,
     Probe,
+    Program,
     Provider,
     Reasoning,
     Schedule,
+    SecretName,
     Sink,
     Tool,
     Toolset,
     Trial,
     TrialResult,
+    Url,
 )
 from .errors import (
     AnswerRejected,
@@ -51,21 +58,25 @@ from .errors import (
     ToolFailed,
     TransientError,
     TrustRequired,
+    Uncertain,
     Unreachable,
 )
 from .hookspecs import hookimpl
 from .records import (
     EVERYONE,
-    Allowance,
     CallRecord,
     Completion,
+    Cost,
     Event,
     Extension,
     FinishReason,
+    Json,
     Message,
     Position,
+    RateLimitStatus,
     Request,
     RunResult,
+    RunStatus,
     Sampling,
     Text,
     Thinking,
@@ -75,30 +86,22 @@ from .records import (
     Usage,
 )
 from .secret import read_secret
+from .stored_run import StoredRun
 from .tokens import estimate_tokens
+from .turn import Scope, Stage, Turn, View
 
 if TYPE_CHECKING:
-    from .agent import Agent
-    from .api import arun, run
-    from .contracts import FilePath, JsonSchema, Program, SecretName, Url
+    from .api import Session, arun, run
     from .language.expressions import Expression
     from .language.templates import Prompt
-    from .runtime.turn import Stage, Turn
-    from .store.runs import StoredRun
+    from .plugins import Host
     from .tools import tool
 
 _LAZY = {
-    "Agent": "agent",
     "Expression": "language.expressions",
-    "FilePath": "contracts",
-    "JsonSchema": "contracts",
-    "Program": "contracts",
+    "Host": "plugins",
     "Prompt": "language.templates",
-    "SecretName": "contracts",
-    "Stage": "runtime.turn",
-    "StoredRun": "store.runs",
-    "Turn": "runtime.turn",
-    "Url": "contracts",
+    "Session": "api",
     "arun": "api",
     "run": "api",
     "tool": "tools",
@@ -115,9 +118,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EVERYONE",
+    "Action",
     "Agent",
-    "Allowance",
     "AnswerRejected",
+    "Ask",
     "AuthenticationFailed",
     "BudgetSpent",
     "CallFailed",
@@ -127,6 +131,7 @@ __all__ = [
     "ConfigError",
     "ContextTooLong",
     "ContractError",
+    "Cost",
     "Divergence",
     "Engine",
     "Event",
@@ -137,7 +142,9 @@ __all__ = [
     "ExtensionError",
     "FilePath",
     "FinishReason",
+    "Host",
     "InputError",
+    "Json",
     "JsonSchema",
     "Memory",
     "Message",
@@ -146,6 +153,7 @@ __all__ = [
     "NoConfig",
     "NobodyToAsk",
     "Observer",
+    "OnUncertain",
     "Overloaded",
     "Position",
     "Probe",
@@ -153,15 +161,19 @@ __all__ = [
     "Prompt",
     "Provider",
     "PyscraiError",
+    "RateLimitStatus",
     "RateLimited",
     "Reasoning",
     "Request",
     "RequestRejected",
     "RunResult",
+    "RunStatus",
     "Sampling",
     "ScenarioError",
     "Schedule",
+    "Scope",
     "SecretName",
+    "Session",
     "Sink",
     "Stage",
     "StoreError",
@@ -180,9 +192,11 @@ __all__ = [
     "TrialResult",
     "TrustRequired",
     "Turn",
+    "Uncertain",
     "Unreachable",
     "Url",
     "Usage",
+    "View",
     "arun",
     "estimate_tokens",
     "hookimpl",

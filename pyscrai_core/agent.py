@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
+
+#: What becomes of a tool that must not be called twice if nobody knows whether it acted: it is called again,
+#: the agent is told that it failed, or the run stops for a person to decide.
+OnUncertain: TypeAlias = Literal["retry", "skip", "stop"]
 
 
 @frozen
@@ -52,7 +56,7 @@ class ToolAccess:
 
     timeout: float = 60
     calls_per_minute: int | None = None
-    on_uncertain: Literal["retry", "skip", "stop"] = "stop"
+    on_uncertain: OnUncertain = "stop"
 
 
 @frozen

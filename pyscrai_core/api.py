@@ -6,28 +6,55 @@
 
     result = pyscrai_core.run("scenario.yaml", seed=7)
     result.outcomes["price"]
+
+All functions that execute something take the same further options:
+
+store
+    where runs are kept (default: as `pyscrai.toml` says, else `.pyscrai/runs.db`)
+observers
+    watch the run
+ask
+    asks a person for agents that a person plays: an async function of the agent's name and the question,
+    which may be cancelled
+trust
+    True allows the scenario's own code and its access to the outside
+host
+    the plugins to use (default: those that are installed and chosen in `pyscrai.toml`)
+
+They raise `InputError` and its kinds for bad input, before anything is run. A run that fails or spends its
+budget is a result too: see `RunResult.status` and `.error`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
 
+from .agent import OnUncertain
 from .config import Settings, load_settings
-from .contracts import Observer
+from .contracts import Ask, Observer
 from .errors import ConfigError
 from .plugins import Host
 from .records import RunResult, as_audience
 from .runtime import execution, inputs
-from .runtime.calls import Ask, OnUncertain
-from .runtime.execution import check_trust
-from .runtime.reuse import Source
+from .runtime.session import Session
 from .scenario import plan as planning
 from .scenario.overrides import Override
 from .scenario.plan import Blueprint, Plan
 from .store.store import Store
+
+
+class Options(TypedDict, total=False):
+    """The options that all executions take; see above."""
+
+    store: str | Path | None
+    observers: Sequence[Observer]
+    ask: Ask | None
+    trust: bool
+    host: Host | None
 
 
 def run(
@@ -35,12 +62,8 @@ def run(
     *,
     seed: int | None = None,
     set: Mapping[str, Any] | None = None,
-    store: str | Path | None = None,
-    observers: Sequence[Observer] = (),
-    trust: bool = False,
     reuse: bool = False,
-    ask: Ask | None = None,
-    host: Host | None = None,
+    **options: Unpack[Options],
 ) -> RunResult:
     """Run the scenario in the file `scenario` and return its result.
 
@@ -48,38 +71,13 @@ def run(
         overrules the scenario's own
     set
         overrides by dotted path, as `--set` has them, with plain values: `{"agents.Mara.goals": ["win"]}`
-    store
-        where the run is kept (default: as `pyscrai.toml` says, else `.pyscrai/runs.db`)
-    observers
-        watch it
-    trust
-        a yes to all that the scenario wants beyond being data
     reuse
         take the answers that other runs of the store have to the same requests at the same positions under
         the same seed, instead of asking again
-    ask
-        asks a person for agents that a person plays: an async function of the agent's name and the question,
-        which may be cancelled
-    host
-        the plugins to use (default: those that are installed and chosen in `pyscrai.toml`)
 
-    Raises `InputError` and its kinds for bad input, before anything is run. A run that fails or spends
-    its budget is a result too: see `RunResult.status` and `.error`. Where an event loop runs already, as
-    in a notebook, use `await arun(…)`.
+    Where an event loop runs already, as in a notebook, use `await arun(…)`.
     """
-    return _blocking(
-        arun(
-            scenario,
-            seed=seed,
-            set=set,
-            store=store,
-            observers=observers,
-            trust=trust,
-            reuse=reuse,
-            ask=ask,
-            host=host,
-        )
-    )
+    return _blocking(arun(scenario, seed=seed, set=set, reuse=reuse, **options))
 
 
 async def arun(
@@ -87,39 +85,27 @@ async def arun(
     *,
     seed: int | None = None,
     set: Mapping[str, Any] | None = None,
-    store: str | Path | None = None,
-    observers: Sequence[Observer] = (),
-    trust: bool = False,
     reuse: bool = False,
-    ask: Ask | None = None,
-    host: Host | None = None,
+    **options: Unpack[Options],
 ) -> RunResult:
     """The awaitable twin of `run`."""
-    settings = load_settings(store=_text(store))
-    plan = prepare(scenario, settings=settings, host=host, seed=seed, overrides=_overrides(set))
-    check_trust(plan, str(scenario), trusted=trust)
-    with Store.open(settings.store) as opened:
-        return await execution.start(
-            plan,
-            opened,
-            observers=[*observers, *configured_observers(settings, plan.host)],
-            prices=settings.prices,
-            reuse=reuse,
-            ask=ask,
-        )
+    settings = _settings(options)
+    plan = prepare(
+        scenario, settings=settings, host=options.get("host"), seed=seed, overrides=_overrides(set)
+    )
+    execution.check_trust(plan, str(scenario), trusted=options.get("trust", False))
+    options["host"] = plan.host
+    with open_session(settings, **options) as session:
+        return await execution.start(session, plan, reuse=reuse)
 
 
 def resume(
     ref: str = "last",
     *,
-    store: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
-    observers: Sequence[Observer] = (),
     on_uncertain: OnUncertain | None = None,
     accept_changes: bool = False,
-    trust: bool = False,
-    ask: Ask | None = None,
-    host: Host | None = None,
+    **options: Unpack[Options],
 ) -> RunResult:
     """Go on with an unfinished run; what was journaled is not asked again.
 
@@ -137,16 +123,32 @@ def resume(
     Raises `StoreError` if there is no such run, if it is completed, or if another process executes it;
     `Divergence` if it cannot be the same.
     """
-    settings = load_settings(store=_text(store))
-    host = host or settings.host()
-    with Store.open(settings.store, create=False) as opened:
+    with open_session(_settings(options), create=False, **options) as session:
         return _blocking(
-            execution.again(
-                opened, ref, host, overrides=_overrides(set), prices=settings.prices,
-                on_uncertain=on_uncertain, accept_changes=accept_changes, trusted=trust, ask=ask,
-                observers=[*observers, *configured_observers(settings, host)],
+            execution.resume(
+                session,
+                ref,
+                overrides=_overrides(set),
+                on_uncertain=on_uncertain,
+                accept_changes=accept_changes,
             )
-        )  # fmt: skip
+        )
+
+
+def replay(ref: str = "last", **options: Unpack[Options]) -> RunResult:
+    """Execute a recorded run again from its journal alone, and compare every event.
+
+    Nothing is asked and nothing written; the providers' plugins need not be installed. Raises
+    `Divergence` where this execution differs from the record.
+    """
+    settings = _settings(options)
+    host = options.get("host") or settings.host()
+    with Store.open(settings.store, create=False) as store, store.snapshot():
+        # Only the given observers watch: those of the settings saw the run itself.
+        session = Session(
+            store, host, observers=options.get("observers", ()), trust=options.get("trust", False)
+        )
+        return _blocking(execution.replay(session, ref))
 
 
 def fork(
@@ -155,19 +157,15 @@ def fork(
     at: int,
     set: Mapping[str, Any] | None = None,
     seed: int | None = None,
-    store: str | Path | None = None,
-    observers: Sequence[Observer] = (),
-    reuse: Source = "parent",
-    trust: bool = False,
-    ask: Ask | None = None,
-    host: Host | None = None,
+    reuse: Literal["parent", "all", "none"] = "parent",
+    **options: Unpack[Options],
 ) -> RunResult:
-    """Make a moment of a run the start of a different story; the run itself stays as it is.
+    """Fork a run at an event, with changes, and execute the fork; the run itself stays as it is.
 
     ref
         a run's id, a unique prefix of it, or `last`
     at
-        the number of an event; all up to the end of its step stays, unpaid
+        the number of an event; all up to the end of its step stays, and is not paid for again
     set
         what is different from then on, by dotted path, as for `run`. A changed `world.state.KEY` (or an
         agent's or a group's) is an event that sets it
@@ -179,20 +177,17 @@ def fork(
 
     Raises `StoreError` if there is no such run or event, `ScenarioError` for changes that are not possible.
     """
-    settings = load_settings(store=_text(store))
-    host = host or settings.host()
-    with Store.open(settings.store, create=False) as opened:
-        return _blocking(
-            execution.forked(
-                opened, ref, at, host, overrides=_overrides(set), seed=seed, reuse=reuse, trusted=trust,
-                ask=ask, prices=settings.prices,
-                observers=[*observers, *configured_observers(settings, host)],
-            )
-        )  # fmt: skip
+
+    async def work(session: Session) -> RunResult:
+        made = await execution.fork(session, ref, at, overrides=_overrides(set), seed=seed, reuse=reuse)
+        return await execution.resume(session, made)
+
+    with open_session(_settings(options), create=False, **options) as session:
+        return _blocking(work(session))
 
 
 def pause(ref: str = "last", *, store: str | Path | None = None) -> str:
-    """Let a run that is being executed stand still before its next step; its id. `proceed` lets it go on.
+    """Pause a run that is being executed before its next step; its id. `proceed` lets it go on.
 
     Raises `StoreError` if no process executes it.
     """
@@ -238,29 +233,22 @@ def inject(
         ).id  # fmt: skip
 
 
-def replay(
-    ref: str = "last",
-    *,
-    store: str | Path | None = None,
-    observers: Sequence[Observer] = (),
-    trust: bool = False,
-    host: Host | None = None,
-) -> RunResult:
-    """Execute a recorded run again from its journal alone, and compare every event.
-
-    Nothing is asked and nothing written; the providers' plugins need not be installed. Raises
-    `Divergence` where this execution differs from the record.
-    """
-    settings = load_settings(store=_text(store))
-    with Store.open(settings.store, create=False) as opened, opened.snapshot():
-        return _blocking(
-            execution.again(
-                opened, ref, host or settings.host(), replay=True, observers=observers, trusted=trust
-            )
-        )
-
-
 # -- the parts that the command uses too --
+
+
+@contextmanager
+def open_session(settings: Settings, *, create: bool = True, **options: Unpack[Options]) -> Iterator[Session]:
+    """A session on the store of the settings, with their observers and prices. `create`: a missing store."""
+    host = options.get("host") or settings.host()
+    with Store.open(settings.store, create=create) as store:
+        yield Session(
+            store,
+            host,
+            prices=settings.prices,
+            observers=[*options.get("observers", ()), *configured_observers(settings, host)],
+            ask=options.get("ask"),
+            trust=options.get("trust", False),
+        )
 
 
 def prepare(
@@ -294,6 +282,10 @@ def configured_observers(settings: Settings, host: Host) -> list[Observer]:
     return observers
 
 
+def _settings(options: Options) -> Settings:
+    return load_settings(store=_text(options.get("store")))
+
+
 def _text(store: str | Path | None) -> str | None:
     return None if store is None else str(store)
 
@@ -311,4 +303,4 @@ def _blocking(work: Coroutine[Any, Any, RunResult]) -> RunResult:
     raise RuntimeError("an event loop is running already, as in a notebook: use `await pyscrai_core.arun(…)`")
 
 
-__all__ = ["arun", "fork", "inject", "pause", "proceed", "replay", "resume", "run"]
+__all__ = ["Session", "arun", "fork", "inject", "pause", "proceed", "replay", "resume", "run"]

@@ -15,9 +15,9 @@ replayed, so anything else (clocks, files, networks, `random`) comes through the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NewType, Protocol
+from typing import Any, ClassVar, NewType, Protocol, TypeAlias
 
 from attrs import frozen
 
@@ -34,11 +34,8 @@ from .records import (
     Sampling,
     Usage,
 )
-
-if TYPE_CHECKING:
-    from .runtime.turn import Stage, Turn
-    from .store.runs import StoredRun
-
+from .stored_run import StoredRun
+from .turn import Stage, Turn
 
 # -- types for options that mean more than their plain value: the kernel checks them --
 
@@ -59,6 +56,10 @@ Program = NewType("Program", list[str])
 
 #: A JSON Schema (draft 2020-12), checked when the scenario is loaded.
 JsonSchema = NewType("JsonSchema", dict[str, Any])
+
+
+#: Asks a person for an agent: an async function of the agent's name and the question. It may be cancelled.
+Ask: TypeAlias = Callable[[str, str], Awaitable[str]]
 
 
 @frozen
@@ -84,11 +85,11 @@ class Component:
 
 @frozen
 class Probe:
-    """One thing that was looked at: `what` (`key`, `server`, `model`, `weights`), and how it is, in words."""
+    """A check of a provider: `what` (`key`, `server`, `model`, `weights`), if it is `ok`, and details."""
 
     what: str
-    fine: bool
-    words: str
+    ok: bool
+    detail: str
 
 
 class Sink(Protocol):

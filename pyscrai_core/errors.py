@@ -25,7 +25,10 @@
     │   ├── AnswerRejected          the answer is not what the request's schema demands
     │   ├── ToolFailed              a tool raised
     │   └── NoAnswer                a person did not answer in time
+    ├── EndOfRecord                 a replay reached the end of what was recorded of an unfinished run
     └── NobodyToAsk                 a person is needed, and there is none
+
+    RunStopping (a BaseException)   the run is being stopped: no new call starts; not for plugins to catch
 
 Every message reads `where: what is wrong, what was expected, what to do`.
 """
@@ -98,6 +101,14 @@ class Divergence(PyscraiError):
         self.step = step
 
 
+class EndOfRecord(PyscraiError):
+    """A replay reached the end of what was recorded of an unfinished run."""
+
+
+class RunStopping(BaseException):
+    """Raised instead of starting a call while the run is being stopped. Not for plugins to catch."""
+
+
 class Uncertain(PyscraiError):
     """Nobody knows whether a tool acted that must not be called twice; a person has to decide."""
 
@@ -154,7 +165,12 @@ class ContextTooLong(RequestRejected):
 
 
 class AnswerRejected(CallFailed):
-    """An answer came, and is not what the request's schema demands."""
+    """An answer came, and is not what the request's schema demands.
+
+    `given_up` marks the end of all repairs: the model was not asked again.
+    """
+
+    given_up: bool = False
 
 
 class ToolFailed(CallFailed):

@@ -343,7 +343,7 @@ class Cost:
 
 
 @frozen
-class Allowance:
+class RateLimitStatus:
     """What a vendor says is left of its rate limits: so many requests and tokens, anew after so many seconds.
 
     None: it does not say.
@@ -373,7 +373,7 @@ class Completion:
     finish_reason: FinishReason = "stop"
     usage: Usage = Usage()
     model: str = ""
-    allowance: Allowance | None = None
+    allowance: RateLimitStatus | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that is journaled; `parsed` follows from `text` and is left out."""

@@ -20,7 +20,7 @@ import attrs
 from .contracts import Tool
 from .language.schemas import checker
 from .records import check_json
-from .runtime.turn import Turn
+from .turn import Turn
 
 #: The schema of a hint, and the function from the JSON value to the one that the hint promises.
 Form = tuple[dict[str, Any], Callable[[Any], Any]]

@@ -14,22 +14,16 @@ from typing import Any
 import orjson
 import pytest
 
-from pyscrai_core import CallRecord, Divergence, NoConfig, Observer, api
+from pyscrai_core import CallRecord, NoConfig, Observer, api
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED: dict[str, list[dict[str, Any]]] = json.loads((GOLDEN / "expected.json").read_text("utf-8"))
-#: Runs, by their store and their place in it, that do not replay yet.
-DIVERGES = {
-    ("answers.db", 1): "a skipped turn whose answer was given up after its repairs asks once more in a replay"
-}
 
 
 def runs() -> Iterator[Any]:
     for name, expected in EXPECTED.items():
-        for place, run in enumerate(expected):
-            why = DIVERGES.get((name, place))
-            marks = [pytest.mark.xfail(raises=Divergence, strict=True, reason=why)] if why else []
-            yield pytest.param(name, run, id=f"{name}-{run['run']}", marks=marks)
+        for run in expected:
+            yield pytest.param(name, run, id=f"{name}-{run['run']}")
 
 
 class Asked(Observer):

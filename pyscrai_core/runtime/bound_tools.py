@@ -6,20 +6,22 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from attrs import define, field
 
 from ..agent import ToolAccess
 from ..contracts import Tool
 from ..errors import ContractError, PyscraiError, ToolFailed
+from ..language.schemas import checker
 from ..records import Json, ToolSpec, canonical, check_json
+from ..turn import Turn
 from .limiter import Account, Bounds
-from .turn import Turn
 
 #: The largest answer of a tool, in bytes of JSON.
 LARGEST = 1_000_000
 
 
-class OfferedTool(Tool):
+class RecordedTool(Tool):
     """A tool of a toolset, as it was `told` when the run began; `behind` is who answers now, if anybody."""
 
     def __init__(self, told: dict[str, Any], behind: Tool | None) -> None:
@@ -34,7 +36,7 @@ class OfferedTool(Tool):
         return await self._behind.call(arguments, turn)
 
 
-def offered(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+def described(tools: Sequence[Tool]) -> list[dict[str, Any]]:
     """What is journaled of the tools of a toolset."""
     return [
         {
@@ -48,7 +50,7 @@ def offered(tools: Sequence[Tool]) -> list[dict[str, Any]]:
 
 
 @define(eq=False)
-class Equipped:
+class BoundTool:
     """A tool in an agent's hands. The `account` is the tool's own, whoever calls it."""
 
     tool: Tool
@@ -60,6 +62,20 @@ class Equipped:
         # One object always: the journal and the checker of schemas know it again by its identity.
         tool = self.tool
         self.spec = ToolSpec(tool.name, tool.description, dict(tool.parameters))
+
+    @property
+    def external(self) -> bool:
+        return self.tool.external
+
+    def checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """A copy of the arguments. Raises `ContractError` for what is not JSON, `ToolFailed` for a misfit."""
+        try:
+            copied: dict[str, Any] = orjson.loads(orjson.dumps(check_json(arguments, "arguments")))
+        except ValueError as error:
+            raise ContractError(f"tool {self.spec.name}: {error}; expected plain JSON") from None
+        if wrong := checker(self.spec.parameters)(copied):
+            raise ToolFailed(f"tool {self.spec.name}: the arguments do not fit: {wrong}")
+        return copied
 
     async def call(self, arguments: dict[str, Any], turn: Turn) -> bytes:
         """The answer as JSON. Raises `ToolFailed` for whatever goes wrong in the tool."""
@@ -92,9 +108,9 @@ class Equipped:
         return body
 
 
-def by_name(agent: str, equipped: Sequence[Equipped]) -> dict[str, Equipped]:
+def by_name(agent: str, equipped: Sequence[BoundTool]) -> dict[str, BoundTool]:
     """An agent's tools by name. Raises `ContractError` for a name that two have."""
-    found: dict[str, Equipped] = {}
+    found: dict[str, BoundTool] = {}
     for one in equipped:
         name = one.tool.name
         if name in found:

@@ -14,7 +14,7 @@ from ..scenario.model import Limits
 
 
 @define
-class _Purse:
+class _Meter:
     """What was spent, and what calls under way may spend, against `limits`, which stand at `where`."""
 
     where: str
@@ -64,31 +64,31 @@ class _Purse:
 class Reservation:
     """What a call is expected to spend, until it is settled."""
 
-    purses: list[_Purse]
+    meters: list[_Meter]
     tokens: int
     money: float
 
 
 class Budget:
-    """The purses of one run: its own and those of the agents that have limits."""
+    """The meters of one run: its own and those of the agents that have limits."""
 
     def __init__(self, limits: Limits, agents: Mapping[str, AgentLimits]) -> None:
         self._began = time.monotonic()
-        self._run = _Purse("limits", limits, seconds=lambda: time.monotonic() - self._began)
+        self._run = _Meter("limits", limits, seconds=lambda: time.monotonic() - self._began)
         self._agents = {}
         for name, own in agents.items():
             if own != AgentLimits():
-                purse = self._agents[name] = _Purse(f"agents.{name}.limits", own)
-                purse.seconds = lambda purse=purse: purse.took  # type: ignore[misc]
-        every = [purse.limits for purse in self._of_all()]
+                meter = self._agents[name] = _Meter(f"agents.{name}.limits", own)
+                meter.seconds = lambda meter=meter: meter.took  # type: ignore[misc]
+        every = [meter.limits for meter in self._of_all()]
         #: Whether estimates of tokens, and of money, are needed.
         self.needs_money = any(one.money is not None for one in every)
         self.needs_tokens = self.needs_money or any(one.tokens is not None for one in every)
 
-    def _of_all(self) -> list[_Purse]:
+    def _of_all(self) -> list[_Meter]:
         return [self._run, *self._agents.values()]
 
-    def _of(self, agent: str) -> list[_Purse]:
+    def _of(self, agent: str) -> list[_Meter]:
         own = self._agents.get(agent)
         return [self._run] if own is None else [self._run, own]
 
@@ -98,30 +98,30 @@ class Budget:
 
     def reserve(self, agent: str, tokens: int = 0, money: float = 0.0) -> Reservation:
         """Take what a call is expected to need; `BudgetSpent` if that is not there any more."""
-        purses = self._of(agent)
-        for purse in purses:
-            purse.check(tokens, money)
-        for purse in purses:
-            purse.calls += 1
-            purse.reserved_tokens += tokens
-            purse.reserved_money += money
-        return Reservation(purses, tokens, money)
+        meters = self._of(agent)
+        for meter in meters:
+            meter.check(tokens, money)
+        for meter in meters:
+            meter.calls += 1
+            meter.reserved_tokens += tokens
+            meter.reserved_money += money
+        return Reservation(meters, tokens, money)
 
     def settle(self, reservation: Reservation, usage: Usage, money: float | None, seconds: float) -> None:
         """Replace what was expected by what the call came to (nothing, if it failed)."""
-        for purse in reservation.purses:
-            purse.reserved_tokens -= reservation.tokens
-            purse.reserved_money -= reservation.money
-            self._add(purse, usage, money, seconds)
+        for meter in reservation.meters:
+            meter.reserved_tokens -= reservation.tokens
+            meter.reserved_money -= reservation.money
+            self._add(meter, usage, money, seconds)
 
     def count(self, agent: str, usage: Usage, money: float | None, seconds: float) -> None:
         """Count a call that was made before, by an earlier execution of the run."""
-        for purse in self._of(agent):
-            purse.calls += 1
-            self._add(purse, usage, money, seconds)
+        for meter in self._of(agent):
+            meter.calls += 1
+            self._add(meter, usage, money, seconds)
 
     @staticmethod
-    def _add(purse: _Purse, usage: Usage, money: float | None, seconds: float) -> None:
-        purse.tokens += usage.input_tokens + usage.output_tokens
-        purse.money += money or 0.0
-        purse.took += seconds
+    def _add(meter: _Meter, usage: Usage, money: float | None, seconds: float) -> None:
+        meter.tokens += usage.input_tokens + usage.output_tokens
+        meter.money += money or 0.0
+        meter.took += seconds

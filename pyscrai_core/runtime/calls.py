@@ -1,7 +1,7 @@
-"""The road of a call, the same for every vendor, tool and person.
+"""Every call of a run takes the same steps, whoever answers: a model, a tool or a person.
 
-journal (answered already? return that) -> budget -> limiter -> retry -> provider -> journaled durably ->
-checked against its schema -> returned. Plugins never see another side of it.
+The journal (answered already? return that) -> the budget -> the limiter -> the provider, with retries ->
+journaled durably -> checked against its schema -> returned.
 """
 
 from __future__ import annotations
@@ -9,20 +9,29 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import orjson
 from attrs import evolve, frozen
 
 from .. import seeds
-from ..contracts import Provider, Tool, Toolset
-from ..errors import AnswerRejected, CallFailed, ContractError, NoAnswer, NobodyToAsk, ToolFailed, Uncertain
-from ..language.schemas import checker
+from ..agent import OnUncertain
+from ..contracts import Ask, Provider, Tool, Toolset
+from ..errors import (
+    AnswerRejected,
+    CallFailed,
+    ContractError,
+    EndOfRecord,
+    NoAnswer,
+    NobodyToAsk,
+    RunStopping,
+    ToolFailed,
+    Uncertain,
+)
 from ..records import (
     CallRecord,
     Completion,
     Cost,
-    Json,
     Message,
     Position,
     Price,
@@ -31,31 +40,24 @@ from ..records import (
     canonical,
     check_json,
 )
-from ..secret import redact, redact_bytes
-from .bound_tools import Equipped, OfferedTool, offered
+from .bound_tools import BoundTool, RecordedTool, described
 from .budget import Budget
-from .journal import OUTSIDE, Effect, Entry, Journal, Outcome, answer_key
+from .call import OUTSIDE, Attempt, Call
+from .journal import Journal, answer_key
 from .prices import Prices
-from .providers import Asking, Attempt, Tell, Vendors, estimated
-from .reuse import Reuse, Taken
-from .turn import Draft, Exhausted, Stopping, Turn, draft_to_dict
+from .providers import Providers, Tell, estimated
+from .repair import REPAIRS, check_answer, rejection, repair_prompt
+from .reuse import Reuse
+from .world import World
 
-if TYPE_CHECKING:
-    from ..scenario.model import Scenario
-
-#: How often an answer that does not fit its schema is asked for again.
-REPAIRS = 2
-
-Ask = Callable[[str, str], Awaitable[str]]
-#: Does an effect; told what is journaled of it already, if it ended the run or was not finished.
-Perform = Callable[[Entry | None], Awaitable[Outcome]]
-#: What becomes of a tool that must not be called twice if nobody knows whether it acted.
-OnUncertain = Literal["retry", "skip", "stop"]
+#: Makes a call and fills in what comes of it. It is given the journaled one, if that ended the run or was not
+#: finished.
+Make = Callable[[Call | None], Awaitable[None]]
 
 
 @frozen
-class _Words:
-    """The sink of one call."""
+class _Sink:
+    """The sink of one call's text."""
 
     tell: Callable[[Position, str], None]
     position: Position
@@ -64,31 +66,34 @@ class _Words:
         self.tell(self.position, text)
 
 
-class Road:
-    """One run's road: its journal, its budget, and those who answer."""
+class Calls:
+    """The calls of one execution: its journal, its budget, and those who answer.
+
+    `watch` is told of each call, `words` of an answer's text as it comes (None: nobody listens). `identities`
+    tell the providers' models from others; `reuse` finds answers of other runs.
+    """
 
     def __init__(
         self,
-        *,
-        seed: int,
+        world: World,
         journal: Journal,
-        scenario: Scenario,
+        *,
         prices: Mapping[str, Price],
         ask: Ask | None,
         watch: Callable[[CallRecord], None] | None,
         words: Callable[[Position, str], None] | None,
         replaying: bool,
-        turn_of: Callable[[str], int],
         identities: Mapping[str, str],
-        reuse: Reuse | None = None,
-        on_uncertain: OnUncertain | None = None,
+        reuse: Reuse | None,
+        on_uncertain: OnUncertain | None,
     ) -> None:
-        self.seed = seed
+        self._world = world
         self._identities = identities
         self._reuse = reuse
         self._on_uncertain = on_uncertain
         self._journal = journal
-        self._vendors = Vendors(
+        scenario = world.plan.last.scenario
+        self._providers = Providers(
             {name: use.access for name, use in scenario.providers.items()}, scenario.limits.concurrency
         )
         self._budget = Budget(
@@ -99,32 +104,32 @@ class Road:
         self._watch = watch
         self._words = words
         self._replaying = replaying
-        self._turn_of = turn_of
         self._people: set[asyncio.Future[str]] = set()
         self.stopping = False
-        self.calls = 0
+        #: How many calls the run has made, and how many of them this execution.
+        self.made = 0
         self.asked = 0
         self.usage = Usage()
         self.cost = Cost()
 
     def open(self, providers: Mapping[str, Provider]) -> None:
         """Take over the opened providers."""
-        self._vendors.open(providers)
+        self._providers.open(providers)
         self._prices.open(providers)
 
     def stop(self) -> None:
-        """No new effect starts; those under way may still be answered."""
+        """Start no new call; those under way may still be answered."""
         self.stopping = True
-        self._vendors.stop()
+        self._providers.stop()
         for asked in self._people:
             asked.cancel()
 
     def paused(self, seconds: float) -> None:
-        """The run stood still for so long; its budget of time did too."""
+        """The run was paused for so long; its budget of time was too."""
         self._budget.paused(seconds)
 
     def reopen(self, calls: set[int]) -> None:
-        """Let these failed calls, which ended the run, be asked again when it is resumed."""
+        """Let these failed calls, which ended the run, be made again when it is resumed."""
         if not self._replaying:
             self._journal.reopen(sorted(calls))
 
@@ -139,31 +144,23 @@ class Road:
             try:
                 completion = await self._complete(request, place(), refused)
             except AnswerRejected as error:
-                if error is refused or repairs == REPAIRS:
+                if error.given_up or repairs == REPAIRS:
                     raise
                 wrong = str(error)  # it could not be read as an answer at all: there is nothing to show
             else:
                 if request.schema is None or completion.tool_calls:
                     return completion
-                unfit, parsed = _parse(completion.text, request.schema)
+                unfit, parsed = check_answer(completion, request.schema)
                 if unfit is None:
                     return evolve(completion, parsed=parsed)
                 wrong, said = unfit, (completion.message(),)
-                if completion.finish_reason == "length":
-                    wrong += (
-                        f" (it was cut off after {completion.usage.output_tokens} tokens: raise max_tokens)"
-                    )
                 if refused is not None:  # asked again by a person who resumed the run: a new start
                     repairs, refused = 0, None
                 if repairs == REPAIRS:
-                    refused = AnswerRejected(
-                        f"provider {request.provider!r} ({completion.model}): the answer does not fit its "
-                        f"schema, after {REPAIRS} repairs: {wrong}; it began: {completion.text[:120]!r}"
-                    )
+                    refused = rejection(request.provider, completion, wrong)
             repairs += 1
             # What it said is shown to the model with what is wrong: a new call with its own seed.
-            form = ", as JSON of the demanded form alone" if request.schema is not None else ""
-            complaint = Message.user(f"That is not a valid answer: {wrong}. Answer again{form}.")
+            complaint = repair_prompt(wrong, request.schema)
             request = request.but(messages=(*request.messages, *said, complaint))
 
     async def _complete(
@@ -172,70 +169,68 @@ class Road:
         """Ask; with `refused`, journal that it is not asked any more, unless a person wants it to be."""
         request = request.but(
             position=position,
-            seed=seeds.derive(self.seed, position.agent, position.step, position.path),
-            turn=self._turn_of(position.agent),
+            seed=seeds.derive(self._world.seed, position.agent, position.step, position.path),
+            turn=self._world.turns_of(position.agent),
         )
-        asked = self._journal.asked(request)
-        effect = Effect(position, "complete", request.provider, asked.hash, asked, request.seed)
+        chained = self._journal.chained(request)
+        call = Call(position, "complete", request.provider, chained.hash, chained, seed=request.seed)
         if identity := self._identities.get(request.provider):
-            effect.key = answer_key(effect, request.turn, identity)
+            call.key = answer_key(call, request.turn, identity)
 
-        async def perform(before: Entry | None) -> Outcome:
+        async def make(before: Call | None) -> None:
             if refused is not None and before is None:
-                return Outcome(error=refused, made=False)
-            return await self._asking(effect, request)
+                call.failure, call.made = refused, False
+            else:
+                await self._ask_model(call, request)
 
-        entry = await self._effect(effect, perform, request)
-        self.cost += Cost.of(entry.cost)
-        return Completion.from_dict(entry.answer)
+        done = await self._take(call, make, request)
+        self.cost += Cost.of(done.cost)
+        return Completion.from_dict(done.answer)
 
-    async def _asking(self, effect: Effect, request: Request) -> Outcome:
-        asking = Asking(self._known(request.provider, request.position))
-        sink = None if self._words is None else _Words(self._words, request.position)
-        outcome = Outcome()
+    async def _ask_model(self, call: Call, request: Request) -> None:
+        call.provider = self._known(request.provider, request.position)
+        sink = None if self._words is None else _Sink(self._words, request.position)
         try:
-            completion = await self._vendors.ask(request, asking, sink, self._retrying(effect))
-            outcome.body = _encode(completion.to_dict(), request.provider)
-            outcome.usage, outcome.model = completion.usage, completion.model
+            completion = await self._providers.ask(request, call, sink, self._progress(call))
+            call.answer_json = _encode(completion.to_dict(), request.provider)
+            call.usage, call.model = completion.usage, completion.model
         except CallFailed as error:
-            outcome.error, outcome.usage = error, error.usage or Usage()
-        if outcome.usage != Usage() or outcome.error is None:
-            outcome.cost = self._prices.cost(asking.provider, outcome.usage, outcome.model)
-        return _told(outcome, asking)
+            call.failure, call.usage = error, error.usage or Usage()
+        if call.usage != Usage() or call.failure is None:
+            call.cost = self._prices.cost(call.provider, call.usage, call.model)
 
     async def embed(self, texts: list[str], name: str, place: Callable[[], Position]) -> list[list[float]]:
         """One vector for each text."""
-        effect = Effect.of(place(), "embed", name, texts)
+        call = Call.of(place(), "embed", name, texts)
         if identity := self._identities.get(name):
-            effect.key = answer_key(effect, 0, identity)
+            call.key = answer_key(call, 0, identity)
 
-        async def perform(before: Entry | None) -> Outcome:
-            asking = Asking(self._known(name, effect.position))
-            outcome = Outcome()
+        async def make(before: Call | None) -> None:
+            call.provider = self._known(name, call.position)
             try:
-                outcome.body = _encode(await self._vendors.embed(texts, asking, self._retrying(effect)), name)
+                vectors = await self._providers.embed(texts, call, self._progress(call))
+                call.answer_json = _encode(vectors, name)
             except NotImplementedError as error:
                 raise ContractError(f"provider {name!r}: {error}") from None
             except CallFailed as error:
-                outcome.error = error
-            return _told(outcome, asking)
+                call.failure = error
 
-        vectors: list[list[float]] = (await self._effect(effect, perform)).answer
+        vectors: list[list[float]] = (await self._take(call, make)).answer
         return vectors
 
     def _known(self, name: str, position: Position) -> str:
-        if name not in self._vendors:
-            known = ", ".join(self._vendors) or "none"
+        if name not in self._providers:
+            known = ", ".join(self._providers) or "none"
             raise ContractError(f"{position}: there is no provider {name!r}; the scenario's: {known}")
         return name
 
-    def _retrying(self, effect: Effect) -> Tell:
+    def _progress(self, call: Call) -> Tell:
         def tell(news: Attempt | str) -> None:
             if isinstance(news, str):
-                self._tell(effect, "waiting", error=news)
+                self._tell(call, "waiting", error=news)
                 return
-            words = f"{news.error}: {news.detail}"
-            self._tell(effect, "retrying", error=words, seconds=news.seconds, wait=news.wait or 0.0)
+            error = f"{news.error}: {news.detail}"
+            self._tell(call, "retrying", error=error, seconds=news.seconds, wait=news.wait or 0.0)
 
         return tell
 
@@ -245,108 +240,100 @@ class Road:
         """A person's answer."""
         position = place()
 
-        async def perform(before: Entry | None) -> Outcome:
+        async def make(before: Call | None) -> None:
             if self._ask is None:
                 raise NobodyToAsk(
-                    "a person has to answer, and nobody is there to be asked; go on where a person is: "
+                    "a person has to answer, and this run has nobody to ask; go on where a person is: "
                     "pyscrai resume RUN, on a terminal"
                 )
             asked = asyncio.ensure_future(self._ask(position.agent, question))
             self._people.add(asked)
             try:
                 async with asyncio.timeout(patience):
-                    return Outcome(_encode(await asked, "person"))
+                    call.answer_json = _encode(await asked, "person")
             except TimeoutError:
-                return Outcome(error=NoAnswer(f"{position}: no answer within {patience:g} s"))
+                call.failure = NoAnswer(f"{position}: no answer within {patience:g} s")
             except asyncio.CancelledError:
                 if self.stopping:  # what is asked of a person can be asked again: nobody waits for it
-                    raise Stopping from None
+                    raise RunStopping from None
                 raise
             finally:
                 self._people.discard(asked)
                 asked.cancel()
 
-        effect = Effect.of(position, "ask", "person", question)
-        return str((await self._effect(effect, perform)).answer)
+        call = Call.of(position, "ask", "person", question)
+        return str((await self._take(call, make)).answer)
 
     def now(self, position: Position) -> float:
         """Seconds since 1970. Queued, not waited for: whatever depends on it is queued behind it."""
-        effect = Effect(position, "now", "clock", "clock")
-        entry = self._recorded(effect)
-        if entry is None:
+        call = Call(position, "now", "clock", "clock")
+        recorded = self._recorded(call)
+        if recorded is None:
             answer = time.time()
-            self._journal.put(effect, Outcome(repr(answer).encode()))
+            call.answer_json = repr(answer).encode()
+            self._journal.put(call)
         else:
-            answer = float(entry.answer)
-        self.calls += 1
+            answer = float(recorded.answer)
+        self.made += 1
         return answer
 
     # -- tools --
 
-    async def offered(self, toolset: Toolset, use: str, position: Position) -> list[Tool]:
+    async def toolset(self, toolset: Toolset, use: str, position: Position) -> list[Tool]:
         """What an external toolset offers: journaled, so that an execution again offers the same."""
-        effect = Effect.of(position, "tools", use, {"toolset": use})
+        call = Call.of(position, "tools", use, {"toolset": use})
         found: list[Tool] = []
 
-        async def perform(before: Entry | None) -> Outcome:
+        async def make(before: Call | None) -> None:
             found.extend(await toolset.list())
-            return Outcome(_encode(offered(found), use))
+            call.answer_json = _encode(described(found), use)
 
-        told = (await self._effect(effect, perform)).answer
+        told = (await self._take(call, make)).answer
         if not found and not self._replaying:
             found.extend(await toolset.list())
         behind = {tool.name: tool for tool in found}
-        return [OfferedTool(one, behind.get(one["name"])) for one in told]
+        return [RecordedTool(one, behind.get(one["name"])) for one in told]
 
-    async def tool(self, tool: Equipped, arguments: dict[str, Any], turn: Turn) -> Json:
-        """A tool's answer: executed if it is pure, journaled with its drafts if it reaches outside."""
+    async def tool(
+        self,
+        tool: BoundTool,
+        arguments: dict[str, Any],
+        position: Position,
+        act: Callable[[], Awaitable[bytes]],
+    ) -> dict[str, Any]:
+        """What an external tool answered, decoded; `act` calls it and gives what is journaled, as JSON."""
         name = tool.spec.name
-        try:
-            arguments = orjson.loads(orjson.dumps(check_json(arguments, "arguments")))
-        except ValueError as error:
-            raise ContractError(f"tool {name}: {error}; expected plain JSON") from None
-        if wrong := checker(tool.spec.parameters)(arguments):
-            raise ToolFailed(f"tool {name}: the arguments do not fit: {wrong}")
-        if not tool.tool.external:
-            result: Json = orjson.loads(await tool.call(arguments, turn))
-            return result
+        call = Call.of(position, "tool", name, {"tool": name, "arguments": arguments})
 
-        async def perform(before: Entry | None) -> Outcome:
-            turn._task = asyncio.current_task()
+        async def make(before: Call | None) -> None:
             if not tool.tool.repeatable:
-                if before is not None and (decided := self._decide(before, tool, effect)) is not None:
-                    return decided
-                await self._journal.intend(effect)
+                if before is not None and self._decided(before, tool, call):
+                    return
+                await self._journal.intend(call)
             try:
-                body = await tool.call(arguments, turn)
+                call.answer_json = await act()
             except CallFailed as error:
-                return Outcome(error=error)
-            drafts = [draft_to_dict(draft) for draft in turn._drafts]
-            return Outcome(b'{"drafts":' + canonical(drafts) + b',"result":' + body + b"}")
+                call.failure = error
 
-        effect = Effect.of(turn._place(), "tool", name, {"tool": name, "arguments": arguments})
-        answer = (await self._effect(effect, perform)).answer
-        turn._drafts[:] = [
-            Draft(d["kind"], d["payload"], tuple(d["audience"]), d["cause"]) for d in answer["drafts"]
-        ]
-        told: Json = answer["result"]
-        return told
+        answer: dict[str, Any] = (await self._take(call, make)).answer
+        return answer
 
-    def _decide(self, before: Entry, tool: Equipped, effect: Effect) -> Outcome | None:
-        """What becomes of a call that may have acted already; None: it is made again."""
+    def _decided(self, before: Call, tool: BoundTool, call: Call) -> bool:
+        """Whether a call that may have acted already is given up; False: it is made again."""
         decision = self._on_uncertain or tool.access.on_uncertain
         if decision == "retry":
-            return None
+            return False
         unknown = "it was being called when the run ended, and its answer is not known"
-        what = f"failed: {before.detail}" if before.status == "open" else unknown
+        what = f"failed: {before.failure}" if before.status == "open" else unknown
         name = tool.spec.name
         if decision == "skip":
-            return Outcome(error=ToolFailed(f"tool {name}: {what}; it was not called again"))
-        arguments = canonical(orjson.loads(effect.body)["arguments"]).decode()
-        others = "; ".join(self._journal.undecided(effect.position))
+            call.failure = ToolFailed(f"tool {name}: {what}; it was not called again")
+            return True
+        arguments = canonical(orjson.loads(call.body)["arguments"]).decode()
+        others = "; ".join(self._journal.undecided(call.position))
         more = f"; undecided as well, and decided with it: {others}" if others else ""
         raise Uncertain(
-            f"call {effect.position.path}: the tool {name} must not be called twice, and {what}; its "
+            f"call {call.position.path}: the tool {name} must not be called twice, and {what}; its "
             f"arguments were {arguments}{more}; look whether it acted, then: pyscrai resume RUN "
             "--on-uncertain retry (call it again) or --on-uncertain skip (the agent is told that it failed)"
         )
@@ -355,110 +342,92 @@ class Road:
 
     async def take_in(self, step: int, number: int, body: dict[str, Any], source: int) -> dict[str, Any]:
         """Journal an input, as it is from then on; on disk when this returns, and it waits no more."""
-        effect = Effect.of(Position(OUTSIDE, step, f"input#{number}"), "input", body["author"], body)
-        self._journal.put(effect, Outcome(effect.body, started=time.time()))
+        call = Call.of(Position(OUTSIDE, step, f"input#{number}"), "input", body["author"], body)
+        call.answer_json, call.started = call.body, time.time()
+        self._journal.put(call)
         await self._journal.taken(source)
-        self.calls += 1
-        taken: dict[str, Any] = orjson.loads(effect.body)
+        self.made += 1
+        taken: dict[str, Any] = orjson.loads(call.body)
         return taken
 
-    # -- the road itself --
+    # -- the steps of every call --
 
-    async def _effect(self, effect: Effect, perform: Perform, request: Request | None = None) -> Entry:
-        """The entry in the journal: that which is there, or one that is performed now and journaled.
+    async def _take(self, call: Call, make: Make, request: Request | None = None) -> Call:
+        """The call with its answer: the journaled one, or this one, made now and journaled.
 
-        Raises the failure that is there, or that came of it.
+        Raises the failure that is journaled, or that came of it.
         """
-        before = self._recorded(effect)
+        before = self._recorded(call)
         if before is not None and (self._replaying or before.status in ("answered", "failed")):
             if before.status == "intent" or (before.status == "open" and not self._journal.failed):
-                raise Exhausted(f"{effect.position}: the recorded run ended while it was done")
-            self._count(effect, before)
+                raise EndOfRecord(f"{call.position}: the recorded run ended during this call")
+            before.chained = call.chained
+            self._count(before)
             return before
         if self.stopping:
-            raise Stopping
-        if self._reuse is None or not effect.key:
-            return await self._make(effect, perform, request, before)
-        taken = await self._reuse.take(effect.key, lambda: self.stopping)
-        if taken is not None:
-            return await self._take_over(effect, taken)
+            raise RunStopping
+        if self._reuse is None or not call.key:
+            return await self._make(call, make, request, before)
+        if await self._reuse.take(call, lambda: self.stopping):
+            return await self._take_over(call)
         try:
-            return await self._make(effect, perform, request, before)
+            return await self._make(call, make, request, before)
         finally:
-            self._reuse.settle(effect.key)
+            self._reuse.settle(call.key)
 
-    async def _make(
-        self, effect: Effect, perform: Perform, request: Request | None, before: Entry | None
-    ) -> Entry:
-        """Perform an effect, and journal what comes of it."""
-        agent = effect.position.agent
-        reservation = self._budget.reserve(agent, *self._estimate(request))
-        self._tell(effect, "started")
-        clock = time.perf_counter()
-        outcome = Outcome()
+    async def _make(self, call: Call, make: Make, request: Request | None, before: Call | None) -> Call:
+        """Make a call, and journal what comes of it."""
+        reservation = self._budget.reserve(call.position.agent, *self._estimate(request))
+        self._tell(call, "started")
+        clock, started = time.perf_counter(), time.time()
         try:
-            started = time.time()
-            outcome = await perform(before)
-            if not outcome.started:
-                outcome.started, outcome.seconds = started, time.perf_counter() - clock
+            await make(before)
+            if not call.started:
+                call.started, call.seconds = started, time.perf_counter() - clock
         finally:
-            self._budget.settle(reservation, outcome.usage, outcome.cost, outcome.seconds)
-        if outcome.made:
-            self.calls += 1
+            self._budget.settle(reservation, call.usage, call.cost, call.seconds)
+        if call.made:
+            self.made += 1
             self.asked += 1
-        self.usage += outcome.usage
-        outcome.body, outcome.model = redact_bytes(outcome.body), redact(outcome.model)
-        error = outcome.error
-        if error is not None:
-            error.args = (redact(str(error)),)
-        number = await self._journal.write(effect, outcome)
-        if error is not None:
-            self._tell(effect, "failed", error=str(error), seconds=outcome.seconds)
-            raise error
+        self.usage += call.usage
+        call.redact()
+        await self._journal.write(call)
+        if call.failure is not None:
+            self._tell(call, "failed", error=str(call.failure), seconds=call.seconds)
+            raise call.failure
         # Plugins receive the decoded form of what was journaled, never the object that was encoded.
-        done = Entry(
-            number, effect.kind, effect.request, "answered", orjson.loads(outcome.body), "", "",
-            outcome.model, outcome.usage, outcome.cost, outcome.provider, outcome.seconds,
-        )  # fmt: skip
-        self._tell(effect, "answered", done)
-        return done
+        call.answer = orjson.loads(call.answer_json)
+        self._tell(call, "answered", done=True)
+        return call
 
-    async def _take_over(self, effect: Effect, taken: Taken) -> Entry:
+    async def _take_over(self, call: Call) -> Call:
         """Journal another run's answer as this one's; nobody was asked, nothing was paid."""
-        outcome = Outcome(
-            taken.answer.encode(), model=taken.model, provider=taken.provider, cost=0.0, reused=taken.run
-        )
-        number = await self._journal.write(effect, outcome)
-        entry = Entry(
-            number, effect.kind, effect.request, "answered", orjson.loads(taken.answer), "", "",
-            taken.model, cost=0.0, provider=taken.provider, reused=taken.run,
-        )  # fmt: skip
-        self.calls += 1
-        self._tell(effect, "answered", entry, journaled=True)
-        return entry
+        await self._journal.write(call)
+        call.answer = orjson.loads(call.answer_json)
+        self.made += 1
+        self._tell(call, "answered", done=True, journaled=True)
+        return call
 
-    def _recorded(self, effect: Effect) -> Entry | None:
-        position = effect.position
-        entry = self._journal.find(position)
-        if entry is None:
+    def _recorded(self, call: Call) -> Call | None:
+        found = self._journal.find(call.position)
+        if found is None:
             if self._replaying:
-                raise Exhausted(f"{position}: nothing is recorded here")
+                raise EndOfRecord(f"{call.position}: nothing is recorded here")
             return None
-        if (entry.kind, entry.request) != (effect.kind, effect.request):
-            raise self._journal.differs(effect, entry, self._turn_of(position.agent))
-        return entry
+        if (found.kind, found.request) != (call.kind, call.request):
+            raise self._journal.differs(call, found, self._world.turns_of(call.position.agent))
+        return found
 
-    def _count(self, effect: Effect, entry: Entry) -> None:
+    def _count(self, call: Call) -> None:
         """Count what was done by an earlier execution; raises the failure that it recorded."""
-        self.calls += entry.made
-        self.usage += entry.usage
-        if not entry.reused:  # budgets bound what is asked; this was another run's
-            self._budget.count(effect.position.agent, entry.usage, entry.cost, entry.seconds)
-        if entry.status != "answered":
-            raise entry.failure()
-        if effect.asked is not None:
-            self._journal.follow(effect.position.agent, entry.number, effect.asked)
-        self._tell(effect, "answered", entry, journaled=True)
+        self.made += call.made
+        self.usage += call.usage
+        if not call.reused:  # budgets bound what is asked; this was another run's
+            self._budget.count(call.position.agent, call.usage, call.cost, call.seconds)
+        if call.failure is not None:
+            raise call.failure
+        self._journal.follow(call)
+        self._tell(call, "answered", done=True, journaled=True)
 
     def _estimate(self, request: Request | None) -> tuple[int, float]:
         """The tokens and US dollars that a completion is expected to need, as far as a budget asks."""
@@ -470,34 +439,27 @@ class Road:
 
     def _tell(
         self,
-        effect: Effect,
+        call: Call,
         status: Literal["started", "waiting", "retrying", "answered", "failed"],
-        entry: Entry | None = None,
         *,
+        done: bool = False,
         error: str = "",
         journaled: bool = False,
         seconds: float = 0.0,
         wait: float = 0.0,
     ) -> None:
+        """Tell observers; `done` of a call that has its answer."""
         if self._watch is None:
             return
-        position, kind, target = effect.position, effect.kind, effect.target
-        if entry is None:
-            call = CallRecord(position, kind, status, target, error=error, seconds=seconds, wait=wait)
-        else:
-            call = CallRecord(
-                position, kind, status, target, entry.answer, "", entry.usage, entry.model, journaled,
-                0.0 if journaled else entry.seconds, entry.cost,
+        position, kind, target = call.position, call.kind, call.target
+        if done:
+            record = CallRecord(
+                position, kind, status, target, call.answer, "", call.usage, call.model, journaled,
+                0.0 if journaled else call.seconds, call.cost,
             )  # fmt: skip
-        self._watch(call)
-
-
-def _told(outcome: Outcome, asking: Asking) -> Outcome:
-    """`outcome` with how it came about."""
-    outcome.provider = asking.provider
-    outcome.attempts = [attempt.to_dict() for attempt in asking.attempts]
-    outcome.started, outcome.seconds, outcome.queued = asking.started, asking.seconds, asking.queued
-    return outcome
+        else:
+            record = CallRecord(position, kind, status, target, error=error, seconds=seconds, wait=wait)
+        self._watch(record)
 
 
 def _encode(value: Any, who: str) -> bytes:
@@ -505,14 +467,3 @@ def _encode(value: Any, who: str) -> bytes:
         return canonical(check_json(value, "answer"))
     except ValueError as error:
         raise CallFailed(f"{who}: {error}; expected plain JSON") from None
-
-
-def _parse(text: str, schema: dict[str, Any]) -> tuple[str | None, Any]:
-    """What is wrong with a structured answer (None: nothing), and its value."""
-    try:
-        value = check_json(orjson.loads(text))
-    except orjson.JSONDecodeError as error:
-        return f"it is not JSON ({error})", None
-    except ValueError as error:
-        return str(error), None
-    return checker(schema)(value), value

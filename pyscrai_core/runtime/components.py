@@ -15,11 +15,11 @@ from ..scenario.plan import Blueprint, Plan
 from ..scenario.structure import inside
 
 
-def components(made: Component) -> Iterator[Component]:
+def with_inner(made: Component) -> Iterator[Component]:
     """A component and those inside its options, the inner ones first."""
     for value in inside(made.config):
         if isinstance(value, Component):
-            yield from components(value)
+            yield from with_inner(value)
     yield made
 
 
@@ -69,7 +69,7 @@ def _take_over(component: Component, config: Any) -> None:
 
 
 @define
-class Ensemble:
+class Components:
     """The components of one execution."""
 
     providers: dict[str, Provider]
@@ -81,13 +81,13 @@ class Ensemble:
     opened: list[Component]
 
     @classmethod
-    def make(cls, plan: Plan) -> Ensemble:
+    def make(cls, plan: Plan) -> Components:
         """New components for a plan, with the providers of its last epoch."""
         return cls._made(plan, None)
 
     @classmethod
-    def _made(cls, plan: Plan, former: tuple[Plan, Ensemble] | None) -> Ensemble:
-        """The components for `plan`; those of a `former` plan and its ensemble stay where they can."""
+    def _made(cls, plan: Plan, former: tuple[Plan, Components] | None) -> Components:
+        """The components for `plan`; those of a `former` plan and its components stay where they can."""
         if former is None:
             outside: dict[Any, Any] = {}
         else:
@@ -142,11 +142,11 @@ class Ensemble:
             opened=[] if former is None else before.opened,
         )
 
-    async def shifted(self, old: Plan, new: Plan, *, replay: bool) -> Ensemble:
+    async def shifted(self, old: Plan, new: Plan, *, replay: bool) -> Components:
         """The components behind a fork: made for `new`, opened; what `old` had and `new` has too stays."""
-        ensemble = self._made(new, (old, self))
-        await ensemble.open(replay=replay)
-        return ensemble
+        components = self._made(new, (old, self))
+        await components.open(replay=replay)
+        return components
 
     def all(self) -> Iterator[Component]:
         """Every component, providers first."""
@@ -162,7 +162,7 @@ class Ensemble:
         for component in outer:
             if component is not None and id(component) not in seen:
                 seen.add(id(component))  # agents share the tools that reach outside
-                yield from components(component)
+                yield from with_inner(component)
 
     async def open(self, *, replay: bool = False) -> None:
         """Open all components; for a replay, all but the tools that reach outside."""

@@ -9,14 +9,16 @@ from typing import Any
 import orjson
 
 from ..errors import StoreError
+from ..plugins import Host
 from ..records import Message, Text, part_to_dict
-from ..store.runs import StoredRun
+from ..scenario.manifest import Manifest
+from ..store.runs import RecordedRun
 
 #: The most lines of a difference, and the most characters of a line.
 LINES, WIDTH = 40, 300
 
 
-def difference(old: Sequence[str], new: Sequence[str]) -> str:
+def diff(old: Sequence[str], new: Sequence[str]) -> str:
     """The lines that differ, with one around them; `-` as recorded, `+` as it is now."""
     found = list(difflib.unified_diff(old, new, "recorded", "this execution", n=1, lineterm=""))
     shown = [line if len(line) <= WIDTH else f"{line[:WIDTH]}…" for line in found[:LINES]]
@@ -25,7 +27,7 @@ def difference(old: Sequence[str], new: Sequence[str]) -> str:
     return "\n".join(shown) or "(it differs in what is not shown here)"
 
 
-def completion_in_words(messages: Sequence[Message], frame: Mapping[str, Any]) -> list[str]:
+def render_completion(messages: Sequence[Message], frame: Mapping[str, Any]) -> list[str]:
     """A completion's request in lines: its frame (provider, schema, tools, sampling), then its messages."""
     lines = [line for key, value in frame.items() if value for line in _value(key, value)]
     for number, message in enumerate(messages, 1):
@@ -36,17 +38,17 @@ def completion_in_words(messages: Sequence[Message], frame: Mapping[str, Any]) -
     return lines
 
 
-def body_in_words(body: Any) -> list[str]:
+def render_body(body: Any) -> list[str]:
     """Another effect's request in lines."""
     return _pretty(body).splitlines()
 
 
-def asked_in_words(run: StoredRun, number: int, kind: str) -> list[str]:
+def render_recorded(run: RecordedRun, number: int, kind: str) -> list[str]:
     """What the journaled call `number` asked, in lines."""
     try:
         if kind == "complete":
-            return completion_in_words(run.messages(number), run.frame(number))
-        return body_in_words(run.body(number))
+            return render_completion(run.messages(number), run.frame(number))
+        return render_body(run.body(number))
     except StoreError:  # an older version did not keep what was asked of tools
         return ["(what was asked is not kept)"]
 
@@ -61,3 +63,14 @@ def _value(key: str, value: Any) -> Iterator[str]:
 
 def _pretty(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()
+
+
+def other_versions(manifest: Manifest, host: Host) -> str:
+    """A line with the plugins that have other versions than when the run was executed last; empty if none."""
+    now = {plugin.name: plugin.version for plugin in host.plugins if plugin.status == "loaded"}
+    others = [
+        f"{plugin['distribution']} was {plugin['version']} and is {now.get(plugin['name'], 'not there')}"
+        for plugin in manifest.last_plugins
+        if now.get(plugin["name"]) != plugin["version"]
+    ]
+    return f"\nother versions since: {', '.join(others)}" if others else ""

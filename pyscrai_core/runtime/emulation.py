@@ -24,18 +24,18 @@ Read = Callable[[Completion], Completion]
 _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
 
-def fit(request: Request, capabilities: frozenset[str]) -> tuple[Request, Read]:
+def adapt(request: Request, capabilities: frozenset[str]) -> tuple[Request, Read]:
     """`request` as a provider with these capabilities takes it, and how its answer is read."""
     if request.tools and "tools" not in capabilities:
-        fitted, read = _tools_in_words(request)
+        fitted, read = _tools_as_text(request)
     else:
         fitted, read = request, _as_it_is
     if fitted.schema is not None and "schema" not in capabilities:
-        return _schema_in_words(fitted), lambda answer: read(_unfenced(answer))
+        return _schema_as_text(fitted), lambda answer: read(_unfenced(answer))
     return fitted, read
 
 
-def written(value: Any) -> str:
+def as_json(value: Any) -> str:
     """A schema or specification as text, in its own order."""
     return orjson.dumps(value).decode()
 
@@ -47,10 +47,10 @@ def _as_it_is(answer: Completion) -> Completion:
 # -- schemas --
 
 
-def _schema_in_words(request: Request) -> Request:
+def _schema_as_text(request: Request) -> Request:
     words = (
         "Answer with JSON alone: no other words before or after it. It has to fit this JSON Schema:\n"
-        + written(request.schema)
+        + as_json(request.schema)
     )
     return request.but(messages=_instructed(request.messages, words), schema=None)
 
@@ -72,9 +72,9 @@ def _unfenced(answer: Completion) -> Completion:
 # -- tools --
 
 
-def _tools_in_words(request: Request) -> tuple[Request, Read]:
+def _tools_as_text(request: Request) -> tuple[Request, Read]:
     listed = "\n".join(
-        f"- {tool.name}: {tool.description} Its arguments fit this JSON Schema: {written(tool.parameters)}"
+        f"- {tool.name}: {tool.description} Its arguments fit this JSON Schema: {as_json(tool.parameters)}"
         for tool in request.tools
     )
     words = (
@@ -83,7 +83,7 @@ def _tools_in_words(request: Request) -> tuple[Request, Read]:
         'can then use another. To answer, say {"next": {"answer": …}}.'
     )
     fitted = request.but(
-        messages=_instructed(in_words(request.messages, _form), words),
+        messages=_instructed(flatten(request.messages, _form), words),
         schema=_envelope(request),
         tools=(),
     )
@@ -117,7 +117,7 @@ def _object(**properties: Any) -> dict[str, Any]:
     }
 
 
-def in_words(messages: tuple[Message, ...], call: Callable[[ToolCall], str]) -> tuple[Message, ...]:
+def flatten(messages: tuple[Message, ...], call: Callable[[ToolCall], str]) -> tuple[Message, ...]:
     """The messages with calls of tools in the words that `call` gives them, and results as what is told."""
     names: dict[str, str] = {}
     told = []
@@ -138,7 +138,7 @@ def in_words(messages: tuple[Message, ...], call: Callable[[ToolCall], str]) -> 
     return tuple(told)
 
 
-def spoken(call: ToolCall) -> str:
+def past_tense(call: ToolCall) -> str:
     """A call as something that was done."""
     return f"(I used {call.name} with {canonical(call.arguments).decode()}.)"
 

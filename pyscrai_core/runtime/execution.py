@@ -7,43 +7,40 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 from loguru import logger
 
-from ..contracts import Observer, Provider
+from ..agent import OnUncertain
+from ..contracts import Provider
 from ..errors import ConfigError, Divergence, StoreError
-from ..plugins import Host
 from ..records import Price, RunResult
 from ..scenario import plan as planning
 from ..scenario import trust as trusting
 from ..scenario.manifest import Fork, Manifest
 from ..scenario.overrides import Override
 from ..scenario.plan import Plan
-from ..store.runs import StoredRun
+from ..store.runs import RecordedRun
 from ..store.store import Prefix, Store
-from .calls import Ask, OnUncertain
-from .components import Ensemble
+from .components import Components
 from .prices import Prices, check_known
 from .reuse import Reuse, Source
 from .rules import state_changes
 from .run import Run
-
-#: Called with the run that is about to be executed: how a command gets hold of `Run.stop`.
-Begin = Callable[[Run], None]
-#: Asks a person for a yes to what a scenario wants.
-Confirm = Callable[[str], bool]
+from .session import Running, Session
 
 
-def check_trust(plan: Plan, where: str, *, trusted: bool, ask: Confirm | None = None) -> None:
-    """Raise `TrustRequired` unless a person allows what the scenario wants."""
+def check_trust(
+    plan: Plan, where: str, *, trusted: bool, confirm: Callable[[str], bool] | None = None
+) -> None:
+    """Raise `TrustRequired` unless a person allows what the scenario asks for."""
     content = trusting.key(plan.scenario.document, plan.files, plan.demands)
-    trusting.check(where, plan.demands, content, trusted=trusted, ask=ask)
+    trusting.check(where, plan.demands, content, trusted=trusted, ask=confirm)
 
 
-def allow(recorded: StoredRun, host: Host, *, trusted: bool, ask: Confirm | None = None) -> None:
+def check_recorded_trust(recorded: RecordedRun, session: Session) -> None:
     """The same for a recorded run: what was allowed where it was run is; what came from elsewhere is not."""
     manifest = Manifest.from_dict(recorded.manifest)
     if not manifest.trusted:
-        for plan in planning.from_manifest(manifest, host, replay=True).all:
+        for plan in planning.from_manifest(manifest, session.host, replay=True).all:
             where = f"run {recorded.id} (its files: pyscrai show {recorded.id} --file NAME)"
-            check_trust(plan, where, trusted=trusted, ask=ask)
+            check_trust(plan, where, trusted=session.trust, confirm=session.confirm)
 
 
 def check_prices(plan: Plan, providers: Mapping[str, Provider], given: Mapping[str, Price]) -> None:
@@ -53,80 +50,58 @@ def check_prices(plan: Plan, providers: Mapping[str, Provider], given: Mapping[s
     check_known(prices, plan.scenario)
 
 
-async def start(
-    plan: Plan,
-    store: Store,
-    *,
-    observers: Sequence[Observer] = (),
-    ask: Ask | None = None,
-    begin: Begin | None = None,
-    prices: Mapping[str, Price] | None = None,
-    reuse: bool = False,
-) -> RunResult:
-    """Execute a plan, which is trusted, as a new run in `store`."""
+async def start(session: Session, plan: Plan, *, reuse: bool = False) -> RunResult:
+    """Execute a plan, which is trusted, as a new run. With `reuse`, answers of other runs are taken over."""
+    store = session.store
     manifest = attrs.evolve(plan.manifest, trusted=True, reuse="all" if reuse else "none").to_dict()
 
     def new() -> Run:
         run = store.create_run(plan.scenario.name, plan.scenario.seed, manifest)
         created.append(run)
-        others = Reuse(store, run, "") if reuse else None
-        return Run(plan, store, run, observers=observers, ask=ask, prices=prices, reuse=others)
+        return Run(plan, session, run, reuse=Reuse(store, run, "") if reuse else None)
 
     created: list[str] = []
     try:
-        return await _perform(plan, new, begin, prices or {})
+        return await _perform(session, plan, new)
     finally:
         for run in created:
             store.release(run)
 
 
-async def again(
-    store: Store,
+async def resume(
+    session: Session,
     ref: str,
-    host: Host,
     *,
-    replay: bool = False,
     overrides: Sequence[Override] = (),
-    observers: Sequence[Observer] = (),
-    ask: Ask | None = None,
-    begin: Begin | None = None,
-    prices: Mapping[str, Price] | None = None,
-    until: int | None = None,
     on_uncertain: OnUncertain | None = None,
     accept_changes: bool = False,
-    trusted: bool = False,
 ) -> RunResult:
-    """Execute a recorded run again: a resume, or with `replay` a comparison (to the end of step `until`)."""
+    """Go on with a recorded run, or with a fork of it where this execution differs and that is accepted."""
+    store = session.store
     recorded = store.run(ref)
-    if not replay:
-        _check_unfinished(recorded)
-        store.own(recorded.id)
+    _check_unfinished(recorded)
+    store.own(recorded.id)
     try:
-        if not replay:
-            recorded = store.run(recorded.id)  # as it is now that nobody else can change it
-            _check_unfinished(recorded)
+        recorded = store.run(recorded.id)  # as it is now that nobody else can change it
+        _check_unfinished(recorded)
         last = recorded.last_call()
         manifest = Manifest.from_dict(recorded.manifest)
         changes = {**manifest.changes, **{one.path: one.value for one in overrides}}
         settled = manifest.settled(changes)
-        plan = planning.from_manifest(settled.without_limits() if replay else settled, host, replay=replay)
-        allow(recorded, host, trusted=trusted)
+        plan = planning.from_manifest(settled, session.host, replay=False)
+        check_recorded_trust(recorded, session)
 
         def old() -> Run:
-            if not replay:
-                store.reopen_run(recorded.id, manifest.resumed(changes, plan.manifest).to_dict())
+            store.reopen_run(recorded.id, manifest.resumed(changes, plan.manifest).to_dict())
             source = manifest.reuse or "none"
             reuse = Reuse(store, recorded.id, recorded.parent if source == "parent" else "")
             return Run(
-                plan, store, recorded.id, recorded=recorded, replay=replay, observers=observers, ask=ask,
-                prices=prices, until=until, on_uncertain=on_uncertain,
-                reuse=None if replay or source == "none" else reuse,
+                plan, session, recorded.id, recorded=recorded, on_uncertain=on_uncertain,
+                reuse=None if source == "none" else reuse,
             )  # fmt: skip
 
-        return await _perform(plan, old, begin, prices or {}, replay)
+        return await _perform(session, plan, old)
     except Divergence as difference:
-        if replay:
-            raise
         if not accept_changes or difference.step is None:
             store.forget_answers(recorded.id, last)
             raise Divergence(
@@ -138,14 +113,25 @@ async def again(
         fork = Fork(recorded.id, kept, recorded.events_until(kept), accepted=str(difference))
         run = _write_fork(store, recorded, settled.forked(fork, plan.last.manifest, "parent"))
     finally:
-        if not replay:
-            store.release(recorded.id)
-    return await again(
-        store, run, host, observers=observers, ask=ask, begin=begin, prices=prices, on_uncertain=on_uncertain
-    )
+        store.release(recorded.id)
+    return await resume(session, run, on_uncertain=on_uncertain)
 
 
-def _check_unfinished(recorded: StoredRun) -> None:
+async def replay(session: Session, ref: str, *, until: int | None = None) -> RunResult:
+    """Execute a recorded run again (to the end of step `until`) and compare; nothing is asked or written."""
+    recorded = session.store.run(ref)
+    manifest = Manifest.from_dict(recorded.manifest)
+    settled = manifest.settled(manifest.changes).without_limits()
+    plan = planning.from_manifest(settled, session.host, replay=True)
+    check_recorded_trust(recorded, session)
+
+    def old() -> Run:
+        return Run(plan, session, recorded.id, recorded=recorded, replay=True, until=until)
+
+    return await _perform(session, plan, old, replay=True)
+
+
+def _check_unfinished(recorded: RecordedRun) -> None:
     if recorded.status == "completed":
         raise StoreError(
             f"run {recorded.id}: it is completed, there is nothing to resume; see: pyscrai replay, and "
@@ -153,51 +139,29 @@ def _check_unfinished(recorded: StoredRun) -> None:
         )
 
 
-async def forked(
-    store: Store,
-    ref: str,
-    at: int,
-    host: Host,
-    *,
-    overrides: Sequence[Override] = (),
-    seed: int | None = None,
-    reuse: Source = "parent",
-    observers: Sequence[Observer] = (),
-    ask: Ask | None = None,
-    begin: Begin | None = None,
-    prices: Mapping[str, Price] | None = None,
-    trusted: bool = False,
-) -> RunResult:
-    """Fork a run behind the step of the event `at`, and execute the fork to its end."""
-    run = await fork(store, ref, at, host, overrides=overrides, seed=seed, reuse=reuse, trusted=trusted)
-    return await again(store, run, host, observers=observers, ask=ask, begin=begin, prices=prices)
-
-
 # -- forks --
 
 
 async def fork(
-    store: Store,
+    session: Session,
     ref: str,
     at: int,
-    host: Host,
     *,
     overrides: Sequence[Override] = (),
     seed: int | None = None,
     reuse: Source = "parent",
-    trusted: bool = False,
-    confirm: Confirm | None = None,
 ) -> str:
-    """Write a fork of a run, ready to be resumed; its id.
+    """Write a fork of a run behind the step of the event `at`, ready to be resumed; its id.
 
     What comes before is executed again and compared first, so that nothing is written if it is not as it was.
     """
+    store, host = session.store, session.host
     recorded = store.run(ref)
     manifest = Manifest.from_dict(recorded.manifest)
     manifest = manifest.settled(manifest.changes)
     step = _step_of(recorded, at)
     before = planning.from_manifest(manifest, host, replay=True)
-    allow(recorded, host, trusted=trusted, ask=confirm)
+    check_recorded_trust(recorded, session)
     plan = None
     if overrides or seed is not None:
         if later := [one for one in manifest.changing_forks if one.after > step]:
@@ -214,13 +178,13 @@ async def fork(
         known = {demand for part in before.all for demand in part.demands}
         files = manifest.known_files
         if {*plan.demands} - known or any(files.get(name) != text for name, text in plan.files.items()):
-            check_trust(plan, f"the fork of {recorded.id}", trusted=trusted, ask=confirm)
-    executed: list[Run] = []
+            where = f"the fork of {recorded.id}"
+            check_trust(plan, where, trusted=session.trust, confirm=session.confirm)
+    executed: list[Running] = []
     try:
+        whole = attrs.evolve(session, trust=True, observers=(), begin=executed.append)
         with store.snapshot():  # the run may be executed meanwhile
-            await again(
-                store, recorded.id, host, replay=True, until=step, trusted=True, begin=executed.append
-            )
+            await replay(whole, recorded.id, until=step)
     except Divergence as difference:
         raise Divergence(
             f"{difference}\na fork keeps what was, and with these plugins it would not be the same",
@@ -238,7 +202,7 @@ async def fork(
     return _write_fork(store, recorded, manifest.forked(given, plan.manifest if plan else None, reuse))
 
 
-def _step_of(recorded: StoredRun, at: int) -> int:
+def _step_of(recorded: RecordedRun, at: int) -> int:
     """The step of the event `at`. Raises `StoreError` if nothing could follow on it."""
     count = recorded.count_events()
     if not 1 <= at <= count:
@@ -255,7 +219,7 @@ def _step_of(recorded: StoredRun, at: int) -> int:
     return step
 
 
-def _check_history(recorded: StoredRun, step: int, plan: Plan) -> None:
+def _check_history(recorded: RecordedRun, step: int, plan: Plan) -> None:
     """Raise `ConfigError` if an agent is taken away that did something before the fork."""
     for name in recorded.sources(step):
         if not name.startswith("@") and name not in plan.scenario.agents:
@@ -265,12 +229,12 @@ def _check_history(recorded: StoredRun, step: int, plan: Plan) -> None:
             )
 
 
-def _write_fork(store: Store, recorded: StoredRun, manifest: Manifest) -> str:
+def _write_fork(store: Store, recorded: RecordedRun, manifest: Manifest) -> str:
     """Write the fork of a run that a manifest ends with; its id. Not owned any more."""
     fork = manifest.forks[-1]
     seed = recorded.seed if fork.scenario is None else fork.scenario["seed"]
     # An event that came too late for the parent comes as late in the fork.
-    waits = recorded.steps + 2 if recorded.status == "completed" else recorded.frontier() + 1
+    waits = recorded.steps + 2 if recorded.status == "completed" else recorded.last_recorded_step() + 1
     prefix = Prefix(recorded.id, fork.after, waits)
     run = store.create_run(recorded.scenario, seed, manifest.to_dict(), prefix=prefix)
     store.release(run)
@@ -281,22 +245,18 @@ def _write_fork(store: Store, recorded: StoredRun, manifest: Manifest) -> str:
 
 
 async def _perform(
-    plan: Plan,
-    make: Callable[[], Run],
-    begin: Begin | None,
-    given: Mapping[str, Price],
-    replay: bool = False,
+    session: Session, plan: Plan, make: Callable[[], Run], *, replay: bool = False
 ) -> RunResult:
     # Components are opened first: what cannot be opened leaves no run behind.
-    ensemble = Ensemble.make(plan)
+    components = Components.make(plan)
     try:
-        await ensemble.open(replay=replay)
+        await components.open(replay=replay)
         if not replay:
-            check_prices(plan.last, ensemble.providers, given)
+            check_prices(plan.last, components.providers, session.prices)
         run = make()
-        if begin is not None:
-            begin(run)
-        return await run.execute(ensemble)
+        if session.begin is not None:
+            session.begin(run)
+        return await run.execute(components)
     finally:
-        for problem in await ensemble.close():
+        for problem in await components.close():
             logger.opt(exception=problem).warning("a component could not be closed: {}", problem)

@@ -16,7 +16,7 @@ from ..errors import ConfigError, ContractError, StoreError
 from ..plugins import Host
 from ..scenario import plan as planning
 from ..scenario.manifest import Manifest
-from ..store.runs import StoredRun
+from ..store.runs import RecordedRun
 from ..store.store import Store
 from .rules import Rules
 
@@ -61,7 +61,7 @@ class Inputs:
         return bool(kinds) and kinds[-1] == "pause"
 
 
-def pause(store: Store, ref: str) -> StoredRun:
+def pause(store: Store, ref: str) -> RecordedRun:
     """Let a run stand still before its next step. Raises `StoreError` if nobody executes it."""
     run = _meant(store, ref)
     if run.owner is None:
@@ -72,13 +72,13 @@ def pause(store: Store, ref: str) -> StoredRun:
     return run
 
 
-def pausing(store: Store, run: StoredRun) -> bool:
+def pausing(store: Store, run: RecordedRun) -> bool:
     """Whether a run that is executed is paused, or about to be."""
     kinds = [kind for _, kind, _, _ in store.inputs(run.id) if kind != "event"]
     return run.owner is not None and bool(kinds) and kinds[-1] == "pause"
 
 
-def proceed(store: Store, ref: str) -> StoredRun:
+def proceed(store: Store, ref: str) -> RecordedRun:
     """Let a run that is paused go on in its process. Raises `StoreError` if it is not paused."""
     run = _meant(store, ref)
     if not pausing(store, run):
@@ -95,7 +95,7 @@ def inject(
     payload: Any,
     audience: tuple[str, ...] | None,
     by: str | None,
-) -> StoredRun:
+) -> RecordedRun:
     """Let an event be added at the beginning of a run's next step.
 
     Raises `StoreError` if there is no such run or it is completed, `ConfigError` if the event does not fit.
@@ -121,13 +121,13 @@ def inject(
     return run
 
 
-def withdraw(store: Store, ref: str) -> tuple[StoredRun, int]:
+def withdraw(store: Store, ref: str) -> tuple[RecordedRun, int]:
     """Take back the events that wait for a run; the run, and how many there were. Raises `StoreError`."""
     run = _meant(store, ref)
     return run, store.drop_inputs(run.id)
 
 
-def _meant(store: Store, ref: str) -> StoredRun:
+def _meant(store: Store, ref: str) -> RecordedRun:
     """The run `ref`; `last` is the last one that is being executed, if one is."""
     live = [run for run in store.runs() if run.owner is not None] if ref == "last" else []
     return live[0] if live else store.run(ref)

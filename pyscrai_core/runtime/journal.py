@@ -1,4 +1,4 @@
-"""The journal of a run: every effect's answer, under its position, with the hash of what was asked."""
+"""The journal of a run: every call's answer, under its position, with the hash of what was asked."""
 
 from __future__ import annotations
 
@@ -8,79 +8,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define
 
-from ..errors import FAILURES, CallFailed, Divergence
-from ..records import Message, Position, Request, Usage, canonical, digest
-from ..store.runs import StoredRun
+from ..errors import Divergence
+from ..records import Position, Request, canonical, digest
+from ..store.runs import RecordedRun
 from ..store.store import CALL_COLUMNS, Store
-from .divergence import asked_in_words, body_in_words, completion_in_words, difference
+from .call import OUTSIDE, STORED, Call, CallStatus, ChainedRequest
+from .divergence import diff, render_body, render_completion, render_recorded
 
-#: The agent's place in the positions of what comes from outside.
-OUTSIDE = "@outside"
 PAGE = 500
-SELECT_ENTRIES = (
-    'SELECT "agent","step","path","number","kind","request","status","answer","error","detail","model",'
-    '"input_tokens","output_tokens","cached_tokens","cache_write_tokens","cost","provider","seconds","reused"'
-    ' FROM "calls" WHERE "run"=? AND "number">? AND "number"<=? ORDER BY "number" LIMIT ?'
+SELECT_CALLS = (
+    f"""SELECT {",".join(f'"{name}"' for name in STORED)} FROM "calls" """
+    'WHERE "run"=? AND "number">? AND "number"<=? ORDER BY "number" LIMIT ?'
 )
-Row = list[Any]
-
-
-@frozen
-class Entry:
-    """A journaled effect, the run's `number`th.
-
-    `answer` is decoded JSON; `error` is the name of a failure, `detail` its words.
-    """
-
-    number: int
-    kind: str
-    request: str
-    status: str
-    answer: Any
-    error: str
-    detail: str
-    model: str
-    usage: Usage = field(factory=Usage)
-    cost: float | None = None
-    provider: str = ""
-    seconds: float = 0.0
-    #: The run that the answer was taken from; then nothing was paid for it here.
-    reused: str = ""
-
-    @property
-    def made(self) -> bool:
-        """Whether somebody was asked: a completion that was given up has no provider."""
-        return self.status == "answered" or self.kind != "complete" or bool(self.provider)
-
-    def failure(self) -> CallFailed:
-        """The failure that was journaled, to be raised again."""
-        failure = FAILURES.get(self.error, CallFailed)(self.detail)
-        failure.calls = (self.number,)
-        return failure
-
-
-@define
-class Outcome:
-    """What came of an effect: its `body` as JSON, or the `error`; for a completion also what it cost.
-
-    `provider` is who answered, `attempts` are those that failed (as JSON), `queued` is in seconds. Where it
-    was not `made`, nobody was asked; where it was `reused`, it is another run's answer.
-    """
-
-    body: bytes = b""
-    error: CallFailed | None = None
-    model: str = ""
-    usage: Usage = field(factory=Usage)
-    cost: float | None = None
-    provider: str = ""
-    attempts: Sequence[dict[str, Any]] = ()
-    queued: float = 0.0
-    started: float = 0.0
-    seconds: float = 0.0
-    made: bool = True
-    reused: str = ""
+#: The place of the number among the columns that are read.
+NUMBER = STORED.index("number")
 
 
 @define
@@ -92,57 +35,15 @@ class _Chain:
     links: list[bytes]
 
 
-@frozen
-class Asked:
-    """What a request comes to: its hash, and what has to be stored to know it again."""
-
-    hash: str
-    messages: tuple[Message, ...]
-    digests: list[str]
-    links: list[bytes]
-    frame: bytes
-    frame_digest: str
-
-
-@define
-class Effect:
-    """What is asked of whom: its `position`, its `kind`, who answers (`target`), the hash of the `request`.
-
-    For a completion also what it comes to (`asked`) and its `seed`; for others the request's `body`. `key`
-    finds an answer that another run may take (empty: none may).
-    """
-
-    position: Position
-    kind: str
-    target: str
-    request: str
-    asked: Asked | None = None
-    seed: int = 0
-    body: bytes = b""
-    key: str = ""
-
-    @classmethod
-    def of(cls, position: Position, kind: str, target: str, what: Any) -> Effect:
-        """An effect other than a completion: `what` is asked, as JSON."""
-        body = canonical(what)
-        return cls(position, kind, target, digest(body), body=body)
-
-    def in_words(self) -> list[str]:
-        """What is asked, in lines."""
-        if self.asked is not None:
-            return completion_in_words(self.asked.messages, orjson.loads(self.asked.frame))
-        return body_in_words(orjson.loads(self.body)) if self.body else []
-
-
-def answer_key(effect: Effect, turn: int, identity: str) -> str:
+def answer_key(call: Call, turn: int, identity: str) -> str:
     """What an answer is found by when another run may take it.
 
     The same request, at the same position, in the agent's same `turn`, under the same seed, of the model that
     is `identity`.
     """
-    position = effect.position
+    position = call.position
     where = [position.agent, position.step, position.path, turn]
-    return digest(canonical([effect.kind, *where, effect.request, effect.seed, identity]))[:32]
+    return digest(canonical([call.kind, *where, call.request, call.seed, identity]))[:32]
 
 
 class Journal:
@@ -152,15 +53,15 @@ class Journal:
     that order, a page at a time, and only what was passed over is kept.
     """
 
-    def __init__(self, store: Store, run: str, recorded: StoredRun | None) -> None:
+    def __init__(self, store: Store, run: str, recorded: RecordedRun | None) -> None:
         self._store = store
         self._run = run
         self._recorded = recorded
         self.number = self._last = recorded.last_call() if recorded else 0
         self._read = 0
-        self._waiting: dict[tuple[str, int, str], Row] = {}
+        self._waiting: dict[tuple[str, int, str], Sequence[Any]] = {}
         self._chains: dict[str, _Chain] = {}
-        self._frames: dict[tuple[Any, ...], tuple[bytes, str, Any]] = {}
+        self._known_options: dict[tuple[Any, ...], tuple[bytes, str, Any]] = {}
 
     @property
     def failed(self) -> bool:
@@ -175,39 +76,21 @@ class Journal:
             if (one["agent"], one["step"], one["path"]) != (position.agent, position.step, position.path)
         ]
 
-    def find(self, position: Position) -> Entry | None:
-        """The entry at `position`, if there is one."""
+    def find(self, position: Position) -> Call | None:
+        """The journaled call at `position`, if there is one."""
         place = (position.agent, position.step, position.path)
         while (row := self._waiting.pop(place, None)) is None:
             if self._read >= self._last:
                 return None
             self._next_page()
-        (
-            number,
-            kind,
-            request,
-            status,
-            answer,
-            error,
-            detail,
-            model,
-            *tokens,
-            cost,
-            provider,
-            seconds,
-            reused,
-        ) = row
-        return Entry(
-            number, kind, request, status, orjson.loads(answer) if answer else None, error, detail, model,
-            Usage(*tokens), cost, provider, seconds, reused,
-        )  # fmt: skip
+        return Call.from_row(row)
 
     def _next_page(self) -> None:
         bounds = (self._run, self._read, self._last, PAGE)
-        rows = self._store.connection.execute(SELECT_ENTRIES, bounds).fetchall()
-        for agent, step, path, *row in rows:
-            self._waiting[agent, step, path] = row
-        self._read = rows[-1][3] if len(rows) == PAGE else self._last
+        rows = self._store.connection.execute(SELECT_CALLS, bounds).fetchall()
+        for row in rows:
+            self._waiting[row[:3]] = row
+        self._read = rows[-1][NUMBER] if len(rows) == PAGE else self._last
 
     def outside(self) -> dict[int, list[Any]]:
         """What came from outside, by the step at whose beginning it was taken in."""
@@ -218,27 +101,27 @@ class Journal:
             found.setdefault(step, []).append(orjson.loads(answer))
         return found
 
-    def differs(self, effect: Effect, entry: Entry, turn: int) -> Divergence:
+    def differs(self, call: Call, recorded: Call, turn: int) -> Divergence:
         """The error for an execution that asks something else, in an agent's turn with this number from 0."""
-        if entry.kind != effect.kind:
-            what = f"it is of the kind {effect.kind}, and {entry.kind} was recorded"
+        if recorded.kind != call.kind:
+            what = f"it is of the kind {call.kind}, and {recorded.kind} was recorded"
         elif self._recorded is None:
             what = "it is not what was asked"
         else:
-            what = "it is not what was asked:\n" + difference(
-                asked_in_words(self._recorded, entry.number, entry.kind), effect.in_words()
+            what = "it is not what was asked:\n" + diff(
+                render_recorded(self._recorded, recorded.number, recorded.kind), _render(call)
             )
-        position = effect.position
+        position = call.position
         where = f"turn {turn + 1}" if position.agent[0] != "@" else f"{position.agent}, step {position.step}"
         return Divergence(
-            f"{where}, call {position.path} ({effect.kind}): this execution asks something else than the "
+            f"{where}, call {position.path} ({call.kind}): this execution asks something else than the "
             f"recorded one; a prompt, a plugin or the scenario has changed since; {what}",
             position.step,
         )
 
     # -- what was asked --
 
-    def asked(self, request: Request) -> Asked:
+    def chained(self, request: Request) -> ChainedRequest:
         """The hash of a completion's request, chained over its messages.
 
         Link i is the SHA-256 of link i-1 and the digest of message i, so a history that grew costs only
@@ -252,14 +135,14 @@ class Journal:
         for text in digests[kept:]:
             link = hashlib.sha256(link + text.encode()).digest()
             links.append(link)
-        frame, frame_digest = self._frame(request)
-        total = hashlib.sha256(link + frame_digest.encode()).hexdigest()
-        return Asked(total, request.messages, digests, links, frame, frame_digest)
+        options, options_digest = self._options(request)
+        total = hashlib.sha256(link + options_digest.encode()).hexdigest()
+        return ChainedRequest(total, request.messages, digests, links, options, options_digest)
 
-    def _frame(self, request: Request) -> tuple[bytes, str]:
+    def _options(self, request: Request) -> tuple[bytes, str]:
         # Schemas and tool lists are few and live long, so their identity finds what was computed once.
         key = (request.provider, id(request.schema), tuple(map(id, request.tools)), request.sampling)
-        found = self._frames.get(key)
+        found = self._known_options.get(key)
         if found is None:
             body = canonical(
                 {
@@ -269,24 +152,22 @@ class Journal:
                     "sampling": request.sampling.to_dict(),
                 }
             )
-            if len(self._frames) > 1024:
-                self._frames.clear()
+            if len(self._known_options) > 1024:
+                self._known_options.clear()
             # The objects are kept beside the result: an identity is only theirs while they live.
-            found = self._frames[key] = (body, digest(body), (request.schema, request.tools))
+            found = self._known_options[key] = (body, digest(body), (request.schema, request.tools))
         return found[0], found[1]
 
     # -- writing --
 
-    async def write(self, effect: Effect, outcome: Outcome) -> int:
-        """Journal an answer, or a final failure; its number, on disk when this returns."""
-        self.put(effect, outcome)
-        number = self.number
+    async def write(self, call: Call) -> None:
+        """Journal an answer or a final failure: on disk when this returns."""
+        self.put(call)
         await self._store.writer.committed()
-        return number
 
-    async def intend(self, effect: Effect) -> None:
+    async def intend(self, call: Call) -> None:
         """Journal that something is about to happen that must not happen twice; on disk when this returns."""
-        self._put(effect, Outcome(started=time.time()), "intent")
+        self._put(call, "intent", time.time())
         await self._store.writer.committed()
 
     async def taken(self, number: int) -> None:
@@ -294,62 +175,74 @@ class Journal:
         self._store.put_taken(number)
         await self._store.writer.committed()
 
-    def put(self, effect: Effect, outcome: Outcome) -> None:
-        """Queue an entry without waiting for the disk."""
-        self._put(effect, outcome, "failed" if outcome.error else "answered")
+    def put(self, call: Call) -> None:
+        """Queue a call without waiting for the disk."""
+        call.status = "failed" if call.failure else "answered"
+        self._put(call, call.status, call.started)
 
-    def _put(self, effect: Effect, outcome: Outcome, status: str) -> None:
-        usage, error = outcome.usage, outcome.error
-        position, asked = effect.position, effect.asked
-        self.number += 1
-        base, kept, new, frame = None, 0, "[]", ""
-        # A fallback's answer is not what the request's own provider would say.
-        key = effect.key if outcome.provider in ("", effect.target) and error is None else ""
-        if asked is not None:
-            base, kept = self._store_messages(position.agent, asked)
-            new = orjson.dumps(asked.digests[kept:]).decode()
-            frame = asked.frame_digest
-            if error is None:  # a failure may be replaced when the run is resumed: nothing builds on it
-                self.follow(position.agent, self.number, asked)
-        elif effect.body:
-            self._store.put_message(effect.request, effect.body)
-        if error is not None:
-            error.calls = (self.number,)
-        self._store.put_call(
-            (
-                self._run, self.number, position.agent, position.step, position.path, effect.kind,
-                effect.target, effect.request, base, kept, new, frame, effect.seed,
-                status, outcome.body.decode(),
-                type(error).__name__ if error else "", str(error) if error else "", outcome.model,
-                usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens,
-                outcome.started, outcome.seconds, outcome.provider, outcome.cost, outcome.queued,
-                orjson.dumps(outcome.attempts).decode() if outcome.attempts else "[]",
-                outcome.reused, key,
-            )
-        )  # fmt: skip
+    def _put(self, call: Call, status: CallStatus, started: float) -> None:
+        self.number = call.number = self.number + 1
+        position, usage, failure = call.position, call.usage, call.failure
+        row = {
+            "run": self._run, "number": call.number, "kind": call.kind, "target": call.target,
+            "agent": position.agent, "step": position.step, "path": position.path,
+            "request": call.request, "base": None, "kept": 0, "messages": "[]", "frame": "",
+            "seed": call.seed, "status": status, "answer": call.answer_json.decode(),
+            "error": type(failure).__name__ if failure else "", "detail": str(failure) if failure else "",
+            "model": call.model, "provider": call.provider, "cost": call.cost,
+            "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
+            "cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens,
+            "started": started, "seconds": call.seconds, "queued": call.queued,
+            "attempts": orjson.dumps([one.to_dict() for one in call.attempts]).decode(),
+            "reused": call.reused,
+            # A fallback's answer is not what the request's own provider would say.
+            "key": call.key if call.provider in ("", call.target) and failure is None else "",
+        }  # fmt: skip
+        if call.chained is not None:
+            row |= self._put_messages(position.agent, call.chained)
+            if failure is None:  # a failure may be replaced when the run is resumed: nothing builds on it
+                self.follow(call)
+        elif call.body:
+            self._store.put_message(call.request, call.body)
+        if failure is not None:
+            failure.calls = (call.number,)
+        self._store.put_call([row[name] for name in CALL_COLUMNS])
 
     def reopen(self, numbers: Sequence[int]) -> None:
         """Let these failed calls be asked again when the run is resumed: they are what ended it."""
         for number in numbers:
             self._store.open_call(self._run, number)
 
-    def follow(self, agent: str, number: int, asked: Asked) -> None:
+    def follow(self, call: Call) -> None:
         """Make a journaled completion the one that the agent's next one is compared with."""
-        self._chains[agent] = _Chain(number, asked.digests, asked.links)
+        if (chained := call.chained) is not None:
+            self._chains[call.position.agent] = _Chain(call.number, chained.digests, chained.links)
 
-    def _store_messages(self, agent: str, asked: Asked) -> tuple[int | None, int]:
+    def _put_messages(self, agent: str, chained: ChainedRequest) -> dict[str, Any]:
+        """Queue what is new of a request; the columns that tell where its messages are."""
         # The predecessor is the agent's last *journaled* call: what is on disk is a prefix of the queue,
         # so it cannot be missing when this one is there.
         chain = self._chains.get(agent)
-        kept = _common(chain.digests, asked.digests) if chain else 0
-        base = chain.number if chain and kept else None
+        kept = _common(chain.digests, chained.digests) if chain else 0
         known = self._store.known_messages
-        for message, text in zip(asked.messages[kept:], asked.digests[kept:], strict=True):
+        for message, text in zip(chained.messages[kept:], chained.digests[kept:], strict=True):
             if text not in known:
                 self._store.put_message(text, canonical(message.to_dict()))
-        if asked.frame_digest not in known:
-            self._store.put_message(asked.frame_digest, asked.frame)
-        return base, kept
+        if chained.options_digest not in known:
+            self._store.put_message(chained.options_digest, chained.options)
+        return {
+            "base": chain.number if chain and kept else None,
+            "kept": kept,
+            "messages": orjson.dumps(chained.digests[kept:]).decode(),
+            "frame": chained.options_digest,
+        }
+
+
+def _render(call: Call) -> list[str]:
+    """What a call asks, in lines."""
+    if call.chained is not None:
+        return render_completion(call.chained.messages, orjson.loads(call.chained.options))
+    return render_body(orjson.loads(call.body)) if call.body else []
 
 
 def _common(old: list[str], new: list[str]) -> int:
@@ -361,7 +254,3 @@ def _common(old: list[str], new: list[str]) -> int:
         if old[index] != new[index]:
             return index
     return bound
-
-
-# `Journal.put` gives its row in the order of the columns.
-assert CALL_COLUMNS[:7] == ["run", "number", "agent", "step", "path", "kind", "target"]

@@ -15,7 +15,7 @@ from types import TracebackType
 from attrs import define, frozen
 
 from ..errors import Overloaded, RateLimited, RequestRejected, TimedOut, TransientError
-from ..records import Allowance, Usage
+from ..records import RateLimitStatus, Usage
 
 #: Vendors count by the minute.
 WINDOW = 60.0
@@ -159,7 +159,7 @@ class Account:
                 self._queue.remove(waiter)
                 self._wake()
 
-    def succeeded(self, ticket: Ticket, usage: Usage, allowance: Allowance | None) -> None:
+    def succeeded(self, ticket: Ticket, usage: Usage, allowance: RateLimitStatus | None) -> None:
         """The vendor answered: the estimate is replaced by what was used."""
         with self._lock:
             used = usage.input_tokens + usage.output_tokens

@@ -10,9 +10,9 @@ import orjson
 
 from ..errors import Divergence
 from ..records import EVERYONE, LOG_HEAD, Event
-from ..store.runs import StoredRun
+from ..store.runs import RecordedRun
 from ..store.store import Store
-from .divergence import difference
+from .divergence import diff
 
 
 class Log:
@@ -86,7 +86,7 @@ class LogWriter:
     A `replay` writes nothing.
     """
 
-    def __init__(self, store: Store, run: str, recorded: StoredRun | None, replay: bool) -> None:
+    def __init__(self, store: Store, run: str, recorded: RecordedRun | None, replay: bool) -> None:
         self.log = Log()
         self._store = store
         self._run = run
@@ -122,7 +122,7 @@ class LogWriter:
                     raise Divergence(
                         f"event {event.seq}, agents.{event.source}, step {event.step}: this execution "
                         "derives another one than the record has; a plugin, a rule or the scenario has "
-                        "changed since:\n" + difference(_lines(stored), _lines(event)),
+                        "changed since:\n" + diff(_lines(stored), _lines(event)),
                         event.step,
                     )
                 return

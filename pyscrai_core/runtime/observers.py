@@ -11,7 +11,7 @@ from ..contracts import Observer
 from ..records import CallRecord, Event, Position, RunResult, RunStatus
 
 
-class Watchers:
+class Observers:
     """The observers of the run `run`."""
 
     def __init__(self, run: str, observers: Sequence[Observer]) -> None:

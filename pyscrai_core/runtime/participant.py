@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ..agent import Agent
 from ..contracts import Engine, Memory, Reasoning
 from ..records import Event
-
-if TYPE_CHECKING:
-    from ..agent import Agent
-    from .bound_tools import Equipped
-    from .log import Log
+from .bound_tools import BoundTool
+from .log import Log
 
 
-class Player:
+class Participant:
     """The live side of an agent."""
 
     def __init__(
@@ -22,7 +18,7 @@ class Player:
         engine: Engine,
         reasoning: Reasoning | None,
         memory: Memory | None,
-        tools: dict[str, Equipped],
+        tools: dict[str, BoundTool],
         log: Log,
     ) -> None:
         self.memory: Memory | None = None
@@ -42,7 +38,7 @@ class Player:
         engine: Engine,
         reasoning: Reasoning | None,
         memory: Memory | None,
-        tools: dict[str, Equipped],
+        tools: dict[str, BoundTool],
     ) -> None:
         """Go on with these components. A new memory is handed all that the agent has seen."""
         self.agent = agent

@@ -1,4 +1,4 @@
-"""Asking vendors: one completion, with limits, timeouts, retries and fallbacks.
+"""Call vendors: one completion, with limits, timeouts, retries and fallbacks.
 
 What comes out is an answer or the final failure, and a record of each attempt. No journal is known here.
 """
@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any, Generic, TypeVar
 
 import backoff
-from attrs import define, field, frozen
+from attrs import frozen
 from loguru import logger
 
 from ..contracts import Provider, Sink
@@ -21,17 +21,18 @@ from ..errors import (
     CallFailed,
     RateLimited,
     RequestRejected,
+    RunStopping,
     TimedOut,
     TransientError,
     Unreachable,
 )
-from ..records import Allowance, Completion, Request, Usage
+from ..records import Completion, RateLimitStatus, Request, Usage
 from ..scenario.model import Access
 from ..secret import redact
 from ..tokens import estimate_tokens
 from . import emulation
+from .call import Attempt, Call
 from .limiter import Account, Bounds, Ticket, account
-from .turn import Stopping
 
 Result = TypeVar("Result")
 
@@ -46,55 +47,19 @@ ANSWER_TOKENS = 512
 
 
 @frozen
-class Attempt:
-    """An attempt that failed: whom it asked, when (seconds since 1970), how long, and the wait after it."""
-
-    provider: str
-    error: str
-    detail: str
-    started: float
-    seconds: float
-    wait: float | None
-
-    def to_dict(self) -> dict[str, str | float | None]:
-        return {
-            "provider": self.provider,
-            "error": self.error,
-            "detail": self.detail,
-            "started": self.started,
-            "seconds": self.seconds,
-            "wait": self.wait,
-        }
-
-
-@define
-class Asking:
-    """What became of a call so far; `provider` is the one that was asked last.
-
-    `queued` are the seconds that the call waited for its turn, `seconds` those of the last attempt.
-    """
-
-    provider: str
-    attempts: list[Attempt] = field(factory=list)
-    started: float = 0.0
-    seconds: float = 0.0
-    queued: float = 0.0
-
-
-@frozen
-class _Call(Generic[Result]):
+class _Send(Generic[Result]):
     """What is asked of a provider: its estimated `tokens`, how to `send` it, what its answer `used`."""
 
     tokens: Callable[[], int]
     send: Callable[[], Awaitable[Result]]
-    used: Callable[[Result], tuple[Usage, Allowance | None]]
+    used: Callable[[Result], tuple[Usage, RateLimitStatus | None]]
 
 
 #: Told of each attempt that failed and is followed by another, and in words why a call waits.
 Tell = Callable[[Attempt | str], None]
 
 
-class Vendors:
+class Providers:
     """The providers of one run, with how they may be called."""
 
     def __init__(self, access: Mapping[str, Access], concurrency: int) -> None:
@@ -122,18 +87,18 @@ class Vendors:
         for waiting in list(self._waiting):
             waiting.cancel()
 
-    async def ask(self, request: Request, asking: Asking, sink: Sink | None, tell: Tell) -> Completion:
+    async def ask(self, request: Request, call: Call, sink: Sink | None, tell: Tell) -> Completion:
         """The answer of the request's provider, or of one of its fallbacks.
 
         Raises what the last of them failed with: `TransientError` when all tries are used up, or what
-        cannot pass. `asking` is filled in on the way.
+        cannot pass. `call` is filled in on the way.
         """
         names = [request.provider, *self._access[request.provider].fallback]
         for name in names:
-            asking.provider = name
+            call.provider = name
             last = name == names[-1]
             try:
-                return await self._completion(name, request, asking, sink, tell, last)
+                return await self._completion(name, request, call, sink, tell, last)
             except TransientError as error:
                 if last:
                     raise
@@ -142,39 +107,41 @@ class Vendors:
         raise AssertionError("there is always a last one")
 
     async def _completion(
-        self, name: str, request: Request, asking: Asking, sink: Sink | None, tell: Tell, last: bool
+        self, name: str, request: Request, call: Call, sink: Sink | None, tell: Tell, last: bool
     ) -> Completion:
         provider = self._providers[name]
         for option, why in provider.refuses(request.sampling).items():
             raise RequestRejected(f"provider {name!r}: {option}: {why}")
-        fitted, read = emulation.fit(request, provider.capabilities)
+        fitted, read = emulation.adapt(request, provider.capabilities)
         streamed = sink if "stream" in provider.capabilities else None
-        call = _Call(
+        sending = _Send(
             tokens=lambda: _sum(estimated(fitted)),
             send=lambda: provider.complete(fitted, streamed),
             used=lambda answer: (answer.usage, answer.allowance),
         )
-        answer = await self._insist(name, call, asking, tell, last)
+        answer = await self._with_retries(name, sending, call, tell, last)
         try:
             return read(answer)
         except AnswerRejected as error:
             error.usage = answer.usage
             raise
 
-    async def embed(self, texts: Sequence[str], asking: Asking, tell: Tell) -> list[list[float]]:
-        """The vectors of `texts`, from the provider that `asking` names; it has no fallbacks.
+    async def embed(self, texts: Sequence[str], call: Call, tell: Tell) -> list[list[float]]:
+        """The vectors of `texts`, from the provider that `call` names; it has no fallbacks.
 
         Vectors of different models have nothing to do with each other.
         """
-        provider = self._providers[asking.provider]
-        call = _Call(
+        provider = self._providers[call.provider]
+        sending = _Send(
             tokens=lambda: sum(map(estimate_tokens, texts)),
             send=lambda: provider.embed(texts),
             used=lambda vectors: (Usage(sum(map(estimate_tokens, texts))), None),
         )
-        return await self._insist(asking.provider, call, asking, tell, last=True)
+        return await self._with_retries(call.provider, sending, call, tell, last=True)
 
-    async def _insist(self, name: str, call: _Call[Result], asking: Asking, tell: Tell, last: bool) -> Result:
+    async def _with_retries(
+        self, name: str, sending: _Send[Result], call: Call, tell: Tell, last: bool
+    ) -> Result:
         """Ask one provider until it answers, what it fails with cannot pass, or patience ends."""
         access, vendor = self._access[name], self._accounts[name]
         # A vendor that is down is not waited for where another one is named.
@@ -184,32 +151,32 @@ class Vendors:
         failing: float | None = None
         for number in count(1):
             try:
-                return await self._attempt(name, call, asking, patience, tell)
+                return await self._once(name, sending, call, patience, tell)
             except TransientError as error:
                 now = asyncio.get_running_loop().time()
-                failing = now - asking.seconds if failing is None else failing
+                failing = now - call.seconds if failing is None else failing
                 wait = backoff.full_jitter(next(waits))
                 if isinstance(error, RateLimited) and error.retry_after is not None:
                     # Asked to wait: that long, and a little more, so that not all come back at once.
                     wait = error.retry_after + wait / 10
-                if asking.seconds:  # it was really asked
+                if call.seconds:  # it was really asked
                     vendor.failed(error, wait)
                 final = _final(error, access, vendor, number, now + wait - failing)
-                asking.attempts.append(
+                call.attempts.append(
                     Attempt(
-                        name, type(error).__name__, str(error), asking.started, asking.seconds,
+                        name, type(error).__name__, str(error), call.started, call.seconds,
                         None if final else wait,
                     )
                 )  # fmt: skip
                 if final:
                     error.args = (f"{error} ({final})",)
                     raise
-                tell(asking.attempts[-1])
+                tell(call.attempts[-1])
                 await self._unless_stopped(asyncio.ensure_future(asyncio.sleep(wait)))
         raise AssertionError("the loop has no end")
 
-    async def _attempt(
-        self, name: str, call: _Call[Result], asking: Asking, patience: float, tell: Tell
+    async def _once(
+        self, name: str, sending: _Send[Result], call: Call, patience: float, tell: Tell
     ) -> Result:
         provider, access, vendor = self._providers[name], self._access[name], self._accounts[name]
         bounds = Bounds(
@@ -218,10 +185,10 @@ class Vendors:
             _least(access.concurrency, provider.concurrency),
         )
         clock = time.perf_counter()
-        asking.started, asking.seconds = time.time(), 0.0
+        call.started, call.seconds = time.time(), 0.0
         try:
             # Estimating a long history takes time, so only for who counts tokens.
-            tokens = call.tokens() if vendor.counts_tokens(bounds) else 0
+            tokens = sending.tokens() if vendor.counts_tokens(bounds) else 0
             ticket = vendor.enter_now(bounds, tokens)
             if ticket is None:
                 entering = asyncio.ensure_future(vendor.enter(bounds, tokens, patience))
@@ -235,15 +202,15 @@ class Vendors:
                     await self._slots.acquire()
                 try:
                     if self.stopping:
-                        raise Stopping
-                    asking.queued += time.perf_counter() - clock
-                    asking.started, clock = time.time(), time.perf_counter()
+                        raise RunStopping
+                    call.queued += time.perf_counter() - clock
+                    call.started, clock = time.time(), time.perf_counter()
                     ticket.sent()
                     try:
-                        answer = await _sent(call, access.timeout)
+                        answer = await _send(sending, access.timeout)
                     finally:
-                        asking.seconds = time.perf_counter() - clock
-                    vendor.succeeded(ticket, *call.used(answer))
+                        call.seconds = time.perf_counter() - clock
+                    vendor.succeeded(ticket, *sending.used(answer))
                     return answer
                 finally:
                     self._slots.release()
@@ -256,7 +223,7 @@ class Vendors:
         timer = asyncio.get_running_loop().call_later(SHORT_WAIT, say_why)
         try:
             return await self._unless_stopped(entering)
-        except (asyncio.CancelledError, Stopping):
+        except (asyncio.CancelledError, RunStopping):
             # Ended in the very moment in which it was let in: nobody else would give the place back.
             if entering.done() and not entering.cancelled() and entering.exception() is None:
                 entering.result().leave()
@@ -265,26 +232,26 @@ class Vendors:
             timer.cancel()
 
     async def _unless_stopped(self, work: asyncio.Future[Result]) -> Result:
-        """The result of `work`, or `Stopping` as soon as the run is being stopped."""
+        """The result of `work`, or `RunStopping` as soon as the run is being stopped."""
         if self.stopping:
             work.cancel()
-            raise Stopping
+            raise RunStopping
         self._waiting.add(work)
         try:
             return await work
         except asyncio.CancelledError:
             if self.stopping:
-                raise Stopping from None
+                raise RunStopping from None
             raise
         finally:
             self._waiting.discard(work)
 
 
-async def _sent(call: _Call[Result], seconds: float) -> Result:
+async def _send(sending: _Send[Result], seconds: float) -> Result:
     """What the provider answers. Raises `CallFailed` and its kinds, whatever it raises."""
     try:
         async with asyncio.timeout(seconds):
-            return await call.send()
+            return await sending.send()
     except (CallFailed, NotImplementedError, asyncio.CancelledError):
         raise
     except TimeoutError:
@@ -303,9 +270,9 @@ def estimated(request: Request) -> Usage:
     """What a request and its answer are estimated at, before it is sent."""
     tokens = sum(map(estimate_tokens, request.messages))
     if request.schema is not None:
-        tokens += estimate_tokens(emulation.written(request.schema))
+        tokens += estimate_tokens(emulation.as_json(request.schema))
     for tool in request.tools:
-        tokens += estimate_tokens(emulation.written(tool.to_dict()))
+        tokens += estimate_tokens(emulation.as_json(tool.to_dict()))
     return Usage(tokens, request.sampling.max_tokens or ANSWER_TOKENS)
 
 

@@ -10,25 +10,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal
 
-from attrs import frozen
-
+from ..errors import RunStopping
 from ..store.store import Store
-from .turn import Stopping
+from .call import Call
 
 #: Seconds between two looks at a claim of somebody else.
 POLL = 0.05
 
 Source = Literal["none", "parent", "all"]
-
-
-@frozen
-class Taken:
-    """An answer of the run `run`: its JSON, and who gave it."""
-
-    run: str
-    answer: str
-    model: str
-    provider: str
 
 
 class Reuse:
@@ -39,20 +28,21 @@ class Reuse:
         self._run = run
         self._parent = parent
 
-    async def take(self, key: str, stopping: Callable[[], bool]) -> Taken | None:
-        """An answer that is there; None: it is to be asked for, and claimed until `settle` is called."""
+    async def take(self, call: Call, stopping: Callable[[], bool]) -> bool:
+        """Give a call the answer that is there; False: it is to be made, and is claimed until `settle`."""
         while True:
-            if (found := self._find(key)) is not None:
-                return found
+            if self._find(call):
+                return True
             if self._parent:
-                return None
-            if self._store.claim(key, self._run):
+                return False
+            if self._store.claim(call.key, self._run):
                 # Its answer may have come, and its claim gone, between the look and the claim.
-                if (found := self._find(key)) is not None:
-                    self.settle(key)
-                return found
+                if self._find(call):
+                    self.settle(call.key)
+                    return True
+                return False
             if stopping():
-                raise Stopping
+                raise RunStopping
             await asyncio.sleep(POLL)
 
     def settle(self, key: str) -> None:
@@ -60,13 +50,14 @@ class Reuse:
         if not self._parent:
             self._store.put_settled(key)
 
-    def _find(self, key: str) -> Taken | None:
+    def _find(self, call: Call) -> bool:
         row = self._store.connection.execute(
             """SELECT "run","reused","answer","model","provider" FROM "calls"
                WHERE "key"=? AND "run"!=? AND "status"='answered' AND (?='' OR "run"=?) LIMIT 1""",
-            (key, self._run, self._parent, self._parent),
+            (call.key, self._run, self._parent, self._parent),
         ).fetchone()
         if row is None:
-            return None
-        run, origin, answer, model, provider = row
-        return Taken(origin or run, answer, model, provider)
+            return False
+        run, origin, answer, call.model, call.provider = row
+        call.answer_json, call.reused, call.cost = answer.encode(), origin or run, 0.0
+        return True

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import orjson
+from attrs import frozen
 
+from ..agent import Agent
 from ..errors import ContractError
 from ..language.expressions import Expression
 from ..language.schemas import checker
 from ..language.templates import guess
 from ..records import EVERYONE, Event, Json, check_json
-from ..scenario.model import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES
+from ..scenario.model import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, Rule, Scenario
 from .state import Root, changed, resolve
-from .turn import Draft
 
-if TYPE_CHECKING:
-    from ..scenario.model import Rule, Scenario
-    from .participant import Player
+
+@frozen
+class Draft:
+    """An event that a turn wants to add to the log."""
+
+    kind: str
+    payload: dict[str, Any]
+    audience: tuple[str, ...]
+    cause: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "payload": self.payload,
+            "audience": list(self.audience),
+            "cause": self.cause,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Draft:
+        return cls(data["kind"], data["payload"], tuple(data["audience"]), data["cause"])
 
 
 class Rejected(Exception):
@@ -52,10 +71,9 @@ class Rules:
     # -- drafting --
 
     def draft(
-        self, player: Player, kind: str, payload: dict[str, Any], audience: tuple[str, ...], cause: int | None
+        self, agent: Agent, kind: str, payload: dict[str, Any], audience: tuple[str, ...], cause: int | None
     ) -> Draft:
         """A checked draft; `ContractError` if it could never be an event."""
-        agent = player.agent
         where = f"agents.{agent.name}: {kind}"
         if not isinstance(kind, str) or not KIND.fullmatch(kind) or kind in KERNEL_KINDS:
             raise ContractError(
@@ -73,10 +91,9 @@ class Rules:
         return Draft(kind, plain, audience, cause)
 
     def change(
-        self, player: Player, path: str, value: Json, op: Literal["set", "add"], cause: int | None
+        self, agent: Agent, path: str, value: Json, op: Literal["set", "add"], cause: int | None
     ) -> Draft:
-        """The draft of a change that `player` makes by itself."""
-        agent = player.agent
+        """The draft of a change that `agent` makes by itself."""
         where = f"agents.{agent.name}: change of {path!r}"
         if op not in ("set", "add"):
             raise ContractError(f"{where}: op {op!r}; expected 'set' or 'add'")

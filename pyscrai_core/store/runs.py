@@ -10,6 +10,7 @@ from peewee import SqliteDatabase, fn
 
 from ..errors import StoreError
 from ..records import Cost, Event, Message, RunStatus, Usage
+from ..stored_run import StoredRun
 from .locks import Owner, Ownership
 from .models import CallRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 
@@ -36,8 +37,8 @@ def find_run(database: SqliteDatabase, ref: str, store: str) -> RunRow:
     raise StoreError(f"run {ref!r}: the store {store} has no such run; `pyscrai runs` lists them")
 
 
-class StoredRun:
-    """One run in a store, read when it is asked for."""
+class RecordedRun(StoredRun):
+    """One run in a store, with what the kernel and the command need beside `StoredRun`."""
 
     def __init__(self, database: SqliteDatabase, row: RunRow, ownership: Ownership) -> None:
         self._database = database
@@ -232,7 +233,7 @@ class StoredRun:
             raise StoreError(f"run {self.id}: what call {number} asked is not in the store")
         return orjson.loads(bytes(found[0]))
 
-    def frontier(self) -> int:
+    def last_recorded_step(self) -> int:
         """The last step of which anything is recorded; -1 if nothing is."""
         last = CallRow.select(CallRow.step).where(CallRow.run == self.id).order_by(CallRow.number.desc())
         event = EventRow.select(EventRow.step).where(EventRow.run == self.id).order_by(EventRow.seq.desc())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ..records import Event, RunStatus, canonical
 from .locks import Owner, Ownership
 from .models import CallRow, ClaimRow, InputRow, ManifestRow, OutcomeRow, RunRow
 from .opening import check_file, connection_of, explained, located, migrate
-from .runs import StoredRun, find_run
+from .runs import RecordedRun, find_run
 from .writer import Writer, patiently
 
 INSERT_EVENT = (
@@ -155,14 +155,14 @@ class Store:
         finally:
             self.connection.execute("ROLLBACK")
 
-    def runs(self) -> list[StoredRun]:
+    def runs(self) -> list[RecordedRun]:
         """All runs, newest first."""
         query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id)
-        return [StoredRun(self.database, row, self.ownership) for row in query.execute(self.database)]
+        return [RecordedRun(self.database, row, self.ownership) for row in query.execute(self.database)]
 
-    def run(self, ref: str) -> StoredRun:
+    def run(self, ref: str) -> RecordedRun:
         """The run with the id `ref`, a unique prefix of it, or `last`. Raises `StoreError`."""
-        return StoredRun(self.database, find_run(self.database, ref, str(self.path)), self.ownership)
+        return RecordedRun(self.database, find_run(self.database, ref, str(self.path)), self.ownership)
 
     # -- who executes a run --
 
@@ -240,7 +240,7 @@ class Store:
             )
         self.known_messages.clear()
 
-    def restore_run(self, recorded: StoredRun) -> None:
+    def restore_run(self, recorded: RecordedRun) -> None:
         """Leave a run as it was before it was resumed."""
         with self._transaction():
             RunRow.update(
@@ -309,7 +309,7 @@ class Store:
             self.known_messages.add(digest)
             self.writer.put(INSERT_MESSAGE, (digest, body))
 
-    def put_call(self, row: tuple[Any, ...]) -> None:
+    def put_call(self, row: Sequence[Any]) -> None:
         """Queue a call, in the order of `CALL_COLUMNS`; wait for `writer.committed()` afterwards."""
         self.writer.put(INSERT_CALL, row)
 

@@ -25,7 +25,7 @@ from pyscrai_core import (
     api,
 )
 from pyscrai_core.language.schemas import checker
-from pyscrai_core.runtime.emulation import fit
+from pyscrai_core.runtime.emulation import adapt
 from pyscrai_core.runtime.turn import TOOL_CHARACTERS, TOOL_ROUNDS
 
 NOTHING: frozenset[str] = frozenset()
@@ -52,20 +52,20 @@ def nested(**chosen: Any) -> str:
 
 def test_who_can_do_it_gets_the_request_as_it_is() -> None:
     answer = Completion("```json\n1\n```")
-    fitted, read = fit(ASKED, frozenset({"schema", "tools"}))
+    fitted, read = adapt(ASKED, frozenset({"schema", "tools"}))
     assert fitted is ASKED
     assert read(answer) is answer
     plain = Request((Message.user("?"),))
-    assert fit(plain, NOTHING)[0] is plain
+    assert adapt(plain, NOTHING)[0] is plain
 
 
 def test_a_schema_is_told_in_the_standing_instructions() -> None:
-    fitted, read = fit(ASKED.but(tools=()), NOTHING)
+    fitted, read = adapt(ASKED.but(tools=()), NOTHING)
     system, user = fitted.messages
     assert (fitted.schema, user) == (None, ASKED.messages[1])
     assert system.text.startswith("You are Mara.\n\nAnswer with JSON alone")
     assert json.loads(system.text.splitlines()[-1]) == ITEM
-    first = fit(ASKED.but(messages=ASKED.messages[1:], tools=()), NOTHING)[0].messages
+    first = adapt(ASKED.but(messages=ASKED.messages[1:], tools=()), NOTHING)[0].messages
     assert [message.role for message in first] == ["system", "user"]
     for text in ('{"item": "ax"}', '```json\n{"item": "ax"}\n```', ' ```\n{"item": "ax"}```\n'):
         assert json.loads(read(Completion(text)).text) == {"item": "ax"}
@@ -75,7 +75,7 @@ def test_a_schema_is_told_in_the_standing_instructions() -> None:
 
 @pytest.mark.parametrize("capabilities", [NOTHING, frozenset({"schema"})], ids=["nothing", "schema"])
 def test_tools_are_one_form_of_an_answer(capabilities: frozenset[str]) -> None:
-    fitted, read = fit(ASKED, capabilities)
+    fitted, read = adapt(ASKED, capabilities)
     assert fitted.tools == ()
     told = fitted.messages[0].text
     assert "- shop: Looks into the shop." in told
@@ -101,7 +101,7 @@ def test_tools_are_one_form_of_an_answer(capabilities: frozenset[str]) -> None:
     called = read(Completion(nested(tool="shop", arguments={"count": 3}), model="m", usage=Usage(1, 2)))
     assert called.tool_calls == (ToolCall("call_1", "shop", {"count": 3}),)
     assert (called.text, called.finish_reason, called.usage) == ("", "tool_calls", Usage(1, 2))
-    assert fit(ASKED.but(schema=None), capabilities)[1](Completion(nested(answer="Hm."))).text == "Hm."
+    assert adapt(ASKED.but(schema=None), capabilities)[1](Completion(nested(answer="Hm."))).text == "Hm."
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_tools_are_one_form_of_an_answer(capabilities: frozenset[str]) -> None:
      nested(tool=3, arguments={}), nested(tool="shop", arguments=[])],
 )  # fmt: skip
 def test_what_is_neither_is_rejected(text: str) -> None:
-    read = fit(ASKED.but(schema=None), NOTHING)[1]
+    read = adapt(ASKED.but(schema=None), NOTHING)[1]
     with pytest.raises(AnswerRejected, match="neither an answer nor the use of a tool") as caught:
         read(Completion(text, finish_reason="length", usage=Usage(9, 24)))
     assert "cut off after 24 tokens: raise max_tokens" in str(caught.value)
@@ -123,7 +123,7 @@ def test_what_was_called_before_is_told_in_words() -> None:
         Message("assistant", (*Message.assistant("Let me see.").parts, *calls)),
         Message("tool", (ToolResult("x", "an ax"), ToolResult("y", "closed", failed=True))),
     )
-    fitted, read = fit(ASKED.but(messages=history), NOTHING)
+    fitted, read = adapt(ASKED.but(messages=history), NOTHING)
     assert fitted.messages[1] == history[1]
     assert [(message.role, message.text.splitlines()) for message in fitted.messages[2:]] == [
         ("assistant", [

@@ -20,7 +20,7 @@ from pyscrai_cli.main import cli
 
 import pyscrai_core
 from pyscrai_core import ConfigError, Engine, Event, NoConfig, Observer, RunResult, StoreError, api
-from pyscrai_core.store.runs import StoredRun
+from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
@@ -62,7 +62,7 @@ def dump() -> list[str]:
         return list(database.iterdump())
 
 
-def look(ref: str = "last") -> StoredRun:
+def look(ref: str = "last") -> RecordedRun:
     with Store.open(STORE) as store:
         return store.run(ref)
 
@@ -161,15 +161,15 @@ def test_a_run_that_is_executed_is_nobody_elses_and_a_killed_one_is_taken_over(l
 
 
 def test_a_run_is_replayed_while_it_is_executed(live: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = StoredRun.last_call
+    looked = RecordedRun.last_call
 
-    def slow(run: StoredRun) -> int:
+    def slow(run: RecordedRun) -> int:
         found = looked(run)
         time.sleep(0.2)  # more is recorded meanwhile
         return found
 
     live("run", write(latency=0.01, rounds=400)).says(2)
-    monkeypatch.setattr(StoredRun, "last_call", slow)
+    monkeypatch.setattr(RecordedRun, "last_call", slow)
     replayed = invoke("replay")
     assert replayed.exit_code == 0, replayed.stderr
 

@@ -12,21 +12,23 @@ from typing import Any
 import pytest
 
 from pyscrai_core import (
-    Allowance,
     Completion,
     Message,
     NoConfig,
     Overloaded,
+    Position,
     Provider,
     RateLimited,
+    RateLimitStatus,
     Request,
     RequestRejected,
     TransientError,
     Usage,
 )
+from pyscrai_core.errors import RunStopping
+from pyscrai_core.runtime.call import Call
 from pyscrai_core.runtime.limiter import FIRST_PAUSE, TRIP, WINDOW, Account, Bounds, account
-from pyscrai_core.runtime.providers import Asking, Vendors
-from pyscrai_core.runtime.turn import Stopping
+from pyscrai_core.runtime.providers import Providers
 from pyscrai_core.scenario.model import Access
 
 pytestmark = pytest.mark.usefixtures("virtual_clock")
@@ -47,7 +49,7 @@ async def ask(
     takes: float = 0.0,
     fails: TransientError | None = None,
     patience: float = math.inf,
-    allowance: Allowance | None = None,
+    allowance: RateLimitStatus | None = None,
 ) -> float:
     """Send a request as the road does; the time at which it was sent."""
     ticket = vendor.enter_now(bounds, tokens) or await vendor.enter(bounds, tokens, patience)
@@ -166,17 +168,17 @@ def test_when_one_is_asked_to_wait_everybody_does() -> None:
 @pytest.mark.parametrize(
     "allowance, tokens, waits",
     [
-        (Allowance(requests=0, requests_reset=7.0), [0, 0], [7, 7]),
-        (Allowance(requests=2, requests_reset=7.0), [0, 0, 0], [0, 0, 7]),
-        (Allowance(tokens=50, tokens_reset=5.0), [20, 30, 1, 100], [0, 0, 5, 5]),
-        (Allowance(tokens=50, tokens_reset=5.0), [60, 20], [5, 5]),
-        (Allowance(requests=0, requests_reset=3.0, tokens=0, tokens_reset=5.0), [1], [5]),
-        (Allowance(requests=0), [0], [0]),
+        (RateLimitStatus(requests=0, requests_reset=7.0), [0, 0], [7, 7]),
+        (RateLimitStatus(requests=2, requests_reset=7.0), [0, 0, 0], [0, 0, 7]),
+        (RateLimitStatus(tokens=50, tokens_reset=5.0), [20, 30, 1, 100], [0, 0, 5, 5]),
+        (RateLimitStatus(tokens=50, tokens_reset=5.0), [60, 20], [5, 5]),
+        (RateLimitStatus(requests=0, requests_reset=3.0, tokens=0, tokens_reset=5.0), [1], [5]),
+        (RateLimitStatus(requests=0), [0], [0]),
         (None, [10**6], [0]),
     ],
 )
 def test_what_the_vendor_says_is_left_slows_down(
-    allowance: Allowance | None, tokens: list[int], waits: list[float]
+    allowance: RateLimitStatus | None, tokens: list[int], waits: list[float]
 ) -> None:
     async def main() -> list[float]:
         vendor = Account()
@@ -278,15 +280,16 @@ class Hangs(Vendor):
         raise AssertionError("this never comes")
 
 
-def vendors(provider: Provider, access: Access) -> Vendors:
-    made = Vendors({"default": access}, concurrency=5)
+def vendors(provider: Provider, access: Access) -> Providers:
+    made = Providers({"default": access}, concurrency=5)
     made.open({"default": provider})
     return made
 
 
-def asked(made: Vendors) -> asyncio.Future[Completion]:
+def asked(made: Providers) -> asyncio.Future[Completion]:
     request = Request((Message.user("Yes or no?"),), provider="default")
-    return asyncio.ensure_future(made.ask(request, Asking("default"), None, lambda attempt: None))
+    call = Call(Position("A", 1, "1"), "complete", "default", "")
+    return asyncio.ensure_future(made.ask(request, call, None, lambda attempt: None))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -338,7 +341,7 @@ def test_no_place_is_lost_in_the_moment_of_being_let_in(moment: int, stop: bool)
         if stop:
             made.stop()
         call.cancel()
-        with pytest.raises((asyncio.CancelledError, Stopping)):
+        with pytest.raises((asyncio.CancelledError, RunStopping)):
             await call
         assert account(key).enter_now(Bounds(concurrency=1), 0) is not None
 

@@ -41,6 +41,7 @@ from pyscrai_core import (
 )
 from pyscrai_core.config import load_settings
 from pyscrai_core.runtime import execution
+from pyscrai_core.runtime.session import Session
 from pyscrai_core.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("virtual_clock")
@@ -318,7 +319,8 @@ def test_a_stop_ends_waiting_at_once(vendors: Vendors, waits: str, monkeypatch: 
         plan = api.prepare(path, settings=load_settings(start=vendors.folder), host=vendors.host)
         with Store.open(vendors.store) as store:
             begin = lambda run: setattr(watch, "run", run)  # noqa: E731
-            begun = asyncio.ensure_future(execution.start(plan, store, observers=[watch], begin=begin))
+            session = Session(store, vendors.host, observers=[watch], begin=begin)
+            begun = asyncio.ensure_future(execution.start(session, plan))
             done, _ = await asyncio.wait([begun], timeout=50)
             assert done, "it still waits"
             return await begun

@@ -162,7 +162,7 @@ class Person:
 
 
 def ask(host: Host, person: Person, **given: Any) -> None:
-    execution.check_trust(prepared(host, **given), "scenario.yaml", trusted=False, ask=person)
+    execution.check_trust(prepared(host, **given), "scenario.yaml", trusted=False, confirm=person)
 
 
 def test_a_person_is_asked_with_the_full_list_and_a_no_is_a_no(host: Host, study: Path) -> None:

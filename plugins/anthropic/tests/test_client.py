@@ -238,7 +238,7 @@ def test_schemas_without_a_form_are_not_sent(using: Using) -> None:
 def test_probe_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     (probe,) = asyncio.run(AnthropicProvider(AnthropicProvider.Config("claude-haiku-5-5")).probe())
-    assert (probe.what, probe.fine) == ("key", False)
+    assert (probe.what, probe.ok) == ("key", False)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_probe(monkeypatch: pytest.MonkeyPatch, status: int, official: bool, fou
             monkeypatch.setattr(AnthropicProvider.Config, "official", True)
             monkeypatch.setattr(AnthropicProvider.Config, "local", False)
         probes = asyncio.run(AnthropicProvider(config).probe())
-    assert {probe.what: probe.fine for probe in probes} == found
+    assert {probe.what: probe.ok for probe in probes} == found
     assert server.requests[0].path == "/v1/models/claude-haiku-5-5"
 
 

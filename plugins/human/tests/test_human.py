@@ -15,6 +15,7 @@ from pyscrai_core import Extension, RunResult, ScenarioError, Schedule, Stage, a
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime import execution
+from pyscrai_core.runtime.session import Session
 from pyscrai_core.store.store import Store
 
 
@@ -104,13 +105,14 @@ def play(tmp_path: Path) -> Play:
 
         async def perform() -> RunResult:
             with Store.open(settings.store) as store:
+                session = Session(store, HOST, ask=ask)
                 if resume:
-                    result = await execution.again(store, "last", HOST, ask=ask)
+                    result = await execution.resume(session, "last")
                 else:
                     plan = api.prepare(tmp_path / "scenario.json", settings=settings, host=HOST)
-                    result = await execution.start(plan, store, ask=ask)
+                    result = await execution.start(session, plan)
                 if result.status == "completed":
-                    again = await execution.again(store, "last", HOST, replay=True)
+                    again = await execution.replay(session, "last")
                     assert (again.fingerprint, again.asked) == (result.fingerprint, 0)
                 return result
 

@@ -25,6 +25,7 @@ import asyncio, json, os, signal, sys
 from pyscrai_core import api
 from pyscrai_core.config import load_settings
 from pyscrai_core.runtime import execution
+from pyscrai_core.runtime.session import Session
 from pyscrai_core.store.store import Store
 
 mode, store, kill, answers = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
@@ -39,12 +40,13 @@ async def ask(agent, question):
 async def main():
     settings = load_settings(store=store)
     with Store.open(settings.store) as opened:
+        session = Session(opened, settings.host(), ask=ask)
         if mode == "run":
-            result = await execution.start(api.prepare("s.yaml", settings=settings), opened, ask=ask)
+            result = await execution.start(session, api.prepare("s.yaml", settings=settings))
         else:
             for call in opened.run("last").calls():
                 answers[call["agent"]].pop(0)
-            result = await execution.again(opened, "last", settings.host(), ask=ask)
+            result = await execution.resume(session, "last")
         log = [event.line().decode() for event in result.events]
         print(json.dumps({"result": result.to_dict(), "log": log, "asked": asked}))
 

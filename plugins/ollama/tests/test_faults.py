@@ -269,25 +269,25 @@ def test_all_is_well(url: str) -> None:
 
 def test_a_model_that_is_not_there(url: str) -> None:
     _, model = probes(model="qwen3:4b", base_url=url)
-    assert not model.fine
-    assert "ollama pull qwen3:4b" in model.words
+    assert not model.ok
+    assert "ollama pull qwen3:4b" in model.detail
 
 
 def test_an_old_server_without_tools(servers: Any, model: str) -> None:
     with servers.ollama_server(upstream=model, version="0.12.5") as url:
         server, found = probes(model="smollm2", base_url=url)
-        assert not server.fine
-        assert "0.12.5" in server.words
-        assert "upgrade" in server.words
-        assert found.fine
-        assert "`tools: false`" in found.words
-        assert "`tools: false`" not in probes(model="smollm2", base_url=url, tools=False)[1].words
+        assert not server.ok
+        assert "0.12.5" in server.detail
+        assert "upgrade" in server.detail
+        assert found.ok
+        assert "`tools: false`" in found.detail
+        assert "`tools: false`" not in probes(model="smollm2", base_url=url, tools=False)[1].detail
 
 
 def test_a_key_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OLLAMA_TEST_KEY", raising=False)
     (key,) = probes(model="m", api_key="OLLAMA_TEST_KEY")
-    assert (key.what, key.fine) == ("key", False)
+    assert (key.what, key.ok) == ("key", False)
     with pytest.raises(ConfigError, match="OLLAMA_TEST_KEY"):
         asyncio.run(
             OllamaProvider(OllamaProvider.Config(model="m", api_key=SecretName("OLLAMA_TEST_KEY"))).aopen()

@@ -254,13 +254,13 @@ def test_probes(status: int, body: Mapping[str, Any], seen: str, monkeypatch: py
     with FaultServer(Reply(status, json.dumps(body).encode())) as server:
         options = {"base_url": server.url, "embedding_model": "e", "api_key": "LAB_KEY"}
         found = asyncio.run(provider(**options).probe())
-    assert " ".join(f"{probe.what}{'+' if probe.fine else '-'}" for probe in found) == seen
+    assert " ".join(f"{probe.what}{'+' if probe.ok else '-'}" for probe in found) == seen
 
 
 def test_a_probe_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     (found,) = asyncio.run(provider().probe())
-    assert (found.what, found.fine) == ("key", False)
+    assert (found.what, found.ok) == ("key", False)
 
 
 # -- the README -----------------------------------------------------------------------------------

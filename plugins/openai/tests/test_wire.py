@@ -14,12 +14,12 @@ from pyscrai_testing.providers import Pieces, using
 from pyscrai_testing.servers import FaultServer, Reply, model_server
 
 from pyscrai_core import (
-    Allowance,
     AnswerRejected,
     Completion,
     Message,
     Overloaded,
     RateLimited,
+    RateLimitStatus,
     Request,
     Sampling,
     Text,
@@ -249,7 +249,7 @@ def test_a_whole_chat_answer() -> None:
         finish_reason="tool_calls",
         usage=Usage(10, 4, 6, 2),
         model="m-1",
-        allowance=Allowance(59, 149984, 1.0, 360.0),
+        allowance=RateLimitStatus(59, 149984, 1.0, 360.0),
     )
 
 

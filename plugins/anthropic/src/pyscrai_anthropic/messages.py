@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pyscrai_core import (
-    Allowance,
     AnswerRejected,
     Completion,
     FinishReason,
     Message,
+    RateLimitStatus,
     Request,
     Text,
     Thinking,
@@ -173,17 +173,17 @@ def completion(answer: Mapping[str, Any], headers: Mapping[str, str], model: str
     )
 
 
-def _allowance(headers: Mapping[str, str]) -> Allowance | None:
+def _allowance(headers: Mapping[str, str]) -> RateLimitStatus | None:
     def told(name: str) -> str:
         return headers.get(f"anthropic-ratelimit-{name}", "")
 
-    made = Allowance(
+    made = RateLimitStatus(
         requests=_count(told("requests-remaining")),
         tokens=_count(told("tokens-remaining")),
         requests_reset=_seconds(told("requests-reset")),
         tokens_reset=_seconds(told("tokens-reset")),
     )
-    return None if made == Allowance() else made
+    return None if made == RateLimitStatus() else made
 
 
 def _count(text: str) -> int | None:

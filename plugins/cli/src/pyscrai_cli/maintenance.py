@@ -10,7 +10,7 @@ import click
 from . import options, output
 
 if TYPE_CHECKING:
-    from pyscrai_core.store.runs import StoredRun
+    from pyscrai_core.store.runs import RecordedRun
 
 
 @click.command()
@@ -57,7 +57,7 @@ def rm(refs: tuple[str, ...], yes: bool, store: str | None, as_json: bool) -> in
     return 0
 
 
-def _told(run: StoredRun) -> str:
+def _told(run: RecordedRun) -> str:
     """A run in a line."""
     events = output.counted(run.count_events(), "event")
     return f"  {run.id}  {output.shown(run.scenario)}  {output.status(run.status)}  {events}"

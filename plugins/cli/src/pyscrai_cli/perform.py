@@ -13,25 +13,28 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.contracts import Observer
 from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.records import RunResult
-from pyscrai_core.runtime.run import DRAIN, Run
+from pyscrai_core.runtime.run import DRAIN
+from pyscrai_core.runtime.session import Running, Session
 from pyscrai_core.secret import redact
 from pyscrai_core.store.opening import path_of
 
 from . import output
 from .output import Hints
+from .person import somebody
 from .transcript import LogFile, Plain, Screen, is_terminal
 
 #: Seconds that an execution may take to end once it was cancelled.
 PATIENCE = 3.0
 
 Display = Plain | Screen
-Work = Callable[[Sequence[Observer], Callable[[Run], None]], Awaitable[RunResult]]
+#: Executes something in a session.
+Work = Callable[[Session], Awaitable[RunResult]]
 
 
 @frozen
@@ -99,7 +102,7 @@ class Stopper:
     """
 
     def __init__(self, display: Display | None) -> None:
-        self.run: Run | None = None
+        self.run: Running | None = None
         self._display = display
         self._count = 0
         self._left = False
@@ -121,7 +124,7 @@ class Stopper:
         """Called inside of the event loop, by the task that executes."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: Running) -> None:
         """Called with the run, once there is one."""
         self.run = run
 
@@ -161,22 +164,30 @@ class Stopper:
         os._exit(130)
 
 
-def perform(work: Work, *, view: View, agents: Sequence[str], hints: Hints, after: int = 0) -> RunResult:
-    """Execute `work` while a person watches and may stop it.
+def perform(
+    session: Session, work: Work, *, view: View, agents: Sequence[str], hints: Hints, after: int = 0
+) -> RunResult:
+    """Execute `work` in the session while a person watches, can be asked, and may stop it.
 
     Ends the command where there is no result: with status 130 if it was stopped before the run began, with 1
     if the store failed under a run.
     """
     display = view.display(agents, after)
-    observers = view.observers()
+    watching = view.observers() if display is None else [*view.observers(), display]
     stopper = Stopper(display)
+    session = evolve(
+        session,
+        observers=[*watching, *session.observers],
+        begin=stopper.begin,
+        ask=somebody(watching, view.as_json),
+    )
 
     async def watched() -> RunResult:
         stopper.attach()
         if display is None:
-            return await work(observers, stopper.begin)
+            return await work(session)
         with display:
-            return await work([*observers, display], stopper.begin)
+            return await work(session)
 
     try:
         with stopper:

@@ -227,9 +227,9 @@ def _look(name: str, provider: Provider | str, offline: bool) -> bool:
     output.echo(f"  {output.shown(name)}  {output.shown(model)}".rstrip())
     probes = () if offline else asyncio.run(_probes(provider))
     for probe in probes:
-        mark = click.style("yes", fg="green") if probe.fine else click.style("no ", fg="red")
-        output.echo(f"    {probe.what:<8}{mark}  {output.shown(redact(probe.words))}")
-    return all(probe.fine for probe in probes)
+        mark = click.style("yes", fg="green") if probe.ok else click.style("no ", fg="red")
+        output.echo(f"    {probe.what:<8}{mark}  {output.shown(redact(probe.detail))}")
+    return all(probe.ok for probe in probes)
 
 
 async def _probes(provider: Provider) -> Sequence[Probe]:

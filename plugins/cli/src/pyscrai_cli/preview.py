@@ -15,8 +15,9 @@ from pyscrai_core.contracts import NoConfig, Provider, Sink
 from pyscrai_core.errors import ConfigError, RequestRejected
 from pyscrai_core.language.schemas import checker
 from pyscrai_core.records import Completion, Request
-from pyscrai_core.runtime.components import Ensemble
+from pyscrai_core.runtime.components import Components
 from pyscrai_core.runtime.run import Run
+from pyscrai_core.runtime.session import Session
 from pyscrai_core.scenario.model import Limits
 from pyscrai_core.scenario.plan import Plan
 from pyscrai_core.store.store import Store
@@ -79,20 +80,20 @@ async def preview(plan: Plan, agent: str, step: int | None = None) -> Preview:
     agents = {name: evolve(one, limits=AgentLimits()) for name, one in plan.scenario.agents.items()}
     plan.scenario = evolve(plan.scenario, agents=agents, limits=Limits())
     look = _Look(agent, step)
-    ensemble = Ensemble.make(plan)
-    ensemble.providers = {
-        name: _Stand(look, provider.capabilities) for name, provider in ensemble.providers.items()
+    components = Components.make(plan)
+    components.providers = {
+        name: _Stand(look, provider.capabilities) for name, provider in components.providers.items()
     }
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "preview.db") as store:
         try:
-            await ensemble.open()
-            run = Run(
-                plan, store, store.create_run(plan.scenario.name, plan.scenario.seed, plan.manifest.to_dict())
-            )
+            await components.open()
+            session = Session(store, plan.host)
+            made = store.create_run(plan.scenario.name, plan.scenario.seed, plan.manifest.to_dict())
+            run = Run(plan, session, made)
             look.run = run
-            result = await run.execute(ensemble)
+            result = await run.execute(components)
         finally:
-            await ensemble.close()
+            await components.close()
     if look.found is None:
         steps = sorted({met for who, met in look.met if who == agent})
         if result.status == "failed":

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from . import options, output
 
 if TYPE_CHECKING:
     from pyscrai_core.config import Settings
-    from pyscrai_core.contracts import Observer
     from pyscrai_core.records import RunResult
-    from pyscrai_core.runtime.run import Run
+    from pyscrai_core.runtime.session import Running, Session
     from pyscrai_core.scenario.overrides import Override
-    from pyscrai_core.store.runs import StoredRun
-    from pyscrai_core.store.store import Store
+    from pyscrai_core.store.runs import RecordedRun
 
     from .output import Hints
     from .perform import View
@@ -67,38 +66,34 @@ def resume(
       pyscrai resume --all
       pyscrai resume 1f2e --on-uncertain retry
     """
+    from pyscrai_core import api
     from pyscrai_core.errors import ConfigError
-    from pyscrai_core.store.store import Store
 
-    from .perform import View, settings_for
+    from .perform import View, confirm, settings_for
 
     if every and runs:
         raise ConfigError("--all: it stands for every run; leave the names of runs out, or --all")
     settings, hints = settings_for(store)
     view = View(as_json, quiet, log_file)
-    given = {
-        "overrides": changes,
-        "on_uncertain": on_uncertain,
-        "accept_changes": accept_changes,
-        "trusted": trust,
-    }
-    with Store.open(settings.store, create=False) as opened:
+    given = {"overrides": changes, "on_uncertain": on_uncertain, "accept_changes": accept_changes}
+    with api.open_session(settings, create=False, trust=trust) as session:
+        session.confirm = confirm()
         if every:
-            chosen = [run for run in reversed(opened.runs()) if _unfinished(run)]
+            chosen = [run for run in reversed(session.store.runs()) if _unfinished(run)]
         else:
-            chosen = [opened.run(ref) for ref in runs or ("last",)]
+            chosen = [session.store.run(ref) for ref in runs or ("last",)]
         if len(chosen) == 1 and not every:
-            return _resume(chosen[0], opened, settings, hints, view, given)
-        return _resume_all(chosen, opened, settings, hints, view, given)
+            return _resume(chosen[0], session, settings, hints, view, given)
+        return _resume_all(chosen, session, settings, hints, view, given)
 
 
-def _unfinished(run: StoredRun) -> bool:
+def _unfinished(run: RecordedRun) -> bool:
     return run.owner is None and run.status != "completed"
 
 
 def _resume_all(
-    chosen: Sequence[StoredRun],
-    store: Store,
+    chosen: Sequence[RecordedRun],
+    session: Session,
     settings: Settings,
     hints: Hints,
     view: View,
@@ -111,7 +106,7 @@ def _resume_all(
     results: list[Any] = []
     for run in chosen:
         try:
-            status = _resume(run, store, settings, hints, view, given, several=results)
+            status = _resume(run, session, settings, hints, view, given, several=results)
         except PyscraiError as error:
             output.fail_with(error)
             status = 2 if isinstance(error, InputError) else 1
@@ -133,8 +128,8 @@ def _resume_all(
 
 
 def _resume(
-    recorded: StoredRun,
-    store: Store,
+    recorded: RecordedRun,
+    session: Session,
     settings: Settings,
     hints: Hints,
     view: View,
@@ -146,14 +141,13 @@ def _resume(
 
     Where it is one of `several`, its JSON is put there.
     """
-    from pyscrai_core import api
     from pyscrai_core.errors import ConfigError
     from pyscrai_core.runtime import execution, inputs
 
-    from .perform import confirm, perform, report
-    from .person import somebody
+    from .perform import perform, report
     from .transcript import Plain, Screen
 
+    store = session.store
     if inputs.pausing(store, recorded):
         if given.get("overrides"):
             raise ConfigError(
@@ -163,46 +157,39 @@ def _resume(
         inputs.proceed(store, recorded.id)
         output.note(f"{recorded.id} goes on in {recorded.owner}")
         return 0
-    host = settings.host()
     # Before anything is shown, so that a person can be asked.
-    execution.allow(recorded, host, trusted=given.get("trusted", False), ask=confirm())
-    configured = api.configured_observers(settings, host)
+    execution.check_recorded_trust(recorded, session)
     before, calls = recorded.count_events(), recorded.count_calls()
 
-    async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
-        def begun(run: Run) -> None:
+    async def work(session: Session) -> RunResult:
+        begin = session.begin
+
+        def begun(run: Running) -> None:
             if run.id != recorded.id:
                 output.note(
                     f"{recorded.id} cannot go on as it was, and stays as it is; this is its fork {run.id}"
                 )
-                for one in observers:
+                for one in session.observers:
                     if isinstance(one, (Plain, Screen)):
                         one.show_from(store.run(run.id).count_events())
             elif not (view.quiet or view.as_json):
                 so_far = f"{output.counted(before, 'event')} and {output.counted(calls, 'call')}"
                 output.echo(more or f"resuming {recorded.id}: {so_far} are there")
-            begin(run)
+            if begin is not None:
+                begin(run)
 
-        return await execution.again(
-            store,
-            recorded.id,
-            host,
-            prices=settings.prices,
-            observers=[*observers, *configured],
-            begin=begun,
-            ask=somebody(observers, view.as_json),
-            **{**given, "trusted": True},
-        )
+        allowed = attrs.evolve(session, trust=True, begin=begun)
+        return await execution.resume(allowed, recorded.id, **given)
 
     agents = list(recorded.manifest["scenario"]["agents"])
-    result = perform(work, view=view, agents=agents, hints=hints, after=before)
+    result = perform(session, work, view=view, agents=agents, hints=hints, after=before)
     return report(result, settings, hints, view, several=several)
 
 
-def _last_event(run: StoredRun) -> int:
+def _last_event(run: RecordedRun) -> int:
     """The number of the last event of a step that is surely finished."""
     over = run.status == "completed" or run.error.startswith("limits.steps")
-    return run.events_until(run.steps if over else run.frontier() - 1)
+    return run.events_until(run.steps if over else run.last_recorded_step() - 1)
 
 
 def _event_number(context: click.Context, option: click.Parameter, given: str) -> int | None:
@@ -260,35 +247,26 @@ def fork(
       pyscrai fork 1f2e --at last --set schedule.rounds=20    go on where it ended
       pyscrai fork 1f2e --at 12 --seed 8 --reuse none
     """
+    from pyscrai_core import api
     from pyscrai_core.runtime import execution
-    from pyscrai_core.store.store import Store
 
     from .perform import View, confirm, settings_for
 
     settings, hints = settings_for(store)
-    with Store.open(settings.store, create=False) as opened:
-        parent = opened.run(run)
+    with api.open_session(settings, create=False, trust=trust) as session:
+        session.confirm = confirm()
+        parent = session.store.run(run)
         at = _last_event(parent) if at is None else at
         made = asyncio.run(
-            execution.fork(
-                opened,
-                parent.id,
-                at,
-                settings.host(),
-                overrides=overrides,
-                seed=seed,
-                reuse=reuse,
-                trusted=trust,
-                confirm=confirm(),
-            )
+            execution.fork(session, parent.id, at, overrides=overrides, seed=seed, reuse=reuse)
         )
-        new = opened.run(made)
+        new = session.store.run(made)
         kept = (
             f"{output.counted(new.count_events(), 'event')} and {output.counted(new.count_calls(), 'call')}"
         )
         step = new.manifest["forks"][-1]["after"]
         words = f"forking {parent.id} behind step {step}: {made} begins with {kept}, unpaid"
-        return _resume(new, opened, settings, hints, View(as_json, quiet, log_file), {}, words)
+        return _resume(new, session, settings, hints, View(as_json, quiet, log_file), {}, words)
 
 
 @click.command()
@@ -309,6 +287,7 @@ def replay(run: str, store: str | None, trust: bool, as_json: bool) -> int:
     """
     from pyscrai_core.errors import Divergence
     from pyscrai_core.runtime import execution
+    from pyscrai_core.runtime.session import Session
     from pyscrai_core.store.store import Store
 
     from .perform import View, confirm, perform, settings_for
@@ -316,20 +295,14 @@ def replay(run: str, store: str | None, trust: bool, as_json: bool) -> int:
     settings, hints = settings_for(store)
     with Store.open(settings.store, create=False) as opened, opened.snapshot():
         recorded = opened.run(run)
-        execution.allow(recorded, settings.host(), trusted=trust, ask=confirm())
+        session = Session(opened, settings.host(), trust=trust, confirm=confirm())
+        execution.check_recorded_trust(recorded, session)
+        session.trust = True
 
-        async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
-            return await execution.again(
-                opened,
-                recorded.id,
-                settings.host(),
-                replay=True,
-                observers=observers,
-                begin=begin,
-                trusted=True,
-            )
+        async def work(session: Session) -> RunResult:
+            return await execution.replay(session, recorded.id)
 
-        result = perform(work, view=View(quiet=True), agents=(), hints=hints)
+        result = perform(session, work, view=View(quiet=True), agents=(), hints=hints)
         if result.status == "interrupted" and recorded.status != "interrupted":
             output.fail(f"replay of {recorded.id}: nothing is decided", label="interrupted")
             return output.EXIT["interrupted"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,9 @@ import click
 from . import options, output
 
 if TYPE_CHECKING:
-    from pyscrai_core.contracts import Observer
     from pyscrai_core.plugins import Host
     from pyscrai_core.records import RunResult
-    from pyscrai_core.runtime.run import Run
+    from pyscrai_core.runtime.session import Session
     from pyscrai_core.scenario.overrides import Override
 
     from .perform import View
@@ -118,30 +117,18 @@ def run_file(
     """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
     from pyscrai_core import api
     from pyscrai_core.runtime import execution
-    from pyscrai_core.store.store import Store
 
     from .perform import confirm, perform, report, settings_for
-    from .person import somebody
 
     settings, hints = settings_for(store)
     plan = api.prepare(file, settings=settings, seed=seed, overrides=overrides)
-    execution.check_trust(plan, str(file), trusted=trust, ask=confirm())
-    configured = api.configured_observers(settings, plan.host)
+    execution.check_trust(plan, str(file), trusted=trust, confirm=confirm())
+    with api.open_session(settings, host=plan.host, trust=trust) as session:
 
-    with Store.open(settings.store) as opened:
+        async def work(session: Session) -> RunResult:
+            return await execution.start(session, plan, reuse=reuse)
 
-        async def work(observers: Sequence[Observer], begin: Callable[[Run], None]) -> RunResult:
-            return await execution.start(
-                plan,
-                opened,
-                observers=[*observers, *configured],
-                begin=begin,
-                prices=settings.prices,
-                reuse=reuse,
-                ask=somebody(observers, view.as_json),
-            )
-
-        result = perform(work, view=view, agents=list(plan.scenario.agents), hints=hints)
+        result = perform(session, work, view=view, agents=list(plan.scenario.agents), hints=hints)
     return report(result, settings, hints, view, more)
 
 

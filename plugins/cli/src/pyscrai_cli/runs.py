@@ -18,7 +18,7 @@ from .group import OfferedCommands
 from .output import Hints
 
 if TYPE_CHECKING:
-    from pyscrai_core.store.runs import StoredRun
+    from pyscrai_core.store.runs import RecordedRun
 
 #: A terminal with fewer columns does not take the whole table of runs.
 WIDE = 100
@@ -68,10 +68,10 @@ def runs(context: click.Context, store: str | None, as_json: bool) -> None:
             _table(listed)
 
 
-def _table(listed: Sequence[StoredRun]) -> None:
+def _table(listed: Sequence[RecordedRun]) -> None:
     """The runs in columns; a narrow terminal gets those that tell them apart."""
     narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDE
-    columns: dict[str, Callable[[StoredRun], str]] = {
+    columns: dict[str, Callable[[RecordedRun], str]] = {
         "run": lambda run: run.id,
         "scenario": lambda run: output.shown(run.scenario),
         "seed": lambda run: str(run.seed),
@@ -85,7 +85,7 @@ def _table(listed: Sequence[StoredRun]) -> None:
     output.table([*columns], [[cell(run) for cell in columns.values()] for run in listed])
 
 
-def _brief(run: StoredRun) -> dict[str, Any]:
+def _brief(run: RecordedRun) -> dict[str, Any]:
     return {
         "run": run.id,
         "scenario": run.scenario,
@@ -134,7 +134,7 @@ def show(run: str, scenario: bool, file: str | None, store: str | None, as_json:
             _show(_summary(stored), hints)
 
 
-def _kept(run: StoredRun, file: str | None) -> str:
+def _kept(run: RecordedRun, file: str | None) -> str:
     """The text of one of the scenario's files, or of the scenario itself, as they are at the run's end."""
     import yaml
 
@@ -152,7 +152,7 @@ def _kept(run: StoredRun, file: str | None) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def _summary(run: StoredRun) -> dict[str, Any]:
+def _summary(run: RecordedRun) -> dict[str, Any]:
     from pyscrai_core.scenario.manifest import Manifest
 
     manifest = Manifest.from_dict(run.manifest)

@@ -13,7 +13,6 @@ import openai
 from attrs import evolve
 
 from pyscrai_core import (
-    Allowance,
     AuthenticationFailed,
     Completion,
     ConfigError,
@@ -21,6 +20,7 @@ from pyscrai_core import (
     Overloaded,
     Probe,
     Provider,
+    RateLimitStatus,
     Request,
     Sampling,
     Sink,
@@ -240,7 +240,7 @@ class OpenAIProvider(Provider):
         return ErrorMapper(self.config, self._key)
 
 
-def _allowance(headers: Mapping[str, str]) -> Allowance | None:
+def _allowance(headers: Mapping[str, str]) -> RateLimitStatus | None:
     """The remaining rate limits, from headers such as `x-ratelimit-remaining-requests: 59`."""
 
     def number(name: str) -> int | None:
@@ -250,5 +250,5 @@ def _allowance(headers: Mapping[str, str]) -> Allowance | None:
     def seconds(name: str) -> float | None:
         return duration(headers.get(f"x-ratelimit-reset-{name}", ""))
 
-    found = Allowance(number("requests"), number("tokens"), seconds("requests"), seconds("tokens"))
-    return None if found == Allowance() else found
+    found = RateLimitStatus(number("requests"), number("tokens"), seconds("requests"), seconds("tokens"))
+    return None if found == RateLimitStatus() else found

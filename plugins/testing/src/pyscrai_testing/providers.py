@@ -280,7 +280,7 @@ class ProviderSuite:
         for probe in asyncio.run(self.provider().probe()):
             assert isinstance(probe, Probe)
             assert probe.what
-            assert probe.words
+            assert probe.detail
 
     @opened
     async def test_secrets_are_hidden(self, provider: Provider) -> None:
@@ -469,7 +469,7 @@ class VendorSuite(ProviderSuite):
         with pytest.raises(errors.Unreachable, match=address):
             asyncio.run(self.asked(f"http://{address}"))
         probes = asyncio.run(self.provider_at(f"http://{address}").probe())
-        assert not all(probe.fine for probe in probes), probes
+        assert not all(probe.ok for probe in probes), probes
 
     @pytest.mark.parametrize("midway", [False, True], ids=["before", "midway"])
     def test_hang(self, midway: bool, streamed: bool) -> None:

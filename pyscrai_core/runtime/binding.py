@@ -1,0 +1,66 @@
+"""Gives agents their components and tools: when a run begins, and when a fork's changes take effect."""
+
+from __future__ import annotations
+
+from ..agent import Agent
+from ..contracts import Tool, Toolset
+from ..records import Position
+from .bound_tools import BoundTool, by_name
+from .calls import Calls
+from .components import Components
+from .limiter import Account
+from .participant import Participant
+from .world import World
+
+
+class Binding:
+    """Makes the participants of a world, and keeps what they hold up to date."""
+
+    def __init__(self, world: World, calls: Calls) -> None:
+        self._world = world
+        self._calls = calls
+        self._made: dict[str, list[Tool | Toolset]] = {}
+        #: The limits of each tool, whoever calls it.
+        self._accounts: dict[tuple[int, str], Account] = {}
+
+    async def bind(self, components: Components, path: str, step: int) -> None:
+        """Give the agents their components. Toolsets are asked for their tools at `path` of the step."""
+        world = self._world
+        for name, agent in world.agents.items():
+            participant, made = world.participants.get(name), components.tools[name]
+            unchanged = (
+                participant is not None
+                and participant.agent.tools == agent.tools
+                and self._made[name] == made
+            )
+            if participant is not None and unchanged:
+                tools = participant.tools
+            else:
+                tools = await self._bind_tools(agent, components, path, step) if agent.tools else {}
+            self._made[name] = made
+            parts = (
+                agent, components.engines[name], components.reasoning[name], components.memories[name], tools,
+            )  # fmt: skip
+            if participant is None:
+                world.participants[name] = Participant(*parts, world.log)
+            else:
+                participant.become(*parts)
+
+    async def _bind_tools(
+        self, agent: Agent, components: Components, path: str, step: int
+    ) -> dict[str, BoundTool]:
+        """The agent's tools by name, those of its toolsets among them."""
+        bound = []
+        for index, (use, component) in enumerate(zip(agent.tools, components.tools[agent.name], strict=True)):
+            if isinstance(component, Tool):
+                tools = [component]
+            elif component.external:
+                position = Position(agent.name, step, f"{path}.{index}")
+                tools = await self._calls.toolset(component, use.use, position)
+            else:
+                tools = await component.list()
+            for tool in tools:
+                # An external tool is one for all agents, and so are its limits.
+                account = self._accounts.setdefault((id(component), tool.name), Account())
+                bound.append(BoundTool(tool, use.access, account))
+        return by_name(agent.name, bound)

@@ -1,0 +1,48 @@
+"""Structured answers: whether one fits its schema, and what a model is told if it does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from ..errors import AnswerRejected
+from ..language.schemas import checker
+from ..records import Completion, Message, check_json
+
+#: How often an answer that does not fit its schema is asked for again.
+REPAIRS = 2
+
+
+def check_answer(completion: Completion, schema: dict[str, Any]) -> tuple[str | None, Any]:
+    """What is wrong with a structured answer (None: nothing), and its value."""
+    wrong, value = _parse(completion.text, schema)
+    if wrong is not None and completion.finish_reason == "length":
+        wrong += f" (it was cut off after {completion.usage.output_tokens} tokens: raise max_tokens)"
+    return wrong, value
+
+
+def repair_prompt(wrong: str, schema: dict[str, Any] | None) -> Message:
+    """What a model is told of an answer that does not fit."""
+    form = ", as JSON of the demanded form alone" if schema is not None else ""
+    return Message.user(f"That is not a valid answer: {wrong}. Answer again{form}.")
+
+
+def rejection(provider: str, completion: Completion, wrong: str) -> AnswerRejected:
+    """The error for an answer that does not fit after all repairs."""
+    error = AnswerRejected(
+        f"provider {provider!r} ({completion.model}): the answer does not fit its schema, after {REPAIRS} "
+        f"repairs: {wrong}; it began: {completion.text[:120]!r}"
+    )
+    error.given_up = True
+    return error
+
+
+def _parse(text: str, schema: dict[str, Any]) -> tuple[str | None, Any]:
+    try:
+        value = check_json(orjson.loads(text))
+    except orjson.JSONDecodeError as error:
+        return f"it is not JSON ({error})", None
+    except ValueError as error:
+        return str(error), None
+    return checker(schema)(value), value

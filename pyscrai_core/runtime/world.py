@@ -1,0 +1,144 @@
+"""The world of one execution: the plan in force, the log, the state, the rules, and who takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..agent import Agent
+from ..errors import ContractError
+from ..language.expressions import Expression
+from ..records import EVERYONE, Event, Sampling, check_json
+from ..scenario.plan import Plan
+from .log import LogWriter
+from .participant import Participant
+from .rules import Draft, Rejected, Rules, plain, state_changes
+from .state import Root, Snapshot
+
+#: The source of events that come from outside of the run.
+OUTSIDE = "@outside"
+
+
+class World:
+    """What turns and stages look at, and what events change.
+
+    `step` is the number of the step under way; `tell` is called with every new event.
+    """
+
+    def __init__(self, plan: Plan, writer: LogWriter, tell: Callable[[Event], None]) -> None:
+        self.log = writer.log
+        self.participants: dict[str, Participant] = {}
+        self.step = 0
+        self._writer = writer
+        self._tell = tell
+        self.follow(plan)
+        self._root: Root = {
+            "world": plan.scenario.state,
+            "agents": {name: agent.state for name, agent in plan.scenario.agents.items()},
+            "groups": {name: group.state for name, group in plan.scenario.groups.items()},
+        }
+        self.refresh()
+
+    def follow(self, plan: Plan) -> None:
+        """Go by `plan` from now on."""
+        self.plan = plan
+        self.scenario = plan.scenario
+        self.seed = plan.scenario.seed
+        self.agents = plan.scenario.agents
+        self.rules = Rules(plan.scenario, plan.declared)
+        self.scheduled = tuple(name for name, agent in self.agents.items() if agent.acts.scheduled)
+        self._reacting = [name for name, agent in self.agents.items() if agent.acts.on]
+        self.log.hear({name: agent.groups for name, agent in self.agents.items()})
+
+    def enter(self, plan: Plan) -> list[Draft]:
+        """Let a fork's changes take effect; the changes of the state, to be committed."""
+        before, root = self.scenario, self._root
+        self.follow(plan)
+        groups = {name: group.state for name, group in self.scenario.groups.items()}
+        self._root = {
+            "world": root["world"],
+            "agents": {name: root["agents"].get(name, agent.state) for name, agent in self.agents.items()},
+            "groups": {name: root["groups"].get(name, state) for name, state in groups.items()},
+        }
+        self.participants = {name: one for name, one in self.participants.items() if name in self.agents}
+        return [
+            Draft("change", {"path": path, "op": "set", "value": value}, self.rules.heard_by(path), None)
+            for path, value in state_changes(before, self.scenario)
+        ]
+
+    # -- what is asked of it --
+
+    def turns_of(self, agent: str) -> int:
+        """How many turns an agent has taken."""
+        return self.participants[agent].turns if agent in self.participants else 0
+
+    def sampling(self, provider: str) -> Sampling:
+        use = self.scenario.providers.get(provider)
+        return use.sampling if use else Sampling()
+
+    def default_provider(self) -> str:
+        """The provider of what is no agent: `default`, or else the first."""
+        names = self.scenario.providers
+        return "default" if "default" in names or not names else next(iter(names))
+
+    def pending(self) -> list[str]:
+        """The agents that have events to react to."""
+        return [name for name in self._reacting if self.participants[name].triggers]
+
+    def open_actions(self, agent: Agent) -> list[str]:
+        """The agent's actions whose guard holds now."""
+        return [name for name in agent.actions if self.rules.open(agent.name, name, self._root, self.step)]
+
+    def value(self, expression: Expression, where: str) -> Any:
+        """What an expression of the scenario comes to now. Raises `ContractError`."""
+        values = {**self._root, "state": self._root["world"], "events": self.log.events, "step": self.step}
+        try:
+            return expression.evaluate(**{name: values[name] for name in expression.uses})
+        except ValueError as error:
+            raise ContractError(f"{where}: {error}") from None
+
+    def outcomes(self) -> dict[str, Any]:
+        """The scenario's outcomes. Raises `ContractError`."""
+        outcomes = {}
+        for name, expression in self.scenario.outcomes.items():
+            try:
+                value = self.value(expression, f"outcomes.{name}")
+            except ContractError as error:
+                # The run is whole all the same: a resume asks nothing again.
+                raise ContractError(f"{error}; fix it: pyscrai resume RUN --set outcomes.{name}=…") from None
+            try:
+                outcomes[name] = check_json(plain(value), f"outcomes.{name}")
+            except ValueError as error:
+                raise ContractError(f"{error}") from None
+        return outcomes
+
+    # -- what changes it --
+
+    def commit(self, draft: Draft, source: str, step: int | None = None) -> None:
+        """Make a draft an event: check it, number it, apply it to the state, deliver it."""
+        seq = len(self.log) + 1
+        step = self.step if step is None else step
+        event = Event(seq, step, draft.kind, source, draft.audience, draft.payload, draft.cause)
+        try:
+            self.rules.permitted(draft, source, self._root, step)
+            self._root = self.rules.apply(event, self._root)
+        except Rejected as reason:
+            payload = {"kind": draft.kind, "payload": draft.payload, "reason": str(reason)}
+            event = Event(seq, step, "rejected", source, (), payload, draft.cause)
+        self._writer.add(event)
+        for name in self._reacting:
+            if name != source and event.kind in self.agents[name].acts.on and self._hears(name, event):
+                self.participants[name].triggers.append(seq)
+        self._tell(event)
+
+    def refresh(self) -> None:
+        """Let turns see the state as it is now."""
+        self.snapshot = Snapshot(self._root)
+
+    def _hears(self, name: str, event: Event) -> bool:
+        audience = event.audience
+        return (
+            EVERYONE in audience
+            or name in audience
+            or any(group in audience for group in self.agents[name].groups)
+        )
