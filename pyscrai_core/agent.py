@@ -47,7 +47,7 @@ class Acts:
 
 
 @frozen
-class ToolAccess:
+class ToolPolicy:
     """How a tool may be called: seconds for one call outside, and calls a minute (None: no bound).
 
     `on_uncertain` is what becomes of a tool that must not be called twice if the run ended while it was
@@ -61,10 +61,10 @@ class ToolAccess:
 
 @frozen
 class ToolUse:
-    """An entry of `tools:`; `access` is the kernel's part of its options."""
+    """An entry of `tools:`; `policy` is the kernel's part of its options."""
 
     use: str
-    access: ToolAccess
+    policy: ToolPolicy
     options: dict[str, Any]
 
 

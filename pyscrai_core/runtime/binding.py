@@ -62,5 +62,5 @@ class Binding:
             for tool in tools:
                 # An external tool is one for all agents, and so are its limits.
                 account = self._accounts.setdefault((id(component), tool.name), Account())
-                bound.append(BoundTool(tool, use.access, account))
+                bound.append(BoundTool(tool, use.policy, account))
         return by_name(agent.name, bound)

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from attrs import define, field
 
-from ..agent import ToolAccess
+from ..agent import ToolPolicy
 from ..contracts import Tool
 from ..errors import ContractError, PyscraiError, ToolFailed
 from ..language.schemas import checker
@@ -54,7 +54,7 @@ class BoundTool:
     """A tool in an agent's hands. The `account` is the tool's own, whoever calls it."""
 
     tool: Tool
-    access: ToolAccess
+    policy: ToolPolicy
     account: Account
     spec: ToolSpec = field(init=False)
 
@@ -79,17 +79,17 @@ class BoundTool:
 
     async def call(self, arguments: dict[str, Any], turn: Turn) -> bytes:
         """The answer as JSON. Raises `ToolFailed` for whatever goes wrong in the tool."""
-        tool, access = self.tool, self.access
+        tool, policy = self.tool, self.policy
         try:
-            with await self.account.enter(Bounds(access.calls_per_minute), 0, 0.0) as ticket:
+            with await self.account.enter(Bounds(policy.calls_per_minute), 0, 0.0) as ticket:
                 ticket.sent()
                 # A pure tool is part of the execution: it waits for nothing that a clock could measure.
-                async with asyncio.timeout(access.timeout if tool.external else None):
+                async with asyncio.timeout(policy.timeout if tool.external else None):
                     answer = await tool.call(arguments, turn)
         except (PyscraiError, asyncio.CancelledError):
             raise
         except TimeoutError:
-            raise ToolFailed(f"tool {tool.name}: no answer within {access.timeout:g} s") from None
+            raise ToolFailed(f"tool {tool.name}: no answer within {policy.timeout:g} s") from None
         except Exception as error:
             # Whatever a tool raises is its answer to the agent, not the end of the run.
             raise ToolFailed(f"tool {tool.name}: {type(error).__name__}: {error}") from error

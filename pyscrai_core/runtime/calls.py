@@ -94,7 +94,7 @@ class Calls:
         self._journal = journal
         scenario = world.plan.last.scenario
         self._providers = Providers(
-            {name: use.access for name, use in scenario.providers.items()}, scenario.limits.concurrency
+            {name: use.policy for name, use in scenario.providers.items()}, scenario.limits.concurrency
         )
         self._budget = Budget(
             scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()}
@@ -320,7 +320,7 @@ class Calls:
 
     def _decided(self, before: Call, tool: BoundTool, call: Call) -> bool:
         """Whether a call that may have acted already is given up; False: it is made again."""
-        decision = self._on_uncertain or tool.access.on_uncertain
+        decision = self._on_uncertain or tool.policy.on_uncertain
         if decision == "retry":
             return False
         unknown = "it was being called when the run ended, and its answer is not known"

@@ -82,7 +82,7 @@ class Components:
 
     @classmethod
     def make(cls, plan: Plan) -> Components:
-        """New components for a plan, with the providers of its last epoch."""
+        """New components for a plan, with the providers of its last segment."""
         return cls._made(plan, None)
 
     @classmethod

@@ -49,7 +49,7 @@ def check_known(prices: Prices, scenario: Scenario) -> None:
     limited = [("limits", scenario.limits.money, list(scenario.providers))]
     for name, agent in scenario.agents.items():
         use = scenario.providers.get(agent.provider)
-        asked = [agent.provider, *(use.access.fallback if use else ())]
+        asked = [agent.provider, *(use.policy.fallback if use else ())]
         limited.append((f"agents.{name}.limits", agent.limits.money, asked))
     for where, money, asked in limited:
         if money is None:

@@ -27,7 +27,7 @@ from ..errors import (
     Unreachable,
 )
 from ..records import Completion, RateLimitStatus, Request, Usage
-from ..scenario.model import Access
+from ..scenario.model import CallPolicy
 from ..secret import redact
 from ..tokens import estimate_tokens
 from . import emulation
@@ -62,8 +62,8 @@ Tell = Callable[[Attempt | str], None]
 class Providers:
     """The providers of one run, with how they may be called."""
 
-    def __init__(self, access: Mapping[str, Access], concurrency: int) -> None:
-        self._access = access
+    def __init__(self, policy: Mapping[str, CallPolicy], concurrency: int) -> None:
+        self._policies = policy
         self._slots = asyncio.Semaphore(concurrency)
         self._providers: Mapping[str, Provider] = {}
         self._accounts: dict[str, Account] = {}
@@ -93,7 +93,7 @@ class Providers:
         Raises what the last of them failed with: `TransientError` when all tries are used up, or what
         cannot pass. `call` is filled in on the way.
         """
-        names = [request.provider, *self._access[request.provider].fallback]
+        names = [request.provider, *self._policies[request.provider].fallback]
         for name in names:
             call.provider = name
             last = name == names[-1]
@@ -143,9 +143,9 @@ class Providers:
         self, name: str, sending: _Send[Result], call: Call, tell: Tell, last: bool
     ) -> Result:
         """Ask one provider until it answers, what it fails with cannot pass, or patience ends."""
-        access, vendor = self._access[name], self._accounts[name]
+        policy, vendor = self._policies[name], self._accounts[name]
         # A vendor that is down is not waited for where another one is named.
-        patience = access.retry.seconds if last else 0.0
+        patience = policy.retry.seconds if last else 0.0
         waits = backoff.expo(max_value=LONGEST_WAIT)
         next(waits)  # the generator's first value is not a wait
         failing: float | None = None
@@ -161,7 +161,7 @@ class Providers:
                     wait = error.retry_after + wait / 10
                 if call.seconds:  # it was really asked
                     vendor.failed(error, wait)
-                final = _final(error, access, vendor, number, now + wait - failing)
+                final = _final(error, policy, vendor, number, now + wait - failing)
                 call.attempts.append(
                     Attempt(
                         name, type(error).__name__, str(error), call.started, call.seconds,
@@ -178,11 +178,11 @@ class Providers:
     async def _once(
         self, name: str, sending: _Send[Result], call: Call, patience: float, tell: Tell
     ) -> Result:
-        provider, access, vendor = self._providers[name], self._access[name], self._accounts[name]
+        provider, policy, vendor = self._providers[name], self._policies[name], self._accounts[name]
         bounds = Bounds(
-            access.requests_per_minute,
-            access.tokens_per_minute,
-            _least(access.concurrency, provider.concurrency),
+            policy.requests_per_minute,
+            policy.tokens_per_minute,
+            _least(policy.concurrency, provider.concurrency),
         )
         clock = time.perf_counter()
         call.started, call.seconds = time.time(), 0.0
@@ -207,7 +207,7 @@ class Providers:
                     call.started, clock = time.time(), time.perf_counter()
                     ticket.sent()
                     try:
-                        answer = await _send(sending, access.timeout)
+                        answer = await _send(sending, policy.timeout)
                     finally:
                         call.seconds = time.perf_counter() - clock
                     vendor.succeeded(ticket, *sending.used(answer))
@@ -284,16 +284,18 @@ def _least(*bounds: int | None) -> int | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _final(error: TransientError, access: Access, vendor: Account, number: int, seconds: float) -> str | None:
+def _final(
+    error: TransientError, policy: CallPolicy, vendor: Account, number: int, seconds: float
+) -> str | None:
     """Why there is no further try; None: there is one. `seconds` will have passed until then."""
     if isinstance(error, Unreachable) and not vendor.answered and number >= TRIES_OF_A_STRANGER:
         return f"tried {_times(number)}; nothing has ever answered there: is the address right?"
-    if number >= access.retry.tries:
+    if number >= policy.retry.tries:
         return f"tried {_times(number)}, which is all that `retry.tries` allows"
-    if seconds > access.retry.seconds:
+    if seconds > policy.retry.seconds:
         return (
             f"tried {_times(number)}; the next would be {seconds:.0f} s after the first failure, and "
-            f"`retry.seconds` is {access.retry.seconds:g}"
+            f"`retry.seconds` is {policy.retry.seconds:g}"
         )
     return None
 

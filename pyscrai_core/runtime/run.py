@@ -28,7 +28,7 @@ from ..errors import (
 )
 from ..records import RunResult, RunStatus
 from ..scenario.manifest import Manifest
-from ..scenario.plan import Epoch, Plan, identities
+from ..scenario.plan import Plan, Segment, identities
 from ..store.runs import RecordedRun
 from .binding import Binding
 from .calls import Calls
@@ -77,7 +77,7 @@ class Run:
         #: Whether it came to the end of the step `until`.
         self.reached = False
         self._until = until
-        self._segments = list(plan.epochs)
+        self._segments = list(plan.segments)
         self._entered = 0
         self._store = session.store
         self._recorded = recorded
@@ -237,7 +237,7 @@ class Run:
         self._store.mark(self.id, status)
         self._observers.on_run(status, None)
 
-    async def _enter_segment(self, segment: Epoch, components: Components) -> Components:
+    async def _enter_segment(self, segment: Segment, components: Components) -> Components:
         """Let the changes of a fork take effect."""
         world = self._world
         components = await components.shifted(world.plan, segment.plan, replay=self._replay)

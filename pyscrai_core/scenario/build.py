@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ..agent import Action, Agent, ToolAccess, ToolUse, Use
+from ..agent import Action, Agent, ToolPolicy, ToolUse, Use
 from ..language.expressions import Expression
 from ..language.schemas import check_schema, moved
 from ..language.templates import guess
@@ -20,8 +20,8 @@ from .model import (
     KIND,
     RULE_NAMES,
     RUN_NAMES,
-    Access,
     Assignment,
+    CallPolicy,
     Group,
     Limits,
     ProviderUse,
@@ -29,7 +29,7 @@ from .model import (
     Scenario,
 )
 from .resolve import NAME
-from .spec import AGENT_KEYS, AgentForm, GroupForm, RuleForm, ScenarioForm, WorldForm, add_hooks
+from .spec import AGENT_KEYS, AgentSpec, GroupSpec, RuleSpec, ScenarioSpec, WorldSpec, add_hooks
 from .structure import Structurer, shown
 
 T = TypeVar("T")
@@ -46,45 +46,45 @@ def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> tup
     """
     add_hooks(structurer)
     value = document.value
-    given, found = structurer.parts(value, ScenarioForm)
+    given, found = structurer.parts(value, ScenarioSpec)
     mistakes.note((), found)
-    form = ScenarioForm(**{"scenario": "-", "agents": {}, **given})
-    if not form.scenario.strip():
+    spec = ScenarioSpec(**{"scenario": "-", "agents": {}, **given})
+    if not spec.scenario.strip():
         mistakes.add(("scenario",), "expected a name, got an empty one; name the scenario")
     with mistakes.at("seed"):
-        check_json(form.seed, "seed")
-    world = _part(WorldForm, form.world, ("world",), structurer, mistakes)
+        check_json(spec.seed, "seed")
+    world = _part(WorldSpec, spec.world, ("world",), structurer, mistakes)
 
-    builder = _Builder(form, structurer, mistakes)
+    builder = _Builder(spec, structurer, mistakes)
     builder.known_groups = isinstance(value.get("groups", {}), dict)
     groups = builder.groups()
     agents, unread = builder.agents(groups)
     if "schedule" in value and "schedule" not in given:
         unread.add(("schedule",))
-    for kind, schema in form.events.items():
+    for kind, schema in spec.events.items():
         with mistakes.at("events", kind):
             _check_kind(kind)
             if not isinstance(schema, dict):
                 raise Misfit(f"expected the JSON Schema of the event's payload, got {shown(schema)}")
             check_schema(schema)
     scenario = Scenario(
-        name=form.scenario,
-        description=form.description,
-        seed=form.seed,
-        plugins=form.plugins,
+        name=spec.scenario,
+        description=spec.description,
+        seed=spec.seed,
+        plugins=spec.plugins,
         premise=world.premise,
         state=world.state,
         providers=builder.providers(),
         agents=agents,
         groups=groups,
-        events=form.events,
+        events=spec.events,
         rules=tuple(builder.rules()),
-        schedule=form.schedule,
-        stop_when=_expression(form.stop_when, RUN_NAMES, mistakes, "stop_when"),
+        schedule=spec.schedule,
+        stop_when=_expression(spec.stop_when, RUN_NAMES, mistakes, "stop_when"),
         limits=builder.limits(),
         outcomes={
             name: expression
-            for name, text in form.outcomes.items()
+            for name, text in spec.outcomes.items()
             if (expression := _expression(text, RUN_NAMES, mistakes, "outcomes", name))
         },
         document=value,
@@ -96,8 +96,8 @@ def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> tup
 def build_providers(document: Document, structurer: Structurer, mistakes: Mistakes) -> dict[str, ProviderUse]:
     """The providers of a document that has nothing else, such as a person's settings."""
     add_hooks(structurer)
-    form = ScenarioForm(scenario="-", agents={}, providers=document.value["providers"])
-    return _Builder(form, structurer, mistakes).providers()
+    spec = ScenarioSpec(scenario="-", agents={}, providers=document.value["providers"])
+    return _Builder(spec, structurer, mistakes).providers()
 
 
 def check_kinds(scenario: Scenario, declared: Iterable[str], mistakes: Mistakes) -> None:
@@ -153,32 +153,32 @@ class _Builder:
     #: Whether the names of groups are known, so that an audience can be checked.
     known_groups = True
 
-    def __init__(self, form: ScenarioForm, structurer: Structurer, mistakes: Mistakes) -> None:
-        self._form = form
+    def __init__(self, spec: ScenarioSpec, structurer: Structurer, mistakes: Mistakes) -> None:
+        self._spec = spec
         self._structurer = structurer
         self._mistakes = mistakes
-        state = form.world.get("state")
+        state = spec.world.get("state")
         self._world = state if isinstance(state, dict) else {}
-        self._names = {EVERYONE, *form.agents, *form.groups}
+        self._names = {EVERYONE, *spec.agents, *spec.groups}
         #: The actions of each text of `actions:`; the members of a population have one.
         self._actions: dict[bytes, dict[str, Action]] = {}
 
     def providers(self) -> dict[str, ProviderUse]:
-        kernels = {option.name for kind in (Sampling, Access) for option in attrs.fields(kind)}
+        kernels = {option.name for kind in (Sampling, CallPolicy) for option in attrs.fields(kind)}
         providers = {}
-        for name, given in self._form.providers.items():
+        for name, given in self._spec.providers.items():
             path: Path = ("providers", name)
             with self._mistakes.at(*path):
                 use = self._structurer.structure(given, Use)
                 sampling = self._kernels(Sampling, use.options, path)
-                access = self._kernels(Access, use.options, path)
+                policy = self._kernels(CallPolicy, use.options, path)
                 for key, low, high in (("temperature", 0, 10), ("top_p", 0, 1), ("max_tokens", 1, 10**7)):
                     number = getattr(sampling, key)
                     if number is not None and not low <= number <= high:
                         self._mistakes.add((*path, key), f"expected {low} to {high:,}, got {shown(number)}")
-                self._check_access(access, name)
+                self._check_policy(policy, name)
                 rest = {key: part for key, part in use.options.items() if key not in kernels}
-                providers[name] = ProviderUse(use.use, sampling, access, rest)
+                providers[name] = ProviderUse(use.use, sampling, policy, rest)
         return providers
 
     def _kernels(self, kind: type[T], options: Mapping[str, Any], path: Path) -> T:
@@ -187,21 +187,21 @@ class _Builder:
         given = {key: part for key, part in options.items() if key in keys}
         return _part(kind, given, path, self._structurer, self._mistakes)
 
-    def _check_access(self, access: Access, name: str) -> None:
+    def _check_policy(self, policy: CallPolicy, name: str) -> None:
         path: Path = ("providers", name)
         for key in ("requests_per_minute", "tokens_per_minute", "concurrency", "timeout"):
-            self._check_positive((*path, key), getattr(access, key))
+            self._check_positive((*path, key), getattr(policy, key))
         for key in ("tries", "seconds"):
-            self._check_positive((*path, "retry", key), getattr(access.retry, key))
-        for index, other in enumerate(access.fallback):
+            self._check_positive((*path, "retry", key), getattr(policy.retry, key))
+        for index, other in enumerate(policy.fallback):
             below: Path = (*path, "fallback", index)
             if other == name:
                 self._mistakes.add(below, f"{name!r} is this provider; name another, or leave it out")
-            elif other not in self._form.providers:
-                known = [one for one in self._form.providers if one != name]
+            elif other not in self._spec.providers:
+                known = [one for one in self._spec.providers if one != name]
                 what = f"there is no provider {other!r}{guess(other, known)}"
                 self._mistakes.add(below, f"{what}; others: {', '.join(known) or 'none'}")
-            elif other in access.fallback[:index]:
+            elif other in policy.fallback[:index]:
                 self._mistakes.add(below, f"{other!r} stands twice; keep one")
 
     def _check_positive(self, path: Path, number: float | None) -> None:
@@ -210,31 +210,31 @@ class _Builder:
 
     def groups(self) -> dict[str, Group]:
         groups = {}
-        for name, given in self._form.groups.items():
+        for name, given in self._spec.groups.items():
             path: Path = ("groups", name)
-            if name in self._form.agents:
+            if name in self._spec.agents:
                 self._mistakes.add(path, "an agent has this name; choose another", on_key=True)
             elif not NAME.fullmatch(name):
                 self._mistakes.add(path, f"{name!r} is no name for a group; choose a plain word", on_key=True)
             listed = isinstance(given, list)
             with self._mistakes.at(*path):
                 if listed:
-                    form = GroupForm(self._structurer.structure(given, tuple[str, ...]))
+                    spec = GroupSpec(self._structurer.structure(given, tuple[str, ...]))
                 elif isinstance(given, dict):
-                    form = self._structurer.structure(given, GroupForm)
+                    spec = self._structurer.structure(given, GroupSpec)
                 else:
                     what = "expected a list of agents, or a mapping with members and state"
                     raise Misfit(f"{what}; got {shown(given)}")
-                self._check_members(form.members, path if listed else (*path, "members"))
-                groups[name] = Group(name, form.members, form.state)
+                self._check_members(spec.members, path if listed else (*path, "members"))
+                groups[name] = Group(name, spec.members, spec.state)
         return groups
 
     def _check_members(self, members: Sequence[str], path: Path) -> None:
         seen: set[str] = set()
         for index, member in enumerate(members):
-            if member not in self._form.agents:
-                what = f"there is no agent {member!r}{guess(member, self._form.agents)}"
-                self._mistakes.add((*path, index), f"{what}; agents: {few(self._form.agents)}")
+            if member not in self._spec.agents:
+                what = f"there is no agent {member!r}{guess(member, self._spec.agents)}"
+                self._mistakes.add((*path, index), f"{what}; agents: {few(self._spec.agents)}")
             elif member in seen:
                 self._mistakes.add((*path, index), f"{member!r} stands twice; keep one")
             seen.add(member)
@@ -247,55 +247,55 @@ class _Builder:
                 belongs.setdefault(member, []).append(group.name)
         agents: dict[str, Agent] = {}
         unread: set[Path] = set()
-        for name, given in self._form.agents.items():
+        for name, given in self._spec.agents.items():
             path: Path = ("agents", name)
             own = {key: part for key, part in given.items() if key in AGENT_KEYS}
             extra = {key: part for key, part in given.items() if key not in AGENT_KEYS}
-            parts, found = self._structurer.parts(own, AgentForm)
+            parts, found = self._structurer.parts(own, AgentSpec)
             self._mistakes.note(path, found)
-            agents[name] = self._agent(name, AgentForm(**parts), extra, tuple(belongs.get(name, ())))
+            agents[name] = self._agent(name, AgentSpec(**parts), extra, tuple(belongs.get(name, ())))
             unread.update((*path, key) for key in own.keys() - parts.keys())
         return agents, unread
 
-    def _agent(self, name: str, form: AgentForm, extra: dict[str, Any], groups: tuple[str, ...]) -> Agent:
+    def _agent(self, name: str, spec: AgentSpec, extra: dict[str, Any], groups: tuple[str, ...]) -> Agent:
         path: Path = ("agents", name)
-        providers = self._form.providers
-        if providers and form.provider not in providers:
-            what = f"there is no provider {form.provider!r}{guess(form.provider, providers)}"
+        providers = self._spec.providers
+        if providers and spec.provider not in providers:
+            what = f"there is no provider {spec.provider!r}{guess(spec.provider, providers)}"
             self._mistakes.add((*path, "provider"), f"{what}; providers: {', '.join(providers)}")
-        for key, bound in attrs.asdict(form.limits).items():
+        for key, bound in attrs.asdict(spec.limits).items():
             self._check_positive((*path, "limits", key), bound)
-        engine = form.engine
+        engine = spec.engine
         for key in extra.keys() & engine.options.keys():
             what = f"{key!r} stands both here and under `engine`; keep one of them"
             self._mistakes.add((*path, key), what, on_key=True)
-        written = canonical(form.actions)
+        written = canonical(spec.actions)
         if written not in self._actions:
-            self._actions[written] = self._read_actions(form.actions, (*path, "actions"))
+            self._actions[written] = self._read_actions(spec.actions, (*path, "actions"))
         return Agent(
             name=name,
-            persona=form.persona,
-            goals=form.goals,
+            persona=spec.persona,
+            goals=spec.goals,
             engine=Use(engine.use, {**engine.options, **extra}),
-            provider=form.provider,
-            reasoning=form.reasoning,
-            memory=form.memory,
-            tools=tuple(self._tool(use, (*path, "tools", index)) for index, use in enumerate(form.tools)),
+            provider=spec.provider,
+            reasoning=spec.reasoning,
+            memory=spec.memory,
+            tools=tuple(self._tool(use, (*path, "tools", index)) for index, use in enumerate(spec.tools)),
             actions=self._actions[written],
-            acts=form.acts,
-            state=form.state,
-            on_error=form.on_error,
+            acts=spec.acts,
+            state=spec.state,
+            on_error=spec.on_error,
             groups=groups,
-            variables=form.variables,
-            limits=form.limits,
+            variables=spec.variables,
+            limits=spec.limits,
         )
 
     def _tool(self, use: Use, path: Path) -> ToolUse:
-        access = self._kernels(ToolAccess, use.options, path)
-        self._check_positive((*path, "timeout"), access.timeout)
-        self._check_positive((*path, "calls_per_minute"), access.calls_per_minute)
-        kernels = attrs.asdict(access).keys()
-        return ToolUse(use.use, access, {k: part for k, part in use.options.items() if k not in kernels})
+        policy = self._kernels(ToolPolicy, use.options, path)
+        self._check_positive((*path, "timeout"), policy.timeout)
+        self._check_positive((*path, "calls_per_minute"), policy.calls_per_minute)
+        kernels = attrs.asdict(policy).keys()
+        return ToolUse(use.use, policy, {k: part for k, part in use.options.items() if k not in kernels})
 
     def _read_actions(self, given: Mapping[str, Any], path: Path) -> dict[str, Action]:
         actions = {}
@@ -353,26 +353,26 @@ class _Builder:
         return (given,) if isinstance(given, str) else tuple(given)
 
     def rules(self) -> Iterator[Rule]:
-        for index, given in enumerate(self._form.rules):
+        for index, given in enumerate(self._spec.rules):
             path: Path = ("rules", index)
-            form: RuleForm | None = None
+            spec: RuleSpec | None = None
             with self._mistakes.at(*path):
-                form = self._structurer.structure(given, RuleForm)
-            if form is None:
+                spec = self._structurer.structure(given, RuleSpec)
+            if spec is None:
                 continue
             assignments = []
             for op in ("set", "add"):
-                for target, value in getattr(form, op).items():
+                for target, value in getattr(spec, op).items():
                     with self._mistakes.at(*path, op, target):
                         # A number, a list and so on stand for themselves; text is an expression.
                         text = value if isinstance(value, str) else repr(value)
                         expression = Expression(text, RULE_NAMES)
                         parts = self._target(target)
                         assignments.append(Assignment(parts, op, expression, f"{op} {target}"))
-            if not form.set and not form.add:
+            if not spec.set and not spec.add:
                 self._mistakes.add(path, "the rule does nothing; give it `set` or `add`")
-            when = _expression(form.when, RULE_NAMES, self._mistakes, *path, "when")
-            yield Rule(form.on, when, tuple(assignments), f"rules[{index}]")
+            when = _expression(spec.when, RULE_NAMES, self._mistakes, *path, "when")
+            yield Rule(spec.on, when, tuple(assignments), f"rules[{index}]")
 
     def _target(self, text: str) -> tuple[str | Expression, ...]:
         """The path that a rule assigns to: plain text, and expressions in braces."""
@@ -398,7 +398,7 @@ class _Builder:
             if len(keys) < least:
                 expected = "self.KEY" if keys[0] == "self" else f"{keys[0]}.NAME.KEY"
                 raise Misfit(f"{text!r} names no key of a state; expected {expected}", on_key=True)
-            known = self._form.agents if keys[0] == "agents" else self._form.groups
+            known = self._spec.agents if keys[0] == "agents" else self._spec.groups
             checked = keys[0] == "agents" or (keys[0] == "groups" and self.known_groups)
             if checked and "{}" not in keys[1] and keys[1] not in known:
                 word = keys[0].removesuffix("s")
@@ -407,7 +407,7 @@ class _Builder:
         return tuple(parts)
 
     def limits(self) -> Limits:
-        limits = _part(Limits, self._form.limits, ("limits",), self._structurer, self._mistakes)
+        limits = _part(Limits, self._spec.limits, ("limits",), self._structurer, self._mistakes)
         for key, bound in attrs.asdict(limits).items():
             self._check_positive(("limits", key), bound)
         return limits

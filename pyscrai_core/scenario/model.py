@@ -55,7 +55,7 @@ class Retry:
 
 
 @frozen
-class Access:
+class CallPolicy:
     """How a provider may be called.
 
     requests_per_minute, tokens_per_minute, concurrency
@@ -78,11 +78,11 @@ class Access:
 
 @frozen
 class ProviderUse:
-    """An entry of `providers:`; `sampling` and `access` are the kernel's parts of its options."""
+    """An entry of `providers:`; `sampling` and `policy` are the kernel's parts of its options."""
 
     use: str
     sampling: Sampling
-    access: Access
+    policy: CallPolicy
     options: dict[str, Any]
 
 

@@ -14,12 +14,12 @@ from ..errors import ConfigError, Mistake, ScenarioError
 from ..language.templates import guess
 from . import yaml
 from .document import Document, Mark, Path, dotted, few
-from .model import DEFAULT_USES, Access
+from .model import DEFAULT_USES, CallPolicy
 from .spec import AGENT_KEYS
 from .structure import shown
 
 #: The options of a provider that say how it may be called; another value changes no answer.
-_ACCESS = {option.name for option in attrs.fields(Access)}
+_ACCESS = {option.name for option in attrs.fields(CallPolicy)}
 
 
 @frozen

@@ -15,7 +15,7 @@ import attrs
 import orjson
 from attrs import define, frozen
 
-from ..agent import ToolAccess, Use
+from ..agent import ToolPolicy, Use
 from ..contracts import Component, Provider
 from ..errors import ContractError, ExtensionError, PyscraiError, ScenarioError
 from ..language.templates import Prompt
@@ -24,7 +24,7 @@ from ..records import Sampling, canonical, digest
 from .build import build, build_providers, check_kinds
 from .document import Document, Found, Mark, Misfit, Misfits, Mistakes, Path, dotted
 from .manifest import Manifest
-from .model import Access, Scenario
+from .model import CallPolicy, Scenario
 from .modules import ModuleBlueprint, Modules
 from .overrides import Override
 from .resolve import load_document, resolve
@@ -36,7 +36,7 @@ from .trust import Demands
 #: The options of a provider, and of a tool, that are the kernel's.
 KERNELS = {
     kind: {option.name for part in parts for option in attrs.fields(part)}
-    for kind, parts in (("provider", (Sampling, Access)), ("tool", (ToolAccess,)))
+    for kind, parts in (("provider", (Sampling, CallPolicy)), ("tool", (ToolPolicy,)))
 }
 
 
@@ -67,7 +67,7 @@ class Blueprint:
 class Plan:
     """A checked scenario with a blueprint for each of its components.
 
-    `providers` is empty for a replay, which asks nobody. `epochs` are what a fork changed, in the order in
+    `providers` is empty for a replay, which asks nobody. `segments` are what a fork changed, in the order in
     which it takes effect; the providers are then those of the last.
     """
 
@@ -81,21 +81,21 @@ class Plan:
     demands: Demands
     files: dict[str, str]
     manifest: Manifest
-    epochs: tuple[Epoch, ...] = ()
+    segments: tuple[Segment, ...] = ()
 
     @property
     def last(self) -> Plan:
         """The plan that is in force at the end."""
-        return self.epochs[-1].plan if self.epochs else self
+        return self.segments[-1].plan if self.segments else self
 
     @property
     def all(self) -> tuple[Plan, ...]:
         """Every plan that is in force at some time."""
-        return (self, *(epoch.plan for epoch in self.epochs))
+        return (self, *(segment.plan for segment in self.segments))
 
 
 @frozen
-class Epoch:
+class Segment:
     """From the end of the step `after` on, the run goes on under `plan`."""
 
     after: int
@@ -131,10 +131,10 @@ def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
     """One provider by itself, with options as `pyscrai.toml` has them. Raises `ScenarioError`."""
     document = Document.at({"providers": {name: dict(options)}}, Mark("pyscrai.toml"))
     mistakes = Mistakes(document)
-    drafts = _Drafts(host, document, mistakes, Source(FilesystemPath.cwd(), Demands()))
-    use = build_providers(document, drafts.structurer, mistakes)[name]
+    resolver = _Resolver(host, document, mistakes, Source(FilesystemPath.cwd(), Demands()))
+    use = build_providers(document, resolver.structurer, mistakes)[name]
     mistakes.check()
-    blueprint = drafts.make("provider", Use(use.use, use.options), ("providers", name))
+    blueprint = resolver.make("provider", Use(use.use, use.options), ("providers", name))
     mistakes.check()
     assert blueprint is not None
     provider: Provider = blueprint.make()
@@ -150,12 +150,12 @@ def from_manifest(manifest: Manifest, host: Host, *, replay: bool) -> Plan:
         return _make(_document(scenario), host, _source(manifest, files), replay=replay or not last)
 
     first = plan(manifest.scenario, not forks)
-    epochs = []
+    segments = []
     for fork in forks:
         assert fork.scenario is not None
         files |= fork.files
-        epochs.append(Epoch(fork.after, plan(fork.scenario, fork is forks[-1])))
-    first.epochs = tuple(epochs)
+        segments.append(Segment(fork.after, plan(fork.scenario, fork is forks[-1])))
+    first.segments = tuple(segments)
     return first
 
 
@@ -192,23 +192,23 @@ def _source(manifest: Manifest, files: Mapping[str, str], recorded: bool = True)
 def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Plan:
     mistakes = Mistakes(document)
     host = _narrowed(host, document, mistakes, replay)
-    drafts = _Drafts(host, document, mistakes, source)
-    scenario, unread = build(document, drafts.structurer, mistakes)
+    resolver = _Resolver(host, document, mistakes, source)
+    scenario, unread = build(document, resolver.structurer, mistakes)
 
-    def drafted(kind: str, use: Use | None, path: Path) -> Any:
-        return drafts.make(kind, use, path) if use is not None and path not in unread else None
+    def resolved(kind: str, use: Use | None, path: Path) -> Any:
+        return resolver.make(kind, use, path) if use is not None and path not in unread else None
 
     providers: dict[str, Any] = {}
     if not replay:
         for name, provider in scenario.providers.items():
             use = Use(provider.use, provider.options)
-            providers[name] = drafted("provider", use, ("providers", name))
+            providers[name] = resolved("provider", use, ("providers", name))
     agents: dict[str, dict[str, Blueprint | None]] = {}
     tools: dict[str, list[Any]] = {}
     for name, agent in scenario.agents.items():
         path: Path = ("agents", name)
         agents[name] = {
-            kind: drafted(kind, use, (*path, kind))
+            kind: resolved(kind, use, (*path, kind))
             for kind, use in (
                 ("engine", agent.engine),
                 ("reasoning", agent.reasoning),
@@ -216,13 +216,13 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
             )
         }
         tools[name] = [
-            drafted("tool", Use(one.use, one.options), (*path, "tools", index))
+            resolved("tool", Use(one.use, one.options), (*path, "tools", index))
             for index, one in enumerate(agent.tools)
         ]
-    schedule = drafted("schedule", scenario.schedule, ("schedule",))
+    schedule = resolved("schedule", scenario.schedule, ("schedule",))
     mistakes.check()
     _check_sampling(scenario, providers, mistakes)
-    check_kinds(scenario, drafts.declared, mistakes)
+    check_kinds(scenario, resolver.declared, mistakes)
     return Plan(
         scenario=scenario,
         host=host,
@@ -230,7 +230,7 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
         agents=agents,
         tools=tools,
         schedule=schedule,
-        declared=drafts.declared,
+        declared=resolver.declared,
         demands=source.demands,
         files=source.files,
         manifest=Manifest(
@@ -242,9 +242,9 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
                 for plugin in host.plugins
                 if plugin.status == "loaded"
             ],
-            extensions=drafts.recorded,
-            prompts=drafts.prompts,
-            modules=drafts.modules.hashes,
+            extensions=resolver.recorded,
+            prompts=resolver.prompts,
+            modules=resolver.modules.hashes,
         ),
     )
 
@@ -253,7 +253,7 @@ def _check_sampling(scenario: Scenario, providers: Mapping[str, Blueprint], mist
     """Note the sampling options that a provider's model, or that of one of its fallbacks, would refuse."""
     for name, blueprint in providers.items():
         use = scenario.providers[name]
-        for asked in (name, *use.access.fallback):
+        for asked in (name, *use.policy.fallback):
             maker = blueprint if asked == name else providers[asked]
             if isinstance(maker, ModuleBlueprint):
                 continue  # nobody allowed yet that it is executed; it is asked before each request
@@ -280,7 +280,7 @@ def _narrowed(host: Host, document: Document, mistakes: Mistakes, replay: bool) 
     return host.narrowed(usable) if replay or len(usable) == len(names) else host
 
 
-class _Drafts:
+class _Resolver:
     """Makes blueprints; the same choice with the same options is worked out once."""
 
     def __init__(self, host: Host, document: Document, mistakes: Mistakes, source: Source) -> None:

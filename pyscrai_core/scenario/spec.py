@@ -21,13 +21,13 @@ DEFAULT_ACTS = Acts(scheduled=True)
 
 
 @frozen
-class WorldForm:
+class WorldSpec:
     premise: str = ""
     state: dict[str, Any] = field(factory=dict)
 
 
 @frozen
-class AgentForm:
+class AgentSpec:
     """An agent as written. Other keys are options of its engine."""
 
     persona: str = ""
@@ -46,13 +46,13 @@ class AgentForm:
 
 
 @frozen
-class GroupForm:
+class GroupSpec:
     members: tuple[str, ...]
     state: dict[str, Any] = field(factory=dict)
 
 
 @frozen
-class RuleForm:
+class RuleSpec:
     on: str
     when: str | None = None
     set: dict[str, Any] = field(factory=dict)
@@ -60,7 +60,7 @@ class RuleForm:
 
 
 @frozen
-class ScenarioForm:
+class ScenarioSpec:
     """The top level. What consists of parts is structured part by part, so that one does not hide another."""
 
     scenario: str
@@ -79,7 +79,7 @@ class ScenarioForm:
     outcomes: dict[str, Any] = field(factory=dict)
 
 
-AGENT_KEYS = frozenset(option.name for option in attrs.fields(AgentForm))
+AGENT_KEYS = frozenset(option.name for option in attrs.fields(AgentSpec))
 
 
 def add_hooks(structurer: Structurer) -> None:

@@ -29,7 +29,7 @@ from pyscrai_core.errors import RunStopping
 from pyscrai_core.runtime.call import Call
 from pyscrai_core.runtime.limiter import FIRST_PAUSE, TRIP, WINDOW, Account, Bounds, account
 from pyscrai_core.runtime.providers import Providers
-from pyscrai_core.scenario.model import Access
+from pyscrai_core.scenario.model import CallPolicy
 
 pytestmark = pytest.mark.usefixtures("virtual_clock")
 
@@ -280,7 +280,7 @@ class Hangs(Vendor):
         raise AssertionError("this never comes")
 
 
-def vendors(provider: Provider, access: Access) -> Providers:
+def vendors(provider: Provider, access: CallPolicy) -> Providers:
     made = Providers({"default": access}, concurrency=5)
     made.open({"default": provider})
     return made
@@ -295,7 +295,7 @@ def asked(made: Providers) -> asyncio.Future[Completion]:
 @pytest.mark.parametrize("seed", range(12))
 def test_whoever_is_cancelled_gives_the_place_back(seed: int) -> None:
     draw, key = random.Random(seed), f"cancelled {seed}"
-    access = Access(requests_per_minute=20, tokens_per_minute=9000, concurrency=4)
+    access = CallPolicy(requests_per_minute=20, tokens_per_minute=9000, concurrency=4)
 
     async def main() -> None:
         provider = Vendor(draw, key)
@@ -331,7 +331,7 @@ def test_no_place_is_lost_in_the_moment_of_being_let_in(moment: int, stop: bool)
     key = f"moment {moment} {stop}"
 
     async def main() -> None:
-        made = vendors(Hangs(random.Random(1), key), Access(concurrency=1))
+        made = vendors(Hangs(random.Random(1), key), CallPolicy(concurrency=1))
         place = account(key).enter_now(Bounds(concurrency=1), 0) or pytest.fail("nobody is there")
         call = asked(made)
         await asyncio.sleep(1)
