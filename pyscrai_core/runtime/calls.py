@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 import orjson
-from attrs import evolve, frozen
+from attrs import evolve
 
 from .. import seeds
 from ..agent import OnUncertain
-from ..contracts import Ask, Provider, Tool, Toolset
+from ..contracts import Provider, Tool, Toolset
 from ..errors import (
     AnswerRejected,
     CallFailed,
@@ -34,7 +34,6 @@ from ..records import (
     Cost,
     Message,
     Position,
-    Price,
     Request,
     Usage,
     canonical,
@@ -44,10 +43,12 @@ from .bound_tools import BoundTool, RecordedTool, described
 from .budget import Budget
 from .call import OUTSIDE, Attempt, Call
 from .journal import Journal, answer_key
+from .observers import Observers
 from .prices import Prices
 from .providers import Providers, Tell, estimated
 from .repair import REPAIRS, check_answer, rejection, repair_prompt
 from .reuse import Reuse
+from .session import Session
 from .world import World
 
 #: Makes a call and fills in what comes of it. It is given the journaled one, if that ended the run or was not
@@ -55,33 +56,19 @@ from .world import World
 Make = Callable[[Call | None], Awaitable[None]]
 
 
-@frozen
-class _Sink:
-    """The sink of one call's text."""
-
-    tell: Callable[[Position, str], None]
-    position: Position
-
-    def write(self, text: str) -> None:
-        self.tell(self.position, text)
-
-
 class Calls:
     """The calls of one execution: its journal, its budget, and those who answer.
 
-    `watch` is told of each call, `words` of an answer's text as it comes (None: nobody listens). `identities`
-    tell the providers' models from others; `reuse` finds answers of other runs.
+    `identities` tell the providers' models from others; `reuse` finds answers of other runs.
     """
 
     def __init__(
         self,
         world: World,
         journal: Journal,
+        session: Session,
+        observers: Observers,
         *,
-        prices: Mapping[str, Price],
-        ask: Ask | None,
-        watch: Callable[[CallRecord], None] | None,
-        words: Callable[[Position, str], None] | None,
         replaying: bool,
         identities: Mapping[str, str],
         reuse: Reuse | None,
@@ -99,10 +86,9 @@ class Calls:
         self._budget = Budget(
             scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()}
         )
-        self._prices = Prices(prices)
-        self._ask = ask
-        self._watch = watch
-        self._words = words
+        self._prices = Prices(session.prices)
+        self._ask = session.ask
+        self._observers = observers
         self._replaying = replaying
         self._people: set[asyncio.Future[str]] = set()
         self.stopping = False
@@ -189,9 +175,10 @@ class Calls:
 
     async def _ask_model(self, call: Call, request: Request) -> None:
         call.provider = self._known(request.provider, request.position)
-        sink = None if self._words is None else _Sink(self._words, request.position)
         try:
-            completion = await self._providers.ask(request, call, sink, self._progress(call))
+            completion = await self._providers.ask(
+                request, call, self._observers.sink(call.position), self._progress(call)
+            )
             call.answer_json = _encode(completion.to_dict(), request.provider)
             call.usage, call.model = completion.usage, completion.model
         except CallFailed as error:
@@ -449,7 +436,7 @@ class Calls:
         wait: float = 0.0,
     ) -> None:
         """Tell observers; `done` of a call that has its answer."""
-        if self._watch is None:
+        if not self._observers:
             return
         position, kind, target = call.position, call.kind, call.target
         if done:
@@ -459,7 +446,7 @@ class Calls:
             )  # fmt: skip
         else:
             record = CallRecord(position, kind, status, target, error=error, seconds=seconds, wait=wait)
-        self._watch(record)
+        self._observers.on_call(record)
 
 
 def _encode(value: Any, who: str) -> bytes:

@@ -5,20 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from attrs import frozen
 from loguru import logger
 
-from ..contracts import Observer
+from ..contracts import Observer, Sink
 from ..records import CallRecord, Event, Position, RunResult, RunStatus
 
 
+@frozen
+class _Sink:
+    """The sink of one call."""
+
+    observers: Observers
+    position: Position
+
+    def write(self, text: str) -> None:
+        self.observers.on_words(self.position, text)
+
+
 class Observers:
-    """The observers of the run `run`."""
+    """The observers of the run `run`; false if there are none."""
 
     def __init__(self, run: str, observers: Sequence[Observer]) -> None:
         self._run = run
         self._observers = list(observers)
-        #: Whether one of them wants the words of an answer as they come.
-        self.take_words = any(type(one).on_words is not Observer.on_words for one in observers)
+        self._take_text = any(type(one).on_words is not Observer.on_words for one in observers)
+
+    def __bool__(self) -> bool:
+        return bool(self._observers)
+
+    def sink(self, position: Position) -> Sink | None:
+        """Takes the text of a call's answer as it comes; None if no observer wants it."""
+        return _Sink(self, position) if self._take_text else None
 
     async def open(self) -> None:
         await self._attend("aopen")

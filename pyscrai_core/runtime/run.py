@@ -100,11 +100,8 @@ class Run:
         self._calls = Calls(
             self._world,
             journal,
-            prices=session.prices,
-            ask=session.ask,
-            watch=self._observers.on_call if session.observers else None,
-            # Answers are streamed only if somebody watches the text come.
-            words=self._observers.on_words if self._observers.take_words else None,
+            session,
+            self._observers,
             replaying=replay,
             identities=identities(plan.last) if not replay else {},
             reuse=reuse,
