@@ -379,8 +379,12 @@ class _Reader:
         problem = error.problem or ""
         mark, opened = error.problem_mark, error.context_mark
         assert mark is not None  # the parser sets it for each of its errors
-        unknown = f"this is not valid YAML ({problem}); look for a missing quote or a wrong indentation"
+        # A message that we do not know gets no remedy of ours: it might be the wrong one.
+        unknown = f"this is not valid YAML ({problem}); check this line and the one before it"
         words = next((words for part, words in _SYNTAX if part in problem), unknown)
+        before = self.text[: mark.index]
+        if sum(map(before.count, "[{")) - sum(map(before.count, "]}")) > MAX_DEPTH:
+            words = _TOO_DEEP  # the scanner reads ahead of the events, and has a bound of its own
         found = self.text[mark.index : mark.index + 1]
         if "cannot start" in problem and found != "\t":
             words = f"text cannot begin with {found}; put it in quotes"
