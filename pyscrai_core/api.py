@@ -43,7 +43,7 @@ from .runtime import execution, inputs
 from .runtime.session import Session
 from .scenario import plan as planning
 from .scenario.overrides import Override
-from .scenario.plan import Blueprint, Plan
+from .scenario.plan import Plan
 from .store.store import Store
 
 
@@ -264,7 +264,7 @@ def prepare(
         Path(scenario), host or settings.host(), overrides=overrides, defaults=settings.providers, seed=seed
     )
     # A scenario's own code is not executed here; what it costs is looked at before it runs.
-    made = {name: one.make() for name, one in plan.providers.items() if isinstance(one, Blueprint)}
+    made = {name: one.make() for name, one in plan.providers.items() if not one.deferred}
     if len(made) == len(plan.providers):
         execution.check_prices(plan, made, settings.prices)
     return plan

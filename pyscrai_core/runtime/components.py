@@ -10,9 +10,9 @@ from attrs import define
 
 from ..contracts import Component, Memory, Provider, Reasoning, Schedule, Tool, Toolset
 from ..records import canonical
-from ..scenario.modules import ModuleBlueprint
-from ..scenario.plan import Blueprint, Plan
-from ..scenario.structure import inside
+from ..scenario.blueprints import Blueprint
+from ..scenario.options import inside
+from ..scenario.plan import Plan
 
 
 def with_inner(made: Component) -> Iterator[Component]:
@@ -23,9 +23,8 @@ def with_inner(made: Component) -> Iterator[Component]:
     yield made
 
 
-def _identity(blueprint: Blueprint | ModuleBlueprint) -> tuple[Any, ...]:
-    text = blueprint.modules.hashes if isinstance(blueprint, ModuleBlueprint) else {}
-    return blueprint.kind, blueprint.use, canonical(blueprint.options), canonical(text)
+def _identity(blueprint: Blueprint) -> tuple[Any, ...]:
+    return blueprint.kind, blueprint.use, canonical(blueprint.options), canonical(blueprint.code)
 
 
 def _stay(blueprint: Any, former: Any, component: Any) -> Any:

@@ -14,8 +14,6 @@ from ..language.schemas import NotASchema
 
 #: A place in a document: the keys and the indices that lead to it.
 Path: TypeAlias = tuple[str | int, ...]
-#: A misfit: where it is, what is wrong, and whether the key is at fault.
-Found: TypeAlias = tuple[Path, str, bool]
 
 
 def dotted(path: Path) -> str:
@@ -160,13 +158,26 @@ class Misfit(ValueError):
         self.below = below
         self.on_key = on_key
 
+    @property
+    def found(self) -> Sequence[Misfit]:
+        """The misfits, one by one."""
+        return (self,)
 
-class Misfits(ValueError):
+    def under(self, path: Path) -> Misfit:
+        """The same, as seen from a value that has this one at `path`."""
+        return Misfit(str(self), (*path, *self.below), self.on_key)
+
+
+class Misfits(Misfit):
     """Several of them."""
 
-    def __init__(self, found: list[Found]) -> None:
-        super().__init__("; ".join(what for _, what, _ in found))
-        self.found = found
+    def __init__(self, found: Iterable[Misfit]) -> None:
+        self._found = tuple(found)
+        super().__init__("; ".join(map(str, self._found)))
+
+    @property
+    def found(self) -> Sequence[Misfit]:
+        return self._found
 
 
 class Mistakes:
@@ -194,20 +205,18 @@ class Mistakes:
         order = (not mark.line, mark.file != self._main, mark.file, mark.line, mark.column) if mark else (2,)
         self._found.setdefault((mistake.where, below, what), (order, mistake))
 
-    def note(self, path: Path, found: Iterable[Found]) -> None:
-        """Note what was found below `path`."""
-        for below, what, on_key in found:
-            self.add((*path, *below), what, on_key)
+    def note(self, path: Path, misfits: Iterable[Misfit]) -> None:
+        """Note what does not fit in the value at `path`."""
+        for misfit in misfits:
+            self.add((*path, *misfit.below), str(misfit), misfit.on_key)
 
     @contextmanager
     def at(self, *path: str | int) -> Iterator[None]:
         """Note the misfits and value errors of the block below `path`, and go on."""
         try:
             yield
-        except Misfits as error:
-            self.note(path, error.found)
         except Misfit as error:
-            self.add((*path, *error.below), str(error), error.on_key)
+            self.note(path, error.found)
         except NotASchema as error:
             self.add((*path, *error.path), str(error))
         except ValueError as error:  # what else plain data is refused with; no error of ours is one

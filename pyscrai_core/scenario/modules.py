@@ -10,19 +10,15 @@ import ast
 import re
 import sys
 import traceback
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ..contracts import CONTRACTS, Toolset
-from ..errors import ScenarioError
 from ..language.templates import guess
 from ..records import digest
-from .document import Misfits
 from .source import Source
-from .structure import Structurer
 
 _REFERENCE = re.compile(r"(?P<file>[^:]*\.py)(?::(?P<name>\w*))?")
 
@@ -32,7 +28,6 @@ class Modules:
     """The modules of one scenario; each is executed once."""
 
     source: Source
-    declared: dict[str, dict[str, Any]]
     hashes: dict[str, str] = field(factory=dict)
     _executed: dict[str, ModuleType] = field(factory=dict)
 
@@ -61,8 +56,14 @@ class Modules:
         self.hashes[file] = digest(text.encode())
         return file, name
 
-    def load(self, kind: str, file: str, name: str) -> Any:
-        """The class that a reference means; a function is made a tool. Raises `ValueError`."""
+    def load(self, kind: str, use: str) -> Any:
+        """The class that `use` refers to, by executing its file; a function is made a tool.
+
+        Raises `ValueError`.
+        """
+        reference = self.reference(use)
+        assert reference is not None
+        file, name = reference
         found = getattr(self._module(file), name)
         if kind == "tool" and callable(found) and not isinstance(found, type):
             from ..tools import tool
@@ -96,33 +97,6 @@ class Modules:
                 raise ValueError(f"{file}{line}: it raised {type(error).__name__}: {error}") from error
             self._executed[file] = module
         return self._executed[file]
-
-
-@frozen
-class ModuleBlueprint:
-    """A component of the scenario's own, which can be made once its code may be executed."""
-
-    kind: str
-    use: str
-    options: dict[str, Any]
-    wrong: Callable[[tuple[str | int, ...], str], ScenarioError]
-    modules: Modules
-    structurer: Structurer
-
-    def make(self) -> Any:
-        """The component. Raises `ScenarioError`."""
-        try:
-            reference = self.modules.reference(self.use)
-            assert reference is not None
-            cls = self.modules.load(self.kind, *reference)
-            config = self.structurer.structure(self.options, cls.Config)
-        except Misfits as error:
-            below, what, _ = error.found[0]
-            raise self.wrong(below, what) from None
-        except ValueError as error:
-            raise self.wrong((), str(error)) from error
-        self.modules.declared.update(getattr(cls, "emits", {}))
-        return cls(config)
 
 
 def _names(tree: ast.Module) -> tuple[set[str], set[str]]:

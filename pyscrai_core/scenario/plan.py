@@ -1,66 +1,32 @@
 """Everything that an execution needs, made ready: the scenario, the components' classes and options.
 
 A plan comes from a file (`from_file`) or from the manifest of a run (`from_manifest`). Making it checks all
-of the scenario and executes nothing of it; `Ensemble.make` then constructs the components.
+of the scenario and executes nothing of it; `Components.make` then constructs the components.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilesystemPath
 from typing import Any
 
-import attrs
-import orjson
 from attrs import define, frozen
 
-from ..agent import ToolPolicy, Use
-from ..contracts import Component, Provider
-from ..errors import ContractError, ExtensionError, PyscraiError, ScenarioError
-from ..language.templates import Prompt
+from ..agent import Use
+from ..contracts import Provider
+from ..errors import ExtensionError
 from ..plugins import Host
-from ..records import Sampling, canonical, digest
+from ..records import canonical, digest
+from .blueprints import Blueprint, Resolver
 from .build import build, build_providers, check_kinds
-from .document import Document, Found, Mark, Misfit, Misfits, Mistakes, Path, dotted
+from .document import Document, Mark, Mistakes, Path
 from .manifest import Manifest
-from .model import CallPolicy, Scenario
-from .modules import ModuleBlueprint, Modules
+from .model import Scenario
 from .overrides import Override
 from .resolve import load_document, resolve
 from .source import Source
-from .spec import AGENT_KEYS
-from .structure import Structurer, check_prompts, inside, unknown_key
 from .trust import Demands
-
-#: The options of a provider, and of a tool, that are the kernel's.
-KERNELS = {
-    kind: {option.name for part in parts for option in attrs.fields(part)}
-    for kind, parts in (("provider", (Sampling, CallPolicy)), ("tool", (ToolPolicy,)))
-}
-
-
-@frozen
-class Blueprint:
-    """A component that can be made: its class, and a function that gives its Config."""
-
-    kind: str
-    use: str
-    options: Mapping[str, Any]
-    cls: Any
-    config: Callable[[], Any]
-
-    def make(self) -> Any:
-        try:
-            return self.cls(self.config())
-        except PyscraiError:
-            raise
-        except Exception as error:
-            # A plugin's constructor may raise anything. It is told as the plugin's own failure.
-            raise ContractError(
-                f"{self.kind} {self.use!r}: it cannot be made: {type(error).__name__}: {error}; "
-                "options are refused by its Config, with a ValueError; tell its author"
-            ) from error
 
 
 @define(eq=False)
@@ -131,10 +97,10 @@ def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
     """One provider by itself, with options as `pyscrai.toml` has them. Raises `ScenarioError`."""
     document = Document.at({"providers": {name: dict(options)}}, Mark("pyscrai.toml"))
     mistakes = Mistakes(document)
-    resolver = _Resolver(host, document, mistakes, Source(FilesystemPath.cwd(), Demands()))
+    resolver = Resolver(host, document, mistakes, Source(FilesystemPath.cwd(), Demands()))
     use = build_providers(document, resolver.structurer, mistakes)[name]
     mistakes.check()
-    blueprint = resolver.make("provider", Use(use.use, use.options), ("providers", name))
+    blueprint = resolver.resolve("provider", Use(use.use, use.options), ("providers", name))
     mistakes.check()
     assert blueprint is not None
     provider: Provider = blueprint.make()
@@ -192,11 +158,11 @@ def _source(manifest: Manifest, files: Mapping[str, str], recorded: bool = True)
 def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Plan:
     mistakes = Mistakes(document)
     host = _narrowed(host, document, mistakes, replay)
-    resolver = _Resolver(host, document, mistakes, source)
+    resolver = Resolver(host, document, mistakes, source)
     scenario, unread = build(document, resolver.structurer, mistakes)
 
     def resolved(kind: str, use: Use | None, path: Path) -> Any:
-        return resolver.make(kind, use, path) if use is not None and path not in unread else None
+        return resolver.resolve(kind, use, path) if use is not None and path not in unread else None
 
     providers: dict[str, Any] = {}
     if not replay:
@@ -255,7 +221,7 @@ def _check_sampling(scenario: Scenario, providers: Mapping[str, Blueprint], mist
         use = scenario.providers[name]
         for asked in (name, *use.policy.fallback):
             maker = blueprint if asked == name else providers[asked]
-            if isinstance(maker, ModuleBlueprint):
+            if maker.deferred:
                 continue  # nobody allowed yet that it is executed; it is asked before each request
             for option, why in maker.make().refuses(use.sampling).items():
                 about = "" if asked == name else f"its fallback {asked!r} refuses it: "
@@ -278,152 +244,3 @@ def _narrowed(host: Host, document: Document, mistakes: Mistakes, replay: bool) 
                 mistakes.add(("plugins", index), str(error).removeprefix("plugins: "), cause=error)
     # With a wrong choice all plugins serve to look for further mistakes.
     return host.narrowed(usable) if replay or len(usable) == len(names) else host
-
-
-class _Resolver:
-    """Makes blueprints; the same choice with the same options is worked out once."""
-
-    def __init__(self, host: Host, document: Document, mistakes: Mistakes, source: Source) -> None:
-        self.structurer = Structurer(
-            read=lambda name: (source.read(name), name),
-            locate=lambda name: str(source.locate(name)),
-            demand=source.demands.add,
-            build=self.build,
-        )
-        self._host = host
-        self._document = document
-        self._mistakes = mistakes
-        self._made: dict[tuple[str, str, bytes], tuple[Any, list[Found]] | ExtensionError] = {}
-        self._nested = 0
-        self._drafting: Path | None = None
-        self.declared: dict[str, dict[str, Any]] = {}
-        self.recorded: list[dict[str, Any]] = []
-        self.prompts: dict[str, str] = {}
-        self.modules = Modules(source, self.declared)
-
-    def make(self, kind: str, use: Use, path: Path) -> Blueprint | None:
-        """The blueprint for a choice; what is wrong with it is noted."""
-        key = (kind, use.use, canonical(use.options))
-        if key not in self._made:
-            self._made[key] = self._draft(kind, use, path)
-        made = self._made[key]
-        if isinstance(made, ExtensionError):
-            named = (*path, "use")
-            where = named if self._document.has_mark(named) else path
-            self._mistakes.add(where, str(made), cause=made)
-            return None
-        blueprint: Blueprint = made[0]
-        found = made[1]
-        for below, what, on_key in found:
-            self._note(kind, blueprint.cls, path, below, what, on_key)
-        return blueprint
-
-    def _draft(self, kind: str, use: Use, path: Path) -> tuple[Any, list[Found]] | ExtensionError:
-        try:
-            if self.modules.reference(use.use):
-                return self._module(kind, use, path), []
-            cls = self._host.load(kind, use.use)
-        except ValueError as error:
-            return ExtensionError(str(error))
-        except ExtensionError as error:
-            return error
-        before = self._nested
-        self._drafting = path
-        try:
-            config = self._configure(cls, use.options)
-        except Misfits as error:
-            return Blueprint(kind, use.use, use.options, cls, lambda: None), error.found
-        finally:
-            self._drafting = None
-        self._record(kind, use, cls, config, path)
-        if self._nested > before:
-            # Its options hold components: every agent needs its own.
-            return Blueprint(kind, use.use, use.options, cls, lambda: self._configure(cls, use.options)), []
-        return Blueprint(kind, use.use, use.options, cls, lambda: config), []
-
-    def _module(self, kind: str, use: Use, path: Path) -> ModuleBlueprint:
-        self.recorded.append(
-            {"at": dotted(path), "kind": kind, "use": use.use, "plugin": "", "config": use.options}
-        )
-
-        def wrong(below: Path, what: str) -> ScenarioError:
-            return self._document.error((*path, *below), what)
-
-        return ModuleBlueprint(kind, use.use, use.options, wrong, self.modules, self.structurer)
-
-    def build(self, kind: str, value: Any) -> Component:
-        """The component for a nested `{use: …}`. Raises `Misfit` or `Misfits`."""
-        use = self.structurer.structure(value, Use)
-        try:
-            cls = self._host.load(kind, use.use)
-        except ExtensionError as error:
-            raise Misfit(str(error), ("use",) if isinstance(value, dict) else ()) from None
-        config = self._configure(cls, use.options)
-        self._nested += 1
-        self.declared.update(getattr(cls, "emits", {}))
-        if self._drafting is not None:  # what is made of the draft later is recorded already
-            self._record(kind, use, cls, config, (*self._drafting, kind))
-        component: Component = Blueprint(kind, use.use, use.options, cls, lambda: config).make()
-        return component
-
-    def _configure(self, cls: Any, options: dict[str, Any]) -> Any:
-        config = self.structurer.structure(options, cls.Config)
-        found: list[Found] = [
-            (option, f"{origin}{f':{error.line}' if error.line else ''}: {error}", False)
-            for option, origin, error in check_prompts(config)
-        ]
-        if found:
-            raise Misfits(found)
-        return config
-
-    def _note(self, kind: str, cls: Any, path: Path, below: Path, what: str, on_key: bool) -> None:
-        full = (*path, *below)
-        if on_key and len(below) == 1 and kind in KERNELS and what.startswith("unknown key"):
-            # The kernel's options stand beside the extension's.
-            known = {option.alias for option in attrs.fields(cls.Config) if option.init}
-            what = unknown_key(str(below[0]), known | KERNELS[kind])
-        if kind == "engine" and below and not self._document.has_mark(full):
-            # An engine's options may stand among the agent's own keys.
-            full = (*path[:-1], *below)
-            if on_key and len(below) == 1:
-                known = {option.alias for option in attrs.fields(cls.Config) if option.init} | AGENT_KEYS
-                what = unknown_key(str(below[0]), (known | {"template", "count", "vary"}) - {"variables"})
-        self._mistakes.add(full, what, on_key)
-
-    def _record(self, kind: str, use: Use, cls: Any, config: Any, path: Path) -> None:
-        self.declared.update(getattr(cls, "emits", {}))
-        offer = self._host.offer(kind, use.use)
-        for prompt in _prompts(config):
-            self.prompts[prompt.origin] = prompt.sha256
-        self.recorded.append(
-            {
-                "at": dotted(path),
-                "kind": kind,
-                "use": use.use,
-                "plugin": offer.plugin,
-                "config": orjson.loads(orjson.dumps(_plain(config), default=str)),
-            }
-        )
-
-
-def _prompts(config: Any) -> Iterator[Prompt]:
-    for value in inside(config):
-        if isinstance(value, Prompt):
-            yield value
-        elif isinstance(value, Component):
-            yield from _prompts(value.config)
-
-
-def _plain(value: Any) -> Any:
-    """A Config as the manifest shows it; a prompt by its origin and hash."""
-    if isinstance(value, Prompt):
-        return {"prompt": value.origin, "sha256": value.sha256}
-    if isinstance(value, Component):
-        return {"component": type(value).__name__, "config": _plain(value.config)}
-    if attrs.has(type(value)):
-        return {option.name: _plain(getattr(value, option.name)) for option in attrs.fields(type(value))}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(part) for part in value]
-    return value

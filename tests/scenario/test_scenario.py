@@ -31,7 +31,7 @@ from pyscrai_core.agent import Acts, Use
 from pyscrai_core.config import load_settings
 from pyscrai_core.language.schemas import checker
 from pyscrai_core.plugins import Host
-from pyscrai_core.runtime.components import components
+from pyscrai_core.runtime.components import with_inner
 from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.manifest import Manifest
 from pyscrai_core.scenario.model import Scenario
@@ -195,7 +195,7 @@ def test_a_resolved_scenario_reads_the_same_without_its_files(installed: Host) -
         assert again.manifest == evolve(plan.manifest, extensions=again.manifest.extensions)
         blueprint = again.agents["Mara"]["engine"]
         assert blueprint is not None
-        assert blueprint.config().prompt.text == "{{ name }}: {{ step }}"
+        assert blueprint.load()[1].prompt.text == "{{ name }}: {{ step }}"
     assert manifest["files"]["p.j2"] == "{{ name }}: {{ step }}"
     assert again.scenario.seed == 5
     assert again.scenario.agents["Crowd-2"].goals == ("stay",)
@@ -487,7 +487,7 @@ agents:
     assert first is not None
     assert second is not None
     made = first.make()
-    assert len(list(components(made))) == 5
+    assert len(list(with_inner(made))) == 5
     assert made.config.inner is not first.make().config.inner
     result = pyscrai_core.run("scenario.yaml", host=host, store="runs.db")
     assert (result.status, result.calls) == ("completed", 2 * 5)

@@ -142,7 +142,7 @@ def test_a_path_in_an_option_is_absolute_wherever_the_command_is_run(
     again = planning.from_manifest(plan.manifest, host, replay=False)
     blueprint = again.agents["A"]["engine"]
     assert blueprint is not None
-    assert blueprint.config().file == f"{study}/sub/x"
+    assert blueprint.load()[1].file == f"{study}/sub/x"
     assert list(again.demands) == []
 
 
