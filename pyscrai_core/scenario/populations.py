@@ -6,14 +6,13 @@ import csv
 import io
 import keyword
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .. import seeds
-from ..errors import Mistake, ScenarioError
 from ..language.templates import Filling, PromptError
 from . import yaml
-from .document import Document, Path
+from .document import Document, Misfit, Mistakes, Path
 from .source import Source
 from .structure import shown
 
@@ -22,37 +21,36 @@ MAX_COUNT = 100_000
 VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
-def expand_all(document: Document, source: Source) -> None:
+def expand_populations(document: Document, source: Source) -> None:
     """Put the members of populations into a document as agents, and as groups of the same names."""
     value = document.value
     agents, seed = value["agents"], value.setdefault("seed", 0)
-    resolved: dict[str, Any] = {}
+    expanded: dict[str, Any] = {}
     populations: dict[str, list[str]] = {}
-    mistakes: list[Mistake] = []
+    mistakes = Mistakes(document)
     filling = Filling()
     for name, given in agents.items():
-        path: Path = ("agents", name)
-        try:
-            members = _expand(document, path, name, given, seed, source, filling)
-            if len(resolved) + len(members) > MAX_COUNT:
-                raise document.error(path, f"there are more than {MAX_COUNT:,} agents in all", on_key=True)
+        with mistakes.at("agents", name):
+            if "count" in given or "vary" in given:
+                members = _members(name, given, seed, source, filling)
+            else:
+                members = {name: _filled(given, {"name": name}, filling)}
+            if len(expanded) + len(members) > MAX_COUNT:
+                raise Misfit(f"there are more than {MAX_COUNT:,} agents in all", on_key=True)
             if "count" in given or "vary" in given:
                 populations[name] = list(members)
                 for member in members:
-                    if member in agents or member in resolved:
+                    if member in agents or member in expanded:
                         what = f"its member {member!r} has the name of another agent; rename one of the two"
-                        raise document.error(path, f"the population {name!r}: {what}", on_key=True)
-                document.share(path, members)
-            resolved.update(members)
-        except ScenarioError as error:
-            mistakes.extend(error.mistakes)
-    mistakes.extend(_group_populations(document, populations))
-    if mistakes:
-        raise ScenarioError(mistakes)
-    value["agents"] = resolved
+                        raise Misfit(f"the population {name!r}: {what}", on_key=True)
+                document.share(("agents", name), members)
+            expanded.update(members)
+    _group_populations(document, populations, mistakes)
+    mistakes.check()
+    value["agents"] = expanded
 
 
-def _group_populations(document: Document, populations: Mapping[str, list[str]]) -> Iterator[Mistake]:
+def _group_populations(document: Document, populations: Mapping[str, list[str]], mistakes: Mistakes) -> None:
     """In `groups`, let a population's name stand for its members, and make each population a group."""
     groups = document.value.setdefault("groups", {})
     if not isinstance(groups, dict):
@@ -63,7 +61,7 @@ def _group_populations(document: Document, populations: Mapping[str, list[str]])
         if name in populations:
             if members is not False and members is not None:
                 what = f"the population {name!r} is this group; leave its members out, or rename the group"
-                yield from document.error(path, what).mistakes
+                mistakes.add(path, what)
             elif isinstance(group, dict):
                 group["members"] = populations[name]
         elif isinstance(members, list) and any(one in populations for one in members if isinstance(one, str)):
@@ -72,37 +70,23 @@ def _group_populations(document: Document, populations: Mapping[str, list[str]])
             )
     for name, listed in populations.items():
         if name not in groups:
-            mark = document.mark(("agents", name))
-            document.put(("groups", name), listed, mark)
+            document.put(("groups", name), listed, document.mark(("agents", name)))
 
 
-def _expand(
-    document: Document,
-    path: Path,
-    name: str,
-    given: dict[str, Any],
-    seed: Any,
-    source: Source,
-    filling: Filling,
+def _members(
+    name: str, given: dict[str, Any], seed: Any, source: Source, filling: Filling
 ) -> dict[str, dict[str, Any]]:
-    """The agents that one entry stands for: itself, or the members of a population."""
+    """The members of a population. Raises `Misfit`."""
     plain = {key: part for key, part in given.items() if key not in ("count", "vary")}
-
-    def wrong(below: Path, what: str) -> ScenarioError:
-        return document.error((*path, *below), what)
-
-    if "count" not in given and "vary" not in given:
-        return {name: _filled(plain, {"name": name}, wrong, filling)}
-    rows = _rows(given.get("vary", {}), source, wrong)
+    rows = _rows(given.get("vary", {}), source)
     if rows is None and "count" not in given:
-        raise wrong(("vary",), "the key 'count' is missing, which says how many agents to draw")
+        raise Misfit("the key 'count' is missing, which says how many agents to draw", ("vary",))
     count = given.get("count", len(rows or ()))
     if type(count) is not int or not 1 <= count <= MAX_COUNT:
-        raise wrong(("count",), f"expected a number of agents from 1 to {MAX_COUNT:,}, got {shown(count)}")
+        raise Misfit(f"expected a number of agents from 1 to {MAX_COUNT:,}, got {shown(count)}", ("count",))
     if rows is not None and len(rows) < count:
-        raise wrong(
-            ("vary",), f"the table has {len(rows)} rows, for {count} agents; add rows or lower `count`"
-        )
+        what = f"the table has {len(rows)} rows, for {count} agents; add rows or lower `count`"
+        raise Misfit(what, ("vary",))
     width = len(str(count))
     members = {}
     for index in range(1, count + 1):
@@ -114,44 +98,47 @@ def _expand(
                 key: seeds.stream(seed, "vary", name, index, key).choice(choices)
                 for key, choices in given.get("vary", {}).items()
             }
-        variables = {**row, "name": member, "index": index}
-        agent = _filled(dict(plain), variables, wrong, filling)
+        agent = _filled(plain, {**row, "name": member, "index": index}, filling)
         agent["variables"] = row
         members[member] = agent
     return members
 
 
-def _rows(vary: Any, source: Source, wrong: Any) -> list[dict[str, Any]] | None:
-    """The rows of a table that `vary` names; None if it gives lists to draw from."""
+def _rows(vary: Any, source: Source) -> list[dict[str, Any]] | None:
+    """The rows of a table that `vary` names; None if it gives lists to draw from. Raises `Misfit`."""
     if isinstance(vary, dict):
         for key, choices in vary.items():
             if problem := _no_variable(key):
-                raise wrong(("vary", key), f"the variable {key!r}: {problem}")
+                raise Misfit(f"the variable {key!r}: {problem}", ("vary", key))
             if not isinstance(choices, list) or not choices:
-                raise wrong(("vary", key), f"expected a list to draw from, got {shown(choices)}")
+                raise Misfit(f"expected a list to draw from, got {shown(choices)}", ("vary", key))
         return None
     if not isinstance(vary, str):
-        raise wrong(("vary",), f"expected lists to draw from, or the path of a CSV file; got {shown(vary)}")
+        what = f"expected lists to draw from, or the path of a CSV file; got {shown(vary)}"
+        raise Misfit(what, ("vary",))
     try:
-        reader = csv.reader(io.StringIO(source.read(vary)), strict=True)
+        return _read_table(vary, source.read(vary))
+    except ValueError as error:
+        raise Misfit(str(error), ("vary",)) from None
+
+
+def _read_table(name: str, text: str) -> list[dict[str, Any]]:
+    """The rows of a CSV file. Raises `ValueError`."""
+    reader = csv.reader(io.StringIO(text), strict=True)
+    try:
         heading = next(reader, [])
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        raise wrong(("vary",), f"{vary}:{reader.line_num}: it is not CSV: {error}") from None
-    except ValueError as error:
-        raise wrong(("vary",), str(error)) from None
+        raise ValueError(f"{name}:{reader.line_num}: it is not CSV: {error}") from None
     if not rows:
-        raise wrong(
-            ("vary",), f"{vary}: the table has no rows; expected a heading, then a row for each agent"
-        )
+        raise ValueError(f"{name}: the table has no rows; expected a heading, then a row for each agent")
     for column in heading:
         problem = _no_variable(column) or ("it stands twice" if heading.count(column) > 1 else "")
         if problem:
-            raise wrong(("vary",), f"{vary}:1: the column {column!r}: {problem}")
+            raise ValueError(f"{name}:1: the column {column!r}: {problem}")
     for line, row in rows:
         if len(row) != len(heading):
-            what = f"the row has {len(row)} cells, and the heading {len(heading)}"
-            raise wrong(("vary",), f"{vary}:{line}: {what}")
+            raise ValueError(f"{name}:{line}: the row has {len(row)} cells, and the heading {len(heading)}")
     return [{key: _cell(cell) for key, cell in zip(heading, row, strict=True)} for _, row in rows]
 
 
@@ -164,21 +151,17 @@ def _no_variable(name: str) -> str:
     return ""
 
 
-def _filled(
-    agent: dict[str, Any], variables: Mapping[str, Any], wrong: Any, filling: Filling
-) -> dict[str, Any]:
+def _filled(agent: dict[str, Any], variables: Mapping[str, Any], filling: Filling) -> dict[str, Any]:
     """An agent with the variables in its persona, goals and state filled in."""
-    for key in ("persona", "goals", "state"):
-        if key in agent:
-            agent[key] = _fill(agent[key], variables, (key,), wrong, filling)
-    return agent
+    parts = {key: agent[key] for key in ("persona", "goals", "state") if key in agent}
+    return {**agent, **{key: _fill(part, variables, (key,), filling) for key, part in parts.items()}}
 
 
-def _fill(value: Any, variables: Mapping[str, Any], path: Path, wrong: Any, filling: Filling) -> Any:
+def _fill(value: Any, variables: Mapping[str, Any], path: Path, filling: Filling) -> Any:
     if isinstance(value, dict):
-        return {key: _fill(part, variables, (*path, key), wrong, filling) for key, part in value.items()}
+        return {key: _fill(part, variables, (*path, key), filling) for key, part in value.items()}
     if isinstance(value, list):
-        return [_fill(part, variables, (*path, index), wrong, filling) for index, part in enumerate(value)]
+        return [_fill(part, variables, (*path, index), filling) for index, part in enumerate(value)]
     if not isinstance(value, str) or ("{{" not in value and "{%" not in value):
         return value
     alone = VARIABLE.fullmatch(value)
@@ -187,7 +170,8 @@ def _fill(value: Any, variables: Mapping[str, Any], path: Path, wrong: Any, fill
     try:
         return filling.render(value, variables)
     except PromptError as error:
-        raise wrong(path, f"line {error.line} of it: {error}" if error.line > 1 else str(error)) from None
+        line = f"line {error.line} of it: " if error.line > 1 else ""
+        raise Misfit(f"{line}{error}", path) from None
 
 
 def _cell(text: str) -> Any:

@@ -19,7 +19,7 @@ from ..records import check_json, digest
 from . import yaml
 from .document import Document, Mark, Path
 from .overrides import Override
-from .populations import expand_all
+from .populations import expand_populations
 from .source import Source
 from .structure import shown
 
@@ -72,7 +72,7 @@ def resolve(
         if change.inside_agent and change.keys[1] in document.value["agents"]:
             change.apply(document)
     written = set(document.value["agents"])
-    expand_all(document, source)
+    expand_populations(document, source)
     for change in overrides:
         if change.inside_agent and change.keys[1] not in written:
             # A member of a population, or nobody. Members share what they have in common.
