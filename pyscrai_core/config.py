@@ -94,7 +94,7 @@ def _read(file: Path) -> dict[str, Any]:
         text = file.read_bytes().decode()
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: it is not TOML: {error}; mend the line") from None
+        raise ConfigError(f"{file}: it is not TOML: {error}; correct the line") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: it is not UTF-8 text ({error.reason}); save it in UTF-8") from None
     except OSError as error:

@@ -7,7 +7,7 @@
     │   ├── ScenarioError           one or more mistakes in a scenario, each with its place
     │   ├── ConfigError             a mistake in pyscrai.toml, the environment or an option
     │   ├── ExtensionError          an extension is missing, ambiguous, or its plugin is broken
-    │   ├── TrustRequired           the scenario wants more than data may do, and nobody agreed
+    │   ├── TrustRequired           the scenario needs an approval that nobody gave
     │   └── StoreError              the store cannot be used, or does not hold what was asked for
     ├── ContractError               a plugin broke a rule of its contract
     ├── Divergence                  an execution differs from the one that was recorded

@@ -30,8 +30,8 @@ def check_trust(
     plan: Plan, where: str, *, trusted: bool, confirm: Callable[[str], bool] | None = None
 ) -> None:
     """Raise `TrustRequired` unless a person allows what the scenario asks for."""
-    content = trusting.key(plan.scenario.document, plan.files, plan.demands)
-    trusting.check(where, plan.demands, content, trusted=trusted, ask=confirm)
+    content = trusting.hash_content(plan.scenario.document, plan.files, plan.demands)
+    trusting.require_approval(where, plan.demands, content, trusted=trusted, ask=confirm)
 
 
 def check_recorded_trust(recorded: RecordedRun, session: Session) -> None:

@@ -53,7 +53,7 @@ class Blueprint:
         except PyscraiError:
             raise
         except Exception as error:
-            # A plugin's constructor may raise anything. It is told as the plugin's own failure.
+            # A plugin's constructor may raise anything: report it as a failure of the plugin.
             raise ContractError(
                 f"{self.kind} {self.use!r}: it cannot be made: {type(error).__name__}: {error}; "
                 "options are refused by its Config, with a ValueError; tell its author"
@@ -174,10 +174,10 @@ class Resolver:
         known = {option.alias for option in attrs.fields(cls.Config) if option.init}
         unknown = misfit.on_key and len(misfit.below) == 1
         if unknown and kind in KERNELS and what.startswith("unknown key"):
-            # The kernel's options stand beside the extension's.
+            # The options of the kernel are written beside those of the extension.
             what = unknown_key(str(misfit.below[0]), known | KERNELS[kind])
         if kind == "engine" and misfit.below and not self._document.has_mark(where):
-            # An engine's options may stand among the agent's own keys.
+            # An engine's options may be written among the agent's own keys.
             where = (*path[:-1], *misfit.below)
             if unknown:
                 known |= AGENT_KEYS | {"template", "count", "vary"}

@@ -1,4 +1,4 @@
-"""From a resolved document to a `Scenario`: every key known, every name resolved, every mistake placed."""
+"""From a resolved document to a `Scenario`: every key and every name is checked."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ ACTION_KEYS = {"when": str, "description": str, "audience": (str, list)}
 def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> tuple[Scenario, set[Path]]:
     """The scenario that a resolved document describes, and the paths of choices that could not be read.
 
-    Mistakes are noted in `mistakes`, and then the scenario is not one to be run: what does not fit is left
-    out of it. It serves to look for further mistakes, of which none may only be the consequence of another.
+    What does not fit is noted in `mistakes` and left out of the scenario, which is then not to be run. It
+    is only used to look for further mistakes. None of these may be a mere consequence of another.
     """
     add_hooks(structurer)
     value = document.value
@@ -94,7 +94,7 @@ def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> tup
 
 
 def build_providers(document: Document, structurer: Structurer, mistakes: Mistakes) -> dict[str, ProviderUse]:
-    """The providers of a document that has nothing else, such as a person's settings."""
+    """The providers of a document that has nothing else, such as the settings."""
     add_hooks(structurer)
     spec = ScenarioSpec(scenario="-", agents={}, providers=document.value["providers"])
     return _Builder(spec, structurer, mistakes).providers()
@@ -202,7 +202,7 @@ class _Builder:
                 what = f"there is no provider {other!r}{guess(other, known)}"
                 self._mistakes.add(below, f"{what}; others: {', '.join(known) or 'none'}")
             elif other in policy.fallback[:index]:
-                self._mistakes.add(below, f"{other!r} stands twice; keep one")
+                self._mistakes.add(below, f"{other!r} is listed twice; keep one")
 
     def _check_positive(self, path: Path, number: float | None) -> None:
         if number is not None and number <= 0:
@@ -215,7 +215,9 @@ class _Builder:
             if name in self._spec.agents:
                 self._mistakes.add(path, "an agent has this name; choose another", on_key=True)
             elif not NAME.fullmatch(name):
-                self._mistakes.add(path, f"{name!r} is no name for a group; choose a plain word", on_key=True)
+                self._mistakes.add(
+                    path, f"{name!r} is not a valid name for a group; choose a plain word", on_key=True
+                )
             listed = isinstance(given, list)
             with self._mistakes.at(*path):
                 if listed:
@@ -236,7 +238,7 @@ class _Builder:
                 what = f"there is no agent {member!r}{guess(member, self._spec.agents)}"
                 self._mistakes.add((*path, index), f"{what}; agents: {few(self._spec.agents)}")
             elif member in seen:
-                self._mistakes.add((*path, index), f"{member!r} stands twice; keep one")
+                self._mistakes.add((*path, index), f"{member!r} is listed twice; keep one")
             seen.add(member)
 
     def agents(self, groups: Mapping[str, Group]) -> tuple[dict[str, Agent], set[Path]]:
@@ -267,7 +269,7 @@ class _Builder:
             self._check_positive((*path, "limits", key), bound)
         engine = spec.engine
         for key in extra.keys() & engine.options.keys():
-            what = f"{key!r} stands both here and under `engine`; keep one of them"
+            what = f"{key!r} is given both here and under `engine`; keep one of them"
             self._mistakes.add((*path, key), what, on_key=True)
         written = canonical(spec.actions)
         if written not in self._actions:
@@ -364,7 +366,7 @@ class _Builder:
             for op in ("set", "add"):
                 for target, value in getattr(spec, op).items():
                     with self._mistakes.at(*path, op, target):
-                        # A number, a list and so on stand for themselves; text is an expression.
+                        # Text is an expression; anything else is taken as the value that it is.
                         text = value if isinstance(value, str) else repr(value)
                         expression = Expression(text, RULE_NAMES)
                         parts = self._target(target)
@@ -418,10 +420,12 @@ def _check_kind(kind: str) -> None:
     if kind in KERNEL_KINDS:
         raise Misfit(f"{kind!r} is an event of the kernel's own; choose another name", on_key=True)
     if kind in COMMON_KINDS:
-        raise Misfit(f"{kind!r} is what every agent can do already; choose another name", on_key=True)
+        raise Misfit(
+            f"{kind!r} is something that every agent can do already; choose another name", on_key=True
+        )
     if not KIND.fullmatch(kind):
         expected = "a letter, then letters, digits and any of _ . -"
-        raise Misfit(f"{kind!r} is no name of a kind of events; expected {expected}", on_key=True)
+        raise Misfit(f"{kind!r} is not a valid kind of events; expected {expected}", on_key=True)
 
 
 def _expression(text: Any, names: tuple[str, ...], mistakes: Mistakes, *path: str | int) -> Expression | None:

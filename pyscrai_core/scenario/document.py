@@ -1,4 +1,4 @@
-"""A document: plain data that knows where each of its parts stands, and the mistakes that are found in it."""
+"""A document: plain data with the place of each of its parts, and the mistakes that are found in it."""
 
 from __future__ import annotations
 
@@ -60,9 +60,10 @@ class Marks:
 
 @define
 class Document:
-    """Plain data, `value`, and where its parts stand.
+    """Plain data, `value`, with the places of its parts.
 
-    What an alias repeats is marked where the alias stands, and its parts where they were written.
+    An alias gives the value that it repeats the place of the alias; the parts have the places where they
+    were written.
     """
 
     value: Any
@@ -110,7 +111,7 @@ class Document:
         marks.own = marks.own or mark
 
     def graft(self, path: Path, other: Document, keys: Iterable[str]) -> None:
-        """Take another document's marks of some of its `keys`, whose values stand below `path` now."""
+        """Take another document's marks of some of its `keys`, whose values are below `path` now."""
         self._marks_at(path).parts.update((key, other.marks.parts[key]) for key in keys)
 
     def share(self, path: Path, names: Iterable[str]) -> None:
@@ -201,7 +202,7 @@ class Mistakes:
         mark = self._document.mark(path, on_key)
         mistake = Mistake(str(mark or "scenario"), dotted(path), what)
         below = dotted(("agents", *path[2:])) if path[:1] == ("agents",) else mistake.path
-        # What comes from a command line or a setting is told last, other files behind the scenario's own.
+        # The scenario's own file comes first, then other files, then the command line and settings.
         order = (not mark.line, mark.file != self._main, mark.file, mark.line, mark.column) if mark else (2,)
         self._found.setdefault((mistake.where, below, what), (order, mistake))
 

@@ -33,9 +33,9 @@ class Fork:
     files: dict[str, str] = field(factory=dict)
 
     def describe(self) -> dict[str, Any]:
-        """The fork as a person is told of it: without the scenario and the files."""
-        told = {"accepted": self.accepted} if self.accepted else {"set": self.set, "seed": self.seed}
-        return {"parent": self.parent, "after": self.after, "at": self.at, **told}
+        """The fork without its scenario and files, as it is shown."""
+        change = {"accepted": self.accepted} if self.accepted else {"set": self.set, "seed": self.seed}
+        return {"parent": self.parent, "after": self.after, "at": self.at, **change}
 
     def to_dict(self) -> dict[str, Any]:
         files = {"files": self.files} if self.scenario is not None else {}

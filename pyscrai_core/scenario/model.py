@@ -1,6 +1,6 @@
 """The scenario as the runtime knows it: checked, complete, and immutable.
 
-Field names are the keys of the file. What stands here can be executed without the file: templates are
+Field names are the keys of the file. A scenario can be executed without the file: templates are
 merged, populations expanded, and prompts read.
 """
 
@@ -42,7 +42,7 @@ KIND = re.compile(r"[a-z][a-z0-9_.-]*", re.IGNORECASE)
 RULE_NAMES = ("state", "self", "agents", "groups", "event", "step")
 #: The names that `stop_when` and outcomes may use.
 RUN_NAMES = ("state", "agents", "groups", "events", "step")
-#: The extensions that stand in for what a scenario does not say.
+#: The extensions that are used where a scenario names none.
 DEFAULT_USES = {"engine": "actor", "memory": "full", "schedule": "round-robin"}
 
 

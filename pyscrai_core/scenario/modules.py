@@ -1,7 +1,7 @@
 """A scenario's own code: `use: ./file.py:name` names a function or class in a module beside the scenario.
 
 Checking a scenario reads and parses such a file and executes nothing of it. It is executed when the
-components are made, after a person's yes; in a run that is executed again, from the text in its manifest.
+components are made, after a person has approved it. A run that is executed again takes it from its manifest.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Modules:
                 raise ValueError(str(error)) from None
         contracts = (CONTRACTS[kind], Toolset) if kind == "tool" else (CONTRACTS[kind],)
         if not (isinstance(found, type) and issubclass(found, contracts)):
-            raise ValueError(f"{file}:{name} is no {kind}; expected a subclass of {contracts[0].__name__}")
+            expected = contracts[0].__name__
+            raise ValueError(f"{file}:{name} cannot be used as {kind}; expected a subclass of {expected}")
         return found
 
     def _module(self, file: str) -> ModuleType:
@@ -87,7 +88,7 @@ class Modules:
             try:
                 exec(compile(text, file, "exec"), module.__dict__)
             except Exception as error:
-                # A person's module may raise anything. It is told as what it is.
+                # A module may raise anything: report it as a failure of the module.
                 lines = [
                     frame.lineno
                     for frame in traceback.extract_tb(error.__traceback__)

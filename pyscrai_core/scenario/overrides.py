@@ -123,7 +123,7 @@ class Override:
         if isinstance(node, list):
             if not key.isdecimal() or int(key) >= len(node):
                 expected = f"expected 0 to {len(node) - 1}" if node else "give the whole list"
-                raise self._error(f"{key!r} is no position in a list of {len(node)}; {expected}")
+                raise self._error(f"{key!r} is not a position in a list of {len(node)}; {expected}")
             return int(key), node[int(key)]
         return key, node.get(key)
 

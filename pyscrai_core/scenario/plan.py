@@ -222,7 +222,7 @@ def _check_sampling(scenario: Scenario, providers: Mapping[str, Blueprint], mist
         for asked in (name, *use.policy.fallback):
             maker = blueprint if asked == name else providers[asked]
             if maker.deferred:
-                continue  # nobody allowed yet that it is executed; it is asked before each request
+                continue  # its code is not approved yet; the runtime asks it before each request
             for option, why in maker.make().refuses(use.sampling).items():
                 about = "" if asked == name else f"its fallback {asked!r} refuses it: "
                 mistakes.add(("providers", name, option), f"{about}{why}")
@@ -242,5 +242,5 @@ def _narrowed(host: Host, document: Document, mistakes: Mistakes, replay: bool) 
         except ExtensionError as error:
             if not replay:  # where a provider's plugin may be gone: nothing of it is needed
                 mistakes.add(("plugins", index), str(error).removeprefix("plugins: "), cause=error)
-    # With a wrong choice all plugins serve to look for further mistakes.
+    # After a wrong choice, all plugins are used to look for further mistakes.
     return host.narrowed(usable) if replay or len(usable) == len(names) else host

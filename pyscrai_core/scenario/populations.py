@@ -32,9 +32,9 @@ def expand_populations(document: Document, source: Source) -> None:
     for name, given in agents.items():
         with mistakes.at("agents", name):
             if "count" in given or "vary" in given:
-                members = _members(name, given, seed, source, filling)
+                members = _make_members(name, given, seed, source, filling)
             else:
-                members = {name: _filled(given, {"name": name}, filling)}
+                members = {name: _fill_agent(given, {"name": name}, filling)}
             if len(expanded) + len(members) > MAX_COUNT:
                 raise Misfit(f"there are more than {MAX_COUNT:,} agents in all", on_key=True)
             if "count" in given or "vary" in given:
@@ -51,7 +51,7 @@ def expand_populations(document: Document, source: Source) -> None:
 
 
 def _group_populations(document: Document, populations: Mapping[str, list[str]], mistakes: Mistakes) -> None:
-    """In `groups`, let a population's name stand for its members, and make each population a group."""
+    """Replace a population's name in `groups` by its members, and make each population a group."""
     groups = document.value.setdefault("groups", {})
     if not isinstance(groups, dict):
         return  # building reports it
@@ -73,12 +73,12 @@ def _group_populations(document: Document, populations: Mapping[str, list[str]],
             document.put(("groups", name), listed, document.mark(("agents", name)))
 
 
-def _members(
+def _make_members(
     name: str, given: dict[str, Any], seed: Any, source: Source, filling: Filling
 ) -> dict[str, dict[str, Any]]:
     """The members of a population. Raises `Misfit`."""
     plain = {key: part for key, part in given.items() if key not in ("count", "vary")}
-    rows = _rows(given.get("vary", {}), source)
+    rows = _read_rows(given.get("vary", {}), source)
     if rows is None and "count" not in given:
         raise Misfit("the key 'count' is missing, which says how many agents to draw", ("vary",))
     count = given.get("count", len(rows or ()))
@@ -98,17 +98,17 @@ def _members(
                 key: seeds.stream(seed, "vary", name, index, key).choice(choices)
                 for key, choices in given.get("vary", {}).items()
             }
-        agent = _filled(plain, {**row, "name": member, "index": index}, filling)
+        agent = _fill_agent(plain, {**row, "name": member, "index": index}, filling)
         agent["variables"] = row
         members[member] = agent
     return members
 
 
-def _rows(vary: Any, source: Source) -> list[dict[str, Any]] | None:
+def _read_rows(vary: Any, source: Source) -> list[dict[str, Any]] | None:
     """The rows of a table that `vary` names; None if it gives lists to draw from. Raises `Misfit`."""
     if isinstance(vary, dict):
         for key, choices in vary.items():
-            if problem := _no_variable(key):
+            if problem := _check_variable(key):
                 raise Misfit(f"the variable {key!r}: {problem}", ("vary", key))
             if not isinstance(choices, list) or not choices:
                 raise Misfit(f"expected a list to draw from, got {shown(choices)}", ("vary", key))
@@ -133,16 +133,16 @@ def _read_table(name: str, text: str) -> list[dict[str, Any]]:
     if not rows:
         raise ValueError(f"{name}: the table has no rows; expected a heading, then a row for each agent")
     for column in heading:
-        problem = _no_variable(column) or ("it stands twice" if heading.count(column) > 1 else "")
+        problem = _check_variable(column) or ("it appears twice" if heading.count(column) > 1 else "")
         if problem:
             raise ValueError(f"{name}:1: the column {column!r}: {problem}")
     for line, row in rows:
         if len(row) != len(heading):
             raise ValueError(f"{name}:{line}: the row has {len(row)} cells, and the heading {len(heading)}")
-    return [{key: _cell(cell) for key, cell in zip(heading, row, strict=True)} for _, row in rows]
+    return [{key: _parse_cell(cell) for key, cell in zip(heading, row, strict=True)} for _, row in rows]
 
 
-def _no_variable(name: str) -> str:
+def _check_variable(name: str) -> str:
     """What is wrong with the name of a variable; empty if nothing is."""
     if not name.isidentifier() or keyword.iskeyword(name):
         return "a variable has a name of letters, digits and underscores"
@@ -151,7 +151,7 @@ def _no_variable(name: str) -> str:
     return ""
 
 
-def _filled(agent: dict[str, Any], variables: Mapping[str, Any], filling: Filling) -> dict[str, Any]:
+def _fill_agent(agent: dict[str, Any], variables: Mapping[str, Any], filling: Filling) -> dict[str, Any]:
     """An agent with the variables in its persona, goals and state filled in."""
     parts = {key: agent[key] for key in ("persona", "goals", "state") if key in agent}
     return {**agent, **{key: _fill(part, variables, (key,), filling) for key, part in parts.items()}}
@@ -174,6 +174,6 @@ def _fill(value: Any, variables: Mapping[str, Any], path: Path, filling: Filling
         raise Misfit(f"{line}{error}", path) from None
 
 
-def _cell(text: str) -> Any:
+def _parse_cell(text: str) -> Any:
     """A cell of a table: a number if it is written as one, else text."""
     return yaml.parse_scalar(text) if re.fullmatch(r"-?(0|[1-9]\d{0,14})(\.\d+)?", text) else text

@@ -1,7 +1,7 @@
 """From a file to a resolved document: overrides, defaults, templates and populations.
 
-The result is plain data with the place of every part. It needs no other file any more: what templates
-and tables said is in it, and the texts of the prompts that it names are beside it.
+The result is plain data with the place of every part. It needs no other file any more: it holds what
+templates and tables said, and `Source` holds the texts of the prompts that it names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .populations import expand_populations
 from .source import Source
 from .structure import shown
 
-#: Names of agents and groups: anything that a person would read as a name, and no separator of ours.
+#: Names of agents and groups: any text without the characters that separate or quote names elsewhere.
 NAME = re.compile(r"[^\s.@*{}\[\]\"'/#:,](?:[^.@*{}\[\]\"'/#:,\n\t]*[^\s.@*{}\[\]\"'/#:,])?")
 
 
@@ -60,7 +60,7 @@ def resolve(
 
     One that is resolved already stays as it is, but for what is overridden. Raises `ScenarioError`.
     """
-    # What says which template or population there is comes first; the rest finds the agents complete.
+    # Overrides that choose templates and populations are applied before these are expanded, all others after.
     for change in overrides:
         if not change.inside_agent:
             change.apply(document)
@@ -75,7 +75,7 @@ def resolve(
     expand_populations(document, source)
     for change in overrides:
         if change.inside_agent and change.keys[1] not in written:
-            # A member of a population, or nobody. Members share what they have in common.
+            # A member of a population, which shares its values with the others, or no agent at all.
             if change.keys[1] in document.value["agents"]:
                 document.separate(("agents", change.keys[1]))
             change.apply(document)
@@ -86,13 +86,13 @@ def _read(path: FilesystemPath, host: Host, source: Source) -> Document:
     if suffix not in {offer.name for offer in host.offers("scenario loader")}:
         document = yaml.load(path)
     else:
-        document = _loaded(path, host, suffix)
-    with contextlib.suppress(OSError):  # which then was told above, or is a loader's affair
+        document = _load_with_plugin(path, host, suffix)
+    with contextlib.suppress(OSError):  # a loader may read a file that is none
         source.demands.written = digest(path.read_bytes())
     return document
 
 
-def _loaded(path: FilesystemPath, host: Host, suffix: str) -> Document:
+def _load_with_plugin(path: FilesystemPath, host: Host, suffix: str) -> Document:
     """What a plugin's loader makes of the file."""
     if not path.is_file():
         yaml.load(path)  # which says what is wrong with it
@@ -102,7 +102,7 @@ def _loaded(path: FilesystemPath, host: Host, suffix: str) -> Document:
     except PyscraiError:
         raise
     except Exception as error:
-        # A plugin's loader may raise anything. It is told as what it is: the plugin's own failure.
+        # A plugin's loader may raise anything: report it as a failure of the plugin.
         raise ContractError(
             f"scenario loader {suffix!r}: it raised {type(error).__name__}: {error} for {path}, "
             "expected a ScenarioError for bad input; tell its author"
@@ -131,7 +131,7 @@ def _merge_defaults(document: Document, defaults: Mapping[str, Mapping[str, Any]
             given = {}
         if not isinstance(given, dict):
             continue
-        # Defaults for one vendor's options make no sense to another.
+        # Defaults for the options of one vendor do not apply to another.
         if "use" in given and given["use"] != options.get("use", given["use"]):
             continue
         providers[name] = {**options, **given}
@@ -141,7 +141,7 @@ def _merge_defaults(document: Document, defaults: Mapping[str, Mapping[str, Any]
 
 
 def _merge_templates(document: Document, source: Source) -> None:
-    """Put each agent's template under it. Raises `ScenarioError` with the mistakes of all agents."""
+    """Merge the agents with their templates. Raises `ScenarioError` with the mistakes of all agents."""
     agents = document.value.get("agents")
     if not isinstance(agents, dict) or not agents:
         what = (
@@ -154,19 +154,19 @@ def _merge_templates(document: Document, source: Source) -> None:
         try:
             if not NAME.fullmatch(name):
                 what = "a name has no blanks around it and none of . @ * { } [ ] / # : , and quotes"
-                raise document.error(path, f"{name!r} is no name for an agent: {what}", on_key=True)
+                raise document.error(path, f"{name!r} is not a valid name for an agent: {what}", on_key=True)
             if not isinstance(given, dict):
                 raise document.error(path, f"expected a mapping, got {shown(given)}")
             if "template" in given:
-                agents[name] = _with_template(document, path, given, source)
+                agents[name] = _merge_template(document, path, given, source)
         except ScenarioError as error:
             mistakes.extend(one for one in error.mistakes if one not in mistakes)
     if mistakes:
         raise ScenarioError(mistakes)
 
 
-def _with_template(document: Document, path: Path, given: dict[str, Any], source: Source) -> dict[str, Any]:
-    """The agent with its template under it: its own keys replace the template's."""
+def _merge_template(document: Document, path: Path, given: dict[str, Any], source: Source) -> dict[str, Any]:
+    """The agent merged with its template: its own keys replace those of the template."""
     name = given["template"]
     if not isinstance(name, str):
         raise document.error((*path, "template"), f"expected the path of a file, got {shown(name)}")

@@ -1,4 +1,4 @@
-"""A scenario's folder: the files beside it that it may read, and what is outside of it."""
+"""The files that a scenario reads: those in its folder, and those outside of it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .trust import Demands
 class Source:
     """A scenario's folder, and the files that were read from it.
 
-    `shown` is the folder as a person gave it, for messages. In a run that is executed again, `files` comes
-    from its manifest and the folder is not read.
+    `shown` is the folder as it was given, for messages. When a run is executed again (`recorded`), `files`
+    comes from its manifest and the folder is not read.
     """
 
     folder: FilesystemPath
@@ -40,7 +40,9 @@ class Source:
             with path.open("rb") as file:
                 data = file.read(yaml.MAX_BYTES + 1)
         except FileNotFoundError:
-            raise ValueError(f"there is no file {name!r}{_similar(path, name)}; it would be {path}") from None
+            raise ValueError(
+                f"there is no file {name!r}{_similar(path, name)}; expected it at {path}"
+            ) from None
         except OSError as error:
             raise ValueError(f"the file {name!r} cannot be read: {error.strerror}") from None
         if len(data) > yaml.MAX_BYTES:
@@ -55,7 +57,7 @@ class Source:
         return text
 
     def locate(self, name: str) -> FilesystemPath:
-        """The absolute path of a file; noted as a demand if outside of the folder. Raises `ValueError`."""
+        """The absolute path of a file; one outside of the folder becomes a demand. Raises `ValueError`."""
         try:
             path = (self.folder / FilesystemPath(name).expanduser()).resolve()
         except (RuntimeError, ValueError, OSError):  # a home that is not known, a NUL, links in a circle

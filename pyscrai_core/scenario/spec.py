@@ -13,7 +13,7 @@ from .document import Misfit, Path
 from .model import DEFAULT_USES
 from .structure import Structurer, shown
 
-#: What stands in for what an agent or a scenario does not say.
+#: What an agent or a scenario has if it does not say.
 DEFAULT_ENGINE, DEFAULT_MEMORY, DEFAULT_SCHEDULE = (
     Use(DEFAULT_USES[kind]) for kind in ("engine", "memory", "schedule")
 )

@@ -379,7 +379,7 @@ def _no_option(*given: Any) -> Any:
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    """The words for a key that nobody knows."""
+    """The message about an unknown key."""
     names = sorted(known)
     close = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     remedy = f"did you mean {close[0]!r}? " if close else ""

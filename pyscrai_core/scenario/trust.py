@@ -1,7 +1,8 @@
-"""What a scenario wants beyond being data, and a person's yes to it.
+"""What a scenario may only do with a person's approval, and the approvals that were given.
 
-Paths outside of its folder, foreign hosts, names of secrets, modules and programs are demands. They are
-shown in full and asked for once; the yes is remembered for exactly this content, as direnv does.
+A scenario is data. It demands more than that by naming paths outside of its folder, foreign hosts, secrets,
+modules or programs. These demands are shown in full, and approved once for exactly this content, as direnv
+does.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class Demands:
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], None] = {}
-        #: The hash of the scenario's file as it is written, where it comes from one.
+        #: The hash of the scenario's file, where it comes from one.
         self.written = ""
 
     def add(self, what: str, value: str) -> None:
@@ -32,20 +33,15 @@ class Demands:
         return len(self._found)
 
 
-def _register() -> Path:
-    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(home) / "pyscrai" / "trusted"
+def hash_content(document: object, files: dict[str, str], demands: Demands) -> str:
+    """The hash that an approval is remembered under: it is another one when content or demands change.
 
-
-def key(document: object, files: dict[str, str], demands: Demands) -> str:
-    """The hash that a yes is remembered under: any change of the content or of the demands asks again.
-
-    Where the scenario comes from a file, its content is that file, so that another seed asks nothing.
+    Where the scenario comes from a file, its content is that file, so that another seed needs no approval.
     """
     return digest(canonical([demands.written or document, files, list(demands)]))
 
 
-def check(
+def require_approval(
     where: str,
     demands: Demands,
     content: str,
@@ -53,24 +49,28 @@ def check(
     trusted: bool,
     ask: Callable[[str], bool] | None = None,
 ) -> None:
-    """Return if nothing is demanded or a person agrees; else raise `TrustRequired`.
+    """Return if nothing is demanded or a person approves of it; else raise `TrustRequired`.
 
-    `content` is the `key` of the scenario, `trusted` a yes given beforehand (`--trust`), `ask` how a person
-    can be asked now (None: nobody is there).
+    `content` is the hash of the scenario, `trusted` an approval given beforehand (`--trust`), and `ask` asks
+    a person now (None: nobody can be asked).
     """
     if not demands or trusted:
         return
-    register = _register()
-    if register.exists() and content in register.read_text().split():
+    approvals = _approvals_file()
+    if approvals.exists() and content in approvals.read_text().split():
         return
-    wanted = "\n".join(f"  - {demand}" for demand in demands)
-    if ask is not None:
-        if ask(f"{where} wants to:\n{wanted}\nAllow it, and remember that for this content?"):
-            register.parent.mkdir(parents=True, exist_ok=True)
-            with register.open("a") as file:
-                file.write(content + "\n")
-            return
-        raise TrustRequired(f"{where}: you did not allow it; nothing was run")
-    raise TrustRequired(
-        f"{where}: it wants to do what needs a person's yes:\n{wanted}\nread it, then add --trust"
-    )
+    listed = "\n".join(f"  - {demand}" for demand in demands)
+    if ask is None:
+        raise TrustRequired(
+            f"{where}: this scenario needs your approval to:\n{listed}\nread the scenario, then add --trust"
+        )
+    if not ask(f"{where} needs your approval to:\n{listed}\nApprove, and remember that for this content?"):
+        raise TrustRequired(f"{where}: you did not approve it; nothing was run")
+    approvals.parent.mkdir(parents=True, exist_ok=True)
+    with approvals.open("a") as file:
+        file.write(content + "\n")
+
+
+def _approvals_file() -> Path:
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(home) / "pyscrai" / "trusted"

@@ -1,6 +1,6 @@
-"""YAML as scenarios are written in: plain data, with the place of every value, and no surprises.
+"""The YAML of scenarios: plain data, with the place of every value.
 
-What differs from YAML 1.1, which PyYAML implements, so that text means what it looks like:
+What differs from YAML 1.1, which PyYAML implements:
 
 - only `true` and `false` (also `True`, `TRUE`, …) are booleans; `yes`, `no`, `on`, `off` are strings;
 - `12:30` and `2026-11-01` are strings; so are digits with a leading zero (`010`, a postcode) and with
@@ -8,7 +8,7 @@ What differs from YAML 1.1, which PyYAML implements, so that text means what it 
 - numbers must be finite, and integers must fit into 53 bits, or JSON could not hold them;
 - a key is a string, whatever it looks like (`1:` is the key "1", `on:` the key "on"); an empty or null
   key is a mistake;
-- a key that stands twice, a tag (`!!python/…`), a merge key (`<<`) and a second document are mistakes;
+- a repeated key, a tag (`!!python/…`), a merge key (`<<`) and a second document are mistakes;
 - an alias (`*name`) stands for a copy. How much a document may grow by them is bounded.
 
 JSON is read by the same rules. Each mistake is reported with its `file:line:column`.
@@ -92,7 +92,7 @@ def loads(text: str, file: str) -> Document:
     text = text.removeprefix("\ufeff")
     unprintable = _UNPRINTABLE.search(text)
     if unprintable:
-        what = f"the character U+{ord(unprintable[0]):04X} cannot stand in YAML"
+        what = f"the character U+{ord(unprintable[0]):04X} is not allowed in YAML"
         remedy = "remove it, or write it as an escape in double quotes"
         raise _error(_place(file, text[: unprintable.start()]), f"{what}, which is plain text; {remedy}")
     return _Reader(_join_surrogates(text), file).read()
@@ -102,7 +102,7 @@ def parse_scalar(text: str) -> Any:
     """The value that `text`, given on a command line, stands for.
 
     What begins with `[`, `{` or a quote is read as YAML (`[a, b]`, `{rounds: 3}`, `"3"`); anything else is
-    one plain value: `3`, `true`, `null`, or a string as it stands, which may hold `: ` and `#`. Empty
+    one plain value: `3`, `true`, `null`, or the string itself, which may hold `: ` and `#`. Empty
     text is an empty string. Raises `ScenarioError`.
     """
     text = text.strip()
@@ -247,7 +247,7 @@ class _Reader:
             return anchors[name]
         close = difflib.get_close_matches(name, list(anchors)[-1000:], 1)
         guess = f" (did you mean *{close[0]}?)" if close else ""
-        what = f"no anchor &{name} stands before this alias{guess}; quote text that begins with '*'"
+        what = f"there is no anchor &{name} before this alias{guess}; quote text that begins with '*'"
         raise self._stop(alias, what)
 
     # -- building -------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent):
             target = self.targets[index]
             if target in self.open:
-                what = f"the alias *{event.anchor} stands inside of what it repeats, which would never end"
+                what = f"the alias *{event.anchor} is inside of what it repeats, which would never end"
                 raise self._stop(event, f"{what}; write the value out")
             value, _ = self._build(target, path, marks, depth)
             return value, index + 1
@@ -295,9 +295,9 @@ class _Reader:
             if key is None or key in values:
                 if key is not None:
                     first = marks.parts[key].key
-                    what = f"the key stands twice in this mapping, first at {first}; keep one of the two"
+                    what = f"the key appears twice in this mapping, first at {first}; keep one of the two"
                     self._mistake(event, (*path, key), what)
-                # It is read all the same, for the mistakes in it, at a path that is nobody's.
+                # It is read all the same, for the mistakes in it, under a path that no other value has.
                 unusable += 1
                 _, index = self._build(index, (*path, f"{key}#{unusable}"), Marks(), depth)
                 continue
@@ -364,7 +364,7 @@ class _Reader:
         return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
     def _mistake(self, event: Any, path: Path, what: str) -> None:
-        """Note a mistake and go on: a person wants to see all of them."""
+        """Note a mistake and go on, so that all of them are reported."""
         mistake = Mistake(str(self._mark(event)), dotted(path), what)
         if mistake not in self.mistakes:  # an alias may repeat one
             self.mistakes.append(mistake)
@@ -391,7 +391,7 @@ class _Reader:
         if opened is not None and "{opened}" in words:
             words = words.replace("{opened}", f"line {opened.line + 1}, column {opened.column + 1}")
             if "end of stream" in problem:
-                mark = opened  # the end of the file tells nobody where the quote is
+                mark = opened  # the quote's place helps more than the end of the file
         return _error(Mark(self.file, mark.line + 1, mark.column + 1), words)
 
 
@@ -405,7 +405,7 @@ _TOO_MANY = (
 _TOO_DEEP = f"lists and mappings are nested more than {MAX_DEPTH} levels deep; make the document flatter"
 
 _TAB = "a tab is used for indentation, where spaces were expected; use spaces"
-_COLON = "a ':' stands where no key can be; quote text that holds ': ', or check the indentation"
+_COLON = "a ':' is where no key can be; quote text that holds ': ', or check the indentation"
 _ESCAPE = "this is not an escape that YAML knows; double the backslash, or use single quotes"
 _BLOCK = "text cannot follow '|' or '>' on the same line; begin it on the next, or quote it"
 

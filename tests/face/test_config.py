@@ -90,7 +90,7 @@ def test_the_environment_counts_more_than_the_file_and_an_option_most() -> None:
         ("providers = []\n", "pyscrai.toml:1: providers: expected tables"),
         ("[providers.a]\nx = 2026-11-01\n", "pyscrai.toml: providers.a.x: date is not JSON"),
         ("[providers.a]\nx = inf\n", "pyscrai.toml: providers.a.x: inf is not a finite number"),
-        ("store = \n", "pyscrai.toml: it is not TOML: Invalid value (at line 1, column 9); mend the line"),
+        ("store = \n", "pyscrai.toml: it is not TOML: Invalid value (at line 1, column 9); correct the line"),
         (
             "store = 'a'\nstore = 'b'\n",
             "pyscrai.toml: it is not TOML: Cannot overwrite a value (at line 2, column 12)",

@@ -135,7 +135,7 @@ def test_nothing_is_executed_before_a_yes(play: Any, tmp_path: Path) -> None:
         ("./mine.py", MODULE, "needs the name of a function or class; expected ./mine.py:NAME"),
         ("./other.py:weather", MODULE, "there is no file './other.py'"),
         ("./mine.py:weather", "def weather(:\n", "mine.py:1: it is not Python"),
-        ("./mine.py:number", MODULE, "./mine.py:number is no tool; expected a subclass of Tool"),
+        ("./mine.py:number", MODULE, "./mine.py:number cannot be used as tool; expected a subclass of Tool"),
         ("./mine.py:undocumented", MODULE, "undocumented"),
         ("./mine.py:weather", "1/0\ndef weather(): 'x'\n", "it raised ZeroDivisionError"),
         ({"use": "./mine.py:double", "x": 1}, MODULE, "unknown key 'x'"),

@@ -142,7 +142,7 @@ def test_a_table_has_a_row_for_each_member(installed: Host) -> None:
             "who,name\nAnn,30\n",
             "people.csv:1: the column 'name': it is set for each member; choose another name",
         ),
-        ("who,who\nAnn,30\n", "people.csv:1: the column 'who': it stands twice"),
+        ("who,who\nAnn,30\n", "people.csv:1: the column 'who': it appears twice"),
         ('who,age\n"Ann,30\n', "people.csv:2: it is not CSV: unexpected end of data"),
         (b"who,age\n\xff,30\n", "the file 'people.csv' is not UTF-8 text (line 2)"),
     ],

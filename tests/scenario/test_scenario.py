@@ -320,9 +320,9 @@ def test_an_override_sets_a_value(
         (
             "agents.Mara.goals.2",
             "x",
-            "agents.Mara.goals.2: '2' is no position in a list of 2; expected 0 to 1",
+            "agents.Mara.goals.2: '2' is not a position in a list of 2; expected 0 to 1",
         ),
-        ("agents.Mara.goals.first", "x", "agents.Mara.goals.first: 'first' is no position in a list of 2"),
+        ("agents.Mara.goals.first", "x", "agents.Mara.goals.first: 'first' is not a position in a list of 2"),
         (
             "agents.Mara.persona.x",
             "3",

@@ -1,4 +1,4 @@
-"""Trust: a scenario is data until a person allows what it wants beyond that."""
+"""Trust: a scenario is data until a person approves of what it demands beyond that."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_is_more_than_data_needs_a_yes(host: Host, study: Path, agents: str
     with pytest.raises(TrustRequired) as caught:
         pyscrai_core.run("scenario.yaml", host=host)
     assert demand in str(caught.value)
-    assert "read it, then add --trust" in str(caught.value)
+    assert "read the scenario, then add --trust" in str(caught.value)
     assert Reader.made == []  # nothing was constructed, let alone run
     assert [path.name for path in Path().iterdir()] == ["scenario.yaml"]
     assert pyscrai_core.run("scenario.yaml", host=host, trust=True).status == "completed"
@@ -146,7 +146,7 @@ def test_a_path_in_an_option_is_absolute_wherever_the_command_is_run(
     assert list(again.demands) == []
 
 
-# -- a person's yes -----------------------------------------------------------------------------
+# -- an approval --------------------------------------------------------------------------------
 
 
 class Person:
@@ -169,7 +169,7 @@ def test_a_person_is_asked_with_the_full_list_and_a_no_is_a_no(host: Host, study
     write("{A: {template: ../other/agent.yaml, engine: reader, file: /etc/hosts, key: MY_KEY}}")
     person = Person(False)
     for _ in range(2):  # a no is not remembered
-        with pytest.raises(TrustRequired, match="you did not allow it; nothing was run"):
+        with pytest.raises(TrustRequired, match="you did not approve it; nothing was run"):
             ask(host, person)
     assert len(person.asked) == 2
     assert person.asked[0].splitlines()[1:-1] == [

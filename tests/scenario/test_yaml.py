@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,11 +138,11 @@ def test_keys_are_their_source_text(text: str, key: str, parser: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: 1\nb: 2\na: 3\n", "f.yaml:3:1: a: the key stands twice in this mapping, first at f.yaml:1:1"),
-        ("{1: x, '1': y}", "f.yaml:1:8: 1: the key stands twice"),
+        ("a: 1\nb: 2\na: 3\n", "f.yaml:3:1: a: the key appears twice in this mapping, first at f.yaml:1:1"),
+        ("{1: x, '1': y}", "f.yaml:1:8: 1: the key appears twice"),
         (
             "x:\n  - {a: 1, a: 2}\n",
-            "f.yaml:2:12: x[0].a: the key stands twice in this mapping, first at f.yaml:2:6",
+            "f.yaml:2:12: x[0].a: the key appears twice in this mapping, first at f.yaml:2:6",
         ),
         ("null: 1\n", "f.yaml:1:1: null is null and cannot be a key"),
         ("x: {~: 1}\n", "f.yaml:1:5: x: ~ is null and cannot be a key"),
@@ -198,7 +199,8 @@ def test_json_is_read_as_json_reads_it(value: Any) -> None:
 @given(_json)
 def test_what_pyyaml_writes_is_read_back(value: Any) -> None:
     text = pyyaml.safe_dump(value)
-    if "!!" not in text and "? " not in text:  # what YAML 1.1 needs for odd strings, and long keys
+    # Left out: what YAML 1.1 needs for odd strings, and long keys; and `1e5`, which is text in YAML 1.1.
+    if "!!" not in text and "? " not in text and not re.search(r"[0-9.][eE][0-9]", text):
         assert loads(text, "f.yaml").value == value
 
 
@@ -310,14 +312,14 @@ def test_an_anchor_may_be_set_again(parser: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: *x\n", "f.yaml:1:4: no anchor &x stands before this alias; quote text that begins with '*'"),
+        ("a: *x\n", "f.yaml:1:4: there is no anchor &x before this alias; quote text that begins with '*'"),
         (
             "a: &buyer 1\nb: *buyers\n",
-            "f.yaml:2:4: no anchor &buyers stands before this alias (did you mean *buyer?)",
+            "f.yaml:2:4: there is no anchor &buyers before this alias (did you mean *buyer?)",
         ),
-        ("a: &r [*r]\n", "f.yaml:1:8: the alias *r stands inside of what it repeats"),
-        ("a: &r {b: {c: [*r]}}\n", "f.yaml:1:16: the alias *r stands inside"),
-        ("&r [a, *r]", "f.yaml:1:8: the alias *r stands inside"),
+        ("a: &r [*r]\n", "f.yaml:1:8: the alias *r is inside of what it repeats"),
+        ("a: &r {b: {c: [*r]}}\n", "f.yaml:1:16: the alias *r is inside"),
+        ("&r [a, *r]", "f.yaml:1:8: the alias *r is inside"),
     ],
 )
 def test_refused_aliases(text: str, words: str, parser: str) -> None:
@@ -366,8 +368,8 @@ def test_the_number_of_values_is_bounded() -> None:
     [
         ("a:\n\tb: 1\n", "f.yaml:2:1: a tab is used for indentation"),
         ("a: x\n\tb: 2\n", "f.yaml:2:1: a tab is used for indentation"),
-        ("a: b: c\n", "f.yaml:1:5: a ':' stands where no key can be; quote text"),
-        ("a: 1\n b: 2\n", "f.yaml:2:3: a ':' stands where no key can be"),
+        ("a: b: c\n", "f.yaml:1:5: a ':' is where no key can be; quote text"),
+        ("a: 1\n b: 2\n", "f.yaml:2:3: a ':' is where no key can be"),
         ("a: [1, 2\nb: 3\n", "f.yaml:2:2: the list that begins at line 1, column 4 is not closed"),
         ("a: {b: 1\n", "the mapping that begins at line 1, column 4 is not closed"),
         ("x: 1\na: 'b\n", "f.yaml:2:4: the quote that is opened at line 2, column 4 is never closed"),
@@ -383,7 +385,7 @@ def test_the_number_of_values_is_bounded() -> None:
         ("[,]\n", "f.yaml:1:2: a value was expected here"),
         ("a: x\n---\nb: 1\n", "f.yaml:2:1: a second document begins here; keep one document in a file"),
         ("--- 1\n--- 2\n", "f.yaml:2:1: a second document"),
-        ("a: b\nc: \x00\n", "f.yaml:2:4: the character U+0000 cannot stand in YAML"),
+        ("a: b\nc: \x00\n", "f.yaml:2:4: the character U+0000 is not allowed in YAML"),
         ("a: é\x07", "f.yaml:1:5: the character U+0007"),
         ("a: 'x\u2028y'", "f.yaml:1:6: the character U+2028"),
         ("a: 'x\x85y'", "f.yaml:1:6: the character U+0085"),

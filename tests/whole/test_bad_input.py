@@ -357,10 +357,13 @@ def test_a_choice_of_plugins_is_told_by_the_name(installed: Host) -> None:
         ),
         (
             GOOD + "groups: {all: [Mara, Mara]}\n",
-            "scenario.yaml:5:22: groups.all[1]: 'Mara' stands twice; keep one",
+            "scenario.yaml:5:22: groups.all[1]: 'Mara' is listed twice; keep one",
         ),
         (GOOD + "groups: {Mara: [Mara]}\n", "scenario.yaml:5:10: groups.Mara: an agent has this name"),
-        (GOOD + "groups: {a.b: [Mara]}\n", "scenario.yaml:5:10: groups.a.b: 'a.b' is no name for a group"),
+        (
+            GOOD + "groups: {a.b: [Mara]}\n",
+            "scenario.yaml:5:10: groups.a.b: 'a.b' is not a valid name for a group",
+        ),
         (
             agent("actions: {nod: {audience: Maria}}"),
             "scenario.yaml:4:36: agents.Mara.actions.nod.audience: the audience 'Maria' does not exist "
@@ -406,7 +409,7 @@ def test_two_agents_of_one_name_are_a_mistake(installed: Host) -> None:
     check(
         told(GOOD + "  Mara: {}\n", installed),
         [
-            "scenario.yaml:5:3: agents.Mara: the key stands twice in this mapping, first at "
+            "scenario.yaml:5:3: agents.Mara: the key appears twice in this mapping, first at "
             "scenario.yaml:4:3; "
             "keep one of the two"
         ],
@@ -417,7 +420,7 @@ def test_two_agents_of_one_name_are_a_mistake(installed: Host) -> None:
 def test_a_name_that_an_agent_cannot_have(installed: Host, name: str) -> None:
     (line,) = told(GOOD.replace("Mara:", f"{name}:"), installed)
     assert line.startswith("scenario.yaml:4:3: agents.")
-    assert "is no name for an agent" in line
+    assert "is not a valid name for an agent" in line
 
 
 # -- expressions --------------------------------------------------------------------------------
@@ -529,10 +532,10 @@ def test_a_parameter_that_is_no_schema_is_told(installed: Host, action: str, exp
         ("change", "is an event of the kernel's own; choose another name"),
         ("rejected", "is an event of the kernel's own; choose another name"),
         ("turn.failed", "is an event of the kernel's own; choose another name"),
-        ("say", "is what every agent can do already; choose another name"),
+        ("say", "is something that every agent can do already; choose another name"),
         (
             "two words",
-            "is no name of a kind of events; expected a letter, then letters, digits and any of _ . -",
+            "is not a valid kind of events; expected a letter, then letters, digits and any of _ . -",
         ),
     ],
 )
@@ -636,7 +639,7 @@ groups: {all: {members: [Mara], sate: 3}}
             b"scenario: t\nagents: \xff\xfe\n",
             "scenario.yaml:2:9: byte 0xff is not UTF-8 text; save the file in UTF-8",
         ),
-        (b"scenario: t\x00\n", "scenario.yaml:1:12: the character U+0000 cannot stand in YAML"),
+        (b"scenario: t\x00\n", "scenario.yaml:1:12: the character U+0000 is not allowed in YAML"),
         (b"\x89PNG\r\n\x1a\n" * 100, "scenario.yaml:1:1: byte 0x89 is not UTF-8 text"),
         (b"scenario: 't\nagents: {}\n", "scenario.yaml:1:11: the quote that is opened at line 1, column 11"),
         (b"scenario: t\nagents:\n  A: {a: [1, 2}\n", "scenario.yaml:3:15: "),
@@ -701,7 +704,7 @@ def test_a_template_that_is_not_there_is_guessed_for_every_agent(installed: Host
         (b"", "buyer.yaml:1:1: the file is empty"),
         (b"- a\n", "buyer.yaml:1:1: expected a mapping with an agent's keys, got ['a']"),
         (b"template: x\n", "buyer.yaml:1:1: template: a template cannot have a template"),
-        (b"persona: a\npersona: b\n", "buyer.yaml:2:1: persona: the key stands twice in this mapping"),
+        (b"persona: a\npersona: b\n", "buyer.yaml:2:1: persona: the key appears twice in this mapping"),
         (b"persona: [\n", "buyer.yaml:2:1: "),
         (
             b"persona: a\ngaols: [b]\n",

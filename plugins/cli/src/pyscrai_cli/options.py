@@ -70,7 +70,9 @@ store_option = click.option(
 )
 
 trust_option = click.option(
-    "--trust", is_flag=True, help="A yes to all that the scenario wants beyond being data."
+    "--trust",
+    is_flag=True,
+    help="Approve all that the scenario demands: files elsewhere, hosts, secrets, programs, its own code.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")

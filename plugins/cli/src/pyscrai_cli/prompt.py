@@ -36,7 +36,11 @@ class Part:
 @options.set_option
 @options.seed_option
 @options.store_option
-@click.option("--trust", is_flag=True, help="A yes to all that the scenario wants beyond being data.")
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Approve all that the scenario demands: files elsewhere, hosts, secrets, programs, its own code.",
+)
 @options.json_option
 def prompt(
     what: str,

@@ -123,7 +123,7 @@ def _print(found: dict[str, Any]) -> None:
         indent="  ",
     )
     if found["demands"]:
-        output.heading("before it is run, it needs a person's yes to:")
+        output.heading("this scenario needs your approval to:")
         for demand in found["demands"]:
             output.echo(f"  - {output.shown(demand)}")
 
