@@ -218,6 +218,7 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """What turns, calls, replays and memories cost, beside something plain in the same run."""
     _install_all(session)
+    session.run("python", "tests/bench/startup.py")
     session.run("python", "tests/bench/overhead.py", *session.posargs)
     session.run("python", "tests/bench/vendors.py", *session.posargs)
     session.run("python", "tests/bench/replay.py")

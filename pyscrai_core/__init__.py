@@ -34,6 +34,7 @@ from .contracts import (
     TrialResult,
     Url,
 )
+from .discovery.installed import version as _version
 from .errors import (
     AnswerRejected,
     AuthenticationFailed,
@@ -91,6 +92,7 @@ from .tokens import estimate_tokens
 from .turn import Scope, Stage, Turn, View
 
 if TYPE_CHECKING:
+    __version__: str
     from .api import Session, arun, run
     from .language.expressions import Expression
     from .language.templates import Prompt
@@ -109,12 +111,12 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version("pyscrai-core")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_LAZY[name]}", __name__), name)
 
-
-__version__ = "0.1.0"
 
 __all__ = [
     "EVERYONE",

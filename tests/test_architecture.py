@@ -23,8 +23,19 @@ PACKAGES = [
 #: The rooms of the kernel, from the bottom to the top. A file imports from its own room or from a lower row.
 #: Rooms that share a row do not import each other. `name/` is a folder, any other name is a file.
 ROWS: tuple[dict[str, tuple[str, ...]], ...] = (
-    {"base": ("records", "errors", "hookspecs", "seeds", "tokens", "secret", "suggest", "vendors")},
-    {"face": ("turn", "agent", "recorded", "contracts", "tools", "plugins", "config")},
+    {
+        "base": (
+            "records",
+            "errors",
+            "hookspecs",
+            "seeds",
+            "tokens",
+            "secret",
+            "suggest",
+            "vendors",
+        )
+    },
+    {"face": ("turn", "agent", "recorded", "contracts", "tools", "discovery/", "plugins", "config")},
     {"language": ("language/",), "store": ("store/",)},
     {"scenario": ("scenario/",)},
     {"runtime": ("runtime/",)},

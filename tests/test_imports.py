@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,24 @@ def test_help_loads_no_command() -> None:
     loaded = loaded_by(code)
     assert "click" in loaded
     assert not loaded & (set(HEAVY) - {"click"})
+
+
+def test_a_run_loads_only_what_it_needs() -> None:
+    scenario = {
+        "scenario": "talk",
+        "providers": {"default": {"use": "scripted", "replies": ["hello"]}},
+        "agents": {"Mara": {"persona": "A farmer"}},
+        "schedule": {"use": "round-robin", "rounds": 1},
+    }
+    Path("talk.json").write_text(json.dumps(scenario))
+    code = (
+        "from pyscrai_cli.main import main\n"
+        "try: main(['run', 'talk.json', '--quiet'])\n"
+        "except SystemExit as end: assert not end.code"
+    )
+    loaded = loaded_by(code)
+    assert "peewee" in loaded
+    assert "jsonschema" not in loaded
 
 
 @pytest.mark.parametrize("name", ["Turn", "Stage", "Agent", "Prompt", "FilePath", "StoredRun", "run", "arun"])

@@ -182,15 +182,42 @@ def checker(schema: dict[str, Any]) -> Callable[[Any], str | None]:
 
 @functools.lru_cache(maxsize=4096)
 def _shared(written: bytes) -> Callable[[Any], str | None]:
-    check = _compile(orjson.loads(written))
+    schema = orjson.loads(written)
+    compiled = functools.cache(lambda: _compile(schema))
 
     def told(value: Any) -> str | None:
+        if _surely_fits(schema, value):
+            return None
         try:
-            return check(value)
+            return compiled()(value)
         except NotASchema as error:
             return str(error)
 
     return told
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+def _surely_fits(schema: Any, value: Any) -> bool:
+    """Whether a value fits a simple schema; False: jsonschema, which takes long to import, has to tell."""
+    if type(schema) is not dict or schema.keys() - {"type", "properties", "required", "additionalProperties"}:
+        return False
+    if schema.get("type") != "object":
+        return schema.keys() == {"type"} and type(value) in _TYPES.get(str(schema["type"]), ())
+    named = schema.get("properties", {})
+    return (
+        type(value) is dict
+        and value.keys() >= set(schema.get("required", ()))
+        and (value.keys() <= named.keys() or schema.get("additionalProperties", True) is True)
+        and all(_surely_fits(named[key], part) for key, part in value.items() if key in named)
+    )
 
 
 def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import importlib.metadata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import evolve, field, frozen
 
+from ..discovery.installed import version
 from ..records import LOG_FORMAT
 from ..tokens import ESTIMATOR
 from .overrides import Override
@@ -60,7 +60,7 @@ class Manifest:
     prompts: dict[str, str]
     modules: dict[str, str] = field(factory=dict)
     format: int = LOG_FORMAT
-    kernel: str = field(factory=lambda: importlib.metadata.version("pyscrai-core"))
+    kernel: str = field(factory=lambda: version("pyscrai-core"))
     estimator: str = ESTIMATOR
     trusted: bool = False
     reuse: str = ""
@@ -120,6 +120,16 @@ class Manifest:
         """The plugins that it was executed with last."""
         plugins: list[dict[str, Any]] = self.resumes[-1]["plugins"] if self.resumes else self.plugins
         return plugins
+
+    @property
+    def distributions(self) -> dict[tuple[str, str], str]:
+        """The distributions of the extensions, by kind and name."""
+        named = {plugin["name"]: plugin["distribution"] for plugin in self.plugins}
+        return {
+            (one["kind"], one["use"]): named[one["plugin"]]
+            for one in self.extensions
+            if one.get("plugin") in named
+        }
 
     def _scenarios(self) -> Iterator[dict[str, Any]]:
         yield self.scenario

@@ -111,6 +111,7 @@ def from_manifest(manifest: Manifest, host: Host, *, replay: bool) -> Plan:
     """The plan of a recorded run; with `replay`, without its providers."""
     forks = manifest.changing_forks
     files = dict(manifest.files)
+    host = host.remembering(manifest.distributions)
 
     def plan(scenario: dict[str, Any], last: bool) -> Plan:
         return _make(_document(scenario), host, _source(manifest, files), replay=replay or not last)

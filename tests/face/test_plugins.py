@@ -19,7 +19,7 @@ import pytest
 
 import pyscrai_core
 from pyscrai_core import Engine, Extension, ExtensionError, hookimpl
-from pyscrai_core.plugins import FIRST_PARTY, GIVEN, Host, Plugin
+from pyscrai_core.plugins import GIVEN, Host, Plugin, known_plugins
 
 SOURCES = Path(__file__).parent / "distributions"
 KERNEL = Path(pyscrai_core.__file__).parents[1]
@@ -280,7 +280,7 @@ class Quiet(Engine):
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment without plugins, whatever is installed in this one."""
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())
+    monkeypatch.setattr("pyscrai_core.plugins.entry_points", lambda group: ())
 
 
 def missing(host: Host, kind: str, name: str) -> str:
@@ -325,10 +325,17 @@ def test_a_first_party_plugin_that_is_not_loaded_is_known_by_what_it_offers() ->
     assert missing(host, "engine", "narrator").endswith("pip install --upgrade pyscrai-cast")
 
 
-def test_first_party_names_are_those_of_known_kinds() -> None:
-    assert {kind for kind, _ in FIRST_PARTY} < set(pyscrai_core.contracts.CONTRACTS)
-    assert FIRST_PARTY["reasoning", "react"] == "pyscrai-react"
-    assert FIRST_PARTY["schedule", "round-robin"] == "pyscrai-schedules"
+def test_each_extension_of_ours_is_in_the_list_of_known_plugins() -> None:
+    ours = [offer for offer in Host().offers() if offer.distribution.startswith("pyscrai-")]
+    assert len({offer.distribution for offer in ours}) > 15
+    assert known_plugins() == {(offer.kind, offer.name): offer.distribution for offer in ours}
+
+
+def test_what_a_run_was_made_with_is_known() -> None:
+    host = Host(plugins=[]).remembering({("engine", "oracle"): "pyscrai-oracle"})
+    assert "install it with: pip install pyscrai-oracle" in missing(host, "engine", "oracle")
+    assert "did you mean 'oracle'" in missing(host.narrowed([]), "engine", "orakle")
+    assert "look for a plugin that offers it" in missing(Host(plugins=[]), "engine", "oracle")
 
 
 # -- plugins that are handed in -----------------------------------------------------------------
@@ -424,6 +431,23 @@ def test_the_interrupt_key_gets_through() -> None:
     plugin = SimpleNamespace(pyscrai_api=1, pyscrai_engines=hookimpl(interrupted, specname="pyscrai_engines"))
     with pytest.raises(KeyboardInterrupt):
         Host(plugins=[], extra=[plugin])
+
+
+def test_the_entry_points_are_those_that_importlib_finds() -> None:
+    from importlib import metadata
+
+    from pyscrai_core.discovery.installed import entry_points, version
+
+    for group in ("pyscrai", "console_scripts", "pytest11"):
+        found = {(one.name, one.value, one.distribution, one.version) for one in entry_points(group)}
+        assert found == {
+            (one.name, one.value.partition(" [")[0], one.dist.name, one.dist.version)
+            for one in metadata.entry_points(group=group)
+            if one.dist
+        }
+        assert found
+    assert version("Pyscrai_Core") == pyscrai_core.__version__ == metadata.version("pyscrai-core")
+    assert version("nobody-has-this") == "None"
 
 
 # -- light to import ----------------------------------------------------------------------------

@@ -3,11 +3,11 @@
 python look.py '{"host": {…}, "narrow": […], "ask": [["engine", "parrot"], …]}'
 """
 
-import importlib.metadata
 import json
 import sys
 from typing import Any
 
+from pyscrai_core import plugins
 from pyscrai_core.errors import ExtensionError
 from pyscrai_core.plugins import Host
 
@@ -25,7 +25,7 @@ def main() -> None:
     host = Host(**order["host"])
     if order["narrow"] is not None:
         # Nothing may be discovered a second time.
-        importlib.metadata.entry_points = None  # type: ignore[assignment]
+        plugins.entry_points = None  # type: ignore[assignment]
         try:
             host = host.narrowed(order["narrow"])
         except ExtensionError as error:

@@ -79,10 +79,14 @@ class OfferedCommands(click.Group):
     def _missing(self, name: str) -> str:
         import difflib
 
+        from pyscrai_core.plugins import known_plugins
+
         host, _ = all_plugins()
         message = f"no such command {name!r}"
         if close := difflib.get_close_matches(name, [*self._built_in(), *self._added(host)], n=1):
             return f"{message} (did you mean {close[0]!r}?)"
+        if distribution := known_plugins().get(("command", self.prefix + name)):
+            message += f"; install it with: pip install {distribution}"
         # Nobody knows what a broken plugin would have offered.
         broken = [f"{plugin}: {plugin.error}" for plugin in host.plugins if plugin.status == "broken"]
         return f"{message}; broken plugins: {'; '.join(broken)}" if broken else message

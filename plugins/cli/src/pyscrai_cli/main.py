@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 import click
 
-from pyscrai_core import __version__
 from pyscrai_core.errors import BudgetSpent, InputError, PyscraiError
 
 from . import output
@@ -74,12 +73,27 @@ class Commands(OfferedCommands):
             return 1
 
 
+def _print_version(context: click.Context, option: click.Parameter, given: bool) -> None:
+    if given:
+        from pyscrai_core import __version__
+
+        click.echo(f"pyscrai {__version__}")
+        context.exit()
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: pyscrai demo",
 )
-@click.version_option(__version__, message="pyscrai %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 @click.option(
     "--debug", is_flag=True, envvar="PYSCRAI_DEBUG", help="Show tracebacks.  [also: PYSCRAI_DEBUG=1]"
 )

@@ -1,0 +1,1 @@
+"""Finding and loading plugins: what a host is made of."""

@@ -1,0 +1,277 @@
+"""Loading one plugin: import its module, check its version, call its hooks, and check what they return.
+
+Whatever a plugin does wrong is kept with it. What an extension needs is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from operator import attrgetter
+from traceback import TracebackException
+from typing import Any, Literal, TypeAlias
+
+import pluggy
+from attrs import evolve, field, frozen
+
+from .. import hookspecs
+from ..contracts import CONTRACTS, Tool, Toolset
+from ..errors import ContractError, ExtensionError, PyscraiError
+from ..hookspecs import API_VERSION, KINDS, PROJECT
+from ..records import Extension
+
+Status: TypeAlias = Literal["loaded", "disabled", "broken"]
+
+#: The distribution of plugins that were handed in directly.
+GIVEN = "(given)"
+
+
+@frozen
+class Offer:
+    """An extension together with the plugin that offers it.
+
+    `kind` is one of the singular words of `hookspecs.KINDS`; `plugin` the name of the entry point;
+    `distribution` and `version` those of the package that it came with.
+    """
+
+    kind: str
+    name: str
+    extension: Extension
+    plugin: str
+    distribution: str
+    version: str
+
+
+@frozen
+class Plugin:
+    """What became of one installed plugin.
+
+    name
+        the name of its entry point
+    distribution, version
+        the package that it came with
+    module
+        the module that the entry point names
+    status
+        `loaded`; `disabled`: it was not wanted and not imported; `broken`: it failed
+    error
+        one line: why it is disabled or broken, and what to do
+    extensions
+        what it offers (of a broken one: what is known of it)
+    details
+        the traceback of a broken one, for people who write plugins
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    status: Status = "loaded"
+    error: str = ""
+    extensions: tuple[Offer, ...] = ()
+    details: str = ""
+    #: What a broken plugin raised.
+    cause: BaseException | None = field(default=None, eq=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution} {self.version})"
+
+
+def manager() -> pluggy.PluginManager:
+    """A manager that knows our hooks and no plugin."""
+    made = pluggy.PluginManager(PROJECT)
+    made.add_hookspecs(hookspecs)
+    return made
+
+
+def load_plugin(
+    manager: pluggy.PluginManager, plugin: Plugin, fetch: Callable[[], object], first: Plugin
+) -> Plugin:
+    """Load one plugin; `first` is the plugin that came first under its name. Only Ctrl-C gets out."""
+    offers: list[Offer] = []
+    try:
+        if first is not plugin:
+            raise ContractError(
+                f"two distributions have a plugin {plugin.name!r}, {first.distribution} {first.version} and "
+                f"{plugin.distribution} {plugin.version}, and the first is used; uninstall one of them "
+                "or add it to `disable` in pyscrai.toml by its distribution's name"
+            )
+        try:
+            module = fetch()
+        except Exception:
+            # What a plugin for another version imports may be gone: then the version is what is wrong.
+            if (stated := _stated_api(plugin.module)) is not None:
+                _check_api(plugin, stated)
+            raise
+        _check_api(plugin, getattr(module, "pyscrai_api", None))
+        for offer in _collect(manager, plugin, module):
+            offers.append(offer)  # one by one: what a plugin offered before it failed is known
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin's module may raise anything, SystemExit too
+        return evolve(
+            plugin,
+            status="broken",
+            error=_line(error),
+            extensions=tuple(offers),
+            details="".join(TracebackException.from_exception(error).format()),
+            cause=error,
+        )
+    return evolve(plugin, extensions=tuple(offers))
+
+
+def _stated_api(module: str) -> object:
+    """The contract version in a module's source, which is not executed; None if it cannot be read."""
+    import ast
+
+    spec = find_spec(module)
+    read = getattr(spec.loader, "get_source", None) if spec else None
+    for node in ast.parse(read(module) or "").body if read else ():
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id == "pyscrai_api":
+                    return node.value.value
+    return None
+
+
+def _check_api(plugin: Plugin, stated: object) -> None:
+    if stated == API_VERSION:
+        return
+    if isinstance(stated, int) and stated > API_VERSION:
+        remedy = "upgrade the kernel: pip install --upgrade pyscrai-core"
+    elif plugin.distribution == GIVEN:
+        remedy = f"see what changed, then state `pyscrai_api = {API_VERSION}`"
+    else:
+        remedy = f"upgrade the plugin: pip install --upgrade {plugin.distribution}"
+    says = "does not state" if stated is None else f"states {stated!r} as"
+    raise ContractError(
+        f"{plugin.module}: {says} the version of the contract that it was written for (`pyscrai_api`); "
+        f"this kernel speaks version {API_VERSION}; {remedy}"
+    )
+
+
+def _hooks(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> dict[str, list[pluggy.HookImpl]]:
+    """A plugin's hooks by name, as pluggy finds and checks them."""
+    try:
+        manager.register(module, plugin.name)
+        callers = manager.get_hookcallers(module) or []
+        wrong = [caller.name for caller in callers if not caller.has_spec()]
+        if wrong:
+            said = "; ".join(f"{name}: there is no such hook{guess(name, KINDS)}" for name in wrong)
+            raise ContractError(f"{plugin.module}.{said}")
+        return {caller.name: caller.get_hookimpls() for caller in callers}
+    except pluggy.PluginValidationError as error:
+        raise ContractError(f"{_line(error)}; hooks take no arguments and return a list") from error
+    finally:
+        # Nothing of it is left behind for the next one.
+        if manager.is_registered(module):
+            manager.unregister(module)
+
+
+def _collect(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> Iterator[Offer]:
+    """Call each hook of a plugin once, and check what it returns."""
+    implemented = _hooks(manager, plugin, module)
+    for hook, kind in KINDS.items():
+        where = f"{plugin.module}.{hook}"
+        for implementation in implemented.get(hook, ()):
+            # Called directly, because pluggy drops an answer of None, which is a mistake here.
+            for extension in _checked(where, implementation.function):
+                yield Offer(kind, extension.name, extension, plugin.name, plugin.distribution, plugin.version)
+        if hook not in implemented and inspect.isroutine(getattr(module, hook, None)):
+            raise ContractError(f"{where}: not marked as a hook; put @hookimpl above it")
+
+
+def _checked(where: str, hook: Callable[[], object]) -> list[Extension]:
+    try:
+        answer = hook()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the plugin's own code: it may raise anything
+        raise ContractError(f"{where}: raised {_line(error)}") from error
+    if not isinstance(answer, list) or not all(isinstance(item, Extension) for item in answer):
+        raise ContractError(f"{where}: returned {_short(answer)}; expected a list of Extension")
+    names: set[str] = set()
+    for extension in answer:
+        if not (isinstance(extension.name, str) and extension.name):
+            raise ContractError(f"{where}: an extension has the name {extension.name!r}; expected a word")
+        if not re.fullmatch(r"[\w.]+:[\w.]+", str(extension.target)):
+            target = f"has the target {extension.target!r}; expected 'module:attribute'"
+            raise ContractError(f"{where}: {extension.name!r} {target}")
+        if extension.name in names:
+            raise ContractError(f"{where}: offers {extension.name!r} twice; give each a name of its own")
+        names.add(extension.name)
+    return answer
+
+
+def import_target(offer: Offer) -> Any:
+    """Import what an offer's target names, and check that it implements the contract of its kind."""
+    target = offer.extension.target
+    where = f"{offer.kind} {offer.name!r} ({offer.distribution} {offer.version})"
+    module, _, attribute = target.partition(":")
+    try:
+        imported = import_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # what it imports (an SDK, a compiled library) may raise anything
+        remedy = (
+            "install what is missing"
+            if offer.distribution == GIVEN
+            else f"install it and all that it needs again: pip install --force-reinstall {offer.distribution}"
+        )
+        raise ExtensionError(f"{where}: {module} cannot be imported: {_line(error)}; {remedy}") from error
+    try:
+        value = attrgetter(attribute)(imported)
+    except AttributeError as error:
+        raise ExtensionError(
+            f"{where}: {_line(error)}; the target {target!r} must name what is there: tell its author"
+        ) from error
+    contract = CONTRACTS.get(offer.kind)
+    if contract is None:
+        return value
+    expected = (Tool, Toolset) if contract is Tool else (contract,)
+    if not (inspect.isclass(value) and issubclass(value, expected)):
+        names = " or ".join(each.__name__ for each in expected)
+        raise ExtensionError(
+            f"{where}: the target {target!r} is {_short(value)}, not a subclass of {names}: tell its author"
+        )
+    if inspect.isabstract(value):
+        lacks = ", ".join(sorted(getattr(value, "__abstractmethods__", ())))
+        raise ExtensionError(f"{where}: {target!r} does not implement {lacks}: tell its author")
+    return value
+
+
+# -- words --------------------------------------------------------------------------------------
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    folded = {other.casefold(): other for other in sorted(known)}
+    return next((folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=1)), "")
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    guess = closest(name, known)
+    return f" (did you mean {guess!r}?)" if guess else ""
+
+
+def _line(error: BaseException) -> str:
+    """An error in one line. Our own say all that there is to say; others need the name of their class."""
+    # TracebackException, because str() of a stranger's exception may itself raise.
+    text = " ".join(str(TracebackException.from_exception(error)).split())
+    if isinstance(error, PyscraiError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _short(value: object) -> str:
+    """What a value is, in few words; the words are its class's, since a repr may be long or fail."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, list):
+        return f"a list of {', '.join(sorted({type(item).__name__ for item in value}))}"
+    return f"an object of the class {type(value).__name__}"
