@@ -33,6 +33,7 @@ from attrs import field, frozen
 from .errors import ConfigError
 from .plugins import Host
 from .records import Price, check_json
+from .suggest import unknown_key
 
 FILE = "pyscrai.toml"
 #: Where runs are kept if nothing else is said, below the folder of `pyscrai.toml` or the current one.
@@ -103,8 +104,6 @@ def _read(file: Path) -> dict[str, Any]:
     for key, value in given.items():
         where = f"{file}{_line(text, key)}"
         if key not in known:
-            from .scenario.structure import unknown_key
-
             raise ConfigError(f"{where}: {unknown_key(key, known)}")
         if key == "store":
             fits, expected = isinstance(value, str) and bool(value.strip()), "a path or URL"
@@ -148,8 +147,6 @@ def _prices(value: Any, file: Path, text: str) -> dict[str, Price]:
         at = f'{file}{line}: prices."{model}"'
         for name, number in given.items():
             if name not in keys:
-                from .scenario.structure import unknown_key
-
                 raise ConfigError(f"{at}: {unknown_key(name, keys)}")
             if type(number) not in (int, float) or not 0 <= number < float("inf"):
                 raise ConfigError(

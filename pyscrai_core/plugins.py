@@ -25,14 +25,13 @@ from .discovery.loading import (
     Offer,
     Plugin,
     Status,
-    closest,
-    guess,
     import_target,
     load_plugin,
     manager,
 )
 from .errors import ExtensionError
 from .hookspecs import KINDS, PROJECT
+from .suggest import closest, did_you_mean
 
 __all__ = ["GIVEN", "Host", "Offer", "Plugin", "known_plugins"]
 
@@ -117,7 +116,7 @@ class Host:
             called = [plugin for plugin in self.plugins if _is_called(plugin, name)]
             if not called:
                 known = sorted({plugin.name for plugin in self.plugins})
-                problems.append(f"{name!r} is not installed{guess(name, known)}")
+                problems.append(f"{name!r} is not installed{did_you_mean(name, known)}")
             elif not any(plugin.status == "loaded" for plugin in called):
                 problems.extend(f"{plugin} is {plugin.status}: {plugin.error}" for plugin in called)
         if problems:

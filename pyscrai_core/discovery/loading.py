@@ -5,10 +5,9 @@ Whatever a plugin does wrong is kept with it. What an extension needs is importe
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from operator import attrgetter
@@ -23,6 +22,7 @@ from ..contracts import CONTRACTS, Tool, Toolset
 from ..errors import ContractError, ExtensionError, PyscraiError
 from ..hookspecs import API_VERSION, KINDS, PROJECT
 from ..records import Extension
+from ..suggest import did_you_mean
 
 Status: TypeAlias = Literal["loaded", "disabled", "broken"]
 
@@ -161,7 +161,7 @@ def _hooks(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> dic
         callers = manager.get_hookcallers(module) or []
         wrong = [caller.name for caller in callers if not caller.has_spec()]
         if wrong:
-            said = "; ".join(f"{name}: there is no such hook{guess(name, KINDS)}" for name in wrong)
+            said = "; ".join(f"{name}: there is no such hook{did_you_mean(name, KINDS)}" for name in wrong)
             raise ContractError(f"{plugin.module}.{said}")
         return {caller.name: caller.get_hookimpls() for caller in callers}
     except pluggy.PluginValidationError as error:
@@ -245,16 +245,6 @@ def import_target(offer: Offer) -> Any:
 
 
 # -- words --------------------------------------------------------------------------------------
-
-
-def closest(name: str, known: Iterable[str]) -> str:
-    folded = {other.casefold(): other for other in sorted(known)}
-    return next((folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=1)), "")
-
-
-def guess(name: str, known: Iterable[str]) -> str:
-    guess = closest(name, known)
-    return f" (did you mean {guess!r}?)" if guess else ""
 
 
 def _line(error: BaseException) -> str:

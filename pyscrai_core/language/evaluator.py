@@ -7,7 +7,6 @@ functions that are listed, and keys without a leading underscore.
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 import operator
 import statistics
@@ -19,6 +18,7 @@ from typing import Any, NoReturn
 from simpleeval import DEFAULT_OPERATORS, MAX_STRING_LENGTH, EvalWithCompoundTypes, InvalidExpression
 
 from ..records import Event
+from ..suggest import did_you_mean
 
 #: What an expression may call.
 FUNCTIONS = ("len", "sum", "min", "max", "mean", "median", "sorted", "any", "all", "round", "abs")
@@ -50,12 +50,11 @@ def short(text: str, length: int = 60) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
-def guess(name: str, known: Iterable[str], word: str) -> str:
-    """` (did you mean 'x'?)`, if something is close, and what there is."""
+def alternatives(name: str, known: Iterable[str], there: str) -> str:
+    """What is like the wrong `name`, and after `there`, such as "it has", what is known."""
     names = [str(each)[:60] for each in islice(known, 1000)]
-    close = difflib.get_close_matches(name[:60], names, 1)
     listed = ", ".join(sorted(names)[:20]) + (", …" if len(names) > 20 else "")
-    return f"{f' (did you mean {close[0]!r}?)' if close else ''}; {word} {short(listed, 300) or 'nothing'}"
+    return f"{did_you_mean(name, names)}; {there} {short(listed, 300) or 'nothing'}"
 
 
 class OrderedSet(AnySet[Any]):
@@ -221,13 +220,13 @@ class Evaluator(EvalWithCompoundTypes):  # type: ignore[misc]
         if type(value) is Event:
             if key in _EVENT_FIELDS:
                 return getattr(value, key)
-            has = guess(str(key), _EVENT_FIELDS, "an event has")
+            has = alternatives(str(key), _EVENT_FIELDS, "an event has")
             raise InvalidExpression(f"{self._where(node)} has no field {short(repr(key))}{has}")
         if isinstance(value, Mapping):
             try:
                 return value[key]
             except KeyError:
-                has = guess(str(key), value, "it has")
+                has = alternatives(str(key), value, "it has")
                 raise InvalidExpression(f"{self._where(node)} has no key {short(repr(key))}{has}") from None
         raise InvalidExpression(f"{self._where(node)} is {_kind(value)}, so it has no {short(repr(key))}")
 

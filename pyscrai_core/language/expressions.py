@@ -28,7 +28,7 @@ from typing import Any
 
 from simpleeval import MAX_STRING_LENGTH, InvalidExpression
 
-from .evaluator import FUNCTIONS, NUMBERS, SCALARS, TOO_LARGE, WORDS, Evaluator, checked, guess, short
+from .evaluator import FUNCTIONS, NUMBERS, SCALARS, TOO_LARGE, WORDS, Evaluator, alternatives, checked, short
 
 __all__ = ["FUNCTIONS", "Expression"]
 
@@ -219,7 +219,7 @@ class _Checker:
             raise InvalidExpression(f"{name!r} is a function; call it, as in {name}(…)")
         else:
             known = {*self.known, *bound}
-            raise InvalidExpression(f"the name {name!r} is not known{guess(name, known, 'there is')}")
+            raise InvalidExpression(f"the name {name!r} is not known{alternatives(name, known, 'there is')}")
 
     def check_comprehension(self, node: ast.AST, bound: frozenset[str], depth: int) -> None:
         for loop in node.generators:  # type: ignore[attr-defined]
@@ -263,7 +263,7 @@ def _check_call(node: ast.Call) -> None:
         raise InvalidExpression(f"{short(what)} cannot be called: values have no methods; there is {listed}")
     name = node.func.id
     if name not in FUNCTIONS:
-        raise InvalidExpression(f"there is no function {name!r}{guess(name, FUNCTIONS, 'there is')}")
+        raise InvalidExpression(f"there is no function {name!r}{alternatives(name, FUNCTIONS, 'there is')}")
     least, most, options = _SIGNATURES[name]
     if any(isinstance(argument, ast.Starred) for argument in node.args):
         raise InvalidExpression(f"{name}() takes a list as it is; leave out the '*'")

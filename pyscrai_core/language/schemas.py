@@ -6,7 +6,6 @@ counted while a value is checked, and regular expressions must not repeat what r
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 
 from ..records import canonical
+from ..suggest import did_you_mean
 
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 #: Keywords that are not available, and what to write instead.
@@ -61,12 +61,9 @@ def _mistake(written: bytes) -> tuple[str, tuple[str | int, ...]] | None:
     if error is not None:
         path = tuple(error.absolute_path)
         if path[-1:] == ("type",) and isinstance(error.instance, str):
-            close = difflib.get_close_matches(error.instance, TYPES, n=1)
-            guess = f" (did you mean {close[0]!r}?)" if close else ""
-            return (
-                f"not a JSON Schema: expected one of {', '.join(TYPES)}, got {error.instance!r}{guess}",
-                path,
-            )
+            guess = did_you_mean(error.instance, TYPES)
+            expected = f"expected one of {', '.join(TYPES)}"
+            return f"not a JSON Schema: {expected}, got {error.instance!r}{guess}", path
         return f"not a JSON Schema: {error.message}", path
     try:
         for path, part in _parts(schema, ()):

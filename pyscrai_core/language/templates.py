@@ -5,7 +5,6 @@ Templates come from plugins and scenarios. Text from models is only ever a value
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib.resources
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from attrs import frozen
 
 from ..errors import ContractError
 from ..records import digest
+from ..suggest import did_you_mean
 
 if TYPE_CHECKING:
     from jinja2.environment import Template
@@ -157,7 +157,7 @@ def _check(text: str, names: frozenset[str]) -> None:
     for kind, allowed, word in ((nodes.Filter, FILTERS, "filter"), (nodes.Test, TESTS, "test")):
         for used in tree.find_all(kind):
             if used.name not in allowed and not used.name.startswith("@"):
-                what = f"the {word} {used.name!r} is not available{guess(used.name, allowed)}"
+                what = f"the {word} {used.name!r} is not available{did_you_mean(used.name, allowed)}"
                 raise PromptError(f"{what}; there are {', '.join(allowed)}", used.lineno)
     known = names | set(sandbox.globals)
     try:
@@ -168,19 +168,11 @@ def _check(text: str, names: frozenset[str]) -> None:
     undeclared |= {node.name for node in tree.find_all(nodes.Name) if node.name == "self"}
     for name in sorted(undeclared - known):
         lines = [node.lineno for node in tree.find_all(nodes.Name) if node.name == name]
-        raise PromptError(
-            f"the name {name!r} is not defined{guess(name, known)}; known here: {', '.join(sorted(known))}",
-            min(lines, default=0),
-        )
+        what = f"the name {name!r} is not defined{did_you_mean(name, known)}"
+        raise PromptError(f"{what}; known here: {', '.join(sorted(known))}", min(lines, default=0))
     try:
         _template(text)
     except TemplateSyntaxError as error:  # what only Jinja2's compiler finds
         raise PromptError(error.message or "bad syntax", error.lineno) from None
     except (SyntaxError, RecursionError, MemoryError):  # and what only Python's does
         raise PromptError("it is nested too deeply; make it simpler") from None
-
-
-def guess(word: str, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` if one of `known` is close to `word`, else nothing."""
-    close = difflib.get_close_matches(word, [*known], n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -12,9 +12,9 @@ from ..agent import Agent
 from ..errors import ContractError
 from ..language.expressions import Expression
 from ..language.schemas import checker
-from ..language.templates import guess
 from ..records import EVERYONE, Event, Json, check_json
 from ..scenario.model import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, Rule, Scenario
+from ..suggest import did_you_mean
 from .state import Root, changed, resolve
 
 
@@ -152,7 +152,7 @@ class Rules:
         assigned = (one.path[0] for rule in self._rules for one in rule.assignments)
         ruled = {str(first).partition(".")[0] for first in assigned}
         if part == "world" and key not in self._scenario.state and key not in ruled:
-            near = guess(key, self._scenario.state)
+            near = did_you_mean(key, self._scenario.state)
             raise ContractError(f"change: the state has no {key!r}{near}; expected a key of world.state")
 
     def heard_by(self, path: str) -> tuple[str, ...]:
@@ -289,7 +289,7 @@ def _differences(path: tuple[str, ...], old: Any, new: Any) -> Iterator[tuple[st
         for key, value in new.items():
             if key not in old:
                 where = ".".join((*(path or ("world",)), key))
-                if near := guess(key, old):
+                if near := did_you_mean(key, old):
                     raise ValueError(f"{where}: the state has no {key!r}{near}; expected a key that it has")
                 yield ".".join((*path, key)), value
             else:

@@ -15,13 +15,14 @@ from ..errors import ContractError, ExtensionError, PyscraiError
 from ..language.templates import Prompt
 from ..plugins import Host
 from ..records import Sampling, canonical
+from ..suggest import unknown_key
 from .document import Document, Misfit, Misfits, Mistakes, Path, dotted
 from .model import CallPolicy
 from .modules import Modules
 from .options import Options, check_prompts, inside
 from .source import Source
 from .spec import AGENT_KEYS
-from .structure import Structurer, unknown_key
+from .structure import Structurer
 
 #: The options of a provider, and of a tool, that are the kernel's.
 KERNELS = {

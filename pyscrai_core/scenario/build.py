@@ -11,9 +11,9 @@ import attrs
 from ..agent import Action, Agent, ToolPolicy, ToolUse, Use
 from ..language.expressions import Expression
 from ..language.schemas import check_schema, moved
-from ..language.templates import guess
 from ..records import EVERYONE, Sampling, canonical, check_json
-from .document import Document, Misfit, Mistakes, Path, few
+from ..suggest import did_you_mean, format_value, list_some
+from .document import Document, Misfit, Mistakes, Path
 from .model import (
     COMMON_KINDS,
     KERNEL_KINDS,
@@ -30,7 +30,7 @@ from .model import (
 )
 from .resolve import NAME
 from .spec import AGENT_KEYS, AgentSpec, GroupSpec, RuleSpec, ScenarioSpec, WorldSpec, add_hooks
-from .structure import Structurer, shown
+from .structure import Structurer
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> tup
         with mistakes.at("events", kind):
             _check_kind(kind)
             if not isinstance(schema, dict):
-                raise Misfit(f"expected the JSON Schema of the event's payload, got {shown(schema)}")
+                raise Misfit(f"expected the JSON Schema of the event's payload, got {format_value(schema)}")
             check_schema(schema)
     scenario = Scenario(
         name=spec.scenario,
@@ -107,16 +107,15 @@ def check_kinds(scenario: Scenario, declared: Iterable[str], mistakes: Mistakes)
     """
     actions = {action for agent in scenario.agents.values() for action in agent.actions}
     known = {*actions, *scenario.events, *declared, *COMMON_KINDS}
+    there = f"known: {list_some(sorted(known))}"
     for index, rule in enumerate(scenario.rules):
         if rule.on not in known:
             what = f"no agent has an action {rule.on!r} and no such event is declared"
-            mistakes.add(
-                ("rules", index, "on"), f"{what}{guess(rule.on, known)}; known: {few(sorted(known))}"
-            )
+            mistakes.add(("rules", index, "on"), f"{what}{did_you_mean(rule.on, known)}; {there}")
     for name, agent in scenario.agents.items():
         for kind in sorted(agent.acts.on - known - {"change"}):
             path = _where_on(scenario.document["agents"][name].get("acts"), kind)
-            what = f"there is no kind of events {kind!r}{guess(kind, known)}; known: {few(sorted(known))}"
+            what = f"there is no kind of events {kind!r}{did_you_mean(kind, known)}; {there}"
             mistakes.add(("agents", name, "acts", *path), what)
     mistakes.check()
 
@@ -175,7 +174,9 @@ class _Builder:
                 for key, low, high in (("temperature", 0, 10), ("top_p", 0, 1), ("max_tokens", 1, 10**7)):
                     number = getattr(sampling, key)
                     if number is not None and not low <= number <= high:
-                        self._mistakes.add((*path, key), f"expected {low} to {high:,}, got {shown(number)}")
+                        self._mistakes.add(
+                            (*path, key), f"expected {low} to {high:,}, got {format_value(number)}"
+                        )
                 self._check_policy(policy, name)
                 rest = {key: part for key, part in use.options.items() if key not in kernels}
                 providers[name] = ProviderUse(use.use, sampling, policy, rest)
@@ -199,14 +200,14 @@ class _Builder:
                 self._mistakes.add(below, f"{name!r} is this provider; name another, or leave it out")
             elif other not in self._spec.providers:
                 known = [one for one in self._spec.providers if one != name]
-                what = f"there is no provider {other!r}{guess(other, known)}"
+                what = f"there is no provider {other!r}{did_you_mean(other, known)}"
                 self._mistakes.add(below, f"{what}; others: {', '.join(known) or 'none'}")
             elif other in policy.fallback[:index]:
                 self._mistakes.add(below, f"{other!r} is listed twice; keep one")
 
     def _check_positive(self, path: Path, number: float | None) -> None:
         if number is not None and number <= 0:
-            self._mistakes.add(path, f"expected more than 0, got {shown(number)}")
+            self._mistakes.add(path, f"expected more than 0, got {format_value(number)}")
 
     def groups(self) -> dict[str, Group]:
         groups = {}
@@ -226,7 +227,7 @@ class _Builder:
                     spec = self._structurer.structure(given, GroupSpec)
                 else:
                     what = "expected a list of agents, or a mapping with members and state"
-                    raise Misfit(f"{what}; got {shown(given)}")
+                    raise Misfit(f"{what}; got {format_value(given)}")
                 self._check_members(spec.members, path if listed else (*path, "members"))
                 groups[name] = Group(name, spec.members, spec.state)
         return groups
@@ -235,8 +236,8 @@ class _Builder:
         seen: set[str] = set()
         for index, member in enumerate(members):
             if member not in self._spec.agents:
-                what = f"there is no agent {member!r}{guess(member, self._spec.agents)}"
-                self._mistakes.add((*path, index), f"{what}; agents: {few(self._spec.agents)}")
+                what = f"there is no agent {member!r}{did_you_mean(member, self._spec.agents)}"
+                self._mistakes.add((*path, index), f"{what}; agents: {list_some(self._spec.agents)}")
             elif member in seen:
                 self._mistakes.add((*path, index), f"{member!r} is listed twice; keep one")
             seen.add(member)
@@ -263,7 +264,7 @@ class _Builder:
         path: Path = ("agents", name)
         providers = self._spec.providers
         if providers and spec.provider not in providers:
-            what = f"there is no provider {spec.provider!r}{guess(spec.provider, providers)}"
+            what = f"there is no provider {spec.provider!r}{did_you_mean(spec.provider, providers)}"
             self._mistakes.add((*path, "provider"), f"{what}; providers: {', '.join(providers)}")
         for key, bound in attrs.asdict(spec.limits).items():
             self._check_positive((*path, "limits", key), bound)
@@ -305,7 +306,7 @@ class _Builder:
             with self._mistakes.at(*path, name):
                 _check_kind(name)
                 if not isinstance(one, dict):
-                    raise Misfit(f"expected a mapping of parameters, {{}} for none; got {shown(one)}")
+                    raise Misfit(f"expected a mapping of parameters, {{}} for none; got {format_value(one)}")
                 actions[name] = self._action(name, one, (*path, name))
         return actions
 
@@ -323,7 +324,7 @@ class _Builder:
                 if not isinstance(schema, dict):
                     raise Misfit(
                         "expected the JSON Schema of a parameter, such as {type: integer}; "
-                        f"got {shown(schema)}"
+                        f"got {format_value(schema)}"
                     )
                 check_schema(schema)
                 # In the parameter its references begin at the parameter, in the action at the action.
@@ -347,10 +348,12 @@ class _Builder:
         for index, one in enumerate([given] if isinstance(given, str) else given):
             place = path if isinstance(given, str) else (*path, index)
             if not isinstance(one, str):
-                self._mistakes.add(place, f"expected the name of an agent or a group, got {shown(one)}")
+                self._mistakes.add(
+                    place, f"expected the name of an agent or a group, got {format_value(one)}"
+                )
             elif self.known_groups and one not in self._names:
-                what = f"the audience {one!r} does not exist{guess(one, self._names)}"
-                names = few(sorted(self._names - {EVERYONE}))
+                what = f"the audience {one!r} does not exist{did_you_mean(one, self._names)}"
+                names = list_some(sorted(self._names - {EVERYONE}))
                 self._mistakes.add(place, f"{what}; agents and groups: {names}")
         return (given,) if isinstance(given, str) else tuple(given)
 
@@ -404,8 +407,8 @@ class _Builder:
             checked = keys[0] == "agents" or (keys[0] == "groups" and self.known_groups)
             if checked and "{}" not in keys[1] and keys[1] not in known:
                 word = keys[0].removesuffix("s")
-                what = f"there is no {word} {keys[1]!r}{guess(keys[1], known)}"
-                raise Misfit(f"{what}; {keys[0]}: {few(known) or 'none'}", on_key=True)
+                what = f"there is no {word} {keys[1]!r}{did_you_mean(keys[1], known)}"
+                raise Misfit(f"{what}; {keys[0]}: {list_some(known) or 'none'}", on_key=True)
         return tuple(parts)
 
     def limits(self) -> Limits:
@@ -433,7 +436,7 @@ def _expression(text: Any, names: tuple[str, ...], mistakes: Mistakes, *path: st
         return None
     with mistakes.at(*path):
         if not isinstance(text, str):
-            raise Misfit(f"expected an expression, as text; got {shown(text)}")
+            raise Misfit(f"expected an expression, as text; got {format_value(text)}")
         return Expression(text, names)
     return None
 

@@ -27,12 +27,6 @@ def dotted(path: Path) -> str:
     return text
 
 
-def few(names: Iterable[str]) -> str:
-    """The first of some names, and how many more there are."""
-    listed = list(names)
-    return ", ".join(listed[:12]) + (f" and {len(listed) - 12} more" if len(listed) > 12 else "")
-
-
 @frozen
 class Mark:
     """A place in a file: `line` and `column` count from 1.

@@ -16,8 +16,8 @@ from typing import Any
 from attrs import define, field
 
 from ..contracts import CONTRACTS, Toolset
-from ..language.templates import guess
 from ..records import digest
+from ..suggest import did_you_mean
 from .source import Source
 
 _REFERENCE = re.compile(r"(?P<file>[^:]*\.py)(?::(?P<name>\w*))?")
@@ -49,7 +49,11 @@ class Modules:
             raise ValueError(f"{file}{f':{line}' if line else ''}: it is not Python: {what}") from None
         own, others = _names(tree)
         if name not in own | others:
-            what = f"has no {name!r}{guess(name, own)}" if name else "needs the name of a function or class"
+            what = (
+                f"has no {name!r}{did_you_mean(name, own)}"
+                if name
+                else "needs the name of a function or class"
+            )
             listed = ", ".join(sorted(own)) or "none"
             raise ValueError(f"{file} {what}; expected {file}:NAME with one of {listed}")
         self.source.demands.add("run the Python code in the file", file)

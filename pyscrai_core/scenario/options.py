@@ -14,8 +14,9 @@ from .. import contracts
 from ..contracts import Component
 from ..language.schemas import NotASchema, check_schema
 from ..language.templates import Prompt, PromptError
+from ..suggest import format_value
 from .document import Misfit, Path
-from .structure import Structurer, shown
+from .structure import Structurer
 
 
 @frozen
@@ -41,12 +42,12 @@ class Options:
 
     def _prompt(self, value: Any, _: Any) -> Prompt:
         if not isinstance(value, str):
-            raise Misfit(f"expected the path of a template file, got {shown(value)}")
+            raise Misfit(f"expected the path of a template file, got {format_value(value)}")
         return Prompt(self.read(value), value)
 
     def _file_path(self, value: Any, _: Any) -> str:
         if not isinstance(value, str) or not value:
-            raise Misfit(f"expected the path of a file, got {shown(value)}")
+            raise Misfit(f"expected the path of a file, got {format_value(value)}")
         return self.locate(value)
 
     def _url(self, value: Any, _: Any) -> str:
@@ -55,20 +56,24 @@ class Options:
         except ValueError:  # such as a bracket that is not closed
             parts = None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Misfit(f"expected an address that begins with http:// or https://, got {shown(value)}")
+            raise Misfit(
+                f"expected an address that begins with http:// or https://, got {format_value(value)}"
+            )
         if parts.hostname not in ("localhost", "127.0.0.1", "::1"):
             self.demand("connect to", parts.hostname)
         return str(value)
 
     def _secret(self, value: Any, _: Any) -> str:
         if not isinstance(value, str) or not value.replace("_", "").isalnum() or value[0].isdigit():
-            raise Misfit(f"expected the name of an environment variable, got {shown(value)}")
+            raise Misfit(f"expected the name of an environment variable, got {format_value(value)}")
         self.demand("read the secret in the environment variable", value)
         return value
 
     def _program(self, value: Any, _: Any) -> list[str]:
         if not isinstance(value, list) or not value or not all(isinstance(part, str) for part in value):
-            raise Misfit(f"expected a program with its arguments, such as [python, x.py]; got {shown(value)}")
+            raise Misfit(
+                f"expected a program with its arguments, such as [python, x.py]; got {format_value(value)}"
+            )
         if not value[0].strip():
             raise Misfit("the program is empty; name one")
         self.demand("start the program", shlex.join(value))
@@ -78,7 +83,7 @@ class Options:
 
 def _schema(value: Any, _: Any) -> Any:
     if not isinstance(value, dict):
-        raise Misfit(f"expected a JSON Schema (a mapping), got {shown(value)}")
+        raise Misfit(f"expected a JSON Schema (a mapping), got {format_value(value)}")
     try:
         check_schema(value)
     except NotASchema as error:

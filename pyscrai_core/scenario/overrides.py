@@ -11,12 +11,11 @@ import orjson
 from attrs import frozen
 
 from ..errors import ConfigError, Mistake, ScenarioError
-from ..language.templates import guess
+from ..suggest import did_you_mean, format_value, list_some
 from . import yaml
-from .document import Document, Mark, Path, dotted, few
+from .document import Document, Mark, Path, dotted
 from .model import DEFAULT_USES, CallPolicy
 from .spec import AGENT_KEYS
-from .structure import shown
 
 #: The options of a provider that say how it may be called; another value changes no answer.
 _ACCESS = {option.name for option in attrs.fields(CallPolicy)}
@@ -67,15 +66,15 @@ class Override:
             path = (*path, step)
             if inner is None:
                 if len(path) == 2 and path[0] == "agents":
-                    near = guess(key, document.value["agents"])
+                    near = did_you_mean(key, document.value["agents"])
                     raise self._error(
-                        f"there is no agent {key!r}{near}; agents: {few(document.value['agents'])}"
+                        f"there is no agent {key!r}{near}; agents: {list_some(document.value['agents'])}"
                     )
                 inner = DEFAULT_USES.get(key, {}) if len(path) in (1, 3) else {}
             if isinstance(inner, str) and _takes_use(path):
                 inner = {"use": inner}  # a bare name is short for {use: name}
             if not isinstance(inner, (dict, list)):
-                raise self._error(f"{dotted(path)} is {shown(inner)} and has no keys")
+                raise self._error(f"{dotted(path)} is {format_value(inner)} and has no keys")
             node[step] = inner
             document.mark_if_new(path, mark)
             node = inner
@@ -101,7 +100,7 @@ class Override:
         part, name = self.keys[:2]
         known = scenario.get(part, {})
         if part != "limits" and name not in known:
-            what = f"there is no {part.removesuffix('s')} {name!r}{guess(name, known)}"
+            what = f"there is no {part.removesuffix('s')} {name!r}{did_you_mean(name, known)}"
             raise ConfigError(f"--set {self.path}: {what}; the run's: {', '.join(known) or 'none'}")
         self.apply(Document.at(scenario, Mark("the run's scenario")))
 

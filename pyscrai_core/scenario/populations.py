@@ -11,10 +11,10 @@ from typing import Any
 
 from .. import seeds
 from ..language.templates import Filling, PromptError
+from ..suggest import format_value
 from . import yaml
 from .document import Document, Misfit, Mistakes, Path
 from .source import Source
-from .structure import shown
 
 #: The most agents that one population makes, and all of them together.
 MAX_COUNT = 100_000
@@ -83,7 +83,9 @@ def _make_members(
         raise Misfit("the key 'count' is missing, which says how many agents to draw", ("vary",))
     count = given.get("count", len(rows or ()))
     if type(count) is not int or not 1 <= count <= MAX_COUNT:
-        raise Misfit(f"expected a number of agents from 1 to {MAX_COUNT:,}, got {shown(count)}", ("count",))
+        raise Misfit(
+            f"expected a number of agents from 1 to {MAX_COUNT:,}, got {format_value(count)}", ("count",)
+        )
     if rows is not None and len(rows) < count:
         what = f"the table has {len(rows)} rows, for {count} agents; add rows or lower `count`"
         raise Misfit(what, ("vary",))
@@ -111,10 +113,10 @@ def _read_rows(vary: Any, source: Source) -> list[dict[str, Any]] | None:
             if problem := _check_variable(key):
                 raise Misfit(f"the variable {key!r}: {problem}", ("vary", key))
             if not isinstance(choices, list) or not choices:
-                raise Misfit(f"expected a list to draw from, got {shown(choices)}", ("vary", key))
+                raise Misfit(f"expected a list to draw from, got {format_value(choices)}", ("vary", key))
         return None
     if not isinstance(vary, str):
-        what = f"expected lists to draw from, or the path of a CSV file; got {shown(vary)}"
+        what = f"expected lists to draw from, or the path of a CSV file; got {format_value(vary)}"
         raise Misfit(what, ("vary",))
     try:
         return _read_table(vary, source.read(vary))

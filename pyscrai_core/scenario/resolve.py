@@ -16,12 +16,12 @@ from typing import Any
 from ..errors import ContractError, Mistake, PyscraiError, ScenarioError
 from ..plugins import Host
 from ..records import check_json, digest
+from ..suggest import format_value
 from . import yaml
 from .document import Document, Mark, Path
 from .overrides import Override
 from .populations import expand_populations
 from .source import Source
-from .structure import shown
 
 #: Names of agents and groups: any text without the characters that separate or quote names elsewhere.
 NAME = re.compile(r"[^\s.@*{}\[\]\"'/#:,](?:[^.@*{}\[\]\"'/#:,\n\t]*[^\s.@*{}\[\]\"'/#:,])?")
@@ -43,7 +43,9 @@ def load_document(
     """
     document = _read(path, host, source)
     if not isinstance(document.value, dict):
-        raise document.error((), f"expected a mapping with at least `agents`, got {shown(document.value)}")
+        raise document.error(
+            (), f"expected a mapping with at least `agents`, got {format_value(document.value)}"
+        )
     resolve(document, overrides=overrides, defaults=defaults, seed=seed, source=source)
     return document
 
@@ -145,7 +147,9 @@ def _merge_templates(document: Document, source: Source) -> None:
     agents = document.value.get("agents")
     if not isinstance(agents, dict) or not agents:
         what = (
-            "`agents` is missing" if agents is None else f"expected a mapping of agents, got {shown(agents)}"
+            "`agents` is missing"
+            if agents is None
+            else f"expected a mapping of agents, got {format_value(agents)}"
         )
         raise document.error(("agents",) if agents is not None else (), f"{what}; name at least one agent")
     mistakes: list[Mistake] = []
@@ -156,7 +160,7 @@ def _merge_templates(document: Document, source: Source) -> None:
                 what = "a name has no blanks around it and none of . @ * { } [ ] / # : , and quotes"
                 raise document.error(path, f"{name!r} is not a valid name for an agent: {what}", on_key=True)
             if not isinstance(given, dict):
-                raise document.error(path, f"expected a mapping, got {shown(given)}")
+                raise document.error(path, f"expected a mapping, got {format_value(given)}")
             if "template" in given:
                 agents[name] = _merge_template(document, path, given, source)
         except ScenarioError as error:
@@ -169,14 +173,16 @@ def _merge_template(document: Document, path: Path, given: dict[str, Any], sourc
     """The agent merged with its template: its own keys replace those of the template."""
     name = given["template"]
     if not isinstance(name, str):
-        raise document.error((*path, "template"), f"expected the path of a file, got {shown(name)}")
+        raise document.error((*path, "template"), f"expected the path of a file, got {format_value(name)}")
     try:
         text = source.read(name)
     except ValueError as error:
         raise document.error((*path, "template"), str(error)) from None
     template = yaml.loads(text, str(source.shown / name))
     if not isinstance(template.value, dict):
-        raise template.error((), f"expected a mapping with an agent's keys, got {shown(template.value)}")
+        raise template.error(
+            (), f"expected a mapping with an agent's keys, got {format_value(template.value)}"
+        )
     if "template" in template.value:
         what = "a template cannot have a template; merge them into one file"
         raise template.error(("template",), what, on_key=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path as FilesystemPath
 
 from attrs import define, field
 
+from ..suggest import closest
 from . import yaml
 from .trust import Demands
 
@@ -72,5 +72,5 @@ def _similar(path: FilesystemPath, name: str) -> str:
         siblings = [one.name for one in path.parent.iterdir()]
     except OSError:
         return ", nor its folder"
-    close = difflib.get_close_matches(path.name, siblings, n=1)
-    return f" (did you mean {str(FilesystemPath(name).parent / close[0])!r}?)" if close else ""
+    match = closest(path.name, siblings)
+    return f" (did you mean {str(FilesystemPath(name).parent / match)!r}?)" if match else ""

@@ -8,10 +8,10 @@ import attrs
 from attrs import field, frozen
 
 from ..agent import Acts, AgentLimits, Use
-from ..language.templates import guess
+from ..suggest import did_you_mean, format_value
 from .document import Misfit, Path
 from .model import DEFAULT_USES
-from .structure import Structurer, shown
+from .structure import Structurer
 
 #: What an agent or a scenario has if it does not say.
 DEFAULT_ENGINE, DEFAULT_MEMORY, DEFAULT_SCHEDULE = (
@@ -94,11 +94,11 @@ def _use(value: Any, _: Any) -> Use:
     if isinstance(value, Use):
         return value
     if not isinstance(value, dict):
-        raise Misfit(f"expected the name of an extension, or {{use: NAME, …}}; got {shown(value)}")
+        raise Misfit(f"expected the name of an extension, or {{use: NAME, …}}; got {format_value(value)}")
     if "use" not in value:
         raise Misfit("the key 'use' is missing; expected {use: NAME, …}")
     if not isinstance(value["use"], str) or not value["use"]:
-        raise Misfit(f"expected the name of an extension, got {shown(value['use'])}", ("use",))
+        raise Misfit(f"expected the name of an extension, got {format_value(value['use'])}", ("use",))
     return Use(value["use"], {key: part for key, part in value.items() if key != "use"})
 
 
@@ -113,15 +113,21 @@ def _acts(value: Any, _: Any) -> Acts:
         elif isinstance(one, dict) and one and one.keys() <= {"every", "on"}:
             if "every" in one:
                 if type(one["every"]) is not int or one["every"] < 1:
-                    raise Misfit(f"expected a number of steps, got {shown(one['every'])}", (*below, "every"))
+                    raise Misfit(
+                        f"expected a number of steps, got {format_value(one['every'])}", (*below, "every")
+                    )
                 chosen["every"] = one["every"]
             if "on" in one:
                 kinds = [one["on"]] if isinstance(one["on"], str) else one["on"]
                 if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
-                    raise Misfit(f"expected kinds of events, got {shown(one['on'])}", (*below, "on"))
+                    raise Misfit(f"expected kinds of events, got {format_value(one['on'])}", (*below, "on"))
                 chosen["on"] = frozenset(kinds)
         else:
-            near = guess(one, ["scheduled", "start", "end", "after-group"]) if isinstance(one, str) else ""
+            near = (
+                did_you_mean(one, ["scheduled", "start", "end", "after-group"])
+                if isinstance(one, str)
+                else ""
+            )
             expected = "scheduled, start, end, after-group, {every: N}, {on: KIND}, or a list of these"
-            raise Misfit(f"expected {expected}; got {shown(one)}{near}", below)
+            raise Misfit(f"expected {expected}; got {format_value(one)}{near}", below)
     return Acts(**chosen)

@@ -5,7 +5,6 @@ Used for the scenario itself and for every extension's `Config`, so both behave 
 
 from __future__ import annotations
 
-import difflib
 import enum
 import pathlib
 import re
@@ -21,7 +20,8 @@ from cattrs.errors import StructureHandlerNotFoundError
 from .. import contracts
 from ..contracts import CONTRACTS, Component
 from ..errors import ContractError, PyscraiError
-from ..language.templates import Prompt, guess
+from ..language.templates import Prompt
+from ..suggest import did_you_mean, format_value, unknown_key
 from .document import Misfit, Misfits
 
 T = TypeVar("T")
@@ -45,16 +45,6 @@ _WORDS = {
 }
 #: What a `ValueError` of a Config may begin with, to say which option it is about: `faults[0].kind: …`
 _ABOUT = re.compile(r"([A-Za-z_]\w*)((?:\.[^\s.:\[\]]+|\[\d+\])*): ")
-
-
-def shown(value: Any) -> str:
-    """A value in an error message: short, and in the scenario's own notation."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def describe_type(kind: Any) -> str:
@@ -128,7 +118,7 @@ class Structurer:
             if not isinstance(value, dict):
                 keys = ", ".join(fields.options)
                 with_keys = f" with the keys {keys}" if keys else ""
-                raise Misfit(f"expected a mapping{with_keys}; got {shown(value)}")
+                raise Misfit(f"expected a mapping{with_keys}; got {format_value(value)}")
             given, found = fields.structure(value)
             if found:
                 raise Misfits(found)
@@ -156,12 +146,12 @@ class Structurer:
                 raise failure
         if len(failures) == 1:
             raise failures[0][1]
-        raise Misfit(f"expected {describe_type(kind)}, got {shown(value)}")
+        raise Misfit(f"expected {describe_type(kind)}, got {format_value(value)}")
 
     def _sequence(self, value: Any, kind: Any) -> Any:
         members = get_args(kind)
         if not isinstance(value, list):
-            raise Misfit(f"expected a list, got {shown(value)}")
+            raise Misfit(f"expected a list, got {format_value(value)}")
         if get_origin(kind) is tuple and members and Ellipsis not in members:
             if len(value) != len(members):
                 raise Misfit(f"expected a list of {len(members)}, got one of {len(value)}")
@@ -176,13 +166,13 @@ class Structurer:
         try:
             return _SEQUENCES[get_origin(kind) or kind](made.values())
         except TypeError:  # a set of lists or mappings
-            raise Misfit(f"expected a list of plain values, got {shown(value)}") from None
+            raise Misfit(f"expected a list of plain values, got {format_value(value)}") from None
 
     def _mapping(self, value: Any, kind: Any) -> Any:
         arguments = get_args(kind)
         member = arguments[1] if arguments else Any
         if not isinstance(value, dict):
-            raise Misfit(f"expected a mapping, got {shown(value)}")
+            raise Misfit(f"expected a mapping, got {format_value(value)}")
         made, found = _each((key, self._converter.structure, part, member) for key, part in value.items())
         if found:
             raise Misfits(found)
@@ -342,7 +332,7 @@ def _is_enum(kind: Any) -> bool:
 def _exactly(kind: type) -> Hook:
     def structure(value: Any, _: Any) -> Any:
         if type(value) is not kind:
-            raise Misfit(f"expected {_WORDS[kind]}, got {shown(value)}")
+            raise Misfit(f"expected {_WORDS[kind]}, got {format_value(value)}")
         return value
 
     return structure
@@ -350,7 +340,7 @@ def _exactly(kind: type) -> Hook:
 
 def _number(value: Any, _: Any) -> float:
     if type(value) not in (int, float):
-        raise Misfit(f"expected a number, got {shown(value)}")
+        raise Misfit(f"expected a number, got {format_value(value)}")
     return float(value)
 
 
@@ -359,8 +349,8 @@ def _literal(value: Any, kind: Any) -> Any:
     for one in allowed:
         if type(one) is type(value) and one == value:
             return value
-    near = guess(value, [str(one) for one in allowed]) if isinstance(value, str) else ""
-    raise Misfit(f"expected one of {', '.join(map(str, allowed))}, got {shown(value)}{near}")
+    near = did_you_mean(value, [str(one) for one in allowed]) if isinstance(value, str) else ""
+    raise Misfit(f"expected one of {', '.join(map(str, allowed))}, got {format_value(value)}{near}")
 
 
 def _enum(value: Any, kind: type[enum.Enum]) -> enum.Enum:
@@ -376,11 +366,3 @@ def _no_option(*given: Any) -> Any:
         f"an option has the type {given[-1].__name__}, expected one of those that `pyscrai_core.contracts` "
         "lists (a path is a `FilePath`); tell its author"
     )
-
-
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """The message about an unknown key."""
-    names = sorted(known)
-    close = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
-    remedy = f"did you mean {close[0]!r}? " if close else ""
-    return f"unknown key {key!r}; {remedy}known keys: {', '.join(names) or 'none'}"

@@ -16,7 +16,6 @@ JSON is read by the same rules. Each mistake is reported with its `file:line:col
 
 from __future__ import annotations
 
-import difflib
 import json
 import pathlib
 import re
@@ -26,6 +25,7 @@ import yaml
 
 from ..errors import Mistake, ScenarioError
 from ..records import MAX_INTEGER
+from ..suggest import closest
 from .document import Document, Mark, Marks, Path, dotted
 
 try:
@@ -130,8 +130,8 @@ def _similar(path: pathlib.Path) -> str:
         names = sorted(entry.name for entry in path.parent.iterdir())
     except OSError:
         return f", nor a folder {path.parent} that can be read"
-    close = difflib.get_close_matches(path.name, names, 1)
-    return f" (did you mean {path.parent / close[0]}?)" if close else ""
+    match = closest(path.name, names)
+    return f" (did you mean {path.parent / match}?)" if match else ""
 
 
 def _plain_value(text: str) -> Any:
@@ -245,8 +245,8 @@ class _Reader:
         name = alias.anchor
         if name in anchors:
             return anchors[name]
-        close = difflib.get_close_matches(name, list(anchors)[-1000:], 1)
-        guess = f" (did you mean *{close[0]}?)" if close else ""
+        match = closest(name, list(anchors)[-1000:])
+        guess = f" (did you mean *{match}?)" if match else ""
         what = f"there is no anchor &{name} before this alias{guess}; quote text that begins with '*'"
         raise self._stop(alias, what)
 

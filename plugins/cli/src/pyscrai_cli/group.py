@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyscrai_core.errors import InputError
+from pyscrai_core.suggest import did_you_mean
 
 from . import output, plugin
 
@@ -77,14 +78,12 @@ class OfferedCommands(click.Group):
             formatter.write_text(output.clean(problem))
 
     def _missing(self, name: str) -> str:
-        import difflib
-
         from pyscrai_core.plugins import known_plugins
 
         host, _ = all_plugins()
         message = f"no such command {name!r}"
-        if close := difflib.get_close_matches(name, [*self._built_in(), *self._added(host)], n=1):
-            return f"{message} (did you mean {close[0]!r}?)"
+        if guess := did_you_mean(name, [*self._built_in(), *self._added(host)]):
+            return message + guess
         if distribution := known_plugins().get(("command", self.prefix + name)):
             message += f"; install it with: pip install {distribution}"
         # Nobody knows what a broken plugin would have offered.

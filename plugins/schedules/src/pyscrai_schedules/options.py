@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 from attrs import Attribute
 
 from pyscrai_core import Mistake, ScenarioError
+from pyscrai_core.suggest import closest
 
 
 def positive(instance: Any, attribute: Attribute[Any], value: int | None) -> None:
@@ -30,8 +30,8 @@ def check_names(option: str, names: Sequence[str], known: Sequence[str], what: s
     mistakes = []
     for index, name in enumerate(names):
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            guess = f"did you mean {close[0]!r}? " if close else ""
+            match = closest(name, known)
+            guess = f"did you mean {match!r}? " if match else ""
             words = f"{what.format(name=repr(name))}; {guess}known: {', '.join(known) or 'none'}"
             mistakes.append(Mistake("schedule", f"schedule.{option}[{index}]", words))
     if mistakes:

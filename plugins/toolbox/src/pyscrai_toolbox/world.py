@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -10,6 +9,7 @@ from typing import Any, ClassVar
 from attrs import field, frozen, validators
 
 from pyscrai_core import Tool, ToolFailed, Turn
+from pyscrai_core.suggest import did_you_mean
 
 
 @frozen
@@ -76,9 +76,9 @@ def _found(path: str, turn: Turn) -> Any:
             raise ToolFailed(f"world: {seen} has no parts, it is {json.dumps(value)}; look up {seen} itself")
         names = {str(name): part for name, part in parts.items()}
         if key not in names:
-            near = difflib.get_close_matches(key, names, n=1)
-            guess = f" (did you mean {near[0]!r}?)" if near else ""
             there = ", ".join(names) or "nothing"
-            raise ToolFailed(f"world: {seen or 'the state'} has no {key!r}{guess}; there is {there}")
+            raise ToolFailed(
+                f"world: {seen or 'the state'} has no {key!r}{did_you_mean(key, names)}; there is {there}"
+            )
         value, seen = names[key], f"{seen}.{key}" if seen else key
     return value

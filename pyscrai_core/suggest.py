@@ -1,0 +1,54 @@
+"""Parts of error messages: the name that was probably meant, the names there are, and values, cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+#: How many names are compared with a wrong one, and how long a name that is compared may be.
+MAX_NAMES = 10_000
+MAX_LENGTH = 100
+#: How many names a message lists, and the longest value that it quotes, in characters.
+LISTED = 12
+QUOTED = 60
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The name among `known` that is most like `name`, whatever its case; "" if none is like it."""
+    import difflib  # loading it takes longer than most commands need it for
+
+    names = sorted(known)[:MAX_NAMES]  # the order of a set would differ from process to process
+    folded = {each.casefold(): each for each in names if len(each) <= MAX_LENGTH}
+    matches = difflib.get_close_matches(name[:MAX_LENGTH].casefold(), folded, n=1)
+    return folded[matches[0]] if matches else ""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)`, or "" if none of `known` is like `name`."""
+    match = closest(name, known)
+    return f" (did you mean {match!r}?)" if match else ""
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """The message for a key that is not among `known`."""
+    names = sorted(known)
+    match = closest(key, names)
+    remedy = f"did you mean {match!r}? " if match else ""
+    return f"unknown key {key!r}; {remedy}known keys: {', '.join(names) or 'none'}"
+
+
+def list_some(names: Iterable[str]) -> str:
+    """The first of `names`, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
+    return ", ".join(listed[:LISTED]) + more
+
+
+def format_value(value: Any) -> str:
+    """`value` as a scenario writes it, cut to a short text."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    return text if len(text) <= QUOTED else text[: QUOTED - 3] + "…"
