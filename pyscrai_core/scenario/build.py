@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -89,7 +89,6 @@ def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> tup
         },
         document=value,
     )
-    _check_states(scenario, mistakes)
     return scenario, unread
 
 
@@ -98,38 +97,6 @@ def build_providers(document: Document, structurer: Structurer, mistakes: Mistak
     add_hooks(structurer)
     spec = ScenarioSpec(scenario="-", agents={}, providers=document.value["providers"])
     return _Builder(spec, structurer, mistakes).providers()
-
-
-def check_kinds(scenario: Scenario, declared: Iterable[str], mistakes: Mistakes) -> None:
-    """Whether rules and `acts: {on: …}` name kinds of events that exist.
-
-    `declared` are the kinds that the scenario's engines and other components declare.
-    """
-    actions = {action for agent in scenario.agents.values() for action in agent.actions}
-    known = {*actions, *scenario.events, *declared, *COMMON_KINDS}
-    there = f"known: {list_some(sorted(known))}"
-    for index, rule in enumerate(scenario.rules):
-        if rule.on not in known:
-            what = f"no agent has an action {rule.on!r} and no such event is declared"
-            mistakes.add(("rules", index, "on"), f"{what}{did_you_mean(rule.on, known)}; {there}")
-    for name, agent in scenario.agents.items():
-        for kind in sorted(agent.acts.on - known - {"change"}):
-            path = _where_on(scenario.document["agents"][name].get("acts"), kind)
-            what = f"there is no kind of events {kind!r}{did_you_mean(kind, known)}; {there}"
-            mistakes.add(("agents", name, "acts", *path), what)
-    mistakes.check()
-
-
-def _where_on(acts: Any, kind: str) -> Path:
-    """Where in an agent's `acts` it names a kind of events."""
-    for index, one in enumerate(acts if isinstance(acts, list) else [acts]):
-        below: Path = (index,) if isinstance(acts, list) else ()
-        on = one.get("on") if isinstance(one, dict) else None
-        if on == kind:
-            return (*below, "on")
-        if isinstance(on, list) and kind in on:
-            return (*below, "on", on.index(kind))
-    return ()
 
 
 def _part(kind: type[T], value: Any, path: Path, structurer: Structurer, mistakes: Mistakes) -> T:
@@ -439,15 +406,3 @@ def _expression(text: Any, names: tuple[str, ...], mistakes: Mistakes, *path: st
             raise Misfit(f"expected an expression, as text; got {format_value(text)}")
         return Expression(text, names)
     return None
-
-
-def _check_states(scenario: Scenario, mistakes: Mistakes) -> None:
-    for key in scenario.state.keys() & {"agents", "groups", "self"}:
-        mistakes.add(("world", "state", key), f"{key!r} is reserved; choose another name", on_key=True)
-    parts: list[tuple[Path, Any]] = [(("world", "state"), scenario.state)]
-    parts += [(("agents", name, "state"), agent.state) for name, agent in scenario.agents.items()]
-    parts += [(("groups", name, "state"), group.state) for name, group in scenario.groups.items()]
-    for path, state in parts:
-        for key in state:
-            if "." in key or not key:
-                mistakes.add((*path, key), "a key of a state has no dots, which separate keys", on_key=True)

@@ -19,7 +19,8 @@ from ..errors import ExtensionError
 from ..plugins import Host
 from ..records import canonical, digest
 from .blueprints import Blueprint, Resolver
-from .build import build, build_providers, check_kinds
+from .build import build, build_providers
+from .checks import check_kinds, check_sampling, check_states
 from .document import Document, Mark, Mistakes, Path
 from .manifest import Manifest
 from .model import Scenario
@@ -161,6 +162,7 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
     host = _narrowed(host, document, mistakes, replay)
     resolver = Resolver(host, document, mistakes, source)
     scenario, unread = build(document, resolver.structurer, mistakes)
+    check_states(scenario, mistakes)
 
     def resolved(kind: str, use: Use | None, path: Path) -> Any:
         return resolver.resolve(kind, use, path) if use is not None and path not in unread else None
@@ -188,7 +190,7 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
         ]
     schedule = resolved("schedule", scenario.schedule, ("schedule",))
     mistakes.check()
-    _check_sampling(scenario, providers, mistakes)
+    check_sampling(scenario, providers, mistakes)
     check_kinds(scenario, resolver.declared, mistakes)
     return Plan(
         scenario=scenario,
@@ -214,20 +216,6 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
             modules=resolver.modules.hashes,
         ),
     )
-
-
-def _check_sampling(scenario: Scenario, providers: Mapping[str, Blueprint], mistakes: Mistakes) -> None:
-    """Note the sampling options that a provider's model, or that of one of its fallbacks, would refuse."""
-    for name, blueprint in providers.items():
-        use = scenario.providers[name]
-        for asked in (name, *use.policy.fallback):
-            maker = blueprint if asked == name else providers[asked]
-            if maker.deferred:
-                continue  # its code is not approved yet; the runtime asks it before each request
-            for option, why in maker.make().refuses(use.sampling).items():
-                about = "" if asked == name else f"its fallback {asked!r} refuses it: "
-                mistakes.add(("providers", name, option), f"{about}{why}")
-    mistakes.check()
 
 
 def _narrowed(host: Host, document: Document, mistakes: Mistakes, replay: bool) -> Host:
