@@ -256,13 +256,13 @@ def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
     return check
 
 
-def moved(schema: Any, place: str) -> Any:
+def relocate_refs(schema: Any, place: str) -> Any:
     """`schema` as it reads when it stands at `place` (`#/…`) in another one: its references lead there."""
     if isinstance(schema, list):
-        return [moved(part, place) for part in schema]
+        return [relocate_refs(part, place) for part in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        key: place + part[1:] if key == "$ref" and isinstance(part, str) else moved(part, place)
+        key: place + part[1:] if key == "$ref" and isinstance(part, str) else relocate_refs(part, place)
         for key, part in schema.items()
     }

@@ -16,7 +16,7 @@ import orjson
 from attrs import evolve
 
 from ..errors import AnswerRejected
-from ..language.schemas import moved
+from ..language.schemas import relocate_refs
 from ..records import Completion, Message, Request, Text, ToolCall, ToolResult, canonical
 
 Read = Callable[[Completion], Completion]
@@ -104,7 +104,7 @@ def _envelope(request: Request) -> dict[str, Any]:
     ]
     forms.append(_object(answer={"$ref": "#/$defs/answer"}))
     # Each part's own references have to lead to where it stands now.
-    definitions = {name: moved(dict(part), f"#/$defs/{name}") for name, part in parts.items()}
+    definitions = {name: relocate_refs(dict(part), f"#/$defs/{name}") for name, part in parts.items()}
     return {**_object(next={"anyOf": forms}), "$defs": definitions}
 
 

@@ -10,7 +10,7 @@ import attrs
 
 from ..agent import Action, Agent, ToolPolicy, ToolUse, Use
 from ..language.expressions import Expression
-from ..language.schemas import check_schema, moved
+from ..language.schemas import check_schema, relocate_refs
 from ..records import EVERYONE, Sampling, canonical, check_json
 from ..suggest import did_you_mean, format_value, list_some
 from .document import Document, Misfit, Mistakes, Path
@@ -296,7 +296,7 @@ class _Builder:
                 check_schema(schema)
                 # In the parameter its references begin at the parameter, in the action at the action.
                 step = key.replace("~", "~0").replace("/", "~1")
-                parameters[key] = moved(schema, f"#/properties/{step}")
+                parameters[key] = relocate_refs(schema, f"#/properties/{step}")
         when = _expression(special.get("when"), RULE_NAMES, self._mistakes, *path, "when")
         return Action(
             name=name,
