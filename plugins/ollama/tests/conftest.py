@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -11,31 +10,8 @@ from typing import Any
 
 import pytest
 from pyscrai_ollama.provider import OllamaProvider
+from pyscrai_testing.models import TOOLS_TEMPLATE, opened
 from pyscrai_testing.servers import model_server
-
-#: SmolLM2's chat template, with a place for tools (the model has not learned them).
-TOOLS_TEMPLATE = """\
-{%- if tools %}{{- '<|im_start|>system\\n# Tools\\n<tools>' }}
-{%- for tool in tools %}{{- '\\n' }}{{- tool | tojson }}{%- endfor %}
-{{- '\\n</tools>\\nTo call a function, answer with\\n<tool_call>\\n{"name": <name>, "arguments": <object>}' }}
-{{- '\\n</tool_call><|im_end|>\\n' }}{%- endif %}
-{%- for message in messages %}
-{%- if message.role in ('user', 'system') %}
-{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
-{%- elif message.role == 'assistant' %}
-{{- '<|im_start|>assistant' }}
-{%- if message.content %}{{- '\\n' + message.content }}{%- endif %}
-{%- for call in message.tool_calls or [] %}
-{{- '\\n<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
-{{- call.function.arguments | tojson }}{{- '}\\n</tool_call>' }}
-{%- endfor %}
-{{- '<|im_end|>\\n' }}
-{%- elif message.role == 'tool' %}
-{{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}
-{%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}
-"""
 
 
 @pytest.fixture(scope="session")
@@ -66,17 +42,7 @@ def using(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """`using(work, **options)`: run `work(provider)` on an open provider, in an event loop of its own."""
 
     def run(work: Callable[[OllamaProvider], Awaitable[Any]], **options: Any) -> Any:
-        async def main() -> Any:
-            base = options.pop("base_url", None) or request.getfixturevalue("url")
-            provider = OllamaProvider(
-                OllamaProvider.Config(**{"model": "smollm2", "base_url": base, **options})
-            )
-            await provider.aopen()
-            try:
-                return await work(provider)
-            finally:
-                await provider.aclose()
-
-        return asyncio.run(main())
+        options["base_url"] = options.get("base_url") or request.getfixturevalue("url")
+        return opened(OllamaProvider, model="smollm2")(work, **options)
 
     return run

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pyscrai_openai import models
 from pyscrai_openai.provider import OpenAIProvider
+from pyscrai_testing.models import TOOLS_TEMPLATE
 from pyscrai_testing.providers import Pieces, using
 from pyscrai_testing.servers import FaultServer, Reply, model_server
 
@@ -383,26 +384,11 @@ def test_a_stream_without_an_end(api: str) -> None:
 
 # -- tools, with the real model -------------------------------------------------------------------
 
-TEMPLATE = """\
-{%- if tools %}{{- '<|im_start|>system\\n# Tools\\n<tools>' }}
-{%- for tool in tools %}{{- '\\n' }}{{- tool | tojson }}{%- endfor %}
-{{- '\\n</tools>\\nTo call a function, answer with\\n<tool_call>\\n{"name": <name>, "arguments": <object>}' }}
-{{- '\\n</tool_call><|im_end|>\\n' }}{%- endif %}
-{%- for message in messages %}{%- if message.role == 'assistant' %}{{- '<|im_start|>assistant' }}
-{%- if message.content %}{{- '\\n' + message.content }}{%- endif %}
-{%- for call in message.tool_calls or [] %}
-{{- '\\n<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
-{{- call.function.arguments | tojson }}{{- '}\\n</tool_call>' }}{%- endfor %}{{- '<|im_end|>\\n' }}
-{%- elif message.role == 'tool' %}
-{{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}
-{%- else %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{%- endif %}
-{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"""
-
 
 @pytest.fixture(scope="module")
 def with_tools() -> Iterator[str]:
     """SmolLM2 with a chat template that has a place for tools (which it has not learned)."""
-    with model_server(template=TEMPLATE) as url:
+    with model_server(template=TOOLS_TEMPLATE) as url:
         yield f"{url}/v1"
 
 

