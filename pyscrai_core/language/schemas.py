@@ -15,6 +15,7 @@ import orjson
 
 from ..records import canonical
 from ..suggest import did_you_mean
+from .misfit import Misfit, Path
 
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 #: Keywords that are not available, and what to write instead.
@@ -34,23 +35,15 @@ MAX_TEXT = (1_000_000, 100_000, 5_000, 500, 150)
 _compiled: dict[int, tuple[Any, Callable[[Any], str | None]]] = {}
 
 
-class NotASchema(ValueError):
-    """What is wrong with a JSON Schema, and at which `path` inside it."""
-
-    def __init__(self, what: str, path: tuple[str | int, ...] = ()) -> None:
-        super().__init__(what)
-        self.path = path
-
-
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Raise `NotASchema` if `schema` is not a JSON Schema (draft 2020-12) that can be checked with safely."""
+    """Raise `Misfit` if `schema` is not a JSON Schema (draft 2020-12) that can be checked with safely."""
     found = _mistake(canonical(schema))
     if found is not None:
-        raise NotASchema(*found)
+        raise Misfit(*found)
 
 
 @functools.lru_cache(maxsize=1024)
-def _mistake(written: bytes) -> tuple[str, tuple[str | int, ...]] | None:
+def _mistake(written: bytes) -> tuple[str, Path] | None:
     """What is wrong with a schema, and where. (A population repeats the same few.)"""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
@@ -72,14 +65,12 @@ def _mistake(written: bytes) -> tuple[str, tuple[str | int, ...]] | None:
         samples: tuple[Any, ...] = (None, 0, "", [], {})
         for value in samples:
             check(value)
-    except NotASchema as refused:
-        return str(refused), refused.path
+    except Misfit as refused:
+        return str(refused), refused.below
     return None
 
 
-def _parts(
-    schema: Any, path: tuple[str | int, ...]
-) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+def _parts(schema: Any, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     if isinstance(schema, dict):
         yield path, schema
         for key, part in schema.items():
@@ -90,15 +81,15 @@ def _parts(
             yield from _parts(part, (*path, index))
 
 
-def _check_part(part: dict[str, Any], root: Any, path: tuple[str | int, ...]) -> None:
+def _check_part(part: dict[str, Any], root: Any, path: Path) -> None:
     for key, remedy in REFUSED.items():
         # As the name of a property it has a schema behind it, and is meant as that.
         if key in part and path[-1:] != ("properties",):
-            raise NotASchema(f"{key!r} is not available; {remedy}", (*path, key))
+            raise Misfit(f"{key!r} is not available; {remedy}", (*path, key))
     reference = part.get("$ref")
     if isinstance(reference, str) and not _resolves(root, reference):
         what = f"$ref {reference!r} names no place in this schema; expected one such as #/$defs/NAME"
-        raise NotASchema(what, (*path, "$ref"))
+        raise Misfit(what, (*path, "$ref"))
     if isinstance(pattern := part.get("pattern"), str):
         _check_pattern(pattern, len(MAX_TEXT) - 1, (*path, "pattern"))
     if isinstance(patterns := part.get("patternProperties"), dict):
@@ -121,15 +112,15 @@ def _resolves(root: Any, reference: str) -> bool:
     return isinstance(node, (dict, bool))
 
 
-def _check_pattern(pattern: str, most: int, path: tuple[str | int, ...]) -> None:
+def _check_pattern(pattern: str, most: int, path: Path) -> None:
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        raise NotASchema(f"{pattern!r} is not a regular expression: {error}", path) from None
+        raise Misfit(f"{pattern!r} is not a regular expression: {error}", path) from None
     verbose = re.search(r"\(\?[a-z]*x", pattern)  # blanks and comments would hide what belongs together
     if verbose or _repetitions(pattern) > most:
         what = "it repeats what repeats or varies itself, or too often; a search could last for ever"
-        raise NotASchema(f"the pattern {pattern!r}: {what}; write a simpler one, or an enum", path)
+        raise Misfit(f"the pattern {pattern!r}: {what}; write a simpler one, or an enum", path)
 
 
 #: What can stand in a regular expression, as far as repetitions are concerned.
@@ -187,7 +178,7 @@ def _shared(written: bytes) -> Callable[[Any], str | None]:
             return None
         try:
             return compiled()(value)
-        except NotASchema as error:
+        except Misfit as error:
             return str(error)
 
     return told
@@ -218,7 +209,7 @@ def _surely_fits(schema: Any, value: Any) -> bool:
 
 
 def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
-    """The check itself, which raises `NotASchema` where the schema asks for too much."""
+    """The check itself, which raises `Misfit` where the schema asks for too much."""
     from jsonschema import Draft202012Validator, validators
     from jsonschema.exceptions import ValidationError, best_match
 
@@ -230,7 +221,7 @@ def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
         nonlocal followed
         followed += 1
         if followed > MAX_REFERENCES:
-            raise NotASchema("its references lead to too much work, or never end; make them simpler")
+            raise Misfit("its references lead to too much work, or never end; make them simpler")
         return plain["$ref"](validator, target, value, within)
 
     def pattern(validator: Any, expression: str, value: Any, within: Any) -> Any:
@@ -248,7 +239,7 @@ def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
                 return None
             error = best_match(validator.iter_errors(value))
         except RecursionError:
-            raise NotASchema("its references never end; make them simpler") from None
+            raise Misfit("its references never end; make them simpler") from None
         place = ".".join(map(str, error.absolute_path))
         message = error.message if len(error.message) < 300 else error.message[:300] + " …"
         return f"{place}: {message}" if place else message

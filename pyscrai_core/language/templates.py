@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -15,6 +15,7 @@ from attrs import frozen
 from ..errors import ContractError
 from ..records import digest
 from ..suggest import did_you_mean
+from .misfit import Misfit
 
 if TYPE_CHECKING:
     from jinja2.environment import Template
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
 
 #: The longest template, in characters.
 MAX_SOURCE = 200_000
-
-
-class PromptError(ValueError):
-    """A template is wrong; `line` is where, counted from 1 (0: not known)."""
-
-    def __init__(self, message: str, line: int = 0) -> None:
-        super().__init__(message)
-        self.line = line
 
 
 @frozen
@@ -58,14 +51,14 @@ class Prompt:
         return digest(self.text.encode())
 
     def check(self) -> None:
-        """Raise `PromptError` for bad syntax, an unknown name, filter or test, or a private attribute."""
-        _check(self.text, self.names)
+        """Raise `Misfit` for bad syntax, an unknown name, filter or test, or a private attribute."""
+        _check(self.text, self.names, self.origin)
 
     def render(self, **values: Any) -> str:
-        """The prompt's words. Raises `ContractError` if a value that it needs is missing or does not fit."""
+        """The prompt's text. Raises `ContractError` if a value that it needs is missing or does not fit."""
         try:
             return _render(self.text, self.origin, values)
-        except PromptError as error:
+        except Misfit as error:
             raise ContractError(f"{error}; correct the template") from error
 
 
@@ -79,12 +72,12 @@ class Filling:
         self._work: Work | None = None
 
     def render(self, text: str, values: Mapping[str, Any]) -> str:
-        """The words of `text`. Raises `PromptError`."""
+        """`text` with `values` filled in. Raises `Misfit`."""
         from .sandbox import Work
 
         if self._work is None:
             self._work = Work(self.TIMES)
-        _check(text, frozenset(values))
+        _check(text, frozenset(values), "")
         return _render(text, "", values, self._work)
 
 
@@ -102,8 +95,14 @@ def _render(text: str, origin: str, values: Mapping[str, Any], work: Work | None
     except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError) as error:
         # What Python itself says of values that do not fit, or of a filter's arguments.
         what, line = f"{type(error).__name__}: {error}", _line(error)
-    where = f"{origin}{f':{line}' if line else ''}: " if origin else ""
-    raise PromptError(where + what, line)
+    raise _misfit(origin, line, what)
+
+
+def _misfit(origin: str, line: int, what: str) -> Misfit:
+    """What is wrong in a line of the template `origin` ("": a string of a scenario; line 0: not known)."""
+    if origin:
+        return Misfit(f"{origin}:{line}: {what}" if line else f"{origin}: {what}")
+    return Misfit(f"line {line} of it: {what}" if line > 1 else what)
 
 
 def _line(error: BaseException) -> int:
@@ -123,56 +122,59 @@ def _template(text: str) -> Template:
     return environment().from_string(text)
 
 
+def _check(text: str, names: frozenset[str], origin: str) -> None:
+    if mistake := _mistake(text, names):
+        raise _misfit(origin, *mistake)
+
+
 @functools.lru_cache(maxsize=512)
-def _check(text: str, names: frozenset[str]) -> None:
-    """Raise `PromptError` for what can be seen without rendering. (What passed is remembered.)"""
-    from jinja2 import TemplateSyntaxError, meta, nodes
+def _mistake(text: str, names: frozenset[str]) -> tuple[int, str] | None:
+    """The first mistake that can be seen without rendering, with its line."""
+    from jinja2 import TemplateSyntaxError
+
+    if len(text) > MAX_SOURCE:
+        return 0, f"the template is longer than {MAX_SOURCE:,} characters; make it shorter"
+    try:
+        return next(_mistakes(text, names), None)
+    except TemplateSyntaxError as error:
+        return error.lineno, error.message or "bad syntax"
+    except ValueError:  # all that Jinja2 lets through
+        return 0, "a number has too many digits; write a smaller one"
+    except (SyntaxError, RecursionError, MemoryError):  # from Python's own compiler
+        return 0, "it is nested too deeply; make it simpler"
+
+
+def _mistakes(text: str, names: frozenset[str]) -> Iterator[tuple[int, str]]:
+    from jinja2 import meta, nodes
 
     from .sandbox import FILTERS, TESTS, environment
 
-    if len(text) > MAX_SOURCE:
-        raise PromptError(f"the template is longer than {MAX_SOURCE:,} characters; make it shorter")
     sandbox = environment()
-    try:
-        tree = sandbox.parse(text)
-    except TemplateSyntaxError as error:
-        raise PromptError(error.message or "bad syntax", error.lineno) from None
-    except RecursionError:
-        raise PromptError("it is nested too deeply; make it simpler") from None
-    except ValueError:  # all that Jinja2 lets through here
-        raise PromptError("a number has too many digits; write a smaller one") from None
+    tree = sandbox.parse(text)
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)):
-        raise PromptError("a template may not load another; put all of it into one file", node.lineno)
+        yield node.lineno, "a template may not load another; put all of it into one file"
     for node in tree.find_all(nodes.ScopedEvalContextModifier):
-        raise PromptError("a prompt is plain text; leave out `autoescape`", node.lineno)
+        yield node.lineno, "a prompt is plain text; leave out `autoescape`"
     for loop in tree.find_all(nodes.For):
         if loop.recursive:
-            raise PromptError("a loop may not be recursive; write a macro", loop.lineno)
+            yield loop.lineno, "a loop may not be recursive; write a macro"
     for attribute in tree.find_all(nodes.Getattr):
         if attribute.attr.startswith("_"):
-            raise PromptError(f"the attribute {attribute.attr!r} is private", attribute.lineno)
+            yield attribute.lineno, f"the attribute {attribute.attr!r} is private"
     for item in tree.find_all(nodes.Getitem):
         if isinstance(item.arg, nodes.Const) and str(item.arg.value).startswith("_"):
-            raise PromptError(f"the attribute {item.arg.value!r} is private", item.lineno)
+            yield item.lineno, f"the attribute {item.arg.value!r} is private"
     for kind, allowed, word in ((nodes.Filter, FILTERS, "filter"), (nodes.Test, TESTS, "test")):
         for used in tree.find_all(kind):
             if used.name not in allowed and not used.name.startswith("@"):
                 what = f"the {word} {used.name!r} is not available{did_you_mean(used.name, allowed)}"
-                raise PromptError(f"{what}; there are {', '.join(allowed)}", used.lineno)
+                yield used.lineno, f"{what}; there are {', '.join(allowed)}"
     known = names | set(sandbox.globals)
-    try:
-        undeclared = meta.find_undeclared_variables(tree)
-    except (TemplateSyntaxError, RecursionError) as error:
-        raise PromptError(str(error), getattr(error, "lineno", 0)) from None
+    undeclared = meta.find_undeclared_variables(tree)
     # Jinja2 itself always knows `self`, which is of no use in a template that has no parts.
     undeclared |= {node.name for node in tree.find_all(nodes.Name) if node.name == "self"}
     for name in sorted(undeclared - known):
         lines = [node.lineno for node in tree.find_all(nodes.Name) if node.name == name]
         what = f"the name {name!r} is not defined{did_you_mean(name, known)}"
-        raise PromptError(f"{what}; known here: {', '.join(sorted(known))}", min(lines, default=0))
-    try:
-        _template(text)
-    except TemplateSyntaxError as error:  # what only Jinja2's compiler finds
-        raise PromptError(error.message or "bad syntax", error.lineno) from None
-    except (SyntaxError, RecursionError, MemoryError):  # and what only Python's does
-        raise PromptError("it is nested too deeply; make it simpler") from None
+        yield min(lines, default=0), f"{what}; known here: {', '.join(sorted(known))}"
+    _template(text)  # some mistakes are found by a compiler only: Jinja2's or Python's

@@ -12,11 +12,12 @@ from attrs import field, frozen
 from ..agent import ToolPolicy, Use
 from ..contracts import Component
 from ..errors import ContractError, ExtensionError, PyscraiError
+from ..language.misfit import Misfit, Misfits, Path
 from ..language.templates import Prompt
 from ..plugins import Host
 from ..records import Sampling, canonical
 from ..suggest import unknown_key
-from .document import Document, Misfit, Misfits, Mistakes, Path, dotted
+from .document import Document, Mistakes, dotted
 from .model import CallPolicy
 from .modules import Modules
 from .options import Options, check_prompts, inside

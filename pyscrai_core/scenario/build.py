@@ -10,10 +10,11 @@ import attrs
 
 from ..agent import Action, Agent, ToolPolicy, ToolUse, Use
 from ..language.expressions import Expression
+from ..language.misfit import Misfit, Path
 from ..language.schemas import check_schema, relocate_refs
 from ..records import EVERYONE, Sampling, canonical, check_json
 from ..suggest import did_you_mean, format_value, list_some
-from .document import Document, Misfit, Mistakes, Path
+from .document import Document, Mistakes
 from .model import (
     COMMON_KINDS,
     KERNEL_KINDS,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..language.misfit import Path
 from ..suggest import did_you_mean, list_some
 from .blueprints import Blueprint
-from .document import Mistakes, Path
+from .document import Mistakes
 from .model import COMMON_KINDS, Scenario
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 from attrs import define, field, frozen
 
 from ..errors import Mistake, ScenarioError
-from ..language.schemas import NotASchema
-
-#: A place in a document: the keys and the indices that lead to it.
-Path: TypeAlias = tuple[str | int, ...]
+from ..language.misfit import Misfit, Path
 
 
 def dotted(path: Path) -> str:
@@ -145,36 +142,6 @@ class Document:
         return node
 
 
-class Misfit(ValueError):
-    """A value is not what is expected; `below` is where inside it, `on_key` whether its key is at fault."""
-
-    def __init__(self, what: str, below: Path = (), on_key: bool = False) -> None:
-        super().__init__(what)
-        self.below = below
-        self.on_key = on_key
-
-    @property
-    def found(self) -> Sequence[Misfit]:
-        """The misfits, one by one."""
-        return (self,)
-
-    def under(self, path: Path) -> Misfit:
-        """The same, as seen from a value that has this one at `path`."""
-        return Misfit(str(self), (*path, *self.below), self.on_key)
-
-
-class Misfits(Misfit):
-    """Several of them."""
-
-    def __init__(self, found: Iterable[Misfit]) -> None:
-        self._found = tuple(found)
-        super().__init__("; ".join(map(str, self._found)))
-
-    @property
-    def found(self) -> Sequence[Misfit]:
-        return self._found
-
-
 class Mistakes:
     """Collects mistakes with their places, to report all of them at once, in the order of the file.
 
@@ -212,8 +179,6 @@ class Mistakes:
             yield
         except Misfit as error:
             self.note(path, error.found)
-        except NotASchema as error:
-            self.add((*path, *error.path), str(error))
         except ValueError as error:  # what else plain data is refused with; no error of ours is one
             self.add(path, str(error))
 

@@ -12,10 +12,10 @@ from attrs import frozen
 
 from .. import contracts
 from ..contracts import Component
-from ..language.schemas import NotASchema, check_schema
-from ..language.templates import Prompt, PromptError
+from ..language.misfit import Misfit, Path
+from ..language.schemas import check_schema
+from ..language.templates import Prompt
 from ..suggest import format_value
-from .document import Misfit, Path
 from .structure import Structurer
 
 
@@ -84,10 +84,7 @@ class Options:
 def _schema(value: Any, _: Any) -> Any:
     if not isinstance(value, dict):
         raise Misfit(f"expected a JSON Schema (a mapping), got {format_value(value)}")
-    try:
-        check_schema(value)
-    except NotASchema as error:
-        raise Misfit(str(error), error.path) from None
+    check_schema(value)
     return value
 
 
@@ -105,9 +102,8 @@ def check_prompts(config: Any, path: Path = ()) -> Iterator[Misfit]:
                 object.__setattr__(config, option.name, value)
             try:
                 value.check()
-            except PromptError as error:
-                line = f":{error.line}" if error.line else ""
-                yield Misfit(f"{value.origin}{line}: {error}", here)
+            except Misfit as error:
+                yield error.under(here)
         elif attrs.has(type(value)) and not isinstance(value, Component):
             yield from check_prompts(value, here)
 

@@ -11,9 +11,10 @@ import orjson
 from attrs import frozen
 
 from ..errors import ConfigError, Mistake, ScenarioError
+from ..language.misfit import Path
 from ..suggest import did_you_mean, format_value, list_some
 from . import yaml
-from .document import Document, Mark, Path, dotted
+from .document import Document, Mark, dotted
 from .model import DEFAULT_USES, CallPolicy
 from .spec import AGENT_KEYS
 

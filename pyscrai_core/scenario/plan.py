@@ -16,12 +16,13 @@ from attrs import define, frozen
 from ..agent import Use
 from ..contracts import Provider
 from ..errors import ExtensionError
+from ..language.misfit import Path
 from ..plugins import Host
 from ..records import canonical, digest
 from .blueprints import Blueprint, Resolver
 from .build import build, build_providers
 from .checks import check_kinds, check_sampling, check_states
-from .document import Document, Mark, Mistakes, Path
+from .document import Document, Mark, Mistakes
 from .manifest import Manifest
 from .model import Scenario
 from .overrides import Override

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import seeds
-from ..language.templates import Filling, PromptError
+from ..language.misfit import Misfit, Path
+from ..language.templates import Filling
 from ..suggest import format_value
 from . import yaml
-from .document import Document, Misfit, Mistakes, Path
+from .document import Document, Mistakes
 from .source import Source
 
 #: The most agents that one population makes, and all of them together.
@@ -171,9 +172,8 @@ def _fill(value: Any, variables: Mapping[str, Any], path: Path, filling: Filling
         return variables[alone[1]]  # a number stays a number
     try:
         return filling.render(value, variables)
-    except PromptError as error:
-        line = f"line {error.line} of it: " if error.line > 1 else ""
-        raise Misfit(f"{line}{error}", path) from None
+    except Misfit as error:
+        raise error.under(path) from None
 
 
 def _parse_cell(text: str) -> Any:

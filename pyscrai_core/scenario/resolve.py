@@ -14,11 +14,12 @@ from pathlib import Path as FilesystemPath
 from typing import Any
 
 from ..errors import ContractError, Mistake, PyscraiError, ScenarioError
+from ..language.misfit import Path
 from ..plugins import Host
 from ..records import check_json, digest
 from ..suggest import format_value
 from . import yaml
-from .document import Document, Mark, Path
+from .document import Document, Mark
 from .overrides import Override
 from .populations import expand_populations
 from .source import Source

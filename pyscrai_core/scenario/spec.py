@@ -8,8 +8,8 @@ import attrs
 from attrs import field, frozen
 
 from ..agent import Acts, AgentLimits, Use
+from ..language.misfit import Misfit, Path
 from ..suggest import did_you_mean, format_value
-from .document import Misfit, Path
 from .model import DEFAULT_USES
 from .structure import Structurer
 

@@ -20,9 +20,9 @@ from cattrs.errors import StructureHandlerNotFoundError
 from .. import contracts
 from ..contracts import CONTRACTS, Component
 from ..errors import ContractError, PyscraiError
+from ..language.misfit import Misfit, Misfits
 from ..language.templates import Prompt
 from ..suggest import did_you_mean, format_value, unknown_key
-from .document import Misfit, Misfits
 
 T = TypeVar("T")
 #: Makes something of a value, for the type that is wanted.

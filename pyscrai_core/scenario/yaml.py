@@ -24,9 +24,10 @@ from typing import Any
 import yaml
 
 from ..errors import Mistake, ScenarioError
+from ..language.misfit import Path
 from ..records import MAX_INTEGER
 from ..suggest import closest
-from .document import Document, Mark, Marks, Path, dotted
+from .document import Document, Mark, Marks, dotted
 
 try:
     from yaml import CSafeLoader as _Loader

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pyscrai_core.errors import ScenarioError
-from pyscrai_core.scenario.document import Document, Mark, Misfit, Misfits, Mistakes
+from pyscrai_core.language.misfit import Misfit, Misfits
+from pyscrai_core.scenario.document import Document, Mark, Mistakes
 from pyscrai_core.scenario.yaml import loads
 
 TEXT = """\
