@@ -103,7 +103,7 @@ async def resume(
         return await _perform(session, plan, old)
     except Divergence as difference:
         if not accept_changes or difference.step is None:
-            store.forget_answers(recorded.id, last)
+            store.remove_answers(recorded.id, last)
             raise Divergence(
                 f"{difference}\nto go on with the change, in a fork: pyscrai resume {recorded.id} "
                 "--accept-changes",

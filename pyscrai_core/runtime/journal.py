@@ -172,7 +172,7 @@ class Journal:
 
     async def taken(self, number: int) -> None:
         """The input with this number waits no more; on disk, with what was put before, when this returns."""
-        self._store.put_taken(number)
+        self._store.remove_input(number)
         await self._store.writer.committed()
 
     def put(self, call: Call) -> None:
@@ -211,7 +211,7 @@ class Journal:
     def reopen(self, numbers: Sequence[int]) -> None:
         """Let these failed calls be asked again when the run is resumed: they are what ended it."""
         for number in numbers:
-            self._store.open_call(self._run, number)
+            self._store.reopen_call(self._run, number)
 
     def follow(self, call: Call) -> None:
         """Make a journaled completion the one that the agent's next one is compared with."""

@@ -48,7 +48,7 @@ class Reuse:
     def settle(self, key: str) -> None:
         """The call was made, or was given up."""
         if not self._parent:
-            self._store.put_settled(key)
+            self._store.remove_claim(key)
 
     def _find(self, call: Call) -> bool:
         row = self._store.connection.execute(

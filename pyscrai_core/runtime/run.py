@@ -231,7 +231,7 @@ class Run:
         self._show("running")
 
     def _show(self, status: RunStatus) -> None:
-        self._store.mark(self.id, status)
+        self._store.set_status(self.id, status)
         self._observers.on_run(status, None)
 
     async def _enter_segment(self, segment: Segment, components: Components) -> Components:

@@ -28,15 +28,15 @@ class Owner:
     since: float
 
     @classmethod
-    def myself(cls) -> Owner:
+    def current(cls) -> Owner:
         return cls(os.getpid(), socket.gethostname(), time.time())
 
     @classmethod
-    def read(cls, text: str) -> Owner | None:
-        """The inverse of `written`; None for a run that nobody ever executed here."""
+    def from_json(cls, text: str) -> Owner | None:
+        """The inverse of `to_json`; None for a run that nobody ever executed here."""
         return cls(**orjson.loads(text)) if text else None
 
-    def written(self) -> str:
+    def to_json(self) -> str:
         return orjson.dumps(asdict(self)).decode()
 
     def __str__(self) -> str:
@@ -44,13 +44,13 @@ class Owner:
         return f"process {self.pid} on {self.host} since {since}"
 
 
-class Ownership:
+class Locks:
     """The locks of a store's runs."""
 
     def __init__(self, store: Path) -> None:
         self._folder = store.with_name(store.name + "-owners")
 
-    def take(self, run: str) -> FileLock | None:
+    def acquire(self, run: str) -> FileLock | None:
         """The lock of a run, held until it is released or the process ends; None: somebody else has it."""
         try:
             self._folder.mkdir(exist_ok=True)
@@ -66,7 +66,7 @@ class Ownership:
             ) from None
         return lock
 
-    def taken(self, run: str, patience: float = 0.05) -> bool:
+    def held(self, run: str, patience: float = 0.05) -> bool:
         """Whether some process executes the run, or (within `patience` seconds) looks whether one does."""
         path = self._folder / run
         if not path.exists():
@@ -83,14 +83,14 @@ class Ownership:
         return False
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Keep other processes from bringing the store's tables up to date at the same time."""
         self._folder.mkdir(exist_ok=True)
         with FileLock(self._folder / "tables", timeout=60):
             yield
-            self.forget("tables")
+            self.remove("tables")
 
-    def forget(self, run: str) -> None:
+    def remove(self, run: str) -> None:
         """Remove what is left of a lock that is needed no more. Its holder may still hold it."""
         with contextlib.suppress(OSError):  # on Windows what is open cannot be removed; it does no harm
             (self._folder / run).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from peewee import Model
 
 from ..errors import StoreError
 from .models import TABLES, MessageRow, RunRow
-from .opening import explained
+from .opening import as_store_error
 from .store import Store
 
 
@@ -26,33 +26,33 @@ def remove_runs(store: Store, runs: Sequence[str]) -> None:
         for run in dict.fromkeys(runs):
             store.own(run)
             owned.append(run)
-        with store._transaction():
+        with store.transaction():
             for table in TABLES:
                 if table is not MessageRow:
                     column = "id" if table is RunRow else "run"
-                    delete = f'DELETE FROM "{name_of(table)}" WHERE "{column}" = ?'
+                    delete = f'DELETE FROM "{table_name(table)}" WHERE "{column}" = ?'
                     store.connection.executemany(delete, [(run,) for run in owned])
         for run in owned:
-            store.ownership.forget(run)
+            store.locks.remove(run)
     finally:
         for run in owned:
             store.release(run)
 
 
-def name_of(table: type[Model]) -> str:
+def table_name(table: type[Model]) -> str:
     """A table's name in the database."""
     return str(table._meta.table_name)
 
 
-def executed(store: Store) -> list[str]:
+def list_executing(store: Store) -> list[str]:
     """The ids of the runs that some process executes now."""
     active = """SELECT "id" FROM "runs" WHERE "status" IN ('running', 'paused')"""
-    return [run for (run,) in store.connection.execute(active) if store.ownership.taken(run)]
+    return [run for (run,) in store.connection.execute(active) if store.locks.held(run)]
 
 
-def insist_idle(store: Store, runs: Sequence[str] | None = None) -> None:
+def check_not_executing(store: Store, runs: Sequence[str] | None = None) -> None:
     """Raise `StoreError` if one of these runs (None: of all) is being executed."""
-    for run in executed(store):
+    for run in list_executing(store):
         if runs is None or run in runs:
             who = store.run(run).owner or "a process"
             raise StoreError(f"run {run}: it is executed by {who}; wait for it, or stop it, and try again")
@@ -73,11 +73,11 @@ def collect_garbage(store: Store) -> Collected:
     refer to a message that it knows to be there.
     """
     connection = store.connection
-    unused = f'FROM "messages" WHERE "digest" NOT IN ({REFERRED})'
-    with store._transaction():
+    unused = f'FROM "messages" WHERE "digest" NOT IN ({REFERENCED})'
+    with store.transaction():
         # Whoever begins from here on waits for the transaction, and then takes no message for granted.
-        insist_idle(store)
-        with referred(connection):
+        check_not_executing(store)
+        with referenced_messages(connection):
             count = f'SELECT count(*), coalesce(sum(length("body")), 0) {unused}'
             found = Collected(*connection.execute(count).fetchone())
             connection.execute(f"DELETE {unused}")
@@ -87,18 +87,18 @@ def collect_garbage(store: Store) -> Collected:
         connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.Error as error:
-        raise explained(store.path, error) from None
+        raise as_store_error(store.path, error) from None
     finally:
         connection.execute("PRAGMA busy_timeout=0")
     return found
 
 
-REFERRED = 'SELECT "digest" FROM temp."referred"'
+REFERENCED = 'SELECT "digest" FROM temp."referred"'
 
 
 @contextmanager
-def referred(connection: sqlite3.Connection, runs: Iterable[str] | None = None) -> Iterator[None]:
-    """While it lasts, `REFERRED` gives the digests that the calls of `runs` (None: of all) refer to.
+def referenced_messages(connection: sqlite3.Connection, runs: Iterable[str] | None = None) -> Iterator[None]:
+    """While it lasts, `REFERENCED` gives the digests that the calls of `runs` (None: of all) refer to.
 
     In a temporary table, so that it needs no memory of this process. Raises `StoreError` if a call's list of
     messages is not JSON.

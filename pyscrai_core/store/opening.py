@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.resources
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from peewee import SqliteDatabase
+from peewee import DatabaseError, SqliteDatabase
 
 from ..errors import StoreError
-from .locks import Ownership
+from .locks import Locks
 
 #: The table of the migrations that were applied.
 HISTORY = "schema_migration"
@@ -20,10 +22,10 @@ SYNCHRONOUS = ("normal", "full")
 
 def path_of(url: str) -> Path:
     """The file of a store's URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, or a plain path."""
-    return located(url)[0]
+    return parse_url(url)[0]
 
 
-def located(url: str) -> tuple[Path, str]:
+def parse_url(url: str) -> tuple[Path, str]:
     """The file of a store's URL, and how far commits go: `sqlite:///runs.db?synchronous=full`."""
     synchronous = SYNCHRONOUS[0]
     if url.startswith("sqlite:///"):
@@ -108,11 +110,11 @@ def migrate(path: Path, database: SqliteDatabase) -> None:
         # Imported only when there is something to do: it takes longer than opening the store.
         from playhouse.migrations import Runner
 
-        with importlib.resources.as_file(folder) as directory, Ownership(path).alone():
+        with importlib.resources.as_file(folder) as directory, Locks(path).exclusive():
             Runner(database, str(directory), table_name=HISTORY).up()
 
 
-def explained(path: Path, error: BaseException) -> StoreError:
+def as_store_error(path: Path, error: BaseException) -> StoreError:
     """What went wrong with the database, and what to do about it."""
     while "cannot rollback" in str(error) and error.__context__ is not None:
         error = error.__context__  # SQLite had rolled back already; this is why
@@ -126,3 +128,12 @@ def explained(path: Path, error: BaseException) -> StoreError:
         words = f"it is damaged ({words})" if "malformed" in words else "it is not a database, or damaged"
         remedy = "restore it, or name another with --store"
     return StoreError(f"store {path}: {words}; {remedy}")
+
+
+@contextmanager
+def translate_errors(path: Path) -> Iterator[None]:
+    """Raise the database's errors as `StoreError`."""
+    try:
+        yield
+    except (DatabaseError, sqlite3.Error) as error:
+        raise as_store_error(path, error) from None

@@ -11,7 +11,7 @@ from peewee import SqliteDatabase, fn
 from ..errors import StoreError
 from ..records import Cost, Event, Message, RunStatus, Usage
 from ..stored_run import StoredRun
-from .locks import Owner, Ownership
+from .locks import Locks, Owner
 from .models import CallRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 
 #: Rows that a long read takes at a time, so that it needs little memory and blocks no writer.
@@ -40,11 +40,11 @@ def find_run(database: SqliteDatabase, ref: str, store: str) -> RunRow:
 class RecordedRun(StoredRun):
     """One run in a store, with what the kernel and the command need beside `StoredRun`."""
 
-    def __init__(self, database: SqliteDatabase, row: RunRow, ownership: Ownership) -> None:
+    def __init__(self, database: SqliteDatabase, row: RunRow, locks: Locks) -> None:
         self._database = database
         self._row: Any = row
         self._manifest: Any = None
-        self._live = self._row.status in ("running", "paused") and ownership.taken(self._row.id)
+        self._live = self._row.status in ("running", "paused") and locks.held(self._row.id)
 
     @property
     def id(self) -> str:
@@ -68,7 +68,7 @@ class RecordedRun(StoredRun):
     @property
     def owner(self) -> Owner | None:
         """The process that executes it now, if one does."""
-        return Owner.read(self._row.owner) if self._live else None
+        return Owner.from_json(self._row.owner) if self._live else None
 
     @property
     def last_owner(self) -> str:

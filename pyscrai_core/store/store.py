@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from peewee import DatabaseError, SqliteDatabase
 
 from ..errors import StoreError
 from ..records import Event, RunStatus, canonical
-from .locks import Owner, Ownership
+from .locks import Locks, Owner
 from .models import CallRow, ClaimRow, InputRow, ManifestRow, OutcomeRow, RunRow
-from .opening import check_file, connection_of, explained, located, migrate
+from .opening import as_store_error, check_file, connection_of, migrate, parse_url, translate_errors
 from .runs import RecordedRun, find_run
-from .writer import Writer, patiently
+from .writer import Writer, retry_while_locked
 
 INSERT_EVENT = (
     'INSERT INTO "events" ("run","seq","step","kind","source","audience","payload","cause")'
@@ -79,8 +79,8 @@ class Store:
     def __init__(self, path: Path, database: SqliteDatabase) -> None:
         self.path = path
         self.database = database
-        self.writer = Writer(database, str(path))
-        self.ownership = Ownership(path)
+        self.writer = Writer(database, path)
+        self.locks = Locks(path)
         self.known_messages: set[str] = set()
         self._owned: dict[str, FileLock] = {}
         self._since: dict[str, float] = {}
@@ -92,7 +92,7 @@ class Store:
         Raises `StoreError` if it is missing (and not `create`), not a database, read-only, locked, or
         made by a newer version.
         """
-        path, synchronous = located(str(url))
+        path, synchronous = parse_url(str(url))
         if check_file(path, create):
             database = SqliteDatabase(
                 str(path),
@@ -110,7 +110,7 @@ class Store:
             connection_of(database).execute("PRAGMA busy_timeout=0")
         except (DatabaseError, sqlite3.Error) as error:
             database.close()
-            raise explained(path, error) from None
+            raise as_store_error(path, error) from None
         except BaseException:
             database.close()
             raise
@@ -124,7 +124,7 @@ class Store:
     def close(self) -> None:
         """Write what is left and close. Raises `StoreError` if that is not possible."""
         try:
-            self._insist(self.writer.close)
+            retry_while_locked(self.writer.close, self.path)
         finally:
             self.database.close()
             for run in list(self._owned):
@@ -151,18 +151,18 @@ class Store:
         try:
             yield self.connection
         except (DatabaseError, sqlite3.Error) as error:
-            raise explained(self.path, error) from None
+            raise as_store_error(self.path, error) from None
         finally:
             self.connection.execute("ROLLBACK")
 
     def runs(self) -> list[RecordedRun]:
         """All runs, newest first."""
         query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id)
-        return [RecordedRun(self.database, row, self.ownership) for row in query.execute(self.database)]
+        return [RecordedRun(self.database, row, self.locks) for row in query.execute(self.database)]
 
     def run(self, ref: str) -> RecordedRun:
         """The run with the id `ref`, a unique prefix of it, or `last`. Raises `StoreError`."""
-        return RecordedRun(self.database, find_run(self.database, ref, str(self.path)), self.ownership)
+        return RecordedRun(self.database, find_run(self.database, ref, str(self.path)), self.locks)
 
     # -- who executes a run --
 
@@ -171,10 +171,10 @@ class Store:
 
         A claim of a process that was ended is taken over.
         """
-        lock = self.ownership.take(run)
+        lock = self.locks.acquire(run)
         if lock is None:
             row = RunRow.select().where(RunRow.id == run).get_or_none(self.database)
-            who = Owner.read(row.owner) if row is not None else None
+            who = Owner.from_json(row.owner) if row is not None else None
             raise StoreError(
                 f"run {run}: it is executed by {who or 'another process'}; wait for it, look at it with "
                 f"pyscrai show {run}, or stop it there with Ctrl-C"
@@ -187,6 +187,13 @@ class Store:
             lock.release()
 
     # -- writing --
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A short transaction. It waits for locks, and raises `StoreError` for errors of the database."""
+        with translate_errors(self.path), ExitStack() as stack:
+            retry_while_locked(lambda: stack.enter_context(self.database.atomic("IMMEDIATE")), self.path)
+            yield
 
     def create_run(
         self,
@@ -206,12 +213,12 @@ class Store:
         self.own(run)
         self.known_messages.clear()  # what is not known to be needed may have been collected
         try:
-            with self._transaction():
+            with self.transaction():
                 if prefix is not None:
                     find_run(self.database, prefix.run, str(self.path))  # it may have been removed meanwhile
                 RunRow.insert(
                     id=run, scenario=scenario, seed=seed, status="running", created=time.time(),
-                    owner=Owner.myself().written(), parent=prefix.run if prefix else "",
+                    owner=Owner.current().to_json(), parent=prefix.run if prefix else "",
                 ).execute(self.database)  # fmt: skip
                 # The manifest keeps the scenario's own order: it is the order in which agents act.
                 ManifestRow.insert(run=run, body=orjson.dumps(manifest).decode()).execute(self.database)
@@ -222,15 +229,15 @@ class Store:
                     self.connection.execute(COPY_WAITING, (run, prefix.waits, prefix.run))
         except BaseException:
             self.release(run)
-            self.ownership.forget(run)
+            self.locks.remove(run)
             raise
         return run
 
     def reopen_run(self, run: str, manifest: dict[str, Any]) -> None:
         """Mark a run as running again, with its manifest as it is now."""
-        with self._transaction():
+        with self.transaction():
             self._write_manifest(run, manifest)
-            RunRow.update(status="running", error="", ended=None, owner=Owner.myself().written()).where(
+            RunRow.update(status="running", error="", ended=None, owner=Owner.current().to_json()).where(
                 RunRow.id == run
             ).execute(self.database)
             # They were for the process that executed it before.
@@ -242,19 +249,19 @@ class Store:
 
     def restore_run(self, recorded: RecordedRun) -> None:
         """Leave a run as it was before it was resumed."""
-        with self._transaction():
+        with self.transaction():
             RunRow.update(
                 status=recorded.status, error=recorded.error, ended=recorded.ended, owner=recorded.last_owner
             ).where(RunRow.id == recorded.id).execute(self.database)
             self._write_manifest(recorded.id, recorded.manifest)
 
-    def forget_answers(self, run: str, last: int) -> None:
+    def remove_answers(self, run: str, last: int) -> None:
         """Drop what is journaled behind call `last` by an execution that is not the run's.
 
         What tools did and people said stays: it was done.
         """
-        self._insist(self.writer.flush)  # else what is queued would be written behind this
-        with self._transaction():
+        retry_while_locked(self.writer.flush, self.path)  # else what is queued would be written behind this
+        with self.transaction():
             CallRow.delete().where(
                 (CallRow.run == run) & (CallRow.number > last) & CallRow.kind.not_in(("tool", "ask", "input"))
             ).execute(self.database)
@@ -275,8 +282,8 @@ class Store:
         outcomes: dict[str, Any],
     ) -> None:
         """Write how a run ended, with all that is still queued. On disk when this returns."""
-        self._insist(self.writer.flush)
-        with self._transaction():
+        retry_while_locked(self.writer.flush, self.path)
+        with self.transaction():
             RunRow.update(
                 status=status, error=error, steps=steps, fingerprint=fingerprint, ended=time.time()
             ).where(RunRow.id == run).execute(self.database)
@@ -285,7 +292,7 @@ class Store:
             for name, value in outcomes.items():
                 OutcomeRow.insert(run=run, name=name, value=canonical(value).decode()).execute(self.database)
         if status == "completed":
-            self.ownership.forget(run)  # nobody has to own it any more
+            self.locks.remove(run)  # nobody has to own it any more
 
     def put_event(self, run: str, event: Event) -> None:
         """Queue an event; nobody waits for it."""
@@ -317,7 +324,7 @@ class Store:
 
     def put_input(self, run: str, kind: str, body: dict[str, Any], author: str) -> None:
         """Write an input of the kind `pause`, `continue` or `event`; on disk when this returns."""
-        with self._transaction():
+        with self.transaction():
             InputRow.insert(
                 run=run, kind=kind, body=orjson.dumps(body).decode(), author=author, created=time.time()
             ).execute(self.database)
@@ -329,17 +336,17 @@ class Store:
 
     def drop_inputs(self, run: str) -> int:
         """Remove the events that wait for a run; how many there were."""
-        with self._transaction():
+        with self.transaction():
             waiting = (InputRow.run == run) & (InputRow.kind == "event")
             return int(InputRow.delete().where(waiting).execute(self.database))
 
-    def put_taken(self, number: int) -> None:
+    def remove_input(self, number: int) -> None:
         """Queue that an input waits no more."""
         self.writer.put('DELETE FROM "inputs" WHERE "id"=?', (number,))
 
-    def mark(self, run: str, status: RunStatus) -> None:
+    def set_status(self, run: str, status: RunStatus) -> None:
         """Write that an executed run is `paused`, or `running` again."""
-        with self._transaction():
+        with self.transaction():
             RunRow.update(status=status).where(RunRow.id == run).execute(self.database)
 
     # -- answers that several runs want --
@@ -352,7 +359,7 @@ class Store:
         row = ClaimRow.select().where(ClaimRow.key == key).get_or_none(self.database)
         holder = row.run if row is not None else run
         # Without patience, which would hold up the loop: a claim is looked at again soon.
-        if holder != run and self.ownership.taken(holder, patience=0):
+        if holder != run and self.locks.held(holder, patience=0):
             return False
         # Only one of those who saw the same holder go takes over.
         claim = """INSERT INTO "claims" ("key","run") VALUES (?,?)
@@ -362,48 +369,12 @@ class Store:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 return False
-            raise explained(self.path, error) from None
+            raise as_store_error(self.path, error) from None
 
-    def put_settled(self, key: str) -> None:
+    def remove_claim(self, key: str) -> None:
         """Queue that nobody asks for the answer `key` any more."""
         self.writer.put('DELETE FROM "claims" WHERE "key"=?', (key,))
 
-    def open_call(self, run: str, number: int) -> None:
+    def reopen_call(self, run: str, number: int) -> None:
         """Queue that a failed call may be asked again."""
         self.writer.put(OPEN_CALL, (run, number))
-
-    def _transaction(self) -> Any:
-        return _Transaction(self)
-
-    def _insist(self, action: Callable[[], None]) -> None:
-        """Do something at once that a lock may hold up for a while."""
-        try:
-            patiently(action, str(self.path))
-        except sqlite3.Error as error:
-            raise explained(self.path, error) from None
-
-
-class _Transaction:
-    """A short transaction that waits for locks, and turns database errors into ours."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._atomic: Any = None
-
-    def __enter__(self) -> None:
-        def begin() -> None:
-            self._atomic = self._store.database.atomic("IMMEDIATE")
-            self._atomic.__enter__()
-
-        try:
-            patiently(begin, str(self._store.path))
-        except (DatabaseError, sqlite3.Error) as error:
-            raise explained(self._store.path, error) from None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        try:
-            self._atomic.__exit__(kind, error, trace)
-        except (DatabaseError, sqlite3.Error) as failure:
-            raise explained(self._store.path, failure) from None
-        if isinstance(error, (DatabaseError, sqlite3.Error)):
-            raise explained(self._store.path, error) from None

@@ -13,6 +13,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import peewee
@@ -20,56 +21,77 @@ from loguru import logger
 from peewee import SqliteDatabase
 
 from ..errors import StoreError
+from .opening import as_store_error, connection_of
 
 #: Seconds for which a locked database is tried again before the run fails.
 LOCK_PATIENCE = 60.0
-#: Seconds after which a person is told what a run waits for.
-TELL = 3.0
-LOCKED = "{}: another program has locked it; waiting for it"
-#: Rows that wait for nobody are written after this many seconds, or when so many have gathered.
-LINGER = 0.05
-MANY = 2000
+#: Seconds after which a warning says what a run waits for.
+WARN_AFTER = 3.0
+#: Seconds between two tries.
+RETRY_INTERVAL = 0.02
+#: Rows that nobody waits for are written after so many seconds,
+FLUSH_INTERVAL = 0.05
+#: or as soon as there are so many of them.
+FLUSH_ROWS = 2000
 
 Row = Sequence[Any]
-
-
 Result = TypeVar("Result")
 
 
-def patiently(action: Callable[[], Result], shown: str) -> Result:
-    """What `action` returns, tried again while another program has locked the database `shown`.
+class LockWait:
+    """Decides how often an action is tried again while another program has locked the database `path`."""
 
-    It sleeps in Python and not in SQLite, so that a person can still end the process.
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._since: float | None = None
+        self._warned = False
+
+    def try_again(self, error: Exception) -> bool:
+        """Whether to try again after `error`. False if the lock is not the cause, or has lasted too long."""
+        if "locked" not in str(error):
+            return False
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        waited = now - self._since
+        if waited >= LOCK_PATIENCE:
+            return False
+        if waited >= WARN_AFTER and not self._warned:
+            self._warned = True
+            logger.warning("{}: another program has locked it; waiting for it", self._path)
+        return True
+
+
+def retry_while_locked(action: Callable[[], Result], path: Path) -> Result:
+    """Call `action` until no other program locks the database `path`; return what it returns.
+
+    Raises `StoreError` for errors of the database. The waiting is done in Python, not in SQLite, so that
+    Ctrl-C ends it.
     """
-    began, told = time.monotonic(), False
+    wait = LockWait(path)
     while True:
         try:
             return action()
-        except (sqlite3.OperationalError, peewee.OperationalError) as error:
-            waited = time.monotonic() - began
-            if "locked" not in str(error) or waited >= LOCK_PATIENCE:
-                raise
-            if waited >= TELL and not told:
-                told = True
-                logger.warning(LOCKED, shown)
-            time.sleep(0.02)
+        except (sqlite3.Error, peewee.DatabaseError) as error:
+            if not wait.try_again(error):
+                raise as_store_error(path, error) from None
+        time.sleep(RETRY_INTERVAL)
 
 
 class Writer:
     """Queues rows by SQL statement and commits them in groups."""
 
-    def __init__(self, database: SqliteDatabase, shown: str) -> None:
+    def __init__(self, database: SqliteDatabase, path: Path) -> None:
         self._database = database
-        self._shown = shown
+        self._path = path
         self._queue: dict[str, list[Row]] = {}
         self._count = 0
         self._waiters: list[asyncio.Future[None]] = []
         self._handle: asyncio.Handle | None = None
         self._soon = False
-        self._locked_since: float | None = None
-        #: Whether the last try failed, and whoever waited for it was told.
+        self._lock_wait = LockWait(path)
+        #: Whether the last commit failed. Whoever waited for it got the error.
         self.failed = False
-        self._told = False
 
     def put(self, statement: str, row: Row) -> None:
         """Queue a row. Nobody waits for it, and it will not reach the disk before those queued earlier."""
@@ -78,8 +100,8 @@ class Writer:
             rows = self._queue[statement] = []
         rows.append(row)
         self._count += 1
-        if self._handle is None or (self._count >= MANY and not self._soon):
-            self._schedule(soon=self._count >= MANY)
+        if self._handle is None or (self._count >= FLUSH_ROWS and not self._soon):
+            self._schedule(soon=self._count >= FLUSH_ROWS)
 
     async def committed(self) -> None:
         """Return when all that was queued so far is on disk. Raises `StoreError` if it cannot be."""
@@ -96,41 +118,31 @@ class Writer:
         if self._handle is not None:
             self._handle.cancel()
         self._soon = soon
-        self._handle = loop.call_soon(self._flush) if soon else loop.call_later(LINGER, self._flush)
+        self._handle = loop.call_soon(self._flush) if soon else loop.call_later(FLUSH_INTERVAL, self._flush)
 
     def _flush(self) -> None:
         self._handle, self._soon = None, False
         try:
             self.flush()
         except sqlite3.Error as error:
-            if "locked" in str(error) and self._wait():
+            if self._lock_wait.try_again(error):
+                self._soon = True
+                self._handle = asyncio.get_running_loop().call_later(RETRY_INTERVAL, self._flush)
                 return
             self.failed = True
-            self._settle(f"{self._shown}: {error}; nothing that was committed is lost: mend it and resume")
+            self._settle(
+                f"{self._path}: {error}; nothing that was committed is lost: remove the cause, and resume "
+                "the run"
+            )
         else:
             self.failed = False
             self._settle("")
-
-    def _wait(self) -> bool:
-        """Try again soon, since another program has locked the database; False: it has for too long."""
-        now = time.monotonic()
-        if self._locked_since is None:
-            self._locked_since, self._told = now, False
-        waited = now - self._locked_since
-        if waited >= LOCK_PATIENCE:
-            return False
-        if waited >= TELL and not self._told:
-            self._told = True
-            logger.warning(LOCKED, self._shown)
-        self._soon = True
-        self._handle = asyncio.get_running_loop().call_later(0.02, self._flush)
-        return True
 
     def flush(self) -> None:
         """Write all that is queued, now, in one transaction."""
         if not self._count:
             return
-        connection: sqlite3.Connection = self._database.connection()  # type: ignore[no-untyped-call]
+        connection = connection_of(self._database)
         connection.execute("BEGIN IMMEDIATE")
         try:
             for statement, rows in self._queue.items():
@@ -144,7 +156,7 @@ class Writer:
         for rows in self._queue.values():
             rows.clear()
         self._count = 0
-        self._locked_since = None
+        self._lock_wait = LockWait(self._path)
 
     def _settle(self, error: str) -> None:
         waiters, self._waiters = self._waiters, []

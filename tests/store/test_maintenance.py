@@ -1,4 +1,4 @@
-"""Upkeep of a store: runs go and leave nothing of theirs, what is shared stays, and damage is told."""
+"""Maintenance of a store: runs go and leave nothing of theirs, what is shared stays, and damage is told."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from pyscrai_cli.main import cli
 
 from pyscrai_core import Engine, Provider, StoreError
-from pyscrai_core.store import maintenance as upkeep
+from pyscrai_core.store import maintenance
 from pyscrai_core.store.store import Store
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
@@ -167,7 +167,7 @@ def test_a_run_that_is_executed_is_left_in_peace(executing: str, study: list[str
     )
     assert json.loads(invoke("verify", executing, "--json").stdout)["executed"] == [executing]
     with Store.open("runs.db") as store, pytest.raises(StoreError, match="it is executed by process"):
-        upkeep.remove_runs(store, [*study, executing])
+        maintenance.remove_runs(store, [*study, executing])
     # What it had taken, it has given back.
     assert invoke("rm", *study, "--yes").exit_code == 0
 

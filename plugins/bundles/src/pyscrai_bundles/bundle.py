@@ -28,7 +28,7 @@ from pyscrai_core import __version__
 from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.records import canonical, digest
 from pyscrai_core.secret import redact_bytes
-from pyscrai_core.store.maintenance import REFERRED, insist_idle, name_of, referred
+from pyscrai_core.store.maintenance import REFERENCED, check_not_executing, referenced_messages, table_name
 from pyscrai_core.store.models import EventRow, ManifestRow, MessageRow, RunRow
 from pyscrai_core.store.store import Store
 
@@ -74,13 +74,13 @@ def export_bundle(store: Store, runs: Sequence[str], out: Path, *, force: bool =
         with (
             zipfile.ZipFile(part, "w") as archive,
             store.snapshot() as connection,
-            referred(connection, ids),
+            referenced_messages(connection, ids),
         ):
-            insist_idle(store, ids)
+            check_not_executing(store, ids)
             for run in ids:
                 if (problem := next(check_run(connection, run), None)) is not None:
                     raise StoreError(problem)
-            members = {name_of(table): _write(archive, connection, table, ids) for table in MEMBERS}
+            members = {table_name(table): _write(archive, connection, table, ids) for table in MEMBERS}
             header = {
                 "format": FORMAT,
                 "kernel": __version__,
@@ -110,7 +110,7 @@ def _opened(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
 def _write(
     archive: zipfile.ZipFile, connection: sqlite3.Connection, table: type[Model], runs: list[str]
 ) -> Member:
-    name, count, size, hashed = name_of(table), 0, 0, sha256()
+    name, count, size, hashed = table_name(table), 0, 0, sha256()
     with _opened(archive, f"{name}.jsonl") as file, closing(_rows(connection, table, runs)) as written:
         for row in written:
             plain = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
@@ -135,7 +135,7 @@ def _rows(connection: sqlite3.Connection, table: type[Model], runs: list[str]) -
             for row in rows(connection, table, run):
                 yield _portable(table, row)
         return
-    wanted = f'"digest" IN ({REFERRED}) ORDER BY "digest"'
+    wanted = f'"digest" IN ({REFERENCED}) ORDER BY "digest"'
     for key, body in connection.execute(f'SELECT "digest", "body" FROM "messages" WHERE {wanted}'):
         if not (isinstance(body, bytes) and digest(body) == key):
             raise StoreError(f"message {key}: its body was changed; see what is damaged: pyscrai runs verify")
@@ -210,7 +210,7 @@ class Bundle:
         size = sum(member.bytes for member in self.members.values())
         if (free := shutil.disk_usage(store.path.parent).free) < size:
             raise self._wrong(f"it needs {size:,} bytes, beside {store.path} are {free:,} free; make room")
-        with store._transaction():
+        with store.transaction():
             for run in self.runs:
                 if next(rows(store.connection, RunRow, run), None) is not None:
                     raise self._wrong(
@@ -223,11 +223,13 @@ class Bundle:
                 listed, marks = ",".join(f'"{name}"' for name in names), ",".join("?" * len(names))
                 try:
                     store.connection.executemany(
-                        f'{insert} INTO "{name_of(table)}" ({listed}) VALUES ({marks})',
+                        f'{insert} INTO "{table_name(table)}" ({listed}) VALUES ({marks})',
                         (tuple(row.values()) for row in self._rows(table)),
                     )
                 except sqlite3.IntegrityError as error:
-                    raise self._wrong(f"{name_of(table)}: a row is there twice ({error}); {ANEW}") from None
+                    raise self._wrong(
+                        f"{table_name(table)}: a row is there twice ({error}); {ANEW}"
+                    ) from None
             for run in self.runs:
                 if (problem := next(check_run(store.connection, run), None)) is not None:
                     raise self._wrong(f"{problem.rpartition(';')[0]}; {ANEW}")
@@ -278,7 +280,7 @@ class Bundle:
                 raise ValueError(f"its format is {header['format']!r:.80}, expected {FORMAT}")
             self.runs = {run: str(fingerprint) for run, fingerprint in header["runs"].items()}
             self.members = {name: Member(**member) for name, member in header["members"].items()}
-            if list(self.members) != sorted(name_of(table) for table in MEMBERS):
+            if list(self.members) != sorted(table_name(table) for table in MEMBERS):
                 raise ValueError(f"it describes the tables {', '.join(self.members)!r:.200}")
             for run in self.runs:
                 if not RUN_ID.fullmatch(run):
@@ -301,7 +303,7 @@ class Bundle:
 
     def _rows(self, table: type[Model]) -> Iterator[Row]:
         """The rows of a member as they are written into a store, each checked by itself and in its place."""
-        name = name_of(table)
+        name = table_name(table)
         last: tuple[Any, ...] = ()
         count = 0
         for count, line in enumerate(self._read(f"{name}.jsonl", lines=True), 1):

@@ -15,7 +15,7 @@ from attrs import frozen
 from peewee import BlobField, Field, FloatField, IntegerField, Model
 
 from pyscrai_core.records import LOG_HEAD, Event, RunStatus, canonical, check_json, digest
-from pyscrai_core.store.maintenance import name_of
+from pyscrai_core.store.maintenance import table_name
 from pyscrai_core.store.models import TABLES, CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 
 Row: TypeAlias = dict[str, Any]
@@ -60,7 +60,7 @@ def check_store(connection: sqlite3.Connection) -> Iterator[str]:
                 yield f"store: the file is damaged ({words}); {restore}"
         for table in TABLES:
             if table not in (RunRow, MessageRow):
-                name = name_of(table)
+                name = table_name(table)
                 orphans = f'SELECT DISTINCT "run" FROM "{name}" WHERE "run" NOT IN (SELECT "id" FROM "runs")'
                 for (run,) in connection.execute(orphans):
                     yield f"store: {name}: there are rows of run {run!r}, and no such run; {restore}"
@@ -100,7 +100,7 @@ def check_run(connection: sqlite3.Connection, run: str) -> Iterator[str]:
             for row in rows(connection, table, run):
                 if (wrong := misfit(table, row)) is not None:
                     sound = False
-                    place = " ".join([name_of(table), *(str(row[name]) for name in key[1:])])
+                    place = " ".join([table_name(table), *(str(row[name]) for name in key[1:])])
                     yield f"run {run}: {place}: {wrong}; {remedy}"
         if sound:  # what follows relies on it
             for what in chain(_manifest(connection, run), _events(connection, run), _calls(connection, run)):
@@ -123,7 +123,7 @@ def rows(connection: sqlite3.Connection, table: type[Model], run: str) -> Iterat
     """A run's rows, one after the other in the order of their keys."""
     names, key = columns(table), KEYS[table]
     listed, order = (",".join(f'"{name}"' for name in some) for some in (names, key))
-    query = f'SELECT {listed} FROM "{name_of(table)}" WHERE "{key[0]}" = ? ORDER BY {order}'
+    query = f'SELECT {listed} FROM "{table_name(table)}" WHERE "{key[0]}" = ? ORDER BY {order}'
     return (dict(zip(names, row, strict=True)) for row in connection.execute(query, (run,)))
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from pyscrai_core.config import load_settings
 from pyscrai_core.secret import redact
-from pyscrai_core.store.maintenance import executed
+from pyscrai_core.store.maintenance import list_executing
 from pyscrai_core.store.store import Store
 
 from .bundle import Bundle
@@ -54,7 +54,7 @@ def verify(refs: tuple[str, ...], store: str | None, as_json: bool) -> int:
         Store.open(load_settings(store=store).store, create=False) as opened,
         opened.snapshot() as connection,
     ):
-        running = set(executed(opened))
+        running = set(list_executing(opened))
         every = 'SELECT "id" FROM "runs" ORDER BY "created" DESC, "id"'
         chosen = [opened.run(ref).id for ref in refs] or [run for (run,) in connection.execute(every)]
         chosen = list(dict.fromkeys(chosen))
