@@ -16,6 +16,7 @@ JSON is read by the same rules. Each mistake is reported with its `file:line:col
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import re
@@ -203,11 +204,15 @@ class _Reader:
         try:
             self._take_events()
         except yaml.MarkedYAMLError as error:
+            self._check_depth_before(error.problem_mark)
             raise self._syntax_error(error) from None
         except yaml.YAMLError as error:  # the parser's reader, about characters: without a place
             raise _error(
                 self.file, f"this is not valid YAML ({error}); save the file as plain UTF-8"
             ) from None
+        except (ValueError, OverflowError):  # PyYAML's own parser, from `chr`
+            what = "an escape stands for a character beyond Unicode's last one, \\U0010FFFF"
+            raise _error(self.file, f"{what}; write the character itself") from None
         if not self.events:
             raise _error(Mark(self.file, 1, 1), "the file is empty, where a YAML document was expected")
         marks = Marks()
@@ -240,6 +245,20 @@ class _Reader:
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
                 self.events.append(event)
+
+    def _check_depth_before(self, mark: Any) -> None:
+        """Refuse nesting beyond our bound in the text before a syntax error.
+
+        The parser reads ahead: it may reach a mistake, or a bound of its own, before it gave the events
+        that show the depth. Without the rest of the text it gives them, whatever its version.
+        """
+        depth = 0
+        with contextlib.suppress(yaml.YAMLError):
+            for event in yaml.parse(self.text[: mark.index], Loader=_Loader):
+                depth += isinstance(event, yaml.CollectionStartEvent)
+                depth -= isinstance(event, yaml.CollectionEndEvent)
+                if depth > MAX_DEPTH:
+                    raise self._stop(event, _TOO_DEEP)
 
     def _target(self, alias: Any, anchors: dict[str, int]) -> int:
         """The index of the event that an alias stands for: the last one of its name before it."""
@@ -382,10 +401,8 @@ class _Reader:
         assert mark is not None  # the parser sets it for each of its errors
         # A message that we do not know gets no remedy of ours: it might be the wrong one.
         unknown = f"this is not valid YAML ({problem}); check this line and the one before it"
-        words = next((words for part, words in _SYNTAX if part in problem), unknown)
-        before = self.text[: mark.index]
-        if sum(map(before.count, "[{")) - sum(map(before.count, "]}")) > MAX_DEPTH:
-            words = _TOO_DEEP  # the scanner reads ahead of the events, and has a bound of its own
+        message = f"{error.context or ''}: {problem}"
+        words = next((words for part, words in _SYNTAX if part in message), unknown)
         found = self.text[mark.index : mark.index + 1]
         if "cannot start" in problem and found != "\t":
             words = f"text cannot begin with {found}; put it in quotes"
@@ -408,10 +425,15 @@ _TOO_DEEP = f"lists and mappings are nested more than {MAX_DEPTH} levels deep; m
 _TAB = "a tab is used for indentation, where spaces were expected; use spaces"
 _COLON = "a ':' is where no key can be; quote text that holds ': ', or check the indentation"
 _ESCAPE = "this is not an escape that YAML knows; double the backslash, or use single quotes"
+_TAG = "a tag begins with '!', and only plain data is read; remove the tag, or quote the text"
 _BLOCK = "text cannot follow '|' or '>' on the same line; begin it on the next, or quote it"
 
 #: A part of the parser's message (libyaml's or PyYAML's own), and our words. The first that fits is taken.
+#: The message is "while scanning this: found that", so a part that is common needs more beside it.
 _SYNTAX = (
+    ("directive", "a line that begins with '%' is a directive of YAML; quote the text"),
+    ("a tag:", _TAG),
+    ("tag handle", _TAG),
     ("tab character", _TAB),
     ("cannot start any token", _TAB),
     ("mapping values are not allowed", _COLON),
@@ -425,7 +447,10 @@ _SYNTAX = (
         "the mapping that begins at {opened} is not closed before this; add the missing ',' or '}'",
     ),
     ("unexpected end of stream", "the quote that is opened at {opened} is never closed; close it"),
-    ("escape", _ESCAPE),
+    ("unknown escape character", _ESCAPE),
+    ("escape sequence", _ESCAPE),
+    ("escape code", _ESCAPE),
+    ("hexdecimal number", _ESCAPE),
     ("'-' indicator", "the list that begins at {opened} expects '- ' here; add it, or check the indentation"),
     (
         "sequence entries are not allowed",
@@ -440,7 +465,6 @@ _SYNTAX = (
     ("node content", "a value was expected here; write one, or null"),
     ("comment or line break", _BLOCK),
     ("comment or a line break", _BLOCK),
-    ("directive", "a line that begins with '%' is a directive of YAML; quote the text"),
     (
         "alphabetic or numeric",
         "'*' and '&' need a name of letters and digits; quote text that begins with them",

@@ -344,9 +344,25 @@ def test_aliases_do_not_deepen_without_end() -> None:
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? ", '{"a":['])
-def test_depth_is_bounded(opening: str) -> None:
-    message = mistake(opening * 200_000)
+def test_depth_is_bounded(opening: str, parser: str) -> None:
+    message = mistake(opening * (200_000 if parser == "C" else 2_000))
     assert "nested more than 100 levels deep; make the document flatter" in message
+
+
+def test_depth_is_found_before_a_mistake_that_the_parser_meets_by_reading_ahead(parser: str) -> None:
+    assert mistake("[" * 150 + "@").startswith("f.yaml:1:101: lists and mappings are nested")
+    assert "text cannot begin with @" in mistake("[" * 100 + "@")
+    assert "text cannot begin with @" in mistake("'" + "[" * 150 + "': @")
+
+
+def test_what_the_parser_says_beyond_our_list_picks_no_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def parse(text: str, Loader: Any) -> Any:
+        mark = pyyaml.Mark("f", 2, 0, 2, None, 0)
+        raise pyyaml.MarkedYAMLError("while scanning it", mark, "exceeded the maximum moon phase", mark)
+
+    monkeypatch.setattr(pyyaml, "parse", parse)
+    what = "this is not valid YAML (exceeded the maximum moon phase); check this line"
+    assert mistake("a: b") == f"f.yaml:1:3: {what} and the one before it"
 
 
 def test_depth_up_to_the_bound_is_fine(parser: str) -> None:
@@ -378,6 +394,15 @@ def test_the_number_of_values_is_bounded() -> None:
         ("a: `x`\n", "f.yaml:1:4: text cannot begin with `; put it in quotes"),
         ("a: %x\n", "f.yaml:1:4: text cannot begin with %; put it in quotes"),
         ('a: "\\q"\n', "this is not an escape that YAML knows"),
+        ('a: "\\xzz"\n', "this is not an escape that YAML knows"),
+        ('a: "\\ud8"\n', "this is not an escape that YAML knows"),
+        ('a: "\\U99999999"\n', "escape"),
+        ('a: "\\U00110000"\n', "escape"),
+        ("a: !<%zz> b\n", "a tag begins with '!'"),
+        ("a: !e%zz b\n", "a tag begins with '!'"),
+        ("a: !b!c d\n", "f.yaml:1:4: a tag begins with '!'"),
+        ("a: !<b c\n", "a tag begins with '!'"),
+        ("%YAML 1.1 1\n---\na\n", "f.yaml:1:11: a line that begins with '%'"),
         ("a:\n  - x\n y: 2\n", "f.yaml:3:2: "),
         ("- a\nb: 1\n", "f.yaml:2:1: "),
         ("a: - b\n", "f.yaml:1:4: a list cannot begin here"),
