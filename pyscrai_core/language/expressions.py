@@ -26,9 +26,10 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from simpleeval import MAX_STRING_LENGTH, InvalidExpression
-
-from .evaluator import FUNCTIONS, NUMBERS, SCALARS, TOO_LARGE, WORDS, Evaluator, alternatives, checked, short
+from .evaluator import COMPREHENSIONS, WORDS, Evaluator
+from .functions import FUNCTIONS
+from .misfit import Misfit
+from .values import MAX_LENGTH, NUMBERS, SCALARS, TOO_LARGE, alternatives, check_number, short
 
 __all__ = ["FUNCTIONS", "Expression"]
 
@@ -44,7 +45,6 @@ _SIGNATURES: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "round": (1, 2, ()),
 }
 
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _ALLOWED = frozenset(
     {
         *(ast.Expression, ast.Constant, ast.Name, ast.Load, ast.Attribute, ast.Subscript, ast.Slice),
@@ -52,7 +52,7 @@ _ALLOWED = frozenset(
         *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow),
         *(ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
         *(ast.In, ast.NotIn, ast.Is, ast.IsNot),
-        *(ast.List, ast.Tuple, ast.Set, ast.Dict, *_COMPREHENSIONS),
+        *(ast.List, ast.Tuple, ast.Set, ast.Dict, *COMPREHENSIONS),
         *(ast.Call, ast.JoinedStr, ast.FormattedValue),
     }
 )
@@ -94,7 +94,7 @@ class Expression:
         try:
             self._tree = _parse(source)
             checker.check(self._tree, frozenset(), 0)
-        except InvalidExpression as error:
+        except Misfit as error:
             raise ValueError(f"{_quoted(source)}: {error}") from None
         except (RecursionError, MemoryError):  # the latter is how Python's parser says that its stack is full
             raise ValueError(f"{_quoted(source)}: it is nested too deeply; make it simpler") from None
@@ -115,7 +115,7 @@ class Expression:
         try:
             with self._lock:
                 return self._evaluator.run(self._tree.body, {**values, **WORDS})
-        except InvalidExpression as error:
+        except Misfit as error:
             raise ValueError(f"{_quoted(self.source)}: {error}") from None
         except RecursionError:
             raise ValueError(f"{_quoted(self.source)}: its values are nested too deeply") from None
@@ -148,9 +148,9 @@ def _quoted(source: str) -> str:
 
 def _parse(source: str) -> ast.Expression:
     if not source.strip():
-        raise InvalidExpression("it is empty, where an expression was expected; write one")
+        raise Misfit("it is empty, where an expression was expected; write one")
     if len(source) > MAX_SOURCE:
-        raise InvalidExpression(f"it is longer than {MAX_SOURCE:,} characters; make it shorter")
+        raise Misfit(f"it is longer than {MAX_SOURCE:,} characters; make it shorter")
     # In brackets an expression may take several lines, as it does in a YAML block.
     text = f"({source}\n)" if "\n" in source.strip() else source.strip()
     try:
@@ -170,9 +170,9 @@ def _parse(source: str) -> ast.Expression:
             single = re.search(r"(?<![=!<>:])=(?!=)", source)
             remedy = "a comparison is written '=='" if single else "it is written as in Python"
             reason = f"this is not an expression ({error.msg}{at}); {remedy}"
-        raise InvalidExpression(reason) from None
+        raise Misfit(reason) from None
     except ValueError as error:  # a NUL in the text, or half of a surrogate pair
-        raise InvalidExpression(f"this is not an expression ({error})") from None
+        raise Misfit(f"this is not an expression ({error})") from None
 
 
 class _Checker:
@@ -185,17 +185,17 @@ class _Checker:
     def check(self, node: ast.AST, bound: frozenset[str], depth: int) -> None:
         """Check `node`, where the variables `bound` of comprehensions around it may be used."""
         if depth > MAX_DEPTH:
-            raise InvalidExpression("it is nested too deeply; make it simpler")
+            raise Misfit("it is nested too deeply; make it simpler")
         if type(node) not in _ALLOWED:
-            raise InvalidExpression(_REFUSED.get(type(node), f"{type(node).__name__} is not available here"))
-        if isinstance(node, _COMPREHENSIONS):
+            raise Misfit(_REFUSED.get(type(node), f"{type(node).__name__} is not available here"))
+        if isinstance(node, COMPREHENSIONS):
             self.check_comprehension(node, bound, depth)
             return
         children: Iterable[ast.AST] = ast.iter_child_nodes(node)
         if isinstance(node, ast.Name):
             self.check_name(node.id, bound)
         elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
-            raise InvalidExpression(f"'.{node.attr}' begins with an underscore, which no key after a dot may")
+            raise Misfit(f"'.{node.attr}' begins with an underscore, which no key after a dot may")
         elif isinstance(node, ast.Constant):
             _check_constant(node.value)
         elif isinstance(node, ast.Call):
@@ -206,7 +206,7 @@ class _Checker:
         elif isinstance(node, ast.Compare):
             _check_identity(node)
         elif isinstance(node, ast.FormattedValue) and (node.format_spec or node.conversion != -1):
-            raise InvalidExpression("an f-string may not hold a format or a conversion; use round()")
+            raise Misfit("an f-string may not hold a format or a conversion; use round()")
         for child in children:
             self.check(child, bound, depth + 1)
 
@@ -216,15 +216,15 @@ class _Checker:
         if name in self.known:
             self.uses.add(name)
         elif name in FUNCTIONS:
-            raise InvalidExpression(f"{name!r} is a function; call it, as in {name}(…)")
+            raise Misfit(f"{name!r} is a function; call it, as in {name}(…)")
         else:
             known = {*self.known, *bound}
-            raise InvalidExpression(f"the name {name!r} is not known{alternatives(name, known, 'there is')}")
+            raise Misfit(f"the name {name!r} is not known{alternatives(name, known, 'there is')}")
 
     def check_comprehension(self, node: ast.AST, bound: frozenset[str], depth: int) -> None:
         for loop in node.generators:  # type: ignore[attr-defined]
             if loop.is_async:
-                raise InvalidExpression("'async for' is not available; write 'for'")
+                raise Misfit("'async for' is not available; write 'for'")
             self.check(loop.iter, bound, depth + 1)
             bound |= frozenset(_targets(loop.target))
             for condition in loop.ifs:
@@ -238,45 +238,45 @@ def _targets(target: ast.expr) -> Iterator[str]:
     """The variables of a `for`."""
     if isinstance(target, ast.Name):
         if target.id in WORDS or target.id in FUNCTIONS:
-            raise InvalidExpression(f"{target.id!r} cannot be a variable; choose another name")
+            raise Misfit(f"{target.id!r} cannot be a variable; choose another name")
         yield target.id
     elif isinstance(target, ast.Tuple | ast.List):
         for part in target.elts:
             yield from _targets(part)
     else:
-        raise InvalidExpression("a 'for' needs plain variables, such as 'for x in' or 'for x, y in'")
+        raise Misfit("a 'for' needs plain variables, such as 'for x in' or 'for x, y in'")
 
 
 def _check_constant(value: Any) -> None:
     if type(value) not in SCALARS:
-        raise InvalidExpression(f"{short(repr(value))} is not available; use numbers and strings")
-    if type(value) is str and len(value) > MAX_STRING_LENGTH:
-        raise InvalidExpression("it holds a string that is too long")
+        raise Misfit(f"{short(repr(value))} is not available; use numbers and strings")
+    if type(value) is str and len(value) > MAX_LENGTH:
+        raise Misfit("it holds a string that is too long")
     if type(value) in NUMBERS:
-        checked(value)
+        check_number(value)
 
 
 def _check_call(node: ast.Call) -> None:
     listed = ", ".join(FUNCTIONS)
     if not isinstance(node.func, ast.Name):
         what = ast.unparse(node.func) if isinstance(node.func, ast.Attribute) else "this"
-        raise InvalidExpression(f"{short(what)} cannot be called: values have no methods; there is {listed}")
+        raise Misfit(f"{short(what)} cannot be called: values have no methods; there is {listed}")
     name = node.func.id
     if name not in FUNCTIONS:
-        raise InvalidExpression(f"there is no function {name!r}{alternatives(name, FUNCTIONS, 'there is')}")
+        raise Misfit(f"there is no function {name!r}{alternatives(name, FUNCTIONS, 'there is')}")
     least, most, options = _SIGNATURES[name]
     if any(isinstance(argument, ast.Starred) for argument in node.args):
-        raise InvalidExpression(f"{name}() takes a list as it is; leave out the '*'")
+        raise Misfit(f"{name}() takes a list as it is; leave out the '*'")
     if not least <= len(node.args) <= most:
         expected = str(least) if least == most else f"{least} to {most}"
-        raise InvalidExpression(f"{name}() takes {expected} arguments, and got {len(node.args)}")
+        raise Misfit(f"{name}() takes {expected} arguments, and got {len(node.args)}")
     given = [keyword.arg for keyword in node.keywords]
     for option in given:
         if option not in options:
             known = f"it has {', '.join(options)}" if options else "it has none"
-            raise InvalidExpression(f"{name}() has no option {option or '**'}; {known}")
+            raise Misfit(f"{name}() has no option {option or '**'}; {known}")
     if "default" in given and len(node.args) > 1:
-        raise InvalidExpression(f"{name}() takes a default for a list only; leave it out")
+        raise Misfit(f"{name}() takes a default for a list only; leave it out")
 
 
 def _check_identity(node: ast.Compare) -> None:
@@ -284,7 +284,7 @@ def _check_identity(node: ast.Compare) -> None:
     sides = [node.left, *node.comparators]
     for index, kind in enumerate(node.ops):
         if isinstance(kind, ast.Is | ast.IsNot) and not any(map(_is_word, sides[index : index + 2])):
-            raise InvalidExpression("'is' tests for null, true and false only; write '=='")
+            raise Misfit("'is' tests for null, true and false only; write '=='")
 
 
 def _is_word(node: ast.expr) -> bool:

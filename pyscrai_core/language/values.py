@@ -1,0 +1,139 @@
+"""Plain data as expressions see it: what a value is, how large it may be, and what handling it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AnySet
+from itertools import islice
+from typing import Any
+
+from ..records import Event
+from ..suggest import did_you_mean
+from .misfit import Misfit
+
+#: The units of work that one evaluation may take; a step of it, or an element that it handles, is one.
+MAX_WORK = 5_000_000
+#: The largest integer that is computed with, in bits, and the longest string or list that is made.
+MAX_BITS = 4096
+MAX_LENGTH = 100_000
+
+SCALARS = frozenset({type(None), bool, int, float, str})
+NUMBERS = frozenset({bool, int, float})
+
+TOO_LARGE = "a number becomes too large"
+
+
+class Work:
+    """The work that an evaluation may still do; `left` is how many units."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_WORK
+
+    def spend(self, units: int) -> None:
+        """Take `units` from what is left. Raises `Misfit` if it is not enough."""
+        self.left -= units
+        if self.left < 0:
+            raise Misfit("it needs too much work; loop over less, or compare smaller values")
+
+    def plain(self, value: Any, sets: bool = True) -> Any:
+        """`value` with every sequence as a list and every mapping as a dictionary, paid for by the part.
+
+        The price of a part that stands in many places is paid at each, as it is when values are compared.
+        Without `sets`, they become lists too.
+        """
+        self.spend(1)
+        if type(value) is str:
+            self.spend(len(value) >> 8)
+        elif type(value) in SCALARS:
+            pass
+        elif isinstance(value, Mapping):
+            return {key: self.plain(part, sets) for key, part in value.items()}
+        elif isinstance(value, Sequence):
+            return [self.plain(part, sets) for part in value]
+        elif isinstance(value, Event):
+            self.plain(value.payload)
+        elif isinstance(value, AnySet):
+            self.spend(len(value))
+            return value if sets else list(value)
+        return value
+
+    def key(self, value: Any) -> Any:
+        """`value`, if it can be a key of a mapping or an element of a set. Raises `Misfit`."""
+        if type(value) is str:
+            self.spend(len(value) >> 8)
+        elif type(value) is int:
+            if value.bit_length() > 60:  # larger ones could be chosen so that their hashes collide
+                raise Misfit("a number is too large to be a key")
+        elif type(value) is tuple:
+            self.spend(len(value))
+            for part in value:
+                self.key(part)
+        elif type(value) not in SCALARS:
+            raise Misfit(f"{kind_of(value)} cannot be a key or an element of a set")
+        return value
+
+
+class OrderedSet(AnySet[Any]):
+    """A set that is read in the order in which it was filled, so that no hash seed ever shows."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Iterable[Any] = ()) -> None:
+        self._parts = dict.fromkeys(parts)
+
+    def __contains__(self, part: object) -> bool:
+        return part in self._parts
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(map(repr, self._parts))}}}"
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in a scenario author's words."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, Sequence):
+        return "a list"
+    if isinstance(value, AnySet):
+        return "a set"
+    return "an event" if isinstance(value, Event) else "something else"
+
+
+def check_number(number: Any) -> Any:
+    """`number`, if it is one that can be computed with further."""
+    if type(number) is int:
+        if number.bit_length() > MAX_BITS:
+            raise Misfit(TOO_LARGE)
+    elif type(number) is complex:
+        raise Misfit("a root of a negative number is not a number")
+    elif type(number) is float and not math.isfinite(number):
+        raise Misfit(TOO_LARGE)
+    return number
+
+
+def short(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def alternatives(name: str, known: Iterable[str], there: str) -> str:
+    """What is like the wrong `name`, and after `there`, such as "it has", what is known."""
+    names = [str(each)[:60] for each in islice(known, 1000)]
+    listed = ", ".join(sorted(names)[:20]) + (", …" if len(names) > 20 else "")
+    return f"{did_you_mean(name, names)}; {there} {short(listed, 300) or 'nothing'}"
