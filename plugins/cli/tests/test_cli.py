@@ -697,7 +697,7 @@ def test_doctor_looks_and_touches_nothing(
 ) -> None:
     fine = execute("doctor")
     assert fine.returncode == 0
-    assert "not there yet" in fine.stdout
+    assert "does not exist yet" in fine.stdout
     assert re.search(r"scripted +importable, from pyscrai-scripted", fine.stdout)
     assert list(tmp_path.iterdir()) == []
     invoke("run", write(), "--quiet")

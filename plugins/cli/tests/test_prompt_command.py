@@ -66,7 +66,7 @@ def test_the_first_request_is_the_one_that_a_run_sends() -> None:
 def test_nobody_is_asked_and_what_stands_in_is_marked() -> None:
     result = prompt("talk.json", "--agent", "Mara", "--step", "3")
     assert result.exit_code == 0, result.output
-    assert "nobody was asked" in result.stderr
+    assert "no model was asked" in result.stderr
     assert "[Mara's words]" in result.stdout
     assert "[Jon: offer price: 3]" in result.stdout
     assert "tokens in all" in result.stdout

@@ -40,16 +40,16 @@ def pause(run: str, store: str | None, as_json: bool) -> None:
 
 @click.command()
 @options.run_argument
-@click.option("--event", metavar="KIND", help="Its kind, such as say; or change, for the state.")
-@click.option("--payload", default="{}", metavar="JSON", help="What it holds, a JSON object.  [default: {}]")
+@click.option("--event", metavar="KIND", help="The event's kind, such as say; change changes the state.")
+@click.option("--payload", default="{}", metavar="JSON", help="The payload, a JSON object.  [default: {}]")
 @click.option(
     "--audience",
     multiple=True,
     metavar="NAME",
-    help="An agent or group that learns of it. May be given again.  [default: everyone]",
+    help="An agent or group that receives it. Can be given more than once.  [default: everyone]",
 )
-@click.option("--author", metavar="NAME", help="Who adds it, for the record.  [default: your user name]")
-@click.option("--withdraw", is_flag=True, help="Take back the events that wait, instead of adding one.")
+@click.option("--author", metavar="NAME", help="The author, for the record.  [default: your user name]")
+@click.option("--withdraw", is_flag=True, help="Withdraw the waiting events instead of adding one.")
 @options.store_option
 @options.json_option
 def inject(
@@ -64,8 +64,8 @@ def inject(
 ) -> None:
     """Add an event to an unfinished run, at the beginning of its next step.
 
-    It comes from `@outside`, and is part of the run like any other: agents react to it, rules apply, a replay
-    has it too. The record says who added it.
+    Its source is `@outside`. It is part of the run like any other event: agents react to it, rules apply, a
+    replay includes it. The record says who added it.
 
     \b
     Examples:

@@ -100,7 +100,7 @@ def _print_version(context: click.Context, option: click.Parameter, given: bool)
 def cli(debug: bool) -> None:
     """Language-model agents in scenarios, with results that hold up.
 
-    RUN, where a command takes one, is a run's id, the beginning of one, or `last` (the default).
+    RUN is a run's id, the beginning of one, or `last` (the default).
     """
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("refs", nargs=-1, required=True, metavar="RUN…")
-@click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @options.store_option
 @options.json_option
 def rm(refs: tuple[str, ...], yes: bool, store: str | None, as_json: bool) -> int:
@@ -40,7 +40,7 @@ def rm(refs: tuple[str, ...], yes: bool, store: str | None, as_json: bool) -> in
         if not yes:
             if not (sys.stdin.isatty() and sys.stderr.isatty()):
                 raise ConfigError(
-                    "runs rm: nobody is there to be asked, expected a terminal; give --yes to remove "
+                    "runs rm: there is no terminal to confirm on; give --yes to remove "
                     f"{output.counted(len(chosen), 'run')} for good"
                 )
             for run in chosen.values():
@@ -69,7 +69,7 @@ def _told(run: RecordedRun) -> str:
 def gc(store: str | None, as_json: bool) -> None:
     """Remove the messages that no run needs any more.
 
-    The file gives their room back.
+    The store's file becomes smaller.
 
     \b
     Examples:

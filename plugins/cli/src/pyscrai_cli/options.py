@@ -47,7 +47,7 @@ set_option = click.option(
     metavar="PATH=VALUE",
     multiple=True,
     callback=_overrides,
-    help="Override a value of the scenario by its dotted path. May be given again.",
+    help="Override a value of the scenario by its dotted path. Can be given more than once.",
 )
 
 changes_option = click.option(
@@ -57,10 +57,10 @@ changes_option = click.option(
     multiple=True,
     callback=_changes,
     help="Replace a limit of the run or of an agent, an outcome, or how a provider may be called. "
-    "May be given again.",
+    "Can be given more than once.",
 )
 
-seed_option = click.option("--seed", type=int, metavar="N", help="Overrule the scenario's seed.")
+seed_option = click.option("--seed", type=int, metavar="N", help="Use this seed instead of the scenario's.")
 
 store_option = click.option(
     "--store",
@@ -87,7 +87,7 @@ def watching(command: Decorated) -> Decorated:
             metavar="FILE",
             help="Append a structured log to FILE, one JSON object a line.",
         ),
-        click.option("-q", "--quiet", is_flag=True, help="Print no transcript, only how it ended."),
+        click.option("-q", "--quiet", is_flag=True, help="Print no transcript, only the summary."),
         click.option(
             "--json", "as_json", is_flag=True, help="Print one JSON object, and nothing else, on stdout."
         ),

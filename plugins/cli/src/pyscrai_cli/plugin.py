@@ -13,10 +13,10 @@ def pyscrai_commands() -> list[Extension]:
         ),
         Extension("run", "pyscrai_cli.run:run", "Run a scenario."),
         Extension(
-            "validate", "pyscrai_cli.validate:validate", "Check a scenario; execute and write nothing."
+            "validate", "pyscrai_cli.validate:validate", "Check a scenario. Nothing is executed or written."
         ),
-        Extension("prompt", "pyscrai_cli.prompt:prompt", "Show what a model would be asked, or was."),
-        Extension("runs", "pyscrai_cli.runs:runs", "List the runs; remove, check, send or receive some."),
+        Extension("prompt", "pyscrai_cli.prompt:prompt", "Show the prompts that a model would get, or got."),
+        Extension("runs", "pyscrai_cli.runs:runs", "List the runs, or manage them with a subcommand."),
         Extension(
             "runs rm", "pyscrai_cli.maintenance:rm", "Remove runs, with all that was recorded of them."
         ),
@@ -38,5 +38,5 @@ def pyscrai_commands() -> list[Extension]:
         ),
         Extension("export", "pyscrai_cli.runs:export", "Write a run in some format."),
         Extension("plugins", "pyscrai_cli.plugins:plugins", "List the plugins and what they offer."),
-        Extension("doctor", "pyscrai_cli.plugins:doctor", "Tell what is installed, usable and configured."),
+        Extension("doctor", "pyscrai_cli.plugins:doctor", "Report what is installed, usable and configured."),
     ]

@@ -31,7 +31,9 @@ PROBE_SECONDS = 15.0
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Import all that they offer; status 1 if anything is broken.")
+@click.option(
+    "--check", is_flag=True, help="Import everything that they offer; exit status 1 if anything is broken."
+)
 @options.json_option
 def plugins(check: bool, as_json: bool) -> int:
     """List the plugins and what they offer.
@@ -144,12 +146,12 @@ def _troubles(host: Host) -> list[str]:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @options.store_option
-@click.option("--offline", is_flag=True, help="Ask no server whether it is there.")
+@click.option("--offline", is_flag=True, help="Do not contact any server.")
 def doctor(file: Path | None, store: str | None, offline: bool) -> int:
-    """Tell what is installed, usable and configured; status 1 if something is broken.
+    """Report what is installed, usable and configured; status 1 if something is broken.
 
-    Of the providers in pyscrai.toml, or of those of the scenario in FILE, it looks whether the key is there,
-    the server reachable and the model known.
+    For the providers in pyscrai.toml, or in the scenario FILE, it checks that the key is set, the server is
+    reachable and the model is known.
 
     \b
     Examples:
@@ -237,7 +239,7 @@ async def _probes(provider: Provider) -> Sequence[Probe]:
         async with asyncio.timeout(PROBE_SECONDS):
             return await provider.probe()
     except TimeoutError:
-        return [Probe("server", False, f"nothing was known after {PROBE_SECONDS:g} s")]
+        return [Probe("server", False, f"no result after {PROBE_SECONDS:g} s")]
     except Exception as error:  # noqa: BLE001  a plugin may raise anything; that is what is told of it
         return [Probe("plugin", False, f"{type(error).__name__}: {error}; tell its author")]
 
@@ -288,5 +290,8 @@ def _store(settings: Settings) -> tuple[str, bool]:
         return output.shown(str(error)), False
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if os.access(folder, os.W_OK):
-        return f"{shown}, not there yet, will be made by the first run", True
-    return f"{shown}, not there yet, and {output.path(str(folder))} is read-only: name another place", False
+        return f"{shown}, does not exist yet; the first run creates it", True
+    return (
+        f"{shown}, does not exist yet, and {output.path(str(folder))} is read-only; choose another place",
+        False,
+    )

@@ -52,11 +52,11 @@ def prompt(
     trust: bool,
     as_json: bool,
 ) -> None:
-    """Show what a model would be asked, or was.
+    """Show the prompts that a model would get, or got.
 
-    It is exactly what is sent, with the tokens of each part, and nobody is asked. Of a scenario's FILE, the
-    first request of the agent in a step; answers that it builds on stand there in brackets. Of a recorded
-    RUN, what was really sent in that step.
+    Prints exactly what is sent, with the tokens of each part. No model is asked. With a scenario's FILE: the
+    agent's first request in a step, with placeholders in brackets for earlier answers. With a recorded RUN:
+    what was sent in that step.
 
     \b
     Examples:
@@ -114,7 +114,7 @@ def _of_scenario(
     execution.check_trust(plan, str(file), trusted=trust)
     found = asyncio.run(preview(plan, agent, step))
     if found.invented:
-        output.note("nobody was asked: answers that come before stand there in brackets")
+        output.note("no model was asked: earlier answers are placeholders in brackets")
     request = found.request
     tools = [tool.to_dict() for tool in request.tools]
     parts = _parts(request.messages, request.schema, tools, request.sampling.to_dict())

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]…")
-@click.option("--all", "every", is_flag=True, help="Every run of the store that is not completed.")
+@click.option("--all", "every", is_flag=True, help="Resume every run of the store that is not completed.")
 @options.changes_option
 @click.option(
     "--on-uncertain",
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--accept-changes",
     is_flag=True,
-    help="Where a plugin or a prompt has changed since, go on in a fork that keeps what is the same.",
+    help="If a plugin or a prompt has changed since, continue in a fork that keeps what is the same.",
 )
 @options.store_option
 @options.trust_option
@@ -277,8 +277,8 @@ def fork(
 def replay(run: str, store: str | None, trust: bool, as_json: bool) -> int:
     """Execute a run again from its record alone, and compare.
 
-    Nothing is asked and nothing written; the plugins of its providers need not be installed. Every event is
-    compared with the recorded one; the first that differs is an error.
+    No model is asked and nothing is written; the providers' plugins need not be installed. Every event is
+    compared with the recorded one; the first difference is an error.
 
     \b
     Examples:

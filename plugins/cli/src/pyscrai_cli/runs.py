@@ -33,7 +33,7 @@ BATCH = 500
 @options.json_option
 @click.pass_context
 def runs(context: click.Context, store: str | None, as_json: bool) -> None:
-    """List the runs, newest first; or, with a command, manage them.
+    """List the runs, newest first, or manage them with a subcommand.
 
     \b
     Examples:
@@ -103,8 +103,8 @@ def _brief(run: RecordedRun) -> dict[str, Any]:
 
 @click.command()
 @options.run_argument
-@click.option("--scenario", is_flag=True, help="Print its scenario instead, as it is kept, in YAML.")
-@click.option("--file", metavar="NAME", help="Print one of its scenario's files instead, as it is kept.")
+@click.option("--scenario", is_flag=True, help="Print the run's scenario instead, as YAML.")
+@click.option("--file", metavar="NAME", help="Print one of the scenario's files instead.")
 @options.store_option
 @options.json_option
 def show(run: str, scenario: bool, file: str | None, store: str | None, as_json: bool) -> None:
@@ -303,10 +303,10 @@ def _retried(retried: dict[str, int]) -> str:
 
 @click.command()
 @options.run_argument
-@click.option("--text", is_flag=True, help="A transcript to read instead of JSON.")
+@click.option("--text", is_flag=True, help="Print a transcript to read instead of JSON.")
 @options.store_option
 def log(run: str, text: bool, store: str | None) -> None:
-    """Print a run's log: the canonical one, an event a line as JSON.
+    """Print a run's log, one JSON object a line: the canonical log.
 
     \b
     Examples:
@@ -335,13 +335,13 @@ def log(run: str, text: bool, store: str | None) -> None:
 
 @click.command()
 @options.run_argument
-@click.option("--format", "name", required=True, metavar="NAME", help="An exporter, such as csv or jsonl.")
+@click.option("--format", "name", required=True, metavar="NAME", help="The exporter, such as csv or jsonl.")
 @click.option(
     "--out",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="PATH",
-    help="The folder to write into; it is made if it is missing.",
+    help="The folder to write into; created if it is missing.",
 )
 @options.store_option
 def export(run: str, name: str, out: Path, store: str | None) -> None:

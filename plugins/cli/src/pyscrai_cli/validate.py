@@ -24,9 +24,9 @@ NAMED = 4
 @options.seed_option
 @options.json_option
 def validate(file: Path, overrides: list[Override], seed: int | None, as_json: bool) -> int:
-    """Check a scenario; execute and write nothing.
+    """Check a scenario. Nothing is executed or written.
 
-    All mistakes are shown at once, each with its line and column.
+    Shows all mistakes at once, each with its line and column.
 
     \b
     Examples:
