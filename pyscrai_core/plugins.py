@@ -139,7 +139,8 @@ class Host:
     def remembering(self, distributions: Mapping[tuple[str, str], str]) -> Host:
         """A host whose errors also know, by kind and name, which distributions offered what to a run."""
         host = copy(self)
-        host._recorded = distributions
+        # What was handed in directly cannot be installed.
+        host._recorded = {key: name for key, name in distributions.items() if name != GIVEN}
         return host
 
     def offers(self, kind: str | None = None) -> list[Offer]:

@@ -338,6 +338,30 @@ def test_what_a_run_was_made_with_is_known() -> None:
     assert "look for a plugin that offers it" in missing(Host(plugins=[]), "engine", "oracle")
 
 
+@pytest.mark.parametrize("distribution", ["pyscrai-oracle", GIVEN])
+def test_a_run_whose_plugin_is_gone_names_the_distribution(distribution: str) -> None:
+    from pyscrai_core.scenario.manifest import Manifest
+    from pyscrai_core.scenario.plan import from_manifest
+
+    manifest = Manifest(
+        scenario={
+            "scenario": "test",
+            "providers": {"default": {"use": "scripted", "replies": ["hello"]}},
+            "agents": {"Mara": {"engine": "oracle"}},
+            "schedule": {"use": "round-robin", "rounds": 1},
+        },
+        folder=".",
+        files={},
+        plugins=[{"name": "oracles", "distribution": distribution, "version": "1"}],
+        extensions=[{"at": "agents.Mara.engine", "kind": "engine", "use": "oracle", "plugin": "oracles"}],
+        prompts={},
+    )
+    with pytest.raises(pyscrai_core.ScenarioError) as raised:
+        from_manifest(manifest, Host(), replay=True)
+    told = "install it with: pip install pyscrai-oracle" in str(raised.value)
+    assert told == (distribution != GIVEN)
+
+
 # -- plugins that are handed in -----------------------------------------------------------------
 
 
