@@ -230,7 +230,10 @@ def test_streams_of_another_form(using: Using, body: bytes) -> None:
 
 def test_schemas_without_a_form_are_not_sent(using: Using) -> None:
     request = ASK.but(schema={"type": "object"})
-    with FaultServer() as server, pytest.raises(RequestRejected, match="no names.*`schema: false`"):
+    with (
+        FaultServer() as server,
+        pytest.raises(RequestRejected, match="named properties.*`schema: false`"),
+    ):
         using(lambda provider: provider.complete(request), base_url=server.url)
     assert not server.requests
 

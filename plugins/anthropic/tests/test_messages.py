@@ -9,7 +9,7 @@ import pytest
 from pyscrai_anthropic.config import AnthropicConfig
 from pyscrai_anthropic.messages import MAX_TOKENS, completion, request_arguments
 from pyscrai_anthropic.provider import AnthropicProvider
-from pyscrai_anthropic.schema import supported
+from pyscrai_anthropic.schema import reduced
 
 from pyscrai_core import (
     AnswerRejected,
@@ -151,7 +151,7 @@ def test_all_options_are_sent() -> None:
     ],
 )  # fmt: skip
 def test_schemas_are_reduced(schema: dict[str, Any], made: Any) -> None:
-    found = supported(schema)
+    found = reduced(schema)
     if isinstance(made, str):
         assert found == {"type": "integer", "description": made}
     elif isinstance(made, list):
@@ -167,14 +167,14 @@ def test_objects_are_closed_at_every_depth() -> None:
         "required": ["a"],
         "$defs": {"d": inner},
     }
-    made = supported(schema)
+    made = reduced(schema)
     closed = {**inner, "required": [], "additionalProperties": False}
     assert made["$defs"] == {"d": closed}
     assert made["properties"] == {"a": closed, "b": {"$ref": "#/$defs/d"}}
     assert (made["type"], made["required"], made["additionalProperties"]) == ("object", ["a"], False)
     assert inner["additionalProperties"] is True, "the request's own schema is left alone"
-    with pytest.raises(ValueError, match="schema.where: an object whose properties have no names"):
-        supported({"properties": {"where": {"type": "object"}}})
+    with pytest.raises(ValueError, match="schema.where: an object without named properties"):
+        reduced({"properties": {"where": {"type": "object"}}})
 
 
 def said(*blocks: dict[str, Any], stop_reason: str | None = "end_turn", **usage: int) -> dict[str, Any]:

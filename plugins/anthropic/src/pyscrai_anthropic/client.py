@@ -1,4 +1,4 @@
-"""The one place that knows the SDK: it sends, collects streams, and tells failures apart."""
+"""Sends requests with the SDK, assembles streamed answers, and maps errors. Only this file uses the SDK."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from pyscrai_core.vendors import failure
 
 from .config import AnthropicConfig
 
-#: Seconds for making a connection. The answer itself may take as long as the kernel waits for it.
-CONNECTING = 10.0
+#: Seconds to wait for a connection. The kernel limits the time for the answer.
+CONNECT_TIMEOUT = 10.0
 
-#: The status that an error stands for if it comes in the midst of an answer, whose own status is 200.
+#: The HTTP status for an error type. An error within an answer has the answer's own status, 200.
 _STATUS = {
     "invalid_request_error": 400,
     "exceed_context_size_error": 400,
@@ -44,7 +44,7 @@ _TOO_LONG = re.compile(r"prompt is too long|context (size|length|limit|window)",
 
 
 class Client:
-    """A connection pool to the server of `config`, for 1,000 requests at once."""
+    """A connection pool to the server of `config`, for 1,000 simultaneous requests."""
 
     def __init__(self, config: AnthropicConfig, key: str, timeout: float | None = None) -> None:
         self._config, self._key = config, key
@@ -52,57 +52,56 @@ class Client:
             api_key=key,
             base_url=config.base_url,
             max_retries=0,
-            timeout=httpx2.Timeout(timeout, connect=min(CONNECTING, timeout or CONNECTING)),
+            timeout=httpx2.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout or CONNECT_TIMEOUT)),
             open_telemetry=False,
         )
-        # The SDK takes headers from the environment, and has no switch for it. What is asked must not
-        # depend on that.
+        # The SDK also reads headers from the environment, and has no option to disable that. Requests must
+        # not depend on the environment.
         self._sdk._custom_headers = {}
 
     async def close(self) -> None:
         await self._sdk.close()
 
-    async def ask(self, arguments: dict[str, Any], sink: Sink | None) -> tuple[Any, Mapping[str, str]]:
-        """The answer as it came, decoded, and its headers. Raises a `CallFailed`."""
+    async def send(self, arguments: dict[str, Any], sink: Sink | None) -> tuple[Any, Mapping[str, str]]:
+        """The decoded answer and its headers. Raises `CallFailed`."""
         try:
             raw: Any = await self._sdk.messages.with_raw_response.create(**arguments, stream=sink is not None)
             if raw.headers.get("content-type", "").startswith("text/event-stream"):
                 async with await raw.parse() as events:
-                    answer: Any = await _collected(events, sink)
+                    answer: Any = await _assemble(events, sink)
             else:
                 answer = await raw.json()
         except anthropic.APIStatusError as error:
-            raise self._refusal(error.status_code, error.body, error.response.headers) from error
+            raise self._error(error.status_code, error.body, error.response.headers) from error
         except anthropic.APIConnectionError as error:
-            raise self._broken(error.__cause__ or error) from error
+            raise self._connection_error(error.__cause__ or error) from error
         except httpx2.RequestError as error:
-            raise self._broken(error) from error
+            raise self._connection_error(error) from error
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise self.malformed(error) from error
         if isinstance(answer, dict) and "error" in answer:
-            raise self._refusal(raw.status_code, answer, raw.headers)
+            raise self._error(raw.status_code, answer, raw.headers)
         return answer, raw.headers
 
     async def look_up_model(self) -> int:
-        """The HTTP status for the model in the API's list. Raises a `TransientError` if there is none."""
+        """The HTTP status of a request for the model. Raises `TransientError` if there is no answer."""
         try:
             found = await self._sdk.models.with_raw_response.retrieve(self._config.model)
         except anthropic.APIStatusError as error:
             return error.status_code
         except anthropic.APIConnectionError as error:
-            raise self._broken(error.__cause__ or error) from error
+            raise self._connection_error(error.__cause__ or error) from error
         return found.status_code
 
     def malformed(self, error: Exception) -> Overloaded:
-        """The failure that an answer is which is none: broken off, or of another form."""
+        """The error for an answer that is incomplete or does not have the API's format."""
         return Overloaded(
-            f"anthropic: {self._config.base_url} sent something else than a whole answer "
-            f"({type(error).__name__}: {error}), expected one of Anthropic's Messages API; if it stays so, "
-            "check `base_url`"
+            f"anthropic: {self._config.base_url} did not send a complete answer ({type(error).__name__}: "
+            f"{error}), expected one of Anthropic's Messages API; if this persists, check `base_url`"
         )
 
-    def _broken(self, error: BaseException) -> TransientError:
-        config, words = self._config, f"{type(error).__name__}: {error}"
+    def _connection_error(self, error: BaseException) -> TransientError:
+        config, text = self._config, f"{type(error).__name__}: {error}"
         no_connection = (
             httpx2.ConnectError,
             httpx2.ConnectTimeout,
@@ -111,41 +110,41 @@ class Client:
         )
         if isinstance(error, no_connection):
             return Unreachable(
-                f"anthropic: no connection to {config.base_url} ({words}); check `base_url` and the network"
+                f"anthropic: no connection to {config.base_url} ({text}); check `base_url` and the network"
             )
         if isinstance(error, httpx2.TimeoutException):
-            return TimedOut(f"anthropic: no answer from {config.base_url} in time ({words})")
-        return Overloaded(f"anthropic: the connection to {config.base_url} broke ({words})")
+            return TimedOut(f"anthropic: no answer from {config.base_url} in time ({text})")
+        return Overloaded(f"anthropic: the connection to {config.base_url} was lost ({text})")
 
-    def _refusal(self, status: int, body: Any, headers: Mapping[str, str]) -> CallFailed:
-        """Our error for the one that the server sent, which it may also do with status 200."""
+    def _error(self, status: int, body: Any, headers: Mapping[str, str]) -> CallFailed:
+        """The kernel's error for the server's error body, which may also come with status 200."""
         config = self._config
         found = body.get("error", body) if isinstance(body, dict) else body
         error = found if isinstance(found, dict) else {"message": found}
         kind, details = error.get("type"), error.get("details")
         if status < 400:
             status = _STATUS.get(str(kind), 500)
-        told = str(error.get("message") or found or f"status {status}")[:500].replace(
+        text = str(error.get("message") or found or f"status {status}")[:500].replace(
             self._key, f"[{config.api_key}]"
         )
-        words = f"anthropic: {told}"
-        if kind == "request_too_large" or (status in (400, 422) and _TOO_LONG.search(told)):
+        message = f"anthropic: {text}"
+        if kind == "request_too_large" or (status in (400, 422) and _TOO_LONG.search(text)):
             return ContextTooLong(
-                f"{words}; give the agent a `window` memory, or a model with a larger context"
+                f"{message}; give the agent a `window` memory, or use a model with a larger context"
             )
         if isinstance(details, dict) and str(details.get("error_code")).endswith("spend_limit_reached"):
-            return RequestRejected(f"{words}; raise the limit in Anthropic's console")
+            return RequestRejected(f"{message}; raise the limit in Anthropic's console")
         if status in (401, 403):
-            words += f"; check the key in {config.api_key}"
+            message += f"; check the key in {config.api_key}"
         elif status == 404:
-            words += f"; check `model` ({config.model}) and `base_url` ({config.base_url}) of the provider"
-        elif status == 400 and "output_config.format" in told:
-            words += "; `schema: false` for the provider puts schemas into words instead"
-        return failure(status, words, headers)
+            message += f"; check `model` ({config.model}) and `base_url` ({config.base_url}) of the provider"
+        elif status == 400 and "output_config.format" in text:
+            message += "; set `schema: false` for the provider to describe schemas in the prompt instead"
+        return failure(status, message, headers)
 
 
-async def _collected(events: AsyncIterable[Any], sink: Sink | None) -> dict[str, Any]:
-    """The answer that the events of a stream make up, in the form that it has without a stream."""
+async def _assemble(events: AsyncIterable[Any], sink: Sink | None) -> dict[str, Any]:
+    """Assemble a stream's events into an answer in the form that it has without a stream."""
     answer: dict[str, Any] = {}
     arguments: dict[int, str] = {}
     async for one in events:
@@ -183,4 +182,4 @@ def _decoded(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        return text  # arguments that broke off, which is reported when the answer is read
+        return text  # incomplete arguments; `completion` reports them

@@ -14,14 +14,14 @@ OFFICIAL_HOST = "api.anthropic.com"
 _OFFICIAL, _KEY = Url(f"https://{OFFICIAL_HOST}"), SecretName("ANTHROPIC_API_KEY")
 
 
-def _named(instance: object, attribute: Attribute[str], value: str) -> None:
+def _not_empty(instance: object, attribute: Attribute[str], value: str) -> None:
     if not value.strip():
         raise ValueError(f"{attribute.name} must be a model's name, such as `claude-haiku-5-5`, not empty")
 
 
-def _root(instance: object, attribute: Attribute[Any], value: str) -> None:
+def _without_version(instance: object, attribute: Attribute[Any], value: str) -> None:
     if value.rstrip("/").endswith("/v1"):
-        raise ValueError(f"{attribute.name} must be the address without `/v1`, which is added, not {value}")
+        raise ValueError(f"{attribute.name} must be the address without `/v1`, not {value}")
 
 
 @frozen
@@ -29,28 +29,28 @@ class AnthropicConfig:
     """The options of the provider `anthropic`.
 
     model
-        the model's name, such as `claude-haiku-5-5`
+        The model's name, such as `claude-haiku-5-5`.
     base_url
-        the server's address, without `/v1`: Anthropic's own, or a server that speaks the same API
+        The server's address, without `/v1`. The default is Anthropic's own server.
     api_key
-        the name of the environment variable that holds the key; a server on this machine needs none
+        The name of the environment variable that holds the key. A server on this machine needs no key.
     thinking
-        `adaptive`: the model decides how much it thinks before it answers, and a summary of its thoughts
-        comes with the answer; `disabled` and `between_tools`: little or no thinking, whichever of the two
-        the model knows; None: what is the model's default
+        `adaptive`: the model decides how much it thinks before it answers, and a summary of its thinking
+        comes with the answer. `disabled` and `between_tools`: little or no thinking; a model supports one of
+        them. None: the model's default.
     effort
-        how much work the model puts into thinking and answer; None: the model's default
+        How much work the model puts into thinking and answer. None: the model's default.
     cache
-        ask the server to keep what the next request will begin with
+        Ask the server to cache the beginning of the request for the next one.
     tools
-        the server takes tools; if not, the kernel puts them into words
+        Whether the server supports tools. If not, the kernel describes them in the prompt.
     schema
-        the server holds answers to a JSON Schema (`output_config.format`); if not, the kernel puts the
-        schema into words. None: Anthropic does, other servers do not
+        Whether the server enforces JSON Schemas (`output_config.format`). If not, the kernel describes the
+        schema in the prompt. None: yes for Anthropic, no for other servers.
     """
 
-    model: str = field(validator=_named)
-    base_url: Url = field(default=_OFFICIAL, validator=_root)
+    model: str = field(validator=_not_empty)
+    base_url: Url = field(default=_OFFICIAL, validator=_without_version)
     api_key: SecretName = _KEY
     thinking: Literal["adaptive", "disabled", "between_tools"] | None = None
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None

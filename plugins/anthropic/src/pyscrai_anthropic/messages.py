@@ -1,4 +1,4 @@
-"""Requests and answers in the forms of the Messages API."""
+"""Builds requests for the Messages API and reads its answers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from pyscrai_core import (
 )
 
 from .config import AnthropicConfig
-from .schema import supported
+from .schema import reduced
 
-#: The API demands a bound for the answer; this one is sent if the scenario sets no `max_tokens`.
+#: The API requires a limit for the answer. This one is sent if the scenario sets no `max_tokens`.
 MAX_TOKENS = 8192
-#: The last version of the API that knows `temperature` and `top_p`.
+#: The last version of the API that accepts `temperature` and `top_p`.
 SAMPLING_VERSION = "2023-06-01"
-#: The API takes four marks, and looks for an earlier one over 20 blocks before each. The system prompt has
-#: one; the others stand close enough to find the last request's, also if much was said since.
+#: The API accepts four cache marks, and searches the 20 blocks before each for an earlier one. The system
+#: prompt has one mark. The three in the history are at most 15 blocks apart, so that one of them is in reach
+#: of the previous request's marks even if the history grew a lot.
 HISTORY_MARKS, BLOCKS_BETWEEN = 3, 15
 
 _THINKING = ("thinking", "redacted_thinking")
@@ -43,9 +44,9 @@ _FINISH: dict[str, FinishReason] = {
 
 
 def request_arguments(request: Request, config: AnthropicConfig) -> dict[str, Any]:
-    """What the SDK's `messages.create` is called with.
+    """The arguments for the SDK's `messages.create`.
 
-    Raises `ValueError` for a schema that the API has no form for.
+    Raises `ValueError` for a schema that the API cannot express.
     """
     sampling = request.sampling
     turns, stable = _turns(request.messages, config.model)
@@ -70,27 +71,27 @@ def request_arguments(request: Request, config: AnthropicConfig) -> dict[str, An
     if config.thinking is not None:
         made["thinking"] = {"type": config.thinking}
         if config.thinking == "adaptive":
-            # Some models would leave their thoughts out.
+            # By default, some models leave out their thinking.
             made["thinking"]["display"] = "summarized"
     output: dict[str, Any] = {}
     if config.effort is not None:
         output["effort"] = config.effort
     if request.schema is not None:
-        output["format"] = {"type": "json_schema", "schema": supported(request.schema)}
+        output["format"] = {"type": "json_schema", "schema": reduced(request.schema)}
     if output:
         made["output_config"] = output
     if sampling.stop:
         made["stop_sequences"] = list(sampling.stop)
     given = {"temperature": sampling.temperature, "top_p": sampling.top_p}
-    drawn = {name: value for name, value in given.items() if value is not None}
-    if drawn:
-        made["extra_body"] = drawn
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if chosen:
+        made["extra_body"] = chosen
         made["extra_headers"] = {"anthropic-version": SAMPLING_VERSION}
     return made
 
 
 def _turns(messages: Iterable[Message], model: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The messages with the roles in turn, and the blocks of all but the last message."""
+    """The messages with alternating roles, and the blocks of all but the last message."""
     turns: list[dict[str, Any]] = []
     stable: list[dict[str, Any]] = []
     last: list[dict[str, Any]] = []
@@ -105,13 +106,13 @@ def _turns(messages: Iterable[Message], model: str) -> tuple[list[dict[str, Any]
         elif last:
             turns.append({"role": role, "content": list(last)})
     for turn in turns:
-        # Results must stand before words, right behind the calls.
+        # Results must come before text, directly after the calls.
         turn["content"].sort(key=lambda block: block["type"] != "tool_result")
     return turns, stable
 
 
 def _block(part: Text | ToolCall | ToolResult | Thinking, model: str) -> dict[str, Any] | None:
-    """`part` as the API takes it; None for what it refuses: empty text, and what another model thought."""
+    """`part` in the API's form. None for what the API rejects: empty text and another model's thinking."""
     if isinstance(part, Text):
         return {"type": "text", "text": part.text} if part.text.strip() else None
     if isinstance(part, ToolCall):
@@ -126,14 +127,14 @@ def _block(part: Text | ToolCall | ToolResult | Thinking, model: str) -> dict[st
 
 
 def completion(answer: Mapping[str, Any], headers: Mapping[str, str], model: str) -> Completion:
-    """The API's `answer` in our form; `model` is the configured one, to which its thoughts are bound.
+    """The API's `answer` as a `Completion`. `model` is the configured model; thinking belongs to it.
 
-    Raises `AnswerRejected` for a call of a tool without whole arguments, and `KeyError`, `TypeError` or
-    `ValueError` for what is no answer of this API.
+    Raises `AnswerRejected` for a tool call with incomplete arguments, and `KeyError`, `TypeError` or
+    `ValueError` for anything that is not an answer of this API.
     """
     blocks, reason = answer["content"], answer["stop_reason"]
     if not reason:
-        raise ValueError("it has no end")
+        raise ValueError("it is incomplete")
     calls = [block for block in blocks if block["type"] == "tool_use"]
     for block in calls:
         if reason == "max_tokens" and block is blocks[-1]:
@@ -162,7 +163,7 @@ def completion(answer: Mapping[str, Any], headers: Mapping[str, str], model: str
         ),
         finish_reason=_FINISH.get(reason, "other"),
         usage=Usage(
-            # The API counts them apart.
+            # The API counts these separately.
             input_tokens=fresh + cached + written,
             output_tokens=output,
             cached_tokens=cached,
@@ -174,14 +175,14 @@ def completion(answer: Mapping[str, Any], headers: Mapping[str, str], model: str
 
 
 def _allowance(headers: Mapping[str, str]) -> RateLimitStatus | None:
-    def told(name: str) -> str:
+    def limit(name: str) -> str:
         return headers.get(f"anthropic-ratelimit-{name}", "")
 
     made = RateLimitStatus(
-        requests=_count(told("requests-remaining")),
-        tokens=_count(told("tokens-remaining")),
-        requests_reset=_seconds(told("requests-reset")),
-        tokens_reset=_seconds(told("tokens-reset")),
+        requests=_count(limit("requests-remaining")),
+        tokens=_count(limit("tokens-remaining")),
+        requests_reset=_seconds(limit("requests-reset")),
+        tokens_reset=_seconds(limit("tokens-reset")),
     )
     return None if made == RateLimitStatus() else made
 
@@ -194,5 +195,5 @@ def _seconds(date: str) -> float | None:
     """The seconds from now until an RFC 3339 date."""
     try:
         return max(0.0, (datetime.fromisoformat(date) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without a time zone
+    except (ValueError, TypeError):  # not a date, or a date without a time zone
         return None

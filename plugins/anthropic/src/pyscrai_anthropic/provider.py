@@ -29,16 +29,16 @@ from .messages import completion, request_arguments
 if TYPE_CHECKING:
     from .client import Client
 
-#: Seconds that a probe waits.
-PROBING = 5.0
-#: The models that take `temperature` or `top_p`: those before Opus 4.7.
-_SAMPLED = re.compile(r"claude-([123]\b|instant|4-|(opus|sonnet|haiku)-4(-[0-6])?(-\d{8})?$)")
+#: Seconds to wait for the answer to a probe.
+PROBE_TIMEOUT = 5.0
+#: The models that accept `temperature` or `top_p`: those before Opus 4.7.
+_ACCEPTS_SAMPLING = re.compile(r"claude-([123]\b|instant|4-|(opus|sonnet|haiku)-4(-[0-6])?(-\d{8})?$)")
 
 
 class AnthropicProvider(Provider):
-    """Asks Anthropic's models, or a server that speaks the same API.
+    """Sends requests to Anthropic's models or to a server with the same API.
 
-    The API has no seeds. `aopen` raises `ConfigError` if the key is missing.
+    The API does not support seeds. `aopen` raises `ConfigError` if the key is missing.
     """
 
     Config = AnthropicConfig
@@ -74,16 +74,16 @@ class AnthropicProvider(Provider):
             return reasons
         given = [name for name in ("temperature", "top_p") if getattr(sampling, name) is not None]
         for name in given:
-            if not _SAMPLED.match(config.model):
-                reasons[name] = f"{config.model} takes none, as all of Anthropic's models since Opus 4.7"
+            if not _ACCEPTS_SAMPLING.match(config.model):
+                reasons[name] = f"{config.model} does not accept it, as all models since Opus 4.7"
             elif config.thinking == "adaptive":
-                reasons[name] = f"{config.model} takes none while it thinks; leave out either"
+                reasons[name] = f"{config.model} does not accept it while it thinks; remove it or `thinking`"
         if not reasons and len(given) == 2:
-            reasons["top_p"] = f"{config.model} takes either temperature or top_p; leave out one"
+            reasons["top_p"] = f"{config.model} accepts either temperature or top_p, not both; remove one"
         if not reasons and (sampling.temperature or 0) > 1:
-            reasons["temperature"] = f"{config.model} takes 0 to 1, not {sampling.temperature}"
+            reasons["temperature"] = f"{config.model} accepts 0 to 1, not {sampling.temperature}"
         if any(not text.strip() for text in sampling.stop):
-            reasons["stop"] = "Anthropic's API takes no stop string that is only white space"
+            reasons["stop"] = "Anthropic's API does not accept a stop string that is only white space"
         return reasons
 
     def cost(self, usage: Usage, model: str = "") -> float | None:
@@ -100,7 +100,7 @@ class AnthropicProvider(Provider):
             key = self._key()
         except ConfigError as error:
             return [Probe("key", False, str(error))]
-        client = self._connect(key, PROBING)
+        client = self._connect(key, PROBE_TIMEOUT)
         try:
             status = await client.look_up_model()
         except TransientError as error:
@@ -115,30 +115,28 @@ class AnthropicProvider(Provider):
         elif not config.local:
             found.append(Probe("key", True, f"{config.api_key} is set"))
         found.append(Probe("server", status < 500, f"{config.base_url} answers (status {status})"))
-        # Other servers may lack the list of models.
+        # Other servers may not list their models.
         if config.official and status in (200, 404):
-            words = "is known" if status == 200 else "is not among the models that the key may use"
-            found.append(Probe("model", status == 200, f"{config.model} {words}"))
+            text = "is available" if status == 200 else "does not exist, or the key has no access to it"
+            found.append(Probe("model", status == 200, f"{config.model} {text}"))
         return found
 
     async def complete(self, request: Request, sink: Sink | None = None) -> Completion:
-        """Ask the model.
+        """Send the request.
 
-        Raises `RequestRejected` for a schema that the API has no form for, `AnswerRejected` for a call of a
-        tool that broke off in its arguments, and the kernel's `CallFailed` errors for what the vendor's mean.
+        Raises `RequestRejected` for a schema that the API cannot express, `AnswerRejected` for a tool call
+        with incomplete arguments, and the kernel's `CallFailed` errors for the vendor's errors.
         """
         if self._client is None:
-            raise ContractError(
-                "anthropic: complete() was called on a provider that is not open; call aopen() first"
-            )
+            raise ContractError("anthropic: the provider is not open; call aopen() first")
         try:
             arguments = request_arguments(request, self.config)
         except ValueError as error:
             raise RequestRejected(
-                f"anthropic: {error}, which Anthropic's structured outputs cannot express; name them, or set "
-                "`schema: false` for the provider, which puts schemas into words instead"
+                f"anthropic: {error}, which Anthropic's structured outputs cannot express; name its "
+                "properties, or set `schema: false` for the provider, which describes schemas in the prompt"
             ) from error
-        answer, headers = await self._client.ask(arguments, sink)
+        answer, headers = await self._client.send(arguments, sink)
         try:
             return completion(answer, headers, self.config.model)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -149,11 +147,11 @@ class AnthropicProvider(Provider):
             return read_secret(self.config.api_key, "Anthropic's API")
         except ConfigError:
             if self.config.local:
-                return "none-needed"
+                return "not-needed"
             raise
 
     def _connect(self, key: str, timeout: float | None = None) -> Client:
-        # Here, as the SDK takes two seconds to import, and who only checks a scenario needs none of it.
+        # Imported here: the SDK takes two seconds to import, and validating a scenario does not need it.
         from .client import Client
 
         return Client(self.config, key, timeout)

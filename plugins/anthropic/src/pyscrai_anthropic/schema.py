@@ -1,4 +1,4 @@
-"""JSON Schemas in the subset that Anthropic's structured outputs take."""
+"""Reduces JSON Schemas to the subset that Anthropic's structured outputs support."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ _FORMATS = frozenset(
     ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
 )
 _SCALARS = ("string", "number", "boolean", "null")
-#: Keywords that say nothing about what to answer.
-_SILENT = frozenset(("$schema", "$id", "$comment", "additionalProperties"))
+#: Keywords that do not describe the answer.
+_IRRELEVANT = frozenset(("$schema", "$id", "$comment", "additionalProperties"))
 
 
-def supported(schema: Any, where: str = "schema") -> dict[str, Any]:
-    """`schema` with objects closed and unsupported keywords moved into the descriptions.
+def reduced(schema: Any, where: str = "schema") -> dict[str, Any]:
+    """`schema` without additional properties, and with unsupported keywords moved to the descriptions.
 
-    The answer is checked against the original afterwards, so it may allow more. "Anything" becomes any
-    scalar. Raises `ValueError` for an object whose properties have no names, as that would allow less:
-    the API has objects with named properties only. `where` is the place of `schema` in the whole.
+    The result may allow more than `schema`: the kernel checks the answer against the original. A schema that
+    allows any value becomes one that allows any scalar. Raises `ValueError` for an object without named
+    properties, which the API does not support. `where` is the place of `schema` in the whole schema.
     """
     left = {} if isinstance(schema, bool) else dict(schema)
     made: dict[str, Any] = {}
     for key in ("$defs", "definitions"):
         if key in left:
             parts = left.pop(key).items()
-            made[key] = {name: supported(part, f"{where}.{key}.{name}") for name, part in parts}
+            made[key] = {name: reduced(part, f"{where}.{key}.{name}") for name, part in parts}
     if "$ref" in left:
         return {**made, "$ref": left["$ref"]}
     if len(left.get("allOf", ())) == 1:
         (only,) = left.pop("allOf")
-        return {**made, **supported({**left, **only}, where)}
+        return {**made, **reduced({**left, **only}, where)}
 
     for key in ("title", "description"):
         if key in left:
@@ -41,16 +41,16 @@ def supported(schema: Any, where: str = "schema") -> dict[str, Any]:
         key = "enum" if "enum" in left else "const"
         made[key] = left.pop(key)
     elif options and "properties" not in left:
-        made["anyOf"] = [supported(part, f"{where}.{options}") for part in left.pop(options)]
+        made["anyOf"] = [reduced(part, f"{where}.{options}") for part in left.pop(options)]
     elif isinstance(kind, list):
         alone, left = left, {}
         made["anyOf"] = [
-            supported({**alone, "type": one}, where) if one != "null" else {"type": "null"} for one in kind
+            reduced({**alone, "type": one}, where) if one != "null" else {"type": "null"} for one in kind
         ]
     elif kind == "object":
         made |= _object(left, where)
     elif kind == "array":
-        made |= {"type": "array", "items": supported(left.pop("items", {}), f"{where}.items")}
+        made |= {"type": "array", "items": reduced(left.pop("items", {}), f"{where}.items")}
         if left.get("minItems") in (0, 1):
             made["minItems"] = left.pop("minItems")
     elif kind is not None:
@@ -60,7 +60,7 @@ def supported(schema: Any, where: str = "schema") -> dict[str, Any]:
     else:
         made["anyOf"] = [{"type": one} for one in _SCALARS]
 
-    notes = ", ".join(f"{key}: {json.dumps(value)}" for key, value in left.items() if key not in _SILENT)
+    notes = ", ".join(f"{key}: {json.dumps(value)}" for key, value in left.items() if key not in _IRRELEVANT)
     if notes:
         made["description"] = f"{made.get('description', '')} ({notes})".strip()
     return made
@@ -69,10 +69,10 @@ def supported(schema: Any, where: str = "schema") -> dict[str, Any]:
 def _object(left: dict[str, Any], where: str) -> dict[str, Any]:
     properties = left.pop("properties", {})
     if not properties and left.get("additionalProperties", True) is not False:
-        raise ValueError(f"{where}: an object whose properties have no names")
+        raise ValueError(f"{where}: an object without named properties")
     return {
         "type": "object",
-        "properties": {name: supported(part, f"{where}.{name}") for name, part in properties.items()},
+        "properties": {name: reduced(part, f"{where}.{name}") for name, part in properties.items()},
         "required": [name for name in left.pop("required", ()) if name in properties],
         "additionalProperties": False,
     }
