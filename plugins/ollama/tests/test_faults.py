@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pyscrai_ollama.client import refusal
-from pyscrai_ollama.forms import completion, messages
+from pyscrai_ollama.client import from_error
+from pyscrai_ollama.messages import completion, messages
 from pyscrai_ollama.provider import OllamaProvider
 from pyscrai_testing.providers import Pieces, VendorSuite
 from pyscrai_testing.servers import FaultServer, Reply
@@ -104,7 +104,7 @@ def test_what_the_environment_says_is_not_consulted(using: Using, monkeypatch: p
 
 def test_a_prompt_is_not_sent_on(using: Using) -> None:
     with FaultServer() as other, FaultServer(Reply(307, b"", {"Location": other.url})) as server:
-        with pytest.raises(RequestRejected, match=f"`base_url` to where this one leads: {other.url}"):
+        with pytest.raises(RequestRejected, match=f"set `base_url` to {other.url}"):
             using(lambda provider: provider.complete(ASK), base_url=server.url)
         assert not other.requests
 
@@ -158,7 +158,7 @@ RUNNER = {"code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 8
     ],
 )
 def test_errors_by_their_words(status: int, body: Any, kind: type, said: str) -> None:
-    error = refusal(status, body if isinstance(body, str) else json.dumps(body), {})
+    error = from_error(status, body if isinstance(body, str) else json.dumps(body), {})
     assert isinstance(error, kind), repr(error)
     assert str(error).startswith("ollama: ")
     assert re.search(said, str(error)), str(error)
@@ -195,7 +195,10 @@ def test_an_error_with_status_200_means_the_same(using: Using, sink: Any) -> Non
 @pytest.mark.parametrize("vectors", [None, [], [[1.0], [2.0]], [None], "ab"])
 def test_what_are_no_vectors(using: Using, vectors: Any) -> None:
     body = json.dumps({"embeddings": vectors}).encode()
-    with FaultServer(Reply(200, body)) as server, pytest.raises(Overloaded, match="1 texts came back as"):
+    with (
+        FaultServer(Reply(200, body)) as server,
+        pytest.raises(Overloaded, match="one vector for each of 1 texts"),
+    ):
         using(lambda provider: provider.embed(["a"]), base_url=server.url, embedding_model="e")
 
 
@@ -263,7 +266,7 @@ def probes(**options: Any) -> list[Probe]:
 def test_all_is_well(url: str) -> None:
     server, model, vectors = probes(model="smollm2:135m", base_url=url, embedding_model="smollm2")
     assert server == Probe("server", True, f"Ollama 0.40.2 at {url}")
-    assert model == Probe("model", True, "smollm2:135m is there")
+    assert model == Probe("model", True, "smollm2:135m is available")
     assert vectors == Probe("model", True, "smollm2 is there")
 
 

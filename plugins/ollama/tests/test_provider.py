@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
-from pyscrai_ollama.provider import ELSEWHERE, OllamaProvider
+from pyscrai_ollama.provider import OTHER_OPTIONS, OllamaProvider
 from pyscrai_testing.providers import Pieces
 
 from pyscrai_core import (
@@ -57,10 +57,7 @@ def ask(words: str = "Tell a story about a market.", seed: int = 5, **sampling: 
         ({"context": 0}, "context: must be a whole number, 1 or more, not 0"),
         ({"base_url": "http://localhost:70000"}, "[Pp]ort"),
         ({"base_url": "http://me:secret@localhost"}, "base_url: must be an address .*`api_key`$"),
-        *(
-            ({"options": {name: 1}}, rf"options\.{name}: is set elsewhere: .*take it out")
-            for name in ELSEWHERE
-        ),
+        *(({"options": {name: 1}}, rf"options\.{name}: is set .*; remove it here") for name in OTHER_OPTIONS),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], said: str) -> None:
@@ -217,7 +214,7 @@ def test_a_model_without_tools(servers: ModuleType, model: str, using: Using) ->
 
 
 def test_a_model_that_does_not_think(using: Using) -> None:
-    with pytest.raises(RequestRejected, match="leave out `think`"):
+    with pytest.raises(RequestRejected, match="remove `think`"):
         using(lambda provider: provider.complete(ask()), think=True)
 
 

@@ -1,4 +1,4 @@
-"""The way to a server: Ollama's own client, and what its failures mean."""
+"""The connection to a server: Ollama's client, with plain JSON and the kernel's errors."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from pyscrai_core import (
 )
 from pyscrai_core.vendors import failure
 
-#: Seconds to wait for a connection, and for the next byte of an answer. The kernel times the whole attempt;
-#: this one only frees what a dead connection holds.
-CONNECT, READ = 10.0, 3600.0
+#: Seconds to wait for a connection, and for the next byte of an answer. The kernel limits the whole attempt;
+#: the second limit only ends dead connections.
+CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 3600.0
 
-#: How Ollama, its runners and its cloud word that a request is too long, depending on the version.
+#: The messages of Ollama, its runners and its cloud for a request that is too long, in various versions.
 _TOO_LONG = re.compile(
     r"exceed_context_size_error|exceeds the (available )?context|exceed(s|ed) max(imum)? context"
     r"|longer than the context|prompt too long",
@@ -34,25 +34,27 @@ _TOO_LONG = re.compile(
 )
 _NO_MODEL = re.compile(r"""model ['"]?([^'"\s]+)['"]? not found""")
 _HINTS = {
-    "does not support tools": "set `tools: false` for this provider, or take a model that knows tools",
-    "does not support thinking": "leave out `think`, or take a model that thinks",
+    "does not support tools": "set `tools: false` for this provider, or use a model that supports tools",
+    "does not support thinking": "remove `think`, or use a model that supports thinking",
 }
 _STATUS_HINTS = {
-    401: "set `api_key` to the name of the variable that holds the key, or sign in with: ollama signin",
-    404: "check `base_url`: this does not look like Ollama's API",
+    401: "set `api_key` to the name of the variable that holds the key, or run: ollama signin",
+    404: "check `base_url`: the server does not seem to be Ollama",
 }
 
 
 class Client(ollama.AsyncClient):
-    """Ollama's client, taking and giving requests and answers as plain JSON.
+    """Ollama's client, with requests and answers as plain JSON.
 
-    Its `chat` has no place for `truncate` and `shift`, drops what it does not know from the schemas of tools
-    and from answers, and hides a failed answer's headers. All methods raise `CallFailed` and nothing else.
+    The client's own `chat` does not support `truncate` and `shift`, removes unknown fields from tool schemas
+    and answers, and hides the headers of an error. All methods of this class only raise `CallFailed`.
     """
 
-    def __init__(self, url: str, key: str = "", *, direct: bool = False, read: float = READ) -> None:
+    def __init__(
+        self, url: str, key: str = "", *, loopback: bool = False, read_timeout: float = READ_TIMEOUT
+    ) -> None:
         def authorize(request: httpx.Request) -> httpx.Request:
-            # The client of its own accord sends the key in OLLAMA_API_KEY, to whatever server this is.
+            # By default, the client sends the key in OLLAMA_API_KEY to any server.
             request.headers.pop("Authorization", None)
             if key:
                 request.headers["Authorization"] = f"Bearer {key}"
@@ -62,34 +64,34 @@ class Client(ollama.AsyncClient):
         super().__init__(
             url,
             auth=authorize,
-            timeout=httpx.Timeout(read, connect=min(CONNECT, read)),
+            timeout=httpx.Timeout(read_timeout, connect=min(CONNECT_TIMEOUT, read_timeout)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
-            # A prompt goes to the server that was named, and to no other.
+            # Only the configured server may receive the prompt.
             follow_redirects=False,
-            # What is on this machine is never behind the proxy of the environment.
-            trust_env=not direct,
-            event_hooks={"response": [_check]},
+            # A server on this machine is never behind a proxy.
+            trust_env=not loopback,
+            event_hooks={"response": [_raise_for_status]},
         )
 
-    async def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The whole answer to a request."""
-        with self._explained():
+    async def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send a request. Returns the whole answer."""
+        with self._map_errors():
             answer: dict[str, Any] = await self._request(dict, method, path, stream=False, json=body)
         if answer.get("error"):
-            raise refusal(500, answer["error"], {})
+            raise from_error(500, answer["error"], {})
         return answer
 
     async def stream(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """The pieces of an answer as they come. To be closed if it is left early."""
-        with self._explained():
-            async for piece in await self._request(dict, "POST", path, json=body, stream=True):
-                yield piece
+        """The chunks of a streamed answer. Close the generator if you leave it early."""
+        with self._map_errors():
+            async for chunk in await self._request(dict, "POST", path, json=body, stream=True):
+                yield chunk
 
     async def aclose(self) -> None:
-        await self._client.aclose()  # its own `close` is newer than 0.6.0
+        await self._client.aclose()  # `close` does not exist in 0.6.0
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _map_errors(self) -> Iterator[None]:
         try:
             yield
         except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
@@ -99,35 +101,35 @@ class Client(ollama.AsyncClient):
             ) from error
         except httpx.TimeoutException as error:
             raise TimedOut(
-                f"ollama: {self.url} fell silent ({type(error).__name__}); see how busy it is with: ollama ps"
+                f"ollama: {self.url} does not answer ({type(error).__name__}); see its load with: ollama ps"
             ) from error
         except httpx.HTTPError as error:
             raise Overloaded(
-                f"ollama: the connection to {self.url} broke ({error or type(error).__name__}); "
-                "if it goes on, look into the log of Ollama"
+                f"ollama: the connection to {self.url} was lost ({error or type(error).__name__}); "
+                "if this persists, check Ollama's log"
             ) from error
         except ollama.ResponseError as error:
-            # Only of a stream that has begun; `_check` sees all others first.
-            raise refusal(500, error.error, {}) from error
+            # An error within a stream; `_raise_for_status` handles all others.
+            raise from_error(500, error.error, {}) from error
         except (ValueError, TypeError, AttributeError) as error:
-            # What the client does with JSON that is cut off, no object, or no JSON at all.
+            # The client raises these for invalid JSON and for JSON that is not an object.
             text = error.doc if isinstance(error, json.JSONDecodeError) else str(error)
             raise Overloaded(
-                f"ollama: {self.url} gave an answer that is not Ollama's ({_short(text)!r}); "
-                "if it goes on, look for a proxy in between and check `base_url`"
+                f"ollama: {self.url} sent an answer that is not in Ollama's format ({_short(text)!r}); "
+                "if this persists, check `base_url`, and whether a proxy is in between"
             ) from error
 
 
-async def _check(response: httpx.Response) -> None:
+async def _raise_for_status(response: httpx.Response) -> None:
     if response.status_code >= 300:
         await response.aread()
-        raise refusal(response.status_code, response.text, response.headers)
+        raise from_error(response.status_code, response.text, response.headers)
 
 
-def refusal(status: int, body: Any, headers: Mapping[str, str]) -> CallFailed:
-    """What an error of Ollama means: `body` is the answer's, or the value of its `error`."""
+def from_error(status: int, body: Any, headers: Mapping[str, str]) -> CallFailed:
+    """The kernel's error for an error of Ollama. `body` is the answer's body or its `error` value."""
     details: dict[str, Any] = {}
-    # The error of a runner comes as JSON inside of the string of Ollama's own.
+    # A runner's error is JSON within the text of Ollama's own error.
     while True:
         if isinstance(body, dict):
             details |= body
@@ -142,29 +144,29 @@ def refusal(status: int, body: Any, headers: Mapping[str, str]) -> CallFailed:
     code = details.get("code", details.get("StatusCode"))
     if status == 500 and type(code) is int and 400 <= code < 600:
         status = code
-    words = _short(str(body)) or "no reason given"
-    if _TOO_LONG.search(f"{details.get('type')} {words}"):
+    text = _short(str(body)) or "no reason given"
+    if _TOO_LONG.search(f"{details.get('type')} {text}"):
         tokens, limit = details.get("n_prompt_tokens"), details.get("n_ctx")
         if tokens and limit:
             return too_long(f"the request has {tokens} tokens, and the model's context holds {limit}")
-        return too_long(f"the request does not fit into the model's context ({words})")
-    if "error parsing tool call" in words:
-        return AnswerRejected(f"ollama: the model called a tool in a form that Ollama cannot read: {words}")
-    if found := _NO_MODEL.search(words):
+        return too_long(f"the request does not fit into the model's context ({text})")
+    if "error parsing tool call" in text:
+        return AnswerRejected(f"ollama: the model called a tool in a form that Ollama cannot read: {text}")
+    if found := _NO_MODEL.search(text):
         return RequestRejected(
             f"ollama: the server has no model {found[1]!r}; pull it with: ollama pull {found[1]}, or correct "
-            "`model` (or `embedding_model`) of this provider: `ollama list` shows what is there"
+            "`model` (or `embedding_model`) of this provider: `ollama list` lists the server's models"
         )
-    hint = next((hint for said, hint in _HINTS.items() if said in words), _STATUS_HINTS.get(status))
+    hint = next((hint for part, hint in _HINTS.items() if part in text), _STATUS_HINTS.get(status))
     if 300 <= status < 400:
-        hint = f"set `base_url` to where this one leads: {headers.get('location')}"
-    return failure(status, f"ollama: {words} (status {status})" + (f"; {hint}" if hint else ""), headers)
+        hint = f"it redirects: set `base_url` to {headers.get('location')}"
+    return failure(status, f"ollama: {text} (status {status})" + (f"; {hint}" if hint else ""), headers)
 
 
 def too_long(what: str) -> ContextTooLong:
     return ContextTooLong(
-        f"ollama: {what}; give the agent a `window` memory, or a model with a larger context "
-        "(`context` sets how much of it Ollama uses)"
+        f"ollama: {what}; give the agent a `window` memory, or use a model with a larger context "
+        "(the option `context` sets how much of it Ollama uses)"
     )
 
 

@@ -29,10 +29,10 @@ from pyscrai_core import (
 )
 
 from .client import Client, too_long
-from .forms import completion, messages, piece
+from .messages import completion, messages, text_of
 
-#: Ollama's options that are set elsewhere, and where.
-ELSEWHERE = {
+#: Ollama's options that are set in another way, and how.
+OTHER_OPTIONS = {
     "temperature": "as `temperature` of this provider",
     "top_p": "as `top_p` of this provider",
     "num_predict": "as `max_tokens` of this provider",
@@ -40,26 +40,26 @@ ELSEWHERE = {
     "num_ctx": "as `context` of this provider",
     "seed": "by the run, from its own seed",
 }
-#: The first version that can be told to refuse a prompt that is too long instead of cutting it.
-REFUSES_SINCE = (0, 12, 6)
-#: All of Ollama's runners take seeds of this size.
+#: The first version that can reject a prompt that is too long instead of truncating it.
+REJECTS_SINCE = (0, 12, 6)
+#: All of Ollama's runners accept seeds below this number.
 SEEDS = 2**31 - 1
-#: Seconds for each question of `probe`.
-PROBE = 5.0
+#: Seconds for each request of `probe`.
+PROBE_TIMEOUT = 5.0
 
 
-def _named(instance: object, attribute: Attribute[Any], value: str | None) -> None:
+def _model_name(instance: object, attribute: Attribute[Any], value: str | None) -> None:
     if value is not None and not value.strip():
-        raise ValueError(f"{attribute.name}: must be a model's name as `ollama list` shows it, not empty")
+        raise ValueError(f"{attribute.name}: must be a model's name as listed by `ollama list`, not empty")
 
 
 def _address(instance: object, attribute: Attribute[Any], value: str) -> None:
     parts = urlsplit(value)
-    # Reading the port raises ValueError for what is none.
+    # Reading an invalid port raises ValueError.
     if parts.port == 0 or parts.username is not None or parts.query or parts.fragment:
         raise ValueError(
             f"{attribute.name}: must be an address such as http://127.0.0.1:11434; "
-            "a key is given by the name of its variable, as `api_key`"
+            "for a key, set `api_key` to the name of its variable"
         )
 
 
@@ -68,21 +68,21 @@ def _positive(instance: object, attribute: Attribute[Any], value: int | None) ->
         raise ValueError(f"{attribute.name}: must be a whole number, 1 or more, not {value!r}")
 
 
-def _further(instance: object, attribute: Attribute[Any], value: dict[str, Any]) -> None:
+def _no_other_options(instance: object, attribute: Attribute[Any], value: dict[str, Any]) -> None:
     for name in value:
-        if name in ELSEWHERE:
-            raise ValueError(f"{attribute.name}.{name}: is set elsewhere: {ELSEWHERE[name]}; take it out")
+        if name in OTHER_OPTIONS:
+            raise ValueError(f"{attribute.name}.{name}: is set {OTHER_OPTIONS[name]}; remove it here")
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
 class OllamaProvider(Provider):
-    """Answers with a model that an Ollama server runs.
+    """Sends requests to an Ollama server.
 
-    Every request asks Ollama to refuse what does not fit into the model's context, where it would by default
-    drop the oldest messages and say nothing.
+    Each request asks Ollama to reject a prompt that does not fit into the model's context. By default, Ollama
+    silently drops the oldest messages.
     """
 
     @frozen
@@ -90,34 +90,35 @@ class OllamaProvider(Provider):
         """The options of the provider `ollama`.
 
         model
-            the model's name, as `ollama list` shows it
+            The model's name, as listed by `ollama list`.
         base_url
-            where Ollama listens; the variable OLLAMA_HOST is not consulted
+            The server's address. The variable OLLAMA_HOST is not used.
         keep_alive
-            how long the model stays loaded afterwards: seconds, or text such as `10m`; negative: for good
+            How long the model stays loaded after a request: seconds, or text such as `10m`. -1: forever.
         context
-            tokens of a request and its answer together (`num_ctx`); None: what the server takes
+            The maximum number of tokens for a request and its answer (`num_ctx`). None: the server's default.
         options
-            further options of Ollama, such as `top_k` or `num_gpu`
+            More options of Ollama, such as `top_k` or `num_gpu`.
         think
-            whether, or how much, a thinking model thinks; None: the model's own choice
+            Whether, or how much, a thinking model thinks. None: the model's default.
         tools, schema
-            whether the model takes tools, and the server schemas; if not, the kernel puts them into words
+            Whether the model supports tools, and the server schemas. If not, the kernel describes them in the
+            prompt.
         embedding_model
-            the model that makes vectors
+            The model for embeddings.
         api_key
-            the name of the variable with the key, for servers that want one
+            The name of the environment variable that holds the key, for servers that require one.
         """
 
-        model: str = field(validator=_named)
+        model: str = field(validator=_model_name)
         base_url: Url = field(default=Url("http://127.0.0.1:11434"), validator=_address)
         keep_alive: str | int | None = None
         context: int | None = field(default=None, validator=_positive)
-        options: dict[str, Any] = field(factory=dict, validator=_further)
+        options: dict[str, Any] = field(factory=dict, validator=_no_other_options)
         think: bool | Literal["low", "medium", "high"] | None = None
         tools: bool = True
         schema: bool = True
-        embedding_model: str | None = field(default=None, validator=_named)
+        embedding_model: str | None = field(default=None, validator=_model_name)
         api_key: SecretName | None = None
 
     config: Config
@@ -127,8 +128,9 @@ class OllamaProvider(Provider):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        able = {"tools": config.tools, "schema": config.schema, "embed": config.embedding_model is not None}
-        self.capabilities = frozenset({"seed", "stream", *(name for name, has in able.items() if has)})
+        embed = config.embedding_model is not None
+        offered = {"tools": config.tools, "schema": config.schema, "embed": embed}
+        self.capabilities = frozenset({"seed", "stream", *(name for name, given in offered.items() if given)})
         host = urlsplit(config.base_url).hostname or ""
         try:
             self._local = host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -141,13 +143,13 @@ class OllamaProvider(Provider):
         return f"{self.config.base_url} {self.config.model} {key}".rstrip()
 
     def cost(self, usage: Usage, model: str = "") -> float | None:
-        """Nothing on this machine, but for models that Ollama only passes on to its cloud; else unknown."""
+        """Zero on this machine, except for models in Ollama's cloud. Unknown for other servers."""
         return 0.0 if self._local and not self.config.model.endswith("cloud") else None
 
     async def aopen(self) -> None:
         if self.config.api_key is not None:
             self._key = read_secret(self.config.api_key, f"Ollama at {self.config.base_url}")
-        self._client = Client(self.config.base_url, self._key, direct=self._local)
+        self._client = Client(self.config.base_url, self._key, loopback=self._local)
 
     async def aclose(self) -> None:
         if self._client is not None:
@@ -155,24 +157,24 @@ class OllamaProvider(Provider):
             self._client = None
 
     async def complete(self, request: Request, sink: Sink | None = None) -> Completion:
-        """Ask the model. Raises `CallFailed`."""
+        """Send the request. Raises `CallFailed`."""
         client = self._opened()
         body = self.body(request, stream=sink is not None)
-        answers = []
+        chunks = []
         if sink is None:
-            answers.append(await client.ask("POST", "/api/chat", body))
+            chunks.append(await client.send("POST", "/api/chat", body))
         else:
-            async with aclosing(client.stream("/api/chat", body)) as pieces:
-                async for answer in pieces:
-                    answers.append(answer)
-                    if words := piece(answer, "content"):
-                        sink.write(words)
-        made = completion(request, answers)
+            async with aclosing(client.stream("/api/chat", body)) as stream:
+                async for chunk in stream:
+                    chunks.append(chunk)
+                    if text := text_of(chunk, "content"):
+                        sink.write(text)
+        made = completion(request, chunks)
         self._check_context(made.usage)
         return made
 
     def body(self, request: Request, *, stream: bool) -> dict[str, Any]:
-        """`request` as Ollama's `/api/chat` takes it."""
+        """The body for `/api/chat`."""
         sampling = request.sampling
         options = {
             **self.config.options,
@@ -187,54 +189,54 @@ class OllamaProvider(Provider):
             "model": self.config.model,
             "messages": messages(request.messages),
             "stream": stream,
-            "options": _given(options),
+            "options": _without_none(options),
             "format": request.schema,
             "tools": [{"type": "function", "function": tool.to_dict()} for tool in request.tools] or None,
             "keep_alive": self.config.keep_alive,
             "think": self.config.think,
-            # Refuse a prompt that is too long, and end an answer where the context ends: since 0.12.6, see
-            # ChatRequest in Ollama's api/types.go. Both are true by default.
+            # Since 0.12.6: reject a prompt that is too long, and end the answer at the end of the context.
+            # Both are true by default (ChatRequest in Ollama's api/types.go).
             "truncate": False,
             "shift": False,
         }
-        return _given(body)
+        return _without_none(body)
 
     def _check_context(self, usage: Usage) -> None:
-        """Servers older than 0.12.6 cut all the same; their counts show it, if the context is known."""
+        """Detect a prompt that a server before 0.12.6 truncated, by its token counts."""
         limit, tokens = self.config.context, usage.input_tokens
         if limit is None:
             return
-        # Runners make a context of whole blocks of 256, and some count one token beyond it.
+        # Runners round the context up to a multiple of 256, and some count one token more.
         whole = -(-limit // 256) * 256
         if tokens >= limit or tokens + usage.output_tokens > whole + 1:
             raise too_long(
                 f"the request and its answer take more than the {limit} tokens of `context` "
-                "(Ollama before 0.12.6 cuts what is too long and says nothing: upgrade it)"
+                "(Ollama before 0.12.6 silently truncates the prompt: upgrade it)"
             )
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One vector for each text, from `embedding_model`."""
         if self.config.embedding_model is None:
-            raise NotImplementedError("`embedding_model` is not set; give the name of a model that embeds")
+            raise NotImplementedError("`embedding_model` is not set; set it to an embedding model")
         body = {
             "model": self.config.embedding_model,
             "input": list(texts),
             "truncate": False,
             "keep_alive": self.config.keep_alive,
         }
-        answer = await self._opened().ask("POST", "/api/embed", _given(body))
+        answer = await self._opened().send("POST", "/api/embed", _without_none(body))
         vectors: Any = answer.get("embeddings")
         lists = isinstance(vectors, list) and all(isinstance(vector, list) for vector in vectors)
         if not lists or len(vectors) != len(texts):
             raise Overloaded(
-                f"ollama: {len(texts)} texts came back as {str(vectors)[:80]}, expected as many vectors; "
-                "check that `base_url` leads to Ollama"
+                f"ollama: expected one vector for each of {len(texts)} texts, got {str(vectors)[:80]}; "
+                "check that `base_url` is the address of Ollama"
             )
         return [[float(number) for number in vector] for vector in vectors]
 
     def _opened(self) -> Client:
         if self._client is None:
-            raise ContractError("ollama: the provider is used before it was opened; call aopen() first")
+            raise ContractError("ollama: the provider is not open; call aopen() first")
         return self._client
 
     async def probe(self) -> Sequence[Probe]:
@@ -246,21 +248,21 @@ class OllamaProvider(Provider):
             except ConfigError as error:
                 return [Probe("key", False, str(error))]
             found.append(Probe("key", True, f"{self.config.api_key} is set"))
-        client = Client(url, key, direct=self._local, read=PROBE)
+        client = Client(url, key, loopback=self._local, read_timeout=PROBE_TIMEOUT)
         try:
             what = "server"
-            version = str((await client.ask("GET", "/api/version")).get("version"))
+            version = str((await client.send("GET", "/api/version")).get("version"))
             numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
-            old = (0, 0, 0) < numbers < REFUSES_SINCE
-            words = "; it cuts prompts that are too long and says nothing: upgrade to 0.12.6" if old else ""
-            found.append(Probe(what, not old, f"Ollama {version} at {url}{words}"))
+            old = (0, 0, 0) < numbers < REJECTS_SINCE
+            note = "; it silently truncates prompts that are too long: upgrade to 0.12.6" if old else ""
+            found.append(Probe(what, not old, f"Ollama {version} at {url}{note}"))
             what = "model"
             for model in filter(None, (self.config.model, self.config.embedding_model)):
-                able = (await client.ask("POST", "/api/show", {"model": model})).get("capabilities")
+                supported = (await client.send("POST", "/api/show", {"model": model})).get("capabilities")
                 wanted = ["tools"] if self.config.tools and model == self.config.model else []
-                lacks = set(wanted) - set(able or wanted)
-                words = "; it takes no tools: set `tools: false` if agents have some" if lacks else ""
-                found.append(Probe(what, True, f"{model} is there{words}"))
+                lacks = set(wanted) - set(supported or wanted)
+                note = "; it does not support tools: set `tools: false` if agents have tools" if lacks else ""
+                found.append(Probe(what, True, f"{model} is available{note}"))
         except CallFailed as error:
             found.append(Probe(what, False, str(error)))
         finally:

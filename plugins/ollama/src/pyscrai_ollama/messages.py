@@ -1,4 +1,4 @@
-"""Ollama's form of messages and answers (docs.ollama.com/api/chat)."""
+"""Converts messages to Ollama's format, and answers from it (docs.ollama.com/api/chat)."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from pyscrai_core import (
     Usage,
 )
 
-#: Marks thinking as Ollama's own, which goes back to it; what other vendors' models thought does not.
-OURS = {"vendor": "ollama"}
+#: Marks thinking that came from Ollama. Only this is sent back to it.
+THINKING_DATA = {"vendor": "ollama"}
 
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
 def messages(history: Iterable[Message]) -> list[dict[str, Any]]:
-    """The messages of a request. Ollama pairs results with calls by the tool's name, newer versions by id."""
+    """The messages of a request. Ollama matches results to calls by the tool's name, newer versions by id."""
     made: list[dict[str, Any]] = []
     names: dict[str, str] = {}
     for message in history:
         calls: list[dict[str, Any]] = []
         results: list[dict[str, Any]] = []
-        thoughts: list[str] = []
+        thinking: list[str] = []
         for part in message.parts:
             if isinstance(part, ToolCall):
                 names[part.id] = part.name
@@ -45,47 +45,45 @@ def messages(history: Iterable[Message]) -> list[dict[str, Any]]:
                 if part.id in names:
                     result["tool_name"] = names[part.id]
                 results.append(result)
-            elif isinstance(part, Thinking) and part.data == OURS:
-                thoughts.append(part.text)
+            elif isinstance(part, Thinking) and part.data == THINKING_DATA:
+                thinking.append(part.text)
         made += results
-        if calls or thoughts or not results or any(isinstance(part, Text) for part in message.parts):
+        if calls or thinking or not results or any(isinstance(part, Text) for part in message.parts):
             one: dict[str, Any] = {"role": message.role, "content": message.text}
-            if thoughts:
-                one["thinking"] = "\n".join(thoughts)
+            if thinking:
+                one["thinking"] = "\n".join(thinking)
             if calls:
                 one["tool_calls"] = calls
             made.append(one)
     return made
 
 
-def piece(answer: dict[str, Any], key: str) -> str:
-    """The text under `key` (`content` or `thinking`) of an answer, or of a piece of one."""
+def text_of(answer: dict[str, Any], key: str) -> str:
+    """The text under `key` (`content` or `thinking`) of an answer or of a chunk."""
     message = answer.get("message")
     text = (message.get(key) or "") if isinstance(message, dict) else None
     if not isinstance(text, str):
         raise Overloaded(
-            f"ollama: an answer without a message of the expected form: {str(answer)[:200]}; "
-            "check that `base_url` leads to Ollama"
+            f"ollama: the answer has no message in the expected format: {str(answer)[:200]}; "
+            "check that `base_url` is the address of Ollama"
         )
     return text
 
 
-def completion(request: Request, answers: Sequence[dict[str, Any]]) -> Completion:
-    """The answer that these pieces make up; one that was not streamed is a single piece."""
-    text, thoughts = ("".join(piece(answer, key) for answer in answers) for key in ("content", "thinking"))
-    end = answers[-1] if answers else {}
+def completion(request: Request, chunks: Sequence[dict[str, Any]]) -> Completion:
+    """The answer in these chunks. An answer that was not streamed is a single chunk."""
+    text, thinking = ("".join(text_of(answer, key) for answer in chunks) for key in ("content", "thinking"))
+    end = chunks[-1] if chunks else {}
     if end.get("done") is not True:
-        raise Overloaded(
-            "ollama: the answer broke off before its end; if it goes on, look into the log of Ollama"
-        )
-    calls = _tool_calls(request, [call for one in answers for call in one["message"].get("tool_calls") or ()])
-    # Old servers give no reason.
+        raise Overloaded("ollama: the answer ended too early; if this persists, check Ollama's log")
+    calls = _tool_calls(request, [call for one in chunks for call in one["message"].get("tool_calls") or ()])
+    # Old servers do not send a reason.
     finish = _FINISH.get(end.get("done_reason") or "stop", "other")
     tokens, cached = _count(end, "prompt_eval_count"), _count(end, "prompt_eval_cached_count")
     return Completion(
         text=text,
         tool_calls=calls,
-        thinking=(Thinking(thoughts, dict(OURS)),) if thoughts else (),
+        thinking=(Thinking(thinking, dict(THINKING_DATA)),) if thinking else (),
         finish_reason="tool_calls" if calls else finish,
         usage=Usage(tokens, _count(end, "eval_count"), cached_tokens=min(cached, tokens)),
         model=str(end.get("model") or ""),
@@ -98,7 +96,7 @@ def _count(answer: dict[str, Any], key: str) -> int:
 
 
 def _tool_calls(request: Request, calls: Iterable[Any]) -> tuple[ToolCall, ...]:
-    # Ollama gives calls no ids, or such as it draws at random; ours follow from the request.
+    # Ollama's calls have no ids or random ones. These ids are deterministic.
     taken = {part.id for message in request.messages for part in message.parts if isinstance(part, ToolCall)}
     free = (f"call_{number}" for number in count(1) if f"call_{number}" not in taken)
     made = []
