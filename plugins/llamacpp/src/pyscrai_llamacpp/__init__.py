@@ -1,1 +1,1 @@
-"""The provider `llamacpp`: a local model through llama.cpp, in the process itself."""
+"""The provider `llamacpp`: a local model with llama.cpp, in the same process."""

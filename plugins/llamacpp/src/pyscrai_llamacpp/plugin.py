@@ -11,6 +11,6 @@ def pyscrai_providers() -> list[Extension]:
         Extension(
             "llamacpp",
             "pyscrai_llamacpp.provider:LlamaCppProvider",
-            "a local model (GGUF) through llama.cpp, in the process itself: no key, no server",
+            "a local model (GGUF) with llama.cpp, in the same process: no key, no server",
         )
     ]
