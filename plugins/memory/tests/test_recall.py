@@ -120,7 +120,7 @@ def test_the_rule_of_importance(diary: Any, say: Any) -> None:
         say(6, "Jon", "x" * 200),
         say(7, "Mara", "I am Mara."),
     ]
-    assert memory._ruled(given, "Mara") == [2, 2, 6, 6, 4, 3, 2]
+    assert memory._ratings_by_rule(given, "Mara") == [2, 2, 6, 6, 4, 3, 2]
 
 
 def test_a_model_rates_blocks_and_what_fails_waits(diary: Any, say: Any) -> None:

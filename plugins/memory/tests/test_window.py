@@ -120,7 +120,7 @@ def test_it_never_exceeds_its_tokens(
             if tokens(recalled) > size:
                 assert len(told) == 1
                 assert told[0].text in (seen[-1].describe(), seen[-1].payload["text"])
-            assert memory._newest.total == tokens(told)
+            assert memory._recent.total == tokens(told)
 
     asyncio.run(check())
 
@@ -141,7 +141,7 @@ def test_the_same_events_make_the_same_memory(diary: Any) -> None:
     "options, says",
     [
         ({"tokens": 0}, "tokens: expected 1 or more, got 0"),
-        ({"keep": 0.0}, "keep: expected a share above 0 and up to 1, got 0.0"),
+        ({"keep": 0.0}, "keep: expected a share above 0 and at most 1, got 0.0"),
         ({"keep": 1.5}, "keep: expected"),
         ({"keep": float("nan")}, "keep: expected"),
     ],

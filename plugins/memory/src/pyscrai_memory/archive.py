@@ -1,8 +1,8 @@
-"""What an agent can recall: its older events, found again by recency, importance and relevance.
+"""An agent's older events, ranked by recency, importance and relevance.
 
 Park et al., Generative Agents (2023, arXiv:2304.03442), section 4.1: the score of a memory is the weighted
-sum of the three, each brought to the span from 0 to 1 over all memories. Relevance of words is BM25
-(Robertson & Zaragoza, The Probabilistic Relevance Framework, 2009).
+sum of the three, each scaled to the range from 0 to 1 over all memories. Without embeddings, relevance is
+BM25 (Robertson & Zaragoza, The Probabilistic Relevance Framework, 2009).
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from attrs import field, frozen
 
 from pyscrai_core import EVERYONE, Event
 
-#: The constants of BM25: how soon repeating a word counts no more, and how much long texts are held back.
+#: The constants of BM25: the saturation of repeated words, and the penalty for long texts.
 K1, B = 1.2, 0.75
-#: Events of a chunk; their numbers inside it have to fit into a byte.
+#: Events per chunk. An event's index in its chunk must fit into a byte.
 CHUNK = 128
-#: So many matches of words are looked at, those of the rarest words first: common ones say little.
-MATCHES = 2_000
-#: A word; scripts that put no blanks between words give a word for each character.
+#: The maximum number of matches that a query considers. The rarest words come first, because common words
+#: tell little about relevance.
+MAX_MATCHES = 2_000
+#: A word. In scripts without spaces, each character is a word.
 _WORD = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff]|[^\W\u2e80-\u9fff\uf900-\ufaff]+")
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, as they are compared."""
+    """The words of a text, in the form in which they are compared."""
     return _WORD.findall(text.casefold())
 
 
@@ -44,7 +45,7 @@ def _not_negative(instance: object, attribute: object, value: float) -> None:
 
 @frozen
 class Weights:
-    """How much each of the three counts. The defaults are those of the code that came with the paper."""
+    """The weight of each part of the score. The defaults are those in the paper's code."""
 
     recency: float = field(default=0.5, validator=_not_negative)
     importance: float = field(default=2.0, validator=_not_negative)
@@ -52,7 +53,7 @@ class Weights:
 
 
 class Chunk:
-    """Some events in a row, and where their words are."""
+    """Consecutive events, and an index of their words."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = tuple(events)
@@ -64,25 +65,25 @@ class Chunk:
             for word, count in Counter(words).items():
                 found.setdefault(intern(word), bytearray()).extend((number, min(count, 255)))
         self.length = sum(self.lengths)
-        #: For each word the numbers of the events, each followed by how often it has the word.
+        #: For each word, pairs of bytes: an event's index, and how often the word occurs in it.
         self.matches = {word: bytes(pairs) for word, pairs in found.items()}
 
 
-#: Agents that heard the same events, the very same objects, share what was worked out from them, and it goes
-#: with the last of them. What is in it depends on these events alone, and only who has them asks for it.
+#: Agents that observed the same event objects share a chunk. It is freed with the last agent that uses it. A
+#: chunk only depends on its events, and only agents that have these events can look it up.
 _CHUNKS: WeakValueDictionary[tuple[int, ...], Chunk] = WeakValueDictionary()
 
 
 def chunk_of(events: Sequence[Event]) -> Chunk:
-    key = tuple(map(id, events))  # a chunk keeps its events, so no other object can have one of these numbers
+    key = tuple(map(id, events))  # unique, because a chunk keeps its events alive
     chunk = _CHUNKS.get(key)
     if chunk is None:
         chunk = _CHUNKS[key] = Chunk(events)
     return chunk
 
 
-class Shelf:
-    """A row of events in chunks, and for each of them what one agent knows of it, as plain numbers."""
+class Section:
+    """A sequence of events in chunks, with the numbers that one agent has for each event."""
 
     def __init__(self) -> None:
         self.chunks: list[Chunk] = []
@@ -107,70 +108,72 @@ class Archive:
     """The older events of one agent."""
 
     def __init__(self) -> None:
-        # What everybody hears is the same row for everybody, and so its chunks are shared.
-        self._public, self._other = Shelf(), Shelf()
-        self._shelves = (self._public, self._other)
+        # Public events are the same for all agents, so their chunks are shared.
+        self._public, self._other = Section(), Section()
+        self._sections = (self._public, self._other)
 
     def __len__(self) -> int:
-        return sum(len(shelf.steps) for shelf in self._shelves)
+        return sum(len(section.steps) for section in self._sections)
 
     @property
     def events(self) -> list[Event]:
-        """All of them, shelf by shelf."""
-        return [event for shelf in self._shelves for chunk in shelf.chunks for event in chunk.events]
+        """All events, section by section."""
+        return [event for section in self._sections for chunk in section.chunks for event in chunk.events]
 
     def embed(self, vectors: list[list[float]]) -> None:
-        """Take these vectors, one for each of `events` or none, in the place of those that there are."""
+        """Replace all vectors by these: one for each of `events`, or none."""
         left = iter(vectors)
-        for shelf in self._shelves:
-            shelf.vectors = array("f")
-            shelf.embed(islice(left, len(shelf.steps)))
+        for section in self._sections:
+            section.vectors = array("f")
+            section.embed(islice(left, len(section.steps)))
 
     def add(self, events: Sequence[Event], importance: Sequence[int], vectors: list[list[float]]) -> None:
-        """Take over events in their order, with the importance of each (1 to 10), and its vector or none."""
+        """Add events in order, each with its importance (1 to 10) and, if used, its vector."""
         public = [EVERYONE in event.audience for event in events]
-        for shelf, here in ((self._public, True), (self._other, False)):
+        for section, here in ((self._public, True), (self._other, False)):
             which = [number for number, one in enumerate(public) if one is here]
             if which:
-                told = (vectors[number] for number in which if vectors)
-                shelf.add([events[number] for number in which], (importance[n] for n in which), told)
+                chosen = (vectors[number] for number in which if vectors)
+                section.add([events[number] for number in which], (importance[n] for n in which), chosen)
 
     def best(
         self, query: str, vector: list[float], step: int, decay: float, weights: Weights, count: int
     ) -> list[Event]:
-        """The `count` memories with the highest scores, the best first, the newer of two equal ones first.
+        """The `count` memories with the highest scores, best first. Of equal scores, the newer comes first.
 
-        They count as recalled in this `step`: what is recent is what was recalled lately.
+        Sets their time of last recall to `step`, which their recency depends on.
         """
-        relevance = self._near(vector) if vector else self._matching(query)
-        steps = {at for shelf in self._shelves for at in set(shelf.steps)}
-        recent = _weighed({at: decay ** (step - at) for at in steps}, weights.recency)
-        levels = {level for shelf in self._shelves for level in set(shelf.importance)}
-        important = _weighed({level: float(level) for level in levels}, weights.importance)
+        relevance = self._cosines(vector) if vector else self._bm25(query)
+        steps = {at for section in self._sections for at in set(section.steps)}
+        recent = _scaled({at: decay ** (step - at) for at in steps}, weights.recency)
+        levels = {level for section in self._sections for level in set(section.importance)}
+        important = _scaled({level: float(level) for level in levels}, weights.importance)
         low = min(min(part, default=math.inf) for part in relevance)
         span = max(max(part, default=-math.inf) for part in relevance) - low
         factor = weights.relevance / span if span else 0.0
-        found: list[tuple[float, int, Shelf, int]] = []
-        for shelf, part in zip(self._shelves, relevance, strict=True):
+        found: list[tuple[float, int, Section, int]] = []
+        for section, part in zip(self._sections, relevance, strict=True):
             scores = [
                 recent[at] + important[level] + factor * (value - low)
-                for at, level, value in zip(shelf.steps, shelf.importance, part, strict=True)
+                for at, level, value in zip(section.steps, section.importance, part, strict=True)
             ]
             for score, place in nlargest(count, zip(scores, range(len(scores)), strict=True)):
-                found.append((score, shelf.chunks[place // CHUNK].events[place % CHUNK].seq, shelf, place))
+                found.append(
+                    (score, section.chunks[place // CHUNK].events[place % CHUNK].seq, section, place)
+                )
         best = nlargest(count, found, key=lambda one: one[:2])
-        for _, _, shelf, place in best:
-            shelf.steps[place] = step
-        return [shelf.chunks[place // CHUNK].events[place % CHUNK] for _, _, shelf, place in best]
+        for _, _, section, place in best:
+            section.steps[place] = step
+        return [section.chunks[place // CHUNK].events[place % CHUNK] for _, _, section, place in best]
 
-    def _matching(self, query: str) -> list[list[float]]:
-        """BM25 of each memory, by shelf."""
-        scores = [[0.0] * len(shelf.steps) for shelf in self._shelves]
+    def _bm25(self, query: str) -> list[list[float]]:
+        """The BM25 score of each memory, by section."""
+        scores = [[0.0] * len(section.steps) for section in self._sections]
         wanted = dict.fromkeys(words_of(query)).keys()
         total = length = 0
         found: dict[str, list[tuple[bytes, list[int], list[float], int]]] = {}
-        for shelf, part in zip(self._shelves, scores, strict=True):
-            for number, chunk in enumerate(shelf.chunks):
+        for section, part in zip(self._sections, scores, strict=True):
+            for number, chunk in enumerate(section.chunks):
                 total += len(chunk.events)
                 length += chunk.length
                 for word in wanted & chunk.matches.keys():
@@ -179,10 +182,10 @@ class Archive:
                         found[word].append(hit)
                     else:
                         found[word] = [hit]
-        # What all lengths have in common, worked out once.
+        # The constant parts of the denominator.
         short, slope = K1 * (1 - B), K1 * B * total / (length or 1)
         having = {word: sum([len(hit[0]) for hit in hits]) // 2 for word, hits in found.items()}
-        left = MATCHES
+        left = MAX_MATCHES
         for word in sorted(found, key=lambda word: (having[word], word)):
             if left <= 0:
                 break
@@ -193,26 +196,26 @@ class Archive:
                     part[start + number] += rarity * times / (times + short + slope * lengths[number])
         return scores
 
-    def _near(self, vector: list[float]) -> list[list[float]]:
-        """The cosine between `vector` and that of each memory, by shelf."""
+    def _cosines(self, vector: list[float]) -> list[list[float]]:
+        """The cosine similarity of each memory to `vector`, by section."""
         unit = _unit(vector)
         size = len(unit)
-        if any(len(shelf.vectors) != size * len(shelf.steps) for shelf in self._shelves):
+        if any(len(section.vectors) != size * len(section.steps) for section in self._sections):
             raise ValueError(
                 f"the embeddings have different lengths, expected {size} numbers in each; "
-                "behind a fork, give another model a provider of another name"
+                "after a fork, use a provider of another name for another model"
             )
         return [
             [
-                sum(map(mul, unit, shelf.vectors[place : place + size]))
-                for place in range(0, len(shelf.vectors), size)
+                sum(map(mul, unit, section.vectors[place : place + size]))
+                for place in range(0, len(section.vectors), size)
             ]
-            for shelf in self._shelves
+            for section in self._sections
         ]
 
 
-def _weighed(values: dict[int, float], weight: float) -> dict[int, float]:
-    """`values` brought to the span from 0 to `weight`; all 0 if they are the same."""
+def _scaled(values: dict[int, float], weight: float) -> dict[int, float]:
+    """`values` scaled to the range from 0 to `weight`. All 0 if they are equal."""
     low = min(values.values())
     span = max(values.values()) - low
     return {key: weight * (value - low) / span if span else 0.0 for key, value in values.items()}

@@ -7,11 +7,11 @@ from typing import Any
 
 from pyscrai_core import Event, Memory, Message, Turn
 
-from .words import blocks, message
+from .messages import blocks, message
 
 
 class FullMemory(Memory):
-    """Keeps everything. The history only grows: a message that was made stays as it is, where it is."""
+    """Keeps all messages. The history is only appended to."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

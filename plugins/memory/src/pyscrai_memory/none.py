@@ -8,10 +8,10 @@ from pyscrai_core import Event, Memory, Message, Turn
 
 
 class NoMemory(Memory):
-    """Remembers nothing: an agent knows what its engine shows it."""
+    """Remembers nothing. The agent only knows what its engine shows it."""
 
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     async def recall(self, turn: Turn) -> list[Message]:
         return []

@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI."""
+"""What this distribution offers to PyScrAI."""
 
 from pyscrai_core import Extension, hookimpl
 
@@ -8,18 +8,22 @@ pyscrai_api = 1
 @hookimpl
 def pyscrai_memories() -> list[Extension]:
     return [
-        Extension("none", "pyscrai_memory.none:NoMemory", "nothing"),
-        Extension("full", "pyscrai_memory.full:FullMemory", "all that the agent saw, word for word"),
+        Extension("none", "pyscrai_memory.none:NoMemory", "remembers nothing"),
+        Extension("full", "pyscrai_memory.full:FullMemory", "remembers everything word for word"),
         Extension(
-            "window", "pyscrai_memory.window:WindowMemory", "the newest part of it, up to a number of tokens"
+            "window",
+            "pyscrai_memory.window:WindowMemory",
+            "remembers recent events, up to a number of tokens",
         ),
         Extension(
-            "summary", "pyscrai_memory.summary:SummaryMemory", "the newest part, and a summary of the rest"
+            "summary", "pyscrai_memory.summary:SummaryMemory", "recent events, and a summary of older ones"
         ),
         Extension(
-            "recall", "pyscrai_memory.recall:RecallMemory", "the newest part, and what matters of the rest"
+            "recall", "pyscrai_memory.recall:RecallMemory", "recent events, and the most relevant older ones"
         ),
-        Extension("shared", "pyscrai_memory.shared:SharedMemory", "another memory, and the notes of a group"),
+        Extension(
+            "shared", "pyscrai_memory.shared:SharedMemory", "another memory, and the shared notes of a group"
+        ),
     ]
 
 

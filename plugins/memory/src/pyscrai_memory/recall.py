@@ -12,16 +12,18 @@ from attrs import field, frozen, validators
 from pyscrai_core import EVERYONE, Event, Memory, Message, Prompt, Turn, estimate_tokens
 
 from .archive import Archive, Weights
-from .asking import ask
-from .newest import Newest, check_keep, check_tokens
+from .model_calls import ask_model
+from .recent import RecentMessages, check_keep, check_tokens
 
 PROMPT = Prompt.packaged("pyscrai_memory", "prompts/importance.j2", ("name", "persona", "events"))
 HEAD = "You remember:"
-#: The most events that are rated by one call, or embedded by one; and so many characters of each are rated.
-RATED, EMBEDDED, CHARACTERS = 20, 64, 400
-#: So many characters of what is new, the last ones, are looked for among the memories.
-QUERY = 600
-#: From this length in characters on, a text is a little more important.
+#: How many events one call rates, and how many one call embeds.
+RATED_AT_ONCE, EMBEDDED_AT_ONCE = 20, 64
+#: How many characters of an event are rated.
+RATED_CHARACTERS = 400
+#: How many characters of the new events, the last ones, are the query.
+QUERY_CHARACTERS = 600
+#: A text of at least this many characters is slightly more important.
 LONG = 200
 
 
@@ -29,16 +31,16 @@ LONG = 200
 class RecallConfig:
     """The options of `recall`. Raises `ValueError` for a mistake.
 
-    tokens: the most that is remembered at a time, as the kernel estimates tokens, what is recalled included
-    keep: the share of `tokens` that is left after the oldest of the newest events went to the archive
-    recalled: how many of `tokens` are set aside for what is recalled from there
-    count: how many memories are recalled at most
-    decay: what one step leaves of the recency of a memory, above 0 and up to 1
-    weights: how much recency, importance and relevance count
-    importance: `rule`: by the kind of an event, whom it was for and its length; `model`: a model rates it
-    embeddings: the name of the provider whose embeddings tell what is relevant; empty: the words do
-    prompt: the template of what the model is asked that rates importance
-    provider: the name of the provider that rates importance; empty: the agent's own
+    tokens: the maximum for recent and recalled events together, as estimated by the kernel
+    keep: the share of `tokens` that is left after old messages were archived, above 0 and at most 1
+    recalled: how many of `tokens` are reserved for recalled events
+    count: the maximum number of recalled events
+    decay: the factor by which recency shrinks with each step, above 0 and at most 1
+    weights: the weights of recency, importance and relevance
+    importance: `rule`: by an event's kind, audience and length; `model`: a model rates it
+    embeddings: the provider whose embeddings determine relevance; empty: the words do
+    prompt: the template of the request that rates importance
+    provider: the provider that rates importance; empty: the agent's own
     """
 
     tokens: int = field(default=2000, validator=check_tokens)
@@ -56,16 +58,16 @@ class RecallConfig:
         if self.recalled >= self.tokens * self.keep:
             least = int(self.tokens * self.keep)
             raise ValueError(
-                f"recalled: expected less than tokens × keep, which is {least}, so that room is left for "
-                f"the newest events; got {self.recalled}"
+                f"recalled: expected less than tokens × keep, which is {least}, to leave room for recent "
+                f"events; got {self.recalled}"
             )
 
 
 class RecallMemory(Memory):
-    """Keeps the newest messages (see `Newest`), and recalls what was dropped when it matters (see `Archive`).
+    """Keeps recent messages (see `RecentMessages`), and recalls relevant older events (see `Archive`).
 
-    What is recalled stands right before what is new in this turn: all messages before it are the same ones
-    as in the turn before.
+    Recalled events come directly before this turn's new messages. All messages before them are the same as in
+    the previous turn.
     """
 
     Config: ClassVar[type] = RecallConfig
@@ -73,42 +75,48 @@ class RecallMemory(Memory):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self._newest = Newest()
+        self._recent = RecentMessages()
         self._archive = Archive()
         self._recalled: list[Message] = []
-        #: What was dropped and is not in the archive yet: a call may fail, and the turn with it.
+        #: Dropped events that are not in the archive yet, because a call, and with it the turn, may fail.
         self._waiting: list[Event] = []
-        #: Whose embeddings the archive has.
+        #: The provider of the embeddings in the archive.
         self._embedded = config.embeddings
         self._named: re.Pattern[str] | None = None
 
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
-        config, newest = self.config, self._newest
-        room, target = config.tokens - config.recalled, int(config.tokens * config.keep) - config.recalled
-        self._waiting += newest.add(events, turn.agent.name, room, target)
-        if config.embeddings != self._embedded:  # behind a fork
-            await self._embed_anew(turn)
+        config, recent = self.config, self._recent
+        limit, target = config.tokens - config.recalled, int(config.tokens * config.keep) - config.recalled
+        self._waiting += recent.add(events, turn.agent.name, limit, target)
+        if config.embeddings != self._embedded:  # after a fork
+            await self._embed_again(turn)
         while self._waiting:
-            await self._put_away(turn)
-        if newest.fresh and len(self._archive):
-            query = "\n".join(message.text for message in newest.messages[-newest.fresh :])[-QUERY:]
+            await self._archive_some(turn)
+        if recent.fresh and len(self._archive):
+            query = "\n".join(message.text for message in recent.messages[-recent.fresh :])[
+                -QUERY_CHARACTERS:
+            ]
             vector = (await turn.embed([query], config.embeddings))[0] if config.embeddings else []
-            self._recalled = _told(
+            self._recalled = _recalled_message(
                 self._archive.best(query, vector, turn.step, config.decay, config.weights, config.count),
                 config.recalled,
             )
 
     async def recall(self, turn: Turn) -> list[Message]:
-        messages = self._newest.messages
-        before = len(messages) - self._newest.fresh
+        messages = self._recent.messages
+        before = len(messages) - self._recent.fresh
         return [*messages[:before], *self._recalled, *messages[before:]]
 
-    async def _put_away(self, turn: Turn) -> None:
-        """Move some of what waits to the archive."""
+    async def _archive_some(self, turn: Turn) -> None:
+        """Move some of the waiting events to the archive."""
         config = self.config
         rated = config.importance == "model"
-        events = self._waiting[: RATED if rated else EMBEDDED if config.embeddings else None]
-        importance = await self._rated(events, turn) if rated else self._ruled(events, turn.agent.name)
+        events = self._waiting[: RATED_AT_ONCE if rated else EMBEDDED_AT_ONCE if config.embeddings else None]
+        importance = (
+            await self._ratings_by_model(events, turn)
+            if rated
+            else self._ratings_by_rule(events, turn.agent.name)
+        )
         vectors = (
             await turn.embed([event.describe() for event in events], config.embeddings)
             if config.embeddings
@@ -117,24 +125,26 @@ class RecallMemory(Memory):
         self._archive.add(events, importance, vectors)
         del self._waiting[: len(events)]
 
-    async def _embed_anew(self, turn: Turn) -> None:
-        """Give the archive the embeddings of another provider, or none."""
+    async def _embed_again(self, turn: Turn) -> None:
+        """Replace the archive's embeddings by those of another provider, or remove them."""
         provider, events = self.config.embeddings, self._archive.events
         vectors: list[list[float]] = []
-        for start in range(0, len(events) if provider else 0, EMBEDDED):
-            lines = [event.describe() for event in events[start : start + EMBEDDED]]
+        for start in range(0, len(events) if provider else 0, EMBEDDED_AT_ONCE):
+            lines = [event.describe() for event in events[start : start + EMBEDDED_AT_ONCE]]
             vectors += await turn.embed(lines, provider)
         self._archive.embed(vectors)
         self._embedded = provider
 
-    async def _rated(self, events: Sequence[Event], turn: Turn) -> list[int]:
+    async def _ratings_by_model(self, events: Sequence[Event], turn: Turn) -> list[int]:
         config = self.config
-        lines = [event.describe()[:CHARACTERS] for event in events]
-        answer = await ask(turn, config.provider, config.prompt, _ratings(len(lines)), events=lines)
+        lines = [event.describe()[:RATED_CHARACTERS] for event in events]
+        answer = await ask_model(
+            turn, config.provider, config.prompt, _ratings_schema(len(lines)), events=lines
+        )
         return [answer.parsed[str(number + 1)] for number in range(len(lines))]
 
-    def _ruled(self, events: Sequence[Event], me: str) -> list[int]:
-        """Deeds count for more than words, what was for `me` alone or names `me` for more than the rest."""
+    def _ratings_by_rule(self, events: Sequence[Event], me: str) -> list[int]:
+        """Actions count more than speech, and events that address or mention `me` count more than others."""
         if self._named is None:
             self._named = re.compile(rf"\b{re.escape(me)}\b")
         ratings = []
@@ -145,9 +155,9 @@ class RecallMemory(Memory):
         return ratings
 
 
-@lru_cache(maxsize=RATED)
-def _ratings(count: int) -> dict[str, Any]:
-    """The schema of an answer: a number for each event, by the event's own number."""
+@lru_cache(maxsize=RATED_AT_ONCE)
+def _ratings_schema(count: int) -> dict[str, Any]:
+    """The schema of the answer: a rating for each event, by the event's number."""
     names = [str(number + 1) for number in range(count)]
     return {
         "type": "object",
@@ -157,8 +167,8 @@ def _ratings(count: int) -> dict[str, Any]:
     }
 
 
-def _told(events: Sequence[Event], tokens: int) -> list[Message]:
-    """The best of `events` that fit into `tokens`, in the order in which they happened, as one message."""
+def _recalled_message(events: Sequence[Event], tokens: int) -> list[Message]:
+    """A message with the best of `events` that fit into `tokens`, in chronological order."""
     left = tokens - estimate_tokens(Message.user(HEAD))
     chosen: list[tuple[int, str]] = []
     for event in events:

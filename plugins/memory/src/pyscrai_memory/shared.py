@@ -1,4 +1,4 @@
-"""The memory `shared`, and the tool with which agents write into it."""
+"""The memory `shared`, and the tool `note` that adds to it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from pyscrai_core import (
 
 from .full import FullMemory
 
-#: The most characters of a note that an agent writes with the tool.
-CHARACTERS = 400
+#: The maximum length of a note that an agent writes with the tool, in characters.
+NOTE_CHARACTERS = 400
 MORE = "\n(Earlier or longer notes are not shown.)"
 
 
@@ -31,10 +31,10 @@ MORE = "\n(Earlier or longer notes are not shown.)"
 class SharedConfig:
     """The options of `shared`.
 
-    group: the name of the group whose notes these are
-    inner: what the agent remembers by itself; None: everything (`full`)
-    note: kinds of events: what the agent itself does of these kinds is noted for the group
-    tokens: the most that is shown of the notes, as the kernel estimates tokens: the newest
+    group: the name of the group whose notes are shown
+    inner: the agent's own memory; None: everything (`full`)
+    note: kinds of events that are added to the notes when the agent causes them
+    tokens: the maximum for the notes, as estimated by the kernel; the newest notes are shown
     """
 
     group: str
@@ -44,16 +44,16 @@ class SharedConfig:
 
 
 class SharedMemory(Memory):
-    """What the agent remembers by itself, and behind it the notes of its group as one message."""
+    """The agent's own memory, followed by a message with its group's notes."""
 
     Config: ClassVar[type] = SharedConfig
     config: SharedConfig
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        # Made here, and not as the option's default: agents with the same options share a `Config`.
+        # Not the option's default, because agents with the same options share a `Config`.
         self._inner: Memory = config.inner or FullMemory(NoConfig())
-        #: What is to be noted, and for which group: behind a fork it may be another.
+        #: The notes to add, and their group, which may change after a fork.
         self._pending: tuple[str, list[str]] = ("", [])
         self._shown: tuple[SharedConfig | None, list[str]] = (None, [])
         self._message: list[Message] = []
@@ -63,16 +63,16 @@ class SharedMemory(Memory):
         mine = [
             event.describe()
             for event in events
-            # Only what every member heard: a secret stays one.
+            # Only what every member observed, so that secrets stay secret.
             if event.kind in config.note
             and event.source == turn.agent.name
             and (EVERYONE in event.audience or config.group in event.audience)
         ]
-        # Until it is seen to be there, since a turn that fails leaves nothing.
-        there = notes_of(turn, config.group)
+        # A note stays pending until it is in the state, because a turn that fails changes nothing.
+        present = notes_of(turn, config.group)
         group, before = self._pending
         known = dict.fromkeys((*(before if group == config.group else ()), *mine))
-        pending = [note for note in known if note not in there]
+        pending = [note for note in known if note not in present]
         self._pending = config.group, pending
         for note in pending:
             turn.change(f"groups.{config.group}.notes", note, op="add")
@@ -81,10 +81,10 @@ class SharedMemory(Memory):
     async def recall(self, turn: Turn) -> list[Message]:
         shown = self.config, notes_of(turn, self.config.group)
         if shown != self._shown:
-            self._shown, self._message = shown, [self._written(shown[1])] if shown[1] else []
+            self._shown, self._message = shown, [self._render(shown[1])] if shown[1] else []
         return [*await self._inner.recall(turn), *self._message]
 
-    def _written(self, notes: list[str]) -> Message:
+    def _render(self, notes: list[str]) -> Message:
         head = f"Notes that {self.config.group} share:"
         left = self.config.tokens - estimate_tokens(Message.user(head + MORE))
         shown: list[str] = []
@@ -100,13 +100,13 @@ class SharedMemory(Memory):
 
 @frozen
 class NoteConfig:
-    """The option of the tool `note`: the `group` that the notes are for."""
+    """The option of the tool `note`: the `group` whose notes it adds to."""
 
     group: str
 
 
 class Note(Tool):
-    """Writes a note for all members of a group; the agent has to be one."""
+    """Adds a note for all members of a group. The agent must be a member."""
 
     Config: ClassVar[type] = NoteConfig
     external = False
@@ -114,7 +114,7 @@ class Note(Tool):
     config: NoteConfig
     parameters: Mapping[str, Any] = {
         "type": "object",
-        "properties": {"text": {"type": "string", "minLength": 1, "maxLength": CHARACTERS}},
+        "properties": {"text": {"type": "string", "minLength": 1, "maxLength": NOTE_CHARACTERS}},
         "required": ["text"],
         "additionalProperties": False,
     }
@@ -135,7 +135,7 @@ class Note(Tool):
 
 
 def notes_of(turn: Turn, group: str) -> list[str]:
-    """The notes as they are. Raises `ContractError` if the agent is no member, or the group has none."""
+    """The current notes. Raises `ContractError` if the agent is not a member, or the group has no notes."""
     groups = turn.groups
     where = f"agents.{turn.agent.name}"
     if group not in groups:

@@ -9,10 +9,10 @@ from attrs import field, frozen
 
 from pyscrai_core import Event, Memory, Message, Turn, estimate_tokens
 
-from .newest import Newest, check_keep, check_tokens
+from .recent import RecentMessages, check_keep, check_tokens
 
-#: What stands in the place of all that was forgotten. It never changes: a count would, and would spoil the
-#: vendors' prefix caches.
+#: The first message if older messages were dropped. It never changes, for the vendors' prefix caches; a count
+#: of dropped messages would.
 NOTICE = Message.user("(Earlier events are not shown.)")
 NOTICE_TOKENS = estimate_tokens(NOTICE)
 
@@ -22,11 +22,11 @@ class WindowConfig:
     """The options of `window`. Raises `ValueError` for a mistake.
 
     tokens
-        the most that is remembered, as the kernel estimates tokens, the notice included
+        The maximum for messages and notice together, as estimated by the kernel.
     keep
-        the share of `tokens` that is left after forgetting, above 0 and up to 1
+        The share of `tokens` that is left after forgetting, above 0 and at most 1.
     notice
-        whether a first message says that something was forgotten
+        Whether a first message says that older events are not shown.
     """
 
     tokens: int = field(default=2000, validator=check_tokens)
@@ -35,9 +35,9 @@ class WindowConfig:
 
 
 class WindowMemory(Memory):
-    """Keeps the newest messages and forgets the oldest in large blocks (see `Newest`).
+    """Keeps recent messages, and forgets the oldest in large blocks (see `RecentMessages`).
 
-    Room for the notice is set aside from the start.
+    The tokens for the notice are reserved from the start.
     """
 
     Config: ClassVar[type] = WindowConfig
@@ -45,18 +45,18 @@ class WindowMemory(Memory):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self._newest = Newest()
+        self._recent = RecentMessages()
         self._forgot = False
 
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
-        # Read each time: a fork may give a running memory other options.
+        # Read in each turn, because a fork may change the options.
         config = self.config
         reserved = NOTICE_TOKENS if config.notice else 0
         target = int(config.tokens * config.keep) - reserved
-        if self._newest.add(events, turn.agent.name, config.tokens - reserved, target):
+        if self._recent.add(events, turn.agent.name, config.tokens - reserved, target):
             self._forgot = True
 
     async def recall(self, turn: Turn) -> list[Message]:
         if self._forgot and self.config.notice:
-            return [NOTICE, *self._newest.messages]
-        return self._newest.messages.copy()
+            return [NOTICE, *self._recent.messages]
+        return self._recent.messages.copy()
