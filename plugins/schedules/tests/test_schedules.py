@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pyscrai_schedules.draw import Draw
+from pyscrai_schedules.random_choice import RandomChoice
 from pyscrai_schedules.reactive import Reactive
 from pyscrai_schedules.rounds import RoundRobin, Simultaneous
 
@@ -79,13 +79,13 @@ def test_simultaneous_lets_all_act_at_once() -> None:
     assert play(make(Simultaneous, rounds=3)) == [ALL] * 3
 
 
-@pytest.mark.parametrize("kind", [RoundRobin, Simultaneous, Draw, Reactive])
+@pytest.mark.parametrize("kind", [RoundRobin, Simultaneous, RandomChoice, Reactive])
 def test_without_agents_it_is_over_at_once(kind: type[Schedule]) -> None:
     assert play(make(kind), agents=()) == []
 
 
 def test_random_draws_groups_of_different_agents() -> None:
-    groups = play(make(Draw, steps=200, group=2))
+    groups = play(make(RandomChoice, steps=200, group=2))
     assert len(groups) == 200
     assert all(len(set(group)) == 2 for group in groups)
     # Each pair in each order is one of six.
@@ -93,37 +93,37 @@ def test_random_draws_groups_of_different_agents() -> None:
 
 
 def test_random_gives_everyone_the_same_chance() -> None:
-    counts = Counter(name for (name,) in play(make(Draw, steps=900)))
+    counts = Counter(name for (name,) in play(make(RandomChoice, steps=900)))
     # 300 are expected; 240 is four standard deviations below.
     assert min(counts[name] for name in ALL) > 240
 
 
 def test_random_without_repeats() -> None:
-    groups = play(make(Draw, steps=300, group=2, repeat=False), agents=[*ALL, "Dag", "Eva"])
+    groups = play(make(RandomChoice, steps=300, group=2, repeat=False), agents=[*ALL, "Dag", "Eva"])
     assert all(not set(one) & set(other) for one, other in pairwise(groups))
     assert len({name for group in groups for name in group}) == 5
 
 
 def test_random_repeats_unless_it_is_told_not_to() -> None:
-    groups = play(make(Draw, steps=100))
+    groups = play(make(RandomChoice, steps=100))
     assert any(one == other for one, other in pairwise(groups))
 
 
 def test_random_follows_from_the_seed() -> None:
-    assert play(make(Draw, steps=50), seed=1) == play(make(Draw, steps=50), seed=1)
-    assert play(make(Draw, steps=50), seed=1) != play(make(Draw, steps=50), seed=2)
+    assert play(make(RandomChoice, steps=50), seed=1) == play(make(RandomChoice, steps=50), seed=1)
+    assert play(make(RandomChoice, steps=50), seed=1) != play(make(RandomChoice, steps=50), seed=2)
 
 
 @pytest.mark.parametrize(
     "options, path, says",
     [
-        ({"group": 4}, "schedule.group", "4 agents are to act at a time, and only 3 act by schedule"),
+        ({"group": 4}, "schedule.group", "4 agents should act at a time, but only 3 act by schedule"),
         ({"group": 2, "repeat": False}, "schedule.repeat", "need 4 agents"),
     ],
 )
 def test_random_says_when_there_are_too_few_agents(options: dict[str, Any], path: str, says: str) -> None:
     with pytest.raises(ScenarioError) as caught:
-        play(make(Draw, **options))
+        play(make(RandomChoice, **options))
     (mistake,) = caught.value.mistakes
     assert mistake.path == path
     assert says in mistake.what
@@ -159,8 +159,8 @@ def test_reactive_bounds_the_turns_of_an_agent() -> None:
         (RoundRobin, {"rounds": 0}, "rounds: expected 1 or more, got 0"),
         (RoundRobin, {"order": []}, "order: the list is empty"),
         (Simultaneous, {"rounds": -1}, "rounds: expected 1 or more, got -1"),
-        (Draw, {"steps": 0}, "steps: expected"),
-        (Draw, {"group": 0}, "group: expected"),
+        (RandomChoice, {"steps": 0}, "steps: expected"),
+        (RandomChoice, {"group": 0}, "group: expected"),
         (Reactive, {"max_steps": 0}, "max_steps: expected"),
         (Reactive, {"per_agent": 0}, "per_agent: expected"),
         (Reactive, {"opening": ["Ann", "Ann"]}, "opening: 'Ann' is named twice"),

@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 import pytest
-from pyscrai_schedules.draw import Draw
 from pyscrai_schedules.interrupt import Interrupt
 from pyscrai_schedules.moderated import Moderated
+from pyscrai_schedules.random_choice import RandomChoice
 from pyscrai_schedules.reactive import Reactive
 from pyscrai_schedules.rounds import RoundRobin, Simultaneous
 from pyscrai_testing.resume import check_resume
@@ -22,7 +22,7 @@ for _name in ("cast", "memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")
 
 README = Path(__file__).parents[1] / "README.md"
-CONFIGS = [RoundRobin, Simultaneous, Draw, Reactive, Moderated, Interrupt]
+CONFIGS = [RoundRobin, Simultaneous, RandomChoice, Reactive, Moderated, Interrupt]
 EXAMPLES = re.findall(r"```yaml\n(scenario:.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 REACTS = {"acts": {"on": "say"}}
 

@@ -1,1 +1,1 @@
-"""Schedules for PyScrAI: who acts next, and who acts at the same time."""
+"""Schedules: which agents act next, and which act at the same time."""

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from pyscrai_core import Schedule, Stage
 
-from .options import positive
+from .checks import positive
 from .rounds import RoundRobin
 
 
@@ -19,11 +19,11 @@ class InterruptConfig:
     """The options of `interrupt`. Raises `ValueError` for a mistake.
 
     inner
-        the schedule that decides where nobody claims the next turn (None: `round-robin`)
+        The schedule that decides if no agent claims the next turn. None: `round-robin`.
     claim
-        the kind of the events that claim it: usually an action that agents have
+        The kind of event that claims the next turn, usually an action of agents.
     in_a_row
-        how many claimed turns may follow one another before the inner schedule decides again
+        The maximum number of consecutive claimed turns. Then the inner schedule decides again.
     """
 
     inner: Schedule | None = None
@@ -32,9 +32,10 @@ class InterruptConfig:
 
 
 class Interrupt(Schedule):
-    """Who claimed the next turn acts next, alone; of several, the last. Otherwise the inner schedule decides.
+    """The agent that claimed the next turn acts next, alone. If several did, the last one acts.
 
-    What is claimed is not taken from the inner schedule: it goes on where it was, and it ends the run.
+    Without a claim, the inner schedule decides. After claimed turns it continues where it was, and it ends
+    the run.
     """
 
     Config: ClassVar[type] = InterruptConfig
@@ -53,18 +54,18 @@ class Interrupt(Schedule):
 
     @property
     def schedules_reactions(self) -> bool:  # type: ignore[override]
-        """As the inner schedule has it."""
+        """The inner schedule's value."""
         return self._inner.schedules_reactions
 
     async def next(self, stage: Stage) -> Sequence[str]:
         log = stage.log
-        if self._seen is None:  # where a fork begins with this schedule, what is long past claims nothing
+        if self._seen is None:  # a fork may start with this schedule: older events claim nothing
             self._seen = bisect_left(log, stage.step - 1, key=lambda event: event.step)
         fresh, self._seen = log[self._seen :], len(log)
         claims = [
             event for event in fresh if event.kind == self.config.claim and event.source in stage.everyone
         ]
-        # Bounded, so that a run in which somebody always claims ends with its inner schedule.
+        # Limited, so that the inner schedule can end a run in which an agent always claims the turn.
         if claims and self._claimed < self.config.in_a_row:
             self._claimed += 1
             return (claims[-1].source,)

@@ -11,10 +11,10 @@ from attrs import Attribute, field, frozen
 
 from pyscrai_core import EVERYONE, ContractError, Expression, Message, Prompt, Request, Schedule, Stage
 
-from .options import mistake, positive
+from .checks import mistake, positive
 
-#: What a rule may use.
-NAMES = ("names", "last", "events", "state", "step")
+#: The names that a rule can use.
+RULE_NAMES = ("names", "last", "events", "state", "step")
 PROMPT = Prompt.packaged(
     "pyscrai_schedules",
     "prompts/moderator.j2",
@@ -24,8 +24,8 @@ PROMPT = Prompt.packaged(
 
 @lru_cache(maxsize=256)
 def expression(source: str) -> Expression:
-    """The expression of a rule. Raises `ValueError` if it is none."""
-    return Expression(source, NAMES)
+    """The expression of a rule. Raises `ValueError` if it is invalid."""
+    return Expression(source, RULE_NAMES)
 
 
 @frozen
@@ -33,19 +33,19 @@ class ModeratedConfig:
     """The options of `moderated`. Raises `ValueError` for a mistake.
 
     turns
-        how many turns are given
+        The number of turns.
     rule
-        an expression whose value is the name of the agent that is next (None: a model is asked)
+        An expression whose value is the name of the next agent. None: a model decides.
     repeat
-        whether an agent may have two turns running
+        Whether an agent may have two consecutive turns.
     provider
-        the name of the provider that is asked (empty: `default`, or the first)
+        The provider of the model. Empty: `default`, or the first one.
     instructions
-        what the model is told about its task, in words
+        What the model is told about its task.
     window
-        how many of the last public events the model is shown
+        How many of the last public events the model is shown.
     prompt
-        the template of the message to the model
+        The template of the message to the model.
     """
 
     turns: int = field(default=10, validator=positive)
@@ -66,7 +66,7 @@ class ModeratedConfig:
 
 
 class Moderated(Schedule):
-    """One agent a step, chosen by a rule, or by a model that can answer nothing but a name."""
+    """One agent per step, chosen by a rule or by a model, whose answer can only be a name."""
 
     Config: ClassVar[type] = ModeratedConfig
 
@@ -78,25 +78,25 @@ class Moderated(Schedule):
         self._last: str | None = None
 
     async def next(self, stage: Stage) -> Sequence[str]:
-        """Raises `ContractError` if the rule's value is nobody who may be next."""
+        """Raises `ContractError` if the rule's value is not an agent that may be next."""
         config = self.config
         if self._turns >= config.turns or not stage.agents:
             return ()
         names = [name for name in stage.agents if config.repeat or name != self._last]
         if not names:
-            what = f"{self._last} is the only agent that acts by schedule, and would have two turns running"
-            raise mistake("repeat", f"{what}; add agents, or write `repeat: true`")
+            what = f"{self._last} is the only agent that acts by schedule, and would get two turns in a row"
+            raise mistake("repeat", f"{what}; add agents, or set `repeat: true`")
         if config.rule is not None:
             self._last = self._by_rule(config.rule, names, stage)
         else:
-            # Where there is no choice, nobody needs to be asked.
+            # With a single name, no request is needed.
             self._last = names[0] if len(names) == 1 else await self._by_model(names, stage)
         self._turns += 1
         return (self._last,)
 
     def _by_rule(self, source: str, names: list[str], stage: Stage) -> str:
         rule = expression(source)
-        # A copy of the whole log is made only for a rule that looks at it.
+        # The log is only copied for a rule that uses it.
         events = stage.log if "events" in rule.uses else ()
         given = {"names": names, "last": self._last, "events": events, "state": stage.state}
         try:
@@ -105,7 +105,7 @@ class Moderated(Schedule):
             raise ContractError(f"schedule.rule: {error}; correct the rule") from None
         if chosen not in names:
             again = chosen in stage.agents
-            why = "had the turn before (see `repeat`)" if again else "is no agent that may be next"
+            why = "had the previous turn (see `repeat`)" if again else "is not an agent that may be next"
             raise ContractError(
                 f"schedule.rule: step {stage.step}: its value {chosen!r} {why}, expected one of "
                 f"{', '.join(names)}; correct the rule"
@@ -121,14 +121,14 @@ class Moderated(Schedule):
         )
         lines = list(islice(public, config.window))[::-1]
         values = {"names": names, "last": self._last, "step": stage.step, "instructions": config.instructions}
-        words = config.prompt.render(**values, lines=lines, state=plain(stage.state))
-        request = Request((Message.user(words),), schema=answer_schema(names), provider=config.provider)
+        text = config.prompt.render(**values, lines=lines, state=plain(stage.state))
+        request = Request((Message.user(text),), schema=answer_schema(names), provider=config.provider)
         completion = await stage.complete(request)
         return str(completion.parsed["next"])
 
 
 def answer_schema(names: list[str]) -> dict[str, Any]:
-    """The JSON Schema of a model's answer: `next`, one of the names."""
+    """The JSON Schema of the model's answer: `next`, one of the names."""
     return {
         "type": "object",
         "properties": {"next": {"type": "string", "enum": names}},
@@ -138,7 +138,7 @@ def answer_schema(names: list[str]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The plain data behind a read-only view."""
+    """The plain data of a read-only view."""
     if isinstance(value, Mapping):
         return {key: plain(part) for key, part in value.items()}
     return [plain(part) for part in value] if isinstance(value, tuple) else value

@@ -10,7 +10,7 @@ from attrs import Attribute, field, frozen
 
 from pyscrai_core import Schedule, Stage
 
-from .options import check_names, positive
+from .checks import check_names, positive
 
 
 @frozen
@@ -18,11 +18,11 @@ class ReactiveConfig:
     """The options of `reactive`. Raises `ValueError` for a mistake.
 
     opening
-        who acts in the first step (None: all that act by schedule)
+        The agents that act in the first step. None: all that act by schedule.
     max_steps
-        how many steps there are at most
+        The maximum number of steps.
     per_agent
-        how many turns an agent gets at most, the opening among them (None: no bound)
+        The maximum number of turns for each agent, including the opening. None: no limit.
     """
 
     opening: list[str] | None = field(default=None)
@@ -37,9 +37,9 @@ class ReactiveConfig:
 
 
 class Reactive(Schedule):
-    """Nobody has a fixed turn: those act together for whom an event waits (`acts: {on: …}`).
+    """The agents that have events to react to (`acts: {on: …}`) act together.
 
-    When all is quiet, or only those are left that had all of their turns, it is over.
+    The run ends when no agent has events to react to, or only agents that used all of their turns do.
     """
 
     Config: ClassVar[type] = ReactiveConfig
@@ -53,7 +53,7 @@ class Reactive(Schedule):
         self._turns: Counter[str] = Counter()
 
     async def next(self, stage: Stage) -> Sequence[str]:
-        # Read each time: a fork may give a running schedule other options.
+        # Read in each step, because a fork may change the options.
         config = self.config
         if self._steps >= config.max_steps:
             return ()

@@ -1,4 +1,4 @@
-"""The schedules that go in rounds: `round-robin` and `simultaneous`."""
+"""The schedules with rounds: `round-robin` and `simultaneous`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import Attribute, field, frozen
 
 from pyscrai_core import Schedule, Stage
 
-from .options import check_names, positive
+from .checks import check_names, positive
 
 
 @frozen
@@ -18,10 +18,10 @@ class RoundRobinConfig:
     """The options of `round-robin`. Raises `ValueError` for a mistake.
 
     rounds
-        how many rounds there are
+        The number of rounds.
     order
-        who acts in a round, in this order; an agent may be named several times, and one that is not named
-        does not act (None: each of the scheduled agents once, in the scenario's order)
+        The agents of a round, in this order. An agent may be named several times; agents that are not named
+        do not act. None: each scheduled agent once, in the scenario's order.
     """
 
     rounds: int = field(default=10, validator=positive)
@@ -30,11 +30,11 @@ class RoundRobinConfig:
     @order.validator
     def _check_order(self, attribute: Attribute[Any], value: list[str] | None) -> None:
         if value == []:
-            raise ValueError("order: the list is empty; name at least one agent, or leave `order` out")
+            raise ValueError("order: the list is empty; name at least one agent, or remove `order`")
 
 
 class RoundRobin(Schedule):
-    """One agent a step; a round lets everyone act once."""
+    """One agent per step. In a round, each agent acts once."""
 
     Config: ClassVar[type] = RoundRobinConfig
 
@@ -43,9 +43,9 @@ class RoundRobin(Schedule):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._rounds = 0
-        #: The options and the agents that this round goes by.
+        #: The options and the agents of this round.
         self._given: tuple[Any, Any] = (None, None)
-        #: Who had a turn in this round, and who has one yet.
+        #: The agents that had their turn in this round, and those that did not.
         self._done: list[str] = []
         self._left: deque[str] = deque()
 
@@ -53,7 +53,7 @@ class RoundRobin(Schedule):
         """Raises `ScenarioError` if `order` names an agent that the schedule may not choose."""
         order: Sequence[str] = stage.agents if self.config.order is None else self.config.order
         config, agents = self._given
-        if config is not self.config or agents is not stage.agents:  # at the start, and behind a fork
+        if config is not self.config or agents is not stage.agents:  # at the start, and after a fork
             check_names("order", self.config.order or (), stage.agents, "no agent {name} acts by schedule")
             self._given, self._left = (self.config, stage.agents), deque(_without(order, self._done))
         if not self._left:
@@ -65,7 +65,7 @@ class RoundRobin(Schedule):
 
 
 def _without(order: Sequence[str], done: Sequence[str]) -> list[str]:
-    """`order` without those that are done, the first ones of each name."""
+    """`order` without the first occurrences of the names in `done`."""
     times = Counter(done)
     left = []
     for name in order:
@@ -78,13 +78,13 @@ def _without(order: Sequence[str], done: Sequence[str]) -> list[str]:
 
 @frozen
 class SimultaneousConfig:
-    """The options of `simultaneous`: how many `rounds` there are. Raises `ValueError` for a mistake."""
+    """The option of `simultaneous`: the number of `rounds`. Raises `ValueError` for a mistake."""
 
     rounds: int = field(default=10, validator=positive)
 
 
 class Simultaneous(Schedule):
-    """All agents in each step, at the same time: nobody sees what the others do in it."""
+    """All agents act in each step, at the same time. They do not see what the others do in it."""
 
     Config: ClassVar[type] = SimultaneousConfig
 

@@ -9,19 +9,19 @@ from attrs import field, frozen
 
 from pyscrai_core import Schedule, Stage
 
-from .options import mistake, positive
+from .checks import mistake, positive
 
 
 @frozen
-class DrawConfig:
+class RandomChoiceConfig:
     """The options of `random`. Raises `ValueError` for a mistake.
 
     steps
-        how many steps there are
+        The number of steps.
     group
-        how many agents act in a step, at the same time
+        How many agents act in a step, at the same time.
     repeat
-        whether an agent may act in two steps running
+        Whether an agent may act in two consecutive steps.
     """
 
     steps: int = field(default=10, validator=positive)
@@ -29,12 +29,12 @@ class DrawConfig:
     repeat: bool = True
 
 
-class Draw(Schedule):
-    """Agents drawn by lot, each with the same chance; the same seed draws the same ones."""
+class RandomChoice(Schedule):
+    """Chooses agents at random, with equal probabilities. The same seed gives the same choice."""
 
-    Config: ClassVar[type] = DrawConfig
+    Config: ClassVar[type] = RandomChoiceConfig
 
-    config: DrawConfig
+    config: RandomChoiceConfig
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -48,13 +48,12 @@ class Draw(Schedule):
         if self._steps >= self.config.steps or not count:
             return ()
         if group > count:
-            raise mistake("group", f"{group} agents are to act at a time, and only {count} act by schedule")
+            raise mistake("group", f"{group} agents should act at a time, but only {count} act by schedule")
         if not repeat and 2 * group > count:
             what = f"without repeats, {group} at a time need {2 * group} agents that act by schedule"
-            raise mistake("repeat", f"{what}; there are {count}: add agents, or leave `repeat` out")
+            raise mistake("repeat", f"{what}; there are {count}: add agents, or remove `repeat`")
         self._steps += 1
         pool = list(stage.agents) if repeat else [name for name in stage.agents if name not in self._last]
-        # Random.random() is the one draw that Python promises to keep the same in every version.
-        draw = stage.random.random
-        self._last = [pool.pop(int(draw() * len(pool))) for _ in range(group)]
+        # Python only guarantees random() to give the same values in every version.
+        self._last = [pool.pop(int(stage.random.random() * len(pool))) for _ in range(group)]
         return self._last
