@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pyscrai_cast.actor import answer_schema
-from pyscrai_cast.analyst import AnalystConfig, ScoreForm, finding_schema
+from pyscrai_cast.analyst import AnalystConfig, Score, finding_schema
 
 PRICE = {"type": "integer", "minimum": 1, "maximum": 20}
 
@@ -133,7 +133,7 @@ def test_words_come_before_the_action() -> None:
 
 
 def test_a_finding_has_all_scores_within_their_bounds() -> None:
-    config = AnalystConfig(scores={"trust": ScoreForm(maximum=5), "share": ScoreForm("", 0, 1, "number")})
+    config = AnalystConfig(scores={"trust": Score(maximum=5), "share": Score("", 0, 1, "number")})
     fits = Draft202012Validator(finding_schema(config)).is_valid
     assert fits({"text": "They trade.", "scores": {"trust": 5, "share": 0.25}})
     assert not fits({"text": "They trade.", "scores": {"trust": 6, "share": 0.25}})
@@ -147,5 +147,5 @@ def test_a_finding_has_all_scores_within_their_bounds() -> None:
     [{"minimum": 3, "maximum": 3}, {"maximum": float("inf")}, {"maximum": 2.5}],
 )
 def test_bounds_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="maximum|whole bounds"):
-        ScoreForm(**wrong)
+    with pytest.raises(ValueError, match="maximum|integer bounds"):
+        Score(**wrong)

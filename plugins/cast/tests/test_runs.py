@@ -236,7 +236,7 @@ def test_it_must_act_if_told_so(play: Play) -> None:
 def test_an_answer_that_never_comes_fails_visibly(play: Play) -> None:
     result = play({"Mara": {"engine": "actor"}}, {"Mara": ["", ' Mara: "" ']})
     assert (result.status, result.events, len(ASKED)) == ("failed", (), 3)
-    assert "answered nothing" in result.error
+    assert "3 empty answers" in result.error
 
 
 def test_an_empty_answer_is_asked_for_again(play: Play) -> None:

@@ -1,1 +1,1 @@
-"""The cast of a scenario: the engines `actor`, `narrator` and `analyst`."""
+"""The engines `actor`, `narrator` and `analyst`."""

@@ -1,4 +1,4 @@
-"""The engine `actor`: a person of the scenario, who speaks and acts."""
+"""The engine `actor`: an agent that speaks and acts."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from attrs import field, frozen, validators
 
 from pyscrai_core import Agent, Engine, Message, Prompt, Turn
 
-from .prompting import (
-    CHANGING,
-    PER_WORD,
-    STANDING,
-    Opening,
-    changing,
+from .answers import CHARACTERS_PER_WORD, ask_for_text, parsed, tidy
+from .templates import (
+    PROMPT_NAMES,
+    SYSTEM_NAMES,
+    SystemMessage,
+    has_no_arguments,
     heard_last,
-    parsed,
-    standing,
-    takes_nothing,
-    tidy,
-    words_of,
+    prompt_variables,
+    system_variables,
 )
 
-MORE = frozenset({"speak", "must_act"})
-SYSTEM = Prompt.packaged("pyscrai_cast", "prompts/actor-system.j2", STANDING | MORE)
-PROMPT = Prompt.packaged("pyscrai_cast", "prompts/actor.j2", STANDING | CHANGING | MORE | {"heard"})
+OWN_NAMES = frozenset({"speak", "must_act"})
+SYSTEM = Prompt.packaged("pyscrai_cast", "prompts/actor-system.j2", SYSTEM_NAMES | OWN_NAMES)
+PROMPT = Prompt.packaged(
+    "pyscrai_cast", "prompts/actor.j2", SYSTEM_NAMES | PROMPT_NAMES | OWN_NAMES | {"heard"}
+)
 
 
 @frozen
@@ -33,16 +32,16 @@ class ActorConfig:
     """The options of `actor`.
 
     words
-        how many words an utterance may have; told to the model, and ten times as many characters are the
-        bound of structured answers
+        The maximum length of an utterance, as told to the model. Texts in structured answers may have up to
+        ten times as many characters.
     style
-        how the agent speaks, in words
+        A description of how the agent speaks.
     speak
-        whether the agent speaks; if not, it only acts
+        Whether the agent speaks. If not, it only acts.
     must_act
-        whether it has to take an action if one is open
+        Whether the agent must take an action if one is open.
     system, prompt
-        the templates of the first and of the last message
+        The templates of the first and of the last message.
     """
 
     words: int = field(default=60, validator=validators.ge(1))
@@ -54,10 +53,10 @@ class ActorConfig:
 
 
 class Actor(Engine):
-    """Says something, or takes one of the agent's open actions, or both.
+    """Says something, takes one of the agent's open actions, or both.
 
-    With no action open the model answers in plain words. Otherwise it answers a JSON object: `say`, the
-    words, and `action`: null for none, the name of an action without arguments, or an object with the
+    If no action is open, the model answers with plain text. Otherwise it answers with a JSON object: `say` is
+    the text. `action` is null for none, the name of an action without arguments, or an object with the
     action's name as its key and the arguments as its value.
     """
 
@@ -66,8 +65,8 @@ class Actor(Engine):
 
     def __init__(self, config: ActorConfig) -> None:
         super().__init__(config)
-        self._opening = Opening()
-        # Schemas are kept, since whoever checks answers compiles each object once.
+        self._system = SystemMessage()
+        # Schemas are cached, because each schema object is compiled once.
         self._schemas: dict[tuple[Any, ...], tuple[Agent, dict[str, Any]]] = {}
 
     async def run(self, turn: Turn) -> None:
@@ -77,20 +76,21 @@ class Actor(Engine):
             return
         more = {"speak": config.speak, "must_act": config.must_act}
         recalled = await turn.recall()
-        messages = [self._opening.message(turn, config, **more), *recalled]
+        messages = [self._system.render(turn, config, **more), *recalled]
         heard = heard_last(turn, messages)
-        values = {**standing(turn, config), **changing(turn, recalled), **more, "heard": heard}
+        values = {**system_variables(turn, config), **prompt_variables(turn, recalled), **more}
+        values["heard"] = heard
         closing = config.prompt.render(**values)
-        # Where others spoke last and nothing is to be shown, their words ask by themselves. The next prompt
-        # then begins with this one and its answer, so that the answer is read from the cache too.
+        # If another agent spoke last and there is nothing to show, no closing message is needed. The next
+        # prompt then begins with this prompt and its answer, so the vendor's cache covers the answer too.
         if closing or not heard:
             messages.append(Message.user(closing))
         if not names:
-            turn.say(await words_of(turn, messages))
+            turn.say(await ask_for_text(turn, messages))
             return
         answer = parsed(turn, await turn.think(messages, schema=self._schema(turn.agent, names)))
-        if words := tidy(answer.get("say", ""), turn.agent.name):
-            turn.say(words)
+        if text := tidy(answer.get("say", ""), turn.agent.name):
+            turn.say(text)
         chosen = answer["action"]
         if isinstance(chosen, str):
             turn.emit(chosen, {})
@@ -111,23 +111,23 @@ class Actor(Engine):
 def answer_schema(
     agent: Agent, names: Sequence[str], words: int = 60, speak: bool = True, must_act: bool = False
 ) -> dict[str, Any]:
-    """The JSON Schema of an answer: words, and one of the actions `names`.
+    """The JSON Schema of an answer: a text, and one of the actions `names`.
 
-    It keeps to what the strict modes of vendors take, as far as the actions' own schemas do: an object at
-    the root, every property required, and alternatives that differ in their first key.
+    It only uses what vendors' strict modes support, as far as the actions' own schemas do: an object at the
+    root, all properties required, and alternatives that differ in their first key.
     """
-    length = words * PER_WORD
+    length = words * CHARACTERS_PER_WORD
     definitions: dict[str, Any] = {}
     plain: list[str] = []
     choices: list[dict[str, Any]] = []
     for name in names:
         arguments = agent.actions[name].schema
-        if takes_nothing(arguments):
-            # A bare name: models fumble for the inside of an object that has none.
+        if has_no_arguments(arguments):
+            # Only the name: models make mistakes with empty objects.
             plain.append(name)
             continue
-        inner = bounded(arguments, length)
-        here = moved(inner, f"#/$defs/{name}")
+        inner = with_length_limits(arguments, length)
+        here = relocate_refs(inner, f"#/$defs/{name}")
         if here != inner:
             definitions[name] = here
             inner = {"$ref": f"#/$defs/{name}"}
@@ -137,14 +137,14 @@ def answer_schema(
     if not must_act:
         choices.append({"type": "null"})
     action = choices[0] if len(choices) == 1 else {"anyOf": choices}
-    # `say` comes first: words are easier to stand by than a number is to explain.
+    # `say` comes first, so that the action follows from the text.
     said = {"say": {"type": "string", "maxLength": length}} if speak else {}
     schema = _object({**said, "action": action})
     return {**schema, "$defs": definitions} if definitions else schema
 
 
-def bounded(schema: dict[str, Any], length: int) -> dict[str, Any]:
-    """`schema` with a bound for arguments that are free text: small models would not end them."""
+def with_length_limits(schema: dict[str, Any], length: int) -> dict[str, Any]:
+    """`schema` with a maximum length for free text. Small models may not end a text otherwise."""
     properties = {
         key: {**part, "maxLength": length} if _is_free_text(part) else part
         for key, part in schema.get("properties", {}).items()
@@ -153,17 +153,17 @@ def bounded(schema: dict[str, Any], length: int) -> dict[str, Any]:
 
 
 def _is_free_text(schema: Any) -> bool:
-    shaped = {"maxLength", "enum", "const", "pattern", "format"}
-    return isinstance(schema, dict) and schema.get("type") == "string" and not schema.keys() & shaped
+    restricting = {"maxLength", "enum", "const", "pattern", "format"}
+    return isinstance(schema, dict) and schema.get("type") == "string" and not schema.keys() & restricting
 
 
-def moved(schema: Any, place: str) -> Any:
-    """`schema` as it reads when it stands at `place` in another one: its references lead there."""
+def relocate_refs(schema: Any, place: str) -> Any:
+    """`schema` for the place `place` in another schema, with its references adjusted."""
     if isinstance(schema, list):
-        return [moved(part, place) for part in schema]
+        return [relocate_refs(part, place) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {key: moved(part, place) for key, part in schema.items()}
+    found = {key: relocate_refs(part, place) for key, part in schema.items()}
     reference = schema.get("$ref")
     if isinstance(reference, str) and (reference == "#" or reference.startswith("#/")):
         found["$ref"] = place + reference[1:]

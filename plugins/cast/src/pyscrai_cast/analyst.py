@@ -1,4 +1,4 @@
-"""The engine `analyst`: watches, and writes down what a researcher wants to know."""
+"""The engine `analyst`: an observer that reports findings and scores."""
 
 from __future__ import annotations
 
@@ -9,26 +9,23 @@ from attrs import Attribute, field, frozen, validators
 
 from pyscrai_core import Engine, Message, Prompt, Turn
 
-from .prompting import (
-    CHANGING,
-    PER_WORD,
-    STANDING,
-    Opening,
-    changing,
-    parsed,
-    standing,
-    tidy,
-    words_of,
+from .answers import CHARACTERS_PER_WORD, ask_for_text, parsed, tidy
+from .templates import (
+    PROMPT_NAMES,
+    SYSTEM_NAMES,
+    SystemMessage,
+    prompt_variables,
+    system_variables,
 )
 
-MORE = frozenset({"questions", "scores"})
-SYSTEM = Prompt.packaged("pyscrai_cast", "prompts/analyst-system.j2", STANDING | MORE)
-PROMPT = Prompt.packaged("pyscrai_cast", "prompts/analyst.j2", STANDING | CHANGING | MORE)
+OWN_NAMES = frozenset({"questions", "scores"})
+SYSTEM = Prompt.packaged("pyscrai_cast", "prompts/analyst-system.j2", SYSTEM_NAMES | OWN_NAMES)
+PROMPT = Prompt.packaged("pyscrai_cast", "prompts/analyst.j2", SYSTEM_NAMES | PROMPT_NAMES | OWN_NAMES)
 
 
 @frozen
-class ScoreForm:
-    """A number that the analyst gives: what it measures, and between which bounds (both included)."""
+class Score:
+    """A number that the analyst assigns: what it measures, and its bounds (both inclusive)."""
 
     description: str = ""
     minimum: float = 0
@@ -45,7 +42,7 @@ class ScoreForm:
             self.minimum == int(self.minimum) and self.maximum == int(self.maximum)
         ):
             raise ValueError(
-                "type: an integer score needs whole bounds; write `type: number`, or change the bounds"
+                "type: an integer score needs integer bounds; use `type: number`, or change the bounds"
             )
 
     def schema(self) -> dict[str, Any]:
@@ -54,8 +51,8 @@ class ScoreForm:
         return {"type": self.type, "minimum": bound(self.minimum), "maximum": bound(self.maximum)}
 
 
-def _default_scores() -> dict[str, ScoreForm]:
-    return {"cooperation": ScoreForm("how far the participants work together: 0 not at all, 10 fully")}
+def _default_scores() -> dict[str, Score]:
+    return {"cooperation": Score("how far the participants work together: 0 not at all, 10 fully")}
 
 
 @frozen
@@ -63,21 +60,22 @@ class AnalystConfig:
     """The options of `analyst`.
 
     questions
-        what the researcher wants to know; without any, what stands out
+        What the researcher wants to know. Without questions, the analyst reports what stands out.
     scores
-        the numbers to give, by name; `{}` for none
+        The numbers to assign, by name. `{}` for none.
     audience
-        names of agents and groups that hear the findings; without any, the researcher alone
+        The agents and groups that see the findings. Without any, only the researcher does.
     words
-        how many words a finding may have; told to the model, and ten times as many characters are the bound
+        The maximum length of a finding, as told to the model. A finding may have up to ten times as many
+        characters.
     style
-        how it is written, in words
+        A description of how the findings are written.
     system, prompt
-        the templates of the first and of the last message
+        The templates of the first and of the last message.
     """
 
     questions: list[str] = field(factory=list)
-    scores: dict[str, ScoreForm] = field(factory=_default_scores)
+    scores: dict[str, Score] = field(factory=_default_scores)
     audience: list[str] = field(factory=list)
     words: int = field(default=80, validator=validators.ge(1))
     style: str = ""
@@ -86,7 +84,7 @@ class AnalystConfig:
 
 
 class Analyst(Engine):
-    """Writes an event `finding` with a text and scores. It sees what any agent in its place would see."""
+    """Reports an event `finding` with a text and scores. It sees what any other agent in its place sees."""
 
     Config: ClassVar[type] = AnalystConfig
     config: AnalystConfig
@@ -104,16 +102,16 @@ class Analyst(Engine):
 
     def __init__(self, config: AnalystConfig) -> None:
         super().__init__(config)
-        self._opening = Opening()
+        self._system = SystemMessage()
         self._schema: tuple[AnalystConfig, dict[str, Any]] | None = None
 
     async def run(self, turn: Turn) -> None:
         config = self.config
         more = {"questions": config.questions, "scores": describe_scores(config.scores)}
         recalled = await turn.recall()
-        values = {**standing(turn, config), **changing(turn, recalled), **more}
+        values = {**system_variables(turn, config), **prompt_variables(turn, recalled), **more}
         messages = [
-            self._opening.message(turn, config, **more),
+            self._system.render(turn, config, **more),
             *recalled,
             Message.user(config.prompt.render(**values)),
         ]
@@ -124,7 +122,7 @@ class Analyst(Engine):
                 "scores": answer["scores"],
             }
         else:
-            finding = {"text": await words_of(turn, messages), "scores": {}}
+            finding = {"text": await ask_for_text(turn, messages), "scores": {}}
         turn.emit("finding", finding, audience=config.audience)
 
     def _answer_schema(self) -> dict[str, Any]:
@@ -135,10 +133,10 @@ class Analyst(Engine):
 
 
 def finding_schema(config: AnalystConfig) -> dict[str, Any]:
-    """The JSON Schema of an answer: the text first, since scores should follow from it."""
+    """The JSON Schema of an answer. The text comes first, so that the scores follow from it."""
     scores = {name: score.schema() for name, score in config.scores.items()}
     properties = {
-        "text": {"type": "string", "minLength": 1, "maxLength": config.words * PER_WORD},
+        "text": {"type": "string", "minLength": 1, "maxLength": config.words * CHARACTERS_PER_WORD},
         "scores": {
             "type": "object",
             "properties": scores,
@@ -154,8 +152,8 @@ def finding_schema(config: AnalystConfig) -> dict[str, Any]:
     }
 
 
-def describe_scores(scores: dict[str, ScoreForm]) -> list[dict[str, Any]]:
-    """The scores as templates see them."""
+def describe_scores(scores: dict[str, Score]) -> list[dict[str, Any]]:
+    """The scores for templates."""
     return [
         {"name": name, "description": score.description, **score.schema()} for name, score in scores.items()
     ]

@@ -1,4 +1,4 @@
-"""The engine `narrator`: tells what the world looks like, and what comes of what was done."""
+"""The engine `narrator`: describes the world and what happens in it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from attrs import field, frozen, validators
 
 from pyscrai_core import Engine, Message, Prompt, Turn
 
-from .prompting import CHANGING, STANDING, Opening, changing, standing, words_of
+from .answers import ask_for_text
+from .templates import (
+    PROMPT_NAMES,
+    SYSTEM_NAMES,
+    SystemMessage,
+    prompt_variables,
+    system_variables,
+)
 
-MORE = frozenset({"perspective"})
-SYSTEM = Prompt.packaged("pyscrai_cast", "prompts/narrator-system.j2", STANDING | MORE)
-PROMPT = Prompt.packaged("pyscrai_cast", "prompts/narrator.j2", STANDING | CHANGING | MORE)
+OWN_NAMES = frozenset({"perspective"})
+SYSTEM = Prompt.packaged("pyscrai_cast", "prompts/narrator-system.j2", SYSTEM_NAMES | OWN_NAMES)
+PROMPT = Prompt.packaged("pyscrai_cast", "prompts/narrator.j2", SYSTEM_NAMES | PROMPT_NAMES | OWN_NAMES)
 
 
 @frozen
@@ -20,14 +27,14 @@ class NarratorConfig:
     """The options of `narrator`.
 
     perspective
-        who tells: `third` person from outside, `omniscient` (third person, sees into heads), `second`
-        (speaks to the others as you), `first` (was there)
+        `third` person from outside, `omniscient` (third person, knows thoughts), `second` (addresses the
+        agents as "you"), `first` (as somebody who is there).
     words
-        how many words a narration may have; told to the model
+        The maximum length of a narration, as told to the model.
     style
-        how it is told, in words
+        A description of how the narrator writes.
     system, prompt
-        the templates of the first and of the last message
+        The templates of the first and of the last message.
     """
 
     perspective: Literal["third", "omniscient", "second", "first"] = "third"
@@ -38,9 +45,9 @@ class NarratorConfig:
 
 
 class Narrator(Engine):
-    """Sets the scene from the premise in its first turn, and carries it from what happened in later ones.
+    """Sets the scene from the premise in its first turn, and describes what happened in later turns.
 
-    Each turn is an event `narration` that everyone hears.
+    Each turn adds an event `narration` that everyone sees.
     """
 
     Config: ClassVar[type] = NarratorConfig
@@ -56,16 +63,16 @@ class Narrator(Engine):
 
     def __init__(self, config: NarratorConfig) -> None:
         super().__init__(config)
-        self._opening = Opening()
+        self._system = SystemMessage()
 
     async def run(self, turn: Turn) -> None:
         config = self.config
         more = {"perspective": config.perspective}
         recalled = await turn.recall()
-        values = {**standing(turn, config), **changing(turn, recalled), **more}
+        values = {**system_variables(turn, config), **prompt_variables(turn, recalled), **more}
         messages = [
-            self._opening.message(turn, config, **more),
+            self._system.render(turn, config, **more),
             *recalled,
             Message.user(config.prompt.render(**values)),
         ]
-        turn.emit("narration", {"text": await words_of(turn, messages)})
+        turn.emit("narration", {"text": await ask_for_text(turn, messages)})

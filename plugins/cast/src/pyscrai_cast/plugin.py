@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI."""
+"""What this distribution offers to PyScrAI."""
 
 from pyscrai_core import Extension, hookimpl
 
@@ -11,16 +11,16 @@ def pyscrai_engines() -> list[Extension]:
         Extension(
             "actor",
             "pyscrai_cast.actor:Actor",
-            "plays a person: speaks, and takes its declared actions",
+            "an agent that speaks and takes its declared actions",
         ),
         Extension(
             "narrator",
             "pyscrai_cast.narrator:Narrator",
-            "sets the scene and carries it, for everyone to hear",
+            "describes the world and what happens in it, for everyone",
         ),
         Extension(
             "analyst",
             "pyscrai_cast.analyst:Analyst",
-            "watches, and writes findings and scores for the researcher",
+            "an observer that reports findings and scores to the researcher",
         ),
     ]

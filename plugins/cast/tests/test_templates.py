@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from pyscrai_cast.prompting import form, show, thaw, tidy
+from pyscrai_cast.answers import tidy
+from pyscrai_cast.templates import describe_type, plain, show
 
 
 @pytest.mark.parametrize(
@@ -52,12 +53,12 @@ def test_tidy(given: str, kept: str) -> None:
     ],
 )
 def test_the_form_of_an_argument_in_words(schema: Any, words: str) -> None:
-    assert form(schema) == words
+    assert describe_type(schema) == words
 
 
 def test_states_are_shown_as_plain_data() -> None:
     frozen = MappingProxyType({"price": None, "stalls": (MappingProxyType({"of": "Mara"}), 2)})
-    assert thaw(frozen) == {"price": None, "stalls": [{"of": "Mara"}, 2]}
+    assert plain(frozen) == {"price": None, "stalls": [{"of": "Mara"}, 2]}
     assert [show(value) for value in (None, "red", 3, True, {"a": [1]})] == [
         "none",
         "red",

@@ -1,0 +1,161 @@
+"""The templates of prompts: the system message, and the variables that templates can use.
+
+A prompt consists of a system message that never changes, the agent's memory, and a closing message with what
+is new, if anything. The first two are only appended to, so vendors can cache them as a prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from pyscrai_core import Agent, Event, Message, Turn
+
+#: The variables of every `system` template. They never change.
+SYSTEM_NAMES = frozenset({"name", "persona", "goals", "premise", "others", "actions", "words", "style"})
+#: The additional variables of every `prompt` template.
+PROMPT_NAMES = frozenset({"first", "step", "news", "state", "own", "groups", "show"})
+
+#: Names of types, and schema keywords that are not part of a type's description.
+TYPE_NAMES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+OMITTED = ("description", "title", "default", "minLength", "maxLength")
+
+
+class SystemMessage:
+    """An agent's system message. It is rendered once, and then the same object in every request."""
+
+    def __init__(self) -> None:
+        self._made_from: tuple[Any, ...] = ()
+        self._message: Message | None = None
+
+    def render(self, turn: Turn, config: Any, **more: Any) -> Message:
+        """The message for `turn`. `more` are additional variables.
+
+        It is only rendered again if the agent or its options changed, as after a fork.
+        """
+        made_from = (turn.agent, config)
+        if self._message is None or any(a is not b for a, b in zip(made_from, self._made_from, strict=True)):
+            text = config.system.render(**system_variables(turn, config), **more)
+            self._message, self._made_from = Message.system(text), made_from
+        return self._message
+
+
+def system_variables(turn: Turn, config: Any) -> dict[str, Any]:
+    """The values of `SYSTEM_NAMES`."""
+    agent = turn.agent
+    return {
+        "name": agent.name,
+        "persona": agent.persona,
+        "goals": list(agent.goals),
+        "premise": turn.premise,
+        "others": list(turn.others),
+        "actions": [describe_action(agent, name) for name in agent.actions],
+        "words": config.words,
+        "style": config.style,
+    }
+
+
+def prompt_variables(turn: Turn, recalled: Sequence[Message]) -> dict[str, Any]:
+    """The values of `PROMPT_NAMES`, and `actions`: only those that are open.
+
+    `news` is for an agent without memory. Otherwise, the same events are part of what it `recalled`.
+    """
+    agent = turn.agent
+    return {
+        "actions": [describe_action(agent, name) for name in turn.actions],
+        "first": turn.number == 0 and not turn.observed,
+        "step": turn.step,
+        "news": [] if recalled else news(turn),
+        "state": plain(turn.state),
+        "own": plain(turn.own),
+        "groups": plain(turn.groups),
+        "show": show,
+    }
+
+
+def news(turn: Turn) -> list[str]:
+    """The events since the agent's last turn as lines, without changes of states, which are shown anyway."""
+    return [event.describe() for event in turn.observed if _is_news(event)]
+
+
+def heard_last(turn: Turn, messages: list[Message]) -> bool:
+    """Whether `messages` end with something that another agent said or did since this agent's last turn.
+
+    Some memories end with notes or recalled events instead.
+    """
+    newest = next(filter(_is_news, reversed(turn.observed)), None)
+    return (
+        newest is not None
+        and newest.source != turn.agent.name
+        and messages[-1].role == "user"
+        and messages[-1].text.endswith(newest.describe())
+    )
+
+
+def _is_news(event: Event) -> bool:
+    return event.kind not in ("change", "turn.failed") and not event.kind.startswith("thought")
+
+
+def describe_action(agent: Agent, name: str) -> dict[str, Any]:
+    """An action for templates. `answer` is its form in a structured answer, with the types described."""
+    action = agent.actions[name]
+    properties = action.schema.get("properties", {})
+    required = action.schema.get("required", ())
+    inner = ", ".join(f'"{key}": {describe_type(schema)}' for key, schema in properties.items())
+    return {
+        "name": name,
+        "description": action.description,
+        "answer": f'"{name}"' if has_no_arguments(action.schema) else f'{{"{name}": {{{inner}}}}}',
+        "arguments": [
+            {
+                "name": key,
+                "form": describe_type(schema),
+                "description": schema.get("description", "") if isinstance(schema, dict) else "",
+                "required": key in required,
+            }
+            for key, schema in properties.items()
+        ],
+    }
+
+
+def has_no_arguments(schema: Mapping[str, Any]) -> bool:
+    """Whether an action has no arguments."""
+    return not schema.keys() - {"type", "properties", "required", "additionalProperties"} and not (
+        schema.get("properties") or schema.get("required") or schema.get("additionalProperties", False)
+    )
+
+
+def describe_type(schema: Any) -> str:
+    """A value's type: as text if it is simple, else as its JSON Schema."""
+    if not isinstance(schema, dict) or not schema:
+        return "anything"
+    kind = schema.get("type")
+    if "enum" in schema and schema.keys() <= {"enum", "type", *OMITTED}:
+        return "one of " + ", ".join(map(show, schema["enum"]))
+    bounded = {"type", "minimum", "maximum", *OMITTED}
+    if isinstance(kind, str) and kind in TYPE_NAMES and schema.keys() <= bounded:
+        low, high = (schema.get(bound) for bound in ("minimum", "maximum"))
+        return (
+            TYPE_NAMES[kind]
+            + (f" from {low}" if low is not None else "")
+            + (f" up to {high}" if high is not None else "")
+        )
+    return show({key: value for key, value in schema.items() if key != "description"})
+
+
+def show(value: Any) -> str:
+    """Plain data for prompts: text unchanged, None as `none`, everything else as JSON."""
+    if isinstance(value, str):
+        return value
+    return "none" if value is None else orjson.dumps(value).decode()
+
+
+def plain(value: Any) -> Any:
+    """The plain data of a read-only view."""
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return [plain(part) for part in value]
+    return value
