@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 import pytest
-from pyscrai_human.human import NAMES, HumanConfig
+from pyscrai_human.human import TEMPLATE_NAMES, HumanConfig
 
 for _name in ("rules", "schedules"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")
@@ -110,6 +110,9 @@ def test_the_readmes_example_runs(tmp_path: Path) -> None:
     assert played["asked"][0][1].startswith(shown[1].strip())
 
 
-@pytest.mark.parametrize("name", [option.name for option in attrs.fields(HumanConfig)] + NAMES.split())
+OPTIONS = [option.name for option in attrs.fields(HumanConfig)]
+
+
+@pytest.mark.parametrize("name", OPTIONS + TEMPLATE_NAMES.split())
 def test_each_option_and_variable_is_in_the_readme(name: str) -> None:
     assert re.search(rf"^\|[^|]*`{name}`[^|]*\|", README, re.MULTILINE)

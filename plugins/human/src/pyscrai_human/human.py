@@ -9,14 +9,14 @@ from attrs import field, frozen, validators
 
 from pyscrai_core import Agent, Engine, NoAnswer, Prompt, Turn
 
-from .arguments import Unclear, arguments_in, form, show, usage
+from .arguments import InvalidAnswer, describe_type, parse_arguments, show, usage
 
-#: So many answers in a turn, calls for help among them; after the last one the turn passes.
-ANSWERS = 10
-NAMES = (
+#: The maximum number of answers in a turn, including calls for help. After the last one, the turn passes.
+MAX_ANSWERS = 10
+TEMPLATE_NAMES = (
     "name persona goals premise known whole step news state own groups actions speak must_act timeout show"
 )
-QUESTION = Prompt.packaged("pyscrai_human", "prompts/question.j2", NAMES.split())
+QUESTION = Prompt.packaged("pyscrai_human", "prompts/question.j2", TEMPLATE_NAMES.split())
 
 
 @frozen
@@ -24,15 +24,16 @@ class HumanConfig:
     """The options of `human`.
 
     timeout
-        seconds that the person has for each answer (None: any time)
+        How many seconds the person has for each answer. None: no limit.
     on_timeout
-        when they have passed: the turn passes (`pass`), or fails (`stop`), so that a resume asks again
+        What happens after that time: the turn passes (`pass`), or it fails (`stop`), so that a resumed run
+        asks again.
     speak
-        whether the person may speak; if not, they only act
+        Whether the person may speak. If not, they only act.
     must_act
-        whether they have to take an action if one is open
+        Whether the person must take an action if one is open.
     question
-        the template of what the person is asked
+        The template of the question.
     """
 
     timeout: float | None = field(default=None, validator=validators.optional(validators.gt(0)))
@@ -43,9 +44,9 @@ class HumanConfig:
 
 
 class Human(Engine):
-    """Asks a person what the agent says or does; what they answer is all that it says or does.
+    """Asks a person what the agent says or does.
 
-    A turn that passes is logged as the event `passed`, with the reason, for the researcher.
+    A turn without a valid answer adds an event `passed` with the reason, which only the researcher sees.
     """
 
     Config: ClassVar[type] = HumanConfig
@@ -61,8 +62,8 @@ class Human(Engine):
 
     async def run(self, turn: Turn) -> None:
         question = self._question(turn, whole=turn.number == 0)
-        reason = f"none of {ANSWERS} answers could be understood"
-        for _ in range(ANSWERS):
+        reason = f"none of {MAX_ANSWERS} answers could be understood"
+        for _ in range(MAX_ANSWERS):
             try:
                 answer = (await turn.ask(question, self.config.timeout)).strip()
             except NoAnswer:
@@ -76,7 +77,7 @@ class Human(Engine):
             try:
                 if self._act(turn, answer):
                     return
-            except Unclear as why:
+            except InvalidAnswer as why:
                 question = f"{why}\n(/help: how to answer)"
                 continue
             reason = "by choice"
@@ -84,7 +85,7 @@ class Human(Engine):
         turn.emit("passed", {"reason": reason}, audience=())
 
     def _act(self, turn: Turn, answer: str) -> bool:
-        """Say or do what `answer` means; False if the turn passes. Raises `Unclear`."""
+        """Say or do what `answer` says. Returns False if the turn passes. Raises `InvalidAnswer`."""
         actions, possible = turn.agent.actions, turn.actions
         must_act = self.config.must_act and bool(possible)
         ways = [f"/{name}" for name in possible]
@@ -96,35 +97,35 @@ class Human(Engine):
         given = rest[0] if rest else ""
         if command in actions:
             if command not in possible:
-                raise Unclear(f"/{command} is not possible now. {choice}.")
+                raise InvalidAnswer(f"/{command} is not possible now. {choice}.")
             schema = actions[command].schema
             try:
-                turn.emit(command, arguments_in(given, schema))
-            except Unclear as why:
-                raise Unclear(f"/{command}: {why}. Write it as {usage(command, schema)}") from None
+                turn.emit(command, parse_arguments(given, schema))
+            except InvalidAnswer as why:
+                raise InvalidAnswer(f"/{command}: {why}. Write it as {usage(command, schema)}") from None
             return True
         if answer in ("", "/pass"):
             if must_act:
-                raise Unclear(f"You have to do something now. {choice}.")
+                raise InvalidAnswer(f"You have to do something now. {choice}.")
             return False
         if slash and command != "to":
-            raise Unclear(f"There is no /{command}. {choice}. (To say a slash first, write two.)")
+            raise InvalidAnswer(f"There is no /{command}. {choice}. (To say a slash first, write two.)")
         if must_act or not self.config.speak:
-            raise Unclear(f"Words are no answer now. {choice}.")
+            raise InvalidAnswer(f"Words are no answer now. {choice}.")
         if not slash:
-            turn.say(answer.removeprefix("/"))  # of two
+            turn.say(answer.removeprefix("/"))  # two slashes mean one
             return True
         names, _, words = given.partition(":")
         to, known = [name.strip() for name in names.split(",")], _known(turn)
         if not words.strip():
-            raise Unclear("Write it as /to NAME: words. Between several names stand commas.")
+            raise InvalidAnswer("Write it as /to NAME: words. Between several names stand commas.")
         if unknown := [name for name in to if name not in known]:
-            raise Unclear(f"There is no {unknown[0]!r} to talk to, but {', '.join(known) or 'nobody'}.")
+            raise InvalidAnswer(f"There is no {unknown[0]!r} to talk to, but {', '.join(known) or 'nobody'}.")
         turn.say(words.strip(), to)
         return True
 
     def _question(self, turn: Turn, whole: bool) -> str:
-        """What the person needs; with `whole`, also who they are and how to answer."""
+        """The question to the person. With `whole`, it includes their role and how to answer."""
         agent, config, possible = turn.agent, self.config, turn.actions
         must_act = config.must_act and bool(possible)
         return config.question.render(
@@ -135,12 +136,12 @@ class Human(Engine):
             known=_known(turn),
             whole=whole,
             step=turn.step,
-            # The state is shown as it is now: that it changed needs no line.
+            # The current state is shown, so its changes are omitted.
             news=[event.describe() for event in turn.observed if event.kind not in ("change", "turn.failed")],
             state=plain(turn.state),
             own=plain(turn.own),
             groups=plain(turn.groups),
-            actions=[_described(agent, name) for name in possible],
+            actions=[_describe_action(agent, name) for name in possible],
             speak=config.speak and not must_act,
             must_act=must_act,
             timeout=None if config.timeout is None else f"{config.timeout:g}",
@@ -149,12 +150,12 @@ class Human(Engine):
 
 
 def _known(turn: Turn) -> list[str]:
-    """Who can be told something that not everyone hears."""
+    """The agents and groups that can be addressed with `/to`."""
     return [*turn.others, *turn.agent.groups]
 
 
-def _described(agent: Agent, name: str) -> dict[str, Any]:
-    """An action as the template sees it."""
+def _describe_action(agent: Agent, name: str) -> dict[str, Any]:
+    """An action for the template."""
     action = agent.actions[name]
     arguments = action.schema.get("properties", {}).items()
     return {
@@ -162,14 +163,14 @@ def _described(agent: Agent, name: str) -> dict[str, Any]:
         "usage": usage(name, action.schema),
         "description": action.description,
         "arguments": [
-            {"name": key, "form": form(part), "description": part.get("description", "")}
+            {"name": key, "form": describe_type(part), "description": part.get("description", "")}
             for key, part in arguments
         ],
     }
 
 
 def plain(value: Any) -> Any:
-    """The plain data behind a read-only view."""
+    """The plain data of a read-only view."""
     if isinstance(value, Mapping):
         return {key: plain(part) for key, part in value.items()}
     return [plain(part) for part in value] if isinstance(value, tuple) else value
