@@ -146,9 +146,9 @@ def test_chance_is_drawn_with_the_seed(play: Play) -> None:
         ([], "agents.Ann.policy: the list is empty"),
         ([{"when": "stat.purse"}], "agents.Ann.policy[0].when: 'stat.purse': the name 'stat' is not known"),
         ([{"do": "wait"}, {"chance": 2}], "agents.Ann.policy[1].chance: 'chance' must be <= 1"),
-        ([{"arguments": {"coins": 1}}], "arguments: there is no action that takes them"),
+        ([{"arguments": {"coins": 1}}], "arguments: they need an action"),
         ([{"do": "take", "arguments": {"coins": "1 +"}}], "agents.Ann.policy[0].arguments.coins: '1 +'"),
-        ([{"say": "a { b"}], "agents.Ann.policy[0].say: 'a { b' has a brace without its partner"),
+        ([{"say": "a { b"}], "agents.Ann.policy[0].say: 'a { b' has an unmatched brace"),
         ([{"say": "{len}"}], "policy[0].say: 'len': 'len' is a function"),
         (
             [{"do": "tkae"}],
@@ -179,7 +179,7 @@ def test_the_names_are_those_that_are_checked() -> None:
     turn: Any = SimpleNamespace(
         agent=SimpleNamespace(name="Ann"), state={}, own={}, observed=[], step=1, number=0, others=()
     )
-    assert rules.known(turn).keys() == rules.NAMES
+    assert rules.variables(turn).keys() == rules.NAMES
 
 
 TAKE_SEVEN = [{"do": "take", "arguments": {"coins": 7}}]
@@ -291,7 +291,7 @@ def test_without_changes_a_model_decides_in_words_alone() -> None:
         ({"decides": ["take"]}, "agents.Judge.rulings: there are none, so nothing could be decided"),
         (
             {"decides": ["take"], "rulings": [{"on": "tkae"}]},
-            "rulings[0].on: 'tkae' is not among what it decides: take",
+            "rulings[0].on: 'tkae' is not one of `decides`: take",
         ),
         ({"decides": ["take"], "rulings": [{"when": "evnt"}]}, "rulings[0].when: 'evnt': the name 'evnt'"),
         ({"decides": ["take"], "rulings": [{"set": {"a.{evnt}": 1}}]}, "rulings[0].set: 'evnt': the name"),
@@ -308,8 +308,8 @@ def test_mistakes_in_a_world_are_bad_input(options: dict[str, Any], says: str, p
     "ruling, says",
     [
         ({"set": {"agents.Ann.pace": 1}}, "an agent changes its own state alone"),
-        ({"set": {"purse.x": 1}}, "purse.x: it cannot be changed so"),
-        ({"add": {"purse": "'x'"}}, "purse: it cannot be changed so"),
+        ({"set": {"purse.x": 1}}, "purse.x: it cannot be changed in this way"),
+        ({"add": {"purse": "'x'"}}, "purse: it cannot be changed in this way"),
         ({"set": {"purse": "state.prse"}}, "rulings[0].set.purse: 'state.prse'"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Agents that follow rules, and a world that decides by them: the engines `rules` and `world`."""
+"""The engines `rules` and `world`: agents that follow a policy, and a judge that decides by rulings."""

@@ -1,4 +1,4 @@
-"""What the engines' options are written in: the kernel's expressions, alone or in a text's braces."""
+"""Expressions in the engines' options: as values, or in braces within texts."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 
 @lru_cache(maxsize=2048)
 def compiled(source: str, names: frozenset[str]) -> Expression:
-    """The expression `source` over `names`. Raises `ValueError` if it is none."""
+    """The expression `source` with the variables `names`. Raises `ValueError` if it is invalid."""
     return Expression(source, names)
 
 
-def value_of(given: Any, values: Mapping[str, Any], where: str) -> Any:
-    """What an option stands for: text is an expression, and all else stands for itself.
+def evaluate(given: Any, values: Mapping[str, Any], where: str) -> Any:
+    """The value of an option: text is evaluated as an expression, any other value is returned unchanged.
 
-    A function among the `values` is called if an expression uses its name. Raises `ContractError`, which says
-    `where`, if there is no value.
+    `values` may contain functions, which are only called if the expression uses their name. Raises
+    `ContractError`, which names `where`, if the evaluation fails.
     """
     if not isinstance(given, str):
         return given
@@ -38,30 +38,30 @@ def value_of(given: Any, values: Mapping[str, Any], where: str) -> Any:
         raise ContractError(f"{where}: {error}; correct the expression") from None
 
 
-def filled(text: str, values: Mapping[str, Any], where: str) -> str:
-    """`text` with the value of each expression in braces: text as it is, all else as JSON."""
+def fill_in(text: str, values: Mapping[str, Any], where: str) -> str:
+    """`text` with the expressions in braces replaced by their values: texts unchanged, others as JSON."""
 
     def fill(match: re.Match[str]) -> str:
-        value = value_of(match[1], values, where)
+        value = evaluate(match[1], values, where)
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
     return _BRACES.sub(fill, text)
 
 
 def applies(entry: Any, values: Mapping[str, Any], random: Random, where: str) -> bool:
-    """Whether the entry's `when` holds and, drawn only then, its `chance` comes true."""
-    holds = entry.when is None or value_of(entry.when, values, f"{where}.when")
-    # Random.random() is the one draw that Python promises to keep the same in every version.
+    """Whether the entry's `when` is true and, drawn only in that case, its `chance` succeeds."""
+    holds = entry.when is None or evaluate(entry.when, values, f"{where}.when")
+    # Python only guarantees random() to give the same values in every version.
     return bool(holds) and (entry.chance >= 1 or random.random() < entry.chance)
 
 
-# -- validators of options, for attrs; all raise `ValueError` --
+# -- validators for attrs; all raise `ValueError` --
 
 is_chance: Any = [validators.ge(0), validators.le(1)]
 
 
 def is_expression(names: frozenset[str]) -> Callable[[Any, Attribute[Any], Any], None]:
-    """Text must be an expression over `names`, as must be the texts in a mapping."""
+    """A text, or each text in a mapping, must be an expression with the variables `names`."""
 
     def check(instance: Any, attribute: Attribute[Any], value: Any) -> None:
         texts = (
@@ -75,12 +75,12 @@ def is_expression(names: frozenset[str]) -> Callable[[Any, Attribute[Any], Any],
 
 
 def is_text(names: frozenset[str]) -> Callable[[Any, Attribute[Any], Any], None]:
-    """What stands in a text's braces must be an expression over `names`, also in a mapping's keys."""
+    """The braces in a text, or in a mapping's keys, must contain expressions with the variables `names`."""
 
     def check(instance: Any, attribute: Attribute[Any], value: str | Mapping[str, Any]) -> None:
         for text in [value] if isinstance(value, str) else value:
             if set("{}") & set(_BRACES.sub("", text)):
-                raise ValueError(f"{attribute.name}: {text!r} has a brace without its partner")
+                raise ValueError(f"{attribute.name}: {text!r} has an unmatched brace")
             for part in _BRACES.findall(text):
                 _check(attribute.name, part, names)
 

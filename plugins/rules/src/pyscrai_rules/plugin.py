@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI."""
+"""What this distribution offers to PyScrAI."""
 
 from pyscrai_core import Extension, hookimpl
 
@@ -8,6 +8,6 @@ pyscrai_api = 1
 @hookimpl
 def pyscrai_engines() -> list[Extension]:
     return [
-        Extension("rules", "pyscrai_rules.rules:Rules", "acts by a declared policy, without a model"),
-        Extension("world", "pyscrai_rules.world:World", "decides what comes of what agents attempt"),
+        Extension("rules", "pyscrai_rules.rules:Rules", "follows a declared policy, without a model"),
+        Extension("world", "pyscrai_rules.world:World", "decides the result of what agents attempt"),
     ]

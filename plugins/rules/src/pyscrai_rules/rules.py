@@ -1,4 +1,4 @@
-"""The engine `rules`: an agent without a model, which acts by a declared policy."""
+"""The engine `rules`: an agent without a model that follows a declared policy."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from attrs import Attribute, field, frozen
 
 from pyscrai_core import Engine, Mistake, ScenarioError, Turn
 
-from .language import applies, filled, is_chance, is_expression, is_text, value_of
+from .expressions import applies, evaluate, fill_in, is_chance, is_expression, is_text
 
-#: What a policy may use.
+#: The variables that a policy can use.
 NAMES = frozenset(
     {"state", "self", "groups", "events", "observed", "heard", "did", "step", "turn", "name", "others"}
 )
@@ -21,15 +21,15 @@ class Move:
     """One entry of a policy. Raises `ValueError` for a mistake.
 
     when
-        an expression: the entry is for the turns in which it holds (None: for all)
+        An expression. The entry only applies if it is true. None: it always applies.
     chance
-        the probability with which it is taken then
+        The probability that the entry then applies.
     do
-        the action to take (None: none)
+        The action to take. None: no action.
     arguments
-        the action's arguments: text is an expression, all else stands for itself
+        The action's arguments. Texts are expressions, other values are used unchanged.
     say
-        what to say; expressions stand in braces
+        What to say. Expressions in braces are replaced.
     """
 
     when: str | None = field(default=None, validator=is_expression(NAMES))
@@ -40,45 +40,45 @@ class Move:
 
     def __attrs_post_init__(self) -> None:
         if self.arguments and self.do is None:
-            raise ValueError("arguments: there is no action that takes them; name it with `do`")
+            raise ValueError("arguments: they need an action; name it with `do`")
 
 
 @frozen
 class RulesConfig:
-    """The options of `rules`: the `policy`, of whose entries the first that applies is taken in a turn."""
+    """The option of `rules`: the `policy`. In each turn, its first entry that applies is used."""
 
     policy: list[Move] = field()
 
     @policy.validator
     def _check_policy(self, attribute: Attribute[Any], value: list[Move]) -> None:
         if not value:
-            raise ValueError("policy: the list is empty; give at least one entry, such as {do: ACTION}")
+            raise ValueError("policy: the list is empty; add at least one entry, such as {do: ACTION}")
 
 
 class Rules(Engine):
-    """Takes the first entry of the policy that applies; an action that is not open now is passed over."""
+    """Uses the first entry of the policy that applies. Entries whose action is not open are skipped."""
 
     Config: ClassVar[type] = RulesConfig
     config: RulesConfig
 
     async def run(self, turn: Turn) -> None:
         check_actions(turn, self.config)
-        values, possible = known(turn), turn.actions
+        values, possible = variables(turn), turn.actions
         for index, move in enumerate(self.config.policy):
             where = f"policy[{index}]"
             closed = move.do is not None and move.do not in possible
             if closed or not applies(move, values, turn.random, where):
                 continue
             if move.say:
-                turn.say(filled(move.say, values, f"{where}.say"))
+                turn.say(fill_in(move.say, values, f"{where}.say"))
             if move.do is not None:
                 given = move.arguments.items()
-                turn.emit(move.do, {key: value_of(part, values, f"{where}.{key}") for key, part in given})
+                turn.emit(move.do, {key: evaluate(part, values, f"{where}.{key}") for key, part in given})
             return
 
 
-def known(turn: Turn) -> dict[str, Any]:
-    """The values of the names that a policy may use, or how to get them."""
+def variables(turn: Turn) -> dict[str, Any]:
+    """The values of `NAMES`, or functions that return them."""
     name = turn.agent.name
     return {
         "state": turn.state,
@@ -96,10 +96,10 @@ def known(turn: Turn) -> dict[str, Any]:
 
 
 def check_actions(turn: Turn, config: RulesConfig) -> None:
-    """Raise `ScenarioError`, with all mistakes at once, if the policy names actions that there are not."""
-    where, there = f"agents.{turn.agent.name}", ", ".join(turn.agent.actions) or "none"
+    """Raise `ScenarioError` with all mistakes if the policy names unknown actions."""
+    where, known = f"agents.{turn.agent.name}", ", ".join(turn.agent.actions) or "none"
     unknown = [
-        Mistake(where, f"policy[{index}].do", f"there is no action {move.do!r}; the agent's actions: {there}")
+        Mistake(where, f"policy[{index}].do", f"there is no action {move.do!r}; the agent's actions: {known}")
         for index, move in enumerate(config.policy)
         if move.do is not None and move.do not in turn.agent.actions
     ]

@@ -1,4 +1,4 @@
-"""The engine `world`: decides what comes of what agents attempt, by declared rulings or with a model."""
+"""The engine `world`: decides the result of what agents attempt, by declared rulings or with a model."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from attrs import field, frozen, validators
 
 from pyscrai_core import ContractError, Engine, Event, JsonSchema, Message, Prompt, Turn
 
-from .language import applies, filled, is_chance, is_expression, is_text, value_of
+from .expressions import applies, evaluate, fill_in, is_chance, is_expression, is_text
 
-#: What a ruling may use.
+#: The variables that a ruling can use.
 NAMES = frozenset({"event", "attempts", "state", "self", "groups", "step"})
-STANDING = ("name", "persona", "goals", "premise", "decisions", "words")
-SYSTEM = Prompt.packaged("pyscrai_rules", "prompts/world-system.j2", STANDING)
-PROMPT = Prompt.packaged("pyscrai_rules", "prompts/world.j2", (*STANDING, "attempt", "state", "changes"))
-#: Characters allowed for each word of a rationale: generous, so that it only ends what rambles.
-PER_WORD = 10
+SYSTEM_NAMES = ("name", "persona", "goals", "premise", "decisions", "words")
+SYSTEM = Prompt.packaged("pyscrai_rules", "prompts/world-system.j2", SYSTEM_NAMES)
+PROMPT = Prompt.packaged("pyscrai_rules", "prompts/world.j2", (*SYSTEM_NAMES, "attempt", "state", "changes"))
+#: The maximum length of a rationale, as characters per word. This is generous: it only ends rationales that
+#: are much too long.
+CHARACTERS_PER_WORD = 10
 OPERATIONS: tuple[Literal["set"], Literal["add"]] = ("set", "add")
-#: What is decided, why, and what it changes: each path of the state, the value, and how.
+#: The decision, the rationale, and the changes of the state: path, value, operation.
 Decision: TypeAlias = tuple[str, str, list[tuple[str, Any, Literal["set", "add"]]]]
 
 
@@ -32,15 +33,15 @@ class Ruling:
     """One ruling. Raises `ValueError` for a mistake.
 
     on
-        the kind of attempts that it is for (None: all)
+        The kind of attempts that it applies to. None: all.
     when, chance
-        an expression that must hold, and the probability with which the ruling is taken then
+        An expression that must be true, and the probability that the ruling then applies.
     decision
-        what is decided, in a word
+        The decision, as a single word.
     set, add
-        what it changes: paths of the state, and as expressions the values to set, or to add to what is there
+        The changes: paths of the state, and expressions for the values to set or to add.
     say
-        why, in words; expressions stand in braces
+        The rationale. Expressions in braces are replaced.
     """
 
     on: str | None = None
@@ -57,21 +58,21 @@ class WorldConfig:
     """The options of `world`. Raises `ValueError` for a mistake.
 
     decides
-        the kinds of events that are attempts
+        The kinds of events that are attempts.
     rulings
-        of these, the first that applies decides an attempt
+        The first ruling that applies decides an attempt.
     ask
-        whether a model decides what no ruling does; otherwise that is refused
+        Whether a model decides attempts to which no ruling applies. Otherwise they are refused.
     decisions
-        what a model may decide
+        The decisions that a model can make.
     changes
-        the paths of the state that a model may change, with the JSON Schema of each value
+        The paths of the state that a model can change, with the JSON Schema of each value.
     words
-        how many words a model's rationale may have
+        The maximum length of a model's rationale, as told to the model.
     audience
-        who hears the rulings: names of agents and groups
+        The agents and groups that see the rulings.
     system, prompt
-        the templates of the first and of the last message to the model
+        The templates of the first and of the last message to the model.
     """
 
     decides: list[str] = field(validator=validators.min_len(1))
@@ -86,17 +87,19 @@ class WorldConfig:
 
     def __attrs_post_init__(self) -> None:
         if not self.rulings and not self.ask:
-            raise ValueError("rulings: there are none, so nothing could be decided; add some, or `ask: true`")
+            raise ValueError(
+                "rulings: there are none, so nothing could be decided; add some, or set `ask: true`"
+            )
         for index, ruling in enumerate(self.rulings):
             if ruling.on not in (None, *self.decides):
                 known = ", ".join(self.decides)
-                raise ValueError(f"rulings[{index}].on: {ruling.on!r} is not among what it decides: {known}")
+                raise ValueError(f"rulings[{index}].on: {ruling.on!r} is not one of `decides`: {known}")
 
 
 class World(Engine):
-    """Decides each attempt since its last turn, in order, and logs each decision as an event `ruling`.
+    """Decides each attempt since its last turn, in order. Each decision is an event `ruling`.
 
-    A decision sees what those before it in the same turn have changed.
+    A decision takes into account the changes of earlier decisions in the same turn.
     """
 
     Config: ClassVar[type] = WorldConfig
@@ -126,52 +129,52 @@ class World(Engine):
             turn.emit("ruling", {**ruling, "decision": decision, "rationale": rationale}, config.audience)
 
     def _by_ruling(self, turn: Turn, attempt: Event, values: dict[str, Any]) -> Decision | None:
-        """What the first ruling that applies decides."""
+        """The decision of the first ruling that applies."""
         for index, ruling in enumerate(self.config.rulings):
             where = f"rulings[{index}]"
             if ruling.on in (None, attempt.kind) and applies(ruling, values, turn.random, where):
-                said = filled(ruling.say, values, f"{where}.say") or where
+                rationale = fill_in(ruling.say, values, f"{where}.say") or where
                 changes = [
-                    (filled(path, values, where), value_of(value, values, f"{where}.{op}.{path}"), op)
+                    (fill_in(path, values, where), evaluate(value, values, f"{where}.{op}.{path}"), op)
                     for op in OPERATIONS
                     for path, value in getattr(ruling, op).items()
                 ]
-                return ruling.decision, said, changes
+                return ruling.decision, rationale, changes
         return None
 
     async def _by_model(self, turn: Turn, attempt: Event, values: dict[str, Any]) -> Decision:
-        """What the model decides; what it would leave as it is, it answers with null."""
+        """The decision of the model. In its answer, null means no change."""
         config, agent = self.config, turn.agent
-        schemas = {filled(path, values, "changes"): schema for path, schema in config.changes.items()}
+        schemas = {fill_in(path, values, "changes"): schema for path, schema in config.changes.items()}
         given = {name: getattr(agent, name) for name in ("name", "persona", "goals")}
         given |= {"premise": turn.premise, "decisions": config.decisions, "words": config.words}
         now = {"attempt": attempt.describe(), "state": values["state"], "changes": schemas}
-        system, words = config.system.render(**given), config.prompt.render(**given, **now)
-        messages = [Message.system(system), *await turn.recall(), Message.user(words)]
+        system, prompt = config.system.render(**given), config.prompt.render(**given, **now)
+        messages = [Message.system(system), *await turn.recall(), Message.user(prompt)]
         answer: Any = (await turn.think(messages, schema=answer_schema(config, schemas))).parsed
         found = answer.get("changes", {}).items()
         return answer["decision"], answer["rationale"], [(*one, "set") for one in found if one[1] is not None]
 
 
 def answer_schema(config: WorldConfig, changes: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """The JSON Schema of a model's answer: the rationale first, since the decision should follow from it."""
+    """The JSON Schema of an answer. The rationale comes first, so that the decision follows from it."""
     inner = {path: {"anyOf": [schema, {"type": "null"}]} for path, schema in changes.items()}
     return _object(
-        rationale={"type": "string", "minLength": 1, "maxLength": config.words * PER_WORD},
+        rationale={"type": "string", "minLength": 1, "maxLength": config.words * CHARACTERS_PER_WORD},
         decision={"type": "string", "enum": config.decisions},
         **({"changes": _object(**inner)} if inner else {}),
     )
 
 
 def plain(value: Any) -> Any:
-    """A copy of a read-only view, as plain data."""
+    """A copy of a read-only view as plain data."""
     if isinstance(value, Mapping):
         return {key: plain(part) for key, part in value.items()}
     return [plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def assign(now: dict[str, Any], path: str, value: Any, op: Literal["set", "add"]) -> None:
-    """Make a change in the picture of the state that the next decision sees."""
+    """Apply a change to the copy of the state that the next decision uses."""
     keys = path.split(".")
     *inner, last = keys if keys[0] in ("self", "groups") else ("state", *keys)
     node: Any = now
@@ -183,5 +186,5 @@ def assign(now: dict[str, Any], path: str, value: Any, op: Literal["set", "add"]
             value = [*old, value] if isinstance(old, list) else (old or 0) + value
         node[last] = value
     except (AttributeError, TypeError):
-        what = "it cannot be changed so; expected keys on the way, and numbers or a list to add to"
+        what = "it cannot be changed in this way; expected a path of keys, and a number or a list to add to"
         raise ContractError(f"{path}: {what}") from None
