@@ -15,8 +15,8 @@ import pyscrai_tables.plugin
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyscrai_tables.jsonl import JsonLines
-from pyscrai_tables.spreadsheet import FORMULA, Csv
+from pyscrai_tables.csv_export import FORMULA, Csv
+from pyscrai_tables.jsonl_export import JsonLines
 
 import pyscrai_core
 from pyscrai_core import (

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from pyscrai_tables.spreadsheet import Csv
+from pyscrai_tables.csv_export import Csv
 
 import pyscrai_core
 from pyscrai_core import NoConfig

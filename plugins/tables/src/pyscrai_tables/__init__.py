@@ -1,1 +1,1 @@
-"""Exports of PyScrAI's runs as tables: `jsonl` (exact) and `csv` (for spreadsheets)."""
+"""The exporters `jsonl` (exact) and `csv` (for spreadsheets)."""

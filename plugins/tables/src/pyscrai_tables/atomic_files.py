@@ -1,4 +1,4 @@
-"""Writing several files so that either all are there, whole, or none of them has changed."""
+"""Replaces several files at once: either all are replaced, or none."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(paths: Sequence[Path]) -> Iterator[list[BinaryIO]]:
-    """Open a file for each of `paths`, written beside it under another name; it takes the path's place when
-    the block ends without an error. Raises `OSError` if that cannot be done."""
+def replace_files(paths: Sequence[Path]) -> Iterator[list[BinaryIO]]:
+    """Open a temporary file for each of `paths`.
+
+    If the block ends without an error, the files replace `paths`. Raises `OSError`.
+    """
     parts = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in paths]
     try:
         with ExitStack() as stack:
             files: list[BinaryIO] = [stack.enter_context(part.open("wb")) for part in parts]
             yield files
             for file in files:
-                # On disk before it gets its name: a power cut leaves the old file or the new one.
+                # Written to disk before it is renamed, so that a power failure leaves the old file or the new
+                # one.
                 file.flush()
                 os.fsync(file.fileno())
         for part, path in zip(parts, paths, strict=True):

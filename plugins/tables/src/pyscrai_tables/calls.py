@@ -1,4 +1,4 @@
-"""What is told of a call: the same in both formats."""
+"""The columns of calls, which are the same in both formats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pyscrai_core import StoredRun
 
-#: The columns of calls, in order. A stored call has more: how the store keeps its messages.
+#: In order. A stored call has more columns, for the storage of its messages.
 CALL_COLUMNS = (
     "number",
     "agent",
@@ -35,7 +35,7 @@ CALL_COLUMNS = (
 )
 
 
-def told_calls(run: StoredRun) -> Iterator[dict[str, Any]]:
-    """The run's calls, with these columns alone."""
+def call_rows(run: StoredRun) -> Iterator[dict[str, Any]]:
+    """The run's calls with these columns."""
     for call in run.calls():
         yield {column: call[column] for column in CALL_COLUMNS}

@@ -12,28 +12,28 @@ import orjson
 
 from pyscrai_core import Event, Exporter, StoredRun
 
-from .calls import CALL_COLUMNS, told_calls
-from .files import replacing
+from .atomic_files import replace_files
+from .calls import CALL_COLUMNS, call_rows
 
 EVENT_COLUMNS = ("seq", "step", "kind", "source", "audience", "text", "payload", "cause")
 OUTCOME_COLUMNS = ("name", "value")
 
-#: A cell of text that begins like this is taken for a formula by spreadsheets, which then compute it.
+#: Spreadsheets evaluate a text that begins with one of these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class Csv(Exporter):
-    """Tables with a heading, in UTF-8: `events`, `calls` and `outcomes`.
+    """Writes `events`, `calls` and `outcomes`: tables with a header, in UTF-8.
 
-    Text is in quotes, numbers are not, nothing is an empty cell; what has an inner form is JSON. Text that a
-    spreadsheet would compute gets an apostrophe in front, which spreadsheets read as "this is text".
+    Texts are quoted, numbers are not, and None is an empty cell. Lists and mappings are JSON. A text that a
+    spreadsheet would evaluate gets a leading apostrophe, which marks it as text.
     """
 
     def export(self, run: StoredRun, destination: Path) -> list[Path]:
         paths = [destination / f"{name}.csv" for name in ("events", "calls", "outcomes")]
-        with replacing(paths) as (events, calls, outcomes):
+        with replace_files(paths) as (events, calls, outcomes):
             _write(events, EVENT_COLUMNS, map(_event, run.events()))
-            _write(calls, CALL_COLUMNS, map(_call, told_calls(run)))
+            _write(calls, CALL_COLUMNS, map(_call, call_rows(run)))
             _write(
                 outcomes,
                 OUTCOME_COLUMNS,
@@ -47,7 +47,7 @@ def _write(file: BinaryIO, heading: Sequence[str], rows: Iterable[Sequence[Any]]
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(heading)
     writer.writerows(rows)
-    # Without this the wrapper would close the file, which is not its own.
+    # Otherwise the wrapper would close the file.
     text.detach()
 
 
@@ -75,7 +75,7 @@ def _cell(value: str | float | None) -> str | float | None:
 
 
 def _json(value: Any) -> str | float | None:
-    """A number stays one; text, and what has parts, is JSON, which begins with a quote or a bracket."""
+    """Numbers stay numbers. Everything else is JSON, which begins with a quote or a bracket."""
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

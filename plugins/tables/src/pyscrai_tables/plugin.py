@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI."""
+"""What this distribution offers to PyScrAI."""
 
 from pyscrai_core import Extension, hookimpl
 
@@ -8,6 +8,6 @@ pyscrai_api = 1
 @hookimpl
 def pyscrai_exporters() -> list[Extension]:
     return [
-        Extension("jsonl", "pyscrai_tables.jsonl:JsonLines", "events, calls and outcomes as JSON lines"),
-        Extension("csv", "pyscrai_tables.spreadsheet:Csv", "events, calls and outcomes as CSV"),
+        Extension("jsonl", "pyscrai_tables.jsonl_export:JsonLines", "events, calls and outcomes as JSON"),
+        Extension("csv", "pyscrai_tables.csv_export:Csv", "events, calls and outcomes as CSV"),
     ]
