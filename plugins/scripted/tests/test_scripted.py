@@ -344,15 +344,15 @@ def test_generated_values_differ_by_seed() -> None:
     [
         ({"type": "object", "required": ["a"], "properties": {"a": {"pattern": "x"}}}, "schema.a: `pattern`"),
         ({"type": "integer", "minimum": 5, "maximum": 4}, "no integer"),
-        ({"type": "array", "minItems": 10**9}, "too much"),
+        ({"type": "array", "minItems": 10**9}, "too large"),
         ({"type": "string", "minLength": 10**9}, "no text"),
-        ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "without an end"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "endlessly"),
         (
             {
                 "$ref": "#/$defs/a",
                 "$defs": {"a": {"required": ["b"], "properties": {"b": {"$ref": "#/$defs/a"}}}},
             },
-            "too much",
+            "too large",
         ),
         ({"$ref": "#/$defs/missing"}, "no '#/\\$defs/missing'"),
         ({"not": {}}, "`not`"),
@@ -367,7 +367,7 @@ def test_what_cannot_be_generated_is_rejected_by_name(schema: dict[str, Any], to
 def test_generate_answers_only_requests_with_a_schema() -> None:
     provider = make(generate=True, replies={"Jon": ["hello"]})
     assert text(provider, agent="Jon", schema=SCHEMA) == "hello"
-    with pytest.raises(RequestRejected, match="nothing is written"):
+    with pytest.raises(RequestRejected, match="there is no answer"):
         text(provider)
 
 
@@ -544,14 +544,14 @@ def test_words_are_written_to_the_sink_one_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({}, "nothing to answer with"),
-        ({"patterns": [], "faults": []}, "nothing to answer with"),
-        ({"replies": []}, "replies: this list is empty"),
-        ({"replies": {}}, "replies: this is empty"),
+        ({}, "it has no answers"),
+        ({"patterns": [], "faults": []}, "it has no answers"),
+        ({"replies": []}, "replies: the list is empty"),
+        ({"replies": {}}, "replies: it is empty"),
         ({"replies": "hello"}, "replies: expected a list"),
         ({"replies": {"Mara": "hello"}}, "replies.Mara: expected a list"),
-        ({"replies": {"Mara": []}}, "replies.Mara: this list is empty"),
-        ({"replies": ["a", None]}, r"replies\[1\]: this is empty"),
+        ({"replies": {"Mara": []}}, "replies.Mara: the list is empty"),
+        ({"replies": ["a", None]}, r"replies\[1\]: it is empty"),
         ({"replies": [{1: "a"}]}, r"replies\[0\]: .* is not JSON"),
         ({"replies": [float("nan")]}, r"replies\[0\]: this is not JSON"),
         ({"replies": [{"tool_calls": []}]}, r"replies\[0\].tool_calls: expected"),
@@ -561,11 +561,11 @@ def test_words_are_written_to_the_sink_one_at_a_time() -> None:
         ({"replies": [{"tool_calls": [{"name": "a"}], "next": "b"}]}, "unknown key 'next'"),
         ({"replies": ["a"], "after": "stop"}, "stop"),
         ({"choice": [{"tool_calls": [{"name": "a"}], "then": "b"}]}, r"choice\[0\].then: only `replies`"),
-        ({"replies": ["a"], "choice": ["b"]}, "choice: it is never reached"),
-        ({"replies": {"*": ["a"]}, "generate": True}, "generate: it is never reached"),
-        ({"choice": ["a"], "generate": True}, "generate: it is never reached"),
+        ({"replies": ["a"], "choice": ["b"]}, "choice: it is never used"),
+        ({"replies": {"*": ["a"]}, "generate": True}, "generate: it is never used"),
+        ({"choice": ["a"], "generate": True}, "generate: it is never used"),
         ({"patterns": [{"match": "(", "reply": "a"}]}, "match: .* is not a regular expression"),
-        ({"patterns": [{"match": "a", "reply": None}]}, "reply: this is empty"),
+        ({"patterns": [{"match": "a", "reply": None}]}, "reply: it is empty"),
         ({"patterns": [{"match": "a", "reply": "b", "where": "first"}]}, "first"),
         ({"rule": "last +"}, "rule: .* is not an expression"),
         ({"rule": ""}, "rule: .* is not an expression"),
@@ -577,17 +577,17 @@ def test_words_are_written_to_the_sink_one_at_a_time() -> None:
         ({"rule": "2 ** 9"}, "rule: the operator Pow is not available"),
         ({"rule": "f'{turn:>99999999}'"}, "rule: a format"),
         ({"rule": "1 + " * 9999 + "1"}, "rule: .* characters"),
-        ({"replies": ["a"], "latency": -1}, "latency: expected seconds"),
-        ({"replies": ["a"], "latency": True}, "latency: expected seconds"),
-        ({"replies": ["a"], "latency": {"min": 2, "max": 1}}, "latency: expected seconds"),
-        ({"replies": ["a"], "latency": {"max": 1}}, "latency: expected seconds"),
+        ({"replies": ["a"], "latency": -1}, "latency: expected 0 or more seconds"),
+        ({"replies": ["a"], "latency": True}, "latency: expected 0 or more seconds"),
+        ({"replies": ["a"], "latency": {"min": 2, "max": 1}}, "latency: expected 0 or more seconds"),
+        ({"replies": ["a"], "latency": {"max": 1}}, "latency: expected seconds, or"),
         ({"replies": ["a"], "faults": [{"kind": "flood"}]}, "flood"),
-        ({"replies": ["a"], "faults": [{"kind": "overload", "rate": 1.5}]}, "rate: expected a share"),
+        ({"replies": ["a"], "faults": [{"kind": "overload", "rate": 1.5}]}, "rate: expected a number"),
         ({"replies": ["a"], "faults": [{"kind": "overload", "times": 0}]}, "times: expected"),
         ({"replies": ["a"], "faults": [{"kind": "overload", "at": [-1]}]}, r"at\[0\]: expected a turn"),
         ({"replies": ["a"], "faults": [{"kind": "overload", "at": [{}]}]}, r"at\[0\]: expected a turn"),
         ({"replies": ["a"], "faults": [{"kind": "overload", "at": [{"step": 1}]}]}, r"at\[0\]: expected"),
-        ({"replies": ["a"], "faults": [{"kind": "overload", "retry_after": 1}]}, "retry_after: only"),
+        ({"replies": ["a"], "faults": [{"kind": "overload", "retry_after": 1}]}, "retry_after: it is only"),
         ({"replies": ["a"], "faults": [{"kind": "rate-limit", "retry_after": -1}]}, "retry_after: expected"),
     ],
 )

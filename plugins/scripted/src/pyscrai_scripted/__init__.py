@@ -1,1 +1,1 @@
-"""A provider whose answers are written down."""
+"""The provider `scripted`, whose answers are part of its options."""

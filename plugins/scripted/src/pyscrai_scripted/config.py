@@ -1,4 +1,4 @@
-"""The options of the provider `scripted`. Every mistake that can be seen in them is a `ValueError` here."""
+"""The options of the provider `scripted`. Invalid options raise `ValueError`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ After = Literal["repeat", "last", "error"]
 Where = Literal["last", "all"]
 Kind = Literal["rate-limit", "overload", "timeout", "reject", "auth", "malformed"]
 
-#: The key for every agent that has no list of its own.
+#: The key for all agents without a list of their own.
 EVERYONE_ELSE = "*"
 
 
@@ -31,13 +31,13 @@ def _is_number(value: Any) -> bool:
 
 
 def read_replies(value: Any, where: str, then: bool = False) -> dict[str, tuple[Reply, ...]]:
-    """Lists of replies by agent; one list for all stands under `*`. Raises `ValueError` for a mistake."""
+    """The lists of replies by agent. A list for all agents has the key `*`. Raises `ValueError`."""
     if isinstance(value, dict):
         lists = {f"{where}.{agent}": (agent, replies) for agent, replies in value.items()}
     else:
         lists = {where: (EVERYONE_ELSE, value)}
     if not lists:
-        raise ValueError(f"{where}: this is empty; write at least one reply")
+        raise ValueError(f"{where}: it is empty; add at least one reply")
     read = {}
     for place, (agent, replies) in lists.items():
         if not isinstance(agent, str) or not isinstance(replies, list | tuple):
@@ -45,7 +45,7 @@ def read_replies(value: Any, where: str, then: bool = False) -> dict[str, tuple[
                 f"{place}: expected a list of replies, or a mapping from agents' names to such lists"
             )
         if not replies:
-            raise ValueError(f"{place}: this list is empty; write at least one reply")
+            raise ValueError(f"{place}: the list is empty; add at least one reply")
         read[agent] = tuple(
             read_reply(reply, f"{place}[{index}]", then) for index, reply in enumerate(replies)
         )
@@ -53,7 +53,7 @@ def read_replies(value: Any, where: str, then: bool = False) -> dict[str, tuple[
 
 
 def read_latency(value: Any) -> tuple[float, float]:
-    """The least and the largest latency, in seconds. Raises `ValueError` for a mistake."""
+    """The minimum and maximum latency, in seconds. Raises `ValueError`."""
     ends = (value, value)
     if isinstance(value, dict):
         if value.keys() != {"min", "max"}:
@@ -61,22 +61,22 @@ def read_latency(value: Any) -> tuple[float, float]:
         ends = (value["min"], value["max"])
     if not all(_is_number(end) for end in ends) or not 0 <= ends[0] <= ends[1]:
         raise ValueError(
-            f"latency: expected seconds from 0 up, or {{min, max}} with min <= max, not {value!r}"
+            f"latency: expected 0 or more seconds, or {{min, max}} with min <= max, not {value!r}"
         )
     return float(ends[0]), float(ends[1])
 
 
 def read_place(value: Any, where: str) -> tuple[str | None, int | None]:
-    """The agent and the turn (None: any) of an entry of a fault's `at`. Raises `ValueError` for a mistake."""
+    """The agent and the turn of an entry of `at`. None means any. Raises `ValueError`."""
     if not isinstance(value, dict):
         value = {"turn": value}
     agent, turn = value.get("agent"), value.get("turn")
-    turn_is_fine = turn is None or (isinstance(turn, int) and not isinstance(turn, bool) and turn >= 0)
+    valid_turn = turn is None or (isinstance(turn, int) and not isinstance(turn, bool) and turn >= 0)
     if (
         not value
         or not value.keys() <= {"agent", "turn"}
         or not (agent is None or isinstance(agent, str))
-        or not turn_is_fine
+        or not valid_turn
         or (agent is None and turn is None)
     ):
         raise ValueError(f"{where}: expected a turn (counted from 0) or {{agent, turn}}, not {value!r}")
@@ -85,10 +85,10 @@ def read_place(value: Any, where: str) -> tuple[str | None, int | None]:
 
 @frozen
 class Pattern:
-    """A reply to a request whose text matches.
+    """A reply to requests whose text matches.
 
-    `match` is a regular expression (Python's), searched in the text of the last message, or of all of
-    them with `where: all`. With `agent`, it is for that agent alone.
+    `match` is a regular expression (Python's). It is searched in the text of the last message, or of all
+    messages with `where: all`. With `agent`, it only applies to that agent.
     """
 
     match: str = field()
@@ -112,8 +112,8 @@ class Pattern:
 class Fault:
     """A failure to inject.
 
-    It strikes the calls that `at` lists (a turn, or `{agent, turn}`; all calls without it), of them the
-    share `rate`, and each of these `times` times (-1: always). `retry_after` (seconds) is for
+    It affects the calls in `at` (a turn, or `{agent, turn}`; all calls without it) with the probability
+    `rate`. Each affected call fails `times` times (-1: always). `retry_after` (seconds) is for
     `rate-limit`.
     """
 
@@ -131,13 +131,13 @@ class Fault:
     @rate.validator
     def _check_rate(self, attribute: Attribute[float], value: float) -> None:
         if not _is_number(value) or not 0 <= value <= 1:
-            raise ValueError(f"rate: expected a share of the calls from 0 to 1, not {value!r}")
+            raise ValueError(f"rate: expected a number from 0 to 1, not {value!r}")
 
     @times.validator
     def _check_times(self, attribute: Attribute[int], value: int) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or (value < 1 and value != -1):
             raise ValueError(
-                f"times: expected how often the call fails, from 1 up, or -1 (always), not {value!r}"
+                f"times: expected how often the call fails: 1 or more, or -1 (always), not {value!r}"
             )
 
     @retry_after.validator
@@ -145,18 +145,18 @@ class Fault:
         if value is None:
             return
         if self.kind != "rate-limit":
-            raise ValueError(f"retry_after: only `rate-limit` has it, not `{self.kind}`; leave it out")
+            raise ValueError(f"retry_after: it is only for `rate-limit`, not for `{self.kind}`; remove it")
         if not _is_number(value) or value < 0:
-            raise ValueError(f"retry_after: expected seconds from 0 up, not {value!r}")
+            raise ValueError(f"retry_after: expected 0 or more seconds, not {value!r}")
 
 
 @frozen
 class ScriptedConfig:
-    """What the provider answers, how long it takes, and how it fails.
+    """The options of `scripted`: the answers, their latency, and failures.
 
-    An answer comes from the first of these that has one: `patterns`, `rule`, `replies`, `choice`,
-    `generate`. `replies` and `choice` are a list for everybody or a mapping from agents' names (`*`:
-    everybody else) to lists. Raises `ValueError` for a mistake.
+    The first of these that has an answer is used: `patterns`, `rule`, `replies`, `choice`, `generate`.
+    `replies` and `choice` are a list for all agents, or a mapping from agents' names (`*`: all others) to
+    lists. Raises `ValueError` for a mistake.
     """
 
     replies: Any = field(default=None)
@@ -198,8 +198,8 @@ class ScriptedConfig:
         }
         if not any(sources.values()):
             raise ValueError(
-                f"scripted: there is nothing to answer with, expected at least one of {', '.join(sources)}; "
-                "write for example `replies: [Good morning.]`"
+                f"scripted: it has no answers, expected at least one of {', '.join(sources)}; "
+                "add for example `replies: [Good morning.]`"
             )
         for name, value, later in (
             ("replies", self.replies, ("choice", "generate")),
@@ -210,6 +210,6 @@ class ScriptedConfig:
             for other in later:
                 if sources[other]:
                     raise ValueError(
-                        f"{other}: it is never reached, because `{name}` has an answer for everybody; "
-                        f"leave one out, or give `{name}` by agent"
+                        f"{other}: it is never used, because `{name}` has an answer for all agents; "
+                        f"remove one of them, or define `{name}` for each agent"
                     )

@@ -1,4 +1,4 @@
-"""Seeded values that satisfy a JSON Schema."""
+"""Generates random values that satisfy a JSON Schema."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 _MAX_DEPTH = 32
 _MAX_VALUES = 10_000
 _MAX_CHARACTERS = 10_000
-#: Below this depth only what must be there is generated, so that recursive schemas come to an end.
-_SPARE_DEPTH = 4
+#: From this depth on, only required parts are generated, so that recursive schemas end.
+_REQUIRED_ONLY_DEPTH = 4
 _SPAN = 100
 
-#: Keywords that restrict a value in ways that are not generated for.
+#: Keywords that are not supported.
 _UNSUPPORTED = (
     "not",
     "if",
@@ -29,13 +29,13 @@ _UNSUPPORTED = (
 
 
 def generate(schema: Any, seed: int) -> Any:
-    """A value that satisfies `schema`, drawn with `seed`.
+    """A random value that satisfies `schema`, determined by `seed`.
 
-    Knows `type`, `enum`, `const`, `anyOf`, `oneOf`, `allOf`, local `$ref`, `properties`, `required`,
+    Supports `type`, `enum`, `const`, `anyOf`, `oneOf`, `allOf`, local `$ref`, `properties`, `required`,
     `additionalProperties`, `items`, `prefixItems`, `minItems`, `maxItems`, `uniqueItems`, `minLength`,
     `maxLength`, `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum` and `multipleOf`. Raises
-    `ValueError`, which names the place in the schema, for any other restriction and for a schema that
-    nothing satisfies.
+    `ValueError`, which names the place in the schema, for any other restriction and for a schema that no
+    value satisfies.
     """
     return _Generator(schema, Random(seed)).value(schema, "schema", 0)
 
@@ -47,17 +47,17 @@ class _Generator:
         self._values = 0
 
     def _below(self, bound: int) -> int:
-        # Random.random() is the one draw that Python promises to keep the same in every version.
+        # Python only guarantees random() to give the same values in every version.
         return int(self._random.random() * bound)
 
     def value(self, schema: Any, where: str, depth: int) -> Any:
         self._values += 1
         if depth > _MAX_DEPTH or self._values > _MAX_VALUES:
-            raise ValueError(f"{where}: the schema asks for too much; make it smaller")
+            raise ValueError(f"{where}: the schema is too large; make it smaller")
         schema = self._resolved(schema, where)
         for keyword in _UNSUPPORTED:
             if keyword in schema:
-                raise ValueError(f"{where}: `{keyword}` cannot be generated for; write this reply down")
+                raise ValueError(f"{where}: `{keyword}` is not supported; write this reply yourself")
         if "const" in schema:
             return schema["const"]
         if "enum" in schema:
@@ -79,7 +79,7 @@ class _Generator:
         return make[kind](schema, where, depth)
 
     def _resolved(self, schema: Any, where: str) -> dict[str, Any]:
-        """`schema` with its references followed and one branch chosen of each alternative."""
+        """`schema` with resolved references, and one branch of each alternative."""
         for _ in range(_MAX_DEPTH):
             if schema is True:
                 return {}
@@ -97,14 +97,12 @@ class _Generator:
                 schema = _merged(rest, self._resolved(branch, where), where)
             else:
                 return rest
-        raise ValueError(f"{where}: the schema refers to itself without an end")
+        raise ValueError(f"{where}: the schema refers to itself endlessly")
 
     def _referred(self, reference: str, where: str) -> Any:
         found = self._root
         if not reference.startswith("#"):
-            raise ValueError(
-                f"{where}.$ref: {reference!r} is elsewhere, expected a place in this schema (#/…)"
-            )
+            raise ValueError(f"{where}.$ref: {reference!r} is not in this schema, expected #/…")
         for part in reference.removeprefix("#").split("/")[1:]:
             key = part.replace("~1", "/").replace("~0", "~")
             if not isinstance(found, dict) or key not in found:
@@ -132,7 +130,7 @@ class _Generator:
         properties, required = schema.get("properties", {}), schema.get("required", [])
         made = {}
         for name, part in properties.items():
-            if name in required or (depth < _SPARE_DEPTH and self._below(2)):
+            if name in required or (depth < _REQUIRED_ONLY_DEPTH and self._below(2)):
                 made[name] = self.value(part, f"{where}.{name}", depth + 1)
         for name in required:
             if name not in made:
@@ -140,9 +138,7 @@ class _Generator:
                     schema.get("additionalProperties", True), f"{where}.{name}", depth + 1
                 )
         if not schema.get("minProperties", 0) <= len(made) <= schema.get("maxProperties", len(made)):
-            raise ValueError(
-                f"{where}: a number of properties cannot be generated for; write this reply down"
-            )
+            raise ValueError(f"{where}: a number of properties is not supported; write this reply yourself")
         return made
 
     def _array(self, schema: dict[str, Any], where: str, depth: int) -> list[Any]:
@@ -154,7 +150,7 @@ class _Generator:
         if schema.get("items") is False:
             high = min(high, len(first))
         count = max(low, min(high, len(first)))
-        if depth < _SPARE_DEPTH:
+        if depth < _REQUIRED_ONLY_DEPTH:
             count += self._below(min(high - count, 2) + 1) if high > count else 0
         made: list[Any] = []
         for index in range(count):
@@ -168,7 +164,7 @@ class _Generator:
                 if item in made:
                     if index >= low:
                         break
-                    raise ValueError(f"{place}: found no further item that is unique")
+                    raise ValueError(f"{place}: no further unique item was found")
             made.append(item)
         return made
 
@@ -189,7 +185,7 @@ class _Generator:
             high = math.ceil(high) - 1
         step = schema.get("multipleOf", 1)
         if step != int(step):
-            raise ValueError(f"{where}.multipleOf: {step} is not an integer; write this reply down")
+            raise ValueError(f"{where}.multipleOf: {step} is not an integer; write this reply yourself")
         step = int(step)
         first, last = math.ceil(low / step), math.floor(high / step)
         if first > last:
@@ -202,7 +198,7 @@ class _Generator:
         low, high = _bounds(schema)
         share = self._random.random()
         drawn = low * (1 - share) + high * share
-        # A short number is easier to read; keep the drawn one where rounding would leave the bounds.
+        # A rounded number is easier to read. It is not used if it is out of bounds.
         for number in (round(drawn, 2), drawn, (low + high) / 2):
             if (
                 low <= number <= high
@@ -214,7 +210,7 @@ class _Generator:
 
 
 def _bounds(schema: dict[str, Any]) -> tuple[float, float]:
-    """The least and the largest number that the schema allows, both within the bounds."""
+    """The smallest and the largest number that the schema allows, both inclusive."""
     lows = [schema[key] for key in ("minimum", "exclusiveMinimum") if key in schema]
     highs = [schema[key] for key in ("maximum", "exclusiveMaximum") if key in schema]
     if lows and highs:
@@ -227,7 +223,7 @@ def _bounds(schema: dict[str, Any]) -> tuple[float, float]:
 
 
 def _merged(outer: dict[str, Any], inner: Any, where: str) -> dict[str, Any]:
-    """Both schemas in one: properties and requirements add up, for the rest the inner one counts."""
+    """Merge two schemas: `properties` and `required` are combined, other keywords come from `inner`."""
     if inner is True:
         return outer
     if not isinstance(inner, dict):

@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI."""
+"""What this distribution offers to PyScrAI."""
 
 from pyscrai_core import Extension, hookimpl
 
@@ -11,6 +11,6 @@ def pyscrai_providers() -> list[Extension]:
         Extension(
             "scripted",
             "pyscrai_scripted.provider:ScriptedProvider",
-            "answers that are written down, with latency and faults: for tests and teaching",
+            "predefined answers, with latency and faults: for tests and teaching",
         )
     ]

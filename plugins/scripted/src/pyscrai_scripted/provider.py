@@ -34,15 +34,15 @@ from pyscrai_core import (
 
 from .config import EVERYONE_ELSE, Fault, ScriptedConfig, read_latency, read_place, read_replies
 from .generate import generate
-from .replies import Reply, is_cut, json_text, plain, read_reply, truncated
+from .replies import Reply, is_truncated, json_text, plain, read_reply, truncated
 from .rules import Rule
 
 T = TypeVar("T")
 
-#: What every completion names as its model, so that nobody mistakes the words for a model's.
+#: The model of every completion, so that the record shows that no model wrote the text.
 MODEL = "scripted"
 
-#: How many messages' estimates are kept.
+#: How many messages' estimates are cached.
 _KNOWN_MESSAGES = 50_000
 
 _WORD = re.compile(r"\s*\S+\s*|\s+")
@@ -66,13 +66,13 @@ class _Pattern:
 
 @frozen
 class _Fault:
-    """A fault of the config, ready for use; its place in the list tells its draws from another's."""
+    """A fault with its parsed `at`. `index` gives each fault random numbers of its own."""
 
     index: int
     fault: Fault
     places: tuple[tuple[str | None, int | None], ...]
 
-    def strikes(self, request: Request) -> bool:
+    def affects(self, request: Request) -> bool:
         agent, turn = request.position.agent, request.turn
         if self.places and not any(
             (whose is None or whose == agent) and (when is None or when == turn)
@@ -84,11 +84,11 @@ class _Fault:
 
 
 class ScriptedProvider(Provider):
-    """Answers with what is written down in its config; see `ScriptedConfig`.
+    """Answers with predefined replies; see `ScriptedConfig`.
 
-    An answer is a function of the config and the request. The one piece of state is a count of how often
-    each call was tried, which decides whether an injected failure is over. `RequestRejected` is raised
-    for a request that nothing is written for.
+    An answer only depends on the options and the request. The only state is the number of attempts of each
+    call, which determines when an injected failure ends. Raises `RequestRejected` for a request without an
+    answer.
     """
 
     Config: ClassVar[type] = ScriptedConfig
@@ -97,7 +97,7 @@ class ScriptedProvider(Provider):
     config: ScriptedConfig
 
     def cost(self, usage: Usage, model: str = "") -> float | None:
-        return 0.0  # nobody sends a bill
+        return 0.0
 
     def __init__(self, config: ScriptedConfig) -> None:
         super().__init__(config)
@@ -133,7 +133,7 @@ class ScriptedProvider(Provider):
             self._fail(request)
         reply = self._reply(request)
         if self._malformed and request.schema is not None and not reply.calls:
-            reply = self._spoiled(reply, request)
+            reply = self._malform(reply, request)
         usage = Usage(self._input_tokens(request.messages), reply.tokens) if self.config.usage else _NO_USAGE
         completion = Completion(reply.text, usage=usage, model=MODEL)
         if reply.calls:
@@ -161,7 +161,7 @@ class ScriptedProvider(Provider):
                 raise RequestRejected(f"{_who(request)}: generate: {error}") from None
         name = request.position.agent or EVERYONE_ELSE
         raise RequestRejected(
-            f"{_who(request)}: nothing is written for this request, expected a pattern that matches, a rule "
+            f"{_who(request)}: there is no answer for this request, expected a pattern that matches, a rule "
             f"with a value, or replies; add `replies: {{{name!r}: […]}}` to the provider"
             + (f" {request.provider!r}" if request.provider else "")
             + (", or `generate: true`" if request.schema is not None and not self.config.generate else "")
@@ -172,7 +172,7 @@ class ScriptedProvider(Provider):
         if turn >= count:
             if self._after == "error":
                 raise RequestRejected(
-                    f"{_who(request)}: its {count} replies are used up; add some, "
+                    f"{_who(request)}: its {count} replies are used up; add replies, "
                     "or set `after` to repeat or last"
                 )
             turn = count - 1 if self._after == "last" else turn % count
@@ -183,8 +183,8 @@ class ScriptedProvider(Provider):
                     break
                 if reply.then is None:
                     raise RequestRejected(
-                        f"{_who(request)}: the tools have answered, and the reply does not say what follows; "
-                        "add `then: …` beside its `tool_calls`"
+                        f"{_who(request)}: the tools have answered, but the reply has no next reply; "
+                        "add `then: …` to its `tool_calls`"
                     )
                 reply = reply.then
         return reply
@@ -213,7 +213,7 @@ class ScriptedProvider(Provider):
             "turn": request.turn,
             "seed": request.seed,
         }
-        # These three cost something, so only for a rule that uses them.
+        # Computing these takes time, so it is only done for a rule that uses them.
         if "last" in rule.uses:
             names["last"] = _last(request)
         if "schema" in rule.uses:
@@ -235,9 +235,9 @@ class ScriptedProvider(Provider):
         if not request.tools:
             raise RequestRejected(
                 f"{_who(request)}: the reply calls {reply.calls[0].name!r}, and the request offers no tools; "
-                "give the agent tools, or write another reply"
+                "add tools to the agent, or change the reply"
             )
-        # Positions are unique in a run, and so are the ids; vendors allow letters and digits in them.
+        # Positions are unique in a run, so the ids are too. Vendors allow letters and digits in ids.
         mark = hashlib.sha256(str(request.position).encode()).hexdigest()[:12]
         calls = tuple(
             ToolCall(f"call-{mark}-{index}", use.name, deepcopy(use.arguments))
@@ -252,14 +252,14 @@ class ScriptedProvider(Provider):
         return low if low == high else low + (high - low) * _draw("latency", request)
 
     def _fail(self, request: Request) -> None:
-        """Raise what is to be raised at this attempt: each fault that strikes takes its `times` in turn."""
-        striking = [each.fault for each in self._faults if each.strikes(request)]
-        if not striking:
+        """Raise the failure for this attempt, if any. Faults that affect the same call follow each other."""
+        affecting = [each.fault for each in self._faults if each.affects(request)]
+        if not affecting:
             return
         call = (request.seed, request.position)
         attempt = self._attempts.get(call, 0)
         self._attempts[call] = attempt + 1
-        for fault in striking:
+        for fault in affecting:
             if fault.times < 0 or attempt < fault.times:
                 message = f"{_who(request)}: the injected fault {fault.kind}; see `faults` of the provider"
                 if fault.kind == "rate-limit":
@@ -268,19 +268,19 @@ class ScriptedProvider(Provider):
             attempt -= fault.times
         del self._attempts[call]
 
-    def _spoiled(self, reply: Reply, request: Request) -> Reply:
-        """The reply, or its first half if that is what is to be answered.
+    def _malform(self, reply: Reply, request: Request) -> Reply:
+        """The reply, or its first half if a fault `malformed` affects the call.
 
-        A repair is a call of its own, which shows the model its malformed answer. Counting those in the
-        request keeps the answer a function of it, also in a run that was interrupted in between.
+        A repair is a new call whose request contains the malformed answer. Malformed answers are counted in
+        the request, so the answer only depends on the request, even after an interruption.
         """
         half = truncated(reply.text)
         given = sum(
-            message.role == "assistant" and (message.text == half or is_cut(message.text))
+            message.role == "assistant" and (message.text == half or is_truncated(message.text))
             for message in request.messages
         )
         for each in self._malformed:
-            if each.strikes(request) and (each.fault.times < 0 or given < each.fault.times):
+            if each.affects(request) and (each.fault.times < 0 or given < each.fault.times):
                 return plain(half)
         return reply
 
@@ -290,7 +290,7 @@ class ScriptedProvider(Provider):
         known = self._known
         if len(known) > _KNOWN_MESSAGES:
             known.clear()
-        # A history grows at its end: the messages that are new are there.
+        # New messages are at the end of the history.
         for message in reversed(messages):
             if message.digest in known:
                 break
@@ -307,20 +307,20 @@ def _who(request: Request) -> str:
 
 
 def _draw(purpose: str, request: Request) -> float:
-    """A number from 0 to below 1 that depends on the seed, the position and `purpose` alone."""
+    """A random number from 0 to below 1. It only depends on the seed, the position and `purpose`."""
     position = request.position
     return Random(f"{purpose}|{request.seed}|{position.agent}|{position.step}|{position.path}").random()
 
 
 def _pick(values: Sequence[T], random: Random) -> T:
-    # Random.random() is the one draw that Python promises to keep the same in every version.
+    # Python only guarantees random() to give the same values in every version.
     if not values:
         raise ValueError("choice: nothing to choose from")
     return values[int(random.random() * len(values))]
 
 
 def _text(message: Message) -> str:
-    """The words of a message, those that came from tools among them."""
+    """The text of a message, including the results of tools."""
     return "".join(
         part.text if isinstance(part, Text) else part.content
         for part in message.parts
@@ -333,7 +333,7 @@ def _last(request: Request) -> str:
 
 
 def _rounds(messages: tuple[Message, ...]) -> int:
-    """How many times the tools have answered at the end of the conversation."""
+    """How many rounds of tool calls are at the end of the conversation."""
     rounds = 0
     for message in reversed(messages):
         if message.role == "assistant" and any(isinstance(part, ToolCall) for part in message.parts):

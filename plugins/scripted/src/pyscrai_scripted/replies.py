@@ -1,4 +1,4 @@
-"""Replies: from what a scenario writes to what a completion needs."""
+"""Reads the replies of a scenario."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyscrai_core import estimate_tokens
 
 @frozen
 class ToolUse:
-    """A call of a tool that a reply asks for."""
+    """A tool call in a reply."""
 
     name: str
     arguments: dict[str, Any]
@@ -20,10 +20,9 @@ class ToolUse:
 
 @frozen
 class Reply:
-    """An answer, ready to be sent.
+    """A reply.
 
-    `tokens` is the estimate of its length; `then` is the reply that follows once the tools of `calls`
-    have answered.
+    `tokens` is its estimated number of tokens. `then` is the next reply after the tools in `calls` answered.
     """
 
     text: str
@@ -33,32 +32,31 @@ class Reply:
 
 
 def plain(text: str) -> Reply:
-    """The reply that consists of `text`."""
+    """A reply with only a text."""
     return Reply(text, estimate_tokens(text))
 
 
 def json_text(value: Any, where: str) -> str:
-    """`value` as JSON, keys in their written order; a `ValueError` that names `where` if it is not JSON."""
+    """`value` as JSON, with unchanged order of keys. Raises `ValueError`, which names `where`."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        # What JSON would change on the way (a key that is a number, a tuple) is a mistake here.
+        # Values that JSON would change (a number as a key, a tuple) are not allowed.
         same = json.loads(text) == value
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: this is not JSON ({error}); write a text or plain data") from None
+        raise ValueError(f"{where}: this is not JSON ({error}); use a text or plain data") from None
     if not same:
-        raise ValueError(f"{where}: {value!r} is not JSON; write lists, and mappings with texts as keys")
+        raise ValueError(f"{where}: {value!r} is not JSON; use lists, and mappings with texts as keys")
     return text
 
 
 def read_reply(value: Any, where: str, then: bool = False) -> Reply:
-    """The reply that `value` stands for: a text is itself, `tool_calls` is a use of tools, the rest is JSON.
+    """Read a reply: a text, a mapping with `tool_calls`, or any other value, which is sent as JSON.
 
-    `then` tells whether the reply may say what follows after its tools. Raises `ValueError`, which names
-    the place `where`.
+    `then` is whether the reply may have the key `then`. Raises `ValueError`, which names `where`.
     """
     if value is None:
-        raise ValueError(f"{where}: this is empty; write a text, a mapping or a list")
+        raise ValueError(f"{where}: it is empty; use a text, a mapping or a list")
     if isinstance(value, dict) and "tool_calls" in value:
         return _read_tool_use(value, where, then)
     text = json_text(value, where)
@@ -91,7 +89,7 @@ def _read_tool_use(value: dict[str, Any], where: str, then: bool) -> Reply:
     if "then" in value:
         if not then:
             raise ValueError(
-                f"{where}.then: only `replies` can say what follows; use a pattern on the tool's result"
+                f"{where}.then: only `replies` can have `then`; use a pattern for the tool's result"
             )
         following = read_reply(value["then"], f"{where}.then", then=True)
     return Reply(text, estimate_tokens("".join(written)), tuple(calls), following)
@@ -106,13 +104,13 @@ def _is_json(text: str) -> bool:
 
 
 def truncated(text: str) -> str:
-    """The first half of a JSON text, or less, so that it is no longer JSON."""
+    """The first half of a JSON text, or less, so that it is invalid JSON."""
     cut = text[: len(text) // 2]
     while cut and _is_json(cut):
         cut = cut[:-1]
     return cut
 
 
-def is_cut(text: str) -> bool:
-    """Whether `text` begins as JSON and does not end as JSON."""
+def is_truncated(text: str) -> bool:
+    """Whether `text` begins like JSON but is invalid."""
     return text.startswith(("{", "[", '"')) and not _is_json(text)

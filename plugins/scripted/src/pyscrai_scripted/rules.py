@@ -1,4 +1,4 @@
-"""Rules: expressions that compute a reply from a request, evaluated safely and with bounded work."""
+"""Rules: expressions that compute a reply from a request. Their evaluation is safe and limited."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from simpleeval import (
     NumberTooHigh,
 )
 
-#: What a rule may name.
+#: The variables that a rule can use.
 NAMES = frozenset({"agent", "step", "turn", "seed", "last", "schema", "messages"})
 
-#: Methods of a text whose result is about as large as the text, at most.
+#: Text methods whose result is at most about as large as the text.
 _TEXT_METHODS = frozenset(
     {
         *(
@@ -58,11 +58,11 @@ def _sum(values: Iterable[Any]) -> Any:
 
 
 def _text(value: Any) -> str:
-    # Through JSON, because str() of a function shows its address, which no two processes share.
+    # As JSON, because str() of a function contains its address, which differs between processes.
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-#: Repetition and formatting of texts, powers and shifts make large values out of small rules.
+#: Without operators that make large values from small rules: text repetition and formatting, powers, shifts.
 _OPERATORS = {
     kind: operation
     for kind, operation in DEFAULT_OPERATORS.items()
@@ -86,13 +86,12 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 class _Evaluator(EvalWithCompoundTypes):  # type: ignore[misc, unused-ignore]
-    """simpleeval, with attributes that are keys or a few methods of texts, without sets, and with all work
-    counted."""
+    """simpleeval with changes: attributes are keys or some text methods, no sets, and limited work."""
 
     def __init__(self) -> None:
         super().__init__(operators=_OPERATORS, functions={})
         self.functions = dict(_FUNCTIONS)
-        # The order of a set differs from process to process.
+        # The order of a set differs between processes.
         del self.nodes[ast.Set]
         self.work = 0
 
@@ -110,8 +109,8 @@ class _Evaluator(EvalWithCompoundTypes):  # type: ignore[misc, unused-ignore]
         raise FeatureNotAvailable(f".{node.attr} is not available on {type(value).__name__}")
 
     def _check_disallowed_items(self, item: Any) -> None:
-        # simpleeval calls this with every value that it computes. All of them are plain data or one of
-        # the functions above; what has to be watched is their size, since nesting can double it.
+        # simpleeval calls this with every value that it computes. All values are plain data or one of the
+        # functions above, so only their size is checked: nesting can double it.
         self.work += 1
         if isinstance(item, str):
             self.work += len(item) // _CHARACTERS_PER_WORK
@@ -130,13 +129,13 @@ class _Evaluator(EvalWithCompoundTypes):  # type: ignore[misc, unused-ignore]
 
 
 class Rule:
-    """A parsed rule. Raises `ValueError` if the expression is not one."""
+    """A parsed rule. Raises `ValueError` if the expression is invalid."""
 
     def __init__(self, expression: str) -> None:
         self._expression = expression
         self._evaluator = _Evaluator()
         self._tree = self._parse(expression)
-        #: The names that the rule uses: only these need to be computed.
+        #: The variables that the rule uses. Only these need to be computed.
         self.uses = {node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)} & NAMES
 
     def _parse(self, expression: str) -> ast.expr:
@@ -151,7 +150,7 @@ class Rule:
                 f"rule: {expression!r} is not an expression: {error}; use Python's syntax"
             ) from None
         nodes = list(ast.walk(tree))
-        # The names that comprehensions bind; their targets are the only names that are stored.
+        # Comprehensions bind names. Only their targets have the context Store.
         known = NAMES | _FUNCTIONS.keys() | {"choice"}
         known |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
         for node in nodes:
@@ -172,7 +171,7 @@ class Rule:
         return tree
 
     def evaluate(self, names: Mapping[str, Any], choice: Callable[[list[Any]], Any]) -> Any:
-        """The rule's value for these names. Raises `ValueError` with the cause if it has none."""
+        """The rule's value for these variables. Raises `ValueError` if the evaluation fails."""
         evaluator = self._evaluator
         evaluator.work = 0
         evaluator.names = dict(names)
@@ -181,5 +180,5 @@ class Rule:
             return evaluator.eval(self._expression, previously_parsed=self._tree)
         except InvalidExpression as error:
             raise ValueError(str(error)) from error
-        except Exception as error:  # any operation in the expression may fail, in its own way
+        except Exception as error:  # the expression may raise any exception
             raise ValueError(f"{type(error).__name__}: {error}") from error
