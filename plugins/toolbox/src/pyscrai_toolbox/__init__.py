@@ -1,1 +1,1 @@
-"""Tools that need nothing from outside: `calculator`, `dice`, `notes` and `world`."""
+"""Tools that need no network and no key."""

@@ -1,4 +1,4 @@
-"""The tool `calculator`: arithmetic, with all that it may do bounded."""
+"""The tool `calculator`: arithmetic with limited work."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from simpleeval import InvalidExpression, SimpleEval
 from pyscrai_core import ToolFailed, tool
 
 MAX_LENGTH = 300
-#: The largest whole number that is computed with, in bits.
+#: The maximum size of an integer, in bits.
 MAX_BITS = 4096
-#: Further digits differ from machine to machine (and 0.1 + 0.2 is 0.3).
+#: More digits may differ between machines. (With this limit, 0.1 + 0.2 is 0.3.)
 DIGITS = 12
-#: The largest whole number that JSON keeps exactly.
+#: The largest integer that JSON represents exactly.
 EXACT = 2**53 - 1
 
 TOO_LARGE = "a number becomes too large"
 
 
 class Mistake(ValueError):
-    """What is wrong with an expression, in words for who wrote it."""
+    """An error in an expression. The message is for the author of the expression."""
 
 
 def _power(base: Any, exponent: Any) -> Any:
@@ -73,7 +73,7 @@ def compute(expression: str) -> float:
     tree = _parse(expression)
     try:
         evaluator = SimpleEval(operators=OPERATORS, functions=FUNCTIONS, names=NAMES)
-        return _shown(evaluator.eval(expression, previously_parsed=tree))
+        return _rounded(evaluator.eval(expression, previously_parsed=tree))
     except Mistake:
         raise
     except ZeroDivisionError:
@@ -83,7 +83,7 @@ def compute(expression: str) -> float:
     except RecursionError:
         raise Mistake("too much is nested in one expression; compute its parts one by one") from None
     except ValueError:
-        # Python's own words are left out: they change with its version, and a replay must not.
+        # Without Python's message, which may change with its version: a replay needs the same text.
         raise Mistake("a root, a logarithm or an arc of such a number is not a number") from None
     except (TypeError, InvalidExpression):
         raise Mistake(
@@ -91,13 +91,13 @@ def compute(expression: str) -> float:
         ) from None
 
 
-def _shown(value: Any) -> float:
+def _rounded(value: Any) -> float:
     if isinstance(value, int) and abs(value) <= EXACT:
         return value
     value = float(value)
     if not math.isfinite(value):
         raise Mistake(TOO_LARGE)
-    return float(f"{value:.{DIGITS}g}") + 0.0  # which makes a zero of -0.0
+    return float(f"{value:.{DIGITS}g}") + 0.0  # turns -0.0 into 0.0
 
 
 def _parse(expression: str) -> ast.expr:

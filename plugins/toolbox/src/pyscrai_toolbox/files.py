@@ -1,4 +1,4 @@
-"""The tools of `files`: reading what is in one folder, and in no other."""
+"""The toolset `files`: reads the files of one folder."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from attrs import field, frozen, validators
 
 from pyscrai_core import ConfigError, FilePath, NoConfig, Tool, ToolFailed, Toolset, tool
 
-#: How many files are listed.
-MOST = 500
+#: The maximum number of listed files.
+MAX_FILES = 500
 
 
 @frozen
@@ -18,9 +18,9 @@ class FilesConfig:
     """The options of `files`.
 
     folder
-        the folder that agents may read, relative to the scenario's
+        The folder that agents may read, relative to the scenario's folder.
     characters
-        the most characters that are told of a file at once
+        The maximum number of characters that one call returns.
     """
 
     folder: FilePath
@@ -28,9 +28,9 @@ class FilesConfig:
 
 
 class Files(Toolset):
-    """Lists and reads the text files of a folder; nothing outside of it, links included.
+    """Lists and reads the text files of a folder. Nothing outside the folder can be read, not even by links.
 
-    What is read is journaled: files may change, and a run that is executed again sees what it saw.
+    Results are journaled, because files may change before a run is executed again.
     """
 
     Config: ClassVar[type] = FilesConfig
@@ -54,8 +54,8 @@ class Files(Toolset):
             for path in self._folder.rglob("*")
             if path.is_file() and path.resolve().is_relative_to(self._folder)
         )
-        if len(found) > MOST:
-            return [*found[:MOST], f"… and {len(found) - MOST} more"]
+        if len(found) > MAX_FILES:
+            return [*found[:MAX_FILES], f"… and {len(found) - MAX_FILES} more"]
         return found
 
     def read_file(
@@ -65,7 +65,7 @@ class Files(Toolset):
     ) -> dict[str, Any]:
         """Read a text file, or a part of it."""
         try:
-            # Resolved first: a link, or dots, may lead out of the folder.
+            # Resolved first, because links and `..` may lead out of the folder.
             file = (self._folder / path).resolve()
             if not file.is_relative_to(self._folder):
                 raise ToolFailed(f"files: {path!r} is outside of the folder; see list_files")

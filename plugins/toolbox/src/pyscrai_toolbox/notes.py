@@ -1,4 +1,4 @@
-"""The toolset `notes`: what an agent writes down for itself."""
+"""The toolset `notes`: an agent's private notes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ MAX_TITLE = 60
 
 @frozen
 class NotesConfig:
-    """The options of `notes`: the most notes that an agent may have, and the most `characters` of each."""
+    """The options of `notes`: the maximum number of notes, and of `characters` of each note."""
 
     limit: int = field(default=20, validator=validators.ge(1))
     characters: int = field(default=300, validator=validators.ge(1))
 
 
 class Notes(Toolset):
-    """An agent's private notes by their titles, in its own state under `notes`.
+    """An agent's private notes by title, in its private state under `notes`.
 
-    Each note is a change of its own (`self.notes.TITLE`): it stands whatever becomes of the others, and
-    needs nothing to be there before.
+    Each note is a separate change (`self.notes.TITLE`), which does not depend on others, or on existing
+    state.
     """
 
     Config: ClassVar[type] = NotesConfig
@@ -62,7 +62,7 @@ class Notes(Toolset):
         if text and title not in notes and len(notes) >= limit:
             raise ToolFailed(f"notes: all {limit} are in use; write over one, or forget one by an empty text")
         turn.change(f"self.notes.{title}", text or None)
-        self._fresh(turn)[title] = text or None
+        self._new_notes(turn)[title] = text or None
         return "noted" if text else "forgotten"
 
     def read_notes(self, turn: Turn) -> dict[str, Any]:
@@ -70,14 +70,14 @@ class Notes(Toolset):
         kept = turn.own.get("notes", {})
         if not isinstance(kept, Mapping):
             raise ToolFailed("notes: this agent's own state has a `notes` that is no mapping; rename it")
-        notes = {**plain(kept), **self._fresh(turn)}
+        notes = {**plain(kept), **self._new_notes(turn)}
         return {title: text for title, text in notes.items() if text is not None}
 
-    def _fresh(self, turn: Turn) -> dict[str, str | None]:
-        """What was written in this turn, and is not in the state yet.
+    def _new_notes(self, turn: Turn) -> dict[str, str | None]:
+        """What was written in this turn and is not in the state yet, by task.
 
-        By task, since branches that run side by side must not see each other's: which of them is the
-        faster may differ when the run is executed again.
+        Concurrent branches must not see each other's notes, because their order may differ when the run is
+        executed again.
         """
         if turn.number != self._turn:
             self._turn, self._written = turn.number, {}

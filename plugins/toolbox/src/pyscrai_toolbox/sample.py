@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pyscrai_core import ToolFailed, Turn, tool
 
-MOST = 1000
+MAX_ITEMS = 1000
 
 
 @tool(external=False)
@@ -17,8 +17,8 @@ def sample(
     again: Annotated[bool, "whether an item can be drawn more than once"] = False,
 ) -> list[str]:
     """Draw items at random, each with the same chance."""
-    if not 1 <= len(items) <= MOST or not 1 <= count <= MOST:
-        raise ToolFailed(f"sample: {count} of {len(items)} items; 1 to {MOST} of either")
+    if not 1 <= len(items) <= MAX_ITEMS or not 1 <= count <= MAX_ITEMS:
+        raise ToolFailed(f"sample: {count} of {len(items)} items; 1 to {MAX_ITEMS} of either")
     if again:
         return [items[turn.random.randrange(len(items))] for _ in range(count)]
     if count > len(items):

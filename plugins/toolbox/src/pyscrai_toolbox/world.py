@@ -14,15 +14,15 @@ from pyscrai_core.suggest import did_you_mean
 
 @frozen
 class WorldConfig:
-    """The options of `world`: the most `characters` of an answer, as JSON; what is longer is cut."""
+    """The option of `world`: the maximum number of `characters` of an answer as JSON. Longer ones are cut."""
 
     characters: int = field(default=2000, validator=validators.ge(1))
 
 
 class World(Tool):
-    """Tells what stands in the state: the public one, the agent's own, its groups'.
+    """Looks up the state: the public one, the agent's private one, and those of its groups.
 
-    It is the state as it was when the turn began.
+    The answer is the state at the beginning of the turn.
     """
 
     Config: ClassVar[type] = WorldConfig
@@ -46,16 +46,16 @@ class World(Tool):
 
     async def call(self, arguments: dict[str, Any], turn: Turn) -> Any:
         path = arguments["path"].strip()
-        answer = plain(_found(path, turn)) if path else _paths(turn)
+        answer = plain(_look_up(path, turn)) if path else _paths(turn)
         text = json.dumps(answer, ensure_ascii=False)
-        most = self.config.characters
-        if len(text) <= most:
+        limit = self.config.characters
+        if len(text) <= limit:
             return answer
-        return f"{text[:most]}… (cut here: {len(text) - most} more characters; look up a part of it)"
+        return f"{text[:limit]}… (cut here: {len(text) - limit} more characters; look up a part of it)"
 
 
 def plain(value: Any) -> Any:
-    """A part of a state, which is read-only, as plain data."""
+    """The plain data of a read-only view."""
     if isinstance(value, Mapping):
         return {key: plain(part) for key, part in value.items()}
     return [plain(part) for part in value] if isinstance(value, tuple) else value
@@ -67,7 +67,7 @@ def _paths(turn: Turn) -> list[str]:
     return [*turn.state, *own, *shared]
 
 
-def _found(path: str, turn: Turn) -> Any:
+def _look_up(path: str, turn: Turn) -> Any:
     value: Any = {**turn.state, "self": turn.own, "groups": turn.groups}
     seen = ""
     for key in path.split("."):
