@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from pyscrai_http.client import Secret
-from pyscrai_http.network import is_public
 from pyscrai_http.tool import HttpConfig, HttpTool
+from pyscrai_http.transport import is_public
 
 from pyscrai_core import ToolFailed
 
@@ -162,7 +162,7 @@ def test_a_redirect_to_a_private_address_is_refused(
     api: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The name stands for a public address, as far as the check can see; what it redirects to does not.
-    monkeypatch.setattr("pyscrai_http.network.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("pyscrai_http.transport.is_public", lambda address: address == "127.0.0.1")
     api.target = f"http://[::1]:{api.server_port}/x"
     with pytest.raises(ToolFailed, match="::1 is on this machine"):
         ask(api.url + "/to", private=False, hosts=(f"http://[::1]:{api.server_port}",))
@@ -184,13 +184,13 @@ def test_cookies_are_not_kept(api: Any) -> None:
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"url": "http://{host}/x", "parameters": {"host": TEXT}}, "url: the host"),
-        ({"url": "http://me:pw@x.test/"}, "without a password"),
-        ({"url": "http://x.test/{a}"}, r"\{a\} is not among"),
+        ({"url": "http://{host}/x", "parameters": {"host": TEXT}}, "url: expected a host"),
+        ({"url": "http://me:pw@x.test/"}, "without placeholders and password"),
+        ({"url": "http://x.test/{a}"}, r"\{a\} is not one of"),
         ({"parameters": {"a": {"in": "cookie"}}}, "parameters.a: in: expected"),
         ({"parameters": {"a": {"in": "path"}}}, "parameters.a: `in: path`"),
         ({"parameters": {"a": {"in": "body"}}}, "GET has no body"),
-        ({"parameters": {"a": {"items": {"$ref": "#"}}}}, "write the schema out"),
+        ({"parameters": {"a": {"items": {"$ref": "#"}}}}, "write the whole schema"),
         ({"name": "a b"}, "name"),
     ],
 )

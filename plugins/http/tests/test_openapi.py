@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_http.openapi import MOST, OpenApi, OpenApiConfig
+from pyscrai_http.openapi import MAX_TOOLS, OpenApi, OpenApiConfig
 
 from pyscrai_core import ConfigError, Tool
 
@@ -116,11 +116,11 @@ def test_a_call_is_a_request(api: Any, tmp_path: Path) -> None:
         ({"operations": ("find",)}, ("", ""), "no operation 'find'; there are items.find, change, upload"),
         ({}, ("", ""), "upload: its body is text/csv, expected JSON"),
         ({}, ("3.0.3", "2.0"), "expected 3.0 or 3.1"),
-        ({}, ("parameters/Id'", "parameters/No'"), "leads nowhere"),
+        ({}, ("parameters/Id'", "parameters/No'"), "does not exist"),
         ({}, ("components:", "more: &a [*a]\ncomponents:"), "aliases"),
         ({}, ("components:", "components: ]"), "cannot be read"),
-        ({}, ("name: id, in: path", "in: path"), "not what OpenAPI says .KeyError: 'name'"),
-        ({"operations": ("change",)}, ("type: array", "type: list"), "change: no JSON Schema"),
+        ({}, ("name: id, in: path", "in: path"), "not a valid OpenAPI file .KeyError: 'name'"),
+        ({"operations": ("change",)}, ("type: array", "type: list"), "change: it has an invalid schema"),
     ],
 )
 def test_mistakes(tmp_path: Path, options: dict[str, Any], change: tuple[str, str], words: str) -> None:
@@ -129,7 +129,7 @@ def test_mistakes(tmp_path: Path, options: dict[str, Any], change: tuple[str, st
 
 
 def test_many_operations_have_to_be_chosen(tmp_path: Path) -> None:
-    paths = {f"/{number}": {"get": {}} for number in range(MOST + 1)}
+    paths = {f"/{number}": {"get": {}} for number in range(MAX_TOOLS + 1)}
     text = json.dumps({"openapi": "3.1.0", "paths": paths, "servers": [{"url": "http://localhost:1"}]})
     with pytest.raises(ConfigError, match="choose some with `operations`: get/0, get/1"):
         made(tmp_path / "many.json", text, server=None)

@@ -1,1 +1,1 @@
-"""Tools from web APIs: `http` and `openapi`."""
+"""The tools `http` and `openapi`: requests to web APIs."""

@@ -1,4 +1,4 @@
-"""One request and its answer: where it may go, how long and how large it may be, how often it is tried."""
+"""Sends requests with limits on hosts, time, size and attempts."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from attrs import field, frozen, validators
 from pyscrai_core import SecretName, ToolFailed, Url, read_secret
 from pyscrai_core.vendors import retry_after
 
-from .network import Transport
+from .transport import Transport
 
-REDIRECTS = 5
-#: What may pass: connections that fail or fall silent, and the statuses of servers that are busy.
+MAX_REDIRECTS = 5
+#: Transient errors, and the statuses of servers that are busy. These requests are retried.
 FAULTS = (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError, TimeoutError)
 BUSY = (429, 502, 503, 504)
-#: The most seconds that a server may ask to wait.
-PATIENCE = 20.0
+#: The maximum `Retry-After`, in seconds.
+MAX_WAIT = 20.0
 
 
 @frozen
 class Secret:
-    """A value from the environment variable `secret`, with a `prefix` such as `"Bearer "` before it."""
+    """The value of the environment variable `secret`, after a `prefix` such as `"Bearer "`."""
 
     secret: SecretName
     prefix: str = ""
 
 
 @frozen(kw_only=True)
-class Reach:
-    """The options that `http` and `openapi` share: what goes with every request, and its bounds."""
+class ClientConfig:
+    """The common options of `http` and `openapi`: fields of every request, and limits."""
 
     headers: dict[str, str | Secret] = field(factory=dict)
     query: dict[str, str | Secret] = field(factory=dict)
@@ -47,30 +47,30 @@ class Reach:
 
 
 def check_address(url: str, where: str) -> None:
-    """Raise `ValueError` if the host is a template, or has a person's name or a password before it."""
+    """Raise `ValueError` if the host contains a placeholder, a user name or a password."""
     parts = urlsplit(url)
     if not parts.netloc or set("{}@") & set(parts.netloc) or parts.fragment:
-        raise ValueError(f"{where}: the host is written out, without a password; keys go to `headers`")
+        raise ValueError(f"{where}: expected a host without placeholders and password; keys go to `headers`")
 
 
 class Client:
-    """Sends requests for the tool `who` to the host of `url`. To be closed."""
+    """Sends requests of the tool `who` to the host of `url`. Must be closed."""
 
-    def __init__(self, who: str, url: str, reach: Reach) -> None:
-        def revealed(value: str | Secret) -> str:
+    def __init__(self, who: str, url: str, config: ClientConfig) -> None:
+        def resolve(value: str | Secret) -> str:
             purpose = f"the tool {who} at {urlsplit(url).hostname}"
             return value if isinstance(value, str) else value.prefix + read_secret(value.secret, purpose)
 
-        self._reach = reach
-        self._headers = {name: revealed(value) for name, value in reach.headers.items()}
-        self._query = [(name, revealed(value)) for name, value in reach.query.items()]
-        self._allowed = {_origin(httpx2.URL(one.partition("{")[0])) for one in (url, *reach.hosts)}
+        self._config = config
+        self._headers = {name: resolve(value) for name, value in config.headers.items()}
+        self._query = [(name, resolve(value)) for name, value in config.query.items()]
+        self._allowed = {_origin(httpx2.URL(one.partition("{")[0])) for one in (url, *config.hosts)}
         self._http = httpx2.AsyncClient(
-            transport=Transport(reach.private),
+            transport=Transport(config.private),
             headers={"Accept": "application/json, text/*;q=0.9, */*;q=0.5", "User-Agent": "pyscrai-http"},
-            # What one agent is given must not go out with the request of another.
+            # Cookies for one agent must not be sent with requests of another.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            timeout=httpx2.Timeout(reach.seconds, connect=min(5.0, reach.seconds)),
+            timeout=httpx2.Timeout(config.seconds, connect=min(5.0, config.seconds)),
             trust_env=False,
         )
 
@@ -80,32 +80,32 @@ class Client:
     async def fetch(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, repeatable: bool
     ) -> Any:
-        """The answer's JSON, or its text. Raises `ToolFailed` if none comes, or an error's status."""
+        """The answer's JSON or text. Raises `ToolFailed` if there is none, or if its status is an error."""
         if self._query:
             url += ("&" if "?" in url else "?") + urlencode(self._query)
         headers, wait = {**headers, **self._headers}, 0.25
-        for left in range(self._reach.tries if repeatable else 1, 0, -1):
+        for left in range(self._config.tries if repeatable else 1, 0, -1):
             wait, asked = wait * 2, None
             try:
                 request = self._http.build_request(method, url, headers=headers, content=body)
                 response, content = await self._attempt(request)
             except FAULTS as error:
-                words = f"{str(error) or 'it took too long'} ({type(error).__name__})"
+                problem = f"{str(error) or 'it took too long'} ({type(error).__name__})"
             else:
                 if response.status_code < 300:
                     return _value(response, content)
                 beginning = " ".join(_text(response, content[:600]).split())[:300]
-                words = f"status {response.status_code}: {beginning}".removesuffix(": ")
+                problem = f"status {response.status_code}: {beginning}".removesuffix(": ")
                 asked = retry_after(response.headers)
-                if response.status_code not in BUSY or (asked or 0) > PATIENCE:
+                if response.status_code not in BUSY or (asked or 0) > MAX_WAIT:
                     break
             if left > 1:
                 await asyncio.sleep(wait if asked is None else asked)
-        raise ToolFailed(words)
+        raise ToolFailed(problem)
 
     async def _attempt(self, request: httpx2.Request) -> tuple[httpx2.Response, bytes]:
-        async with asyncio.timeout(self._reach.seconds):
-            for _ in range(REDIRECTS + 1):
+        async with asyncio.timeout(self._config.seconds):
+            for _ in range(MAX_REDIRECTS + 1):
                 response = await self._http.send(request, stream=True, follow_redirects=False)
                 try:
                     if response.next_request is None:
@@ -116,16 +116,16 @@ class Client:
                 if _origin(request.url) not in self._allowed:
                     raise ToolFailed(f"it redirects to {request.url.host}, which is not allowed")
                 if _origin(request.url) != before:
-                    for name in self._headers:  # they were meant for the one that redirects
+                    for name in self._headers:  # headers are only for the configured host
                         request.headers.pop(name, None)
-        raise ToolFailed(f"more than {REDIRECTS} redirects, one after the other")
+        raise ToolFailed(f"more than {MAX_REDIRECTS} redirects, one after the other")
 
     async def _read(self, response: httpx2.Response) -> bytes:
-        most, content = self._reach.bytes, bytearray()
+        limit, content = self._config.bytes, bytearray()
         async for part in response.aiter_bytes():
             content += part
-            if len(content) > most:
-                raise ToolFailed(f"the answer has more than {most:,} bytes; ask for less of it")
+            if len(content) > limit:
+                raise ToolFailed(f"the answer has more than {limit:,} bytes; ask for less of it")
         return bytes(content)
 
 
@@ -136,7 +136,7 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
 def _text(response: httpx2.Response, content: bytes) -> str:
     try:
         return content.decode(response.charset_encoding or "utf-8", "replace")
-    except (LookupError, ValueError):  # there is no such encoding, or none of text
+    except (LookupError, ValueError):  # the encoding is unknown, or not for text
         return content.decode(errors="replace")
 
 
@@ -154,5 +154,5 @@ def _value(response: httpx2.Response, content: bytes) -> Any:
 
 
 def _whole(text: str) -> int | str:
-    """A number that JSON keeps exactly; others, such as long identifiers, as text."""
+    """An integer that JSON represents exactly. Others, such as long identifiers, become text."""
     return int(text) if len(text) <= 17 and abs(int(text)) < 2**53 else text

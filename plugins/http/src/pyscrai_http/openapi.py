@@ -1,4 +1,4 @@
-"""The toolset `openapi`: the operations that an OpenAPI file describes."""
+"""The toolset `openapi`: the operations of an OpenAPI file."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from jsonschema.exceptions import SchemaError
 
 from pyscrai_core import ConfigError, FilePath, NoConfig, Tool, Toolset, Url
 
-from .client import Client, Reach, check_address
-from .schemas import Schemas
+from .client import Client, ClientConfig, check_address
+from .openapi_schemas import Schemas
 from .tool import IDEMPOTENT, Endpoint, Place, RemoteTool, parameters
 
 METHODS = ("get", "head", "post", "put", "patch", "delete")
-#: More tools than these confuse a model; then they have to be chosen.
-MOST = 24
-#: Header parameters that are not the caller's: the specification says so, or they are the connection's.
+#: More tools would confuse a model. The scenario then has to choose some.
+MAX_TOOLS = 24
+#: Header parameters that are ignored: by the specification, or because the client sets them.
 IGNORED = {"accept", "content-type", "authorization", "host", "content-length", "transfer-encoding"}
 
 
 @frozen(kw_only=True)
-class OpenApiConfig(Reach):
+class OpenApiConfig(ClientConfig):
     """The options of `openapi`."""
 
     file: FilePath
@@ -69,10 +69,10 @@ class OpenApi(Toolset):
         return dict(document)
 
     def _own_server(self) -> str:
-        # A person is asked about the addresses that a scenario names; this one would go unasked.
+        # The user approves addresses that a scenario names. This address is not in the scenario.
         url = str((self._document.get("servers") or [{}])[0].get("url", ""))
         if urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1"):
-            what = f"its server {url or '/'!r} has to be named in the scenario, so that a person is asked"
+            what = f"its server {url or '/'!r} must be named in the scenario, so that the user can approve it"
             raise ConfigError(f"{self._where}: {what}; set `server: {url or 'https://…'}`")
         return url
 
@@ -80,13 +80,13 @@ class OpenApi(Toolset):
         try:
             return self._listed()
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            what = f"it is not what OpenAPI says ({type(error).__name__}: {error}); mend the file"
+            what = f"it is not a valid OpenAPI file ({type(error).__name__}: {error}); fix it"
             raise ConfigError(f"{self._where}: {what}") from error
 
     def _listed(self) -> builtins.list[Tool]:
         found, wanted = dict(self._operations()), self.config.operations
-        if wanted is None and len(found) > MOST:
-            what = f"{len(found)} operations, expected at most {MOST}; choose some with `operations`"
+        if wanted is None and len(found) > MAX_TOOLS:
+            what = f"{len(found)} operations, expected at most {MAX_TOOLS}; choose some with `operations`"
             raise ConfigError(f"{self._where}: {what}: {', '.join(found)}")
         for name in wanted or ():
             if name not in found:
@@ -101,7 +101,7 @@ class OpenApi(Toolset):
                 if method in item:
                     own = item[method]
                     both = [*item.get("parameters", ()), *own.get("parameters", ())]
-                    # An operation's own parameters stand for those of its path.
+                    # An operation's parameters override those of its path.
                     named = {(one["name"], one["in"]): one for one in map(schemas.resolved, both)}
                     name = own.get("operationId") or method + path
                     yield name, (method, path, {**own, "parameters": named})
@@ -115,8 +115,8 @@ class OpenApi(Toolset):
         def add(called: str, place: Place, schema: Any, described: dict[str, Any]) -> None:
             key = called if called not in arguments else f"{called}_{place}"
             arguments[key], properties[key] = (called, place), schemas.converted(schema)
-            if words := described.get("description"):
-                properties[key] = {**properties[key], "description": words}
+            if text := described.get("description"):
+                properties[key] = {**properties[key], "description": text}
             if described.get("required"):
                 required.append(key)
 
@@ -138,21 +138,22 @@ class OpenApi(Toolset):
         try:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
-            raise ConfigError(f"{self._where}: {name}: no JSON Schema: {error.message}; mend it") from None
-        words = operation.get("summary") or operation.get("description") or f"{method.upper()} {path}"
+            what = f"it has an invalid schema: {error.message}; fix it"
+            raise ConfigError(f"{self._where}: {name}: {what}") from None
+        text = operation.get("summary") or operation.get("description") or f"{method.upper()} {path}"
         tool = RemoteTool(NoConfig())
-        tool.name, tool.description = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64], " ".join(words.split())
+        tool.name, tool.description = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64], " ".join(text.split())
         tool.parameters, tool.repeatable, tool.client = schema, method.upper() in IDEMPOTENT, self._client
         tool.endpoint = Endpoint(method.upper(), self._server.rstrip("/") + path, arguments, kind)
         return tool
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as JSON knows it: a date is text, and nothing stands for something else."""
+    """The part of YAML that corresponds to JSON: dates are text, and aliases are not allowed."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not available; write out what they stand for")
+            raise yaml.YAMLError("aliases (*name) are not supported; write the value itself")
         return super().compose_node(parent, index)
 
 

@@ -1,4 +1,4 @@
-"""The schemas of OpenAPI files as plain JSON Schema."""
+"""Converts the schemas of OpenAPI files to JSON Schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from pyscrai_core import ConfigError
 
-#: Keywords that are OpenAPI's, or of no use to who calls.
+#: Keywords that are specific to OpenAPI, or useless to the caller.
 DROPPED = {
     "nullable",
     "example",
@@ -17,13 +17,13 @@ DROPPED = {
     "readOnly",
     "writeOnly",
 }
-#: Keywords whose keys are names, with schemas behind them; and those whose value is plain data.
+#: Keywords whose value maps names to schemas, and keywords whose value is plain data.
 NAMED = {"properties", "patternProperties", "$defs", "dependentSchemas"}
 PLAIN = {"enum", "const", "default", "examples", "required"}
 
 
 class Schemas:
-    """Schemas of `document` as JSON Schema 2020-12; what they refer to is collected in `definitions`."""
+    """Converts schemas of `document` to JSON Schema 2020-12. Referenced schemas are in `definitions`."""
 
     def __init__(self, document: dict[str, Any], where: str) -> None:
         self.definitions: dict[str, Any] = {}
@@ -31,13 +31,13 @@ class Schemas:
         self._names: dict[str, str] = {}
 
     def resolved(self, node: Any) -> dict[str, Any]:
-        """A part of the document, which may stand elsewhere. Raises `ConfigError`."""
+        """A part of the document, with its reference resolved. Raises `ConfigError`."""
         seen = set()
         while isinstance(node, dict) and "$ref" in node and node["$ref"] not in seen:
             seen.add(node["$ref"])
             node = self._found(node["$ref"])
         if not isinstance(node, dict) or "$ref" in node:
-            raise ConfigError(f"{self._where}: {str(node)[:60]!r} is not what is due here; mend the file")
+            raise ConfigError(f"{self._where}: {str(node)[:60]!r} is not valid here; fix the file")
         return node
 
     def _found(self, reference: str) -> Any:
@@ -45,13 +45,13 @@ class Schemas:
         for step in reference[2:].split("/"):
             key = step.replace("~1", "/").replace("~0", "~")
             if not isinstance(node, dict) or key not in node:
-                what = f"$ref {reference!r} leads nowhere; expected one such as #/components/schemas/NAME"
+                what = f"$ref {reference!r} does not exist; expected one such as #/components/schemas/NAME"
                 raise ConfigError(f"{self._where}: {what}")
             node = node[key]
         return node
 
     def converted(self, node: Any) -> Any:
-        """A schema for use beside `definitions`."""
+        """A schema that may refer to `definitions`."""
         if isinstance(node, list):
             return [self.converted(part) for part in node]
         if not isinstance(node, dict):
@@ -65,7 +65,7 @@ class Schemas:
             elif key not in DROPPED and not key.startswith("x-"):
                 made[key] = part if key in PLAIN else self.converted(part)
         for bound, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-            if made.get(bound) is True:  # the way of 3.0
+            if made.get(bound) is True:  # the form in version 3.0
                 made[bound] = made.pop(limit)
             elif made.get(bound) is False:
                 del made[bound]

@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI."""
+"""What this distribution offers to PyScrAI."""
 
 from pyscrai_core import Extension, hookimpl
 
@@ -8,6 +8,6 @@ pyscrai_api = 1
 @hookimpl
 def pyscrai_tools() -> list[Extension]:
     return [
-        Extension("http", "pyscrai_http.tool:HttpTool", "one request to a web API, as a template"),
+        Extension("http", "pyscrai_http.tool:HttpTool", "a request to a web API, from a template"),
         Extension("openapi", "pyscrai_http.openapi:OpenApi", "the operations of an OpenAPI file"),
     ]

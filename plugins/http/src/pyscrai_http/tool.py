@@ -1,4 +1,4 @@
-"""The tool `http`: a request as a template that an agent fills in and cannot leave."""
+"""The tool `http`: a request from a template."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from attrs import field, frozen, validators
 
 from pyscrai_core import JsonSchema, Tool, ToolFailed, Turn, Url
 
-from .client import Client, Reach, check_address
+from .client import Client, ClientConfig, check_address
 
-#: Where an argument goes; `whole` is the body itself, `body` a key of it.
+#: The place of an argument in the request: `whole` is the whole body, `body` is a key of the body.
 Place: TypeAlias = Literal["path", "query", "header", "body", "whole"]
 
-#: The methods that do the same if they are repeated (RFC 9110, section 9.2.2).
+#: The idempotent methods (RFC 9110, section 9.2.2).
 IDEMPOTENT = ("GET", "HEAD", "PUT", "DELETE")
 WITH_BODY = ("POST", "PUT", "PATCH")
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
@@ -25,7 +25,7 @@ PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
 @frozen
 class Endpoint:
-    """A method, the template of an address, and for each argument its name there and its place."""
+    """A method, the template of a URL, and for each argument its name in the request and its place."""
 
     method: str
     url: str
@@ -33,7 +33,7 @@ class Endpoint:
     content_type: str = "application/json"
 
     def request(self, given: Mapping[str, Any]) -> tuple[str, dict[str, str], bytes | None]:
-        """The address, header fields and body for these arguments. Raises `ToolFailed`."""
+        """The URL, header fields and body for these arguments. Raises `ToolFailed`."""
         at: dict[str, dict[str, Any]] = {place: {} for place in get_args(Place)}
         for key, value in given.items():
             name, place = self.arguments[key]
@@ -57,7 +57,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _segment(name: str, value: Any) -> str:
-    """A value in the address: escaped, and none that a server could read as a step to another place."""
+    """An escaped value for the URL's path. Raises `ToolFailed` if it would change the path's structure."""
     text = ",".join(_texts(value))
     if any(step in ("", ".", "..") for step in re.split(r"[/\\]", text)):
         raise ToolFailed(f"{name}: {text!r} cannot be a part of the address; give a plain value")
@@ -65,7 +65,7 @@ def _segment(name: str, value: Any) -> str:
 
 
 class RemoteTool(Tool):
-    """A tool that sends requests to an `endpoint`; `defaults` are the arguments that may be left out."""
+    """A tool that sends requests to an `endpoint`. `defaults` are the values of optional arguments."""
 
     endpoint: Endpoint
     client: Client | None = None
@@ -81,8 +81,8 @@ class RemoteTool(Tool):
 
 
 @frozen(kw_only=True)
-class HttpConfig(Reach):
-    """The options of `http`; the keys `in` and `optional` of a parameter are not JSON Schema's."""
+class HttpConfig(ClientConfig):
+    """The options of `http`. The keys `in` and `optional` of a parameter are not part of its JSON Schema."""
 
     name: str = field(validator=validators.matches_re(r"[A-Za-z0-9_-]{1,64}"))
     description: str = field(validator=validators.min_len(1))
@@ -96,26 +96,26 @@ class HttpConfig(Reach):
         check_address(self.url, "url")
         for name in PLACEHOLDER.findall(self.url):
             if name not in self.parameters:
-                raise ValueError(f"url: {{{name}}} is not among `parameters`; describe it there")
+                raise ValueError(f"url: {{{name}}} is not one of `parameters`; add it there")
         for name, schema in self.parameters.items():
             where, place = f"parameters.{name}", self.place(name)
             if place not in ("path", "query", "header", "body"):
                 raise ValueError(f"{where}: in: expected path, query, header or body, got {place!r}")
             if (place == "path") != (f"{{{name}}}" in self.url):
-                raise ValueError(f"{where}: `in: path` and {{{name}}} in the url go together; mend one")
+                raise ValueError(f"{where}: `in: path` and {{{name}}} in the url require each other; fix one")
             if place == "body" and self.method not in WITH_BODY:
                 raise ValueError(f"{where}: {self.method} has no body; set `method`, or `in: query`")
             if '"$ref":' in json.dumps(schema):
-                raise ValueError(f"{where}: $ref is not available here; write the schema out")
+                raise ValueError(f"{where}: $ref is not supported here; write the whole schema")
 
     def place(self, name: str) -> Any:
-        """Where a parameter goes."""
-        usual = "body" if self.method in WITH_BODY else "query"
-        return self.parameters[name].get("in", "path" if f"{{{name}}}" in self.url else usual)
+        """The place of a parameter in the request."""
+        default = "body" if self.method in WITH_BODY else "query"
+        return self.parameters[name].get("in", "path" if f"{{{name}}}" in self.url else default)
 
 
 class HttpTool(RemoteTool):
-    """One request to a web API."""
+    """A request to a web API."""
 
     Config: ClassVar[type] = HttpConfig
     config: HttpConfig
@@ -128,8 +128,8 @@ class HttpTool(RemoteTool):
         self.defaults = {name: schema["default"] for name, schema in given.items() if "default" in schema}
         places = {name: (name, config.place(name)) for name in given}
         self.endpoint = Endpoint(config.method, config.url, places)
-        ours = ("in", "optional")
-        plain = {name: {k: v for k, v in one.items() if k not in ours} for name, one in given.items()}
+        extra = ("in", "optional")
+        plain = {name: {k: v for k, v in one.items() if k not in extra} for name, one in given.items()}
         required = [name for name, one in given.items() if not one.get("optional") and "default" not in one]
         self.parameters = parameters(plain, required)
 
@@ -152,6 +152,6 @@ class HttpTool(RemoteTool):
 
 
 def parameters(properties: Mapping[str, Any], required: list[str], **more: Any) -> dict[str, Any]:
-    """The schema of an object that has these properties and no others."""
+    """The schema of an object with these properties and no others."""
     made = {"type": "object", "properties": dict(properties), "required": required}
     return {**made, "additionalProperties": False, **more}

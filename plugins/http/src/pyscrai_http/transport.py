@@ -1,4 +1,4 @@
-"""The way out: connections to addresses that were checked, and to no others."""
+"""A transport that only connects to checked addresses."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import httpx2
 
 from pyscrai_core import ToolFailed
 
-#: A public address at which machines of a cloud find what is their own.
+#: A public address of a cloud's metadata service.
 METADATA = ipaddress.ip_address("168.63.129.16")
-#: IPv6 addresses that a gateway turns into the IPv4 address in their last 32 bits.
+#: IPv6 addresses that contain an IPv4 address in their last 32 bits.
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the internet: not to this machine, its network, or its cloud."""
+    """Whether an IP address is public: not of this machine, its network, or its cloud."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in NAT64 else ip.ipv4_mapped or ip.sixtofour
@@ -29,10 +29,10 @@ def is_public(address: str) -> bool:
 
 
 class Transport(httpx2.AsyncHTTPTransport):
-    """Looks a name up once, checks each of its addresses, and connects to these by their numbers.
+    """Resolves a host name once, checks all of its addresses, and connects to these addresses.
 
-    So the name cannot mean something else when the connection is made. TLS still asks for the name's own
-    certificate; connections are not kept, as one is only good for the name that it was made for.
+    So the name cannot resolve to another address when the connection is made. TLS still verifies the name's
+    certificate. Connections are not reused, because a connection is only valid for its host name.
     """
 
     def __init__(self, private: bool) -> None:
@@ -44,11 +44,11 @@ class Transport(httpx2.AsyncHTTPTransport):
         failure: Exception = httpx2.ConnectError(f"{host} has no address")
         for address in await self._addresses(host):
             url = request.url.copy_with(host=address)
-            numbered = httpx2.Request(
+            resolved = httpx2.Request(
                 request.method, url, headers=request.headers, stream=request.stream, extensions=extensions
             )
             try:
-                return await super().handle_async_request(numbered)
+                return await super().handle_async_request(resolved)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 failure = error
         raise failure
