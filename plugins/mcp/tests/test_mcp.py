@@ -121,7 +121,7 @@ def test_over_http(served: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> 
     [
         ({"command": ["no-such-program"]}, "no-such-program cannot be used: FileNotFoundError"),
         ({"command": [sys.executable, "-c", "print('hello')"]}, "cannot be used: Connection closed"),
-        ({**STDIO, "tools": ("wether",)}, "no 'wether'; there are: weather, words"),
+        ({**STDIO, "tools": ("wether",)}, "no 'wether'; the tools are: weather, words"),
         ({**STDIO, "env": {"TOKEN": "NOT_SET"}}, "NOT_SET"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Tools from servers that speak the Model Context Protocol."""
+"""The tool `mcp`: the tools of a Model Context Protocol server."""

@@ -1,4 +1,4 @@
-"""The toolset `mcp`: the tools of a server that speaks the Model Context Protocol."""
+"""The toolset `mcp`: the tools of a Model Context Protocol server."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from pyscrai_core import (
     read_secret,
 )
 
-#: Seconds in which a server has to be there, and to be gone again.
-START, STOP = 60.0, 15.0
+#: Seconds in which a server must start, and stop.
+START_TIMEOUT, STOP_TIMEOUT = 60.0, 15.0
 
 
 @frozen
 class Secret:
-    """A value from the environment variable `secret`, with a `prefix` such as `"Bearer "` before it."""
+    """The value of the environment variable `secret`, after a `prefix` such as `"Bearer "`."""
 
     secret: SecretName
     prefix: str = ""
@@ -46,7 +46,7 @@ class Secret:
 
 @frozen(kw_only=True)
 class McpConfig:
-    """The options of `mcp`: either a `command` with its `env`, or a `url` with its `headers`."""
+    """The options of `mcp`: either `command` with `env`, or `url` with `headers`."""
 
     command: Program | None = None
     env: dict[str, SecretName] = field(factory=dict)
@@ -57,19 +57,21 @@ class McpConfig:
 
     def __attrs_post_init__(self) -> None:
         if (self.command is None) == (self.url is None):
-            raise ValueError("expected either `command`, a program to start, or `url`; give one of them")
+            raise ValueError("expected either `command`, a program to start, or `url`; set one of them")
         if self.env and self.command is None:
-            raise ValueError("env: is for a program; a server at a `url` takes `headers`")
+            raise ValueError("env: it is for a program; use `headers` for a server at a `url`")
         if self.headers and self.url is None:
-            raise ValueError("headers: are for a server at a `url`; a program takes `env`")
+            raise ValueError("headers: they are for a server at a `url`; use `env` for a program")
         if not re.fullmatch(r"[A-Za-z0-9_-]{0,30}", self.prefix):
-            raise ValueError(f"prefix: expected up to 30 of A-Z, a-z, 0-9, _ and -, got {self.prefix!r}")
+            raise ValueError(
+                f"prefix: expected up to 30 characters of A-Z, a-z, 0-9, _ and -, got {self.prefix!r}"
+            )
 
 
 class McpServer(Toolset):
-    """The tools of a server, which is started and ended with the run.
+    """The tools of a server, which starts and stops with the run.
 
-    The session lives in a task of its own: what it opens has to be closed by the task that opened it.
+    The session runs in a task of its own, because the task that opens it must also close it.
     """
 
     Config: ClassVar[type] = McpConfig
@@ -87,37 +89,37 @@ class McpServer(Toolset):
             name: one if isinstance(one, str) else one.prefix + read_secret(one.secret, purpose)
             for name, one in config.headers.items()
         }
-        self._ready, self._over = asyncio.get_running_loop().create_future(), asyncio.Event()
-        self._session = asyncio.create_task(self._live(), name=f"mcp {self._where}")
-        failure = f"no answer within {START:g} s"
+        self._ready, self._stopped = asyncio.get_running_loop().create_future(), asyncio.Event()
+        self._session = asyncio.create_task(self._run_session(), name=f"mcp {self._where}")
+        failure = f"no answer within {START_TIMEOUT:g} s"
         try:
-            if (await asyncio.wait((self._ready,), timeout=START))[0]:
+            if (await asyncio.wait((self._ready,), timeout=START_TIMEOUT))[0]:
                 failure = self._ready.result()
         finally:
             if failure:
-                await self.aclose()  # the kernel closes only what could be opened
+                await self.aclose()  # the kernel only closes what was opened
         if failure:
-            raise ConfigError(f"mcp: {self._where} cannot be used: {failure}; try it by itself")
+            raise ConfigError(f"mcp: {self._where} cannot be used: {failure}; test the server separately")
 
     async def aclose(self) -> None:
         if self._session is not None:
-            self._over.set()
+            self._stopped.set()
             if not self._ready.done():
                 self._session.cancel()
-            _, late = await asyncio.wait((self._session,), timeout=STOP)
+            _, late = await asyncio.wait((self._session,), timeout=STOP_TIMEOUT)
             for task in late:
                 task.cancel()
                 await asyncio.wait((task,))
 
-    async def _live(self) -> None:
+    async def _run_session(self) -> None:
         try:
             async with self._transport() as transport, mcp.Client(transport, cache=None) as self._client:
                 self._ready.set_result("")
-                await self._over.wait()
-        except Exception as error:  # noqa: BLE001  a stranger's server; calls and `aopen` tell what it was
-            logger.opt(exception=error).info("mcp {}: {}", self._where, _words(error))
+                await self._stopped.wait()
+        except Exception as error:  # noqa: BLE001  any error of the server; calls and `aopen` report it
+            logger.opt(exception=error).info("mcp {}: {}", self._where, _message(error))
             if not self._ready.done():
-                self._ready.set_result(_words(error))
+                self._ready.set_result(_message(error))
 
     @asynccontextmanager
     async def _transport(self) -> AsyncIterator[Any]:
@@ -129,7 +131,7 @@ class McpServer(Toolset):
         command: list[str] = self.config.command or []
         parameters = mcp.StdioServerParameters(command=command[0], args=command[1:], env=self._env)
         source, target = os.pipe()
-        # A thread, as not every event loop can wait for a pipe. It ends with the last who could write.
+        # A thread, because not every event loop can read a pipe. It ends when the pipe is closed.
         threading.Thread(target=_log_lines, args=(source, self._where), daemon=True).start()
         with os.fdopen(target, "w") as errors:
             yield mcp.stdio_client(parameters, errlog=errors)
@@ -146,17 +148,17 @@ class McpServer(Toolset):
         for name in wanted or ():
             if name not in found:
                 known = ", ".join(found) or "none"
-                raise ConfigError(f"mcp: {self._where}: tools: there is no {name!r}; there are: {known}")
+                raise ConfigError(f"mcp: {self._where}: tools: there is no {name!r}; the tools are: {known}")
         return [RemoteTool(self, found[name]) for name in (found if wanted is None else wanted)]
 
-    async def ask(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """What the server's tool answers. Raises `ToolFailed`."""
+    async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """The answer of a tool. Raises `ToolFailed`."""
         try:
             result = await self._client.call_tool(name, dict(arguments))
         except (mcp.MCPError, anyio.ClosedResourceError, anyio.BrokenResourceError, RuntimeError) as error:
             gone = " (it has ended, and is not started again in this run)" if self._is_gone(error) else ""
-            raise ToolFailed(f"the server: {_words(error)}{gone}") from error
-        text = "\n".join(map(_told, result.content))
+            raise ToolFailed(f"the server: {_message(error)}{gone}") from error
+        text = "\n".join(map(_as_text, result.content))
         if result.is_error:
             raise ToolFailed(text or "the server says that it failed, and no more")
         return text if result.structured_content is None else result.structured_content
@@ -180,13 +182,13 @@ class RemoteTool(Tool):
 
     async def call(self, arguments: dict[str, Any], turn: Turn) -> Any:
         try:
-            return await self._server.ask(self._name, arguments)
+            return await self._server.call_tool(self._name, arguments)
         except ToolFailed as error:
             raise ToolFailed(f"tool {self.name}: {error}") from error
 
 
-def _told(block: Any) -> str:
-    """A part of an answer as text; what is none, by its kind."""
+def _as_text(block: Any) -> str:
+    """A part of an answer as text. Parts that are not text are described by their type."""
     if block.type == "text":
         return str(block.text)
     if block.type == "resource" and hasattr(block.resource, "text"):
@@ -195,8 +197,8 @@ def _told(block: Any) -> str:
     return f"[{block.type} {getattr(block, 'mime_type', None) or ''} {place}".rstrip() + "]"
 
 
-def _words(error: BaseException) -> str:
-    """An error in words: of a group, its first."""
+def _message(error: BaseException) -> str:
+    """An error's message. Of a group, that of the first error."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}" if not isinstance(error, mcp.MCPError) else str(error)
@@ -208,11 +210,11 @@ def _log_lines(source: int, where: str) -> None:
             logger.debug("mcp {}: {}", where, line.rstrip()[:2000])
 
 
-class _ToLog(logging.Handler):
-    """What the library has to say goes to the log too; without a handler it would go to the terminal."""
+class _LogForwarder(logging.Handler):
+    """Forwards the library's log messages, which would otherwise go to the terminal."""
 
     def emit(self, record: logging.LogRecord) -> None:
         logger.debug("mcp: {}", record.getMessage())
 
 
-logging.getLogger("mcp").addHandler(_ToLog())
+logging.getLogger("mcp").addHandler(_LogForwarder())
