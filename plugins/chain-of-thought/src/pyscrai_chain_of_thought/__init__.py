@@ -1,1 +1,1 @@
-"""Reasoning for PyScrAI's agents: think privately, then answer."""
+"""The reasoning `chain-of-thought`: private thoughts, then the answer."""

@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI."""
+"""What this distribution offers to PyScrAI."""
 
 from pyscrai_core import Extension, hookimpl
 

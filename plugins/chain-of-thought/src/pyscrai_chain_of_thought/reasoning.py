@@ -9,7 +9,7 @@ from attrs import field, frozen, validators
 from pyscrai_core import Completion, Message, Prompt, Reasoning, Request, Turn
 
 NAME = "chain-of-thought"
-#: Who a thought is by that the model had by itself, without being told to.
+#: The `by` of a thought that the model had without being asked.
 NATIVE = "model"
 THINK = Prompt.packaged("pyscrai_chain_of_thought", "prompts/think.j2", {"words", "tools"})
 ANSWER = Prompt.packaged("pyscrai_chain_of_thought", "prompts/answer.j2", ())
@@ -20,14 +20,14 @@ class ChainOfThoughtConfig:
     """The options of `chain-of-thought`.
 
     words
-        how many words the thoughts may have; told to the model
+        The maximum length of the thoughts, as told to the model.
     native
-        whether a model that thinks by itself is left to it: `auto` (as soon as it shows that it does),
-        `always`, `never`
+        Whether a reasoning model only uses its own thinking: `auto` (as soon as it shows thinking), `always`,
+        `never`.
     inner
-        the reasoning that answers once the thoughts are there; None: the model, with the agent's tools
+        The reasoning that answers after the thoughts. None: the model, with the agent's tools.
     prompt, answer
-        the templates of what asks for the thoughts, and for the answer after them
+        The templates that ask for the thoughts, and for the answer.
     """
 
     words: int = field(default=120, validator=validators.ge(1))
@@ -38,14 +38,14 @@ class ChainOfThoughtConfig:
 
 
 class ChainOfThought(Reasoning):
-    """Thinks step by step, privately, and then answers with the thoughts before it.
+    """Asks for private thoughts first, and then for the answer.
 
     After Wei et al., Chain-of-Thought Prompting Elicits Reasoning in Large Language Models (2022,
     arXiv:2201.11903), and Kojima et al., Large Language Models are Zero-Shot Reasoners (2022,
     arXiv:2205.11916).
 
-    Two calls and those of the answer's tools; one fewer where the model is left to think by itself. The
-    thoughts are an event `thought` for the researcher alone.
+    It needs two calls and those for tools, or one call less for a model with its own thinking. The thoughts
+    are an event `thought`, which only the researcher sees.
     """
 
     Config: ClassVar[type] = ChainOfThoughtConfig
@@ -57,7 +57,7 @@ class ChainOfThought(Reasoning):
 
     async def reason(self, request: Request, turn: Turn) -> Completion:
         config = self.config
-        if self._left_to_itself(turn):
+        if self._thinks_natively(turn):
             completion = await self._answer(request, turn)
             if completion.thinking:
                 _record(turn, completion, NATIVE)
@@ -69,17 +69,17 @@ class ChainOfThought(Reasoning):
         thoughts = await turn.complete(request.but(messages=asked, schema=None, tools=()))
         native = bool(thoughts.thinking) and config.native == "auto"
         if not native and not thoughts.text.strip():
-            return await self._answer(request, turn)  # it has no thoughts, and vendors refuse empty messages
+            return await self._answer(request, turn)  # no thoughts, and vendors reject empty messages
         _record(turn, thoughts, NATIVE if native else NAME)
-        said = thoughts.message() if native else Message.assistant(thoughts.text)
+        thought = thoughts.message() if native else Message.assistant(thoughts.text)
         closing = Message.user(config.answer.render())
-        return await self._answer(request.but(messages=(*asked, said, closing)), turn)
+        return await self._answer(request.but(messages=(*asked, thought, closing)), turn)
 
-    def _left_to_itself(self, turn: Turn) -> bool:
-        """Whether the model thinks by itself, as far as the last recorded thought tells.
+    def _thinks_natively(self, turn: Turn) -> bool:
+        """Whether the model has its own thinking, according to the last recorded thought.
 
-        It is read from the log and not from the answers as they come: branches that run side by side
-        would learn of these sooner or later, as it happens.
+        This depends on the log, not on the answers themselves, because the order of answers in concurrent
+        branches may vary.
         """
         for event in turn.observed:
             if event.kind == "thought" and event.source == turn.agent.name:
@@ -93,7 +93,7 @@ class ChainOfThought(Reasoning):
 
 
 def _record(turn: Turn, completion: Completion, by: str) -> None:
-    """The thoughts as a private event: the model's own, or what it wrote when it was asked for them."""
+    """Record thoughts as a private event: the model's own thinking, or the text that it was asked for."""
     own = "\n\n".join(part.text for part in completion.thinking if part.text)
     text = completion.text if by == NAME else own or "(the vendor does not show its thoughts)"
     turn.emit("thought", {"text": text.strip(), "by": by}, audience=())

@@ -1,1 +1,1 @@
-"""Reasoning for PyScrAI's agents: a private plan, kept until events contradict it."""
+"""The reasoning `plan`: a private plan that is revised when events contradict it."""

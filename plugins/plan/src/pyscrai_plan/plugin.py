@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI."""
+"""What this distribution offers to PyScrAI."""
 
 from pyscrai_core import Extension, hookimpl
 
@@ -11,6 +11,6 @@ def pyscrai_reasoning() -> list[Extension]:
         Extension(
             "plan",
             "pyscrai_plan.reasoning:PlanReasoning",
-            "keeps a private plan, revises it when events contradict it, and answers by it",
+            "answers by a private plan, which it revises when events contradict it",
         )
     ]

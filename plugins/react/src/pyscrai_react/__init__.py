@@ -1,1 +1,1 @@
-"""Reasoning for PyScrAI's agents: think, use a tool, see, repeat, then answer."""
+"""The reasoning `react`: thoughts and tools in steps, then the answer."""

@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI."""
+"""What this distribution offers to PyScrAI."""
 
 from pyscrai_core import Extension, hookimpl
 
@@ -8,5 +8,5 @@ pyscrai_api = 1
 @hookimpl
 def pyscrai_reasoning() -> list[Extension]:
     return [
-        Extension("react", "pyscrai_react.reasoning:React", "thinks and uses tools by turns, then answers")
+        Extension("react", "pyscrai_react.reasoning:React", "alternates thoughts and tools, then answers")
     ]

@@ -10,8 +10,9 @@ from attrs import field, frozen, validators
 
 from pyscrai_core import Completion, Message, Prompt, Reasoning, Request, ToolFailed, Turn
 
-#: Characters allowed for each word of a thought: generous, so that it only ends what rambles.
-PER_WORD = 10
+#: The maximum length of a thought, as characters per word. This is generous: it only ends text that is much
+#: too long.
+CHARACTERS_PER_WORD = 10
 STEPS = Prompt.packaged("pyscrai_react", "prompts/steps.j2", {"rounds", "words", "tools"})
 ANSWER = Prompt.packaged("pyscrai_react", "prompts/answer.j2", ())
 
@@ -21,13 +22,14 @@ class ReactConfig:
     """The options of `react`.
 
     rounds
-        how many steps there may be before the answer
+        The maximum number of steps before the answer.
     words
-        how many words a thought may have; told to the model, and ten times as many characters are a bound
+        The maximum length of a thought, as told to the model. A thought may have ten times as many
+        characters.
     characters
-        so much of a tool's answer is told to the model
+        The maximum length of a tool's answer for the model.
     prompt, answer
-        the templates of what asks for the steps, and for the answer after them
+        The templates that ask for the steps, and for the answer.
     """
 
     rounds: int = field(default=6, validator=validators.ge(1))
@@ -38,13 +40,13 @@ class ReactConfig:
 
 
 class React(Reasoning):
-    """Thinks, uses a tool, sees what it answers, and so on; then answers.
+    """Alternates thoughts and tool calls, then answers.
 
     After Yao et al., ReAct: Synergizing Reasoning and Acting in Language Models (2022, arXiv:2210.03629).
 
-    Each step is one structured answer, a thought and what is next, so that small models manage it and a
-    vendor needs no tools of its own. One call for each step, at most `rounds`, and one for the answer;
-    without tools there is one step. Each thought is an event `thought` for the researcher alone.
+    Each step is one structured answer: a thought, and what is next. This works with small models, and without
+    the vendor's tool calls. It needs one call for each step, at most `rounds`, and one for the answer.
+    Without tools there is one step. Each thought is an event `thought`, which only the researcher sees.
     """
 
     Config: ClassVar[type] = ReactConfig
@@ -52,8 +54,8 @@ class React(Reasoning):
 
     def __init__(self, config: ReactConfig) -> None:
         super().__init__(config)
-        #: The last schema, and what it was made from: an agent's tools are the same objects always, and
-        #: whoever checks answers compiles each schema once.
+        #: The last schema, and what it was made from. It is cached, because each schema object is compiled
+        #: once.
         self._made: tuple[Any, int, dict[str, Any]] = (None, 0, {})
 
     async def reason(self, request: Request, turn: Turn) -> Completion:
@@ -69,13 +71,13 @@ class React(Reasoning):
             chosen = step.parsed["next"]
             if chosen == "answer":
                 break
-            seen = await self._use(chosen["tool"], chosen["arguments"], turn)
-            messages = (*messages, Message.user(seen))
+            answer = await self._use(chosen["tool"], chosen["arguments"], turn)
+            messages = (*messages, Message.user(answer))
         closing = Message.user(config.answer.render())
         return await turn.complete(request.but(messages=(*messages, closing), tools=()))
 
     async def _use(self, name: str, arguments: dict[str, Any], turn: Turn) -> str:
-        """What the tool answers, in words; a failure is for the model to mend."""
+        """The tool's answer as text. The model gets errors as well."""
         try:
             result = await turn.call_tool(name, arguments)
             text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
@@ -88,17 +90,21 @@ class React(Reasoning):
 
     def _schema(self, request: Request) -> dict[str, Any]:
         if self._made[0] is not request.tools or self._made[1] != self.config.words:
-            self._made = (request.tools, self.config.words, _form(request, self.config.words * PER_WORD))
+            self._made = (
+                request.tools,
+                self.config.words,
+                _step_schema(request, self.config.words * CHARACTERS_PER_WORD),
+            )
         return self._made[2]
 
 
-def _form(request: Request, length: int) -> dict[str, Any]:
-    """The JSON Schema of a step: a thought of at most `length` characters, and a tool to use or the end."""
+def _step_schema(request: Request, length: int) -> dict[str, Any]:
+    """The JSON Schema of a step: a thought of at most `length` characters, and a tool call or the end."""
     choices: list[dict[str, Any]] = []
     parts = {}
     for number, tool in enumerate(request.tools):
         place = f"#/$defs/tool_{number}"
-        parts[f"tool_{number}"] = _moved(tool.parameters, place)
+        parts[f"tool_{number}"] = _relocate_refs(tool.parameters, place)
         choices.append(_object(tool={"type": "string", "enum": [tool.name]}, arguments={"$ref": place}))
     choices.append({"type": "string", "enum": ["answer"]})
     thought = {"type": "string", "maxLength": length}
@@ -110,13 +116,13 @@ def _object(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, **closed}
 
 
-def _moved(schema: Any, place: str) -> Any:
-    """`schema` as it reads when it stands at `place` in another one: its references lead there."""
+def _relocate_refs(schema: Any, place: str) -> Any:
+    """`schema` for the place `place` in another schema, with its references adjusted."""
     if isinstance(schema, list):
-        return [_moved(part, place) for part in schema]
+        return [_relocate_refs(part, place) for part in schema]
     if not isinstance(schema, Mapping):
         return schema
     return {
-        key: place + part[1:] if key == "$ref" and isinstance(part, str) else _moved(part, place)
+        key: place + part[1:] if key == "$ref" and isinstance(part, str) else _relocate_refs(part, place)
         for key, part in schema.items()
     }

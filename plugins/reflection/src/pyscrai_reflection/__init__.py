@@ -1,1 +1,1 @@
-"""Reasoning for PyScrAI's agents: draft, criticise, revise."""
+"""The reasoning `reflection`: draft, critique, revision."""

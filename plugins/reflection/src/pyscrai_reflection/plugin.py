@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI."""
+"""What this distribution offers to PyScrAI."""
 
 from pyscrai_core import Extension, hookimpl
 
@@ -11,6 +11,6 @@ def pyscrai_reasoning() -> list[Extension]:
         Extension(
             "reflection",
             "pyscrai_reflection.reasoning:Reflection",
-            "drafts an answer, criticises and revises it",
+            "drafts an answer, criticizes and revises it",
         )
     ]

@@ -9,8 +9,9 @@ from attrs import field, frozen, validators
 
 from pyscrai_core import Completion, Message, Prompt, Reasoning, Request, Turn
 
-#: Characters allowed for each word of a critique: generous, so that it only ends what rambles.
-PER_WORD = 10
+#: The maximum length of a critique, as characters per word. This is generous: it only ends text that is much
+#: too long.
+CHARACTERS_PER_WORD = 10
 CRITIQUE = Prompt.packaged("pyscrai_reflection", "prompts/critique.j2", {"words", "criteria"})
 REVISE = Prompt.packaged("pyscrai_reflection", "prompts/revise.j2", {"critique"})
 
@@ -20,15 +21,15 @@ class ReflectionConfig:
     """The options of `reflection`.
 
     rounds
-        how often an answer may be criticised and revised
+        The maximum number of critiques and revisions.
     words
-        how many words a critique may have; told to the model, and ten times as many characters are a bound
+        The maximum length of a critique, as told to the model. It may have ten times as many characters.
     criteria
-        what the critic looks at above all, in words
+        What the critic should focus on.
     inner
-        the reasoning that drafts and revises; None: the model, with the agent's tools
+        The reasoning that drafts and revises. None: the model, with the agent's tools.
     critique, revise
-        the templates of what asks for a critique, and for a better answer
+        The templates that ask for a critique, and for a revision.
     """
 
     rounds: int = field(default=1, validator=validators.ge(1))
@@ -40,13 +41,14 @@ class ReflectionConfig:
 
 
 class Reflection(Reasoning):
-    """Drafts an answer, criticises it and revises it, until the critic is satisfied or the rounds are over.
+    """Drafts an answer, criticizes it and revises it, until the critic is satisfied or the rounds are over.
 
     After Madaan et al., Self-Refine: Iterative Refinement with Self-Feedback (2023, arXiv:2303.17651), and
     Shinn et al., Reflexion: Language Agents with Verbal Reinforcement Learning (2023, arXiv:2303.11366).
 
-    One call for the draft, and in each round one for the critique and, unless it is satisfied, one for the
-    revision. Drafts and critiques are events `thought` for the researcher alone.
+    It needs one call for the draft, and in each round one for the critique and, unless the critic is
+    satisfied, one for the revision. Drafts and critiques are events `thought`, which only the researcher
+    sees.
     """
 
     Config: ClassVar[type] = ReflectionConfig
@@ -57,9 +59,9 @@ class Reflection(Reasoning):
         answer = await self._answer(request, turn)
         messages = request.messages
         question = Message.user(config.critique.render(words=config.words, criteria=config.criteria))
-        schema = _form(config.words * PER_WORD)
+        schema = _critique_schema(config.words * CHARACTERS_PER_WORD)
         for _ in range(config.rounds):
-            # Vendors refuse messages without a word in them.
+            # Vendors reject empty messages.
             draft = answer.text if answer.text.strip() else "(no words)"
             asked = (*messages, Message.assistant(draft), question)
             judged = await turn.complete(request.but(messages=asked, schema=schema, tools=()))
@@ -80,8 +82,8 @@ class Reflection(Reasoning):
 
 
 @lru_cache(maxsize=16)
-def _form(length: int) -> dict[str, Any]:
-    """The JSON Schema of a critique: first what is wrong, then the verdict, which is to follow from it."""
+def _critique_schema(length: int) -> dict[str, Any]:
+    """The JSON Schema of a critique. The text comes first, so that the verdict follows from it."""
     return {
         "type": "object",
         "properties": {

@@ -1,1 +1,1 @@
-"""Reasoning for PyScrAI's agents: several answers side by side, and the one that most agree on."""
+"""The reasoning `self-consistency`: the most common of several answers."""

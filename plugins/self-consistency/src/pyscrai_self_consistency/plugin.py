@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI."""
+"""What this distribution offers to PyScrAI."""
 
 from pyscrai_core import Extension, hookimpl
 
@@ -11,6 +11,6 @@ def pyscrai_reasoning() -> list[Extension]:
         Extension(
             "self-consistency",
             "pyscrai_self_consistency.reasoning:SelfConsistency",
-            "several answers side by side, of which most or a judge choose",
+            "several answers, of which the most common or a judge's choice is used",
         )
     ]

@@ -12,8 +12,9 @@ from attrs import evolve, field, frozen, validators
 
 from pyscrai_core import AnswerRejected, Completion, Message, Prompt, Reasoning, Request, Turn
 
-#: Characters allowed for each word of the judge: generous, so that it only ends what rambles.
-PER_WORD = 10
+#: The maximum length of a judge's rationale, as characters per word. This is generous: it only ends text that
+#: is much too long.
+CHARACTERS_PER_WORD = 10
 JUDGE = Prompt.packaged("pyscrai_self_consistency", "prompts/judge.j2", {"answers", "words"})
 
 
@@ -22,19 +23,20 @@ class SelfConsistencyConfig:
     """The options of `self-consistency`.
 
     samples
-        how many answers are asked for, side by side
+        The number of answers.
     temperature
-        that of the samples, above 0; None: the provider's own
+        The temperature of the samples, above 0. None: the provider's.
     choose
-        `majority`: the answer that most samples agree on; `judge`: one more call says which is best
+        `majority`: the most common answer. `judge`: an additional call decides which one is best.
     compare
-        the keys of a structured answer that have to agree; empty: all of it
+        The keys of a structured answer that are compared. Empty: the whole answer.
     words
-        how many words the judge may have; told to the model, and ten times as many characters are a bound
+        The maximum length of the judge's rationale, as told to the model. It may have ten times as many
+        characters.
     inner
-        the reasoning that makes each sample; None: the model, with the agent's tools
+        The reasoning for each sample. None: the model, with the agent's tools.
     prompt
-        the template of what asks the judge
+        The template of the request to the judge.
     """
 
     samples: int = field(default=5, validator=validators.ge(2))
@@ -47,14 +49,14 @@ class SelfConsistencyConfig:
 
 
 class SelfConsistency(Reasoning):
-    """Asks for several answers side by side, each at its own seed, and takes the one most agree on.
+    """Asks for several answers concurrently, each with its own seed, and uses the most common one.
 
     After Wang et al., Self-Consistency Improves Chain of Thought Reasoning in Language Models (2022,
     arXiv:2203.11171).
 
-    `samples` calls (with `inner`, so many times its own), and one for a judge if they differ. A sample
-    whose answer cannot be used has no vote; if none can, the first one's `AnswerRejected` is raised. How
-    the votes went is an event `thought` for the researcher alone.
+    It needs `samples` calls (or `samples` times the calls of `inner`), and one for a judge if the answers
+    differ. Invalid answers have no vote. If all are invalid, the first `AnswerRejected` is raised. The votes
+    are an event `thought`, which only the researcher sees.
     """
 
     Config: ClassVar[type] = SelfConsistencyConfig
@@ -79,7 +81,7 @@ class SelfConsistency(Reasoning):
             raise next(one for one in samples if isinstance(one, AnswerRejected))
         ballots = [_ballot(one, request.schema is not None, config.compare) for one in answers]
         votes = Counter(ballots)
-        different = list(votes)  # in the order in which they first appear, so the earliest wins a tie
+        different = list(votes)  # in order of first appearance, so the earliest wins a tie
         best, why = different.index(max(different, key=votes.__getitem__)), ""
         if config.choose == "judge" and len(different) > 1:
             firsts = [answers[ballots.index(ballot)] for ballot in different]
@@ -92,13 +94,13 @@ class SelfConsistency(Reasoning):
         return answers[ballots.index(different[best])]
 
     async def _judge(self, answers: Sequence[Completion], request: Request, turn: Turn) -> tuple[int, str]:
-        """The index of the best answer, and why it is."""
+        """The index of the best answer, and the rationale."""
         texts, words = [answer.text for answer in answers], self.config.words
         question = self.config.prompt.render(answers=texts, words=words)
         schema = {
             "type": "object",
             "properties": {
-                "why": {"type": "string", "maxLength": words * PER_WORD},
+                "why": {"type": "string", "maxLength": words * CHARACTERS_PER_WORD},
                 "best": {"type": "integer", "enum": [*range(1, len(answers) + 1)]},
             },
             "required": ["why", "best"],
@@ -110,14 +112,14 @@ class SelfConsistency(Reasoning):
 
 
 def _ballot(answer: Completion, structured: bool, keys: Sequence[str]) -> str:
-    """What two answers share that say the same: canonical JSON, or text without what is mere writing."""
+    """A normalized form for comparison: canonical JSON, or text without case and punctuation."""
     if not structured:
         words = unicodedata.normalize("NFKC", answer.text).casefold().split()
         return " ".join(words).strip(" .!?\"'*`")
     value = answer.parsed
     if keys and isinstance(value, Mapping):
         value = {key: value.get(key) for key in keys}
-    # Written and read once more, so that 42.0 is 42.
+    # Normalized through JSON, so that 42.0 equals 42.
     whole = json.loads(json.dumps(value), parse_float=lambda text: _whole(float(text)))
     return json.dumps(whole, sort_keys=True, ensure_ascii=False)
 
