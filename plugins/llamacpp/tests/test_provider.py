@@ -75,7 +75,7 @@ class Words:
     "options, said",
     [
         ({"slots": 0}, "slots must be a whole number, 1 or more, not 0"),
-        ({"slots": 257}, "slots must be 256 at most"),
+        ({"slots": 257}, "slots must be at most 256"),
         ({"context": -1}, "context must be"),
         ({"context": 10.5}, "context must be"),
         ({"threads": 0}, "threads must be"),

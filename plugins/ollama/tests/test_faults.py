@@ -267,7 +267,7 @@ def test_all_is_well(url: str) -> None:
     server, model, vectors = probes(model="smollm2:135m", base_url=url, embedding_model="smollm2")
     assert server == Probe("server", True, f"Ollama 0.40.2 at {url}")
     assert model == Probe("model", True, "smollm2:135m is available")
-    assert vectors == Probe("model", True, "smollm2 is there")
+    assert vectors == Probe("model", True, "smollm2 is available")
 
 
 def test_a_model_that_is_not_there(url: str) -> None:

@@ -59,7 +59,7 @@ def _address(instance: object, attribute: Attribute[Any], value: str) -> None:
     if parts.port == 0 or parts.username is not None or parts.query or parts.fragment:
         raise ValueError(
             f"{attribute.name}: must be an address such as http://127.0.0.1:11434; "
-            "for a key, set `api_key` to the name of its variable"
+            "set the name of the variable that holds the key as `api_key`"
         )
 
 
