@@ -207,7 +207,7 @@ def test_a_failure_in_between_leaves_the_old_files(
     def break_off(self: StoredRun) -> Iterator[dict[str, Any]]:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(StoredRun, "calls", break_off)
+    monkeypatch.setattr(type(stored), "calls", break_off)
     with pytest.raises(OSError, match="the disk is gone"):
         kind(NoConfig()).export(stored, out)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == kept
