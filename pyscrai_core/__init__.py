@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .agent import Action, Agent, OnUncertain
+from .canonical import Json
 from .contracts import (
     Ask,
     Component,
@@ -63,6 +64,7 @@ from .errors import (
     Unreachable,
 )
 from .hookspecs import hookimpl
+from .messages import Message, Text, Thinking, ToolCall, ToolResult
 from .records import (
     EVERYONE,
     CallRecord,
@@ -71,18 +73,12 @@ from .records import (
     Event,
     Extension,
     FinishReason,
-    Json,
-    Message,
     Position,
     RateLimitStatus,
     Request,
     RunResult,
     RunStatus,
     Sampling,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolResult,
     ToolSpec,
     Usage,
 )

@@ -30,9 +30,10 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
+from .canonical import check_json
 from .errors import ConfigError
 from .plugins import Host
-from .records import Price, check_json
+from .records import Price
 from .suggest import unknown_key
 
 FILE = "pyscrai.toml"

@@ -21,19 +21,9 @@ from typing import Any, ClassVar, NewType, Protocol, TypeAlias
 
 from attrs import frozen
 
-from .records import (
-    CallRecord,
-    Completion,
-    Event,
-    Json,
-    Message,
-    Position,
-    Request,
-    RunResult,
-    RunStatus,
-    Sampling,
-    Usage,
-)
+from .canonical import Json
+from .messages import Message
+from .records import CallRecord, Completion, Event, Position, Request, RunResult, RunStatus, Sampling, Usage
 from .stored_run import StoredRun
 from .turn import Stage, Turn
 

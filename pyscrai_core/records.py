@@ -1,70 +1,15 @@
-"""The frozen records that cross the contracts.
-
-Payloads, arguments and parsed values are I-JSON (RFC 7493): `None`, booleans, finite floats, integers
-within 53 bits, valid Unicode strings, lists, and dictionaries with string keys. `check_json` is where
-that is made sure of.
-"""
+"""The frozen records that cross the contracts."""
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import orjson
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
-Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
-
-#: The largest integer that every JSON reader keeps exactly.
-MAX_INTEGER = 2**53 - 1
-
-#: Written into every manifest and fingerprint; raised when the canonical log changes its form.
-LOG_FORMAT = 1
-#: What a fingerprint begins with; then come the lines of the canonical log.
-LOG_HEAD = b"pyscrai log %d\n" % LOG_FORMAT
-
-
-def canonical(value: Any) -> bytes:
-    """`value` as JSON bytes in the one form that is hashed and compared: sorted keys, no spaces."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-
-
-def digest(data: bytes) -> str:
-    """The SHA-256 of `data`, as 64 hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def check_json(value: Any, where: str = "value") -> Any:
-    """Return `value` if it is I-JSON; a `ValueError` that names the place inside it if not."""
-    kind = type(value)
-    if kind is str:
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise ValueError(f"{where}: a string holds half of a surrogate pair") from None
-    elif kind is bool or value is None:
-        pass
-    elif kind is int:
-        if not -MAX_INTEGER <= value <= MAX_INTEGER:
-            raise ValueError(f"{where}: {value} does not fit into 53 bits")
-    elif kind is float:
-        if not math.isfinite(value):
-            raise ValueError(f"{where}: {value} is not a finite number")
-    elif kind is dict:
-        for key, part in value.items():
-            if type(key) is not str:
-                raise ValueError(f"{where}: the key {key!r} is not a string")
-            check_json(part, f"{where}.{key}")
-    elif kind is list:
-        for index, part in enumerate(value):
-            check_json(part, f"{where}[{index}]")
-    else:
-        raise ValueError(f"{where}: {kind.__name__} is not JSON; give plain data")
-    return value
-
+from .canonical import canonical
+from .messages import Message, Text, Thinking, ToolCall, part_to_dict
 
 # -- plugins ------------------------------------------------------------------------------------
 
@@ -80,118 +25,6 @@ class Extension:
     name: str
     target: str
     summary: str = ""
-
-
-# -- messages -----------------------------------------------------------------------------------
-
-
-@frozen
-class Text:
-    """Words."""
-
-    text: str
-    type: Literal["text"] = "text"
-
-
-@frozen
-class ToolCall:
-    """The model asks for the tool `name` with `arguments`; `id` pairs it with its result."""
-
-    id: str
-    name: str
-    arguments: dict[str, Any]
-    type: Literal["tool_call"] = "tool_call"
-
-
-@frozen
-class ToolResult:
-    """What a tool answered to the call `id`; `failed` marks `content` as an error's words."""
-
-    id: str
-    content: str
-    failed: bool = False
-    type: Literal["tool_result"] = "tool_result"
-
-
-@frozen
-class Thinking:
-    """A model's own thinking: `text` to read, and `data`, which is sent back to the vendor as it came."""
-
-    text: str
-    data: dict[str, Any] = field(factory=dict)
-    type: Literal["thinking"] = "thinking"
-
-
-Part: TypeAlias = Text | ToolCall | ToolResult | Thinking
-Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
-
-_PARTS: dict[str, Any] = {
-    "text": Text,
-    "tool_call": ToolCall,
-    "tool_result": ToolResult,
-    "thinking": Thinking,
-}
-
-
-def part_to_dict(part: Part) -> dict[str, Any]:
-    """The JSON form of a part of a message."""
-    if isinstance(part, Text):
-        return {"type": "text", "text": part.text}
-    if isinstance(part, ToolCall):
-        return {"type": "tool_call", "id": part.id, "name": part.name, "arguments": part.arguments}
-    if isinstance(part, ToolResult):
-        return {"type": "tool_result", "id": part.id, "content": part.content, "failed": part.failed}
-    return {"type": "thinking", "text": part.text, "data": part.data}
-
-
-def part_from_dict(data: Mapping[str, Any]) -> Part:
-    """The inverse of `part_to_dict`."""
-    part: Part = _PARTS[data["type"]](**data)
-    return part
-
-
-@frozen
-class Message:
-    """One message of a request: who speaks (`role`) and its parts, in order.
-
-    Keep message objects and hand the same ones in again when a history grows: each computes its
-    digest once, which is what makes a long history cheap.
-    """
-
-    role: Role
-    parts: tuple[Part, ...]
-    _digest: list[str] = field(factory=list, init=False, eq=False, repr=False)
-
-    @classmethod
-    def system(cls, text: str) -> Message:
-        return cls("system", (Text(text),))
-
-    @classmethod
-    def user(cls, text: str) -> Message:
-        return cls("user", (Text(text),))
-
-    @classmethod
-    def assistant(cls, text: str) -> Message:
-        return cls("assistant", (Text(text),))
-
-    @property
-    def text(self) -> str:
-        """The words of the text parts, joined."""
-        return "".join(part.text for part in self.parts if isinstance(part, Text))
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"role": self.role, "parts": [part_to_dict(part) for part in self.parts]}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Message:
-        return cls(data["role"], tuple(part_from_dict(part) for part in data["parts"]))
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of the message's canonical form (computed once)."""
-        if not self._digest:
-            self._digest.append(digest(canonical(self.to_dict())))
-        return self._digest[0]
 
 
 # -- calls --------------------------------------------------------------------------------------

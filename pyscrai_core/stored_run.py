@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
-from .records import Cost, Event, Message, RunStatus, Usage
+from .messages import Message
+from .records import Cost, Event, RunStatus, Usage
 
 
 class StoredRun(ABC):

@@ -8,7 +8,8 @@ real tokenizers. Four more stand for what a chat template adds around a message.
 
 from __future__ import annotations
 
-from .records import Message, Text, canonical, part_to_dict
+from .canonical import canonical
+from .messages import Message, Text, part_to_dict
 
 #: Recorded in manifests: another rule would shape other prompts.
 ESTIMATOR = "bytes4-1"

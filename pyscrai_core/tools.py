@@ -17,9 +17,9 @@ from typing import Annotated, Any, ClassVar, Literal, NotRequired, get_origin, o
 
 import attrs
 
+from .canonical import check_json
 from .contracts import Tool
 from .language.schemas import checker
-from .records import check_json
 from .turn import Turn
 
 #: The schema of a hint, and the function from the JSON value to the one that the hint promises.

@@ -16,7 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from .agent import Agent
-from .records import EVERYONE, Completion, Event, Json, Message, Request
+from .canonical import Json
+from .messages import Message
+from .records import EVERYONE, Completion, Event, Request
 
 #: A read-only view of a part of the state.
 View: TypeAlias = Mapping[str, Any]

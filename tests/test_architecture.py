@@ -25,6 +25,8 @@ PACKAGES = [
 ROWS: tuple[dict[str, tuple[str, ...]], ...] = (
     {
         "base": (
+            "canonical",
+            "messages",
             "records",
             "errors",
             "hookspecs",
@@ -35,7 +37,7 @@ ROWS: tuple[dict[str, tuple[str, ...]], ...] = (
             "vendors",
         )
     },
-    {"face": ("turn", "agent", "recorded", "contracts", "tools", "discovery/", "plugins", "config")},
+    {"face": ("turn", "agent", "stored_run", "contracts", "tools", "discovery/", "plugins", "config")},
     {"language": ("language/",), "store": ("store/",)},
     {"scenario": ("scenario/",)},
     {"runtime": ("runtime/",)},

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from ..records import canonical
+from ..canonical import canonical
 from ..suggest import did_you_mean
 from .misfit import Misfit, Path
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from ..canonical import digest
 from ..errors import ContractError
-from ..records import digest
 from ..suggest import did_you_mean
 from .misfit import Misfit
 

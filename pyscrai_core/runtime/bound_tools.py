@@ -10,10 +10,11 @@ import orjson
 from attrs import define, field
 
 from ..agent import ToolPolicy
+from ..canonical import Json, canonical, check_json
 from ..contracts import Tool
 from ..errors import ContractError, PyscraiError, ToolFailed
 from ..language.schemas import checker
-from ..records import Json, ToolSpec, canonical, check_json
+from ..records import ToolSpec
 from ..turn import Turn
 from .limiter import Account, Bounds
 

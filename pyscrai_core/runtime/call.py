@@ -8,8 +8,10 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from attrs import define, field, frozen
 
+from ..canonical import canonical, check_json, digest
 from ..errors import FAILURES, AnswerRejected, CallFailed
-from ..records import Message, Position, Usage, canonical, digest
+from ..messages import Message
+from ..records import Position, Usage
 from ..secret import redact, redact_bytes
 
 #: The agent's place in the positions of what comes from outside.
@@ -150,3 +152,11 @@ STORED = (
     "model", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "cost", "provider",
     "seconds", "reused",
 )  # fmt: skip
+
+
+def encode_answer(value: Any, who: str) -> bytes:
+    """An answer as JSON. Raises `CallFailed` in the name of `who` if it is none."""
+    try:
+        return canonical(check_json(value, "answer"))
+    except ValueError as error:
+        raise CallFailed(f"{who}: {error}; expected plain JSON") from None

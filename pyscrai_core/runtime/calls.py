@@ -16,6 +16,7 @@ from attrs import evolve
 
 from .. import seeds
 from ..agent import OnUncertain
+from ..canonical import canonical
 from ..contracts import Provider, Tool, Toolset
 from ..errors import (
     AnswerRejected,
@@ -28,20 +29,11 @@ from ..errors import (
     ToolFailed,
     Uncertain,
 )
-from ..records import (
-    CallRecord,
-    Completion,
-    Cost,
-    Message,
-    Position,
-    Request,
-    Usage,
-    canonical,
-    check_json,
-)
+from ..messages import Message
+from ..records import CallRecord, Completion, Cost, Position, Request, Usage
 from .bound_tools import BoundTool, RecordedTool, described
 from .budget import Budget
-from .call import OUTSIDE, Attempt, Call
+from .call import OUTSIDE, Attempt, Call, encode_answer
 from .journal import Journal, answer_key
 from .observers import Observers
 from .prices import Prices
@@ -179,7 +171,7 @@ class Calls:
             completion = await self._providers.ask(
                 request, call, self._observers.sink(call.position), self._progress(call)
             )
-            call.answer_json = _encode(completion.to_dict(), request.provider)
+            call.answer_json = encode_answer(completion.to_dict(), request.provider)
             call.usage, call.model = completion.usage, completion.model
         except CallFailed as error:
             call.failure, call.usage = error, error.usage or Usage()
@@ -196,7 +188,7 @@ class Calls:
             call.provider = self._known(name, call.position)
             try:
                 vectors = await self._providers.embed(texts, call, self._progress(call))
-                call.answer_json = _encode(vectors, name)
+                call.answer_json = encode_answer(vectors, name)
             except NotImplementedError as error:
                 raise ContractError(f"provider {name!r}: {error}") from None
             except CallFailed as error:
@@ -237,7 +229,7 @@ class Calls:
             self._people.add(asked)
             try:
                 async with asyncio.timeout(patience):
-                    call.answer_json = _encode(await asked, "person")
+                    call.answer_json = encode_answer(await asked, "person")
             except TimeoutError:
                 call.failure = NoAnswer(f"{position}: no answer within {patience:g} s")
             except asyncio.CancelledError:
@@ -273,7 +265,7 @@ class Calls:
 
         async def make(before: Call | None) -> None:
             found.extend(await toolset.list())
-            call.answer_json = _encode(described(found), use)
+            call.answer_json = encode_answer(described(found), use)
 
         told = (await self._take(call, make)).answer
         if not found and not self._replaying:
@@ -447,10 +439,3 @@ class Calls:
         else:
             record = CallRecord(position, kind, status, target, error=error, seconds=seconds, wait=wait)
         self._observers.on_call(record)
-
-
-def _encode(value: Any, who: str) -> bytes:
-    try:
-        return canonical(check_json(value, "answer"))
-    except ValueError as error:
-        raise CallFailed(f"{who}: {error}; expected plain JSON") from None

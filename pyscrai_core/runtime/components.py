@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 from attrs import define
 
+from ..canonical import canonical
 from ..contracts import Component, Memory, Provider, Reasoning, Schedule, Tool, Toolset
-from ..records import canonical
 from ..scenario.blueprints import Blueprint
 from ..scenario.options import inside
 from ..scenario.plan import Plan

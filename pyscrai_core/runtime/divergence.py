@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from ..errors import StoreError
+from ..messages import Message, Text, part_to_dict
 from ..plugins import Host
-from ..records import Message, Text, part_to_dict
 from ..scenario.manifest import Manifest
 from ..store.runs import RecordedRun
 

@@ -15,9 +15,11 @@ from typing import Any
 import orjson
 from attrs import evolve
 
+from ..canonical import canonical
 from ..errors import AnswerRejected
 from ..language.schemas import relocate_refs
-from ..records import Completion, Message, Request, Text, ToolCall, ToolResult, canonical
+from ..messages import Message, Text, ToolCall, ToolResult
+from ..records import Completion, Request
 
 Read = Callable[[Completion], Completion]
 

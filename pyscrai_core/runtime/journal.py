@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 from attrs import define
 
+from ..canonical import canonical, digest
 from ..errors import Divergence
-from ..records import Position, Request, canonical, digest
+from ..records import Position, Request
 from ..store.runs import RecordedRun
 from ..store.store import CALL_COLUMNS, Store
 from .call import OUTSIDE, STORED, Call, CallStatus, ChainedRequest

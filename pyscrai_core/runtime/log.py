@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import orjson
 
+from ..canonical import LOG_HEAD
 from ..errors import Divergence
-from ..records import EVERYONE, LOG_HEAD, Event
+from ..records import EVERYONE, Event
 from ..store.runs import RecordedRun
 from ..store.store import Store
 from .divergence import diff

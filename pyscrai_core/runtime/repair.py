@@ -6,9 +6,11 @@ from typing import Any
 
 import orjson
 
+from ..canonical import check_json
 from ..errors import AnswerRejected
 from ..language.schemas import checker
-from ..records import Completion, Message, check_json
+from ..messages import Message
+from ..records import Completion
 
 #: How often an answer that does not fit its schema is asked for again.
 REPAIRS = 2

@@ -9,10 +9,11 @@ import orjson
 from attrs import frozen
 
 from ..agent import Agent
+from ..canonical import Json, check_json
 from ..errors import ContractError
 from ..language.expressions import Expression
 from ..language.schemas import checker
-from ..records import EVERYONE, Event, Json, check_json
+from ..records import EVERYONE, Event
 from ..scenario.model import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, Rule, Scenario
 from ..suggest import did_you_mean
 from .state import Root, changed, resolve

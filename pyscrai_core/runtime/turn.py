@@ -12,6 +12,7 @@ from attrs import define, field
 
 from .. import seeds
 from ..agent import Agent
+from ..canonical import Json, canonical
 from ..errors import (
     BudgetSpent,
     CallFailed,
@@ -24,20 +25,8 @@ from ..errors import (
     TransientError,
     Uncertain,
 )
-from ..records import (
-    EVERYONE,
-    Completion,
-    Event,
-    Json,
-    Message,
-    Position,
-    Request,
-    Sampling,
-    ToolCall,
-    ToolResult,
-    as_audience,
-    canonical,
-)
+from ..messages import Message, ToolCall, ToolResult
+from ..records import EVERYONE, Completion, Event, Position, Request, Sampling, as_audience
 from ..turn import Scope, Stage, Turn, View
 from . import emulation
 from .bound_tools import BoundTool

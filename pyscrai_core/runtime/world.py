@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ..agent import Agent
+from ..canonical import check_json
 from ..errors import ContractError
 from ..language.expressions import Expression
-from ..records import EVERYONE, Event, Sampling, check_json
+from ..records import EVERYONE, Event, Sampling
 from ..scenario.plan import Plan
 from .log import LogWriter
 from .participant import Participant

@@ -10,12 +10,13 @@ import orjson
 from attrs import field, frozen
 
 from ..agent import ToolPolicy, Use
+from ..canonical import canonical
 from ..contracts import Component
 from ..errors import ContractError, ExtensionError, PyscraiError
 from ..language.misfit import Misfit, Misfits, Path
 from ..language.templates import Prompt
 from ..plugins import Host
-from ..records import Sampling, canonical
+from ..records import Sampling
 from ..suggest import unknown_key
 from .document import Document, Mistakes, dotted
 from .model import CallPolicy

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import attrs
 
 from ..agent import Action, Agent, ToolPolicy, ToolUse, Use
+from ..canonical import canonical, check_json
 from ..language.expressions import Expression
 from ..language.misfit import Misfit, Path
 from ..language.schemas import check_schema, relocate_refs
-from ..records import EVERYONE, Sampling, canonical, check_json
+from ..records import EVERYONE, Sampling
 from ..suggest import did_you_mean, format_value, list_some
 from .document import Document, Mistakes
 from .model import (

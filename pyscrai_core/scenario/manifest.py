@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from ..canonical import LOG_FORMAT
 from ..discovery.installed import version
-from ..records import LOG_FORMAT
 from ..tokens import ESTIMATOR
 from .overrides import Override
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from attrs import define, field
 
+from ..canonical import digest
 from ..contracts import CONTRACTS, Toolset
-from ..records import digest
 from ..suggest import did_you_mean
 from .source import Source
 

@@ -14,11 +14,11 @@ from typing import Any
 from attrs import define, frozen
 
 from ..agent import Use
+from ..canonical import canonical, digest
 from ..contracts import Provider
 from ..errors import ExtensionError
 from ..language.misfit import Path
 from ..plugins import Host
-from ..records import canonical, digest
 from .blueprints import Blueprint, Resolver
 from .build import build, build_providers
 from .checks import check_kinds, check_sampling, check_states

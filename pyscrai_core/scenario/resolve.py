@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path as FilesystemPath
 from typing import Any
 
+from ..canonical import check_json, digest
 from ..errors import ContractError, Mistake, PyscraiError, ScenarioError
 from ..language.misfit import Path
 from ..plugins import Host
-from ..records import check_json, digest
 from ..suggest import format_value
 from . import yaml
 from .document import Document, Mark

@@ -11,8 +11,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..canonical import canonical, digest
 from ..errors import TrustRequired
-from ..records import canonical, digest
 
 
 class Demands:

@@ -9,7 +9,8 @@ import orjson
 from peewee import SqliteDatabase, fn
 
 from ..errors import StoreError
-from ..records import Cost, Event, Message, RunStatus, Usage
+from ..messages import Message
+from ..records import Cost, Event, RunStatus, Usage
 from ..stored_run import StoredRun
 from .locks import Locks, Owner
 from .models import CallRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow

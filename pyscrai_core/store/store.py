@@ -16,8 +16,9 @@ from filelock import FileLock
 from loguru import logger
 from peewee import DatabaseError, SqliteDatabase
 
+from ..canonical import canonical
 from ..errors import StoreError
-from ..records import Event, RunStatus, canonical
+from ..records import Event, RunStatus
 from .locks import Locks, Owner
 from .models import CallRow, ClaimRow, InputRow, ManifestRow, OutcomeRow, RunRow
 from .opening import as_store_error, check_file, connection_of, migrate, parse_url, translate_errors

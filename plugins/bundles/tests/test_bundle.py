@@ -24,7 +24,7 @@ from pyscrai_cli.main import cli
 
 from pyscrai_core import Engine, FilePath, StoreError
 from pyscrai_core import secret as keys
-from pyscrai_core.records import canonical, digest
+from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.store.store import Store
 
 TALK = {

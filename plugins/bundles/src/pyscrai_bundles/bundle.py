@@ -25,8 +25,8 @@ from attrs import asdict, frozen
 from peewee import Model
 
 from pyscrai_core import __version__
+from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
-from pyscrai_core.records import canonical, digest
 from pyscrai_core.secret import redact_bytes
 from pyscrai_core.store.maintenance import REFERENCED, check_not_executing, referenced_messages, table_name
 from pyscrai_core.store.models import EventRow, ManifestRow, MessageRow, RunRow

@@ -14,7 +14,8 @@ import orjson
 from attrs import frozen
 from peewee import BlobField, Field, FloatField, IntegerField, Model
 
-from pyscrai_core.records import LOG_HEAD, Event, RunStatus, canonical, check_json, digest
+from pyscrai_core.canonical import LOG_HEAD, canonical, check_json, digest
+from pyscrai_core.records import Event, RunStatus
 from pyscrai_core.store.maintenance import table_name
 from pyscrai_core.store.models import TABLES, CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 

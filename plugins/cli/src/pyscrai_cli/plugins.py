@@ -160,9 +160,9 @@ def doctor(file: Path | None, store: str | None, offline: bool) -> int:
       pyscrai doctor --offline
     """
     from pyscrai_core import __version__
+    from pyscrai_core.canonical import LOG_FORMAT
     from pyscrai_core.config import load_settings
     from pyscrai_core.hookspecs import API_VERSION
-    from pyscrai_core.records import LOG_FORMAT
 
     settings = load_settings(store=store)
     host = host_of(settings)

@@ -11,7 +11,8 @@ import click
 import orjson
 from attrs import frozen
 
-from pyscrai_core.records import Message, canonical
+from pyscrai_core.canonical import canonical
+from pyscrai_core.messages import Message
 from pyscrai_core.tokens import estimate_tokens
 
 from . import options, output

@@ -1,0 +1,63 @@
+"""JSON as the kernel keeps it: checked, in one form that is hashed and compared.
+
+Payloads, arguments and parsed values are I-JSON (RFC 7493): `None`, booleans, finite floats, integers
+within 53 bits, valid Unicode strings, lists, and dictionaries with string keys. `check_json` checks it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any, TypeAlias
+
+import orjson
+
+Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
+
+#: The largest integer that every JSON reader keeps exactly.
+MAX_INTEGER = 2**53 - 1
+
+#: Written into every manifest and fingerprint; raised when the canonical log changes its form.
+LOG_FORMAT = 1
+#: What a fingerprint begins with; then come the lines of the canonical log.
+LOG_HEAD = b"pyscrai log %d\n" % LOG_FORMAT
+
+
+def canonical(value: Any) -> bytes:
+    """`value` as JSON bytes in the one form that is hashed and compared: sorted keys, no spaces."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def digest(data: bytes) -> str:
+    """The SHA-256 of `data`, as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def check_json(value: Any, where: str = "value") -> Any:
+    """Return `value` if it is I-JSON; a `ValueError` that names the place inside it if not."""
+    kind = type(value)
+    if kind is str:
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{where}: a string holds half of a surrogate pair") from None
+    elif kind is bool or value is None:
+        pass
+    elif kind is int:
+        if not -MAX_INTEGER <= value <= MAX_INTEGER:
+            raise ValueError(f"{where}: {value} does not fit into 53 bits")
+    elif kind is float:
+        if not math.isfinite(value):
+            raise ValueError(f"{where}: {value} is not a finite number")
+    elif kind is dict:
+        for key, part in value.items():
+            if type(key) is not str:
+                raise ValueError(f"{where}: the key {key!r} is not a string")
+            check_json(part, f"{where}.{key}")
+    elif kind is list:
+        for index, part in enumerate(value):
+            check_json(part, f"{where}[{index}]")
+    else:
+        raise ValueError(f"{where}: {kind.__name__} is not JSON; give plain data")
+    return value

@@ -1,0 +1,119 @@
+"""Messages of requests and answers, and the parts that they consist of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from .canonical import canonical, digest
+
+
+@frozen
+class Text:
+    """Words."""
+
+    text: str
+    type: Literal["text"] = "text"
+
+
+@frozen
+class ToolCall:
+    """The model asks for the tool `name` with `arguments`; `id` pairs it with its result."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    type: Literal["tool_call"] = "tool_call"
+
+
+@frozen
+class ToolResult:
+    """What a tool answered to the call `id`; `failed` marks `content` as an error's words."""
+
+    id: str
+    content: str
+    failed: bool = False
+    type: Literal["tool_result"] = "tool_result"
+
+
+@frozen
+class Thinking:
+    """A model's own thinking: `text` to read, and `data`, which is sent back to the vendor as it came."""
+
+    text: str
+    data: dict[str, Any] = field(factory=dict)
+    type: Literal["thinking"] = "thinking"
+
+
+Part: TypeAlias = Text | ToolCall | ToolResult | Thinking
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+_PARTS: dict[str, Any] = {
+    "text": Text,
+    "tool_call": ToolCall,
+    "tool_result": ToolResult,
+    "thinking": Thinking,
+}
+
+
+def part_to_dict(part: Part) -> dict[str, Any]:
+    """The JSON form of a part of a message."""
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    if isinstance(part, ToolCall):
+        return {"type": "tool_call", "id": part.id, "name": part.name, "arguments": part.arguments}
+    if isinstance(part, ToolResult):
+        return {"type": "tool_result", "id": part.id, "content": part.content, "failed": part.failed}
+    return {"type": "thinking", "text": part.text, "data": part.data}
+
+
+def part_from_dict(data: Mapping[str, Any]) -> Part:
+    """The inverse of `part_to_dict`."""
+    part: Part = _PARTS[data["type"]](**data)
+    return part
+
+
+@frozen
+class Message:
+    """One message of a request: who speaks (`role`) and its parts, in order.
+
+    Keep message objects and hand the same ones in again when a history grows: each computes its
+    digest once, which is what makes a long history cheap.
+    """
+
+    role: Role
+    parts: tuple[Part, ...]
+    _digest: list[str] = field(factory=list, init=False, eq=False, repr=False)
+
+    @classmethod
+    def system(cls, text: str) -> Message:
+        return cls("system", (Text(text),))
+
+    @classmethod
+    def user(cls, text: str) -> Message:
+        return cls("user", (Text(text),))
+
+    @classmethod
+    def assistant(cls, text: str) -> Message:
+        return cls("assistant", (Text(text),))
+
+    @property
+    def text(self) -> str:
+        """The words of the text parts, joined."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"role": self.role, "parts": [part_to_dict(part) for part in self.parts]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Message:
+        return cls(data["role"], tuple(part_from_dict(part) for part in data["parts"]))
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the message's canonical form (computed once)."""
+        if not self._digest:
+            self._digest.append(digest(canonical(self.to_dict())))
+        return self._digest[0]
