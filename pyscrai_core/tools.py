@@ -19,11 +19,21 @@ import attrs
 
 from .canonical import check_json
 from .contracts import Tool
-from .language.schemas import checker
 from .turn import Turn
 
-#: The schema of a hint, and the function from the JSON value to the one that the hint promises.
-Form = tuple[dict[str, Any], Callable[[Any], Any]]
+
+@attrs.frozen
+class Form:
+    """The JSON form of a hint.
+
+    `read` converts a JSON value to the one that the hint promises; `fits` tells whether a value has the form.
+    """
+
+    schema: dict[str, Any]
+    read: Callable[[Any], Any]
+    fits: Callable[[Any], bool]
+
+
 #: Of each parameter its hint and its default; `REQUIRED` if it has none.
 Fields = Mapping[str, tuple[Any, Any]]
 
@@ -111,11 +121,11 @@ def _make(function: Callable[..., Any], name: str, **flags: bool) -> type[Functi
         raise TypeError(f"tool {name}: it has no docstring; write what it does, for the model to read")
     fields = _fields(function, where)
     turns = tuple(key for key, (hint, _) in fields.items() if hint is Turn)
-    schema, read = _object(dict, {key: fields[key] for key in fields if key not in turns}, where, ())
+    form = _object(dict, {key: fields[key] for key in fields if key not in turns}, where, ())
     body = {
         "__module__": function.__module__, "__qualname__": function.__qualname__, "__doc__": description,
-        "name": name, "description": description, "parameters": schema, "_turns": turns,
-        "function": staticmethod(function), "_read": staticmethod(read), **flags,
+        "name": name, "description": description, "parameters": form.schema, "_turns": turns,
+        "function": staticmethod(function), "_read": staticmethod(form.read), **flags,
     }  # fmt: skip
     return type(function.__name__, (FunctionTool,), body)
 
@@ -143,41 +153,65 @@ def _fields(callee: Any, where: str) -> Fields:
 
 def _object(make: Callable[..., Any], fields: Fields, where: str, within: tuple[Any, ...]) -> Form:
     forms = {name: _form(hint, where + name, within) for name, (hint, _) in fields.items()}
-    properties = {name: schema for name, (schema, _) in forms.items()}
+    properties = {name: form.schema for name, form in forms.items()}
     for name, (_, default) in fields.items():
         value = default.value if isinstance(default, Enum) and default is not attrs.NOTHING else default
         with suppress(ValueError):  # there is none, or one that only Python knows
             properties[name] = {**properties[name], "default": check_json(value)}
     required = [name for name, (_, default) in fields.items() if default is REQUIRED]
     schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-    return schema, lambda value: make(**{name: forms[name][1](part) for name, part in value.items()})
+
+    def read(value: Any) -> Any:
+        return make(**{name: forms[name].read(part) for name, part in value.items()})
+
+    def fits(value: Any) -> bool:
+        return (
+            isinstance(value, dict)
+            and all(name in value for name in required)
+            and all(name in forms and forms[name].fits(part) for name, part in value.items())
+        )
+
+    return Form(schema, read, fits)
 
 
 def _form(hint: Any, where: str, within: tuple[Any, ...]) -> Form:
     """The form of a hint; `within` are the classes that it stands in."""
     kind, inner = get_origin(hint), typing.get_args(hint)
     if kind in (Annotated, typing.Required, NotRequired):
-        schema, read = _form(inner[0], where, within)
+        form = _form(inner[0], where, within)
         texts = [text for text in inner[1:] if isinstance(text, str)]
-        return {**schema, **({"description": " ".join(texts)} if texts else {})}, read
+        described = {"description": " ".join(texts)} if texts else {}
+        return attrs.evolve(form, schema={**form.schema, **described})
     if hint is Any:
-        return {}, lambda value: value
+        return Form({}, _same, lambda value: True)
     if hint is None or (isinstance(hint, type) and hint in _JSON):
-        return {"type": _JSON[hint or type(None)]}, hint if hint in (int, float) else lambda value: value
+        read = hint if hint in (int, float) else _same
+        return Form({"type": _JSON[hint or type(None)]}, read, _scalar(hint or type(None)))
     if kind is Literal:
-        return _choice(inner, where), lambda value: next(one for one in inner if one == value)
+        return _choice(inner, where, lambda value: next(one for one in inner if one == value))
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return _choice(tuple(one.value for one in hint), where), hint
+        return _choice(tuple(one.value for one in hint), where, hint)
     if kind in (typing.Union, types.UnionType):
         forms = [_form(one, where, within) for one in inner]
-        return {"anyOf": [schema for schema, _ in forms]}, lambda value: _fitting(forms, value)(value)
+        return Form(
+            {"anyOf": [form.schema for form in forms]},
+            lambda value: next(form for form in forms if form.fits(value)).read(value),
+            lambda value: any(form.fits(value) for form in forms),
+        )
     if hint in (list, tuple) or kind is list or (kind is tuple and inner[1:] == (...,)):
-        schema, read = _form(inner[0] if inner else Any, where, within)
-        return {"type": "array", "items": schema}, lambda value: (kind or hint)(map(read, value))
+        part = _form(inner[0] if inner else Any, where, within)
+        return Form(
+            {"type": "array", "items": part.schema},
+            lambda value: (kind or hint)(map(part.read, value)),
+            lambda value: isinstance(value, list) and all(map(part.fits, value)),
+        )
     if hint is dict or (kind is dict and inner[0] is str):
-        schema, read = _form(inner[1] if inner else Any, where, within)
-        schema = {"type": "object", "additionalProperties": schema}
-        return schema, lambda value: {key: read(part) for key, part in value.items()}
+        part = _form(inner[1] if inner else Any, where, within)
+        return Form(
+            {"type": "object", "additionalProperties": part.schema},
+            lambda value: {key: part.read(one) for key, one in value.items()},
+            lambda value: isinstance(value, dict) and all(map(part.fits, value.values())),
+        )
     if typing.is_typeddict(hint) or dataclasses.is_dataclass(hint) or attrs.has(hint):
         if hint in within:
             raise TypeError(f"{where}: {hint.__name__} contains itself; write its parts as another type")
@@ -185,12 +219,29 @@ def _form(hint: Any, where: str, within: tuple[Any, ...]) -> Form:
     raise TypeError(f"{where}: {inspect.formatannotation(hint)} {_EXPECTED}")
 
 
-def _fitting(forms: list[Form], value: Any) -> Callable[[Any], Any]:
-    return next(read for schema, read in forms if checker(schema)(value) is None)
+def _same(value: Any) -> Any:
+    return value
 
 
-def _choice(values: tuple[Any, ...], where: str) -> dict[str, Any]:
+def _scalar(kind: type) -> Callable[[Any], bool]:
+    """Whether a JSON value is of a scalar type, as JSON Schema tells them apart: 2.0 is an integer."""
+    if kind is float:
+        return lambda value: type(value) in (int, float)
+    if kind is int:
+        return lambda value: type(value) is int or (type(value) is float and value.is_integer())
+    return lambda value: type(value) is kind
+
+
+def _choice(values: tuple[Any, ...], where: str, read: Callable[[Any], Any]) -> Form:
     if strangers := [value for value in values if type(value) not in _JSON]:
         raise TypeError(f"{where}: {strangers[0]!r} {_EXPECTED}")
     kinds = {_JSON[type(value)] for value in values}
-    return {**({"type": kinds.pop()} if len(kinds) == 1 else {}), "enum": list(values)}
+    schema = {**({"type": kinds.pop()} if len(kinds) == 1 else {}), "enum": list(values)}
+    # A boolean is no number in JSON, though it equals one in Python.
+    return Form(
+        schema,
+        read,
+        lambda value: any(
+            value == one and isinstance(value, bool) == isinstance(one, bool) for one in values
+        ),
+    )

@@ -133,24 +133,11 @@ def test_circles_are_found_whatever_form_the_import_has(tmp_path: Path) -> None:
     assert circles(graph(package)) == [["pack.a", "pack.c", "pack.inner.b"]]
 
 
-@pytest.mark.parametrize(
-    "package",
-    [
-        pytest.param(
-            path,
-            id=path.name,
-            marks=[pytest.mark.xfail(reason="the kernel's files are being moved", strict=False)]
-            if path == KERNEL
-            else [],
-        )
-        for path in PACKAGES
-    ],
-)
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
 def test_no_files_import_each_other_in_a_circle(package: Path) -> None:
     assert circles(graph(package)) == []
 
 
-@pytest.mark.xfail(reason="the kernel's files are being moved", strict=False)
 def test_the_kernel_imports_from_its_own_room_or_from_a_lower_one() -> None:
     upward = []
     for module, imported in graph(KERNEL).items():
@@ -162,13 +149,13 @@ def test_the_kernel_imports_from_its_own_room_or_from_a_lower_one() -> None:
     assert upward == []
 
 
-@pytest.mark.xfail(reason="the kernel's files are being moved and shortened", strict=False)
+@pytest.mark.xfail(reason="the kernel is still being shortened", strict=False)
 def test_no_file_of_the_kernel_is_long() -> None:
     long = {str(path.relative_to(ROOT)): lines([path]) for path in KERNEL.rglob("*.py")}
     assert {name: count for name, count in long.items() if count > 450} == {}
 
 
-@pytest.mark.xfail(reason="the kernel's files are being moved and shortened", strict=False)
+@pytest.mark.xfail(reason="the kernel is still being shortened", strict=False)
 def test_the_kernel_stays_small() -> None:
     assert lines(KERNEL.rglob("*.py")) <= 13_000
 
