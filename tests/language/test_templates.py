@@ -90,6 +90,12 @@ def refused(text: str, **values: Any) -> Misfit:
         ("{{ 7 // 2 }} {{ 2 ** 10 }} {{ 1 if name == 'Mara' and 'win' in goals }}", "3 1024 1"),
         ("{{ range(3) | list }} {{ 'a b c' | wordcount }} {{ 3.456 | round(1) }}", "[0, 1, 2] 3 3.5"),
         ("{% raw %}{{ x }}{% endraw %}{# a note #}", "{{ x }}"),
+        ("{{ 'a\nb' | indent(2) }} {{ ' xx ' | trim | trim('x') | length }}", "a\n  b 0"),
+        ("{{ [1, 2.5] | sum }} {{ [{'a': 1}, {'a': 2}] | sum(attribute='a') }}", "3.5 3"),
+        (
+            "{{ [event] | tojson | length > 50 }} {{ {'a': (1, 2)} | tojson(2) }}",
+            'True {\n  "a": [\n    1,\n    2\n  ]\n}',
+        ),
         ("{% for goal in goals if goal != 'win' %}\n- {{ goal }}\n{% endfor %}\n", "- rest"),
     ],
 )
@@ -124,6 +130,7 @@ def test_the_same_template_says_the_same_every_time() -> None:
         ("{{ goals | map('upper') }}", 1, "the filter 'map' is not available"),
         ("{{ name | attr('upper') }}", 1, "the filter 'attr' is not available"),
         ("{{ name | pprint }}", 1, "the filter 'pprint' is not available"),
+        ("{{ name | wordwrap(9) }}", 1, "the filter 'wordwrap' is not available"),
         ("{{ name is callable }}", 1, "the test 'callable' is not available"),
         ("{{ 1 if name is filter }}", 1, "the test 'filter' is not available"),
         ("\n\n{% if %}", 3, "Expected an expression"),
