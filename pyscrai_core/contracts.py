@@ -9,7 +9,7 @@ constructor. Options may be typed with what attrs and cattrs understand (`int`, 
 
 Components live as long as the run. They may keep state, and that state must follow from what they were
 given through their contract alone: a run is executed again from its start when it is resumed or
-replayed, so anything else (clocks, files, networks, `random`) comes through the door of the turn.
+replayed, so anything else (clocks, files, networks, `random`) comes from the methods of the turn.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from .turn import Stage, Turn
 # -- types for options that mean more than their plain value: the kernel checks them --
 
 #: A file, as an absolute path; a scenario gives it relative to its own folder. Outside of that folder it
-#: needs a person's yes.
+#: needs your approval.
 FilePath = NewType("FilePath", str)
 
-#: An address that is connected to. One that is neither loopback nor the vendor's own default needs a
-#: person's yes.
+#: An address that is connected to. One that is neither loopback nor the vendor's own default needs your
+#: approval.
 Url = NewType("Url", str)
 
-#: The name of an environment variable that holds a secret. Naming one needs a person's yes.
+#: The name of an environment variable that holds a secret. Naming one needs your approval.
 SecretName = NewType("SecretName", str)
 
 #: A program that is started, with its arguments: `[python, ./server.py]`. What begins with `./` is a file in
-#: the scenario's folder. It needs a person's yes.
+#: the scenario's folder. It needs your approval.
 Program = NewType("Program", list[str])
 
 #: A JSON Schema (draft 2020-12), checked when the scenario is loaded.

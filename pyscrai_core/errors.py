@@ -14,7 +14,7 @@
     ├── Uncertain                   nobody knows whether a tool acted, and a person has to decide (status 3)
     ├── BudgetSpent                 a limit of the run is reached (exit status 3)
     ├── CallFailed                  a call got no usable answer
-    │   ├── TransientError          may pass: worth another try
+    │   ├── TransientError          temporary: the call is retried
     │   │   ├── RateLimited         the vendor asks to wait (`retry_after`, seconds)
     │   │   ├── Overloaded          the vendor is down, too busy, or its answer came in broken
     │   │   │   └── Unreachable     no connection could be made
@@ -79,7 +79,7 @@ class ExtensionError(InputError):
 
 
 class TrustRequired(InputError):
-    """The scenario asks for things that a person has to allow first."""
+    """The scenario needs your approval for its code or its access to the outside."""
 
 
 class StoreError(InputError):
@@ -129,7 +129,7 @@ class CallFailed(PyscraiError):
 
 
 class TransientError(CallFailed):
-    """A failure that may pass by itself."""
+    """A temporary failure; the call is retried."""
 
 
 class RateLimited(TransientError):

@@ -66,7 +66,7 @@ class Sampling:
 
 @frozen
 class Position:
-    """Where in a run an effect takes place: which agent, in which step, on which path inside the turn.
+    """Where in a run a call is made: by which agent, in which step, on which path inside the turn.
 
     It is unique in a run and does not depend on what happens at the same time, which is why a journal
     can be keyed by it and random streams be seeded from it.
@@ -294,7 +294,7 @@ class Event:
         return canonical(self.to_dict())
 
     def describe(self) -> str:
-        """The event in words, as an agent's prompt or a transcript shows it.
+        """The event as text, as an agent's prompt or a transcript shows it.
 
         One event is one paragraph: further lines are indented, so that nobody's words can pass for the
         beginning of somebody else's.
@@ -361,7 +361,7 @@ class RunResult:
     """What an execution came to.
 
     `status` is how it ended, `error` why if it did not complete; `events` the whole log; `outcomes` the
-    scenario's named values; `fingerprint` the SHA-256 of the canonical log; `calls` counts all effects
+    scenario's named values; `fingerprint` the SHA-256 of the canonical log; `calls` counts all calls
     of the run, `asked` those that this execution really made.
     """
 

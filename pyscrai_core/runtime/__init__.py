@@ -1,1 +1,1 @@
-"""Executing a run: the loop, a turn, the one road of a call, the world's state, seeds."""
+"""The machine that executes runs: the loop, turns, calls, the journal, the state, forks."""

@@ -1,4 +1,4 @@
-"""Gives agents their components and tools: when a run begins, and when a fork's changes take effect."""
+"""Gives agents their components and tools: when a run begins, and when a fork changes them."""
 
 from __future__ import annotations
 

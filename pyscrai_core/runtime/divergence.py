@@ -39,7 +39,7 @@ def render_completion(messages: Sequence[Message], frame: Mapping[str, Any]) -> 
 
 
 def render_body(body: Any) -> list[str]:
-    """Another effect's request in lines."""
+    """The request of another kind of call, in lines."""
     return _pretty(body).splitlines()
 
 

@@ -1,4 +1,4 @@
-"""Schemas and tools in words, for models that know neither natively.
+"""Schemas and tools described in the prompt, for vendors that support neither.
 
 A provider says in its `capabilities` what its vendor does itself. What is missing is asked for in the
 prompt: an answer of some form as JSON, and a call of a tool as one form of an answer among others. Where the

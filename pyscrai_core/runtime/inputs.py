@@ -62,7 +62,7 @@ class Inputs:
 
 
 def pause(store: Store, ref: str) -> RecordedRun:
-    """Let a run stand still before its next step. Raises `StoreError` if nobody executes it."""
+    """Pause a run before its next step. Raises `StoreError` if nobody executes it."""
     run = _meant(store, ref)
     if run.owner is None:
         raise StoreError(

@@ -48,9 +48,9 @@ def answer_key(call: Call, turn: int, identity: str) -> str:
 
 
 class Journal:
-    """Looks effects up and writes them. Positions are asked for once each, in any order.
+    """Finds calls and writes them. Each position is asked for once, in any order.
 
-    An execution asks in about the order in which the effects were journaled, so that the journal is read in
+    An execution asks in about the order in which the calls were journaled, so the journal is read in
     that order, a page at a time, and only what was passed over is kept.
     """
 
@@ -70,7 +70,7 @@ class Journal:
         return self._recorded is not None and self._recorded.status == "failed"
 
     def undecided(self, position: Position) -> list[str]:
-        """The other calls of tools, in words, of which nobody knows whether they acted."""
+        """The other calls of tools, as text, of which nobody knows whether they acted."""
         return [
             f"agents.{one['agent']}, step {one['step']}: {one['tool']} {canonical(one['arguments']).decode()}"
             for one in (self._recorded.intents() if self._recorded else [])

@@ -55,7 +55,7 @@ class _Send(Generic[Result]):
     used: Callable[[Result], tuple[Usage, RateLimitStatus | None]]
 
 
-#: Told of each attempt that failed and is followed by another, and in words why a call waits.
+#: Told of each attempt that failed and is followed by another, and as text why a call waits.
 Tell = Callable[[Attempt | str], None]
 
 
@@ -91,7 +91,7 @@ class Providers:
         """The answer of the request's provider, or of one of its fallbacks.
 
         Raises what the last of them failed with: `TransientError` when all tries are used up, or what
-        cannot pass. `call` is filled in on the way.
+        a permanent failure. `call` is filled in on the way.
         """
         names = [request.provider, *self._policies[request.provider].fallback]
         for name in names:
@@ -142,7 +142,7 @@ class Providers:
     async def _with_retries(
         self, name: str, sending: _Send[Result], call: Call, tell: Tell, last: bool
     ) -> Result:
-        """Ask one provider until it answers, what it fails with cannot pass, or patience ends."""
+        """Ask one provider until it answers, fails permanently, or has been retried long enough."""
         policy, vendor = self._policies[name], self._accounts[name]
         # A vendor that is down is not waited for where another one is named.
         patience = policy.retry.seconds if last else 0.0

@@ -1,4 +1,4 @@
-"""From drafts to facts: what a draft must be, whether it is possible, and what it does to the state."""
+"""From drafts to events: what a draft must be, whether it is possible, and what it does to the state."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def state_changes(old: Scenario, new: Scenario) -> Iterator[tuple[str, Any]]:
     """Where the initial state of one scenario differs from that of another, as paths and new values.
 
     Of agents and groups, those that both have. Raises `ValueError` for a key that is there no more, and for a
-    new one that looks like a slip of the pen.
+    new one that looks like a typo.
     """
     yield from _differences((), old.state, new.state)
     for name, agent in new.agents.items():

@@ -191,7 +191,7 @@ class Run:
     # -- between two steps --
 
     async def _before_step(self, components: Components) -> Components:
-        """What happens before a step: a fork's changes take effect, what came from outside is taken in."""
+        """Before a step: apply a fork's changes, and take in the events from outside."""
         if self._until is not None and self._world.step >= self._until:
             raise _Reached
         while self._segments and self._world.step >= self._segments[0].after:
@@ -217,7 +217,7 @@ class Run:
         self._world.refresh()
 
     async def _pause(self) -> None:
-        """Stand still as long as a person wants it."""
+        """Wait while a person wants the run to be paused."""
         if not self._inputs.pausing():
             return
         await self._store.writer.committed()
@@ -235,7 +235,7 @@ class Run:
         self._observers.on_run(status, None)
 
     async def _enter_segment(self, segment: Segment, components: Components) -> Components:
-        """Let the changes of a fork take effect."""
+        """Apply the changes of a fork."""
         world = self._world
         components = await components.shifted(world.plan, segment.plan, replay=self._replay)
         changes = world.enter(segment.plan)

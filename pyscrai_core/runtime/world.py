@@ -52,7 +52,7 @@ class World:
         self.log.hear({name: agent.groups for name, agent in self.agents.items()})
 
     def enter(self, plan: Plan) -> list[Draft]:
-        """Let a fork's changes take effect; the changes of the state, to be committed."""
+        """Apply a fork's changes. Returns the changes of the state, which are to be committed."""
         before, root = self.scenario, self._root
         self.follow(plan)
         groups = {name: group.state for name, group in self.scenario.groups.items()}

@@ -63,7 +63,7 @@ class CallPolicy:
     timeout
         seconds that one attempt may take
     retry
-        how long what can pass is tried again
+        how long transient errors are retried
     fallback
         the names of the providers that are asked, in this order, when this one fails for good
     """

@@ -48,7 +48,7 @@ _ABOUT = re.compile(r"([A-Za-z_]\w*)((?:\.[^\s.:\[\]]+|\[\d+\])*): ")
 
 
 def describe_type(kind: Any) -> str:
-    """What a type expects, in words."""
+    """What a type expects, as text."""
     if kind in _WORDS:
         return _WORDS[kind]
     origin = get_origin(kind)

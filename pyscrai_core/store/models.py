@@ -76,7 +76,7 @@ class MessageRow(Model):
 
 
 class CallRow(Model):
-    """An effect and its answer, under its position (`agent`, `step`, `path`).
+    """A call and its answer, under its position (`agent`, `step`, `path`).
 
     A completion's messages are the first `kept` of the call `base` and those in `messages` (a JSON list
     of digests). `number` counts the run's calls in the order in which they were journaled.

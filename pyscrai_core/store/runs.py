@@ -163,7 +163,7 @@ class RecordedRun(StoredRun):
             after = rows[-1][1]
 
     def calls(self) -> Iterator[dict[str, Any]]:
-        """The journaled effects in the order in which they were journaled, one dictionary each."""
+        """The journaled calls in the order in which they were journaled, one dictionary each."""
         after = 0
         while True:
             query = (
@@ -222,7 +222,7 @@ class RecordedRun(StoredRun):
         return frame
 
     def body(self, number: int) -> Any:
-        """What an effect other than a completion was asked, as JSON."""
+        """What a call other than a completion asked, as JSON."""
         query = (
             MessageRow.select(MessageRow.body)
             .join(CallRow, on=(CallRow.request == MessageRow.digest))
