@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ ACTOR = {"use": "actor", "speak": False, "must_act": True}
 
 def run(name: str, tmp_path: Path, **sets: Any) -> RunResult:
     """Run a game with `sets` (dots as two underscores), and replay it."""
-    given = {key.replace("__", "."): json.dumps(value) for key, value in sets.items()}
+    given = {key.replace("__", "."): value for key, value in sets.items()}
     result = pyscrai_core.run(FOLDER / f"{name}.yaml", store=tmp_path / "runs.db", set=given)
     assert result.status == "completed", result.error
     assert api.replay(store=tmp_path / "runs.db").fingerprint == result.fingerprint
