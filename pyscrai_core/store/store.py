@@ -176,8 +176,8 @@ class Store:
         if lock is None:
             row = RunRow.select().where(RunRow.id == run).get_or_none(self.database)
             # A process that has only just taken the lock has not written its name yet: the row's is older.
-            named = row is not None and row.status in ("running", "paused")
-            who = Owner.from_json(row.owner) if named else None
+            written = row is not None and row.status in ("running", "paused")
+            who = Owner.from_json(row.owner) if row is not None and written else None
             raise StoreError(
                 f"run {run}: it is executed by {who or 'another process'}; wait for it, look at it with "
                 f"pyscrai show {run}, or stop it there with Ctrl-C"
