@@ -19,6 +19,7 @@ import pytest
 import pyscrai_core
 from pyscrai_core import Completion, Engine, Message, Overloaded, Provider, Request, RunResult, Usage, api
 from pyscrai_core.plugins import Host
+from pyscrai_core.runtime.call import Call
 from pyscrai_core.runtime.reuse import Reuse
 from pyscrai_core.store.store import Store
 
@@ -215,10 +216,10 @@ def test_an_answer_that_came_just_before_the_claim_is_seen(
     Asked.asked = []
     looks, find = Counter[str](), Reuse._find
 
-    def late(self: Reuse, key: str) -> Any:
+    def late(self: Reuse, call: Call) -> bool:
         """Sees nothing at first, as one that looked an instant before the other had its answer."""
-        looks[key] += 1
-        return find(self, key) if looks[key] > 1 else None
+        looks[str(call.position)] += 1
+        return looks[str(call.position)] > 1 and find(self, call)
 
     monkeypatch.setattr(Reuse, "_find", late)
     second = run(host)
