@@ -1,4 +1,4 @@
-"""An agent as plugins see it: who it is, what it may do, and which extensions it uses. Plain data."""
+"""An agent as plugins see it: persona, actions, and the extensions that it uses. Plain data."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
-#: What becomes of a tool that must not be called twice if nobody knows whether it acted: it is called again,
-#: the agent is told that it failed, or the run stops for a person to decide.
+#: What to do if it is unknown whether a tool acted that must not be called twice: call it again, tell the
+#: agent that it failed, or stop the run and let you decide.
 OnUncertain: TypeAlias = Literal["retry", "skip", "stop"]
 
 
 @frozen
 class Use:
-    """A choice of extension: its name and its options as the scenario gives them."""
+    """The name of an extension, and its options as the scenario gives them."""
 
     use: str
     options: dict[str, Any] = field(factory=dict)
@@ -21,10 +21,10 @@ class Use:
 
 @frozen
 class Action:
-    """Something that an agent may do: an event of this kind, whose payload is the arguments.
+    """An action of an agent. It is an event of the kind `name`, with the arguments as payload.
 
-    `schema` is the JSON Schema of the arguments, `when` the guard (an expression, as written), `audience` the
-    names of the agents and groups that see the event.
+    `schema` is the JSON Schema of the arguments, `when` the guard (the text of an expression), and `audience`
+    the names of the agents and groups that see the event.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Action:
 
 @frozen
 class Acts:
-    """When an agent takes turns. `every` counts steps (0: never), `on` names kinds of events."""
+    """When an agent takes turns. `every` is a number of steps (0: never), `on` the kinds of events."""
 
     scheduled: bool = False
     start: bool = False
@@ -48,10 +48,10 @@ class Acts:
 
 @frozen
 class ToolPolicy:
-    """How a tool may be called: seconds for one call outside, and calls a minute (None: no bound).
+    """How a tool may be called: the seconds for one external call, and the calls per minute (None: no limit).
 
-    `on_uncertain` is what becomes of a tool that must not be called twice if the run ended while it was
-    called: it is called again (`retry`), the agent is told that it failed (`skip`), or a person decides.
+    `on_uncertain` applies to a tool that must not be called twice, if the run ended during the call: call it
+    again (`retry`), tell the agent that it failed (`skip`), or stop the run and let you decide (`stop`).
     """
 
     timeout: float = 60
@@ -61,7 +61,7 @@ class ToolPolicy:
 
 @frozen
 class ToolUse:
-    """An entry of `tools:`; `policy` is the kernel's part of its options."""
+    """An entry of `tools:`. `policy` has the options that the kernel applies, `options` those of the tool."""
 
     use: str
     policy: ToolPolicy
@@ -70,7 +70,7 @@ class ToolUse:
 
 @frozen
 class AgentLimits:
-    """What one agent's calls may come to: their number, tokens, US dollars, seconds. None: no bound."""
+    """The limits of one agent's calls: their number, tokens, US dollars, and seconds. None: no limit."""
 
     calls: int | None = None
     tokens: int | None = None
@@ -80,7 +80,7 @@ class AgentLimits:
 
 @frozen
 class Agent:
-    """A participant. `variables` are what a population varies; `groups` those that it belongs to."""
+    """An agent. `variables` are the values that a population varies, `groups` the agent's groups."""
 
     name: str
     persona: str

@@ -1,21 +1,21 @@
-"""Settings: `pyscrai.toml`, the environment over it, and the command's options over both.
+"""Settings: `pyscrai.toml`, overridden by the environment, overridden by the command's options.
 
 ::
 
-    # pyscrai.toml, in the folder where the command is run or in one above it
+    # pyscrai.toml, in the current folder or a folder above it
     store = "runs.db"                  # PYSCRAI_STORE, --store
-    plugins = ["llamacpp", "cast"]     # only these are loaded; PYSCRAI_PLUGINS=llamacpp,cast
-    disable = ["tables"]               # these are not; PYSCRAI_DISABLE
-    observers = ["my-sink"]            # watch every run; PYSCRAI_OBSERVERS
+    plugins = ["llamacpp", "cast"]     # load only these; PYSCRAI_PLUGINS=llamacpp,cast
+    disable = ["tables"]               # do not load these; PYSCRAI_DISABLE
+    observers = ["my-sink"]            # called for every run; PYSCRAI_OBSERVERS
 
-    [providers.default]                # what a scenario's `providers:` leaves open
+    [providers.default]                # defaults for scenarios
     use = "llamacpp"
     model = "smollm2"
 
-    [prices."my-model"]                # US dollars for a million tokens; goes before any price list
+    [prices."my-model"]                # US dollars for a million tokens; overrides price lists
     input = 0.25
     output = 2.0
-    cached = 0.025                     # if it differs from input; so does cache_write
+    cached = 0.025                     # if it differs from input; cache_write too
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .records import Price
 from .suggest import unknown_key
 
 FILE = "pyscrai.toml"
-#: Where runs are kept if nothing else is said, below the folder of `pyscrai.toml` or the current one.
+#: The default store, relative to the folder of `pyscrai.toml` or the current folder.
 DEFAULT_STORE = ".pyscrai/runs.db"
 
 
@@ -54,14 +54,14 @@ class Settings:
     source: Path | None = None
 
     def host(self, *, extra: Sequence[object] = ()) -> Host:
-        """A host with the plugins that these settings choose, and `extra`."""
+        """Return a host with the plugins that these settings select, and `extra`."""
         return Host(plugins=self.plugins, disable=self.disable, extra=extra)
 
 
 def load_settings(
     *, store: str | None = None, environment: Mapping[str, str] | None = None, start: Path | None = None
 ) -> Settings:
-    """The settings for the folder `start` (default: the current one). Raises `ConfigError`."""
+    """Load the settings for the folder `start` (default: the current one). Raises `ConfigError`."""
     environment = os.environ if environment is None else environment
     start = (start or Path.cwd()).resolve()
     file = next((folder / FILE for folder in (start, *start.parents) if (folder / FILE).is_file()), None)
@@ -128,7 +128,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _providers(value: Any) -> dict[str, dict[str, Any]] | None:
-    """The options of each provider, of which a bare name is short for `{use = NAME}`. None: they are none."""
+    """The options of each provider. A name is short for `{use = NAME}`. None: `value` is invalid."""
     if not isinstance(value, dict):
         return None
     tables = {name: {"use": part} if isinstance(part, str) else part for name, part in value.items()}
@@ -161,6 +161,6 @@ def _prices(value: Any, file: Path, text: str) -> dict[str, Price]:
 
 
 def _line(text: str, key: str) -> str:
-    """`:LINE` of a key of the top level, where it can be found."""
+    """`:LINE` of a key of the top level; empty if it is not found."""
     found = re.search(rf"^[ \t]*\[{{0,2}}[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
     return f":{text.count(chr(10), 0, found.start()) + 1}" if found else ""

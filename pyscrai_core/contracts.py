@@ -1,15 +1,15 @@
 """What plugins implement. Each class's docstring is the tutorial for its authors.
 
-All of them share one base, `Component`: a class attribute `Config` (a frozen attrs class) says which
-options a scenario may set; the kernel checks them, with line numbers, and hands the result to the
-constructor. Options may be typed with what attrs and cattrs understand (`int`, `float`, `bool`, `str`,
+All of them share one base, `Component`. Its class attribute `Config` (a frozen attrs class) declares which
+options a scenario may set. The kernel checks them, reports mistakes with line numbers, and passes the result
+to the constructor. Options may have the types that attrs and cattrs support (`int`, `float`, `bool`, `str`,
 `Literal[…]`, unions with None, lists, tuples, dictionaries, nested attrs classes), with the kernel's own
 `Prompt`, `FilePath`, `Url`, `SecretName` and `JsonSchema`, and with a contract of this module: a field
 `inner: Reasoning` takes a nested `{use: …}` and receives the constructed object.
 
-Components live as long as the run. They may keep state, and that state must follow from what they were
-given through their contract alone: a run is executed again from its start when it is resumed or
-replayed, so anything else (clocks, files, networks, `random`) comes from the methods of the turn.
+Components live as long as the run. They may keep state, but it must depend only on what they are given
+through their contract: a run is executed again from its start when it is resumed or replayed. Use the methods
+of the turn for everything else, such as clocks, files, networks and random numbers.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from .records import CallRecord, Completion, Event, Position, Request, RunResult
 from .stored_run import StoredRun
 from .turn import Stage, Turn
 
-# -- types for options that mean more than their plain value: the kernel checks them --
+# -- types for options that the kernel checks further --
 
-#: A file, as an absolute path; a scenario gives it relative to its own folder. Outside of that folder it
-#: needs your approval.
+#: A file, as an absolute path. In a scenario, it is relative to the scenario's folder. A file outside of that
+#: folder needs your approval.
 FilePath = NewType("FilePath", str)
 
-#: An address that is connected to. One that is neither loopback nor the vendor's own default needs your
-#: approval.
+#: An address to connect to. It needs your approval, unless it is loopback or the vendor's own default.
 Url = NewType("Url", str)
 
 #: The name of an environment variable that holds a secret. Naming one needs your approval.
 SecretName = NewType("SecretName", str)
 
-#: A program that is started, with its arguments: `[python, ./server.py]`. What begins with `./` is a file in
-#: the scenario's folder. It needs your approval.
+#: A program to start, with its arguments: `[python, ./server.py]`. A part that begins with `./` is a file in
+#: the scenario's folder. The program needs your approval.
 Program = NewType("Program", list[str])
 
 #: A JSON Schema (draft 2020-12), checked when the scenario is loaded.
 JsonSchema = NewType("JsonSchema", dict[str, Any])
 
 
-#: Asks a person for an agent: an async function of the agent's name and the question. It may be cancelled.
+#: Asks the person who plays an agent: an async function of the agent's name and the question. It may be
+#: cancelled.
 Ask: TypeAlias = Callable[[str, str], Awaitable[str]]
 
 
@@ -63,19 +63,19 @@ class Component:
     Config: ClassVar[type] = NoConfig
 
     def __init__(self, config: Any) -> None:
-        #: An instance of `Config`. Look at it when it is needed: a fork may put another one there.
+        #: An instance of `Config`. Read it when you need it: a fork may replace it.
         self.config = config
 
     async def aopen(self) -> None:
         """Called once before first use, in the run's event loop."""
 
     async def aclose(self) -> None:
-        """Called once at the end of the run, also after a failure, if `aopen` was."""
+        """Called once at the end of the run, also after a failure, if `aopen` was called."""
 
 
 @frozen
 class Probe:
-    """A check of a provider: `what` (`key`, `server`, `model`, `weights`), if it is `ok`, and details."""
+    """A check of a provider: `what` (`key`, `server`, `model`, `weights`), if it is `ok`, and `detail`."""
 
     what: str
     ok: bool
@@ -83,25 +83,25 @@ class Probe:
 
 
 class Sink(Protocol):
-    """Takes the words of an answer while they come, for a person who watches."""
+    """Receives the text of an answer while it is streamed."""
 
     def write(self, text: str) -> None: ...
 
 
 class Provider(Component, ABC):
-    """Asks a model.
+    """Sends requests to a model.
 
-    `complete` sends one request and returns the whole answer. It is a function of its request: no state
-    that affects answers, no retry (switch the SDK's own off), no waiting on rate limits, no cache of its
-    own; the kernel does that for every vendor alike. Map the vendor's errors to ours
+    `complete` sends one request and returns the whole answer. The answer must depend only on the request:
+    keep no state that affects answers and no cache, do not retry (disable the SDK's own retries), and do not
+    wait for rate limits. The kernel does that for all vendors. Map the vendor's errors to the kernel's
     (`RateLimited(retry_after)`, `Overloaded`, `TimedOut`, `Unreachable`, `AuthenticationFailed`,
-    `RequestRejected`, `ContextTooLong`) and do nothing else about them; `pyscrai_core.vendors` helps with
-    what vendors that speak HTTP share. Obey `request.seed` where the vendor can, `request.sampling`, and, if
-    `capabilities` says so, `request.schema` and `request.tools`. With a `sink`, write the words of the
-    answer to it as they come; the completion is the same.
+    `RequestRejected`, `ContextTooLong`) and do not handle them further; `pyscrai_core.vendors` has helpers
+    for HTTP. Use `request.sampling`, `request.seed` if the vendor supports it, and `request.schema` and
+    `request.tools` if `capabilities` has them. With a `sink`, write the text of the answer to it as it
+    arrives; the completion is the same.
 
-    Options are checked by `Config`; a key is read with `read_secret`, in `aopen`, which raises
-    `ConfigError` if there is none.
+    `Config` checks the options. Read a key with `read_secret` in `aopen`; it raises `ConfigError` if the key
+    is missing.
 
     ::
 
@@ -110,40 +110,39 @@ class Provider(Component, ABC):
                 return Completion(text=request.messages[-1].text, model="echo")
     """
 
-    #: Of `tools`, `schema`, `seed`, `stream`, `embed`: what the vendor does natively. Where `tools` or
-    #: `schema` is missing, the kernel puts them into words before it asks.
+    #: Which of `tools`, `schema`, `seed`, `stream`, `embed` the vendor supports natively. If `tools` or
+    #: `schema` is missing, the kernel emulates it as text in the prompt.
     capabilities: frozenset[str] = frozenset()
-    #: How many requests it can work on at the same time; None: as many as come.
+    #: The maximum number of simultaneous requests; None: no limit.
     concurrency: int | None = None
 
     @property
     def account(self) -> str:
-        """What the vendor's rate limits are counted for, such as an address, a model and a key's hash.
+        """The account to which the vendor's rate limits apply, such as an address, a model and a key's hash.
 
-        Providers with the same account share its limits, in all runs of the process. Empty: shared with
-        nobody. It stays in memory.
+        Providers with the same account share its limits, in all runs of the process. Empty: the limits are
+        not shared. The account is never stored.
         """
         return ""
 
     def refuses(self, sampling: Sampling) -> Mapping[str, str]:
-        """Why the model would refuse options of `sampling`: `{"temperature": "this model takes none; …"}`.
+        """The options of `sampling` that the model does not accept: `{"temperature": "not supported; …"}`.
 
-        Asked when a scenario is loaded, before `aopen`, and again before each request.
+        Called when a scenario is loaded, before `aopen`, and again before each request.
         """
         return {}
 
     def cost(self, usage: Usage, model: str = "") -> float | None:
-        """What a call with this usage costs, in US dollars; None: unknown.
+        """The cost of a call with this usage, in US dollars; None: unknown.
 
         `model` is the model as served; empty: the configured one, for an estimate.
         """
         return None
 
     async def probe(self) -> Sequence[Probe]:
-        """Look whether the provider could answer, for `pyscrai doctor`; asks for no completion.
+        """Check whether the provider is usable, for `pyscrai doctor`, without requesting a completion.
 
-        Called without `aopen`. What cannot be known (the key is missing, so the server was not asked) is
-        left out.
+        Called without `aopen`. Leave out what cannot be checked, such as the server if the key is missing.
         """
         return ()
 
@@ -151,17 +150,17 @@ class Provider(Component, ABC):
     async def complete(self, request: Request, sink: Sink | None = None) -> Completion: ...
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One vector for each text. Optional."""
+        """Return one vector for each text. Optional."""
         raise NotImplementedError(f"{type(self).__name__} has no embeddings")
 
 
 class Engine(Component, ABC):
-    """Plays one agent's turn: from what the agent observed to events.
+    """Plays one agent's turn: reads what the agent observed, and drafts events.
 
-    `run` looks at `turn` (`agent`, `observed`, `log`, `state`), may `await turn.recall()` for what the
-    agent remembers and `await turn.think(prompt)` to reason with a model, and acts through `turn.say`,
-    `turn.emit` and `turn.change`. What it drafts becomes part of the log when the turn ends without an
-    error; a turn that raises leaves nothing.
+    `run` reads `turn` (`agent`, `observed`, `log`, `state`). It may call `await turn.recall()` for what the
+    agent remembers and `await turn.think(prompt)` to query the model. It acts through `turn.say`, `turn.emit`
+    and `turn.change`. The drafts are added to the log when the turn ends. If the turn raises, they are
+    discarded.
 
     ::
 
@@ -181,10 +180,10 @@ class Engine(Component, ABC):
 class Reasoning(Component, ABC):
     """Turns a request into an answer: at its simplest `return await turn.complete(request)`.
 
-    A strategy may ask several times (`request.but(…)` varies a request), side by side with
+    A strategy may send several requests (`request.but(…)` makes a changed copy), concurrently with
     `turn.gather`, and record private thoughts as events (`turn.emit("thought", {"text": …}, audience=())`).
-    `request.tools` are the agent's; `turn.converse(request)` asks and runs those that the model calls.
-    If `request.schema` is set, the completion that it returns must have `parsed`.
+    `request.tools` are the agent's tools; `turn.converse(request)` runs those that the model calls. If
+    `request.schema` is set, the returned completion must have `parsed`.
     """
 
     emits: ClassVar[Mapping[str, dict[str, Any]]] = {}
@@ -196,10 +195,11 @@ class Reasoning(Component, ABC):
 class Memory(Component, ABC):
     """What an agent remembers.
 
-    When an engine recalls, the kernel first hands over all events that became visible to the agent since
-    the last time (its own among them, in order), then asks for the messages of the prompt's history.
-    Return the same `Message` objects again as the history grows, and append only: that keeps long runs
-    fast and the vendors' prefix caches warm. Count tokens with `estimate_tokens`.
+    When an engine calls `turn.recall()`, the kernel first calls `observe` with all events that became visible
+    to the agent since the last time, its own included, in order. Then it calls `recall` for the messages of
+    the prompt's history. As the history grows, return the same `Message` objects again and only append new
+    ones: long runs stay fast, and the vendors' prefix caches can be used. Count tokens with
+    `estimate_tokens`.
     """
 
     emits: ClassVar[Mapping[str, dict[str, Any]]] = {}
@@ -214,12 +214,12 @@ class Memory(Component, ABC):
 class Tool(Component, ABC):
     """Something an agent can call.
 
-    With `external = False` it is pure: it acts only through `turn` and is simply executed again. An
-    external one reaches outside; its result and the events that it drafted are journaled, and a resumed
-    run does not call it again. `repeatable = False` says that calling twice does harm.
-    `call` returns plain JSON, of a megabyte at most; whatever it raises becomes `ToolFailed`, which is told
-    to the agent. Timeouts and rate limits are the kernel's, and the scenario's to set. All agents share an
-    external one that has the same options.
+    With `external = False`, the tool is pure: it acts only through `turn`, and a resumed run executes it
+    again. An external tool may access the outside. Its result and the events that it drafted are journaled,
+    and a resumed run does not call it again. Set `repeatable = False` if a second call would do harm. `call`
+    returns plain JSON of at most one megabyte. An exception becomes `ToolFailed`, and the agent is told. The
+    scenario sets timeouts and rate limits, and the kernel applies them. All agents share one instance of an
+    external tool with the same options.
     """
 
     name: str = ""
@@ -234,10 +234,10 @@ class Tool(Component, ABC):
 
 
 class Toolset(Component, ABC):
-    """Several tools at once: what a server or a file offers.
+    """Several tools at once, such as those of a server or a file.
 
-    An external one asks for its tools outside: what it lists is journaled, all of its tools are external, and
-    a replay neither opens nor asks it. With `external = False` it follows from its options alone.
+    An external toolset gets its tools from outside. The list is journaled, all of its tools are external, and
+    a replay does not open it. With `external = False`, the list must depend only on the options.
     """
 
     external: bool = True
@@ -247,15 +247,15 @@ class Toolset(Component, ABC):
 
 
 class Schedule(Component, ABC):
-    """Says who acts next, and who acts at the same time.
+    """Determines who acts next, and who acts at the same time.
 
     `next` returns the names of the agents that act together in the next step; an empty sequence ends the
     run. `stage.agents` are the agents that it may choose from (those that act `scheduled`), in the
     scenario's order. Draw from `stage.random`.
 
-    Agents that `acts: {on: …}` react to events in a wave of their own behind the group. A schedule that
-    sets `schedules_reactions` decides that itself: they act only when it names them, and `stage.pending`
-    are those that have something to react to.
+    Agents with `acts: {on: …}` react to events after the group has acted. If a schedule sets
+    `schedules_reactions`, they act only when it names them; `stage.pending` lists those that have an event to
+    react to.
     """
 
     schedules_reactions: ClassVar[bool] = False
@@ -273,24 +273,24 @@ class Exporter(Component, ABC):
 
 
 class Observer(Component):
-    """Watches a run, and never changes it. One that raises is reported, then left out.
+    """Observes a run without changing it. An observer that raises is reported and no longer called.
 
     The methods are called in the run's event loop and must return quickly.
     """
 
     def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
-        """The run started or goes on (`status` is `running`, no result), is `paused`, or ended."""
+        """The run started or continues (`status` is `running`, no result), is `paused`, or ended."""
 
     def on_event(self, event: Event) -> None:
         """An event was added to the log."""
 
     def on_call(self, call: CallRecord) -> None:
-        """A call was started, is tried again, was answered, or failed."""
+        """A call was started, is retried, was answered, or failed."""
 
     def on_words(self, position: Position, text: str) -> None:
-        """Words of an answer came in, before it is whole. Answers are streamed only if an observer has this.
+        """A part of an answer arrived. Answers are streamed only if an observer implements this.
 
-        What came is void if the call is tried again.
+        Discard the parts if the call is retried.
         """
 
 
@@ -305,7 +305,7 @@ class Trial:
 
 @frozen
 class TrialResult:
-    """What became of a trial: `result`, or `error` if it could not be run at all."""
+    """The outcome of a trial: `result`, or `error` if it could not be run."""
 
     trial: Trial
     result: RunResult | None
@@ -313,9 +313,9 @@ class TrialResult:
 
 
 class Executor(Component, ABC):
-    """Runs the trials of an experiment somewhere: here, in processes, on other machines.
+    """Runs the trials of an experiment: in this process, in others, or on other machines.
 
-    Yields each result as soon as it is there, in any order.
+    Yields each result as soon as it is available, in any order.
     """
 
     @abstractmethod

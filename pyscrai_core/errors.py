@@ -1,36 +1,36 @@
-"""Everything that PyScrAI raises on purpose.
+"""The exceptions that PyScrAI raises.
 
 ::
 
     PyscraiError
-    ├── InputError                  the person's input is wrong; nothing was done (exit status 2)
+    ├── InputError                  the input is wrong; nothing was done (exit status 2)
     │   ├── ScenarioError           one or more mistakes in a scenario, each with its place
     │   ├── ConfigError             a mistake in pyscrai.toml, the environment or an option
     │   ├── ExtensionError          an extension is missing, ambiguous, or its plugin is broken
-    │   ├── TrustRequired           the scenario needs an approval that nobody gave
-    │   └── StoreError              the store cannot be used, or does not hold what was asked for
+    │   ├── TrustRequired           the scenario needs your approval
+    │   └── StoreError              the store cannot be used, or the run is not in it
     ├── ContractError               a plugin broke a rule of its contract
-    ├── Divergence                  an execution differs from the one that was recorded
-    ├── Uncertain                   nobody knows whether a tool acted, and a person has to decide (status 3)
+    ├── Divergence                  an execution differs from the recorded one
+    ├── Uncertain                   it is unknown whether a tool acted; you have to decide (exit status 3)
     ├── BudgetSpent                 a limit of the run is reached (exit status 3)
     ├── CallFailed                  a call got no usable answer
     │   ├── TransientError          temporary: the call is retried
     │   │   ├── RateLimited         the vendor asks to wait (`retry_after`, seconds)
-    │   │   ├── Overloaded          the vendor is down, too busy, or its answer came in broken
+    │   │   ├── Overloaded          the vendor is down or too busy, or its answer was malformed
     │   │   │   └── Unreachable     no connection could be made
     │   │   └── TimedOut            no answer in time
     │   ├── AuthenticationFailed    no key, or a wrong one
     │   ├── RequestRejected         the vendor refuses this request
-    │   │   └── ContextTooLong      it has more tokens than the model takes
-    │   ├── AnswerRejected          the answer is not what the request's schema demands
-    │   ├── ToolFailed              a tool raised
+    │   │   └── ContextTooLong      it has more tokens than the model accepts
+    │   ├── AnswerRejected          the answer does not fit the request's schema
+    │   ├── ToolFailed              a tool failed
     │   └── NoAnswer                a person did not answer in time
-    ├── EndOfRecord                 a replay reached the end of what was recorded of an unfinished run
-    └── NobodyToAsk                 a person is needed, and there is none
+    ├── EndOfRecord                 a replay reached the end of the record of an unfinished run
+    └── NobodyToAsk                 a person's answer is needed, and the run cannot ask anybody
 
-    RunStopping (a BaseException)   the run is being stopped: no new call starts; not for plugins to catch
+    RunStopping (a BaseException)   the run is being stopped and starts no new call; plugins must not catch it
 
-Every message reads `where: what is wrong, what was expected, what to do`.
+Every message has the form `where: what is wrong, what was expected, what to do`.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from .records import Usage
 
 
 class PyscraiError(Exception):
-    """The root: catch it to catch all of the others."""
+    """The base of all exceptions of PyScrAI, except `RunStopping`."""
 
 
 class InputError(PyscraiError):
-    """The person's input is wrong. Nothing was run and nothing was written."""
+    """The input is wrong. Nothing was run and nothing was written."""
 
 
 @frozen
 class Mistake:
-    """One mistake in a scenario: `where` it stands, at which `path`, and `what` is wrong with it."""
+    """One mistake in a scenario: `where` it is (file and line), at which `path`, and `what` is wrong."""
 
     where: str
     path: str
@@ -63,7 +63,7 @@ class Mistake:
 
 
 class ScenarioError(InputError):
-    """A scenario has mistakes; `mistakes` lists all that were found at once."""
+    """A scenario has mistakes; `mistakes` lists all of them."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
@@ -83,17 +83,17 @@ class TrustRequired(InputError):
 
 
 class StoreError(InputError):
-    """The store cannot be opened or written, or a run that was asked for is not in it."""
+    """The store cannot be opened or written, or the requested run is not in it."""
 
 
 class ContractError(PyscraiError):
-    """A plugin broke a rule of its contract; the message names the plugin's part and the rule."""
+    """A plugin broke a rule of its contract. The message names the extension and the rule."""
 
 
 class Divergence(PyscraiError):
-    """An execution asked or derived something else than the one that was recorded.
+    """An execution made a different request or event than the recorded one.
 
-    `step` is the first step that is not as it was; None: the executions differ only at their end.
+    `step` is the first step that differs; None: the executions differ only at their end.
     """
 
     def __init__(self, message: str, step: int | None = None) -> None:
@@ -102,26 +102,26 @@ class Divergence(PyscraiError):
 
 
 class EndOfRecord(PyscraiError):
-    """A replay reached the end of what was recorded of an unfinished run."""
+    """A replay reached the end of the record of an unfinished run."""
 
 
 class RunStopping(BaseException):
-    """Raised instead of starting a call while the run is being stopped. Not for plugins to catch."""
+    """Raised instead of starting a call while the run is being stopped. Plugins must not catch it."""
 
 
 class Uncertain(PyscraiError):
-    """Nobody knows whether a tool acted that must not be called twice; a person has to decide."""
+    """It is unknown whether a tool acted that must not be called twice. You have to decide."""
 
 
 class BudgetSpent(PyscraiError):
-    """A limit of the run is reached. The run stops cleanly and can be resumed with a larger one."""
+    """A limit of the run is reached. The run stops cleanly and can be resumed with a larger limit."""
 
 
 class CallFailed(PyscraiError):
     """A call got no usable answer.
 
-    `usage` is what the vendor counted all the same, where it is known. `calls` are the journal's numbers of
-    the calls that failed with it; the kernel sets them.
+    `usage` is the usage that the vendor reported for the failed call, if it is known. `calls` are the numbers
+    of the failed calls in the journal; the kernel sets them.
     """
 
     usage: Usage | None = None
@@ -133,7 +133,7 @@ class TransientError(CallFailed):
 
 
 class RateLimited(TransientError):
-    """The vendor asks to wait for `retry_after` seconds (None: it did not say how long)."""
+    """The vendor asks to wait for `retry_after` seconds (None: not specified)."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -141,7 +141,7 @@ class RateLimited(TransientError):
 
 
 class Overloaded(TransientError):
-    """The vendor is down or too busy, or its answer came in broken."""
+    """The vendor is down or too busy, or its answer was malformed."""
 
 
 class Unreachable(Overloaded):
@@ -161,31 +161,31 @@ class RequestRejected(CallFailed):
 
 
 class ContextTooLong(RequestRejected):
-    """The request has more tokens than the model takes."""
+    """The request has more tokens than the model accepts."""
 
 
 class AnswerRejected(CallFailed):
-    """An answer came, and is not what the request's schema demands.
+    """The answer does not fit the request's schema.
 
-    `given_up` marks the end of all repairs: the model was not asked again.
+    `given_up` is true after the last repair: the request is not sent again.
     """
 
     given_up: bool = False
 
 
 class ToolFailed(CallFailed):
-    """A tool raised; the message names its error."""
+    """A tool failed; the message has its error."""
 
 
 class NoAnswer(CallFailed):
-    """A person who was asked did not answer in time. Journaled, so that nobody is asked that again."""
+    """A person did not answer in time. This is journaled, so that a resumed run does not ask again."""
 
 
 class NobodyToAsk(PyscraiError):
-    """A person's answer is needed, and this run has nobody to ask."""
+    """A person's answer is needed, and the run was started without a way to ask."""
 
 
-#: The failures that a journal records by name, so that a replay raises the same one again.
+#: The exceptions that the journal records by name, so that a replay raises the same ones.
 FAILURES: dict[str, type[CallFailed]] = {
     kind.__name__: kind
     for kind in (

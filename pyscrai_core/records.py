@@ -1,4 +1,4 @@
-"""The frozen records that cross the contracts."""
+"""Immutable records that the kernel and plugins exchange."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .messages import Message, Text, Thinking, ToolCall, part_to_dict
 
 @frozen
 class Extension:
-    """One named thing that a plugin offers.
+    """A named extension that a plugin offers.
 
-    `target` is `module:attribute` and is imported when the extension is first used; `summary` is the
-    line that `pyscrai plugins` shows.
+    `target` is `module:attribute`, imported when the extension is first used. `pyscrai plugins` shows
+    `summary`.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Extension:
 
 @frozen
 class ToolSpec:
-    """What a model is told about a tool: its name, what it does, and its parameters (JSON Schema)."""
+    """The description of a tool for a model: name, what it does, and parameters (JSON Schema)."""
 
     name: str
     description: str
@@ -44,10 +44,10 @@ class ToolSpec:
 
 @frozen
 class Sampling:
-    """How tokens are drawn. None leaves the choice to the vendor.
+    """How an answer is sampled. None: the vendor's default.
 
-    `temperature` and `top_p` as vendors define them; `max_tokens` bounds the answer, in the model's
-    tokens; `stop` lists the strings that end it.
+    `temperature` and `top_p` are as vendors define them, `max_tokens` limits the answer, in the model's
+    tokens, and `stop` lists the strings that end it.
     """
 
     temperature: float | None = None
@@ -66,10 +66,10 @@ class Sampling:
 
 @frozen
 class Position:
-    """Where in a run a call is made: by which agent, in which step, on which path inside the turn.
+    """Where in a run a call is made: the agent, the step, and the path inside the turn.
 
-    It is unique in a run and does not depend on what happens at the same time, which is why a journal
-    can be keyed by it and random streams be seeded from it.
+    It is unique in a run and independent of concurrent calls. The journal uses it as a key, and random
+    streams are seeded from it.
     """
 
     agent: str
@@ -82,12 +82,12 @@ class Position:
 
 @frozen
 class Request:
-    """What is asked of a model.
+    """A request to a model.
 
-    `provider` names the scenario's provider that it goes to (empty: the agent's own). `schema` (JSON
-    Schema) demands an answer that is JSON of that form; `tools` may be called by the model. What
-    `sampling` leaves open is filled in from the provider's options. `seed`, `turn` (the agent's own
-    turns, counted from 0) and `position` are set by the kernel when the request is sent.
+    `provider` names a provider of the scenario (empty: the agent's own). If `schema` (JSON Schema) is set,
+    the answer must be JSON that fits it. The model may call `tools`. Missing values of `sampling` are filled
+    in from the provider's options. The kernel sets `seed`, `turn` (the agent's turns, counted from 0) and
+    `position` when it sends the request.
     """
 
     messages: tuple[Message, ...]
@@ -100,7 +100,7 @@ class Request:
     position: Position = Position("", 0, "")
 
     def but(self, **changes: Any) -> Request:
-        """A copy with some fields changed: how a reasoning strategy varies the request it was given."""
+        """Return a copy with some fields changed."""
         return evolve(self, **changes)
 
 
@@ -108,8 +108,8 @@ class Request:
 class Usage:
     """Tokens of a call.
 
-    `input_tokens` are all that were sent; `cached_tokens` those of them that the vendor read from its cache,
-    `cache_write_tokens` those that it charged for writing into it. Thinking is part of `output_tokens`.
+    `input_tokens` counts all input. It includes `cached_tokens`, which the vendor read from its cache, and
+    `cache_write_tokens`, which it charged for writing to the cache. `output_tokens` includes thinking.
     """
 
     input_tokens: int = 0
@@ -136,7 +136,7 @@ class Usage:
 
 @frozen
 class Price:
-    """A model's price in US dollars for a million tokens. None: as for other input."""
+    """A model's price in US dollars for a million tokens. None: the same as `input`."""
 
     input: float
     output: float
@@ -144,7 +144,7 @@ class Price:
     cache_write: float | None = None
 
     def of(self, usage: Usage) -> float:
-        """What a call with this usage costs, in US dollars."""
+        """The cost of a call with this usage, in US dollars."""
         cached = self.input if self.cached is None else self.cached
         written = self.input if self.cache_write is None else self.cache_write
         plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
@@ -158,7 +158,7 @@ class Price:
 
 @frozen
 class Cost:
-    """Money: US dollars as far as prices are known, and the number of completions whose price is not."""
+    """The known cost in US dollars, and the number of completions whose price is unknown."""
 
     dollars: float = 0.0
     unpriced: int = 0
@@ -177,9 +177,9 @@ class Cost:
 
 @frozen
 class RateLimitStatus:
-    """What a vendor says is left of its rate limits: so many requests and tokens, anew after so many seconds.
+    """The vendor's rate limits: the remaining requests and tokens, and the seconds until each is reset.
 
-    None: it does not say.
+    None: not reported.
     """
 
     requests: int | None = None
@@ -195,8 +195,8 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "refusal", "ot
 class Completion:
     """A model's answer.
 
-    `parsed` is the decoded value where the request had a schema (the kernel sets it, after the check);
-    `model` is the model as served, in the vendor's words. `allowance` is for the limiter and is not kept.
+    If the request had a schema, the kernel checks the answer and sets `parsed` to the decoded value. `model`
+    is the model that the vendor reports. The limiter uses `allowance`; it is not stored.
     """
 
     text: str
@@ -209,7 +209,7 @@ class Completion:
     allowance: RateLimitStatus | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form that is journaled; `parsed` follows from `text` and is left out."""
+        """The JSON form that is journaled, without `parsed`, which follows from `text`."""
         return {
             "text": self.text,
             "tool_calls": [part_to_dict(call) for call in self.tool_calls],
@@ -233,7 +233,7 @@ class Completion:
         )
 
     def message(self) -> Message:
-        """The answer as the assistant's message, for a request that goes on from it."""
+        """The answer as the assistant's message, for a request that continues the conversation."""
         return Message(
             "assistant", (*self.thinking, *([Text(self.text)] if self.text else ()), *self.tool_calls)
         )
@@ -241,29 +241,29 @@ class Completion:
 
 # -- events -------------------------------------------------------------------------------------
 
-#: The audience of an event that everybody hears.
+#: The audience of an event that every agent sees.
 EVERYONE = "*"
 
 
 @frozen
 class Event:
-    """A fact in a run's log.
+    """An event in a run's log.
 
     seq
-        its number, from 1, without gaps
+        the number, from 1, without gaps
     step
         the step in which it happened (0: before the first)
     kind
-        what it is: `say`, an action's name, `change`, `rejected`, …
+        the kind: `say`, an action's name, `change`, `rejected`, …
     source
-        the agent that it comes from (`@kernel`, `@outside` for others)
+        the agent that drafted it; else `@kernel` or `@outside`
     audience
         names of agents and groups; `("*",)` is everyone, `()` the researcher alone. The source always
         sees its own events.
     payload
         plain JSON
     cause
-        the number of the event that it answers, if there is one
+        the number of the event that caused it, if any
     """
 
     seq: int
@@ -333,13 +333,13 @@ RunStatus: TypeAlias = Literal["running", "paused", "completed", "failed", "stop
 
 @frozen
 class CallRecord:
-    """What observers are told of a call: first `started`, then `answered` or `failed`.
+    """The state of a call, for observers: first `started`, then `answered` or `failed`.
 
-    In between it may be `waiting` for its turn or a fallback (`error` says why), or `retrying`: an attempt
-    failed (`error`), and the next follows after `wait` seconds.
-    `kind` is `complete`, `embed`, `tool`, `tools`, `ask` or `now`. `answer` is the decoded answer; `usage`,
-    `model` and `cost` (US dollars, None: unknown) are set for completions; `journaled` tells that the answer
-    came from the journal, so that nobody was asked. `seconds` is the wall time of a live call.
+    In between, it may be `waiting` for rate limits or a fallback (`error` has the reason), or `retrying`: an
+    attempt failed (`error`), and the next one follows after `wait` seconds.
+    `kind` is `complete`, `embed`, `tool`, `tools`, `ask` or `now`. `answer` is the decoded answer. `usage`,
+    `model` and `cost` (US dollars, None: unknown) are set for completions. `journaled` is true if the answer
+    came from the journal. `seconds` is the wall time of a live call.
     """
 
     position: Position
@@ -358,11 +358,11 @@ class CallRecord:
 
 @frozen
 class RunResult:
-    """What an execution came to.
+    """The result of an execution.
 
-    `status` is how it ended, `error` why if it did not complete; `events` the whole log; `outcomes` the
-    scenario's named values; `fingerprint` the SHA-256 of the canonical log; `calls` counts all calls
-    of the run, `asked` those that this execution really made.
+    `status` is how it ended, `error` the reason if it did not complete, `events` the whole log, `outcomes`
+    the values of the scenario's outcomes, and `fingerprint` the SHA-256 of the canonical log. `calls` is the
+    number of all calls of the run, `asked` the number of those that this execution made itself.
     """
 
     run: str
@@ -380,7 +380,7 @@ class RunResult:
     cost: Cost = Cost()
 
     def to_dict(self) -> dict[str, Any]:
-        """The summary that `--json` prints (the events as a count)."""
+        """The summary that `--json` prints, with the number of events instead of the events."""
         return {
             "run": self.run,
             "scenario": self.scenario,
@@ -399,5 +399,5 @@ class RunResult:
 
 
 def as_audience(audience: str | Sequence[str]) -> tuple[str, ...]:
-    """An audience as events carry it: a bare name is an audience of one."""
+    """Return an audience in the form that events have. A single name is an audience of one."""
     return (audience,) if isinstance(audience, str) else tuple(audience)

@@ -1,4 +1,4 @@
-"""Secrets: read from the environment only, and kept out of everything that is written."""
+"""Secrets: read only from environment variables, and removed from everything that is written."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 
 from .errors import ConfigError
 
-#: The secrets that this process has read, with the names that stand in for them.
+#: The secrets that this process has read, with the names that replace them.
 _READ: dict[str, str] = {}
-#: Shorter values are no keys, and would be found in ordinary text.
+#: Shorter values are not redacted: they are no keys, and occur in ordinary text.
 SHORTEST = 6
 
 
 def read_secret(name: str, purpose: str) -> str:
-    """The value of the environment variable `name`.
+    """Return the value of the environment variable `name`.
 
-    From now on `redact` removes it from whatever the kernel writes. Raises `ConfigError` if it is not set;
-    `purpose` says what it is needed for (`"OpenAI's API"`).
+    From then on, `redact` removes the value from everything that the kernel writes. Raises `ConfigError` if
+    the variable is not set; the message has `purpose`, such as `"OpenAI's API"`.
     """
     value = os.environ.get(name, "").strip()
     if not value:
@@ -35,7 +35,7 @@ def read_secret(name: str, purpose: str) -> str:
 
 
 def redact(text: str) -> str:
-    """`text` with the name of a secret wherever its value stood, or the beginning of one that was cut off."""
+    """Replace each secret in `text` by its name, also if only the beginning of the secret is there."""
     for value, name in _READ.items():
         if value in text:
             text = text.replace(value, f"[{name}]")
@@ -57,5 +57,5 @@ def redact_bytes(data: bytes) -> bytes:
 
 
 def _head(value: str) -> str:
-    # Messages are cut off somewhere, also in the midst of a secret. This much of it is too much.
+    # A message may be truncated within a secret. From this length on, a part is redacted too.
     return value[: max(12, len(value) // 3)]

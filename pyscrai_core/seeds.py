@@ -1,4 +1,4 @@
-"""Seeds by position: every random stream of a run follows from the run's seed and a place in it."""
+"""Seeds by position: each random stream of a run is derived from the run's seed and a position."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import random
 
 
 def derive(seed: int, *place: object) -> int:
-    """A seed of 31 bits (what every vendor accepts) for `place`, from the run's `seed`."""
+    """Derive a seed for `place` from the run's `seed`. It has 31 bits, which every vendor accepts."""
     text = "\x1f".join((str(seed), *map(str, place)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) & 0x7FFFFFFF
 
 
 def stream(seed: int, *place: object) -> random.Random:
-    """A random stream of its own for `place`."""
+    """Return a separate random generator for `place`."""
     text = "\x1f".join((str(seed), "random", *map(str, place)))
     return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest()))

@@ -11,7 +11,7 @@ from .records import Cost, Event, RunStatus, Usage
 
 
 class StoredRun(ABC):
-    """One run in a store. Everything is read when it is asked for."""
+    """One run in a store. Values are read from the store when they are accessed."""
 
     @property
     @abstractmethod
@@ -29,32 +29,32 @@ class StoredRun(ABC):
     @property
     @abstractmethod
     def status(self) -> RunStatus:
-        """How it ended, or what it does. A run whose process was ended is `interrupted`."""
+        """The current status. A run whose process is gone is `interrupted`."""
 
     @property
     @abstractmethod
     def error(self) -> str:
-        """Why the run did not complete; empty if it did."""
+        """The reason why the run did not complete; empty if it did."""
 
     @property
     @abstractmethod
     def parent(self) -> str:
-        """The run that it was forked from; empty if it is no fork."""
+        """The id of the run that it was forked from; empty if it is not a fork."""
 
     @property
     @abstractmethod
     def created(self) -> float:
-        """When it was started: seconds since 1970."""
+        """The time when it started, in seconds since 1970."""
 
     @property
     @abstractmethod
     def ended(self) -> float | None:
-        """When it ended: seconds since 1970; None while it runs."""
+        """The time when it ended, in seconds since 1970; None while it runs."""
 
     @property
     @abstractmethod
     def steps(self) -> int:
-        """How many steps it has taken, so far if it has not ended."""
+        """The number of steps so far."""
 
     @property
     @abstractmethod
@@ -64,29 +64,29 @@ class StoredRun(ABC):
     @property
     @abstractmethod
     def manifest(self) -> dict[str, Any]:
-        """What an execution needs: scenario, configurations, versions, hashes."""
+        """All that an execution needs: scenario, configurations, versions, hashes."""
 
     @property
     @abstractmethod
     def outcomes(self) -> dict[str, Any]:
-        """The scenario's outcomes by name, as JSON."""
+        """The values of the scenario's outcomes by name, as JSON."""
 
     @abstractmethod
     def events(self, after: int = 0) -> Iterator[Event]:
-        """The log in order, from the event after number `after`."""
+        """Iterate over the log in order, from the event after number `after`."""
 
     @abstractmethod
     def calls(self) -> Iterator[dict[str, Any]]:
-        """The journaled calls in the order in which they were journaled, one dictionary each."""
+        """Iterate over the journaled calls in the order of the journal, one dictionary each."""
 
     @abstractmethod
     def messages(self, number: int) -> list[Message]:
-        """The messages that the completion with this number was asked with."""
+        """Return the messages of the request of the completion with this number."""
 
     @abstractmethod
     def cost(self) -> Cost:
-        """What all completions together cost."""
+        """Return the cost of all completions."""
 
     @abstractmethod
     def usage(self) -> Usage:
-        """The tokens of all completions together."""
+        """Return the tokens of all completions."""

@@ -1,9 +1,9 @@
-"""The kernel's own estimate of tokens.
+"""The kernel's estimate of token counts.
 
-Whatever shapes a prompt counts with this, never with a vendor's tokenizer, so that a prompt does not
-depend on who answers it. One token is taken as four bytes of UTF-8, the rule of thumb that OpenAI
-publishes for English; other scripts have more bytes per character and so count for more, as they do in
-real tokenizers. Four more stand for what a chat template adds around a message.
+Code that builds prompts must count tokens with this, not with a vendor's tokenizer, so that prompts do not
+depend on the model. A token is four bytes of UTF-8, OpenAI's rule of thumb for English. Other scripts have
+more bytes per character and count for more, as in real tokenizers. Each message counts four more tokens, for
+the chat template.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 from .canonical import canonical
 from .messages import Message, Text, part_to_dict
 
-#: Recorded in manifests: another rule would shape other prompts.
+#: Recorded in manifests, because another rule would give other prompts.
 ESTIMATOR = "bytes4-1"
 PER_MESSAGE = 4
 
 
 def estimate_tokens(content: str | Message) -> int:
-    """The estimated number of tokens of a text or of a whole message."""
+    """Estimate the number of tokens of a text or of a whole message."""
     if isinstance(content, str):
         length = len(content) if content.isascii() else len(content.encode())
         return (length + 3) // 4

@@ -1,11 +1,10 @@
 """What plugins work with: a `Turn` (engines, reasoning, memories, tools) or a `Stage` (schedules).
 
-Both are scopes. Whatever is not a pure function of the run's log goes through a scope: the kernel journals
-it, so that a resume or a replay gives the same answer again. A scope has a place in the run, its own
-numbering of calls, its own random stream and its own drafts, so that what happens in one scope shifts nothing
-in another.
+Both are scopes. Use a scope for everything that is not a pure function of the run's log: the kernel journals
+it, so that a resume or a replay gets the same answer. Each scope has a position in the run, and numbers its
+calls, draws random numbers and keeps drafts separately, so that scopes do not affect each other.
 
-The kernel implements these classes (in `pyscrai_core.runtime.turn`); plugins only use them.
+The kernel implements these classes in `pyscrai_core.runtime.turn`.
 """
 
 from __future__ import annotations
@@ -28,41 +27,41 @@ Self = TypeVar("Self", bound="Scope")
 
 
 class Scope(ABC):
-    """What turns and stages share."""
+    """The base of turns and stages."""
 
     @abstractmethod
     async def complete(self, request: Request) -> Completion:
-        """Ask the model directly.
+        """Send a request to the model, without the agent's reasoning.
 
-        What the request leaves open (provider, sampling) is filled in. Raises `CallFailed` and its
-        kinds; `AnswerRejected` if the answer does not fit `request.schema` after a bounded number of repairs.
+        Missing values (provider, sampling) are filled in. Raises `CallFailed` or a subclass, such as
+        `AnswerRejected` if the answer still does not fit `request.schema` after two repairs.
         """
 
     @abstractmethod
     async def embed(self, texts: Sequence[str], provider: str = "") -> list[list[float]]:
-        """One vector for each text, from `provider` (default: the agent's own)."""
+        """Return one vector for each text, from `provider` (default: the agent's own)."""
 
     @abstractmethod
     async def ask(self, question: str, patience: float | None = None) -> str:
-        """Ask a person and wait up to `patience` seconds (None: without a limit).
+        """Ask a person and wait up to `patience` seconds (None: no limit).
 
-        Raises `NoAnswer` when the time is over, `NobodyToAsk` if the run has nobody to ask.
+        Raises `NoAnswer` after that time, and `NobodyToAsk` if the run was started without a way to ask.
         """
 
     @abstractmethod
     def now(self) -> float:
-        """The run's clock: seconds since 1970, journaled, so that a replay sees the same time."""
+        """The time in seconds since 1970. It is journaled, so that a replay gets the same time."""
 
     @property
     @abstractmethod
     def random(self) -> random.Random:
-        """A random stream of this scope, seeded by the run's seed and the scope's place."""
+        """A random generator for this scope, seeded from the run's seed and the scope's position."""
 
     @abstractmethod
     async def gather(self: Self, *parts: Callable[[Self], Awaitable[Result]]) -> list[Result]:
-        """Run `parts` concurrently, each with a child of this scope; results in the parts' order.
+        """Run `parts` concurrently, each with a child of this scope. Return their results in order.
 
-        All parts finish before the first failure, in the parts' order, is raised.
+        If parts fail, the first failure, in order, is raised after all parts have finished.
         """
 
     @property
@@ -73,12 +72,12 @@ class Scope(ABC):
     @property
     @abstractmethod
     def log(self) -> Sequence[Event]:
-        """The events so far: for a turn those that the agent may see, for a stage all. Not to be changed."""
+        """The events so far: for a turn those that the agent may see, for a stage all. Read-only."""
 
     @property
     @abstractmethod
     def premise(self) -> str:
-        """What the scenario tells everyone about the world."""
+        """The scenario's `world.premise`, which is told to every agent."""
 
     @property
     @abstractmethod
@@ -92,7 +91,7 @@ class Turn(Scope):
     @property
     @abstractmethod
     def agent(self) -> Agent:
-        """Who acts: name, persona, goals, actions, …"""
+        """The agent that acts: name, persona, goals, actions, …"""
 
     @property
     @abstractmethod
@@ -102,12 +101,12 @@ class Turn(Scope):
     @property
     @abstractmethod
     def number(self) -> int:
-        """How many turns this agent has taken before."""
+        """The number of turns that this agent has taken before."""
 
     @property
     @abstractmethod
     def observed(self) -> list[Event]:
-        """The events that became visible to the agent since its last turn, its own among them."""
+        """The events that became visible to the agent since its last turn, its own included."""
 
     @property
     @abstractmethod
@@ -126,28 +125,28 @@ class Turn(Scope):
 
     @abstractmethod
     async def recall(self) -> list[Message]:
-        """What the agent remembers, as messages; empty if it has no memory."""
+        """Return what the agent remembers, as messages; empty if it has no memory."""
 
     @abstractmethod
     async def think(
         self, prompt: str | Sequence[Message], schema: dict[str, Any] | None = None
     ) -> Completion:
-        """Answer `prompt` through the agent's reasoning, with its tools. Only engines call it."""
+        """Answer `prompt` with the agent's reasoning and tools. Only for engines."""
 
     @abstractmethod
     async def converse(self, request: Request) -> Completion:
-        """Ask the model and run the tools that it calls, until it answers with text.
+        """Send a request and run the tools that the model calls, until it answers with text.
 
-        The tools' results go back to the model, errors too. After 8 rounds of calls the model is asked once
-        more, without tools and with the conversation so far as plain text.
+        The model gets the tools' results and errors. After 8 rounds of calls, one more request is sent,
+        without tools and with the conversation so far as plain text.
         """
 
     @abstractmethod
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> Json:
-        """The answer of the agent's tool `name`. The use is an event, for the agent and the researcher.
+        """Call the agent's tool `name` and return its answer. An event records it, visible to the agent.
 
-        Raises `ToolFailed` if there is no such tool, if the arguments do not fit its schema, or if the tool
-        itself fails.
+        Raises `ToolFailed` if the tool does not exist, if the arguments do not fit its schema, or if the tool
+        fails.
         """
 
     @abstractmethod
@@ -156,26 +155,26 @@ class Turn(Scope):
     ) -> None:
         """Draft an event.
 
-        If `kind` is one of the agent's actions, the payload is its arguments and the audience its own.
-        Raises `ContractError` if the payload is not I-JSON or does not fit the kind's schema, or if the
-        audience does not exist.
+        If `kind` is one of the agent's actions, the payload is its arguments, and the audience is the
+        action's. Raises `ContractError` if the payload is not I-JSON or does not fit the kind's schema, or if
+        the audience does not exist.
         """
 
     def say(self, text: str, to: str | Sequence[str] = EVERYONE) -> None:
-        """Draft the event `say`: `text` is heard by `to` (names of agents and groups)."""
+        """Draft the event `say`, visible to `to` (names of agents and groups)."""
         self.emit("say", {"text": text}, audience=to)
 
     @abstractmethod
     def change(self, path: str, value: Json, op: Literal["set", "add"] = "set") -> None:
         """Draft a change of the state.
 
-        `path` is dotted: a key of the world's state, `self.KEY` for the agent's own, `groups.NAME.KEY`
-        for that of one of its groups. `add` adds to a number or appends to a list.
+        `path` is dotted: a key of the world's state, `self.KEY` for the agent's own state, or
+        `groups.NAME.KEY` for the state of one of its groups. `add` adds to a number or appends to a list.
         """
 
 
 class Stage(Scope):
-    """What a schedule sees when it chooses who acts next."""
+    """What a schedule uses to choose who acts next."""
 
     @property
     @abstractmethod
@@ -190,4 +189,4 @@ class Stage(Scope):
     @property
     @abstractmethod
     def pending(self) -> list[str]:
-        """The agents that an event waits for (`acts: {on: …}`), in the scenario's order."""
+        """The agents with an event to react to (`acts: {on: …}`), in the scenario's order."""

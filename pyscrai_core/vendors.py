@@ -1,4 +1,4 @@
-"""What providers of vendors that speak HTTP share. Nothing here knows a vendor or an SDK."""
+"""Helpers for providers of vendors that use HTTP. They depend on no vendor and no SDK."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """The seconds that `Retry-After` (or `retry-after-ms`) asks to wait; None if it is missing or unreadable.
+    """The seconds in `Retry-After` (or `retry-after-ms`); None if the header is missing or invalid.
 
-    `headers` must be case-insensitive or in lower case. The header holds seconds or a date (RFC 9110,
-    section 10.2.3); `now` is the time that a date is compared with, in seconds since 1970.
+    `headers` must be case-insensitive or in lower case. The header has seconds or a date (RFC 9110,
+    section 10.2.3). `now` is the current time in seconds since 1970, for a date.
     """
     try:
         return max(0.0, float(headers["retry-after-ms"]) / 1000)
@@ -46,7 +46,7 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 
 def duration(text: str) -> float | None:
-    """The seconds in a duration such as `6m0s`, `1.5s` or `20ms`; None if it is none."""
+    """The seconds in a duration such as `6m0s`, `1.5s` or `20ms`; None if `text` is not a duration."""
     found = _DURATION.fullmatch(text.strip()) if text.strip() else None
     if found is None:
         return None
@@ -54,10 +54,10 @@ def duration(text: str) -> float | None:
 
 
 def failure(status: int, message: str, headers: Mapping[str, str]) -> CallFailed:
-    """The error that an HTTP status stands for, with `message`; 200 is for a body that is no answer.
+    """Return the exception for an HTTP status, with `message`. Use 200 for a body that is no valid answer.
 
-    401 and 403 `AuthenticationFailed`; 408 and 504 `TimedOut`; 429 `RateLimited`; 409, 425 and all from 500
-    on (529 among them) `Overloaded`; the rest `RequestRejected`.
+    401 and 403 `AuthenticationFailed`; 408 and 504 `TimedOut`; 429 `RateLimited`; 409, 425 and 500 or
+    more `Overloaded` (`RateLimited` if the server says how long to wait); others `RequestRejected`.
     """
     if status == 429:
         return RateLimited(message, retry_after(headers))
@@ -67,16 +67,16 @@ def failure(status: int, message: str, headers: Mapping[str, str]) -> CallFailed
         return TimedOut(message)
     if status in (409, 425) or status >= 500:
         after = retry_after(headers)
-        # A server that is down may say for how long, and is then waited for like a rate limit.
+        # A server that is down may say how long to wait; this is handled like a rate limit.
         return RateLimited(message, after) if after is not None else Overloaded(message)
     return RequestRejected(message)
 
 
 def library_cost(usage: Usage, model: str, *, vendor: str = "", url: str = "") -> float | None:
-    """US dollars for `usage` of `model`, from the prices in the library `genai-prices`; None: unknown.
+    """The cost in US dollars, from the prices in the library `genai-prices`; None: unknown.
 
-    The vendor is given by its name in that library (`openai`, `anthropic`) or by its `url`. Raises
-    `ModuleNotFoundError` if the library is not installed: a provider that calls this depends on it.
+    Name the vendor as the library does (`openai`, `anthropic`), or give its `url`. Raises
+    `ModuleNotFoundError` if the library is not installed: a plugin that calls this must depend on it.
     """
     import genai_prices
 
