@@ -105,11 +105,6 @@ class Account:
         self._down_since: float | None = None
         self._probe: Ticket | None = None  # the one request that tries whether the vendor is up again
 
-    @property
-    def down(self) -> bool:
-        """Whether the vendor counts as down, so that only one request at a time tries."""
-        return self._down_since is not None
-
     def counts_tokens(self, bounds: Bounds) -> bool:
         """Whether it matters how many tokens a request has."""
         return bounds.tokens is not None or self._tokens_left.until > 0
