@@ -36,7 +36,7 @@ def check_trust(
 
 def check_recorded_trust(recorded: RecordedRun, session: Session) -> None:
     """The same for a recorded run: what was allowed where it was run is; what came from elsewhere is not."""
-    manifest = Manifest.from_dict(recorded.manifest)
+    manifest = Manifest.to_execute(recorded)
     if not manifest.trusted:
         for plan in planning.from_manifest(manifest, session.host, replay=True).all:
             where = f"run {recorded.id} (its files: pyscrai show {recorded.id} --file NAME)"
@@ -85,7 +85,7 @@ async def resume(
         recorded = store.run(recorded.id)  # as it is now that nobody else can change it
         _check_unfinished(recorded)
         last = recorded.last_call()
-        manifest = Manifest.from_dict(recorded.manifest)
+        manifest = Manifest.to_execute(recorded)
         changes = {**manifest.changes, **{one.path: one.value for one in overrides}}
         settled = manifest.settled(changes)
         plan = planning.from_manifest(settled, session.host, replay=False)
@@ -120,7 +120,7 @@ async def resume(
 async def replay(session: Session, ref: str, *, until: int | None = None) -> RunResult:
     """Execute a recorded run again (to the end of step `until`) and compare; nothing is asked or written."""
     recorded = session.store.run(ref)
-    manifest = Manifest.from_dict(recorded.manifest)
+    manifest = Manifest.to_execute(recorded)
     settled = manifest.settled(manifest.changes).without_limits()
     plan = planning.from_manifest(settled, session.host, replay=True)
     check_recorded_trust(recorded, session)
@@ -157,7 +157,7 @@ async def fork(
     """
     store, host = session.store, session.host
     recorded = store.run(ref)
-    manifest = Manifest.from_dict(recorded.manifest)
+    manifest = Manifest.to_execute(recorded)
     manifest = manifest.settled(manifest.changes)
     step = _step_of(recorded, at)
     before = planning.from_manifest(manifest, host, replay=True)

@@ -106,7 +106,7 @@ def inject(
             f"run {run.id}: it is completed, and takes no more events; start from a moment of it: "
             f"pyscrai fork {run.id} --at SEQ"
         )
-    plan = planning.from_manifest(Manifest.from_dict(run.manifest), host, replay=True).last
+    plan = planning.from_manifest(Manifest.to_execute(run), host, replay=True).last
     try:
         draft = Rules(plan.scenario, plan.declared).outside(kind, payload, audience)
     except ContractError as error:

@@ -10,6 +10,8 @@ from attrs import evolve, field, frozen
 
 from ..canonical import LOG_FORMAT
 from ..discovery.installed import version
+from ..errors import StoreError
+from ..stored_run import StoredRun
 from ..tokens import ESTIMATOR
 from .overrides import Override
 
@@ -73,6 +75,21 @@ class Manifest:
         forks = tuple(Fork(**fork) for fork in data.get("forks", ()))
         resumes = tuple(data.get("resumes", ()))
         return cls(**{"folder": ".", "estimator": "", **data, "forks": forks, "resumes": resumes})
+
+    @classmethod
+    def to_execute(cls, run: StoredRun) -> Manifest:
+        """The manifest of a run that is to be executed again.
+
+        Raises `StoreError` if the run has another log format: this version would derive other events and
+        requests than those that were recorded.
+        """
+        data = run.manifest
+        if data["format"] != LOG_FORMAT:
+            raise StoreError(
+                f"run {run.id}: it was recorded with log format {data['format']}, this version reads "
+                f"{LOG_FORMAT}; use the version of pyscrai-core that recorded it ({data['kernel']})"
+            )
+        return cls.from_dict(data)
 
     def to_dict(self) -> dict[str, Any]:
         """The manifest as the store keeps it."""

@@ -14,7 +14,7 @@ import orjson
 from attrs import frozen
 from peewee import BlobField, Field, FloatField, IntegerField, Model
 
-from pyscrai_core.canonical import LOG_HEAD, canonical, check_json, digest
+from pyscrai_core.canonical import LOG_FORMAT, canonical, check_json, digest
 from pyscrai_core.records import Event, RunStatus
 from pyscrai_core.store.maintenance import table_name
 from pyscrai_core.store.models import TABLES, CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
@@ -168,7 +168,10 @@ def _manifest(connection: sqlite3.Connection, run: str) -> Iterator[str]:
 
 def _events(connection: sqlite3.Connection, run: str) -> Iterator[str]:
     """What is wrong with the events, and with the fingerprint of them all."""
-    log = hashlib.sha256(LOG_HEAD)
+    # The fingerprint is that of the format in which the run was recorded.
+    manifest = next(rows(connection, ManifestRow, run), None)
+    recorded = orjson.loads(manifest["body"]).get("format") if manifest is not None else None
+    log = hashlib.sha256(b"pyscrai log %d\n" % (recorded if type(recorded) is int else LOG_FORMAT))
     ended = next(rows(connection, RunRow, run))
     last, step = 0, 0
     for row in rows(connection, EventRow, run):
