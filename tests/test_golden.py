@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from pyscrai_core import CallRecord, NoConfig, Observer, api
+from pyscrai_core.store.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED: dict[str, list[dict[str, Any]]] = json.loads((GOLDEN / "expected.json").read_text("utf-8"))
@@ -81,6 +82,7 @@ def test_a_golden_run_replays_byte_for_byte(
     store = tmp_path / name
     shutil.copyfile(GOLDEN / name, store)
     monkeypatch.chdir(tmp_path)  # the scenario's own tools would write here
+    Store.open(store).close()  # migrates its tables
     before = contents(store)
     asked = Asked()
     result = api.replay(expected["run"], store=store, trust=True, observers=[asked])

@@ -1,6 +1,7 @@
-"""Who executes a run: one process at a time, known by a lock that the system takes back when it ends.
+"""Locks: at most one process executes a run.
 
-The lock is a file beside the store, `runs.db-owners/RUN`. Who holds it stands in the run's row, for people.
+A run's lock is the file `runs.db-owners/RUN` beside the store. The operating system releases it when the
+process ends, however it ends. The run's row names the process that holds the lock, to show it to people.
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ from filelock import FileLock, Timeout
 
 from ..errors import StoreError
 
+#: The lock of the store's tables, in the same folder as those of the runs.
+TABLES = "tables"
+#: Seconds for which a process waits while another one migrates the tables.
+MIGRATION_TIMEOUT = 60.0
+
 
 @frozen
 class Owner:
-    """A process that executes a run, since a moment in seconds since 1970."""
+    """The process that executes a run. `since` is in seconds since 1970."""
 
     pid: int
     host: str
@@ -33,7 +39,7 @@ class Owner:
 
     @classmethod
     def from_json(cls, text: str) -> Owner | None:
-        """The inverse of `to_json`; None for a run that nobody ever executed here."""
+        """The inverse of `to_json`; None for a run that was never executed in this store."""
         return cls(**orjson.loads(text)) if text else None
 
     def to_json(self) -> str:
@@ -51,46 +57,66 @@ class Locks:
         self._folder = store.with_name(store.name + "-owners")
 
     def acquire(self, run: str) -> FileLock | None:
-        """The lock of a run, held until it is released or the process ends; None: somebody else has it."""
-        try:
-            self._folder.mkdir(exist_ok=True)
-            lock = FileLock(self._folder / run)
-            # Whoever only looks holds it for an instant.
-            lock.acquire(timeout=0.5, poll_interval=0.02)
-        except Timeout:
-            return None
-        except OSError as error:
-            raise StoreError(
-                f"store: the lock {self._folder / run} cannot be made ({error.strerror}); "
-                "make room or change its permissions"
-            ) from None
-        return lock
+        """Lock a run until the lock is released or the process ends; None if another process has locked it.
 
-    def held(self, run: str, patience: float = 0.05) -> bool:
-        """Whether some process executes the run, or (within `patience` seconds) looks whether one does."""
+        Raises `StoreError` if the lock cannot be created.
+        """
+        with contextlib.suppress(Timeout):
+            # Not 0: `held` of another process takes the lock for a moment.
+            return self._acquire(run, timeout=0.5)
+        return None
+
+    def held(self, run: str, timeout: float = 0.05) -> bool:
+        """Whether a process executes the run.
+
+        To find out, it takes the lock for a moment. Several processes may do so at once, so that it tries for
+        `timeout` seconds.
+        """
         path = self._folder / run
         if not path.exists():
             return False
         lock = FileLock(path)
         try:
-            # Longer than an instant: somebody else may just be looking too.
-            lock.acquire(timeout=patience, poll_interval=0.01)
+            lock.acquire(timeout=timeout, poll_interval=0.01)
         except Timeout:
             return True
-        except OSError:  # the store is somebody else's, who may only be read: nobody executes it from here
+        except OSError:  # another user's store that can only be read: no process of this user executes it
             return False
         lock.release()
         return False
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep other processes from bringing the store's tables up to date at the same time."""
-        self._folder.mkdir(exist_ok=True)
-        with FileLock(self._folder / "tables", timeout=60):
+        """Let one process at a time migrate the store's tables. Raises `StoreError`."""
+        try:
+            lock = self._acquire(TABLES, MIGRATION_TIMEOUT)
+        except Timeout:
+            raise StoreError(
+                f"store: another process has been migrating its tables for more than {MIGRATION_TIMEOUT:.0f} "
+                "seconds; wait for that process, or end it"
+            ) from None
+        try:
             yield
-            self.remove("tables")
+            self.remove(TABLES)
+        finally:
+            lock.release()
 
     def remove(self, run: str) -> None:
-        """Remove what is left of a lock that is needed no more. Its holder may still hold it."""
-        with contextlib.suppress(OSError):  # on Windows what is open cannot be removed; it does no harm
+        """Remove the file of a lock that is not needed any more. It may still be held."""
+        with contextlib.suppress(OSError):  # Windows removes no open file; that does no harm
             (self._folder / run).unlink(missing_ok=True)
+
+    def _acquire(self, name: str, timeout: float) -> FileLock:
+        """Raises `Timeout`, or `StoreError` if the lock cannot be created."""
+        lock = FileLock(self._folder / name)
+        try:
+            self._folder.mkdir(exist_ok=True)
+            lock.acquire(timeout=timeout, poll_interval=0.02)
+        except Timeout:
+            raise
+        except OSError as error:
+            raise StoreError(
+                f"store: the lock {self._folder / name} cannot be created ({error.strerror}); "
+                "free disk space, or change the folder's permissions"
+            ) from None
+        return lock

@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from attrs import frozen
 from peewee import Model
 
 from ..errors import StoreError
-from .models import TABLES, MessageRow, RunRow
-from .opening import as_store_error
+from .models import ACTIVE, TABLES, MessageRow, RunRow
+from .opening import translate_errors
 from .store import Store
 
-
-def remove_runs(store: Store, runs: Sequence[str]) -> None:
-    """Remove runs, by their ids, with everything that is theirs alone. Messages stay until
-    `collect_garbage`.
-
-    Raises `StoreError`, and removes nothing, if one of them is being executed.
-    """
-    owned: list[str] = []
-    try:
-        for run in dict.fromkeys(runs):
-            store.own(run)
-            owned.append(run)
-        with store.transaction():
-            for table in TABLES:
-                if table is not MessageRow:
-                    column = "id" if table is RunRow else "run"
-                    delete = f'DELETE FROM "{table_name(table)}" WHERE "{column}" = ?'
-                    store.connection.executemany(delete, [(run,) for run in owned])
-        for run in owned:
-            store.locks.remove(run)
-    finally:
-        for run in owned:
-            store.release(run)
+#: A query of the digests that `referenced_messages` has found.
+REFERENCED = 'SELECT "digest" FROM temp."referenced"'
 
 
 def table_name(table: type[Model]) -> str:
@@ -44,10 +23,30 @@ def table_name(table: type[Model]) -> str:
     return str(table._meta.table_name)
 
 
+def remove_runs(store: Store, runs: Sequence[str]) -> None:
+    """Remove runs, by their ids, with all their rows. Their messages stay until `collect_garbage`.
+
+    Raises `StoreError`, and removes nothing, if one of them is being executed.
+    """
+    runs = list(dict.fromkeys(runs))
+    with ExitStack() as stack:
+        for run in runs:
+            store.own(run)
+            stack.callback(store.release, run)
+        with store.transaction():
+            for table in TABLES:
+                if table is not MessageRow:
+                    column = "id" if table is RunRow else "run"
+                    delete = f'DELETE FROM "{table_name(table)}" WHERE "{column}" = ?'
+                    store.connection.executemany(delete, [(run,) for run in runs])
+        for run in runs:
+            store.locks.remove(run)
+
+
 def list_executing(store: Store) -> list[str]:
     """The ids of the runs that some process executes now."""
-    active = """SELECT "id" FROM "runs" WHERE "status" IN ('running', 'paused')"""
-    return [run for (run,) in store.connection.execute(active) if store.locks.held(run)]
+    query = f'SELECT "id" FROM "runs" WHERE "status" IN {ACTIVE}'
+    return [run for (run,) in store.connection.execute(query) if store.locks.held(run)]
 
 
 def check_not_executing(store: Store, runs: Sequence[str] | None = None) -> None:
@@ -60,66 +59,62 @@ def check_not_executing(store: Store, runs: Sequence[str] | None = None) -> None
 
 @frozen
 class Collected:
-    """What `collect_garbage` removed: so many messages, of so many bytes together."""
+    """What `collect_garbage` removed: the number of messages, and the bytes of their bodies."""
 
     messages: int
     bytes: int
 
 
 def collect_garbage(store: Store) -> Collected:
-    """Remove the messages that no call refers to, and give the file's free space back.
+    """Remove the messages that no call refers to, and shrink the file.
 
     Raises `StoreError`, and removes nothing, while a run of the store is being executed: it may be about to
-    refer to a message that it knows to be there.
+    refer to a message that it stored before.
     """
     connection = store.connection
     unused = f'FROM "messages" WHERE "digest" NOT IN ({REFERENCED})'
     with store.transaction():
-        # Whoever begins from here on waits for the transaction, and then takes no message for granted.
+        # A run that starts now waits for the transaction, and then stores all its messages again.
         check_not_executing(store)
         with referenced_messages(connection):
             count = f'SELECT count(*), coalesce(sum(length("body")), 0) {unused}'
-            found = Collected(*connection.execute(count).fetchone())
+            collected = Collected(*connection.execute(count).fetchone())
             connection.execute(f"DELETE {unused}")
     store.known_messages.clear()
     try:
-        connection.execute("PRAGMA busy_timeout=30000")
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except sqlite3.Error as error:
-        raise as_store_error(store.path, error) from None
+        with translate_errors(store.path):
+            connection.execute("PRAGMA busy_timeout=30000")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     finally:
         connection.execute("PRAGMA busy_timeout=0")
-    return found
-
-
-REFERENCED = 'SELECT "digest" FROM temp."referred"'
+    return collected
 
 
 @contextmanager
 def referenced_messages(connection: sqlite3.Connection, runs: Iterable[str] | None = None) -> Iterator[None]:
-    """While it lasts, `REFERENCED` gives the digests that the calls of `runs` (None: of all) refer to.
+    """Inside, the query `REFERENCED` gives the digests that the calls of `runs` (None: of all) refer to.
 
-    In a temporary table, so that it needs no memory of this process. Raises `StoreError` if a call's list of
-    messages is not JSON.
+    They are in a temporary table, so that they need no memory of this process. Raises `StoreError` if a
+    call's list of messages is not JSON.
     """
     chosen = [("1", ())] if runs is None else [('"run" = ?', (run,)) for run in runs]
-    connection.execute('CREATE TEMP TABLE "referred" ("digest" TEXT PRIMARY KEY) WITHOUT ROWID')
+    connection.execute('CREATE TEMP TABLE "referenced" ("digest" TEXT PRIMARY KEY) WITHOUT ROWID')
     try:
-        for which, values in chosen:
+        for where, values in chosen:
             for query in (
-                f'SELECT one."value" FROM "calls", json_each("calls"."messages") AS one WHERE {which}',
-                f'SELECT "frame" FROM "calls" WHERE {which}',
-                f"""SELECT "request" FROM "calls" WHERE "kind" NOT IN ('complete', 'now') AND {which}""",
+                f'SELECT one."value" FROM "calls", json_each("calls"."messages") AS one WHERE {where}',
+                f'SELECT "frame" FROM "calls" WHERE {where}',
+                f"""SELECT "request" FROM "calls" WHERE "kind" NOT IN ('complete', 'now') AND {where}""",
             ):
-                connection.execute(f'INSERT OR IGNORE INTO temp."referred" {query}', values)
+                connection.execute(f'INSERT OR IGNORE INTO temp."referenced" {query}', values)
         yield
     except sqlite3.OperationalError as error:
         if "JSON" not in str(error):
             raise
         raise StoreError(
-            "store: a call's list of messages is not JSON, so nobody knows which are needed; see what is "
-            "damaged with: pyscrai runs verify"
+            "store: a call's list of messages is not JSON, so that it is not known which are needed; find "
+            "the damage with: pyscrai runs verify"
         ) from None
     finally:
-        connection.execute('DROP TABLE temp."referred"')
+        connection.execute('DROP TABLE temp."referenced"')

@@ -1,4 +1,4 @@
-"""The tables. Queries name their database when they are executed; the models are bound to none."""
+"""The tables. The models are bound to no database, so that a process can open several stores."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from peewee import (
     TextField,
 )
 
+#: The statuses of a run that a process executes; if none does, the run was interrupted.
+ACTIVE = ("running", "paused")
+
 
 class RunRow(Model):
     """An execution of a scenario under one seed.
 
-    `owner` is who executes it, or did last (JSON: pid, host, since); whether it still does is what the run's
-    lock tells. `parent` is the run that it was forked from.
+    `owner` is the process that executes the run or did so last (JSON: pid, host, since). Only the run's lock
+    tells whether it still does. `parent` is the run that it was forked from.
     """
 
     id = CharField(primary_key=True)
@@ -38,11 +41,10 @@ class RunRow(Model):
 
 
 class ManifestRow(Model):
-    """What an execution of the run needs, as JSON; `served` stays empty, the calls tell it."""
+    """What an execution of the run needs, as JSON."""
 
     run = CharField(primary_key=True)
     body = TextField()
-    served = TextField(default="{}")
 
     class Meta:
         table_name = "manifests"
@@ -66,7 +68,11 @@ class EventRow(Model):
 
 
 class MessageRow(Model):
-    """A message of a request (or its frame: schema, tools, sampling), once, by its SHA-256."""
+    """A message of a request, stored once under its SHA-256.
+
+    So are the requests' other parts (the frame: provider, schema, tools, sampling) and the requests of calls
+    that are no completions.
+    """
 
     digest = CharField(primary_key=True)
     body = BlobField()
@@ -78,14 +84,26 @@ class MessageRow(Model):
 class CallRow(Model):
     """A call and its answer, under its position (`agent`, `step`, `path`).
 
-    A completion's messages are the first `kept` of the call `base` and those in `messages` (a JSON list
-    of digests). `number` counts the run's calls in the order in which they were journaled.
-
-    `status` is `answered`, `failed`, `open` (it failed and ended the run, so it is asked again on resume) or
-    `intent` (a tool that must not be called twice was about to be called). `target` is who was to answer,
-    `provider` who did (a fallback, perhaps), `cost` the US dollars (null: unknown), `queued` the seconds that
-    it waited for its turn, `attempts` a JSON list of the attempts that failed. `key` is what an answer is
-    found by when another run may take it, `reused` the run that it was taken from: nothing was paid.
+    number
+        counts the run's calls in the order in which they were journaled
+    base, kept, messages
+        the messages of a completion: the first `kept` ones of the call `base`, then those whose digests
+        `messages` lists (as JSON)
+    status
+        `answered`, `failed`, `open` (it failed and ended the run, so that it is made again on resume) or
+        `intent` (a tool that must not be called twice was about to be called)
+    target, provider
+        the provider that was asked first, and the one that answered
+    cost
+        US dollars; null: unknown
+    queued, seconds
+        how long the call waited before it was sent, and how long it took
+    attempts
+        the attempts that failed, as a JSON list
+    key
+        identifies the answer for runs that may take it from this one
+    reused
+        the run that the answer was taken from; such an answer cost nothing
     """
 
     run = CharField()
@@ -138,7 +156,7 @@ class OutcomeRow(Model):
 
 
 class InputRow(Model):
-    """Something from outside that waits for a run's next step: `pause`, `continue`, or an event as JSON."""
+    """An input from outside that waits for a run's next step: `pause`, `continue`, or an event as JSON."""
 
     id = AutoField()
     run = CharField(index=True)
@@ -152,7 +170,7 @@ class InputRow(Model):
 
 
 class ClaimRow(Model):
-    """A call that `run` is making, so that others which want the same answer wait for it."""
+    """A call that `run` is making. Runs that want the same answer wait for it."""
 
     key = CharField(primary_key=True)
     run = CharField()

@@ -1,4 +1,4 @@
-"""Where a store is: its address, its file, its tables brought up to date; and what SQLite's errors mean."""
+"""Opening a store: its URL, its file, the migration of its tables, and messages for SQLite's errors."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from peewee import DatabaseError, SqliteDatabase
 from ..errors import StoreError
 from .locks import Locks
 
-#: The table of the migrations that were applied.
+#: The table that lists the migrations which were applied.
 HISTORY = "schema_migration"
-#: How far a commit goes: `normal` survives the end of the process, `full` also that of the machine's power.
+#: What a commit survives: `normal` the end of the process, `full` a loss of power too.
 SYNCHRONOUS = ("normal", "full")
 
 
@@ -26,7 +26,7 @@ def path_of(url: str) -> Path:
 
 
 def parse_url(url: str) -> tuple[Path, str]:
-    """The file of a store's URL, and how far commits go: `sqlite:///runs.db?synchronous=full`."""
+    """The file of a store's URL, and its option `synchronous`: `sqlite:///runs.db?synchronous=full`."""
     synchronous = SYNCHRONOUS[0]
     if url.startswith("sqlite:///"):
         url, _, query = url[len("sqlite:///") :].partition("?")
@@ -57,7 +57,7 @@ def connection_of(database: SqliteDatabase) -> sqlite3.Connection:
 
 
 def check_file(path: Path, create: bool) -> bool:
-    """Whether the store can be written; raises `StoreError` if it cannot be used at all."""
+    """Whether the store can be written. Raises `StoreError` if it cannot be used at all."""
     if path.is_dir():
         raise StoreError(f"store {path}: it is a folder; expected a file")
     if not path.exists():
@@ -69,30 +69,34 @@ def check_file(path: Path, create: bool) -> bool:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"store {path}: its folder cannot be made ({error.strerror}); "
+                f"store {path}: its folder cannot be created ({error.strerror}); "
                 "choose another place with --store"
             ) from None
         if not os.access(path.parent, os.W_OK):
             raise StoreError(f"store {path}: its folder is read-only; choose another place with --store")
         return True
-    # Never opened here: closing a file drops the locks that SQLite holds on it for all of this process, and
-    # others would then remove the log of a run that goes on.
+    # The file is not opened here: closing a file releases all locks that this process has on it, also those
+    # of SQLite. Other processes would then remove the write-ahead log of a run that is being executed.
     if not os.access(path, os.R_OK):
         raise StoreError(f"store {path}: it cannot be read; change its permissions")
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         return True
     log = path.with_name(path.name + "-wal")
     if create or (log.exists() and log.stat().st_size):
-        what = "is read-only" if create else f"is read-only, and a part of it is still in {log.name}"
+        what = "is read-only" if create else f"is read-only, and some of its data is still in {log.name}"
         raise StoreError(
-            f"store {path}: it {what}; change its permissions, or copy it to where it can be written, with "
-            "the files beside it"
+            f"store {path}: it {what}; change its permissions, or copy it to a folder that can be written, "
+            "with the files beside it"
         )
     return False
 
 
-def migrate(path: Path, database: SqliteDatabase) -> None:
-    """Bring the tables up to date. Raises `StoreError` for another program's database or a newer version."""
+def migrate(path: Path, database: SqliteDatabase, writable: bool) -> None:
+    """Apply the migrations that are missing.
+
+    Raises `StoreError` for the database of another program, a store of a newer version, and one of an older
+    version that is not `writable`.
+    """
     folder = importlib.resources.files(__package__) / "migrations"
     names = {entry.name[:-3] for entry in folder.iterdir() if entry.name[:1].isdigit()}
     tables = set(database.get_tables())
@@ -100,14 +104,19 @@ def migrate(path: Path, database: SqliteDatabase) -> None:
     if HISTORY in tables:
         applied = {row[0] for row in connection_of(database).execute(f'SELECT "name" FROM "{HISTORY}"')}
     elif tables:
-        raise StoreError(f"store {path}: it is a database of something else; name another with --store")
+        raise StoreError(f"store {path}: it is the database of another program; name another with --store")
     if applied - names:
         raise StoreError(
-            f"store {path}: it was made by a newer version ({', '.join(sorted(applied - names))}); "
+            f"store {path}: it was written by a newer version ({', '.join(sorted(applied - names))}); "
             "upgrade with: pip install -U pyscrai-core"
         )
     if names - applied:
-        # Imported only when there is something to do: it takes longer than opening the store.
+        if not writable:
+            raise StoreError(
+                f"store {path}: it was written by an older version, and is read-only, so that its tables "
+                "cannot be migrated; change its permissions, or copy it to a folder that can be written"
+            )
+        # Imported here, as it takes longer than opening the store.
         from playhouse.migrations import Runner
 
         with importlib.resources.as_file(folder) as directory, Locks(path).exclusive():
@@ -115,19 +124,20 @@ def migrate(path: Path, database: SqliteDatabase) -> None:
 
 
 def as_store_error(path: Path, error: BaseException) -> StoreError:
-    """What went wrong with the database, and what to do about it."""
+    """An error of the database as a `StoreError` that says what to do."""
     while "cannot rollback" in str(error) and error.__context__ is not None:
-        error = error.__context__  # SQLite had rolled back already; this is why
-    words = str(error)
-    remedy = "make room or choose another place with --store"
-    if "locked" in words:
+        error = error.__context__  # the reason why SQLite had rolled back already
+    problem = str(error)
+    remedy = "free disk space, or choose another place with --store"
+    if "locked" in problem:
         remedy = "another program is writing to it: wait for it, or end it"
-    elif "readonly" in words:
+    elif "readonly" in problem:
         remedy = "change its permissions, or choose another place with --store"
-    elif "not a database" in words or "malformed" in words:
-        words = f"it is damaged ({words})" if "malformed" in words else "it is not a database, or damaged"
-        remedy = "restore it, or name another with --store"
-    return StoreError(f"store {path}: {words}; {remedy}")
+    elif "malformed" in problem:
+        problem, remedy = f"it is damaged ({problem})", "restore it, or name another with --store"
+    elif "not a database" in problem:
+        problem, remedy = "it is not a database, or damaged", "restore it, or name another with --store"
+    return StoreError(f"store {path}: {problem}; {remedy}")
 
 
 @contextmanager

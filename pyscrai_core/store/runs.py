@@ -1,4 +1,4 @@
-"""Reading runs: for exporters, for the command, and for executing a run again."""
+"""Recorded runs: what exporters, the commands, and a second execution read of a run."""
 
 from __future__ import annotations
 
@@ -6,46 +6,77 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from peewee import SqliteDatabase, fn
+from peewee import Field, Model, SqliteDatabase, fn
 
 from ..errors import StoreError
 from ..messages import Message
 from ..records import Cost, Event, RunStatus, Usage
 from ..stored_run import StoredRun
 from .locks import Locks, Owner
-from .models import CallRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
+from .models import ACTIVE, CallRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 
-#: Rows that a long read takes at a time, so that it needs little memory and blocks no writer.
+#: Rows that are read at a time, so that long reads need little memory and block no writer.
 PAGE = 1000
+TOKENS = (CallRow.input_tokens, CallRow.output_tokens, CallRow.cached_tokens, CallRow.cache_write_tokens)
 
 
 def find_run(database: SqliteDatabase, ref: str, store: str) -> RunRow:
-    """The row of the run `ref`: an id, a unique prefix, or `last`. Raises `StoreError`."""
-    query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id)
+    """Return the row of the run `ref`: an id, a unique prefix, or `last`. Raises `StoreError`."""
+    query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id).bind(database)
     if ref == "last":
-        found = list(query.limit(1).execute(database))
+        found = list(query.limit(1))
         if not found:
             raise StoreError(f"run 'last': the store {store} holds no runs; make one with: pyscrai run FILE")
-        return found[0]  # type: ignore[no-any-return]
-    found = (
-        list(query.where(fn.substr(RunRow.id, 1, len(ref)) == ref).limit(5).execute(database)) if ref else []
-    )
+        return found[0]
+    found = list(query.where(fn.substr(RunRow.id, 1, len(ref)) == ref).limit(5)) if ref else []
     if len(found) == 1 or (found and found[0].id == ref):
-        return found[0]  # type: ignore[no-any-return]
+        return found[0]
     if found:
         ids = ", ".join(row.id for row in found)
-        raise StoreError(f"run {ref!r}: it is the beginning of several: {ids}; give more of it")
+        raise StoreError(f"run {ref!r}: several ids begin with it: {ids}; give more characters of the id")
     raise StoreError(f"run {ref!r}: the store {store} has no such run; `pyscrai runs` lists them")
 
 
 class RecordedRun(StoredRun):
-    """One run in a store, with what the kernel and the command need beside `StoredRun`."""
+    """A run in a store, with what the kernel and the commands need in addition to `StoredRun`.
+
+    The run's row is read when the object is made, its manifest when it is first asked for (and kept from
+    then on), everything else each time.
+    """
 
     def __init__(self, database: SqliteDatabase, row: RunRow, locks: Locks) -> None:
         self._database = database
         self._row: Any = row
-        self._manifest: Any = None
-        self._live = self._row.status in ("running", "paused") and locks.held(self._row.id)
+        self._manifest: str | None = None
+        self._live = self._row.status in ACTIVE and locks.held(self._row.id)
+
+    # -- queries --
+
+    def _select(self, table: Any, *columns: Any) -> Any:
+        """A query of the rows that `table` has of this run, as tuples; without columns, of all columns."""
+        return table.select(*columns).where(table.run == self.id).tuples().bind(self._database)
+
+    def _completions(self, *columns: Any) -> Any:
+        """A query of the completions that were answered, as tuples."""
+        answered = (CallRow.kind == "complete") & (CallRow.status == "answered")
+        return self._select(CallRow, *columns).where(answered)
+
+    def _rows(self, table: type[Model], key: Field, after: int) -> Iterator[dict[str, Any]]:
+        """The rows of this run with a `key` above `after`, in its order."""
+        query = self._select(table).order_by(key).limit(PAGE).dicts()
+        page = list(query.where(key > after))
+        while page:
+            last = page[-1][key.name]
+            yield from page
+            page = list(query.where(key > last)) if len(page) == PAGE else []
+
+    def _message(self, digest: Field, number: int) -> Any:
+        """The message or other JSON to which the column `digest` of a call refers; None if it is missing."""
+        query = self._select(CallRow, MessageRow.body).join(MessageRow, on=(digest == MessageRow.digest))
+        body = query.where(CallRow.number == number).scalar()
+        return None if body is None else orjson.loads(bytes(body))
+
+    # -- the run --
 
     @property
     def id(self) -> str:
@@ -53,7 +84,6 @@ class RecordedRun(StoredRun):
 
     @property
     def scenario(self) -> str:
-        """The scenario's name."""
         return str(self._row.scenario)
 
     @property
@@ -62,38 +92,33 @@ class RecordedRun(StoredRun):
 
     @property
     def status(self) -> RunStatus:
-        """How it ended, or what it does. A run whose process was ended is `interrupted`."""
         status: RunStatus = self._row.status
-        return status if self._live or status not in ("running", "paused") else "interrupted"
+        return status if self._live or status not in ACTIVE else "interrupted"
 
     @property
     def owner(self) -> Owner | None:
-        """The process that executes it now, if one does."""
+        """The process that executes the run now, if one does."""
         return Owner.from_json(self._row.owner) if self._live else None
 
     @property
     def last_owner(self) -> str:
-        """Who executed it last, as it is written."""
+        """The process that executed the run last, as the store keeps it."""
         return str(self._row.owner)
 
     @property
     def parent(self) -> str:
-        """The run that it was forked from; empty if it is no fork."""
         return str(self._row.parent)
 
     @property
     def error(self) -> str:
-        """Why the run did not complete; empty if it did."""
         return str(self._row.error)
 
     @property
     def created(self) -> float:
-        """When it was started: seconds since 1970."""
         return float(self._row.created)
 
     @property
     def ended(self) -> float | None:
-        """When it ended: seconds since 1970; None while it runs."""
         return None if self._row.ended is None else float(self._row.ended)
 
     @property
@@ -101,284 +126,166 @@ class RecordedRun(StoredRun):
         """How many steps it has taken, so far if it has not ended."""
         if self._row.ended is not None:
             return int(self._row.steps)
-        last = EventRow.select(fn.MAX(EventRow.step)).where(EventRow.run == self.id)
-        return max(int(self._row.steps), int(last.scalar(self._database) or 0))
+        return max(int(self._row.steps), self._select(EventRow, fn.MAX(EventRow.step)).scalar() or 0)
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of the canonical log; empty until the run has ended once."""
         return str(self._row.fingerprint)
-
-    def _manifest_row(self) -> Any:
-        if self._manifest is None:
-            self._manifest = (
-                ManifestRow.select().where(ManifestRow.run == self.id).get_or_none(self._database)
-            )
-            if self._manifest is None:
-                raise StoreError(f"run {self.id}: its manifest is missing; the store is damaged: restore it")
-        return self._manifest
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What an execution needs: scenario, configurations, versions, hashes."""
-        body: dict[str, Any] = orjson.loads(self._manifest_row().body)
-        return body
-
-    @property
-    def served(self) -> dict[str, str]:
-        """For each provider of the scenario, the models that answered, as the vendor names them."""
-        query = (
-            CallRow.select(CallRow.target, CallRow.provider, CallRow.model)
-            .where((CallRow.run == self.id) & (CallRow.kind == "complete") & (CallRow.status == "answered"))
-            .distinct()
-            .tuples()
-        )
-        found: dict[str, set[str]] = {}
-        for target, by, model in query.execute(self._database):
-            found.setdefault(by or target, set()).add(model)
-        return {name: ", ".join(sorted(models)) for name, models in found.items()}
+        if self._manifest is None:
+            self._manifest = self._select(ManifestRow, ManifestRow.body).scalar()
+        if self._manifest is None:
+            raise StoreError(f"run {self.id}: its manifest is missing; the store is damaged: restore it")
+        manifest: dict[str, Any] = orjson.loads(self._manifest)
+        return manifest
 
     @property
     def outcomes(self) -> dict[str, Any]:
-        query = OutcomeRow.select().where(OutcomeRow.run == self.id).order_by(OutcomeRow.name)
-        return {row.name: orjson.loads(row.value) for row in query.execute(self._database)}
+        query = self._select(OutcomeRow, OutcomeRow.name, OutcomeRow.value).order_by(OutcomeRow.name)
+        return {name: orjson.loads(value) for name, value in query}
+
+    # -- events --
 
     def events(self, after: int = 0) -> Iterator[Event]:
-        """The log in order, from the event after number `after`."""
-        while True:
-            query = (
-                EventRow.select()
-                .where((EventRow.run == self.id) & (EventRow.seq > after))
-                .order_by(EventRow.seq)
-                .limit(PAGE)
-                .tuples()
-            )
-            rows = list(query.execute(self._database))
-            for _, seq, step, kind, source, audience, payload, cause in rows:
-                yield Event(
-                    seq, step, kind, source, tuple(orjson.loads(audience)), orjson.loads(payload), cause
-                )
-            if len(rows) < PAGE:
-                return
-            after = rows[-1][1]
-
-    def calls(self) -> Iterator[dict[str, Any]]:
-        """The journaled calls in the order in which they were journaled, one dictionary each."""
-        after = 0
-        while True:
-            query = (
-                CallRow.select()
-                .where((CallRow.run == self.id) & (CallRow.number > after))
-                .order_by(CallRow.number)
-                .limit(PAGE)
-                .dicts()
-            )
-            rows = list(query.execute(self._database))
-            for row in rows:
-                row["answer"] = orjson.loads(row["answer"]) if row["answer"] else None
-                row["messages"] = orjson.loads(row["messages"])
-                row["attempts"] = orjson.loads(row["attempts"])
-                yield row
-            if len(rows) < PAGE:
-                return
-            after = rows[-1]["number"]
-
-    def messages(self, number: int) -> list[Message]:
-        """What the completion with this number was asked, message by message."""
-        parts: list[list[str]] = []
-        wanted: int | None = number
-        needed: int | None = None  # how many of the wanted call's messages; None: all
-        while wanted is not None:
-            row = (
-                CallRow.select()
-                .where((CallRow.run == self.id) & (CallRow.number == wanted))
-                .get_or_none(self._database)
-            )
-            if row is None:
-                raise StoreError(f"run {self.id}: call {wanted} is missing; the store is damaged: restore it")
-            own = orjson.loads(row.messages)
-            parts.append(own if needed is None else own[: max(0, needed - row.kept)])
-            needed = row.kept if needed is None else min(needed, row.kept)
-            wanted = row.base if needed else None
-        digests = [digest for part in reversed(parts) for digest in part]
-        bodies = {
-            row.digest: bytes(row.body)
-            for row in MessageRow.select().where(MessageRow.digest.in_(set(digests))).execute(self._database)
-        }
-        return [Message.from_dict(orjson.loads(bodies[digest])) for digest in digests]
-
-    def frame(self, number: int) -> dict[str, Any]:
-        """What a completion's request had beside its messages: provider, schema, tools, sampling."""
-        query = (
-            MessageRow.select(MessageRow.body)
-            .join(CallRow, on=(CallRow.frame == MessageRow.digest))
-            .where((CallRow.run == self.id) & (CallRow.number == number))
-            .tuples()
-        )
-        found = next(iter(query.execute(self._database)), None)
-        if found is None:
-            raise StoreError(f"run {self.id}: call {number} is no completion, or is missing")
-        frame: dict[str, Any] = orjson.loads(bytes(found[0]))
-        return frame
-
-    def body(self, number: int) -> Any:
-        """What a call other than a completion asked, as JSON."""
-        query = (
-            MessageRow.select(MessageRow.body)
-            .join(CallRow, on=(CallRow.request == MessageRow.digest))
-            .where((CallRow.run == self.id) & (CallRow.number == number))
-            .tuples()
-        )
-        found = next(iter(query.execute(self._database)), None)
-        if found is None:
-            raise StoreError(f"run {self.id}: what call {number} asked is not in the store")
-        return orjson.loads(bytes(found[0]))
-
-    def last_recorded_step(self) -> int:
-        """The last step of which anything is recorded; -1 if nothing is."""
-        last = CallRow.select(CallRow.step).where(CallRow.run == self.id).order_by(CallRow.number.desc())
-        event = EventRow.select(EventRow.step).where(EventRow.run == self.id).order_by(EventRow.seq.desc())
-        found = [query.limit(1).scalar(self._database) for query in (last, event)]
-        return max((int(step) for step in found if step is not None), default=-1)
-
-    def last_call(self) -> int:
-        """The highest number of a call, 0 if there are none. A replaced failure leaves a gap."""
-        highest = CallRow.select(fn.MAX(CallRow.number)).where(CallRow.run == self.id)
-        return int(highest.scalar(self._database) or 0)
-
-    def count_calls(self) -> int:
-        """How many calls were made; a completion that was given up before anybody was asked is none."""
-        made = (
-            (CallRow.status == "answered")
-            | ((CallRow.kind != "complete") & (CallRow.status != "intent"))
-            | (CallRow.provider != "")
-        )
-        return int(CallRow.select().where((CallRow.run == self.id) & made).count(self._database))
-
-    def answered_by(self) -> dict[tuple[str, str], int]:
-        """For each provider that was to answer, and each that did: how many completions."""
-        query = (
-            CallRow.select(CallRow.target, CallRow.provider, fn.COUNT(CallRow.number))
-            .where((CallRow.run == self.id) & (CallRow.kind == "complete") & (CallRow.status == "answered"))
-            .group_by(CallRow.target, CallRow.provider)
-            .tuples()
-        )
-        return {(target, by or target): count for target, by, count in query.execute(self._database)}
+        for row in self._rows(EventRow, EventRow.seq, after):
+            del row["run"]
+            row.update(audience=tuple(orjson.loads(row["audience"])), payload=orjson.loads(row["payload"]))
+            yield Event(**row)
 
     def count_events(self) -> int:
-        return int(EventRow.select().where(EventRow.run == self.id).count(self._database))
+        return int(self._select(EventRow).count())
 
     def events_until(self, step: int) -> int:
         """The number of the last event up to the end of a step; 0 if there is none."""
-        query = EventRow.select(fn.MAX(EventRow.seq)).where(
-            (EventRow.run == self.id) & (EventRow.step <= step)
-        )
-        return int(query.scalar(self._database) or 0)
+        return self._select(EventRow, fn.MAX(EventRow.seq)).where(EventRow.step <= step).scalar() or 0
 
     def sources(self, step: int) -> list[str]:
-        """Those that events or calls up to the end of a step come from."""
-        names = set()
-        for row, name in ((EventRow, EventRow.source), (CallRow, CallRow.agent)):
-            query = row.select(name).where((row.run == self.id) & (row.step <= step)).distinct().tuples()
-            names |= {one for (one,) in query.execute(self._database)}
-        return sorted(names)
+        """The sources of the events, and the agents of the calls, up to the end of a step."""
+        events = self._select(EventRow, EventRow.source).where(EventRow.step <= step)
+        calls = self._select(CallRow, CallRow.agent).where(CallRow.step <= step)
+        return sorted({name for query in (events, calls) for (name,) in query.distinct()})
 
-    def inputs(self) -> list[dict[str, Any]]:
-        """What a person added: the step, and kind, payload, audience and author of each event."""
-        query = (
-            CallRow.select(CallRow.step, CallRow.answer)
-            .where((CallRow.run == self.id) & (CallRow.kind == "input"))
-            .order_by(CallRow.number)
-            .tuples()
-        )
-        return [{"step": step, **orjson.loads(body)} for step, body in query.execute(self._database)]
+    def last_recorded_step(self) -> int:
+        """The last step of which anything is recorded; -1 if nothing is."""
+        call = self._select(CallRow, CallRow.step).order_by(CallRow.number.desc())
+        event = self._select(EventRow, EventRow.step).order_by(EventRow.seq.desc())
+        steps = [query.limit(1).scalar() for query in (call, event)]
+        return max((step for step in steps if step is not None), default=-1)
 
-    def intents(self) -> list[dict[str, Any]]:
-        """The calls of tools of which nobody knows whether they acted: agent, step, path, tool, arguments."""
-        query = (
-            CallRow.select(CallRow.number, CallRow.agent, CallRow.step, CallRow.path)
-            .where((CallRow.run == self.id) & (CallRow.status == "intent"))
-            .order_by(CallRow.number)
-            .tuples()
-        )
-        return [
-            {"agent": agent, "step": step, "path": path, **self.body(number)}
-            for number, agent, step, path in query.execute(self._database)
-        ]
+    # -- calls --
 
-    def waiting(self) -> list[dict[str, Any]]:
-        """The events that a person added and that are not taken in: kind, payload, audience, author."""
-        query = (
-            InputRow.select(InputRow.body, InputRow.author)
-            .where((InputRow.run == self.id) & (InputRow.kind == "event"))
-            .order_by(InputRow.id)
-            .tuples()
-        )
-        return [{**orjson.loads(body), "author": author} for body, author in query.execute(self._database)]
+    def calls(self) -> Iterator[dict[str, Any]]:
+        for row in self._rows(CallRow, CallRow.number, 0):
+            row["answer"] = orjson.loads(row["answer"]) if row["answer"] else None
+            row["messages"] = orjson.loads(row["messages"])
+            row["attempts"] = orjson.loads(row["attempts"])
+            yield row
+
+    def messages(self, number: int) -> list[Message]:
+        digests: list[str] = []
+        wanted: int | None = number
+        needed: int | None = None  # how many messages of call `wanted` are needed; None: all
+        while wanted is not None:
+            query = self._select(CallRow, CallRow.base, CallRow.kept, CallRow.messages)
+            row = query.where(CallRow.number == wanted).first()
+            if row is None:
+                raise StoreError(f"run {self.id}: call {wanted} is missing; the store is damaged: restore it")
+            base, kept, own = row
+            digests[:0] = orjson.loads(own)[: None if needed is None else max(0, needed - kept)]
+            needed = kept if needed is None else min(needed, kept)
+            wanted = base if needed else None
+        stored = MessageRow.select().where(MessageRow.digest.in_(set(digests))).bind(self._database)
+        bodies = {row.digest: bytes(row.body) for row in stored}
+        return [Message.from_dict(orjson.loads(bodies[digest])) for digest in digests]
+
+    def frame(self, number: int) -> dict[str, Any]:
+        """A completion's request without its messages: provider, schema, tools, sampling."""
+        frame: dict[str, Any] | None = self._message(CallRow.frame, number)
+        if frame is None:
+            raise StoreError(f"run {self.id}: call {number} is no completion, or is missing")
+        return frame
+
+    def body(self, number: int) -> Any:
+        """The request of a call that is no completion, as JSON."""
+        body = self._message(CallRow.request, number)
+        if body is None:
+            raise StoreError(f"run {self.id}: the request of call {number} is not in the store")
+        return body
+
+    def last_call(self) -> int:
+        """The highest number of a call, 0 if there are none. A failure that was replaced leaves a gap."""
+        return self._select(CallRow, fn.MAX(CallRow.number)).scalar() or 0
+
+    def count_calls(self) -> int:
+        """How many calls were made. A completion that was given up before it was sent does not count."""
+        other = (CallRow.kind != "complete") & (CallRow.status != "intent")
+        made = (CallRow.status == "answered") | other | (CallRow.provider != "")
+        return int(self._select(CallRow).where(made).count())
 
     def count_reused(self) -> int:
-        """How many answers are those of other runs."""
-        found = CallRow.select().where((CallRow.run == self.id) & (CallRow.reused != ""))
-        return int(found.count(self._database))
+        """How many answers were taken from other runs."""
+        return int(self._select(CallRow).where(CallRow.reused != "").count())
 
-    def cost(self) -> Cost:
-        """What all completions together cost."""
-        return sum(self.cost_by_agent().values(), start=Cost())
+    def inputs(self) -> list[dict[str, Any]]:
+        """The events from outside that were taken in: step, kind, payload, audience, author."""
+        query = self._select(CallRow, CallRow.step, CallRow.answer).where(CallRow.kind == "input")
+        return [{"step": step, **orjson.loads(body)} for step, body in query.order_by(CallRow.number)]
 
-    def cost_by_agent(self) -> dict[str, Cost]:
-        """For each agent that asked a model: what its completions cost."""
-        query = (
-            CallRow.select(
-                CallRow.agent,
-                fn.COALESCE(fn.SUM(CallRow.cost), 0.0),
-                fn.COUNT(CallRow.number) - fn.COUNT(CallRow.cost),
-            )
-            .where((CallRow.run == self.id) & (CallRow.kind == "complete") & (CallRow.status == "answered"))
-            .group_by(CallRow.agent)
-            .order_by(CallRow.agent)
-            .tuples()
-        )
-        return {agent: Cost(dollars, unpriced) for agent, dollars, unpriced in query.execute(self._database)}
+    def waiting(self) -> list[dict[str, Any]]:
+        """The events from outside that are not taken in yet: kind, payload, audience, author."""
+        query = self._select(InputRow, InputRow.body, InputRow.author).where(InputRow.kind == "event")
+        return [{**orjson.loads(body), "author": author} for body, author in query.order_by(InputRow.id)]
+
+    def intents(self) -> list[dict[str, Any]]:
+        """The calls of tools that may or may not have acted: agent, step, path, tool, arguments."""
+        query = self._select(CallRow, CallRow.number, CallRow.agent, CallRow.step, CallRow.path)
+        return [
+            {"agent": agent, "step": step, "path": path, **self.body(number)}
+            for number, agent, step, path in query.where(CallRow.status == "intent").order_by(CallRow.number)
+        ]
+
+    # -- sums --
+
+    @property
+    def served(self) -> dict[str, str]:
+        """For each provider that answered: the models, as the vendor names them."""
+        found: dict[str, set[str]] = {}
+        for target, provider, model in self._completions(
+            CallRow.target, CallRow.provider, CallRow.model
+        ).distinct():
+            found.setdefault(provider or target, set()).add(model)
+        return {name: ", ".join(sorted(models)) for name, models in found.items()}
+
+    def answered_by(self) -> dict[tuple[str, str], int]:
+        """The number of completions, by the provider that was asked first and the one that answered."""
+        query = self._completions(CallRow.target, CallRow.provider, fn.COUNT(CallRow.number))
+        found = query.group_by(CallRow.target, CallRow.provider)
+        return {(target, provider or target): count for target, provider, count in found}
 
     def attempts(self) -> tuple[int, int]:
         """How many calls had attempts that failed, and how many attempts those were."""
-        query = (
-            CallRow.select(CallRow.attempts)
-            .where((CallRow.run == self.id) & (CallRow.attempts != "[]"))
-            .tuples()
-        )
-        counts = [len(orjson.loads(row[0])) for row in query.execute(self._database)]
+        query = self._select(CallRow, CallRow.attempts).where(CallRow.attempts != "[]")
+        counts = [len(orjson.loads(attempts)) for (attempts,) in query]
         return len(counts), sum(counts)
 
+    def cost(self) -> Cost:
+        return sum(self.cost_by_agent().values(), start=Cost())
+
+    def cost_by_agent(self) -> dict[str, Cost]:
+        """The cost of each agent's completions."""
+        dollars = fn.COALESCE(fn.SUM(CallRow.cost), 0.0)
+        unpriced = fn.COUNT(CallRow.number) - fn.COUNT(CallRow.cost)
+        query = self._completions(CallRow.agent, dollars, unpriced)
+        found = query.group_by(CallRow.agent).order_by(CallRow.agent)
+        return {agent: Cost(*cost) for agent, *cost in found}
+
     def usage(self) -> Usage:
-        """The tokens of all completions together."""
-        row = (
-            CallRow.select(
-                fn.COALESCE(fn.SUM(CallRow.input_tokens), 0),
-                fn.COALESCE(fn.SUM(CallRow.output_tokens), 0),
-                fn.COALESCE(fn.SUM(CallRow.cached_tokens), 0),
-                fn.COALESCE(fn.SUM(CallRow.cache_write_tokens), 0),
-            )
-            .where(CallRow.run == self.id)
-            .tuples()
-            .execute(self._database)
-        )
-        return Usage(*next(iter(row)))
+        return sum((usage for _, usage in self.usage_by_agent().values()), start=Usage())
 
     def usage_by_agent(self) -> dict[str, tuple[int, Usage]]:
-        """For each agent that called: how often, and the tokens."""
-        query = (
-            CallRow.select(
-                CallRow.agent,
-                fn.COUNT(CallRow.number),
-                fn.SUM(CallRow.input_tokens),
-                fn.SUM(CallRow.output_tokens),
-                fn.SUM(CallRow.cached_tokens),
-                fn.SUM(CallRow.cache_write_tokens),
-            )
-            .where(CallRow.run == self.id)
-            .group_by(CallRow.agent)
-            .order_by(CallRow.agent)
-            .tuples()
-        )
-        return {agent: (calls, Usage(*rest)) for agent, calls, *rest in query.execute(self._database)}
+        """The number of each agent's calls, and their tokens."""
+        query = self._select(CallRow, CallRow.agent, fn.COUNT(CallRow.number), *map(fn.SUM, TOKENS))
+        found = query.group_by(CallRow.agent).order_by(CallRow.agent)
+        return {agent: (calls, Usage(*tokens)) for agent, calls, *tokens in found}

@@ -1,4 +1,4 @@
-"""Opening a store, and everything that is written to it."""
+"""The store of runs: opening it, and everything that is written to it."""
 
 from __future__ import annotations
 
@@ -14,59 +14,66 @@ import orjson
 from attrs import frozen
 from filelock import FileLock
 from loguru import logger
-from peewee import DatabaseError, SqliteDatabase
+from peewee import Model, SqliteDatabase
 
 from ..canonical import canonical
 from ..errors import StoreError
 from ..records import Event, RunStatus
 from .locks import Locks, Owner
-from .models import CallRow, ClaimRow, InputRow, ManifestRow, OutcomeRow, RunRow
+from .models import CallRow, ClaimRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 from .opening import as_store_error, check_file, connection_of, migrate, parse_url, translate_errors
 from .runs import RecordedRun, find_run
 from .writer import Writer, retry_while_locked
 
-INSERT_EVENT = (
-    'INSERT INTO "events" ("run","seq","step","kind","source","audience","payload","cause")'
-    " VALUES (?,?,?,?,?,?,?,?)"
+CALL_COLUMNS: list[str] = list(CallRow._meta.sorted_field_names)
+
+
+def _insert(table: type[Model], verb: str = "INSERT") -> str:
+    """The statement that inserts a row, with all columns in the order of the model."""
+    names = table._meta.sorted_field_names
+    listed, marks = ",".join(f'"{name}"' for name in names), ",".join("?" * len(names))
+    return f'{verb} INTO "{table._meta.table_name}" ({listed}) VALUES ({marks})'
+
+
+def _copy(table: type[Model], **changed: str) -> str:
+    """The statement that copies the rows of a run up to a step; `changed` has SQL for the new values."""
+    name, names = table._meta.table_name, table._meta.sorted_field_names
+    listed = ",".join(f'"{name}"' for name in names)
+    values = ",".join(changed.get(name, f'"{name}"') for name in names)
+    return f'INSERT INTO "{name}" ({listed}) SELECT {values} FROM "{name}" WHERE "run"=? AND "step"<=?'
+
+
+INSERT_EVENT = _insert(EventRow)
+INSERT_MESSAGE = _insert(MessageRow, "INSERT OR IGNORE")
+#: A failed call that is made again has the same number, and replaces the failure.
+INSERT_CALL = _insert(CallRow, "INSERT OR REPLACE")
+REOPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status"='failed'"""
+COPY_EVENTS = _copy(EventRow, run="?")
+#: A fork did not pay for the calls of its parent.
+COPY_CALLS = _copy(
+    CallRow,
+    run="?",
+    reused="""CASE "reused" WHEN '' THEN ? ELSE "reused" END""",
+    **dict.fromkeys(("cost", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"), "0"),
 )
-INSERT_MESSAGE = 'INSERT OR IGNORE INTO "messages" ("digest","body") VALUES (?,?)'
-#: A failure that is asked again is replaced by what comes of it.
-CALL_COLUMNS = list(CallRow._meta.sorted_field_names)
-INSERT_CALL = 'INSERT OR REPLACE INTO "calls" ({}) VALUES ({})'.format(
-    ",".join(f'"{name}"' for name in CALL_COLUMNS), ",".join("?" * len(CALL_COLUMNS))
-)
-COPY_EVENTS = """INSERT INTO "events" ("run","seq","step","kind","source","audience","payload","cause")
-    SELECT ?,"seq","step","kind","source","audience","payload","cause"
-    FROM "events" WHERE "run"=? AND "step"<=?"""
-#: What a fork has from its parent, it did not pay for.
-_COPIED = {
-    "run": "?",
-    "reused": """CASE "reused" WHEN '' THEN ? ELSE "reused" END""",
-    "cost": "0",
-    **dict.fromkeys(("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"), "0"),
-}
-COPY_CALLS = """INSERT INTO "calls" ({}) SELECT {} FROM "calls" WHERE "run"=? AND "step"<=?""".format(
-    ",".join(f'"{name}"' for name in CALL_COLUMNS),
-    ",".join(_COPIED.get(name, f'"{name}"') for name in CALL_COLUMNS),
-)
-#: What a person added behind the prefix waits for its step, and what waits still goes on waiting.
+#: Inputs that the parent took in behind the prefix wait in the fork for the same step,
 COPY_INPUTS = """INSERT INTO "inputs" ("run","kind","body","author","created")
     SELECT ?,'event',json_set("answer",'$.step',"step"),json_extract("answer",'$.author'),"started"
     FROM "calls" WHERE "run"=? AND "step">? AND "kind"='input' ORDER BY "number"
 """
+#: and so do those that wait in the parent, for the step that is given at least.
 COPY_WAITING = """INSERT INTO "inputs" ("run","kind","body","author","created")
     SELECT ?,"kind",json_set("body",'$.step',max(?,coalesce(json_extract("body",'$.step'),0))),"author",
            "created"
     FROM "inputs" WHERE "run"=? AND "kind"='event' ORDER BY "id"
 """
-OPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status"='failed'"""
 
 
 @frozen
 class Prefix:
-    """The part of a run up to the end of a step, that a fork begins with.
+    """The part of a run that a fork begins with: all up to the end of `step`.
 
-    What waits for the run waits in the fork for the step `waits`.
+    Inputs that wait for the run wait in the fork for the step `waits`.
     """
 
     run: str
@@ -75,7 +82,11 @@ class Prefix:
 
 
 class Store:
-    """An open store. Use it as a context manager, or call `close`."""
+    """An open store. Use it as a context manager, or call `close`.
+
+    The methods `put_*`, `remove_input`, `remove_claim` and `reopen_call` queue what they write (but for
+    `put_input`); `writer.committed()` waits until it is on disk. The others have written it when they return.
+    """
 
     def __init__(self, path: Path, database: SqliteDatabase) -> None:
         self.path = path
@@ -88,13 +99,14 @@ class Store:
 
     @classmethod
     def open(cls, url: str | Path, *, create: bool = True) -> Store:
-        """Open the store at `url`, with its tables brought up to date.
+        """Open the store at `url`, and migrate its tables if an older version wrote it.
 
-        Raises `StoreError` if it is missing (and not `create`), not a database, read-only, locked, or
-        made by a newer version.
+        Raises `StoreError` if it is missing (and not `create`), not a database, read-only (and `create`),
+        locked, or written by a newer version.
         """
         path, synchronous = parse_url(str(url))
-        if check_file(path, create):
+        writable = check_file(path, create)
+        if writable:
             database = SqliteDatabase(
                 str(path),
                 pragmas={"journal_mode": "wal", "synchronous": synchronous, "foreign_keys": 0},
@@ -102,16 +114,14 @@ class Store:
                 check_same_thread=False,
             )
         else:
-            # Nothing can change it, so that SQLite needs no files beside it.
+            # With `immutable`, SQLite needs no write-ahead log and no lock files beside the database.
             address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
             database = SqliteDatabase(address, uri=True, check_same_thread=False)
         try:
-            migrate(path, database)
-            # From here on a locked database is waited for by the writer, without blocking the loop.
-            connection_of(database).execute("PRAGMA busy_timeout=0")
-        except (DatabaseError, sqlite3.Error) as error:
-            database.close()
-            raise as_store_error(path, error) from None
+            with translate_errors(path):
+                migrate(path, database, writable)
+                # From here on, SQLite does not wait for locks: the writer does, without blocking the loop.
+                connection_of(database).execute("PRAGMA busy_timeout=0")
         except BaseException:
             database.close()
             raise
@@ -119,11 +129,11 @@ class Store:
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The connection below peewee, for what has to be fast or is SQLite's own."""
+        """The connection below peewee, for queries that have to be fast or are specific to SQLite."""
         return connection_of(self.database)
 
     def close(self) -> None:
-        """Write what is left and close. Raises `StoreError` if that is not possible."""
+        """Write what is queued, close the database and release all runs. Raises `StoreError`."""
         try:
             retry_while_locked(self.writer.close, self.path)
         finally:
@@ -140,37 +150,36 @@ class Store:
         except StoreError as error:
             if kind is None:
                 raise
-            if not self.writer.failed:  # else it is what is being told already
+            if not self.writer.failed:  # else the exception that is raised says so already
                 logger.error("{}", error)
 
     # -- reading --
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Let all that is read be of one moment, while other processes write; nothing is written in it."""
+        """Read a consistent state while other processes write. Nothing must be written inside."""
         self.connection.execute("BEGIN")
         try:
-            yield self.connection
-        except (DatabaseError, sqlite3.Error) as error:
-            raise as_store_error(self.path, error) from None
+            with translate_errors(self.path):
+                yield self.connection
         finally:
             self.connection.execute("ROLLBACK")
 
     def runs(self) -> list[RecordedRun]:
         """All runs, newest first."""
-        query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id)
-        return [RecordedRun(self.database, row, self.locks) for row in query.execute(self.database)]
+        query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id).bind(self.database)
+        return [RecordedRun(self.database, row, self.locks) for row in query]
 
     def run(self, ref: str) -> RecordedRun:
         """The run with the id `ref`, a unique prefix of it, or `last`. Raises `StoreError`."""
         return RecordedRun(self.database, find_run(self.database, ref, str(self.path)), self.locks)
 
-    # -- who executes a run --
+    # -- the process that executes a run --
 
     def own(self, run: str) -> None:
-        """Make this process the one that executes the run, until `release`. Raises `StoreError`.
+        """Let this process alone execute the run, until `release`.
 
-        A claim of a process that was ended is taken over.
+        Raises `StoreError` if another process executes it. A process that has ended does not.
         """
         lock = self.locks.acquire(run)
         if lock is None:
@@ -185,46 +194,40 @@ class Store:
         self._owned[run], self._since[run] = lock, time.time()
 
     def release(self, run: str) -> None:
-        """Give up what `own` or `create_run` took."""
+        """Let other processes execute the run again."""
         if (lock := self._owned.pop(run, None)) is not None:
             lock.release()
 
-    # -- writing --
+    # -- runs --
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """A short transaction. It waits for locks, and raises `StoreError` for errors of the database."""
+        """A transaction that writes. Waits for locks; raises the database's errors as `StoreError`."""
         with translate_errors(self.path), ExitStack() as stack:
             retry_while_locked(lambda: stack.enter_context(self.database.atomic("IMMEDIATE")), self.path)
             yield
 
     def create_run(
-        self,
-        scenario: str,
-        seed: int,
-        manifest: dict[str, Any],
-        *,
-        prefix: Prefix | None = None,
+        self, scenario: str, seed: int, manifest: dict[str, Any], *, prefix: Prefix | None = None
     ) -> str:
-        """Write a new run with its manifest; its id. On disk, and owned, when this returns.
+        """Write a new run; return its id. This process owns the run.
 
-        With a `prefix` it is a fork, which has the events and the calls of that prefix already.
+        With a `prefix` it is a fork, which begins with the events and calls of that prefix.
         """
         run = secrets.token_hex(4)
         while RunRow.select().where(RunRow.id == run).exists(self.database):
             run = secrets.token_hex(4)
         self.own(run)
-        self.known_messages.clear()  # what is not known to be needed may have been collected
+        self.known_messages.clear()  # unused messages may have been removed meanwhile
         try:
             with self.transaction():
                 if prefix is not None:
-                    find_run(self.database, prefix.run, str(self.path))  # it may have been removed meanwhile
+                    self.run(prefix.run)  # raises if the run was removed meanwhile
                 RunRow.insert(
                     id=run, scenario=scenario, seed=seed, status="running", created=time.time(),
                     owner=Owner.current().to_json(), parent=prefix.run if prefix else "",
                 ).execute(self.database)  # fmt: skip
-                # The manifest keeps the scenario's own order: it is the order in which agents act.
-                ManifestRow.insert(run=run, body=orjson.dumps(manifest).decode()).execute(self.database)
+                ManifestRow.insert(run=run, body=_manifest_body(manifest)).execute(self.database)
                 if prefix is not None:
                     self.connection.execute(COPY_EVENTS, (run, prefix.run, prefix.step))
                     self.connection.execute(COPY_CALLS, (run, prefix.run, prefix.run, prefix.step))
@@ -237,42 +240,31 @@ class Store:
         return run
 
     def reopen_run(self, run: str, manifest: dict[str, Any]) -> None:
-        """Mark a run as running again, with its manifest as it is now."""
+        """Mark a run as running again, with a new manifest."""
         with self.transaction():
-            self._write_manifest(run, manifest)
-            RunRow.update(status="running", error="", ended=None, owner=Owner.current().to_json()).where(
-                RunRow.id == run
-            ).execute(self.database)
-            # They were for the process that executed it before.
-            before = InputRow.created < self._since[run]
-            InputRow.delete().where((InputRow.run == run) & (InputRow.kind != "event") & before).execute(
-                self.database
-            )
+            self._update_manifest(run, manifest)
+            self._update_run(run, status="running", error="", ended=None, owner=Owner.current().to_json())
+            # Inputs such as `pause` were meant for the process that executed the run before.
+            before = (InputRow.kind != "event") & (InputRow.created < self._since[run])
+            InputRow.delete().where((InputRow.run == run) & before).execute(self.database)
         self.known_messages.clear()
 
     def restore_run(self, recorded: RecordedRun) -> None:
-        """Leave a run as it was before it was resumed."""
+        """Undo `reopen_run`: write the run as `recorded` has it."""
         with self.transaction():
-            RunRow.update(
-                status=recorded.status, error=recorded.error, ended=recorded.ended, owner=recorded.last_owner
-            ).where(RunRow.id == recorded.id).execute(self.database)
-            self._write_manifest(recorded.id, recorded.manifest)
+            self._update_run(
+                recorded.id,
+                status=recorded.status,
+                error=recorded.error,
+                ended=recorded.ended,
+                owner=recorded.last_owner,
+            )
+            self._update_manifest(recorded.id, recorded.manifest)
 
-    def remove_answers(self, run: str, last: int) -> None:
-        """Drop what is journaled behind call `last` by an execution that is not the run's.
-
-        What tools did and people said stays: it was done.
-        """
-        retry_while_locked(self.writer.flush, self.path)  # else what is queued would be written behind this
+    def set_status(self, run: str, status: RunStatus) -> None:
+        """Write that the run is `paused`, or `running` again."""
         with self.transaction():
-            CallRow.delete().where(
-                (CallRow.run == run) & (CallRow.number > last) & CallRow.kind.not_in(("tool", "ask", "input"))
-            ).execute(self.database)
-
-    def _write_manifest(self, run: str, manifest: dict[str, Any]) -> None:
-        # It keeps the scenario's own order: it is the order in which agents act.
-        body = orjson.dumps(manifest).decode()
-        ManifestRow.update(body=body).where(ManifestRow.run == run).execute(self.database)
+            self._update_run(run, status=status)
 
     def end_run(
         self,
@@ -284,21 +276,42 @@ class Store:
         fingerprint: str,
         outcomes: dict[str, Any],
     ) -> None:
-        """Write how a run ended, with all that is still queued. On disk when this returns."""
+        """Write how a run ended, after everything that is queued."""
         retry_while_locked(self.writer.flush, self.path)
         with self.transaction():
-            RunRow.update(
-                status=status, error=error, steps=steps, fingerprint=fingerprint, ended=time.time()
-            ).where(RunRow.id == run).execute(self.database)
+            self._update_run(
+                run, status=status, error=error, steps=steps, fingerprint=fingerprint, ended=time.time()
+            )
             ClaimRow.delete().where(ClaimRow.run == run).execute(self.database)
             OutcomeRow.delete().where(OutcomeRow.run == run).execute(self.database)
             for name, value in outcomes.items():
                 OutcomeRow.insert(run=run, name=name, value=canonical(value).decode()).execute(self.database)
         if status == "completed":
-            self.locks.remove(run)  # nobody has to own it any more
+            self.locks.remove(run)  # it is not executed any more
+
+    def remove_answers(self, run: str, last: int) -> None:
+        """Remove the calls behind number `last`: those of an execution that differs from the run.
+
+        Answers of tools and people are kept, since tools have acted and people have answered.
+        """
+        retry_while_locked(self.writer.flush, self.path)  # or queued calls would be written afterwards
+        later = (CallRow.run == run) & (CallRow.number > last)
+        with self.transaction():
+            CallRow.delete().where(later & CallRow.kind.not_in(("tool", "ask", "input"))).execute(
+                self.database
+            )
+
+    def _update_run(self, run: str, **values: Any) -> None:
+        RunRow.update(**values).where(RunRow.id == run).execute(self.database)
+
+    def _update_manifest(self, run: str, manifest: dict[str, Any]) -> None:
+        body = _manifest_body(manifest)
+        ManifestRow.update(body=body).where(ManifestRow.run == run).execute(self.database)
+
+    # -- events and calls --
 
     def put_event(self, run: str, event: Event) -> None:
-        """Queue an event; nobody waits for it."""
+        """Queue an event."""
         self.writer.put(
             INSERT_EVENT,
             (
@@ -314,19 +327,23 @@ class Store:
         )
 
     def put_message(self, digest: str, body: bytes) -> None:
-        """Queue a message, unless this process knows that it is stored."""
+        """Queue a message, unless this process has stored it already."""
         if digest not in self.known_messages:
             self.known_messages.add(digest)
             self.writer.put(INSERT_MESSAGE, (digest, body))
 
     def put_call(self, row: Sequence[Any]) -> None:
-        """Queue a call, in the order of `CALL_COLUMNS`; wait for `writer.committed()` afterwards."""
+        """Queue a call: the values of `CALL_COLUMNS`, in their order."""
         self.writer.put(INSERT_CALL, row)
+
+    def reopen_call(self, run: str, number: int) -> None:
+        """Queue that a failed call is made again when the run is resumed."""
+        self.writer.put(REOPEN_CALL, (run, number))
 
     # -- inputs from outside --
 
     def put_input(self, run: str, kind: str, body: dict[str, Any], author: str) -> None:
-        """Write an input of the kind `pause`, `continue` or `event`; on disk when this returns."""
+        """Write an input of the kind `pause`, `continue` or `event`."""
         with self.transaction():
             InputRow.insert(
                 run=run, kind=kind, body=orjson.dumps(body).decode(), author=author, created=time.time()
@@ -337,34 +354,29 @@ class Store:
         query = 'SELECT "id","kind","body","author" FROM "inputs" WHERE "run"=? ORDER BY "id"'
         return self.connection.execute(query, (run,)).fetchall()
 
+    def remove_input(self, number: int) -> None:
+        """Queue that an input was taken in, and waits no more."""
+        self.writer.put('DELETE FROM "inputs" WHERE "id"=?', (number,))
+
     def drop_inputs(self, run: str) -> int:
-        """Remove the events that wait for a run; how many there were."""
+        """Remove the events that wait for a run; return how many there were."""
         with self.transaction():
             waiting = (InputRow.run == run) & (InputRow.kind == "event")
             return int(InputRow.delete().where(waiting).execute(self.database))
 
-    def remove_input(self, number: int) -> None:
-        """Queue that an input waits no more."""
-        self.writer.put('DELETE FROM "inputs" WHERE "id"=?', (number,))
-
-    def set_status(self, run: str, status: RunStatus) -> None:
-        """Write that an executed run is `paused`, or `running` again."""
-        with self.transaction():
-            RunRow.update(status=status).where(RunRow.id == run).execute(self.database)
-
     # -- answers that several runs want --
 
     def claim(self, key: str, run: str) -> bool:
-        """Whether `run` may ask for the answer `key`: nobody else that is alive does.
+        """Whether `run` may ask for the answer `key`. It may not while another live run asks for it.
 
-        False at once if that cannot be known, since another program has locked the database.
+        Returns False at once while another program has locked the database.
         """
         row = ClaimRow.select().where(ClaimRow.key == key).get_or_none(self.database)
         holder = row.run if row is not None else run
-        # Without patience, which would hold up the loop: a claim is looked at again soon.
-        if holder != run and self.locks.held(holder, patience=0):
+        # No timeout, which would block the loop: the caller tries again soon.
+        if holder != run and self.locks.held(holder, timeout=0):
             return False
-        # Only one of those who saw the same holder go takes over.
+        # `WHERE`: of several runs that take over from the same holder, one gets the claim.
         claim = """INSERT INTO "claims" ("key","run") VALUES (?,?)
             ON CONFLICT ("key") DO UPDATE SET "run"=excluded."run" WHERE "run"=?"""
         try:
@@ -375,9 +387,10 @@ class Store:
             raise as_store_error(self.path, error) from None
 
     def remove_claim(self, key: str) -> None:
-        """Queue that nobody asks for the answer `key` any more."""
+        """Queue that no run asks for the answer `key` any more."""
         self.writer.put('DELETE FROM "claims" WHERE "key"=?', (key,))
 
-    def reopen_call(self, run: str, number: int) -> None:
-        """Queue that a failed call may be asked again."""
-        self.writer.put(OPEN_CALL, (run, number))
+
+def _manifest_body(manifest: dict[str, Any]) -> str:
+    """The manifest as JSON. Its keys are not sorted: agents act in the scenario's order."""
+    return orjson.dumps(manifest).decode()

@@ -1,10 +1,12 @@
-"""The one writer of a process: rows in order, committed in groups.
+"""The writer of a process: rows in order, committed in groups.
 
-Rows are queued and flushed together, in one short transaction, by the event loop itself: everything that
-was queued in one pass of the loop shares a commit, and whoever needs to know waits for that commit. (On
-SQLite a commit in the loop's thread takes less time than waking a writer thread and being woken by it;
-`nox -s bench` shows both.) What is on disk is always a prefix of what was queued. A database that another
-process has locked is tried again without blocking the loop.
+Rows are queued, and the event loop writes them in short transactions: all rows that were queued in one pass
+of the loop share a commit, and whoever has to know that they are on disk waits for it. What is on disk is
+always a prefix of what was queued. If another process has locked the database, the writer tries again
+without blocking the loop.
+
+There is no writer thread: with SQLite, a commit takes less time than waking a thread and being woken by it
+(`nox -s bench` shows both).
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ Result = TypeVar("Result")
 
 
 class LockWait:
-    """Decides how often an action is tried again while another program has locked the database `path`."""
+    """Decides whether an action is tried again, while another program has locked the database `path`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -63,10 +65,10 @@ class LockWait:
 
 
 def retry_while_locked(action: Callable[[], Result], path: Path) -> Result:
-    """Call `action` until no other program locks the database `path`; return what it returns.
+    """Call `action`, again while another program has locked the database `path`; return its result.
 
-    Raises `StoreError` for errors of the database. The waiting is done in Python, not in SQLite, so that
-    Ctrl-C ends it.
+    Raises the database's errors as `StoreError`. The waiting is done in Python, not in SQLite, so that Ctrl-C
+    ends it.
     """
     wait = LockWait(path)
     while True:
@@ -94,7 +96,7 @@ class Writer:
         self.failed = False
 
     def put(self, statement: str, row: Row) -> None:
-        """Queue a row. Nobody waits for it, and it will not reach the disk before those queued earlier."""
+        """Queue a row. It does not reach the disk before the rows that were queued earlier."""
         rows = self._queue.get(statement)
         if rows is None:
             rows = self._queue[statement] = []
@@ -104,7 +106,7 @@ class Writer:
             self._schedule(soon=self._count >= FLUSH_ROWS)
 
     async def committed(self) -> None:
-        """Return when all that was queued so far is on disk. Raises `StoreError` if it cannot be."""
+        """Return when all rows queued so far are on disk. Raises `StoreError` if they cannot be written."""
         if not self._count:
             return
         waiter = asyncio.get_running_loop().create_future()
@@ -139,7 +141,7 @@ class Writer:
             self._settle("")
 
     def flush(self) -> None:
-        """Write all that is queued, now, in one transaction."""
+        """Write all queued rows now, in one transaction."""
         if not self._count:
             return
         connection = connection_of(self._database)
@@ -164,12 +166,12 @@ class Writer:
             if waiter.done():
                 continue
             if error:
-                waiter.set_exception(StoreError(error))  # one for each: what it runs through adds to it
+                waiter.set_exception(StoreError(error))  # one object each: raising it adds a traceback
             else:
                 waiter.set_result(None)
 
     def close(self) -> None:
-        """Write what is left. Call it when no loop runs any more, or at the end of the last run."""
+        """Write the rows that are left. Call it when no event loop runs any more."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

@@ -121,7 +121,7 @@ def test_runs_arrive_as_they_were_and_replay_elsewhere(study: list[str], tmp_pat
         row[:owner] + row[owner + 1 :] for row in sent["runs"]
     ]
     assert {row[owner] for row in got["runs"]} == {""}
-    for (_, body, _), (_, original, _) in zip(got["manifests"], sent["manifests"], strict=True):
+    for (_, body), (_, original) in zip(got["manifests"], sent["manifests"], strict=True):
         before, after = json.loads(original), json.loads(body)
         assert before.pop("folder") == str(tmp_path)
         assert before.pop("trusted", True)
@@ -141,7 +141,7 @@ def test_a_bundle_says_nothing_of_the_machine_and_is_the_same_each_time(
     for word in (str(tmp_path), os.uname().nodename, '"pid', "trusted"):
         assert word.encode() not in everything
     header = json.loads(first["bundle.json"])
-    assert (header["format"], sorted(header["runs"])) == (1, sorted(study))
+    assert (header["format"], sorted(header["runs"])) == (2, sorted(study))
     # Messages that both runs share are in it once.
     assert header["members"]["messages"]["rows"] == len(content("runs.db")["messages"])
 
@@ -279,13 +279,20 @@ def test_flipped_bits_are_noticed_or_mean_nothing(study: list[str]) -> None:
 
 
 def test_a_newer_format_asks_for_an_upgrade(study: list[str]) -> None:
-    forge({**members(), "more.jsonl": b"{}\n"}, format=2, kernel="9.0")
+    forge({**members(), "more.jsonl": b"{}\n"}, format=3, kernel="9.0")
     said = refused()
-    assert "its format is 2, of pyscrai-core 9.0" in said
+    assert "its format is 3, of pyscrai-core 9.0; this one reads 2" in said
     assert "upgrade with: pip install -U pyscrai-core" in said
-    for wrong in (0, "1", None, True):
+    for wrong in (0, "2", None, True):
         forge(members(), format=wrong)
         assert "bundle.json: " in refused()
+
+
+def test_an_older_format_has_to_be_exported_anew(study: list[str]) -> None:
+    forge(members(), format=1, kernel="0.0.9")
+    said = refused()
+    assert "its format is 1, of pyscrai-core 0.0.9; this one reads 2" in said
+    assert "have it exported anew with a newer pyscrai-core" in said
 
 
 def test_an_archive_with_more_in_it_than_it_should(study: list[str]) -> None:
@@ -384,6 +391,6 @@ def test_another_s_run_is_not_trusted(study: list[str]) -> None:
         {**parts, "manifests.jsonl": rewritten(parts["manifests.jsonl"], 0, body=orjson.dumps(body).decode())}
     )
     assert invoke("runs", "import-bundle", "changed").exit_code == 0
-    for _, body, _ in content("other.db")["manifests"]:
+    for _, body in content("other.db")["manifests"]:
         assert "trusted" not in json.loads(body)
         assert json.loads(body)["folder"] == "."

@@ -54,7 +54,6 @@ DAMAGE = {
     "UPDATE manifests SET body='{{' WHERE run={}": "manifests: body is not JSON",
     "UPDATE manifests SET body='[]' WHERE run={}": "manifests: body is [], expected dict as JSON",
     "UPDATE manifests SET body='{{}}' WHERE run={}": "its manifest lacks format, kernel, scenario, files, ",
-    "UPDATE manifests SET served='' WHERE run={}": "manifests: served is not JSON",
     "UPDATE runs SET status='asleep' WHERE id={}": "its status is 'asleep', expected one of running",
     "UPDATE runs SET fingerprint='0' WHERE id={}": "recorded was 0",
     "UPDATE runs SET fingerprint='' WHERE id={}": "recorded was none",

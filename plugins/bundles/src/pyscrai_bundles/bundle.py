@@ -35,7 +35,7 @@ from pyscrai_core.store.store import Store
 from .checks import KEYS, RUN_ID, Row, check_run, columns, misfit, rows
 
 #: Raised when the members or their columns change: a bundle is read by those who know its format.
-FORMAT = 1
+FORMAT = 2
 HEADER = "bundle.json"
 #: The members: the keys by which their rows are ordered, so that none can be there twice.
 MEMBERS: dict[type[Model], tuple[str, ...]] = {**KEYS, MessageRow: ("digest",)}
@@ -271,7 +271,12 @@ class Bundle:
             if type(header["format"]) is int and header["format"] > FORMAT:
                 raise self._wrong(
                     f"its format is {header['format']}, of pyscrai-core {header['kernel']!s:.40}; this one "
-                    f"reads up to {FORMAT}: upgrade with: pip install -U pyscrai-core"
+                    f"reads {FORMAT}: upgrade with: pip install -U pyscrai-core"
+                )
+            if type(header["format"]) is int and 0 < header["format"] < FORMAT:
+                raise self._wrong(
+                    f"its format is {header['format']}, of pyscrai-core {header['kernel']!s:.40}; this one "
+                    f"reads {FORMAT}: have it exported anew with a newer pyscrai-core"
                 )
             said = header.pop("sha256")
             if digest(canonical(header)) != said or canonical({**header, "sha256": said}) != data:

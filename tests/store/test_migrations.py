@@ -1,0 +1,83 @@
+"""Stores of an older version: their tables are migrated."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyscrai_core import StoreError, api
+from pyscrai_core.store.locks import Locks
+from pyscrai_core.store.models import TABLES
+from pyscrai_core.store.store import Store
+
+TALK = {
+    "providers": {"default": {"use": "scripted", "replies": ["one", "two", "three"]}},
+    "agents": {"A": {"persona": "First."}, "B": {"persona": "Second."}},
+    "schedule": {"use": "round-robin", "rounds": 6},
+    "outcomes": {"n": "len(events)"},
+}
+
+
+def count(path: Path) -> dict[str, int]:
+    with closing(sqlite3.connect(path)) as database:
+        names = [table._meta.table_name for table in TABLES]
+        return {name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}
+
+
+def older(path: Path) -> None:
+    """Make a store one of the version before manifests lost their column `served`."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("ALTER TABLE manifests ADD COLUMN served TEXT NOT NULL DEFAULT '{}'")
+        database.execute("DELETE FROM schema_migration WHERE name = '0004_no_served'")
+
+
+def columns(path: Path, table: str) -> list[str]:
+    with closing(sqlite3.connect(path)) as database:
+        return [row[1] for row in database.execute(f'PRAGMA table_info("{table}")')]
+
+
+def test_an_older_store_is_migrated(play: Any, tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    recorded = play(TALK)
+    older(path)
+    assert columns(path, "manifests") == ["run", "body", "served"]
+    assert api.replay(store=path).fingerprint == recorded.fingerprint
+    assert columns(path, "manifests") == ["run", "body"]
+    assert play(TALK).fingerprint == recorded.fingerprint
+    assert count(path)["manifests"] == 2
+
+
+def test_the_tables_are_those_of_the_models(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+    Store.open(path).close()
+    for table in TABLES:
+        fields = [field.column_name for field in table._meta.sorted_fields]
+        assert sorted(columns(path, table._meta.table_name)) == sorted(fields)
+
+
+def test_an_older_store_that_is_read_only_is_not_migrated(archive: Path, play: Any) -> None:
+    play(TALK, store=archive / "runs.db")
+    older(archive / "runs.db")
+    subprocess.run(["mount", "-o", "remount,ro", archive], check=True)
+    with pytest.raises(StoreError, match=r"runs\.db: it was written by an older version, and is read-only"):
+        Store.open(archive / "runs.db", create=False)
+
+
+def test_one_process_at_a_time_migrates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyscrai_core.store.locks.MIGRATION_TIMEOUT", 0.1)
+    path = tmp_path / "runs.db"
+    migrating = pytest.raises(StoreError, match="another process has been migrating its tables")
+    with Locks(path).exclusive(), migrating:
+        Store.open(path)
+    Store.open(path).close()
+
+
+def test_a_folder_for_locks_that_cannot_be_created(tmp_path: Path) -> None:
+    (tmp_path / "runs.db-owners").write_text("a file")
+    with pytest.raises(StoreError, match=r"the lock .*tables cannot be created \(File exists\); free disk"):
+        Store.open(tmp_path / "runs.db")
