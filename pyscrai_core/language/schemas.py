@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -27,6 +28,12 @@ REFUSED = {
     "unevaluatedProperties": "use additionalProperties",
     "unevaluatedItems": "use items",
 }
+#: The keywords that hold a schema, and those that hold several, in a list or by name.
+_WITH_A_SCHEMA = ("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
+_WITH_SCHEMAS = (
+    *("$defs", "definitions", "dependentSchemas", "patternProperties", "properties"),
+    *("allOf", "anyOf", "oneOf", "prefixItems"),
+)
 #: How many references are followed while one value is checked.
 MAX_REFERENCES = 10_000
 #: The longest text that a pattern is searched in, by how often the pattern repeats without a bound.
@@ -59,8 +66,11 @@ def _mistake(written: bytes) -> tuple[str, Path] | None:
             return f"not a JSON Schema: {expected}, got {error.instance!r}{guess}", path
         return f"not a JSON Schema: {error.message}", path
     try:
-        for path, part in _parts(schema, ()):
-            _check_part(part, schema, path)
+        parts = list(_parts(schema, ()))
+        places = {tuple(map(str, path)) for path, _ in parts}
+        for path, part in parts:
+            if isinstance(part, dict):
+                _check_part(part, places, path)
         check = _compile(schema)
         samples: tuple[Any, ...] = (None, 0, "", [], {})
         for value in samples:
@@ -70,46 +80,40 @@ def _mistake(written: bytes) -> tuple[str, Path] | None:
     return None
 
 
-def _parts(schema: Any, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    if isinstance(schema, dict):
-        yield path, schema
-        for key, part in schema.items():
-            if key not in ("const", "enum", "default", "examples"):
-                yield from _parts(part, (*path, key))
-    elif isinstance(schema, list):
-        for index, part in enumerate(schema):
-            yield from _parts(part, (*path, index))
+def _parts(schema: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """The schema itself and all schemas in it, each with its place. What else stands in it is only data."""
+    yield path, schema
+    if not isinstance(schema, dict):
+        return
+    for key, part in schema.items():
+        if key in _WITH_A_SCHEMA:
+            yield from _parts(part, (*path, key))
+        elif key in _WITH_SCHEMAS:
+            for step, each in part.items() if isinstance(part, dict) else enumerate(part):
+                yield from _parts(each, (*path, key, step))
 
 
-def _check_part(part: dict[str, Any], root: Any, path: Path) -> None:
+def _check_part(part: dict[str, Any], places: Container[Path], path: Path) -> None:
     for key, remedy in REFUSED.items():
-        # As the name of a property it has a schema behind it, and is meant as that.
-        if key in part and path[-1:] != ("properties",):
+        if key in part:
             raise Misfit(f"{key!r} is not available; {remedy}", (*path, key))
     reference = part.get("$ref")
-    if isinstance(reference, str) and not _resolves(root, reference):
-        what = f"$ref {reference!r} names no place in this schema; expected one such as #/$defs/NAME"
+    # A reference to anything but a schema in this one would be fetched, or lead to what nobody has checked.
+    if reference is not None and _place(reference) not in places:
+        what = f"$ref {reference!r} names no schema in this one; expected one such as #/$defs/NAME"
         raise Misfit(what, (*path, "$ref"))
     if isinstance(pattern := part.get("pattern"), str):
         _check_pattern(pattern, len(MAX_TEXT) - 1, (*path, "pattern"))
-    if isinstance(patterns := part.get("patternProperties"), dict):
-        for pattern in patterns:
-            _check_pattern(pattern, 1, (*path, "patternProperties", pattern))
+    for pattern in part.get("patternProperties", ()):
+        _check_pattern(pattern, 1, (*path, "patternProperties", pattern))
 
 
-def _resolves(root: Any, reference: str) -> bool:
-    if reference != "#" and not reference.startswith("#/"):
-        return False
-    node = root
-    for step in reference[2:].split("/") if len(reference) > 2 else ():
-        key = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, list) and key.isdigit() and int(key) < len(node):
-            node = node[int(key)]
-        elif isinstance(node, dict) and key in node:
-            node = node[key]
-        else:
-            return False
-    return isinstance(node, (dict, bool))
+def _place(reference: str) -> tuple[str, ...] | None:
+    """Where a JSON pointer in a reference leads to; None if it is no reference within the same schema."""
+    pointer = unquote(reference)
+    if not reference.startswith("#") or pointer[1:2] not in ("", "/"):
+        return None
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
 
 
 def _check_pattern(pattern: str, most: int, path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pyscrai_core.language import schemas
-from pyscrai_core.language.schemas import checker
+from pyscrai_core.language.misfit import Misfit
+from pyscrai_core.language.schemas import check_schema, checker
 
 KINDS = ["string", "integer", "number", "boolean", "null", "object"]
 VALUES = ["text", "", 3, -1, 2.0, 2.5, True, False, None, [], {}]
@@ -59,3 +60,71 @@ def test_a_value_that_surely_fits_is_valid(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_does_not_surely_fit_is_told_by_jsonschema(schema: Any, value: Any, wrong: str | None) -> None:
     told = checker(schema)(value)
     assert told is None if wrong is None else wrong in str(told)
+
+
+HOSTILE = {"type": "string", "pattern": "(a+)+$"}
+
+
+@pytest.mark.parametrize("name", ["const", "enum", "default", "examples", "properties", "$id", "$ref"])
+def test_a_property_may_have_the_name_of_a_keyword_and_is_checked_as_any_other(name: str) -> None:
+    check_schema({"properties": {name: {"type": "string"}}})
+    for hostile in (HOSTILE, {"$ref": "http://example.test/schema"}, {"$dynamicRef": "#x"}, {"$id": "x"}):
+        with pytest.raises(Misfit) as caught:
+            check_schema({"properties": {name: {"anyOf": [hostile]}}})
+        assert caught.value.below[:4] == ("properties", name, "anyOf", 0)
+
+
+@pytest.mark.parametrize("key", ["const", "default", "examples", "x-note"])
+def test_what_is_no_schema_is_only_data(key: str) -> None:
+    value = [HOSTILE, {"$ref": "http://example.test/schema", "$id": 3, "patternProperties": 1}]
+    check_schema({key: value})
+    assert checker({"const": value})(value) is None
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *(
+            "#/const",
+            "#/enum/0",
+            "#/x-note",
+            "#/properties",
+            "#/anyOf",
+            "#/anyOf/3",
+            "#/anyOf/²",
+            "#/",
+            "#name",
+        ),
+        *("", "#/$defs/%31", "#/properties/a~1b", "http://example.test/schema", "//example.test/#", "other"),
+    ],
+)
+def test_a_reference_has_to_lead_to_a_schema_that_was_checked(reference: str) -> None:
+    schema = {
+        "const": HOSTILE,
+        "enum": [HOSTILE],
+        "x-note": {"type": 3},
+        "anyOf": [True, {"properties": {"a": {"$ref": reference}}}],
+        "$defs": {"%31": {}},
+        "properties": {},
+    }
+    with pytest.raises(Misfit, match="names no schema in this one; expected one such as #/") as caught:
+        check_schema(schema)
+    assert caught.value.below == ("anyOf", 1, "properties", "a", "$ref")
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("a", "#/$defs/a"),
+        ("a b", "#/$defs/a%20b"),
+        ("a/b~", "#/$defs/a~1b~0"),
+        ("é", "#/$defs/é"),
+        ("%", "#/$defs/%25"),
+    ],
+)
+def test_a_reference_may_be_escaped(name: str, reference: str) -> None:
+    schema = {"$defs": {name: {"type": "string"}}, "properties": {"x": {"$ref": reference}}}
+    check_schema(schema)
+    check = checker(schema)
+    assert check({"x": "text"}) is None
+    assert check({"x": 3}) is not None
