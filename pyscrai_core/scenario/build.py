@@ -297,7 +297,7 @@ class _Builder:
                     )
                 check_schema(schema)
                 # In the parameter its references begin at the parameter, in the action at the action.
-                step = key.replace("~", "~0").replace("/", "~1")
+                step = key.replace("~", "~0").replace("/", "~1").replace("%", "%25")
                 parameters[key] = relocate_refs(schema, f"#/properties/{step}")
         when = _expression(special.get("when"), RULE_NAMES, self._mistakes, *path, "when")
         return Action(

@@ -515,6 +515,15 @@ agents:
     assert check({"box": {}, "more": 1}) is not None
 
 
+@pytest.mark.parametrize("name", ["a/b", "a~1b", "a%31", "é"])
+def test_a_parameter_with_references_may_have_any_name(installed: Host, name: str) -> None:
+    schema = {"anyOf": [{"$ref": "#/$defs/n"}], "$defs": {"n": {"type": "integer"}}}
+    document = {"scenario": "t", "agents": {"A": {"actions": {"go": {name: schema}}}}}
+    check = checker(load(installed, json.dumps(document)).agents["A"].actions["go"].schema)
+    assert check({name: 1}) is None
+    assert check({name: "x"}) is not None
+
+
 HOSTILE: dict[str, Any] = {
     "branches": {
         "$ref": "#/$defs/d0",
