@@ -149,7 +149,6 @@ def test_the_kernel_imports_from_its_own_room_or_from_a_lower_one() -> None:
     assert upward == []
 
 
-@pytest.mark.xfail(reason="the kernel is still being shortened", strict=False)
 def test_no_file_of_the_kernel_is_long() -> None:
     long = {str(path.relative_to(ROOT)): lines([path]) for path in KERNEL.rglob("*.py")}
     assert {name: count for name, count in long.items() if count > 450} == {}

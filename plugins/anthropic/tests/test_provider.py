@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import pytest
 from pyscrai_anthropic.provider import AnthropicProvider
+from pyscrai_testing.models import TOOLS_TEMPLATE
 from pyscrai_testing.providers import VendorSuite
 from pyscrai_testing.servers import model_server
 
@@ -57,28 +58,6 @@ class TestAnthropic(VendorSuite):
         return "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in events).encode()
 
 
-TEMPLATE = """\
-{%- if tools %}{{- '<|im_start|>system\\n# Tools\\n<tools>' }}
-{%- for tool in tools %}{{- '\\n' }}{{- tool | tojson }}{%- endfor %}
-{{- '\\n</tools>\\nTo call a function, answer with\\n<tool_call>\\n{"name": <name>, "arguments": <object>}' }}
-{{- '\\n</tool_call><|im_end|>\\n' }}{%- endif %}
-{%- for message in messages %}
-{%- if message.role == 'user' or message.role == 'system' %}
-{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
-{%- elif message.role == 'assistant' %}
-{{- '<|im_start|>assistant' }}
-{%- if message.content %}{{- '\\n' + message.content }}{%- endif %}
-{%- for call in message.tool_calls or [] %}
-{{- '\\n<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
-{{- call.function.arguments | tojson }}{{- '}\\n</tool_call>' }}
-{%- endfor %}
-{{- '<|im_end|>\\n' }}
-{%- elif message.role == 'tool' %}
-{{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}
-{%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}
-"""
 WEATHER = ToolSpec(
     "weather",
     "Tells the weather of a city",
@@ -102,7 +81,7 @@ def test_a_tool_is_called(using: Callable[..., Any]) -> None:
         tools=(WEATHER,),
         sampling=Sampling(temperature=0, max_tokens=60),
     )
-    with model_server(template=TEMPLATE) as url:
+    with model_server(template=TOOLS_TEMPLATE) as url:
         answer = using(lambda provider: provider.complete(request), base_url=url)
     assert [(call.name, call.arguments) for call in answer.tool_calls] == [("weather", {"city": "Paris"})]
     assert answer.finish_reason == "tool_calls"
