@@ -105,6 +105,11 @@ def _compile(session: nox.Session, requirements: Iterable[str], *options: str) -
     return [line for line in pins.read_text().splitlines(keepends=True) if line.strip()]
 
 
+def _test(session: nox.Session) -> None:
+    # Hundreds of tests start processes; without bytecode each of them compiles the kernel anew.
+    session.run(*PYTEST, *session.posargs, env={"PYTHONDONTWRITEBYTECODE": ""})
+
+
 @nox.session
 def demo(session: nox.Session) -> None:
     """Run the demo on the small local model."""
@@ -116,7 +121,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests: the kernel's, every plugin's, the whole's; then lint and types."""
     _install_all(session)
-    session.run(*PYTEST, *session.posargs)
+    _test(session)
     if not session.posargs:
         session.notify("lint")
         session.notify("types")
@@ -126,7 +131,7 @@ def tests(session: nox.Session) -> None:
 def pythons(session: nox.Session) -> None:
     """The suite on each supported version of Python. Without an interpreter for it, it is skipped."""
     _install_all(session)
-    session.run(*PYTEST, *session.posargs)
+    _test(session)
 
 
 @nox.session(reuse_venv=False)
@@ -135,7 +140,7 @@ def latest(session: nox.Session) -> None:
     pins = Path(session.create_tmp()) / "none.txt"
     pins.write_text("")
     _install_all(session, pins=pins)
-    session.run(*PYTEST, *session.posargs)
+    _test(session)
 
 
 @nox.session(python=PYTHONS[0], reuse_venv=False)
@@ -150,7 +155,7 @@ def lowest(session: nox.Session) -> None:
         if not f"{found[name]}.".startswith(f"{bound}."):
             session.error(f"{one} is not true: {found[name]} is the lowest that fits the others; raise it")
     _install_all(session, pins=pins)
-    session.run(*PYTEST, *session.posargs)
+    _test(session)
 
 
 @nox.session
