@@ -503,7 +503,7 @@ def test_a_rule_that_cannot_be_applied_is_told(
         ),
         (
             "{x: {$ref: '#/$defs/y'}}",
-            "4:36: agents.Mara.actions.bid.x.$ref: $ref '#/$defs/y' names no place in this",
+            "4:36: agents.Mara.actions.bid.x.$ref: $ref '#/$defs/y' names no schema in this",
         ),
         (
             "{x: {$ref: 'https://example.org/s'}}",
