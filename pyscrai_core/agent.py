@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
+
+from .suggest import expected
 
 #: What to do if it is unknown whether a tool acted that must not be called twice: call it again, tell the
 #: agent that it failed, or stop the run and let you decide.
 OnUncertain: TypeAlias = Literal["retry", "skip", "stop"]
+
+
+def positive(instance: object, option: Attribute[Any], number: float | None) -> None:
+    """A validator of attrs for a number above 0, or None."""
+    if number is not None and number <= 0:
+        raise ValueError(expected("more than 0", number))
 
 
 @frozen
@@ -54,8 +62,8 @@ class ToolPolicy:
     again (`retry`), tell the agent that it failed (`skip`), or stop the run and let you decide (`stop`).
     """
 
-    timeout: float = 60
-    calls_per_minute: int | None = None
+    timeout: float = field(default=60, validator=positive)
+    calls_per_minute: int | None = field(default=None, validator=positive)
     on_uncertain: OnUncertain = "stop"
 
 
@@ -72,10 +80,10 @@ class ToolUse:
 class AgentLimits:
     """The limits of one agent's calls: their number, tokens, US dollars, and seconds. None: no limit."""
 
-    calls: int | None = None
-    tokens: int | None = None
-    money: float | None = None
-    seconds: float | None = None
+    calls: int | None = field(default=None, validator=positive)
+    tokens: int | None = field(default=None, validator=positive)
+    money: float | None = field(default=None, validator=positive)
+    seconds: float | None = field(default=None, validator=positive)
 
 
 @frozen

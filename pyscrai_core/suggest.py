@@ -52,3 +52,8 @@ def format_value(value: Any) -> str:
         return str(value).lower()
     text = repr(value)
     return text if len(text) <= QUOTED else text[: QUOTED - 3] + "…"
+
+
+def expected(what: str, value: Any) -> str:
+    """The message for a `value` that is not `what` was expected."""
+    return f"expected {what}{';' if ', ' in what else ','} got {format_value(value)}"

@@ -30,8 +30,7 @@ def check_trust(
     plan: Plan, where: str, *, trusted: bool, confirm: Callable[[str], bool] | None = None
 ) -> None:
     """Raise `TrustRequired` unless a person allows what the scenario asks for."""
-    content = trusting.hash_content(plan.scenario.document, plan.files, plan.demands)
-    trusting.require_approval(where, plan.demands, content, trusted=trusted, ask=confirm)
+    trusting.require_approval(where, plan.demands, plan.content, trusted=trusted, ask=confirm)
 
 
 def check_recorded_trust(recorded: RecordedRun, session: Session) -> None:

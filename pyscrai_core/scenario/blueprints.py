@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 import orjson
 from attrs import field, frozen
 
-from ..agent import ToolPolicy, Use
+from ..agent import ToolUse, Use
 from ..canonical import canonical
 from ..contracts import Component
 from ..errors import ContractError, ExtensionError, PyscraiError
 from ..language.misfit import Misfit, Misfits, Path
 from ..language.templates import Prompt
 from ..plugins import Host
-from ..records import Sampling
 from ..suggest import unknown_key
 from .document import Document, Mistakes, dotted
-from .model import CallPolicy
+from .model import KERNEL_OPTIONS, ProviderUse
 from .modules import Modules
-from .options import Options, check_prompts, inside
+from .options import check_prompts, inside, option_hooks
 from .source import Source
-from .spec import AGENT_KEYS
+from .spec import AGENT_KEYS, SPEC_HOOKS
 from .structure import Structurer
 
-#: The options of a provider, and of a tool, that are the kernel's.
-KERNELS = {
-    kind: {option.name for part in parts for option in attrs.fields(part)}
-    for kind, parts in (("provider", (Sampling, CallPolicy)), ("tool", (ToolPolicy,)))
-}
+#: A choice of an extension, with its options.
+AnyUse: TypeAlias = Use | ProviderUse | ToolUse
 
 
 @frozen
@@ -76,8 +72,7 @@ class Resolver:
     """Makes blueprints; the same choice with the same options is worked out once."""
 
     def __init__(self, host: Host, document: Document, mistakes: Mistakes, source: Source) -> None:
-        self.structurer = Structurer(self._make_nested)
-        Options(source.read, lambda name: str(source.locate(name)), source.demands.add).teach(self.structurer)
+        self.structurer = Structurer({**SPEC_HOOKS, **option_hooks(source)}, self._make_nested)
         self._host = host
         self._document = document
         self._mistakes = mistakes
@@ -91,7 +86,7 @@ class Resolver:
         self.prompts: dict[str, str] = {}
         self.modules = Modules(source)
 
-    def resolve(self, kind: str, use: Use, path: Path) -> Blueprint | None:
+    def resolve(self, kind: str, use: AnyUse, path: Path) -> Blueprint | None:
         """The blueprint for the choice at `path`; what is wrong with it is noted."""
         key = (kind, use.use, canonical(use.options))
         if key not in self._resolved:
@@ -106,7 +101,7 @@ class Resolver:
             self._note(kind, resolved.cls, path, misfit)
         return resolved.blueprint
 
-    def _resolve(self, kind: str, use: Use, path: Path) -> _Resolved | ExtensionError:
+    def _resolve(self, kind: str, use: AnyUse, path: Path) -> _Resolved | ExtensionError:
         try:
             if self.modules.reference(use.use):
                 return _Resolved(None, self._deferred(kind, use, path))
@@ -131,7 +126,7 @@ class Resolver:
         again = load if self._nested > before else lambda: loaded
         return _Resolved(cls, Blueprint(kind, use.use, use.options, again))
 
-    def _deferred(self, kind: str, use: Use, path: Path) -> Blueprint:
+    def _deferred(self, kind: str, use: AnyUse, path: Path) -> Blueprint:
         """The blueprint for a component of the scenario's own, of which nothing is executed yet."""
         recorded = {"at": dotted(path), "kind": kind, "use": use.use, "plugin": "", "config": use.options}
         self.recorded.append(recorded)
@@ -176,9 +171,10 @@ class Resolver:
         where, what = (*path, *misfit.below), str(misfit)
         known = {option.alias for option in attrs.fields(cls.Config) if option.init}
         unknown = misfit.on_key and len(misfit.below) == 1
-        if unknown and kind in KERNELS and what.startswith("unknown key"):
+        if unknown and kind in KERNEL_OPTIONS and what.startswith("unknown key"):
             # The options of the kernel are written beside those of the extension.
-            what = unknown_key(str(misfit.below[0]), known | KERNELS[kind])
+            known.update(option.name for part in KERNEL_OPTIONS[kind] for option in attrs.fields(part))
+            what = unknown_key(str(misfit.below[0]), known)
         if kind == "engine" and misfit.below and not self._document.has_mark(where):
             # An engine's options may be written among the agent's own keys.
             where = (*path[:-1], *misfit.below)
@@ -187,7 +183,7 @@ class Resolver:
                 what = unknown_key(str(misfit.below[0]), known - {"variables"})
         self._mistakes.add(where, what, misfit.on_key)
 
-    def _record(self, kind: str, use: Use, cls: Any, config: Any, path: Path) -> None:
+    def _record(self, kind: str, use: AnyUse, cls: Any, config: Any, path: Path) -> None:
         self.declared.update(getattr(cls, "emits", {}))
         offer = self._host.offer(kind, use.use)
         for prompt in _prompts(config):

@@ -153,12 +153,14 @@ class Mistakes:
         whole = document.mark(())
         self._main = whole.file if whole else ""
         self._found: dict[tuple[str, ...], tuple[tuple[Any, ...], Mistake]] = {}
+        self._paths: set[Path] = set()
         self._cause: Exception | None = None
 
     def add(
         self, path: Iterable[str | int], what: str, on_key: bool = False, cause: Exception | None = None
     ) -> None:
         path = tuple(path)
+        self._paths.update(path[:length] for length in range(len(path) + 1))
         self._cause = self._cause or cause
         mark = self._document.mark(path, on_key)
         mistake = Mistake(str(mark or "scenario"), dotted(path), what)
@@ -166,6 +168,10 @@ class Mistakes:
         # The scenario's own file comes first, then other files, then the command line and settings.
         order = (not mark.line, mark.file != self._main, mark.file, mark.line, mark.column) if mark else (2,)
         self._found.setdefault((mistake.where, below, what), (order, mistake))
+
+    def __contains__(self, path: Path) -> bool:
+        """Whether there is one in the value at `path`."""
+        return path in self._paths
 
     def note(self, path: Path, misfits: Iterable[Misfit]) -> None:
         """Note what does not fit in the value at `path`."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
-from ..agent import Agent, Use
+from ..agent import Agent, ToolPolicy, Use, positive
 from ..language.expressions import Expression
 from ..records import Sampling
 
@@ -50,8 +50,8 @@ DEFAULT_USES = {"engine": "actor", "memory": "full", "schedule": "round-robin"}
 class Retry:
     """How long a call is tried: at most `tries` attempts, within `seconds` of its first failure."""
 
-    tries: int = 8
-    seconds: float = 300
+    tries: int = field(default=8, validator=positive)
+    seconds: float = field(default=300, validator=positive)
 
 
 @frozen
@@ -68,12 +68,16 @@ class CallPolicy:
         the names of the providers that are asked, in this order, when this one fails for good
     """
 
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    concurrency: int | None = None
-    timeout: float = 600
+    requests_per_minute: int | None = field(default=None, validator=positive)
+    tokens_per_minute: int | None = field(default=None, validator=positive)
+    concurrency: int | None = field(default=None, validator=positive)
+    timeout: float = field(default=600, validator=positive)
     retry: Retry = Retry()
     fallback: tuple[str, ...] = ()
+
+
+#: The kernel's parts of the options of a provider, and of a tool.
+KERNEL_OPTIONS: dict[str, tuple[type, ...]] = {"provider": (Sampling, CallPolicy), "tool": (ToolPolicy,)}
 
 
 @frozen
@@ -123,12 +127,12 @@ class Limits:
     of calls at the same time.
     """
 
-    calls: int | None = None
-    tokens: int | None = None
-    money: float | None = None
-    seconds: float | None = None
-    steps: int | None = None
-    concurrency: int = 64
+    calls: int | None = field(default=None, validator=positive)
+    tokens: int | None = field(default=None, validator=positive)
+    money: float | None = field(default=None, validator=positive)
+    seconds: float | None = field(default=None, validator=positive)
+    steps: int | None = field(default=None, validator=positive)
+    concurrency: int = field(default=64, validator=positive)
 
 
 @frozen

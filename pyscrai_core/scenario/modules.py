@@ -56,7 +56,7 @@ class Modules:
             )
             listed = ", ".join(sorted(own)) or "none"
             raise ValueError(f"{file} {what}; expected {file}:NAME with one of {listed}")
-        self.source.demands.add("run the Python code in the file", file)
+        self.source.demand("run the Python code in the file", file)
         self.hashes[file] = digest(text.encode())
         return file, name
 

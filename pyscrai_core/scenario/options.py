@@ -3,89 +3,74 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
-from attrs import frozen
 
 from .. import contracts
 from ..contracts import Component
 from ..language.misfit import Misfit, Path
 from ..language.schemas import check_schema
 from ..language.templates import Prompt
-from ..suggest import format_value
-from .structure import Structurer
+from .source import Source
+from .structure import Hook, unfit
 
 
-@frozen
-class Options:
-    """Reads such options.
+def option_hooks(source: Source) -> dict[Any, Hook]:
+    """The functions that read options of these types; `source` has the files, and notes what is demanded."""
 
-    `read` gives the text of a file in the scenario's folder, `locate` turns the path of one into an absolute
-    path, and `demand` notes what a person has to approve.
-    """
-
-    read: Callable[[str], str]
-    locate: Callable[[str], str]
-    demand: Callable[[str, str], None]
-
-    def teach(self, structurer: Structurer) -> None:
-        """Make `structurer` read options of these types."""
-        structurer.hook(Prompt, self._prompt)
-        structurer.hook(contracts.FilePath, self._file_path)
-        structurer.hook(contracts.Url, self._url)
-        structurer.hook(contracts.SecretName, self._secret)
-        structurer.hook(contracts.Program, self._program)
-        structurer.hook(contracts.JsonSchema, _schema)
-
-    def _prompt(self, value: Any, _: Any) -> Prompt:
+    def prompt(value: Any, kind: Any) -> Prompt:
         if not isinstance(value, str):
-            raise Misfit(f"expected the path of a template file, got {format_value(value)}")
-        return Prompt(self.read(value), value)
+            raise unfit(value, kind)
+        return Prompt(source.read(value), value)
 
-    def _file_path(self, value: Any, _: Any) -> str:
+    def file_path(value: Any, kind: Any) -> str:
         if not isinstance(value, str) or not value:
-            raise Misfit(f"expected the path of a file, got {format_value(value)}")
-        return self.locate(value)
+            raise unfit(value, kind)
+        return str(source.locate(value))
 
-    def _url(self, value: Any, _: Any) -> str:
+    def url(value: Any, kind: Any) -> str:
         try:
             parts = urlsplit(value) if isinstance(value, str) else None
         except ValueError:  # such as a bracket that is not closed
             parts = None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Misfit(
-                f"expected an address that begins with http:// or https://, got {format_value(value)}"
-            )
+            raise unfit(value, kind)
         if parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-            self.demand("connect to", parts.hostname)
+            source.demand("connect to", parts.hostname)
         return str(value)
 
-    def _secret(self, value: Any, _: Any) -> str:
+    def secret(value: Any, kind: Any) -> str:
         if not isinstance(value, str) or not value.replace("_", "").isalnum() or value[0].isdigit():
-            raise Misfit(f"expected the name of an environment variable, got {format_value(value)}")
-        self.demand("read the secret in the environment variable", value)
+            raise unfit(value, kind)
+        source.demand("read the secret in the environment variable", value)
         return value
 
-    def _program(self, value: Any, _: Any) -> list[str]:
+    def program(value: Any, kind: Any) -> list[str]:
         if not isinstance(value, list) or not value or not all(isinstance(part, str) for part in value):
-            raise Misfit(
-                f"expected a program with its arguments, such as [python, x.py]; got {format_value(value)}"
-            )
+            raise unfit(value, kind)
         if not value[0].strip():
             raise Misfit("the program is empty; name one")
-        self.demand("start the program", shlex.join(value))
+        source.demand("start the program", shlex.join(value))
         # `./` is the scenario's folder, wherever the command was given.
-        return [self.locate(part) if part.startswith("./") else part for part in value]
+        return [str(source.locate(part)) if part.startswith("./") else part for part in value]
 
+    def schema(value: Any, kind: Any) -> Any:
+        if not isinstance(value, dict):
+            raise unfit(value, kind)
+        check_schema(value)
+        return value
 
-def _schema(value: Any, _: Any) -> Any:
-    if not isinstance(value, dict):
-        raise Misfit(f"expected a JSON Schema (a mapping), got {format_value(value)}")
-    check_schema(value)
-    return value
+    return {
+        Prompt: prompt,
+        contracts.FilePath: file_path,
+        contracts.Url: url,
+        contracts.SecretName: secret,
+        contracts.Program: program,
+        contracts.JsonSchema: schema,
+    }
 
 
 def check_prompts(config: Any, path: Path = ()) -> Iterator[Misfit]:

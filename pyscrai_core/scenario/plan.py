@@ -7,7 +7,7 @@ of the scenario and executes nothing of it; `Components.make` then constructs th
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path as FilesystemPath
 from typing import Any
 
@@ -25,10 +25,10 @@ from .checks import check_kinds, check_sampling, check_states
 from .document import Document, Mark, Mistakes
 from .manifest import Manifest
 from .model import Scenario
+from .options import inside
 from .overrides import Override
 from .resolve import load_document, resolve
 from .source import Source
-from .trust import Demands
 
 
 @define(eq=False)
@@ -46,8 +46,7 @@ class Plan:
     tools: dict[str, list[Blueprint]]
     schedule: Blueprint
     declared: dict[str, dict[str, Any]]
-    demands: Demands
-    files: dict[str, str]
+    source: Source
     manifest: Manifest
     segments: tuple[Segment, ...] = ()
 
@@ -60,6 +59,25 @@ class Plan:
     def all(self) -> tuple[Plan, ...]:
         """Every plan that is in force at some time."""
         return (self, *(segment.plan for segment in self.segments))
+
+    @property
+    def files(self) -> dict[str, str]:
+        return self.source.files
+
+    @property
+    def demands(self) -> Collection[str]:
+        """What a person has to approve."""
+        return self.source.demands
+
+    @property
+    def content(self) -> str:
+        """The hash that an approval is remembered under: it is another one when content or demands change.
+
+        Where the scenario comes from a file, that file is its content: another seed needs no approval.
+        """
+        return digest(
+            canonical([self.source.written or self.scenario.document, self.files, list(self.demands)])
+        )
 
 
 @frozen
@@ -79,7 +97,7 @@ def from_file(
     seed: int | None = None,
 ) -> Plan:
     """The plan for the scenario at `path`. Raises `ScenarioError` with all mistakes found."""
-    source = Source(path.resolve().parent, Demands(), shown=path.parent)
+    source = Source(path.resolve().parent, shown=path.parent)
     document = load_document(
         path, overrides=overrides, defaults=defaults or {}, seed=seed, host=host, source=source
     )
@@ -99,10 +117,10 @@ def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
     """One provider by itself, with options as `pyscrai.toml` has them. Raises `ScenarioError`."""
     document = Document.at({"providers": {name: dict(options)}}, Mark("pyscrai.toml"))
     mistakes = Mistakes(document)
-    resolver = Resolver(host, document, mistakes, Source(FilesystemPath.cwd(), Demands()))
+    resolver = Resolver(host, document, mistakes, Source(FilesystemPath.cwd()))
     use = build_providers(document, resolver.structurer, mistakes)[name]
     mistakes.check()
-    blueprint = resolver.resolve("provider", Use(use.use, use.options), ("providers", name))
+    blueprint = resolver.resolve("provider", use, ("providers", name))
     mistakes.check()
     assert blueprint is not None
     provider: Provider = blueprint.make()
@@ -134,19 +152,12 @@ def changed(manifest: Manifest, overrides: Sequence[Override], seed: int | None,
     files = manifest.known_files
     for override in overrides:
         # A file that is named now is meant as it is now.
-        for name in _strings(override.value):
-            files.pop(name.rpartition(":")[0] if ".py:" in name else name, None)
+        for name in inside(override.value):
+            if isinstance(name, str):
+                files.pop(name.rpartition(":")[0] if ".py:" in name else name, None)
     source = _source(manifest, files, recorded=False)
     resolve(document, overrides=overrides, defaults={}, seed=seed, source=source)
     return _make(document, host, source, replay=False)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (list, dict)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _strings(part)
 
 
 def _document(value: dict[str, Any]) -> Document:
@@ -155,39 +166,34 @@ def _document(value: dict[str, Any]) -> Document:
 
 def _source(manifest: Manifest, files: Mapping[str, str], recorded: bool = True) -> Source:
     folder = FilesystemPath(manifest.folder).resolve()
-    return Source(folder, Demands(), dict(files), recorded=recorded)
+    return Source(folder, dict(files), recorded=recorded)
 
 
 def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Plan:
     mistakes = Mistakes(document)
     host = _narrowed(host, document, mistakes, replay)
     resolver = Resolver(host, document, mistakes, source)
-    scenario, unread = build(document, resolver.structurer, mistakes)
+    scenario = build(document, resolver.structurer, mistakes)
     check_states(scenario, mistakes)
 
     def resolved(kind: str, use: Use | None, path: Path) -> Any:
-        return resolver.resolve(kind, use, path) if use is not None and path not in unread else None
+        # Where the choice could not be read, the default stands in for it.
+        return None if use is None or path in mistakes else resolver.resolve(kind, use, path)
 
     providers: dict[str, Any] = {}
     if not replay:
         for name, provider in scenario.providers.items():
-            use = Use(provider.use, provider.options)
-            providers[name] = resolved("provider", use, ("providers", name))
+            providers[name] = resolver.resolve("provider", provider, ("providers", name))
     agents: dict[str, dict[str, Blueprint | None]] = {}
     tools: dict[str, list[Any]] = {}
     for name, agent in scenario.agents.items():
         path: Path = ("agents", name)
         agents[name] = {
-            kind: resolved(kind, use, (*path, kind))
-            for kind, use in (
-                ("engine", agent.engine),
-                ("reasoning", agent.reasoning),
-                ("memory", agent.memory),
-            )
+            kind: resolved(kind, getattr(agent, kind), (*path, kind))
+            for kind in ("engine", "reasoning", "memory")
         }
         tools[name] = [
-            resolved("tool", Use(one.use, one.options), (*path, "tools", index))
-            for index, one in enumerate(agent.tools)
+            resolver.resolve("tool", tool, (*path, "tools", index)) for index, tool in enumerate(agent.tools)
         ]
     schedule = resolved("schedule", scenario.schedule, ("schedule",))
     mistakes.check()
@@ -201,8 +207,7 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
         tools=tools,
         schedule=schedule,
         declared=resolver.declared,
-        demands=source.demands,
-        files=source.files,
+        source=source,
         manifest=Manifest(
             scenario=scenario.document,
             folder=str(source.folder),

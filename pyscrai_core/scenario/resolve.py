@@ -91,7 +91,7 @@ def _read(path: FilesystemPath, host: Host, source: Source) -> Document:
     else:
         document = _load_with_plugin(path, host, suffix)
     with contextlib.suppress(OSError):  # a loader may read a file that is none
-        source.demands.written = digest(path.read_bytes())
+        source.written = digest(path.read_bytes())
     return document
 
 

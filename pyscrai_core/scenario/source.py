@@ -8,7 +8,6 @@ from attrs import define, field
 
 from ..suggest import closest
 from . import yaml
-from .trust import Demands
 
 
 @define
@@ -16,14 +15,19 @@ class Source:
     """A scenario's folder, and the files that were read from it.
 
     `shown` is the folder as it was given, for messages. When a run is executed again (`recorded`), `files`
-    comes from its manifest and the folder is not read.
+    comes from its manifest and the folder is not read. `demands` are what a person has to approve, in the
+    order in which they were found, and `written` is the hash of the scenario's file, if it comes from one.
     """
 
     folder: FilesystemPath
-    demands: Demands
     files: dict[str, str] = field(factory=dict)
     recorded: bool = False
     shown: FilesystemPath = FilesystemPath()
+    demands: dict[str, None] = field(factory=dict)
+    written: str = ""
+
+    def demand(self, what: str, value: str) -> None:
+        self.demands[f"{what}: {value}"] = None
 
     def read(self, name: str) -> str:
         """The text of a file, by its path relative to the folder. Raises `ValueError`."""
@@ -63,7 +67,7 @@ class Source:
         except (RuntimeError, ValueError, OSError):  # a home that is not known, a NUL, links in a circle
             raise ValueError(f"{name!r} cannot be the path of a file; check it") from None
         if not self.recorded and not path.is_relative_to(self.folder):
-            self.demands.add("read the file outside of its folder", str(path))
+            self.demand("read the file outside of its folder", str(path))
         return path
 
 

@@ -9,15 +9,15 @@ from attrs import field, frozen
 
 from ..agent import Acts, AgentLimits, Use
 from ..language.misfit import Misfit, Path
-from ..suggest import did_you_mean, format_value
+from ..suggest import did_you_mean, expected
 from .model import DEFAULT_USES
-from .structure import Structurer
 
 #: What an agent or a scenario has if it does not say.
 DEFAULT_ENGINE, DEFAULT_MEMORY, DEFAULT_SCHEDULE = (
     Use(DEFAULT_USES[kind]) for kind in ("engine", "memory", "schedule")
 )
 DEFAULT_ACTS = Acts(scheduled=True)
+_TIMES = ("scheduled", "start", "end", "after-group")
 
 
 @frozen
@@ -28,7 +28,7 @@ class WorldSpec:
 
 @frozen
 class AgentSpec:
-    """An agent as written. Other keys are options of its engine."""
+    """An agent as written, with fields of `Agent`. Other keys are options of its engine."""
 
     persona: str = ""
     goals: tuple[str, ...] = ()
@@ -82,52 +82,40 @@ class ScenarioSpec:
 AGENT_KEYS = frozenset(option.name for option in attrs.fields(AgentSpec))
 
 
-def add_hooks(structurer: Structurer) -> None:
-    """Teach `structurer` the short ways of writing a choice of extension and when an agent acts."""
-    structurer.hook(Use, _use)
-    structurer.hook(Acts, _acts)
-
-
 def _use(value: Any, _: Any) -> Use:
     if isinstance(value, str) and value:
         return Use(value)
-    if isinstance(value, Use):
-        return value
     if not isinstance(value, dict):
-        raise Misfit(f"expected the name of an extension, or {{use: NAME, …}}; got {format_value(value)}")
+        raise Misfit(expected("the name of an extension, or {use: NAME, …}", value))
     if "use" not in value:
         raise Misfit("the key 'use' is missing; expected {use: NAME, …}")
     if not isinstance(value["use"], str) or not value["use"]:
-        raise Misfit(f"expected the name of an extension, got {format_value(value['use'])}", ("use",))
+        raise Misfit(expected("the name of an extension", value["use"]), ("use",))
     return Use(value["use"], {key: part for key, part in value.items() if key != "use"})
 
 
 def _acts(value: Any, _: Any) -> Acts:
-    if isinstance(value, Acts):
-        return value
     chosen: dict[str, Any] = {}
     for index, one in enumerate(value if isinstance(value, list) else [value]):
         below: Path = (index,) if isinstance(value, list) else ()
-        if one in ("scheduled", "start", "end", "after-group"):
+        if one in _TIMES:
             chosen[str(one).replace("-", "_")] = True
         elif isinstance(one, dict) and one and one.keys() <= {"every", "on"}:
             if "every" in one:
                 if type(one["every"]) is not int or one["every"] < 1:
-                    raise Misfit(
-                        f"expected a number of steps, got {format_value(one['every'])}", (*below, "every")
-                    )
+                    raise Misfit(expected("a number of steps", one["every"]), (*below, "every"))
                 chosen["every"] = one["every"]
             if "on" in one:
                 kinds = [one["on"]] if isinstance(one["on"], str) else one["on"]
                 if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
-                    raise Misfit(f"expected kinds of events, got {format_value(one['on'])}", (*below, "on"))
+                    raise Misfit(expected("kinds of events", one["on"]), (*below, "on"))
                 chosen["on"] = frozenset(kinds)
         else:
-            near = (
-                did_you_mean(one, ["scheduled", "start", "end", "after-group"])
-                if isinstance(one, str)
-                else ""
-            )
-            expected = "scheduled, start, end, after-group, {every: N}, {on: KIND}, or a list of these"
-            raise Misfit(f"expected {expected}; got {format_value(one)}{near}", below)
+            near = did_you_mean(one, _TIMES) if isinstance(one, str) else ""
+            forms = f"{', '.join(_TIMES)}, {{every: N}}, {{on: KIND}}, or a list of these"
+            raise Misfit(expected(forms, one) + near, below)
     return Acts(**chosen)
+
+
+#: The functions that structure the short ways of writing a choice of extension, and when an agent acts.
+SPEC_HOOKS = {Use: _use, Acts: _acts}

@@ -10,8 +10,8 @@ import pathlib
 import re
 import types
 from collections import abc
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter
@@ -22,7 +22,7 @@ from ..contracts import CONTRACTS, Component
 from ..errors import ContractError, PyscraiError
 from ..language.misfit import Misfit, Misfits
 from ..language.templates import Prompt
-from ..suggest import did_you_mean, format_value, unknown_key
+from ..suggest import did_you_mean, expected, unknown_key
 
 T = TypeVar("T")
 #: Makes something of a value, for the type that is wanted.
@@ -40,9 +40,18 @@ _WORDS = {
     contracts.Url: "an address that begins with http:// or https://",
     contracts.SecretName: "the name of an environment variable",
     contracts.Program: "a program with its arguments, as a list",
-    contracts.JsonSchema: "a JSON Schema",
+    contracts.JsonSchema: "a JSON Schema, as a mapping",
     Prompt: "the path of a template file",
 }
+_KINDS = {contract: kind for kind, contract in CONTRACTS.items()}
+#: The types that a list is read as, with the one that is made.
+_SEQUENCES: dict[Any, Any] = {
+    **{kind: kind for kind in (list, tuple, set, frozenset)},
+    abc.Sequence: tuple,
+    abc.Collection: tuple,
+}
+_MAPPINGS = (dict, abc.Mapping)
+_UNIONS = (Union, types.UnionType)
 #: What a `ValueError` of a Config may begin with, to say which option it is about: `faults[0].kind: …`
 _ABOUT = re.compile(r"([A-Za-z_]\w*)((?:\.[^\s.:\[\]]+|\[\d+\])*): ")
 
@@ -51,107 +60,88 @@ def describe_type(kind: Any) -> str:
     """What a type expects, as text."""
     if kind in _WORDS:
         return _WORDS[kind]
-    origin = get_origin(kind)
+    origin = get_origin(kind) or kind
     if origin is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))
-    if origin in (Union, types.UnionType):
+    if origin in _UNIONS:
         return " or ".join(describe_type(member) for member in get_args(kind))
-    if origin in (list, tuple):
+    if origin in _SEQUENCES:
         return "a list"
-    if origin is dict or attrs.has(kind):
+    if origin in _MAPPINGS or attrs.has(kind):
         return "a mapping"
-    if kind in _CONTRACT_KINDS:
-        return f"{{use: …}} with a {_CONTRACT_KINDS[kind]}"
+    if kind in _KINDS:
+        return f"{{use: …}} with a {_KINDS[kind]}"
     return getattr(kind, "__name__", str(kind))
 
 
-class Structurer:
-    """Structures data against types; `build` makes the component for a nested `{use: …}`.
+def unfit(value: Any, kind: Any) -> Misfit:
+    """The misfit that says what a type expects, and what was given."""
+    return Misfit(expected(describe_type(kind), value))
 
-    Of cattrs, the dispatch over types is used. Its own hooks coerce values, so each is replaced; they also
-    stop at the first mistake in a class, or report every exception as one of the data.
+
+class Structurer:
+    """Structures data against types.
+
+    `hooks` are the functions for types that mean more than their plain value; `build` makes the component for
+    a nested `{use: …}`. Of cattrs, the dispatch over types is used. Its own hooks coerce values, so each is
+    replaced; they also stop at the first mistake in a class, or report every exception as one of the data.
     """
 
-    def __init__(self, build: Callable[[str, Any], Component]) -> None:
+    def __init__(self, hooks: Mapping[Any, Hook], build: Callable[[str, Any], Component]) -> None:
         self._build = build
-        self._fields: dict[type, _Fields] = {}
-        self._converter = converter = Converter(detailed_validation=False)
-        converter.register_structure_hook_factory(lambda kind: isinstance(kind, type), _no_option)
-        converter.register_structure_hook_func(_is_enum, _enum)
-        for kind in (str, int, bool, type(None)):
-            converter.register_structure_hook(kind, _exactly(kind))
-        converter.register_structure_hook(float, _number)
-        for other in (bytes, pathlib.Path):
-            converter.register_structure_hook(other, _no_option)
-        converter.register_structure_hook_func(_is_any, lambda value, _: value)
-        converter.register_structure_hook_func(_is_literal, _literal)
-        converter.register_structure_hook_func(_is_union, self._union)
-        converter.register_structure_hook_factory(attrs.has, self._attrs_class)
-        converter.register_structure_hook_func(_is_sequence, self._sequence)
-        converter.register_structure_hook_func(_is_mapping, self._mapping)
-        converter.register_structure_hook_func(_is_part, self._part)
+        self._converter = Converter(detailed_validation=False)
+        self._converter.register_structure_hook_factory(_is_plain, self._hook)
+        for kind, hook in {**_HOOKS, **hooks}.items():
+            self._converter.register_structure_hook(kind, hook)
 
     def structure(self, value: Any, kind: type[T]) -> T:
         """`value` as a `kind`. Raises `Misfit`."""
         made: T = _fit(self._converter.structure, value, kind)
         return made
 
-    def parts(self, value: dict[str, Any], kind: type) -> tuple[dict[str, Any], list[Misfit]]:
-        """Those fields of the attrs class `kind` that fit, as arguments for it, and the misfits of others."""
-        if kind not in self._fields:
-            self._fields[kind] = _Fields(self._converter, kind)
-        return self._fields[kind].structure(value)
-
-    def hook(self, kind: Any, function: Hook) -> None:
-        """Structure values of the type `kind` with `function(value, kind)`."""
-        self._converter.register_structure_hook(kind, function)
-
-    # -- hooks that structure the parts of a value --
-
-    def _part(self, value: Any, kind: Any) -> Component:
-        return self._build(_CONTRACT_KINDS[kind], value)
-
-    def _attrs_class(self, kind: Any) -> Hook:
-        fields = _Fields(self._converter, kind)
-
-        def structure(value: Any, _: Any) -> Any:
-            if not isinstance(value, dict):
-                keys = ", ".join(fields.options)
-                with_keys = f" with the keys {keys}" if keys else ""
-                raise Misfit(f"expected a mapping{with_keys}; got {format_value(value)}")
-            given, found = fields.structure(value)
-            if found:
-                raise Misfits(found)
-            return fields.make(given)
-
-        return structure
+    def _hook(self, kind: Any) -> Hook:
+        origin = get_origin(kind) or kind
+        if kind is Any:
+            return lambda value, _: value
+        if origin is Literal:
+            return _literal
+        if origin in _UNIONS:
+            return self._union
+        if origin in _SEQUENCES:
+            return self._sequence
+        if origin in _MAPPINGS:
+            return self._mapping
+        if kind in _KINDS:
+            return lambda value, kind: self._build(_KINDS[kind], value)
+        if attrs.has(kind):
+            return _Fields(self._converter, kind).structure
+        if isinstance(kind, type) and issubclass(kind, enum.Enum):
+            return _enum
+        return _no_option(None, kind)
 
     def _union(self, value: Any, kind: Any) -> Any:
-        members = get_args(kind)
-        if value is None and type(None) in members:
+        members = [member for member in get_args(kind) if member is not type(None)]
+        if value is None and len(members) < len(get_args(kind)):
             return None
-        failures: list[tuple[Any, Misfit]] = []
+        failures: list[Misfit] = []
         for member in members:
-            if member is type(None):
-                continue
             try:
                 return self.structure(value, member)
             except Misfit as error:
-                failures.append((member, error))
+                failures.append(error)
         # If the value has the right outer form for one member, that member's own complaint says most.
-        for member, failure in failures:
-            if isinstance(value, dict) and (attrs.has(member) or _is_mapping(member) or _is_part(member)):
+        for member, failure in zip(members, failures, strict=True):
+            origin = get_origin(member) or member
+            if isinstance(value, dict) and (origin in (*_MAPPINGS, *_KINDS) or attrs.has(member)):
                 raise failure
-            if isinstance(value, list) and _is_sequence(member):
+            if isinstance(value, list) and origin in _SEQUENCES:
                 raise failure
-        if len(failures) == 1:
-            raise failures[0][1]
-        raise Misfit(f"expected {describe_type(kind)}, got {format_value(value)}")
+        raise failures[0] if len(failures) == 1 else unfit(value, kind)
 
     def _sequence(self, value: Any, kind: Any) -> Any:
         members = get_args(kind)
         if not isinstance(value, list):
-            raise Misfit(f"expected a list, got {format_value(value)}")
+            raise unfit(value, kind)
         if get_origin(kind) is tuple and members and Ellipsis not in members:
             if len(value) != len(members):
                 raise Misfit(f"expected a list of {len(members)}, got one of {len(value)}")
@@ -166,13 +156,12 @@ class Structurer:
         try:
             return _SEQUENCES[get_origin(kind) or kind](made.values())
         except TypeError:  # a set of lists or mappings
-            raise Misfit(f"expected a list of plain values, got {format_value(value)}") from None
+            raise Misfit(expected("a list of plain values", value)) from None
 
     def _mapping(self, value: Any, kind: Any) -> Any:
-        arguments = get_args(kind)
-        member = arguments[1] if arguments else Any
         if not isinstance(value, dict):
-            raise Misfit(f"expected a mapping, got {format_value(value)}")
+            raise unfit(value, kind)
+        _, member = get_args(kind) or (Any, Any)
         made, found = _each((key, self._converter.structure, part, member) for key, part in value.items())
         if found:
             raise Misfits(found)
@@ -184,69 +173,65 @@ class _Fields:
 
     def __init__(self, converter: Converter, kind: Any) -> None:
         self._kind = kind
+        self._name = f"{kind.__module__}.{kind.__name__}"
         try:
             attrs.resolve_types(kind)  # annotations may be strings
         except NameError as error:
-            raise ContractError(
-                f"{kind.__module__}.{kind.__name__}: {error}; import what it names"
-            ) from error
-        self.options = {option.alias: option for option in attrs.fields(kind) if option.init}
+            raise ContractError(f"{self._name}: {error}; import what it names") from error
+        self._options = {option.alias: option for option in attrs.fields(kind) if option.init}
         self._hooks: dict[str, Hook] = {}
-        for name, option in self.options.items():
-            wanted = Any if option.type is None else option.type
+        for name, option in self._options.items():
             try:
-                self._hooks[name] = converter.get_structure_hook(wanted)
+                self._hooks[name] = converter.get_structure_hook(Any if option.type is None else option.type)
             except (ContractError, StructureHandlerNotFoundError) as error:
-                raise ContractError(f"{kind.__module__}.{kind.__name__}.{option.name}: {error}") from None
+                raise ContractError(f"{self._name}.{option.name}: {error}") from None
 
-    def structure(self, value: dict[str, Any]) -> tuple[dict[str, Any], list[Misfit]]:
-        """The arguments that fit, and what does not fit."""
+    def structure(self, value: Any, kind: Any) -> Any:
+        """An instance. Raises `Misfit` for what its fields, its validators or its own checks refuse."""
+        if not isinstance(value, dict):
+            keys = f" with the keys {', '.join(self._options)}" if self._options else ""
+            raise Misfit(expected(f"a mapping{keys}", value))
+        known = {key: part for key, part in value.items() if key in self._options}
         given, found = _each(
-            (key, self._hooks[key], part, self.options[key].type)
-            for key, part in value.items()
-            if key in self._hooks
+            (key, self._hooks[key], part, self._options[key].type) for key, part in known.items()
         )
         found += [
-            Misfit(unknown_key(key, self.options), (key,), on_key=True)
-            for key in value
-            if key not in self._hooks
+            Misfit(unknown_key(key, self._options), (key,), on_key=True) for key in value if key not in known
         ]
         found += [
             Misfit(f"the key {name!r} is missing")
-            for name, option in self.options.items()
+            for name, option in self._options.items()
             if option.default is attrs.NOTHING and name not in value
         ]
-        return given, found
-
-    def make(self, given: dict[str, Any]) -> Any:
-        """An instance. Raises `Misfit` for what its validators and its own checks refuse."""
+        if found:
+            raise Misfits(found)
         try:
-            return self._kind(**given)
+            return kind(**given)
         except (PyscraiError, Misfit):
             raise
         except (ValueError, TypeError) as error:
-            found = list(self._refused(given)) or [self._about(error)]
-            raise Misfits(found) from None
+            raise Misfits(list(self._refused(given)) or [self._about(error)]) from None
         except Exception as error:
             # A check of the plugin's own that raises anything else is broken, and says so.
             raise ContractError(
-                f"{self._kind.__module__}.{self._kind.__name__}: it raised {type(error).__name__}: {error}, "
+                f"{self._name}: it raised {type(error).__name__}: {error}, "
                 "expected a ValueError for options that it refuses; tell its author"
             ) from error
 
     def _refused(self, given: dict[str, Any]) -> Iterator[Misfit]:
         """What each validator says by itself: the class stops at the first."""
         instance = object.__new__(self._kind)
-        for name, option in self.options.items():
-            default = option.default
-            value = given.get(name, default.factory() if _is_plain_factory(default) else default)
+        for name, option in self._options.items():
+            default: Any = option.default
+            plain = isinstance(default, attrs.Factory) and not default.takes_self  # type: ignore[arg-type]
+            value = given.get(name, default.factory() if plain else default)
             if callable(option.converter) and name in given:
                 try:
                     value = option.converter(value)
                 except (ValueError, TypeError) as error:
                     yield Misfit(str(error), (name,))
             object.__setattr__(instance, option.name, value)
-        for name, option in self.options.items():
+        for name, option in self._options.items():
             if option.validator is None or name not in given:
                 continue
             try:
@@ -259,15 +244,11 @@ class _Fields:
         """An error of the class, at the option that its message begins with."""
         what = str(error.args[0]) if error.args else type(error).__name__
         about = _ABOUT.match(what)
-        if about and about[1] in self.options:
+        if about and about[1] in self._options:
             steps = re.findall(r"\.([^\s.:\[\]]+)|\[(\d+)\]", about[2])
             path = (about[1], *(int(index) if index else key for key, index in steps))
             return Misfit(what[about.end() :], path)
         return Misfit(what)
-
-
-def _is_plain_factory(default: Any) -> bool:
-    return isinstance(default, attrs.Factory) and not default.takes_self  # type: ignore[arg-type]
 
 
 def _each(parts: Iterable[tuple[str | int, Hook, Any, Any]]) -> tuple[dict[Any, Any], list[Misfit]]:
@@ -292,77 +273,48 @@ def _fit(hook: Hook, value: Any, kind: Any) -> Any:
         raise Misfit(str(error)) from None
 
 
-_CONTRACT_KINDS = {contract: kind for kind, contract in CONTRACTS.items()}
-#: The types that a list is read as, with the one that is made.
-_SEQUENCES: dict[Any, Any] = {
-    **{kind: kind for kind in (list, tuple, set, frozenset)},
-    abc.Sequence: tuple,
-    abc.Collection: tuple,
-}
+def _is_plain(kind: Any) -> bool:
+    """Whether a type is none that stands for another one, such as a `NewType`: these cattrs looks through."""
+    origin = get_origin(kind) or kind
+    if origin is Annotated:
+        return False
+    return isinstance(origin, type) or origin in (Any, Literal, *_UNIONS)
 
 
-def _is_any(kind: Any) -> bool:
-    return kind is Any
+def _exactly(value: Any, kind: Any) -> Any:
+    if type(value) is not kind:
+        raise unfit(value, kind)
+    return value
 
 
-def _is_literal(kind: Any) -> bool:
-    return get_origin(kind) is Literal
-
-
-def _is_union(kind: Any) -> bool:
-    return get_origin(kind) in (Union, types.UnionType)
-
-
-def _is_part(kind: Any) -> bool:
-    return isinstance(kind, type) and kind in _CONTRACT_KINDS
-
-
-def _is_sequence(kind: Any) -> bool:
-    return kind in _SEQUENCES or get_origin(kind) in _SEQUENCES
-
-
-def _is_mapping(kind: Any) -> bool:
-    return kind in (dict, abc.Mapping) or get_origin(kind) in (dict, abc.Mapping)
-
-
-def _is_enum(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, enum.Enum)
-
-
-def _exactly(kind: type) -> Hook:
-    def structure(value: Any, _: Any) -> Any:
-        if type(value) is not kind:
-            raise Misfit(f"expected {_WORDS[kind]}, got {format_value(value)}")
-        return value
-
-    return structure
-
-
-def _number(value: Any, _: Any) -> float:
+def _number(value: Any, kind: Any) -> float:
     if type(value) not in (int, float):
-        raise Misfit(f"expected a number, got {format_value(value)}")
+        raise unfit(value, kind)
     return float(value)
 
 
 def _literal(value: Any, kind: Any) -> Any:
     allowed = get_args(kind)
-    for one in allowed:
-        if type(one) is type(value) and one == value:
-            return value
-    near = did_you_mean(value, [str(one) for one in allowed]) if isinstance(value, str) else ""
-    raise Misfit(f"expected one of {', '.join(map(str, allowed))}, got {format_value(value)}{near}")
+    if not any(type(one) is type(value) and one == value for one in allowed):
+        near = did_you_mean(value, map(str, allowed)) if isinstance(value, str) else ""
+        raise Misfit(f"{unfit(value, kind)}{near}")
+    return value
 
 
 def _enum(value: Any, kind: type[enum.Enum]) -> enum.Enum:
-    for one in kind:
-        if type(one.value) is type(value) and one.value == value:
-            return one
-    _literal(value, Literal[tuple(one.value for one in kind)])
-    raise AssertionError("a value that is none of the enumeration's fits it")
+    return kind(_literal(value, Literal[tuple(one.value for one in kind)]))
 
 
-def _no_option(*given: Any) -> Any:
+def _no_option(_: Any, kind: Any) -> NoReturn:
     raise ContractError(
-        f"an option has the type {given[-1].__name__}, expected one of those that `pyscrai_core.contracts` "
-        "lists (a path is a `FilePath`); tell its author"
+        f"an option has the type {getattr(kind, '__name__', kind)}, expected one of those that "
+        "`pyscrai_core.contracts` lists (a path is a `FilePath`); tell its author"
     )
+
+
+#: For types of which cattrs has hooks of its own that go before those of a factory.
+_HOOKS: dict[Any, Hook] = {
+    float: _number,
+    **dict.fromkeys((str, int, bool, type(None)), _exactly),
+    **dict.fromkeys((bytes, pathlib.Path), _no_option),
+}

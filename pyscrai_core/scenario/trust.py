@@ -8,42 +8,15 @@ does.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-from ..canonical import canonical, digest
 from ..errors import TrustRequired
-
-
-class Demands:
-    """The demands of one scenario, in the order in which they were found."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple[str, str], None] = {}
-        #: The hash of the scenario's file, where it comes from one.
-        self.written = ""
-
-    def add(self, what: str, value: str) -> None:
-        self._found[what, value] = None
-
-    def __iter__(self) -> Iterator[str]:
-        return (f"{what}: {value}" for what, value in self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-
-def hash_content(document: object, files: dict[str, str], demands: Demands) -> str:
-    """The hash that an approval is remembered under: it is another one when content or demands change.
-
-    Where the scenario comes from a file, its content is that file, so that another seed needs no approval.
-    """
-    return digest(canonical([demands.written or document, files, list(demands)]))
 
 
 def require_approval(
     where: str,
-    demands: Demands,
+    demands: Collection[str],
     content: str,
     *,
     trusted: bool,

@@ -173,7 +173,7 @@ def test_an_unknown_key_is_told_with_a_guess(installed: Host, text: str, expecte
         ),
         (
             agent("on_error: skp"),
-            "scenario.yaml:4:20: agents.Mara.on_error: expected one of fail, skip, got 'skp' (did you mean "
+            "scenario.yaml:4:20: agents.Mara.on_error: expected one of fail, skip; got 'skp' (did you mean "
             "'skip'?)",
         ),
         (
