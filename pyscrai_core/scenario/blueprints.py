@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import attrs
@@ -77,9 +77,7 @@ class Resolver:
         self._document = document
         self._mistakes = mistakes
         self._resolved: dict[tuple[str, str, bytes], _Resolved | ExtensionError] = {}
-        #: How many components were made inside the options of others.
-        self._nested = 0
-        #: The path of the choice that is being worked out.
+        #: The path of the choice that is being worked out; what is made from a blueprint later has none.
         self._path: Path | None = None
         self.declared: dict[str, dict[str, Any]] = {}
         self.recorded: list[dict[str, Any]] = []
@@ -112,36 +110,32 @@ class Resolver:
             return error
 
         def load() -> tuple[Any, Any]:
-            return cls, self._configure(cls, use.options)
+            return cls, self._configure(kind, use, cls)
 
-        before, self._path = self._nested, path
+        self._path = path
         try:
             loaded = load()
         except Misfit as error:
             return _Resolved(cls, Blueprint(kind, use.use, use.options, load), tuple(error.found))
         finally:
             self._path = None
-        self._record(kind, use, cls, loaded[1], path)
         # If its options hold components, every agent needs its own.
-        again = load if self._nested > before else lambda: loaded
-        return _Resolved(cls, Blueprint(kind, use.use, use.options, again))
+        own = any(isinstance(value, Component) for value in inside(loaded[1]))
+        return _Resolved(cls, Blueprint(kind, use.use, use.options, load if own else lambda: loaded))
 
     def _deferred(self, kind: str, use: AnyUse, path: Path) -> Blueprint:
         """The blueprint for a component of the scenario's own, of which nothing is executed yet."""
-        recorded = {"at": dotted(path), "kind": kind, "use": use.use, "plugin": "", "config": use.options}
-        self.recorded.append(recorded)
+        self._record(kind, use, "", use.options, path)
 
         def load() -> tuple[Any, Any]:
             try:
                 cls = self.modules.load(kind, use.use)
-                config = self.structurer.structure(use.options, cls.Config)
+                return cls, self._configure(kind, use, cls)
             except Misfit as error:
                 first = error.found[0]
                 raise self._document.error((*path, *first.below), str(first)) from None
             except ValueError as error:
                 raise self._document.error(path, str(error)) from error
-            self.declared.update(getattr(cls, "emits", {}))
-            return cls, config
 
         return Blueprint(kind, use.use, use.options, load, deferred=True, code=self.modules.hashes)
 
@@ -152,19 +146,27 @@ class Resolver:
             cls = self._host.load(kind, use.use)
         except ExtensionError as error:
             raise Misfit(str(error), ("use",) if isinstance(value, dict) else ()) from None
-        config = self._configure(cls, use.options)
-        self._nested += 1
-        self.declared.update(getattr(cls, "emits", {}))
-        if self._path is not None:  # what is made from a blueprint later is recorded already
-            self._record(kind, use, cls, config, (*self._path, kind))
+        config = self._configure(kind, use, cls, kind)
         component: Component = Blueprint(kind, use.use, use.options, lambda: (cls, config)).make()
         return component
 
-    def _configure(self, cls: Any, options: dict[str, Any]) -> Any:
-        config = self.structurer.structure(options, cls.Config)
+    def _configure(self, kind: str, use: AnyUse, cls: Any, *below: str) -> Any:
+        """The options of a choice as a Config; it is `below` the one that is worked out. Raises `Misfit`."""
+        config = self.structurer.structure(use.options, cls.Config)
         if found := list(check_prompts(config)):
             raise Misfits(found)
+        self.declared.update(getattr(cls, "emits", {}))
+        if self._path is not None:
+            for value in inside(config):
+                if isinstance(value, Prompt):
+                    self.prompts[value.origin] = value.sha256
+            plain = orjson.loads(orjson.dumps(config, default=_plain, option=orjson.OPT_NON_STR_KEYS))
+            self._record(kind, use, self._host.offer(kind, use.use).plugin, plain, (*self._path, *below))
         return config
+
+    def _record(self, kind: str, use: AnyUse, plugin: str, config: Any, path: Path) -> None:
+        recorded = {"at": dotted(path), "kind": kind, "use": use.use, "plugin": plugin, "config": config}
+        self.recorded.append(recorded)
 
     def _note(self, kind: str, cls: Any, path: Path, misfit: Misfit) -> None:
         """Note what does not fit in the options of the choice at `path`."""
@@ -183,40 +185,15 @@ class Resolver:
                 what = unknown_key(str(misfit.below[0]), known - {"variables"})
         self._mistakes.add(where, what, misfit.on_key)
 
-    def _record(self, kind: str, use: AnyUse, cls: Any, config: Any, path: Path) -> None:
-        self.declared.update(getattr(cls, "emits", {}))
-        offer = self._host.offer(kind, use.use)
-        for prompt in _prompts(config):
-            self.prompts[prompt.origin] = prompt.sha256
-        self.recorded.append(
-            {
-                "at": dotted(path),
-                "kind": kind,
-                "use": use.use,
-                "plugin": offer.plugin,
-                "config": orjson.loads(orjson.dumps(_plain(config), default=str)),
-            }
-        )
-
-
-def _prompts(config: Any) -> Iterator[Prompt]:
-    for value in inside(config):
-        if isinstance(value, Prompt):
-            yield value
-        elif isinstance(value, Component):
-            yield from _prompts(value.config)
-
 
 def _plain(value: Any) -> Any:
-    """A Config as the manifest shows it; a prompt by its origin and hash."""
+    """What the manifest has for a value in a Config that is not JSON; a prompt by its origin and hash."""
     if isinstance(value, Prompt):
         return {"prompt": value.origin, "sha256": value.sha256}
     if isinstance(value, Component):
-        return {"component": type(value).__name__, "config": _plain(value.config)}
+        return {"component": type(value).__name__, "config": value.config}
     if attrs.has(type(value)):
-        return {option.name: _plain(getattr(value, option.name)) for option in attrs.fields(type(value))}
+        return attrs.asdict(value, recurse=False)
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(part) for part in value]
-    return value
+        return dict(value)
+    return list(value) if isinstance(value, (set, frozenset)) else str(value)

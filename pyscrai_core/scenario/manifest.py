@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from ..canonical import LOG_FORMAT
 from ..discovery.installed import version
@@ -44,7 +44,7 @@ class Fork:
         return {**self.describe(), "scenario": self.scenario, **files}
 
 
-@frozen
+@frozen(kw_only=True)
 class Manifest:
     """What a run was made of.
 
@@ -54,6 +54,9 @@ class Manifest:
     resumes changed, by path, and `resumes` the versions that they went on with where these were others.
     """
 
+    format: int = LOG_FORMAT
+    kernel: str = field(factory=lambda: version("pyscrai-core"))
+    estimator: str = ESTIMATOR
     scenario: dict[str, Any]
     folder: str
     files: dict[str, str]
@@ -61,9 +64,6 @@ class Manifest:
     extensions: list[dict[str, Any]]
     prompts: dict[str, str]
     modules: dict[str, str] = field(factory=dict)
-    format: int = LOG_FORMAT
-    kernel: str = field(factory=lambda: version("pyscrai-core"))
-    estimator: str = ESTIMATOR
     trusted: bool = False
     reuse: str = ""
     forks: tuple[Fork, ...] = ()
@@ -92,27 +92,11 @@ class Manifest:
         return cls.from_dict(data)
 
     def to_dict(self) -> dict[str, Any]:
-        """The manifest as the store keeps it."""
-        more = {
-            "trusted": self.trusted,
-            "reuse": self.reuse,
-            "forks": [fork.to_dict() for fork in self.forks],
-            "changes": self.changes,
-            "resumes": list(self.resumes),
-        }
-        return {
-            "format": self.format,
-            "kernel": self.kernel,
-            "estimator": self.estimator,
-            "scenario": self.scenario,
-            "folder": self.folder,
-            "files": self.files,
-            "plugins": self.plugins,
-            "extensions": self.extensions,
-            "prompts": self.prompts,
-            "modules": self.modules,
-            **{key: value for key, value in more.items() if value},
-        }
+        """The manifest as the store keeps it, without what is empty."""
+        data = asdict(self, recurse=False)
+        data |= {"forks": [fork.to_dict() for fork in self.forks], "resumes": list(self.resumes)}
+        optional = ("trusted", "reuse", "forks", "changes", "resumes")
+        return {key: value for key, value in data.items() if value or key not in optional}
 
     # -- the run as it is at its end --
 
@@ -123,7 +107,7 @@ class Manifest:
 
     @property
     def last_scenario(self) -> dict[str, Any]:
-        return list(self._scenarios())[-1]
+        return self._scenarios[-1]
 
     @property
     def known_files(self) -> dict[str, str]:
@@ -148,11 +132,9 @@ class Manifest:
             if one.get("plugin") in named
         }
 
-    def _scenarios(self) -> Iterator[dict[str, Any]]:
-        yield self.scenario
-        for fork in self.forks:
-            if fork.scenario is not None:
-                yield fork.scenario
+    @property
+    def _scenarios(self) -> list[dict[str, Any]]:
+        return [self.scenario, *(fork.scenario for fork in self.forks if fork.scenario is not None)]
 
     # -- what becomes of it --
 
@@ -161,7 +143,7 @@ class Manifest:
         forks = tuple(evolve(fork, scenario=copy.deepcopy(fork.scenario)) for fork in self.forks)
         settled = evolve(self, scenario=copy.deepcopy(self.scenario), forks=forks, changes={})
         for path, value in changes.items():
-            for scenario in settled._scenarios():
+            for scenario in settled._scenarios:
                 Override.of(path, value).apply_to_recorded(scenario)
         return settled
 
@@ -182,9 +164,7 @@ class Manifest:
 
     def forked(self, fork: Fork, now: Manifest | None, reuse: str) -> Manifest:
         """The manifest of a fork; `now` is that of the plan which it goes on with, if that is another."""
-        more: dict[str, Any] = {}
-        if now is not None:
-            keys = ("kernel", "plugins", "extensions", "prompts", "modules")
-            more = {key: getattr(now, key) for key in keys}
+        keys = ("kernel", "plugins", "extensions", "prompts", "modules") if now is not None else ()
+        more: Any = {key: getattr(now, key) for key in keys}
         # What the parent was allowed, its fork is: whoever forks was asked about both.
         return evolve(self, **more, forks=(*self.forks, fork), reuse=reuse, trusted=True, resumes=())

@@ -118,9 +118,8 @@ def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
     document = Document.at({"providers": {name: dict(options)}}, Mark("pyscrai.toml"))
     mistakes = Mistakes(document)
     resolver = Resolver(host, document, mistakes, Source(FilesystemPath.cwd()))
-    use = build_providers(document, resolver.structurer, mistakes)[name]
-    mistakes.check()
-    blueprint = resolver.resolve("provider", use, ("providers", name))
+    uses = build_providers(document, resolver.structurer, mistakes)
+    blueprint = resolver.resolve("provider", uses[name], ("providers", name)) if uses else None
     mistakes.check()
     assert blueprint is not None
     provider: Provider = blueprint.make()
