@@ -48,6 +48,9 @@ class Marks:
     key: Mark | None = None
     parts: dict[str | int, Marks] = field(factory=dict)
 
+    def copy(self) -> Marks:
+        return Marks(self.own, self.key, {key: part.copy() for key, part in self.parts.items()})
+
 
 @define
 class Document:
@@ -114,7 +117,7 @@ class Document:
         """Make the value at `path` and its marks a copy, which can be changed without its siblings."""
         siblings = self._around(path)
         siblings[path[-1]] = copy.deepcopy(siblings[path[-1]])
-        self._marks_at(path[:-1]).parts[path[-1]] = copy.deepcopy(self._marks_at(path))
+        self._marks_at(path[:-1]).parts[path[-1]] = self._marks_at(path).copy()
 
     def spread(self, path: Path, values: Iterable[Sequence[Any]]) -> None:
         """Put several values in the place of each in the list at `path`; they get its mark."""

@@ -6,8 +6,8 @@ components are made, after a person has approved it. A run that is executed agai
 
 from __future__ import annotations
 
-import ast
 import re
+import symtable
 import sys
 import traceback
 from types import ModuleType
@@ -42,20 +42,18 @@ class Modules:
         file, name = found["file"], found["name"]
         text = self.source.read(file)
         try:
-            tree = ast.parse(text)
-        except (SyntaxError, ValueError) as error:
+            symbols = symtable.symtable(text, file, "exec").get_symbols()
+        except (SyntaxError, ValueError, RecursionError) as error:
             line = getattr(error, "lineno", None)
             what = getattr(error, "msg", None) or error
             raise ValueError(f"{file}{f':{line}' if line else ''}: it is not Python: {what}") from None
-        own, others = _names(tree)
-        if name not in own | others:
-            what = (
-                f"has no {name!r}{did_you_mean(name, own)}"
-                if name
-                else "needs the name of a function or class"
-            )
-            listed = ", ".join(sorted(own)) or "none"
-            raise ValueError(f"{file} {what}; expected {file}:NAME with one of {listed}")
+        if name not in {one.get_name() for one in symbols if one.is_assigned() or one.is_imported()}:
+            named = sorted(one.get_name() for one in symbols if one.is_namespace())
+            own = [one for one in named if not one.startswith("_")]
+            what = "needs the name of a function or class"
+            if name:
+                what = f"has no {name!r}{did_you_mean(name, own)}"
+            raise ValueError(f"{file} {what}; expected {file}:NAME with one of {', '.join(own) or 'none'}")
         self.source.demand("run the Python code in the file", file)
         self.hashes[file] = digest(text.encode())
         return file, name
@@ -68,7 +66,7 @@ class Modules:
         reference = self.reference(use)
         assert reference is not None
         file, name = reference
-        found = getattr(self._module(file), name)
+        found = getattr(self._module(file), name, None)
         if kind == "tool" and callable(found) and not isinstance(found, type):
             from ..tools import tool
 
@@ -102,17 +100,3 @@ class Modules:
                 raise ValueError(f"{file}{line}: it raised {type(error).__name__}: {error}") from error
             self._executed[file] = module
         return self._executed[file]
-
-
-def _names(tree: ast.Module) -> tuple[set[str], set[str]]:
-    """What a module has at its top: its functions and classes, and what else it assigns or imports."""
-    own: set[str] = set()
-    others: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            own.add(node.name)
-        elif isinstance(node, ast.Assign):
-            others.update(target.id for target in node.targets if isinstance(target, ast.Name))
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            others.update((alias.asname or alias.name).split(".")[0] for alias in node.names)
-    return {name for name in own if not name.startswith("_")}, others

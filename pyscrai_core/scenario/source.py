@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path as FilesystemPath
 
 from attrs import define, field
 
 from ..suggest import closest
-from . import yaml
+
+#: The largest file that is read, in bytes.
+MAX_BYTES = 10_000_000
+
+
+def read_bytes(path: FilesystemPath, name: str = "") -> bytes:
+    """What is in a file. Raises `ValueError`, with its `name` if the place of the mistake is not the file."""
+    file, this = (f"the file {name!r}", repr(name)) if name else ("the file", "this")
+    try:
+        with path.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        there = f"there is no {f'file {name!r}' if name else 'such file'}"
+        remedy = f"expected it at {path}" if name else "check the path"
+        raise ValueError(f"{there}{_similar(path, name or str(path))}; {remedy}") from None
+    except ValueError:
+        raise ValueError(f"{this} cannot be the name of a file; check the path") from None
+    except OSError as error:
+        if os.path.isdir(path):
+            raise ValueError(f"{this} is a folder, where a file was expected; name the file in it") from None
+        reason = error.strerror or type(error).__name__
+        raise ValueError(f"{file} cannot be read ({reason}); check its permissions and the path") from None
+    if len(data) > MAX_BYTES:
+        what = f"{file} is larger than the {MAX_BYTES:,} bytes that are read"
+        raise ValueError(f"{what}; keep large data in files of their own, such as a CSV")
+    return data
+
+
+def _similar(path: FilesystemPath, name: str) -> str:
+    try:
+        siblings = [one.name for one in path.parent.iterdir()]
+    except OSError:
+        return f", nor a folder {path.parent} that can be read"
+    match = closest(path.name, siblings)
+    return f" (did you mean {str(FilesystemPath(name).parent / match)!r}?)" if match else ""
 
 
 @define
@@ -36,21 +71,9 @@ class Source:
         if self.recorded:
             raise ValueError(f"the file {name!r} is not in the run's manifest")
         path = self.locate(name)
-        try:
-            if path.is_dir():
-                raise ValueError(f"{name!r} is a folder, where a file was expected; name the file in it")
-            if path.exists() and not path.is_file():
-                raise ValueError(f"{name!r} is not a file but a device or a pipe; name a file")
-            with path.open("rb") as file:
-                data = file.read(yaml.MAX_BYTES + 1)
-        except FileNotFoundError:
-            raise ValueError(
-                f"there is no file {name!r}{_similar(path, name)}; expected it at {path}"
-            ) from None
-        except OSError as error:
-            raise ValueError(f"the file {name!r} cannot be read: {error.strerror}") from None
-        if len(data) > yaml.MAX_BYTES:
-            raise ValueError(f"the file {name!r} is larger than the {yaml.MAX_BYTES:,} bytes that are read")
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+            raise ValueError(f"{name!r} is not a file but a device or a pipe; name a file")
+        data = read_bytes(path, name)
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -69,12 +92,3 @@ class Source:
         if not self.recorded and not path.is_relative_to(self.folder):
             self.demand("read the file outside of its folder", str(path))
         return path
-
-
-def _similar(path: FilesystemPath, name: str) -> str:
-    try:
-        siblings = [one.name for one in path.parent.iterdir()]
-    except OSError:
-        return ", nor its folder"
-    match = closest(path.name, siblings)
-    return f" (did you mean {str(FilesystemPath(name).parent / match)!r}?)" if match else ""

@@ -17,18 +17,22 @@ JSON is read by the same rules. Each mistake is reported with its `file:line:col
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import pathlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from attrs import define
 
 from ..canonical import MAX_INTEGER
 from ..errors import Mistake, ScenarioError
 from ..language.misfit import Path
 from ..suggest import closest
 from .document import Document, Mark, Marks, dotted
+from .source import read_bytes
 from .yaml_syntax import SYNTAX
 
 try:
@@ -36,8 +40,6 @@ try:
 except ImportError:  # a PyYAML that was built without libyaml: the same, slower
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
-#: The largest file that is read, in bytes.
-MAX_BYTES = 10_000_000
 #: How many values a document may hold, those that its aliases repeat included.
 MAX_NODES = 200_000
 #: How deeply lists and mappings may be nested.
@@ -55,39 +57,25 @@ _WORDS: dict[str, bool | None] = {
 }
 #: What YAML does not allow, and three line ends of Unicode that YAML 1.1 would quietly fold into spaces.
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SURROGATES = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|\\.", re.IGNORECASE | re.DOTALL)
+_SURROGATES = re.compile(r"(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|\\.", re.IGNORECASE | re.DOTALL)
 
 
-def load(path: pathlib.Path, *, shown: str | None = None) -> Document:
-    """Read the file at `path`; errors call it `shown` (by default, the path as given).
+def load(path: pathlib.Path) -> Document:
+    """Read the file at `path`.
 
     Raises `ScenarioError` when it cannot be read, and with all mistakes that are found in it.
     """
-    name = str(path) if shown is None else shown
     try:
-        if path.is_dir():
-            raise _error(name, "this is a folder, where a YAML file was expected; name the file in it")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise _error(name, f"there is no such file{_similar(path)}; check the path") from None
-    except ValueError:
-        raise _error(name, "this cannot be the name of a file; check the path") from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise _error(
-            name, f"the file cannot be read ({reason}); check its permissions and the path"
-        ) from None
-    if len(data) > MAX_BYTES:
-        what = f"the file is larger than the {MAX_BYTES:,} bytes that are read"
-        raise _error(name, f"{what}; keep large data in files of their own, such as a CSV")
+        data = read_bytes(path)
+    except ValueError as error:
+        raise _error(path, str(error)) from None
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
         what = f"byte 0x{data[error.start]:02x} is not UTF-8 text"
-        raise _error(_place(name, before), f"{what}; save the file in UTF-8") from None
-    return loads(text, name)
+        raise _error(_place(str(path), before), f"{what}; save the file in UTF-8") from None
+    return loads(text, str(path))
 
 
 def loads(text: str, file: str) -> Document:
@@ -126,15 +114,6 @@ def _error(where: object, what: str) -> ScenarioError:
 def _place(file: str, before: str) -> Mark:
     """The mark of what follows the text `before`."""
     return Mark(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-
-
-def _similar(path: pathlib.Path) -> str:
-    try:
-        names = sorted(entry.name for entry in path.parent.iterdir())
-    except OSError:
-        return f", nor a folder {path.parent} that can be read"
-    match = closest(path.name, names)
-    return f" (did you mean {path.parent / match}?)" if match else ""
 
 
 def _plain_value(text: str) -> Any:
@@ -176,34 +155,41 @@ def _join_surrogates(text: str) -> str:
         json.loads(text)
     except (ValueError, RecursionError):
         return text
+    return _SURROGATES.sub(lambda pair: json.loads(f'"{pair[0]}"') if pair[1] else pair[0], text)
 
-    def join(pair: re.Match[str]) -> str:
-        if pair[1] is None:
-            return pair[0]
-        return chr(0x10000 + ((int(pair[1], 16) - 0xD800) << 10) + int(pair[2], 16) - 0xDC00)
 
-    return _SURROGATES.sub(join, text)
+@define
+class _Anchor:
+    """What an anchor names. While that is being built, `value` is `...`."""
+
+    event: Any
+    marks: Marks
+    value: Any = ...
 
 
 class _Reader:
-    """Builds a document from the parser's events.
+    """Builds a document from the parser's events, which are bounded as they come in.
 
-    The events are bounded while they come in, before anything recurses over them; an alias is built by
-    going once more over the events of its anchor, which gives a copy with marks of its own.
+    An alias gets a copy of what its anchor names, with marks of its own.
     """
 
     def __init__(self, text: str, file: str) -> None:
         self.text = text
         self.file = file
-        self.events: list[Any] = []
-        self.targets: dict[int, int] = {}  # index of an alias -> index of what it stands for
-        self.open: set[int] = set()  # indices of the collections that are being built
+        self.events: Iterator[Any] = iter(())
+        self.anchors: dict[str, _Anchor] = {}
         self.nodes = 0
         self.mistakes: list[Mistake] = []
 
     def read(self) -> Document:
+        document = Document(None, Marks())
         try:
-            self._take_events()
+            self.events = yaml.parse(self.text, Loader=_Loader)
+            for event in self.events:
+                if isinstance(event, yaml.DocumentStartEvent) and document.marks.own is not None:
+                    raise self._stop(event, "a second document begins here; keep one document in a file")
+                if isinstance(event, yaml.NodeEvent):
+                    document.value = self._build(event, (), document.marks, 0)
         except yaml.MarkedYAMLError as error:
             self._check_depth_before(error.problem_mark)
             raise self._syntax_error(error) from None
@@ -214,38 +200,11 @@ class _Reader:
         except (ValueError, OverflowError):  # PyYAML's own parser, from `chr`
             what = "an escape stands for a character beyond Unicode's last one, \\U0010FFFF"
             raise _error(self.file, f"{what}; write the character itself") from None
-        if not self.events:
+        if document.marks.own is None:
             raise _error(Mark(self.file, 1, 1), "the file is empty, where a YAML document was expected")
-        marks = Marks()
-        value, _ = self._build(0, (), marks, 0)
         if self.mistakes:
             raise ScenarioError(self.mistakes)
-        return Document(value, marks)
-
-    def _take_events(self) -> None:
-        depth = nodes = documents = 0
-        anchors: dict[str, int] = {}
-        for event in yaml.parse(self.text, Loader=_Loader):
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    raise self._stop(event, "a second document begins here; keep one document in a file")
-            elif isinstance(event, yaml.NodeEvent):
-                nodes += 1
-                if nodes > MAX_NODES:
-                    raise self._stop(event, _TOO_MANY)
-                if isinstance(event, yaml.CollectionStartEvent):
-                    depth += 1
-                    if depth > MAX_DEPTH:
-                        raise self._stop(event, _TOO_DEEP)
-                if isinstance(event, yaml.AliasEvent):
-                    self.targets[len(self.events)] = self._target(event, anchors)
-                elif event.anchor:
-                    anchors[event.anchor] = len(self.events)
-                self.events.append(event)
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-                self.events.append(event)
+        return document
 
     def _check_depth_before(self, mark: Any) -> None:
         """Refuse nesting beyond our bound in the text before a syntax error.
@@ -261,58 +220,54 @@ class _Reader:
                 if depth > MAX_DEPTH:
                     raise self._stop(event, _TOO_DEEP)
 
-    def _target(self, alias: Any, anchors: dict[str, int]) -> int:
-        """The index of the event that an alias stands for: the last one of its name before it."""
-        name = alias.anchor
-        if name in anchors:
-            return anchors[name]
-        match = closest(name, list(anchors)[-1000:])
-        guess = f" (did you mean *{match}?)" if match else ""
-        what = f"there is no anchor &{name} before this alias{guess}; quote text that begins with '*'"
-        raise self._stop(alias, what)
-
-    # -- building -------------------------------------------------------------------------------
-
-    def _build(self, index: int, path: Path, marks: Marks, depth: int) -> tuple[Any, int]:
-        """The value whose events begin at `index`, and the index behind them. Its places go into `marks`."""
-        event = self.events[index]
+    def _count(self, event: Any, depth: int) -> None:
+        """Count a value that stands in `depth` lists and mappings, itself included."""
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise self._stop(event, _TOO_MANY)
         if depth > MAX_DEPTH:
             raise self._stop(event, _TOO_DEEP)
-        # An alias sets its own mark first, which is the one to keep.
-        marks.own = marks.own or self._mark(event)
+
+    # -- building -------------------------------------------------------------------------------
+
+    def _build(self, event: Any, path: Path, marks: Marks, depth: int) -> Any:
+        """The value that begins with `event`. Its places go into `marks`."""
+        marks.own = self._mark(event)
         if isinstance(event, yaml.AliasEvent):
-            target = self.targets[index]
-            if target in self.open:
+            anchor = self._anchor(event)
+            if anchor.value is ...:
                 what = f"the alias *{event.anchor} is inside of what it repeats, which would never end"
                 raise self._stop(event, f"{what}; write the value out")
-            value, _ = self._build(target, path, marks, depth)
-            return value, index + 1
+            marks.parts = anchor.marks.copy().parts
+            return self._repeat(event, anchor.value, depth)
+        anchor = _Anchor(event, marks)
+        if event.anchor:
+            self.anchors[event.anchor] = anchor
         self._refuse_tag(event, path)
+        self._count(event, depth + isinstance(event, yaml.CollectionStartEvent))
         if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event, path), index + 1
-        self.open.add(index)
-        build = self._list if isinstance(event, yaml.SequenceStartEvent) else self._mapping
-        built = build(index + 1, path, marks, depth + 1)
-        self.open.discard(index)
-        return built
+            anchor.value = self._scalar(event, path)
+        else:
+            build = self._list if isinstance(event, yaml.SequenceStartEvent) else self._mapping
+            anchor.value = build(path, marks, depth + 1)
+        return anchor.value
 
-    def _list(self, index: int, path: Path, marks: Marks, depth: int) -> tuple[list[Any], int]:
+    def _parts(self) -> Iterator[Any]:
+        """The events with which the parts of a list or mapping begin."""
+        return itertools.takewhile(lambda one: not isinstance(one, yaml.CollectionEndEvent), self.events)
+
+    def _list(self, path: Path, marks: Marks, depth: int) -> list[Any]:
         values: list[Any] = []
-        while not isinstance(self.events[index], yaml.CollectionEndEvent):
+        for event in self._parts():
             part = marks.parts[len(values)] = Marks()
-            value, index = self._build(index, (*path, len(values)), part, depth)
-            values.append(value)
-        return values, index + 1
+            values.append(self._build(event, (*path, len(values)), part, depth))
+        return values
 
-    def _mapping(self, index: int, path: Path, marks: Marks, depth: int) -> tuple[dict[str, Any], int]:
+    def _mapping(self, path: Path, marks: Marks, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
         unusable = 0
-        while not isinstance(self.events[index], yaml.CollectionEndEvent):
-            event = self.events[index]
-            key, index = self._key(index, path)
+        for event in self._parts():
+            key = self._key(event, path, depth)
             if key is None or key in values:
                 if key is not None:
                     first = marks.parts[key].key
@@ -320,45 +275,55 @@ class _Reader:
                     self._mistake(event, (*path, key), what)
                 # It is read all the same, for the mistakes in it, under a path that no other value has.
                 unusable += 1
-                _, index = self._build(index, (*path, f"{key}#{unusable}"), Marks(), depth)
+                self._build(next(self.events), (*path, f"{key}#{unusable}"), Marks(), depth)
                 continue
             part = marks.parts[key] = Marks(key=self._mark(event))
-            values[key], index = self._build(index, (*path, key), part, depth)
-        return values, index + 1
+            values[key] = self._build(next(self.events), (*path, key), part, depth)
+        return values
 
-    def _key(self, index: int, path: Path) -> tuple[str | None, int]:
-        """The key at `index`, None if it cannot be one, and the index behind it."""
-        event = self.events[index]
-        scalar = self.events[self.targets[index]] if isinstance(event, yaml.AliasEvent) else event
+    def _key(self, event: Any, path: Path, depth: int) -> str | None:
+        """The key that begins with `event`, None if it cannot be one."""
+        scalar = self._anchor(event).event if isinstance(event, yaml.AliasEvent) else event
         if not isinstance(scalar, yaml.ScalarEvent):
+            self._build(event, path, Marks(), depth)
             self._mistake(event, path, "a list or a mapping cannot be a key, which is a string; write a name")
-            return None, self._skip(index)
+            return None
         self._refuse_tag(scalar, path)
+        if event.anchor and event is scalar:
+            self.anchors[event.anchor] = _Anchor(event, Marks(), self._scalar(event, path))
         key: str = scalar.value
-        if _is_plain(scalar):
+        if not scalar.style:  # it is not quoted
             if key == "<<":
                 what = "merge keys (<<) are not supported; repeat the keys, or use `template:` for agents"
                 self._mistake(event, path, what)
-                return None, index + 1
+                return None
             if key in _WORDS and _WORDS[key] is None:
                 shown = f"{key} is null and" if key else "an empty key"
                 self._mistake(event, path, f"{shown} cannot be a key; write a name, or quote it")
-                return None, index + 1
+                return None
         self._check_text(key, event, path)
-        return key, index + 1
+        return key
 
-    def _skip(self, index: int) -> int:
-        """The index behind the value that begins at `index`."""
-        depth = 0
-        while True:
-            event = self.events[index]
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            index += 1
-            if depth == 0:
-                return index
+    def _anchor(self, alias: Any) -> _Anchor:
+        """What an alias stands for: the last anchor of its name before it."""
+        if alias.anchor in self.anchors:
+            return self.anchors[alias.anchor]
+        match = closest(alias.anchor, list(self.anchors)[-1000:])
+        guess = f" (did you mean *{match}?)" if match else ""
+        what = f"there is no anchor &{alias.anchor} before this alias{guess}"
+        raise self._stop(alias, f"{what}; quote text that begins with '*'")
+
+    def _repeat(self, alias: Any, value: Any, depth: int) -> Any:
+        """A copy of the value that an alias repeats."""
+        self._count(alias, depth + isinstance(value, (list, dict)))
+        if isinstance(value, dict):
+            return {key: self._repeat(alias, part, depth + 1) for key, part in value.items()}
+        if isinstance(value, list):
+            return [self._repeat(alias, part, depth + 1) for part in value]
+        return value
 
     def _scalar(self, event: Any, path: Path) -> Any:
-        if not _is_plain(event):
+        if event.style:  # it is quoted
             self._check_text(event.value, event, path)
             return event.value
         try:
@@ -386,9 +351,7 @@ class _Reader:
 
     def _mistake(self, event: Any, path: Path, what: str) -> None:
         """Note a mistake and go on, so that all of them are reported."""
-        mistake = Mistake(str(self._mark(event)), dotted(path), what)
-        if mistake not in self.mistakes:  # an alias may repeat one
-            self.mistakes.append(mistake)
+        self.mistakes.append(Mistake(str(self._mark(event)), dotted(path), what))
         if len(self.mistakes) >= MAX_MISTAKES:
             raise ScenarioError(self.mistakes)
 
@@ -412,10 +375,6 @@ class _Reader:
             if "end of stream" in problem:
                 mark = opened  # the quote's place helps more than the end of the file
         return _error(Mark(self.file, mark.line + 1, mark.column + 1), words)
-
-
-def _is_plain(event: Any) -> bool:
-    return not event.style
 
 
 _TOO_MANY = (

@@ -18,6 +18,7 @@ from pyscrai_core.errors import ScenarioError
 from pyscrai_core.language.misfit import Path
 from pyscrai_core.scenario import yaml
 from pyscrai_core.scenario.document import Mark, Marks, dotted
+from pyscrai_core.scenario.source import MAX_BYTES
 from pyscrai_core.scenario.yaml import load, loads, parse_scalar
 
 
@@ -432,50 +433,46 @@ def test_tabs_inside_of_brackets_are_fine_where_the_parser_allows_them() -> None
 # -- files --------------------------------------------------------------------------------------
 
 
-def unreadable(path: pathlib.Path, shown: str | None = None) -> str:
+def unreadable(path: pathlib.Path) -> str:
     with pytest.raises(ScenarioError) as caught:
-        load(path, shown=shown)
+        load(path)
     return str(caught.value)
 
 
 def test_a_file_is_read(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "market.yaml"
     path.write_bytes(b"\xef\xbb\xbfscenario: caf\xc3\xa9\r\nseed: 7\r\n")
-    document = load(path, shown="market.yaml")
+    document = load(path)
     assert document.value == {"scenario": "café", "seed": 7}
-    assert document.place(("seed",)) == "market.yaml:2:7"
-    assert load(path).place(("seed",)) == f"{path}:2:7"
+    assert document.place(("seed",)) == f"{path}:2:7"
 
 
 def test_a_missing_file_is_guessed(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "market.yaml").write_text("a: 1")
-    message = unreadable(tmp_path / "markt.yaml", "markt.yaml")
-    assert (
-        message
-        == f"markt.yaml: there is no such file (did you mean {tmp_path / 'market.yaml'}?); check the path"
-    )
-    assert unreadable(tmp_path / "zzz", "zzz") == "zzz: there is no such file; check the path"
+    right, wrong = tmp_path / "market.yaml", tmp_path / "markt.yaml"
+    right.write_text("a: 1")
+    assert unreadable(wrong) == f"{wrong}: there is no such file (did you mean '{right}'?); check the path"
+    assert unreadable(tmp_path / "zzz") == f"{tmp_path / 'zzz'}: there is no such file; check the path"
     assert "nor a folder" in unreadable(tmp_path / "no" / "market.yaml")
 
 
 def test_a_folder_is_not_a_file(tmp_path: pathlib.Path) -> None:
-    assert "this is a folder, where a YAML file was expected; name the file in it" in unreadable(tmp_path)
+    assert "this is a folder, where a file was expected; name the file in it" in unreadable(tmp_path)
 
 
 def test_binary_files_are_refused(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "f.yaml"
     path.write_bytes("a: é\nb: ".encode() + b"\xff\xfe")
-    assert unreadable(path, "f.yaml") == "f.yaml:2:4: byte 0xff is not UTF-8 text; save the file in UTF-8"
+    assert unreadable(path) == f"{path}:2:4: byte 0xff is not UTF-8 text; save the file in UTF-8"
     path.write_bytes("a: b".encode("utf-16"))
-    assert "f.yaml:1:1: byte 0xff is not UTF-8" in unreadable(path, "f.yaml")
+    assert "f.yaml:1:1: byte 0xff is not UTF-8" in unreadable(path)
     path.write_bytes(b"GIF89a\x00\x01")
-    assert "f.yaml:1:7: the character U+0000" in unreadable(path, "f.yaml")
+    assert "f.yaml:1:7: the character U+0000" in unreadable(path)
 
 
 def test_a_large_file_is_not_read_to_its_end(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "f.yaml"
     with path.open("wb") as file:
-        file.truncate(yaml.MAX_BYTES + 1)
+        file.truncate(MAX_BYTES + 1)
     assert "larger than the 10,000,000 bytes that are read" in unreadable(path)
     if os.path.exists("/dev/zero"):
         assert "larger than" in unreadable(pathlib.Path("/dev/zero"))

@@ -670,7 +670,7 @@ def test_a_billion_laughs_are_not_laughed(installed: Host) -> None:
 def test_a_file_that_is_not_there_is_guessed(installed: Host) -> None:
     Path("market.yaml").write_text(GOOD)
     with pytest.raises(
-        ScenarioError, match=r"^markt.yaml: there is no such file \(did you mean market.yaml\?\)"
+        ScenarioError, match=r"^markt.yaml: there is no such file \(did you mean 'market.yaml'\?\)"
     ):
         pyscrai_core.run("markt.yaml", host=installed)
     with pytest.raises(ScenarioError, match="this is a folder"):
