@@ -183,9 +183,12 @@ class Mistakes:
 
     @contextmanager
     def at(self, *path: str | int) -> Iterator[None]:
-        """Note the misfits and value errors of the block below `path`, and go on."""
+        """Note the misfits, value errors and mistakes of the block, which is about `path`, and go on."""
         try:
             yield
+        except ScenarioError as error:  # of another file
+            for mistake in error.mistakes:
+                self._found.setdefault((mistake.where, mistake.path, mistake.what), ((False, True), mistake))
         except Misfit as error:
             self.note(path, error.found)
         except ValueError as error:  # what else plain data is refused with; no error of ours is one

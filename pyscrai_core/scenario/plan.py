@@ -27,7 +27,7 @@ from .manifest import Manifest
 from .model import Scenario
 from .options import inside
 from .overrides import Override
-from .resolve import load_document, resolve
+from .resolve import read, resolve
 from .source import Source
 
 
@@ -98,9 +98,8 @@ def from_file(
 ) -> Plan:
     """The plan for the scenario at `path`. Raises `ScenarioError` with all mistakes found."""
     source = Source(path.resolve().parent, shown=path.parent)
-    document = load_document(
-        path, overrides=overrides, defaults=defaults or {}, seed=seed, host=host, source=source
-    )
+    document = read(path, host, source)
+    resolve(document, overrides=overrides, defaults=defaults or {}, seed=seed, source=source)
     return _make(document, host, source, replay=False)
 
 

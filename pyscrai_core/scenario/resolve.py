@@ -15,11 +15,11 @@ from typing import Any
 
 from ..canonical import check_json, digest
 from ..errors import ContractError, Mistake, PyscraiError, ScenarioError
-from ..language.misfit import Path
+from ..language.misfit import Misfit
 from ..plugins import Host
-from ..suggest import format_value
+from ..suggest import expected
 from . import yaml
-from .document import Document, Mark
+from .document import Document, Mark, Mistakes
 from .overrides import Override
 from .populations import expand_populations
 from .source import Source
@@ -28,26 +28,17 @@ from .source import Source
 NAME = re.compile(r"[^\s.@*{}\[\]\"'/#:,](?:[^.@*{}\[\]\"'/#:,\n\t]*[^\s.@*{}\[\]\"'/#:,])?")
 
 
-def load_document(
-    path: FilesystemPath,
-    *,
-    overrides: Sequence[Override],
-    defaults: Mapping[str, Mapping[str, Any]],
-    seed: int | None,
-    host: Host,
-    source: Source,
-) -> Document:
-    """Read and resolve the scenario at `path`.
-
-    `defaults` are the providers of `pyscrai.toml`; `seed`
-    overrules the scenario's. Raises `ScenarioError`.
-    """
-    document = _read(path, host, source)
+def read(path: FilesystemPath, host: Host, source: Source) -> Document:
+    """The scenario at `path` as it is written. Raises `ScenarioError`."""
+    suffix = path.suffix.lstrip(".")
+    if suffix not in {offer.name for offer in host.offers("scenario loader")}:
+        document = yaml.load(path)
+    else:
+        document = _load_with_plugin(path, host, suffix)
+    with contextlib.suppress(OSError):  # a loader may read a file that is none
+        source.written = digest(path.read_bytes())
     if not isinstance(document.value, dict):
-        raise document.error(
-            (), f"expected a mapping with at least `agents`, got {format_value(document.value)}"
-        )
-    resolve(document, overrides=overrides, defaults=defaults, seed=seed, source=source)
+        raise document.error((), expected("a mapping with at least `agents`", document.value))
     return document
 
 
@@ -82,17 +73,6 @@ def resolve(
             if change.keys[1] in document.value["agents"]:
                 document.separate(("agents", change.keys[1]))
             change.apply(document)
-
-
-def _read(path: FilesystemPath, host: Host, source: Source) -> Document:
-    suffix = path.suffix.lstrip(".")
-    if suffix not in {offer.name for offer in host.offers("scenario loader")}:
-        document = yaml.load(path)
-    else:
-        document = _load_with_plugin(path, host, suffix)
-    with contextlib.suppress(OSError):  # a loader may read a file that is none
-        source.written = digest(path.read_bytes())
-    return document
 
 
 def _load_with_plugin(path: FilesystemPath, host: Host, suffix: str) -> Document:
@@ -146,47 +126,39 @@ def _merge_defaults(document: Document, defaults: Mapping[str, Mapping[str, Any]
 def _merge_templates(document: Document, source: Source) -> None:
     """Merge the agents with their templates. Raises `ScenarioError` with the mistakes of all agents."""
     agents = document.value.get("agents")
+    if agents is None:
+        raise document.error((), "`agents` is missing; name at least one agent")
     if not isinstance(agents, dict) or not agents:
-        what = (
-            "`agents` is missing"
-            if agents is None
-            else f"expected a mapping of agents, got {format_value(agents)}"
+        raise document.error(
+            ("agents",), f"{expected('a mapping of agents', agents)}; name at least one agent"
         )
-        raise document.error(("agents",) if agents is not None else (), f"{what}; name at least one agent")
-    mistakes: list[Mistake] = []
+    mistakes = Mistakes(document)
     for name, given in agents.items():
-        path = ("agents", name)
-        try:
+        with mistakes.at("agents", name):
             if not NAME.fullmatch(name):
                 what = "a name has no blanks around it and none of . @ * { } [ ] / # : , and quotes"
-                raise document.error(path, f"{name!r} is not a valid name for an agent: {what}", on_key=True)
+                raise Misfit(f"{name!r} is not a valid name for an agent: {what}", on_key=True)
             if not isinstance(given, dict):
-                raise document.error(path, f"expected a mapping, got {format_value(given)}")
+                raise Misfit(expected("a mapping", given))
             if "template" in given:
-                agents[name] = _merge_template(document, path, given, source)
-        except ScenarioError as error:
-            mistakes.extend(one for one in error.mistakes if one not in mistakes)
-    if mistakes:
-        raise ScenarioError(mistakes)
+                template = _read_template(given["template"], source)
+                own = {key: part for key, part in given.items() if key != "template"}
+                document.graft(("agents", name), template, template.value.keys() - own.keys())
+                agents[name] = {**template.value, **own}
+    mistakes.check()
 
 
-def _merge_template(document: Document, path: Path, given: dict[str, Any], source: Source) -> dict[str, Any]:
-    """The agent merged with its template: its own keys replace those of the template."""
-    name = given["template"]
+def _read_template(name: Any, source: Source) -> Document:
     if not isinstance(name, str):
-        raise document.error((*path, "template"), f"expected the path of a file, got {format_value(name)}")
+        raise Misfit(expected("the path of a file", name), ("template",))
     try:
         text = source.read(name)
     except ValueError as error:
-        raise document.error((*path, "template"), str(error)) from None
+        raise Misfit(str(error), ("template",)) from None
     template = yaml.loads(text, str(source.shown / name))
     if not isinstance(template.value, dict):
-        raise template.error(
-            (), f"expected a mapping with an agent's keys, got {format_value(template.value)}"
-        )
+        raise template.error((), expected("a mapping with an agent's keys", template.value))
     if "template" in template.value:
         what = "a template cannot have a template; merge them into one file"
         raise template.error(("template",), what, on_key=True)
-    own = {key: part for key, part in given.items() if key != "template"}
-    document.graft(path, template, template.value.keys() - own.keys())
-    return {**template.value, **own}
+    return template

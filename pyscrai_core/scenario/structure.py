@@ -89,14 +89,35 @@ class Structurer:
 
     def __init__(self, hooks: Mapping[Any, Hook], build: Callable[[str, Any], Component]) -> None:
         self._build = build
-        self._converter = Converter(detailed_validation=False)
-        self._converter.register_structure_hook_factory(_is_plain, self._hook)
+        self.converter = Converter(detailed_validation=False)
+        self.converter.register_structure_hook_factory(_is_plain, self._hook)
         for kind, hook in {**_HOOKS, **hooks}.items():
-            self._converter.register_structure_hook(kind, hook)
+            self.converter.register_structure_hook(kind, hook)
 
     def structure(self, value: Any, kind: type[T]) -> T:
         """`value` as a `kind`. Raises `Misfit`."""
-        made: T = _fit(self._converter.structure, value, kind)
+        try:
+            return self.converter.structure(value, kind)
+        except (Misfit, PyscraiError):
+            raise
+        except (ValueError, TypeError, KeyError) as error:
+            raise Misfit(str(error)) from None
+
+    def each(self, parts: Iterable[tuple[Any, Any, Any]], others: Iterable[Misfit] = ()) -> dict[Any, Any]:
+        """What is made of parts, given as (key, value, type), by key.
+
+        Raises `Misfit` with those of all of them, and with `others` that the caller found.
+        """
+        made: dict[Any, Any] = {}
+        found: list[Misfit] = []
+        for key, value, kind in parts:
+            try:
+                made[key] = self.structure(value, kind)
+            except Misfit as error:
+                found.extend(misfit.under((key,)) for misfit in error.found)
+        found.extend(others)
+        if found:
+            raise Misfits(found)
         return made
 
     def _hook(self, kind: Any) -> Hook:
@@ -114,7 +135,7 @@ class Structurer:
         if kind in _KINDS:
             return lambda value, kind: self._build(_KINDS[kind], value)
         if attrs.has(kind):
-            return _Fields(self._converter, kind).structure
+            return _Fields(self, kind).structure
         if isinstance(kind, type) and issubclass(kind, enum.Enum):
             return _enum
         return _no_option(None, kind)
@@ -147,12 +168,7 @@ class Structurer:
                 raise Misfit(f"expected a list of {len(members)}, got one of {len(value)}")
         else:
             members = (members[0] if members else Any,) * len(value)
-        hook = self._converter.structure
-        made, found = _each(
-            (index, hook, *pair) for index, pair in enumerate(zip(value, members, strict=True))
-        )
-        if found:
-            raise Misfits(found)
+        made = self.each(zip(range(len(value)), value, members, strict=True))
         try:
             return _SEQUENCES[get_origin(kind) or kind](made.values())
         except TypeError:  # a set of lists or mappings
@@ -162,16 +178,14 @@ class Structurer:
         if not isinstance(value, dict):
             raise unfit(value, kind)
         _, member = get_args(kind) or (Any, Any)
-        made, found = _each((key, self._converter.structure, part, member) for key, part in value.items())
-        if found:
-            raise Misfits(found)
-        return made
+        return self.each((key, part, member) for key, part in value.items())
 
 
 class _Fields:
     """The fields of an attrs class as the keys of a mapping."""
 
-    def __init__(self, converter: Converter, kind: Any) -> None:
+    def __init__(self, structurer: Structurer, kind: Any) -> None:
+        self._structurer = structurer
         self._kind = kind
         self._name = f"{kind.__module__}.{kind.__name__}"
         try:
@@ -179,10 +193,9 @@ class _Fields:
         except NameError as error:
             raise ContractError(f"{self._name}: {error}; import what it names") from error
         self._options = {option.alias: option for option in attrs.fields(kind) if option.init}
-        self._hooks: dict[str, Hook] = {}
-        for name, option in self._options.items():
+        for option in self._options.values():
             try:
-                self._hooks[name] = converter.get_structure_hook(Any if option.type is None else option.type)
+                structurer.converter.get_structure_hook(option.type or Any)
             except (ContractError, StructureHandlerNotFoundError) as error:
                 raise ContractError(f"{self._name}.{option.name}: {error}") from None
 
@@ -191,20 +204,17 @@ class _Fields:
         if not isinstance(value, dict):
             keys = f" with the keys {', '.join(self._options)}" if self._options else ""
             raise Misfit(expected(f"a mapping{keys}", value))
-        known = {key: part for key, part in value.items() if key in self._options}
-        given, found = _each(
-            (key, self._hooks[key], part, self._options[key].type) for key, part in known.items()
-        )
-        found += [
-            Misfit(unknown_key(key, self._options), (key,), on_key=True) for key in value if key not in known
+        options = self._options
+        others = [
+            Misfit(unknown_key(key, options), (key,), on_key=True) for key in value if key not in options
         ]
-        found += [
+        others += [
             Misfit(f"the key {name!r} is missing")
-            for name, option in self._options.items()
+            for name, option in options.items()
             if option.default is attrs.NOTHING and name not in value
         ]
-        if found:
-            raise Misfits(found)
+        known = ((key, part, options[key].type or Any) for key, part in value.items() if key in options)
+        given = self._structurer.each(known, others)
         try:
             return kind(**given)
         except (PyscraiError, Misfit):
@@ -249,28 +259,6 @@ class _Fields:
             path = (about[1], *(int(index) if index else key for key, index in steps))
             return Misfit(what[about.end() :], path)
         return Misfit(what)
-
-
-def _each(parts: Iterable[tuple[str | int, Hook, Any, Any]]) -> tuple[dict[Any, Any], list[Misfit]]:
-    """What is made of parts, given as (key, hook, value, type): those that fit, and the misfits of others."""
-    made: dict[Any, Any] = {}
-    found: list[Misfit] = []
-    for key, hook, value, kind in parts:
-        try:
-            made[key] = _fit(hook, value, kind)
-        except Misfit as error:
-            found.extend(misfit.under((key,)) for misfit in error.found)
-    return made, found
-
-
-def _fit(hook: Hook, value: Any, kind: Any) -> Any:
-    """What `hook` makes of `value`; whatever it says against it, as a misfit."""
-    try:
-        return hook(value, kind)
-    except (Misfit, PyscraiError):
-        raise
-    except (ValueError, TypeError, KeyError) as error:
-        raise Misfit(str(error)) from None
 
 
 def _is_plain(kind: Any) -> bool:
