@@ -3,8 +3,8 @@
 A template may come from a stranger. Jinja2's sandbox keeps it from Python's objects, but not from loops in
 loops, from texts that double with every line, or from `'{:>1000000000}'.format(1)`. Here:
 
-- a rendering has a budget (`Work`): loops, calls, filters, operators and comparisons pay for the values that
-  they handle, and texts for their length before they are put together;
+- a rendering has a budget (`Work`): loops pay for their rounds, calls, filters, tests and comparisons for all
+  that they are given, and long texts and lists for their length before they are made;
 - of text, lists and mappings only the methods in `METHODS` can be called, and only the filters and tests
   that are listed exist; nothing is evaluated while a template is compiled;
 - keys come before attributes, so that `state.items` is always the key.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set, Sized, ValuesView
 from contextvars import ContextVar
 from types import BuiltinMethodType
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 from jinja2 import (
     Environment,
     StrictUndefined,
+    Template,
     TemplateRuntimeError,
     Undefined,
     nodes,
@@ -67,7 +68,7 @@ METHODS: dict[type, tuple[str, ...]] = {
 
 #: What one rendering may do: about one unit for each step, each value, and 8 characters of text.
 MAX_WORK = 2_000_000
-#: The longest text, in characters.
+#: The longest text or list.
 MAX_LENGTH = 2_000_000
 #: The most that `range` counts, and the largest number that shapes a text (a width, an indentation).
 MAX_RANGE = 10_000
@@ -75,7 +76,10 @@ MAX_RANGE = 10_000
 MAX_BITS = 256
 
 #: The filters that show their value as text, and those whose other arguments are sizes.
-_SHOWING = ("capitalize", "indent", "lower", "string", "title", "trim", "truncate", "upper", "wordcount")
+_SHOWING = (
+    "capitalize", "indent", "lower", "replace", "string", "title", "tojson", "trim", "truncate", "upper",
+    "wordcount",
+)  # fmt: skip
 _SHAPING = ("indent", "round", "trim", "truncate")
 _SCALARS = frozenset((int, float, bool, type(None)))
 
@@ -95,14 +99,19 @@ class Work:
         if self.left < 0:
             raise Refused("the template does too much; loop over less")
 
-    def make(self, kind: type, length: int) -> None:
-        """Pay for a text or list of this length that is about to be made."""
-        if kind is str and (length > MAX_LENGTH or length >> 3 > self.left):
-            raise Refused(f"a text becomes too long (more than {MAX_LENGTH:,} characters)")
-        self.spend(length >> 3 if kind is str else length)
+    def make(self, length: int) -> None:
+        """Pay for a text or a list of this length that is about to be made."""
+        if length > MAX_LENGTH or length >> 3 > self.left:
+            raise Refused(
+                f"a text becomes too long, or a list (more than {MAX_LENGTH:,} characters or items)"
+            )
+        self.spend(length >> 3)
 
-    def pay(self, value: Any) -> Any:
-        """Pay for looking at all of `value`, which is returned."""
+    def pay(self, value: Any, shown: bool = False) -> Any:
+        """Pay for handling all of `value`, which is returned.
+
+        With `shown`, its text is needed, which must be the same in each run: that of a function is not.
+        """
         waiting = [value]
         while waiting and self.left >= 0:
             part = waiting.pop()
@@ -110,12 +119,16 @@ class Work:
             self.left -= 1
             if kind is str:
                 self.left -= len(part) >> 3
-            elif kind in _SCALARS:
+            elif kind in _SCALARS or isinstance(part, Undefined):
                 continue
+            elif shown and isinstance(part, Iterator):
+                raise Refused("the parts of a list are still to be looked for; add `| list` or `| join`")
+            elif shown and callable(part):
+                raise Refused("a function has no text; call it, as in `name(…)`")
             elif isinstance(part, Mapping):
                 waiting += part
                 waiting += part.values()
-            elif isinstance(part, (list, tuple, Set)):
+            elif isinstance(part, (list, tuple, Set, ValuesView)):
                 waiting += part
             elif isinstance(part, Event):
                 waiting.append(part.payload)
@@ -129,7 +142,7 @@ _work: ContextVar[Work] = ContextVar("work")
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The environment that all templates are compiled and rendered in."""
+    """The environment that all templates are compiled and rendered in; it holds nothing of any template."""
 
     intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
 
@@ -142,20 +155,22 @@ class Sandbox(ImmutableSandboxedEnvironment):
             finalize=_output,
         )
         filters: dict[str, Any] = {**self.filters, **_OWN_FILTERS}
-        tests: dict[str, Any] = dict(self.tests)
-        self.filters = {name: _bounded(name, filters[name]) for name in FILTERS}
-        self.filters |= {"@each": _each, "@pay": _pay, "@step": _step, "@join": _concatenate}
-        self.tests = {name: _bounded("", tests[name]) for name in TESTS}
-        self.globals = {"range": _bounded_range}
+        tests: dict[str, Any] = self.tests
+        self.filters = {name: _bounded(filters[name], name) for name in FILTERS}
+        self.filters |= {"@each": _each, "@pay": _pay, "@step": _step}
+        self.tests = {name: _bounded(tests[name]) for name in TESTS}
+        self.globals = {"range": _range}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree: nodes.Template = _Bounded().visit(super()._parse(source, name, filename))
         return tree
 
     @staticmethod
-    def concat(parts: Iterable[str]) -> str:
-        """How blocks, macros and the whole text are put together."""
-        return _join_texts(parts, "")
+    def concat(parts: Iterable[str], between: str = "") -> str:
+        """How blocks, macros, lists of text and the whole text are put together."""
+        texts = list(parts)
+        _work.get().make(sum(map(len, texts)) + len(between) * len(texts))
+        return between.join(texts)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Mapping) and attribute in obj:
@@ -178,21 +193,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """`str.format` is not among the methods, so there is nothing to wrap."""
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        work = _work.get()
-        work.spend(1)
         if operator == "%" and isinstance(left, str):
             raise Refused("'%' does not format text; put the values in {{ }}")
         if operator == "+" and isinstance(left, (str, list, tuple)) and isinstance(right, type(left)):
-            work.make(type(left), len(left) + len(right))
+            _work.get().make(len(left) + len(right))
         elif operator == "*":
-            text, times = (right, left) if isinstance(left, int) else (left, right)
-            if isinstance(text, (str, list, tuple)) and isinstance(times, int):
-                work.make(type(text), len(text) * max(times, 0))
+            part, times = (right, left) if isinstance(left, int) else (left, right)
+            if isinstance(part, (str, list, tuple)) and isinstance(times, int):
+                _work.get().make(len(part) * max(times, 0))
         elif operator == "**" and isinstance(right, (int, float)) and abs(right) > MAX_BITS:
             raise Refused("a number becomes too large")
+        _check_bits(left, right)
         value = super().call_binop(context, operator, left, right)
-        if isinstance(value, int) and value.bit_length() > MAX_BITS:
-            raise Refused("a number becomes too large")
+        _check_bits(value)
         return value
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -201,33 +214,23 @@ class Sandbox(ImmutableSandboxedEnvironment):
         owner = getattr(__obj, "__self__", None)
         if isinstance(__obj, BuiltinMethodType) and isinstance(owner, str):
             work.pay(owner)
-            if __obj.__name__ == "join":
-                return _join_method(owner, *args)
-            if __obj.__name__ == "replace":
-                return _replace(owner, *args)
+            if __obj.__name__ in _OWN_METHODS:
+                return _OWN_METHODS[__obj.__name__](owner, *args, **kwargs)
             if __obj.__name__ in ("strip", "lstrip", "rstrip"):
-                for chars in args:
-                    _check_size(chars)
+                _check_sizes(*args)
         value = super().call(__context, __obj, *args, **kwargs)
         if isinstance(value, (str, list)):
-            work.make(type(value), len(value))
+            work.make(len(value))
         return value
 
 
-@functools.cache
-def environment() -> Environment:
-    """The one sandbox; it holds nothing of any template."""
-    return Sandbox()
-
-
-def rendered(template: Any, values: Mapping[str, Any], work: Work | None = None) -> str:
+def rendered(template: Template, values: Mapping[str, Any], work: Work | None = None) -> str:
     """The text of a compiled template, made within the budget `work` (None: one of its own)."""
     token = _work.set(work or Work())
     try:
-        text: str = template.render(values)
+        return template.render(values)
     finally:
         _work.reset(token)
-    return text
 
 
 # -- what is put into a template ----------------------------------------------------------------
@@ -250,6 +253,10 @@ class _Bounded(NodeTransformer):
 
     visit_CallBlock = visit_Macro
 
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
+        self.generic_visit(node)
+        return _filter("join", nodes.List(node.nodes, lineno=node.lineno))
+
     def generic_visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> nodes.Node:
         super().generic_visit(node, *args, **kwargs)
         if isinstance(node, (nodes.Compare, nodes.Operand)):
@@ -262,10 +269,6 @@ class _Bounded(NodeTransformer):
             node.key = _filter("@pay", node.key)
         return node
 
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-        self.generic_visit(node)
-        return _filter("@join", nodes.List(node.nodes, lineno=node.lineno))
-
 
 def _weight(node: nodes.Node) -> nodes.Const:
     """How much there is to do in a body."""
@@ -276,16 +279,11 @@ def _filter(name: str, value: Any, *args: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(value, name, list(args), [], None, None, lineno=value.lineno or 1)
 
 
-def _each(value: Any, weight: int) -> Any:
+def _each(value: Iterable[Any], weight: int) -> Iterator[Any]:
     """What a loop over `value` goes through; each round costs `weight`."""
-    if hasattr(value, "__len__"):
-        _work.get().spend(len(value) * weight)
-        return value
-    parts = []
     for part in value:
         _work.get().spend(weight)
-        parts.append(part)
-    return parts
+        yield part
 
 
 def _step(nothing: str, weight: int) -> str:
@@ -297,107 +295,71 @@ def _pay(value: Any) -> Any:
     return _work.get().pay(value)
 
 
-def _concatenate(parts: list[Any]) -> str:
-    return _join_texts(map(_shown, _pay(parts)), "")
-
-
 @pass_context  # which also keeps Jinja2 from evaluating outputs while it compiles
 def _output(context: Context, value: Any) -> Any:
-    return value if type(_pay(value)) is str else _showable(value)
+    return _work.get().pay(value, shown=True)
 
 
 # -- filters and methods ------------------------------------------------------------------------
 
 
-def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter or test `function`, which pays for its arguments and for what it makes."""
+def _bounded(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
+    """A filter or a test that pays for its arguments."""
     skip = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @functools.wraps(function)  # keeps what Jinja2 notes on it
     def bounded(*args: Any, **kwargs: Any) -> Any:
-        given = (*args[skip:], *kwargs.values())
-        work = _work.get()
-        work.pay(given)
-        if name in _SHOWING or callable(given[0]):
-            _showable(given[0])
+        value, *others = (*args[skip:], *kwargs.values())
+        _work.get().pay(value, shown=name in _SHOWING)
+        _work.get().pay(others)
         if name in _SHAPING:
-            for size in given[1:]:
-                _check_size(size)
-        value = function(*args, **kwargs)
-        if isinstance(value, (str, list)):
-            work.make(type(value), len(value))
-        return value
+            _check_sizes(*others)
+        return function(*args, **kwargs)
 
     return bounded
 
 
-def _showable(value: Any) -> Any:
-    """`value`, if its text is the same in each run: what Python shows of a function is not."""
-    if isinstance(value, Iterator):
-        raise Refused("the parts of a list are still to be looked for; add `| list` or `| join`")
-    if callable(value) and not isinstance(value, Undefined):
-        raise Refused("a function has no text; call it, as in `name(…)`")
-    if isinstance(value, (list, tuple)):
-        for part in value:
-            _showable(part)
-    elif type(value) is dict:
-        for part in value.values():
-            _showable(part)
-    return value
+def _check_bits(*numbers: Any) -> None:
+    if any(isinstance(number, int) and number.bit_length() > MAX_BITS for number in numbers):
+        raise Refused("a number becomes too large")
 
 
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else str(_showable(value))
+def _check_sizes(*sizes: Any, most: int = MAX_RANGE) -> None:
+    """Refuse sizes that are too large: numbers, or texts that are put in or looked for many times."""
+    for size in sizes:
+        number, limit = (len(size), 100) if isinstance(size, str) else (size, most)
+        if isinstance(number, (int, float)) and abs(number) > limit:
+            raise Refused(f"{number} is too large here, at most {limit:,} is allowed")
 
 
-def _check_size(size: Any, most: int = MAX_RANGE) -> None:
-    """Refuse a size that is too large: a number, or a text that is put in or looked for many times."""
-    if isinstance(size, str):
-        size, most = len(size), 100
-    if isinstance(size, (int, float)) and abs(size) > most:
-        raise Refused(f"{size} is too large here, at most {most:,} is allowed")
-
-
-def _bounded_range(*bounds: int) -> range:
+def _range(*bounds: int) -> range:
     counted = range(*bounds)
-    _check_size(len(counted))
+    _check_sizes(len(counted))
     return counted
 
 
-def _join_texts(parts: Iterable[str], between: str) -> str:
-    texts = list(parts)
-    _work.get().make(str, sum(map(len, texts)) + len(between) * len(texts))
-    return between.join(texts)
+def _shown(value: Any) -> str:
+    return str(_work.get().pay(value, shown=True))
 
 
 @pass_environment
 def _join(made_in: Environment, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
     parts = value if attribute is None else map(make_attrgetter(made_in, attribute), value)
-    return _join_texts(map(_shown, _pay(list(parts))), str(d))
+    return Sandbox.concat(map(_shown, parts), _shown(d))
 
 
 def _join_method(between: str, parts: Iterable[Any]) -> str:
-    texts = list(parts)
-    for part in texts:
-        if not isinstance(part, str):
-            what = f"only text can be joined, and there is {kind_of(part)}"
-            raise Refused(f"{what}; use the filter `join`")
-    return _join_texts(texts, between)
+    return Sandbox.concat(map(_shown, parts), between)
 
 
 def _replace(value: Any, old: str, new: str, count: int | None = None) -> str:
-    text = _shown(value)
-    found = text.count(old)
-    if count is not None and count >= 0:
-        found = min(found, count)
-    _work.get().make(str, len(text) + found * max(len(new) - len(old), 0))
-    return text.replace(old, new, -1 if count is None else count)
+    return Sandbox.concat(str(value).split(old, -1 if count is None else count), new)
 
 
 def _indent(value: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
-    text = _shown(value)
+    text = str(value)
     indentation = width if isinstance(width, str) else " " * width
-    _work.get().make(str, len(text) + (text.count("\n") + 1) * len(indentation))
+    _work.get().make(len(text) + (text.count("\n") + 1) * len(indentation))
     return do_indent(text, indentation, first, blank)
 
 
@@ -408,10 +370,11 @@ def _sum(made_in: Environment, value: Iterable[Any], attribute: str | int | None
 
 def _tojson(value: Any, indent: int | None = None) -> str:
     """JSON as it is read, not as it is embedded in a page."""
-    _check_size(indent, 8)
-    return json.dumps(
-        value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain
+    _check_sizes(indent, most=8)
+    encoder = json.JSONEncoder(
+        indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_plain
     )
+    return Sandbox.concat(encoder.iterencode(value))
 
 
 def _plain(value: Any) -> Any:
@@ -422,10 +385,7 @@ def _plain(value: Any) -> Any:
     raise Refused(f"{kind_of(value)} has no form in JSON")
 
 
-_OWN_FILTERS: dict[str, Callable[..., Any]] = {
-    "indent": _indent,
-    "join": _join,
-    "replace": _replace,
-    "sum": _sum,
-    "tojson": _tojson,
-}
+_OWN_FILTERS = {"indent": _indent, "join": _join, "replace": _replace, "sum": _sum, "tojson": _tojson}
+_OWN_METHODS: dict[str, Callable[..., str]] = {"join": _join_method, "replace": _replace}
+#: Where all templates are compiled and rendered.
+SANDBOX = Sandbox()

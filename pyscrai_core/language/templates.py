@@ -117,9 +117,9 @@ def _line(error: BaseException) -> int:
 
 @functools.lru_cache(maxsize=512)
 def _template(text: str) -> Template:
-    from .sandbox import environment
+    from .sandbox import SANDBOX
 
-    return environment().from_string(text)
+    return SANDBOX.from_string(text)
 
 
 def _check(text: str, names: frozenset[str], origin: str) -> None:
@@ -147,10 +147,9 @@ def _mistake(text: str, names: frozenset[str]) -> tuple[int, str] | None:
 def _mistakes(text: str, names: frozenset[str]) -> Iterator[tuple[int, str]]:
     from jinja2 import meta, nodes
 
-    from .sandbox import FILTERS, TESTS, environment
+    from .sandbox import FILTERS, SANDBOX, TESTS
 
-    sandbox = environment()
-    tree = sandbox.parse(text)
+    tree = SANDBOX.parse(text)
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)):
         yield node.lineno, "a template may not load another; put all of it into one file"
     for node in tree.find_all(nodes.ScopedEvalContextModifier):
@@ -169,7 +168,7 @@ def _mistakes(text: str, names: frozenset[str]) -> Iterator[tuple[int, str]]:
             if used.name not in allowed and not used.name.startswith("@"):
                 what = f"the {word} {used.name!r} is not available{did_you_mean(used.name, allowed)}"
                 yield used.lineno, f"{what}; there are {', '.join(allowed)}"
-    known = names | set(sandbox.globals)
+    known = names | set(SANDBOX.globals)
     undeclared = meta.find_undeclared_variables(tree)
     # Jinja2 itself always knows `self`, which is of no use in a template that has no parts.
     undeclared |= {node.name for node in tree.find_all(nodes.Name) if node.name == "self"}
