@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     __version__: str
     from .api import Session, arun, run
     from .language.expressions import Expression
+    from .language.schemas import check_value
     from .language.templates import Prompt
     from .plugins import Host
     from .tools import tool
@@ -101,6 +102,7 @@ _LAZY = {
     "Prompt": "language.templates",
     "Session": "api",
     "arun": "api",
+    "check_value": "language.schemas",
     "run": "api",
     "tool": "tools",
 }
@@ -196,6 +198,7 @@ __all__ = [
     "Usage",
     "View",
     "arun",
+    "check_value",
     "estimate_tokens",
     "hookimpl",
     "read_secret",

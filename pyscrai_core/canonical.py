@@ -17,8 +17,11 @@ Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
 #: The largest integer that every JSON reader keeps exactly.
 MAX_INTEGER = 2**53 - 1
 
+#: How deeply lists and dictionaries may be nested. What is stored puts values into others of its own.
+MAX_DEPTH = 200
+
 #: Written into every manifest and fingerprint; raised when the canonical log changes its form.
-LOG_FORMAT = 1
+LOG_FORMAT = 2
 #: What a fingerprint begins with; then come the lines of the canonical log.
 LOG_HEAD = b"pyscrai log %d\n" % LOG_FORMAT
 
@@ -33,8 +36,13 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def check_json(value: Any, where: str = "value") -> Any:
-    """Return `value` if it is I-JSON; a `ValueError` that names the place inside it if not."""
+def check_json(value: Any, where: str = "value", depth: int = MAX_DEPTH) -> Any:
+    """Return `value` if it is I-JSON; a `ValueError` that names the place inside it if not.
+
+    `depth` is how deeply it may be nested.
+    """
+    if depth < 0:
+        raise ValueError(f"{where[:100]}…: it is nested more than {MAX_DEPTH} times")
     kind = type(value)
     if kind is str:
         if not value.isascii():
@@ -46,7 +54,8 @@ def check_json(value: Any, where: str = "value") -> Any:
         pass
     elif kind is int:
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
-            raise ValueError(f"{where}: {value} does not fit into 53 bits")
+            number = value if value.bit_length() < 1000 else "an integer"  # Python writes no longer ones
+            raise ValueError(f"{where}: {number} does not fit into 53 bits")
     elif kind is float:
         if not math.isfinite(value):
             raise ValueError(f"{where}: {value} is not a finite number")
@@ -54,10 +63,10 @@ def check_json(value: Any, where: str = "value") -> Any:
         for key, part in value.items():
             if type(key) is not str:
                 raise ValueError(f"{where}: the key {key!r} is not a string")
-            check_json(part, f"{where}.{key}")
+            check_json(part, f"{where}.{key}", depth - 1)
     elif kind is list:
         for index, part in enumerate(value):
-            check_json(part, f"{where}[{index}]")
+            check_json(part, f"{where}[{index}]", depth - 1)
     else:
         raise ValueError(f"{where}: {kind.__name__} is not JSON; give plain data")
     return value

@@ -26,7 +26,7 @@ def closest(name: str, known: Iterable[str]) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)`, or "" if none of `known` is like `name`."""
     match = closest(name, known)
-    return f" (did you mean {match!r}?)" if match else ""
+    return f" (did you mean {quote(match)}?)" if match else ""
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
@@ -35,6 +35,11 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     match = closest(key, names)
     remedy = f"did you mean {match!r}? " if match else ""
     return f"unknown key {key!r}; {remedy}known keys: {', '.join(names) or 'none'}"
+
+
+def quote(text: str) -> str:
+    """`text` in quotes. `repr` depends on the characters that a version of Python knows."""
+    return repr(text) if text.isascii() else f"'{text}'"
 
 
 def list_some(names: Iterable[str]) -> str:
@@ -57,3 +62,12 @@ def format_value(value: Any) -> str:
 def expected(what: str, value: Any) -> str:
     """The message for a `value` that is not `what` was expected."""
     return f"expected {what}{';' if ', ' in what else ','} got {format_value(value)}"
+
+
+def format_json(value: Any) -> str:
+    """`value` as JSON, cut to a short text. It is the same in every version of Python."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=lambda other: type(other).__name__)
+    text = text.encode(errors="backslashreplace").decode()  # half of a surrogate pair cannot be written
+    return text if len(text) <= QUOTED else text[: QUOTED - 1] + "…"

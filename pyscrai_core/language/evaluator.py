@@ -27,6 +27,7 @@ from .values import (
     alternatives,
     check_number,
     kind_of,
+    named,
     short,
 )
 
@@ -73,12 +74,13 @@ def _check_power(base: int, exponent: int) -> None:
 
 
 class Evaluator:
-    """Evaluates one expression after the other, each within the bounds of `values`.
+    """Evaluates an expression, of which `source` is the text, within the bounds of `values`.
 
     Attributes are keys, and nothing but `Functions` can be called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: str) -> None:
+        self.source = source
         self.work = Work()
         functions = Functions(self.work)
         self.functions = {name: getattr(functions, f"call_{name}") for name in FUNCTIONS}
@@ -113,7 +115,9 @@ class Evaluator:
         raise Misfit(f"{self._where(node)} is {kind_of(value)}, where a list was expected")
 
     def _where(self, node: ast.AST) -> str:
-        return "it" if node is self.root else f"'{short(ast.unparse(node))}'"
+        """A part of the expression as it was written; not as Python would, which depends on its version."""
+        part = ast.get_source_segment(self.source, node) or ""
+        return "it" if node is self.root else f"'{short(' '.join(part.split()))}'"
 
     # -- names, keys and items ------------------------------------------------------------------
 
@@ -131,14 +135,14 @@ class Evaluator:
             if key in _EVENT_FIELDS:
                 return getattr(value, key)
             has = alternatives(str(key), _EVENT_FIELDS, "an event has")
-            raise Misfit(f"{self._where(node)} has no field {short(repr(key))}{has}")
+            raise Misfit(f"{self._where(node)} has no field {named(key)}{has}")
         if isinstance(value, Mapping):
             try:
                 return value[key]
             except KeyError:
                 has = alternatives(str(key), value, "it has")
-                raise Misfit(f"{self._where(node)} has no key {short(repr(key))}{has}") from None
-        raise Misfit(f"{self._where(node)} is {kind_of(value)}, so it has no {short(repr(key))}")
+                raise Misfit(f"{self._where(node)} has no key {named(key)}{has}") from None
+        raise Misfit(f"{self._where(node)} is {kind_of(value)}, so it has no {named(key)}")
 
     def _eval_subscript(self, node: ast.Subscript) -> Any:
         value = self._eval(node.value)
@@ -150,17 +154,25 @@ class Evaluator:
         if not isinstance(value, Sequence):
             raise Misfit(f"{self._where(node.value)} is {kind_of(value)}, so it has no items")
         if isinstance(index, slice):
+            self._check_slice(index, node)
             part = value[index]
             self.work.spend(len(part) >> 4 if isinstance(part, str) else len(part))
             return part
         if type(index) is not int:
             what = f"{self._where(node.value)} is {kind_of(value)}, whose items are counted from 0"
-            raise Misfit(f"{what}; {short(repr(index))} is not a whole number")
+            raise Misfit(f"{what}; {named(index)} is not a whole number")
         try:
             return value[index]
         except IndexError:
             what = f"{self._where(node.value)} has no item {short(str(index), 20)}"
             raise Misfit(f"{what}; it has {len(value)}, counted from 0") from None
+
+    def _check_slice(self, index: slice, node: ast.Subscript) -> None:
+        for bound in (index.start, index.stop, index.step):
+            if bound is not None and not isinstance(bound, int):
+                raise Misfit(f"{self._where(node)} is counted with {named(bound)}; write whole numbers")
+        if index.step == 0:
+            raise Misfit(f"{self._where(node)} has a step of 0; write another one, or none")
 
     def _eval_slice(self, node: ast.Slice) -> slice:
         return slice(*(part and self._eval(part) for part in (node.lower, node.upper, node.step)))

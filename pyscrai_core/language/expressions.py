@@ -92,14 +92,14 @@ class Expression:
         self._names = frozenset(names)
         checker = _Checker(self._names)
         try:
-            self._tree = _parse(source)
+            text, self._tree = _parse(source)
             checker.check(self._tree, frozenset(), 0)
         except Misfit as error:
             raise ValueError(f"{_quoted(source)}: {error}") from None
         except (RecursionError, MemoryError):  # the latter is how Python's parser says that its stack is full
             raise ValueError(f"{_quoted(source)}: it is nested too deeply; make it simpler") from None
         self.uses = frozenset(checker.uses)
-        self._evaluator = Evaluator()
+        self._evaluator = Evaluator(text)
         self._lock = threading.Lock()
 
     def evaluate(self, /, **values: Any) -> Any:
@@ -124,8 +124,8 @@ class Expression:
         except OverflowError:
             raise ValueError(f"{_quoted(self.source)}: {TOO_LARGE}") from None
         except (TypeError, ValueError) as error:
-            # What Python itself says of values that do not fit an operation.
-            raise ValueError(f"{_quoted(self.source)}: {error}") from error
+            # The reason is logged, and what Python says differs between its versions.
+            raise ValueError(f"{_quoted(self.source)}: its values do not fit together") from error
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
@@ -146,7 +146,8 @@ def _quoted(source: str) -> str:
     return f"'{short(' '.join(source.split()), 200)}'"
 
 
-def _parse(source: str) -> ast.Expression:
+def _parse(source: str) -> tuple[str, ast.Expression]:
+    """The text that was parsed, and its tree. Raises `Misfit`."""
     if not source.strip():
         raise Misfit("it is empty, where an expression was expected; write one")
     if len(source) > MAX_SOURCE:
@@ -156,7 +157,7 @@ def _parse(source: str) -> ast.Expression:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd escapes, which tell a scenario's author nothing
-            return ast.parse(text, mode="eval")
+            tree = ast.parse(text, mode="eval")
     except SyntaxError as error:
         words = [word for word in re.findall(r"\.([a-z]+)\b", source) if keyword.iskeyword(word)]
         if "'=='" in error.msg:
@@ -173,6 +174,13 @@ def _parse(source: str) -> ast.Expression:
         raise Misfit(reason) from None
     except ValueError as error:  # a NUL in the text, or half of a surrogate pair
         raise Misfit(f"this is not an expression ({error})") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            # Where the parts of an f-string stand depends on the version of Python.
+            for part in ast.walk(node):
+                if hasattr(part, "lineno"):
+                    ast.copy_location(part, node)
+    return text, tree
 
 
 class _Checker:

@@ -12,6 +12,17 @@ from typing import TypeAlias
 Path: TypeAlias = tuple[str | int, ...]
 
 
+def dotted(path: Path) -> str:
+    """A path as people write it: `agents.Mara.goals[0]`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
 class Misfit(ValueError):
     """A value is not what is expected; `below` is where inside it, `on_key` whether its key is at fault."""
 

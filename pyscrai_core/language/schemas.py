@@ -15,10 +15,10 @@ from urllib.parse import unquote
 import orjson
 
 from ..canonical import canonical
-from ..suggest import did_you_mean
-from .misfit import Misfit, Path
+from ..suggest import format_json
+from .explain import Explained, explain
+from .misfit import Misfit, Path, dotted
 
-TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 #: Keywords that are not available, and what to write instead.
 REFUSED = {
     "$dynamicRef": "use $ref",
@@ -38,6 +38,8 @@ _WITH_SCHEMAS = (
 MAX_REFERENCES = 10_000
 #: The longest text that a pattern is searched in, by how often the pattern repeats without a bound.
 MAX_TEXT = (1_000_000, 100_000, 5_000, 500, 150)
+#: The longest text about a value that does not fit, in characters.
+MAX_MESSAGE = 600
 
 _compiled: dict[int, tuple[Any, Callable[[Any], str | None]]] = {}
 
@@ -53,18 +55,12 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 def _mistake(written: bytes) -> tuple[str, Path] | None:
     """What is wrong with a schema, and where. (A population repeats the same few.)"""
     from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
 
     schema = orjson.loads(written)
     meta = Draft202012Validator(Draft202012Validator.META_SCHEMA)
-    error = best_match(meta.iter_errors(schema))
-    if error is not None:
-        path = tuple(error.absolute_path)
-        if path[-1:] == ("type",) and isinstance(error.instance, str):
-            guess = did_you_mean(error.instance, TYPES)
-            expected = f"expected one of {', '.join(TYPES)}"
-            return f"not a JSON Schema: {expected}, got {error.instance!r}{guess}", path
-        return f"not a JSON Schema: {error.message}", path
+    if errors := list(meta.iter_errors(schema)):
+        path, what = explain(errors)
+        return f"not a JSON Schema: {what}", path
     try:
         parts = list(_parts(schema, ()))
         places = {tuple(map(str, path)) for path, _ in parts}
@@ -161,15 +157,18 @@ def _repetitions(pattern: str) -> int:
     return count
 
 
-def checker(schema: dict[str, Any]) -> Callable[[Any], str | None]:
-    """A function that tells what is wrong with a value, in one line, or None if nothing is."""
+def check_value(schema: dict[str, Any], value: Any) -> str | None:
+    """What is wrong with `value` by a JSON Schema (draft 2020-12), in one line; None if it fits.
+
+    The text is our own, and the same for every version of Python and of the libraries.
+    """
     # Keyed by identity, with the schema kept alive. Equal schemas, which a population has, are compiled once.
     found = _compiled.get(id(schema))
     if found is None:
         if len(_compiled) > 100_000:
             _compiled.clear()
         found = _compiled[id(schema)] = (schema, _shared(canonical(schema)))
-    return found[1]
+    return found[1](value)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -215,7 +214,7 @@ def _surely_fits(schema: Any, value: Any) -> bool:
 def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
     """The check itself, which raises `Misfit` where the schema asks for too much."""
     from jsonschema import Draft202012Validator, validators
-    from jsonschema.exceptions import ValidationError, best_match
+    from jsonschema.exceptions import ValidationError
 
     extend: Any = validators.extend
     plain = Draft202012Validator.VALIDATORS
@@ -223,6 +222,8 @@ def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
 
     def reference(validator: Any, target: str, value: Any, within: Any) -> Any:
         nonlocal followed
+        if not target.startswith("#"):  # jsonschema would fetch it; a tool's schema was not checked before
+            raise Misfit(f"its $ref {format_json(target)} leads out of the schema, and is not followed")
         followed += 1
         if followed > MAX_REFERENCES:
             raise Misfit("its references lead to too much work, or never end; make them simpler")
@@ -230,10 +231,19 @@ def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
 
     def pattern(validator: Any, expression: str, value: Any, within: Any) -> Any:
         if isinstance(value, str) and len(value) > MAX_TEXT[min(_repetitions(expression), len(MAX_TEXT) - 1)]:
-            return [ValidationError(f"the text is too long to look for {expression!r} in it")]
+            what = f"the text is too long to look for the pattern {format_json(expression)} in it"
+            return [ValidationError(what, cause=Explained(what))]
         return plain["pattern"](validator, expression, value, within)
 
-    validator = extend(Draft202012Validator, {"$ref": reference, "pattern": pattern})(schema)
+    def property_names(validator: Any, names: Any, value: Any, within: Any) -> Iterator[Any]:
+        # The library's errors do not tell which key they are about.
+        for name in sorted(value) if isinstance(value, dict) else ():
+            if errors := list(validator.descend(name, names)):
+                what = f"the key {format_json(name)}: {explain(errors)[1]}"
+                yield ValidationError(what, cause=Explained(what))
+
+    own = {"$ref": reference, "pattern": pattern, "propertyNames": property_names}
+    validator = extend(Draft202012Validator, own)(_without_false(schema))
 
     def check(value: Any) -> str | None:
         nonlocal followed
@@ -241,14 +251,30 @@ def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
         try:
             if validator.is_valid(value):
                 return None
-            error = best_match(validator.iter_errors(value))
+            path, what = explain(validator.iter_errors(value))
         except RecursionError:
             raise Misfit("its references never end; make them simpler") from None
-        place = ".".join(map(str, error.absolute_path))
-        message = error.message if len(error.message) < 300 else error.message[:300] + " …"
-        return f"{place}: {message}" if place else message
+        what = f"{dotted(path)}: {what}" if path else what
+        return what if len(what) <= MAX_MESSAGE else what[: MAX_MESSAGE - 1] + "…"
 
     return check
+
+
+def _without_false(schema: Any) -> Any:
+    """`schema` with `{"not": {}}` for `false`: the errors of the latter do not tell where they are."""
+    if not isinstance(schema, dict):
+        return {"not": {}} if schema is False else schema
+    new = dict(schema)
+    for key, part in schema.items():
+        if key in _WITH_A_SCHEMA:
+            # Of these two, the library makes a single error for all the keys or items.
+            if part is not False or key not in ("additionalProperties", "items"):
+                new[key] = _without_false(part)
+        elif key in _WITH_SCHEMAS and isinstance(part, dict):
+            new[key] = {name: _without_false(each) for name, each in part.items()}
+        elif key in _WITH_SCHEMAS and isinstance(part, list):
+            new[key] = list(map(_without_false, part))
+    return new
 
 
 def relocate_refs(schema: Any, place: str) -> Any:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ..records import Event
-from ..suggest import did_you_mean
+from ..suggest import did_you_mean, format_json, quote
 from .misfit import Misfit
 
 #: The units of work that one evaluation may take; a step of it, or an element that it handles, is one.
@@ -114,6 +114,15 @@ def kind_of(value: Any) -> str:
     if isinstance(value, AnySet):
         return "a set"
     return "an event" if isinstance(value, Event) else "something else"
+
+
+def named(value: Any) -> str:
+    """A key or an index in a message."""
+    if type(value) is str:
+        return short(quote(value))
+    if type(value) in NUMBERS and type(value) is not bool:
+        return short(str(value))
+    return format_json(value) if type(value) in SCALARS else kind_of(value)
 
 
 def check_number(number: Any) -> Any:

@@ -13,7 +13,7 @@ from ..agent import ToolPolicy
 from ..canonical import Json, canonical, check_json
 from ..contracts import Tool
 from ..errors import ContractError, PyscraiError, ToolFailed
-from ..language.schemas import checker
+from ..language.schemas import check_value
 from ..records import ToolSpec
 from ..turn import Turn
 from .limiter import Account, Bounds
@@ -60,7 +60,7 @@ class BoundTool:
     spec: ToolSpec = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        # One object always: the journal and the checker of schemas know it again by its identity.
+        # One object always: the journal and the check of values know it again by its identity.
         tool = self.tool
         self.spec = ToolSpec(tool.name, tool.description, dict(tool.parameters))
 
@@ -74,7 +74,7 @@ class BoundTool:
             copied: dict[str, Any] = orjson.loads(orjson.dumps(check_json(arguments, "arguments")))
         except ValueError as error:
             raise ContractError(f"tool {self.spec.name}: {error}; expected plain JSON") from None
-        if wrong := checker(self.spec.parameters)(copied):
+        if wrong := check_value(self.spec.parameters, copied):
             raise ToolFailed(f"tool {self.spec.name}: the arguments do not fit: {wrong}")
         return copied
 
@@ -99,7 +99,7 @@ class BoundTool:
     def _encoded(self, answer: Any) -> bytes:
         try:
             body = canonical(check_json(answer, "its answer"))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ToolFailed(f"tool {self.tool.name}: {error}; expected plain JSON") from None
         if len(body) > LARGEST:
             raise ToolFailed(

@@ -17,7 +17,8 @@ from attrs import evolve
 
 from ..canonical import canonical
 from ..errors import AnswerRejected
-from ..language.schemas import relocate_refs
+from ..language.parsing import parse_json
+from ..language.schemas import check_value, relocate_refs
 from ..messages import Message, Text, ToolCall, ToolResult
 from ..records import Completion, Request
 
@@ -152,29 +153,41 @@ def _form(call: ToolCall) -> str:
 
 def _opened(answer: Completion, request: Request) -> Completion:
     """The answer or the call that the form holds. Raises `AnswerRejected` if the text is no such form."""
-    try:
-        chosen = orjson.loads(answer.text)["next"]
-        if "answer" in chosen:
-            given = chosen["answer"]
-            text = given if request.schema is None else orjson.dumps(given).decode()
-            if not isinstance(text, str):
-                raise TypeError("the answer is not text")
-            return evolve(answer, text=text)
-        name, arguments = chosen["tool"], chosen["arguments"]
-        if not isinstance(name, str) or not isinstance(arguments, dict):
-            raise TypeError("the tool's name is not text, or its arguments are no object")
-    except (ValueError, TypeError, KeyError) as error:
+    value, wrong = parse_json(answer.text)
+    if wrong is None:
+        wrong = check_value(_TEXT_FORM if request.schema is None else _JSON_FORM, value)
+    if wrong is not None:
         cut = (
             f" (it was cut off after {answer.usage.output_tokens} tokens: raise max_tokens)"
             if answer.finish_reason == "length"
             else ""
         )
         raise AnswerRejected(
-            f"{answer.model}: the text is neither an answer nor the use of a tool ({error}){cut}; "
+            f"{answer.model}: the text is neither an answer nor the use of a tool ({wrong}){cut}; "
             f"it began: {answer.text[:120]!r}"
-        ) from None
-    call = ToolCall(f"call_{1 + _calls_before(request)}", name, arguments)
+        )
+    chosen = value["next"]
+    if "answer" in chosen:
+        given = chosen["answer"]
+        return evolve(answer, text=given if request.schema is None else orjson.dumps(given).decode())
+    call = ToolCall(f"call_{1 + _calls_before(request)}", chosen["tool"], chosen["arguments"])
     return evolve(answer, text="", tool_calls=(call,), finish_reason="tool_calls")
+
+
+def _next(answer: dict[str, Any]) -> dict[str, Any]:
+    """The schema of what is asked for in the prompt; whether arguments fit their tool is checked later."""
+    tool = {"tool": {"type": "string"}, "arguments": {"type": "object"}}
+    form = {
+        "type": "object",
+        "if": {"required": ["answer"]},
+        "then": {"properties": {"answer": answer}},
+        "else": {"properties": tool, "required": list(tool)},
+    }
+    return {"type": "object", "properties": {"next": form}, "required": ["next"]}
+
+
+_TEXT_FORM = _next({"type": "string"})
+_JSON_FORM = _next({})
 
 
 def _calls_before(request: Request) -> int:

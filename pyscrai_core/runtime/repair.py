@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from ..canonical import check_json
 from ..errors import AnswerRejected
-from ..language.schemas import checker
+from ..language.parsing import parse_json
+from ..language.schemas import check_value
 from ..messages import Message
 from ..records import Completion
 
@@ -18,7 +16,9 @@ REPAIRS = 2
 
 def check_answer(completion: Completion, schema: dict[str, Any]) -> tuple[str | None, Any]:
     """What is wrong with a structured answer (None: nothing), and its value."""
-    wrong, value = _parse(completion.text, schema)
+    value, wrong = parse_json(completion.text)
+    if wrong is None:
+        wrong = check_value(schema, value)
     if wrong is not None and completion.finish_reason == "length":
         wrong += f" (it was cut off after {completion.usage.output_tokens} tokens: raise max_tokens)"
     return wrong, value
@@ -38,13 +38,3 @@ def rejection(provider: str, completion: Completion, wrong: str) -> AnswerReject
     )
     error.given_up = True
     return error
-
-
-def _parse(text: str, schema: dict[str, Any]) -> tuple[str | None, Any]:
-    try:
-        value = check_json(orjson.loads(text))
-    except orjson.JSONDecodeError as error:
-        return f"it is not JSON ({error})", None
-    except ValueError as error:
-        return str(error), None
-    return checker(schema)(value), value

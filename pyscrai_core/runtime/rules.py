@@ -12,7 +12,7 @@ from ..agent import Agent
 from ..canonical import Json, check_json
 from ..errors import ContractError
 from ..language.expressions import Expression
-from ..language.schemas import checker
+from ..language.schemas import check_value
 from ..records import EVERYONE, Event
 from ..scenario.model import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, Rule, Scenario
 from ..suggest import did_you_mean
@@ -86,7 +86,7 @@ class Rules:
         if not isinstance(plain, dict):
             raise ContractError(f"{where}: the payload is not a dictionary")
         schema = action.schema if action else self._schemas.get(kind)
-        if schema is not None and (wrong := checker(schema)(plain)):
+        if schema is not None and (wrong := check_value(schema, plain)):
             raise ContractError(f"{where}: the payload does not fit its schema: {wrong}")
         self._check_audience(audience, where)
         return Draft(kind, plain, audience, cause)
@@ -136,7 +136,7 @@ class Rules:
             schema = self._schemas.get(kind) or next(actions, None)
         if not isinstance(plain, dict):
             raise ContractError(f"{kind}: the payload is not an object; expected such as " + '{"text": "…"}')
-        if schema is not None and (wrong := checker(schema)(plain)):
+        if schema is not None and (wrong := check_value(schema, plain)):
             raise ContractError(f"{kind}: the payload does not fit its schema: {wrong}")
         if kind == "change":
             heard = self.heard_by(plain["path"])

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from ..canonical import check_json
+from ..suggest import format_json, quote
+
 Root: TypeAlias = dict[str, Any]
 View: TypeAlias = Mapping[str, Any]
 
@@ -71,7 +74,7 @@ def resolve(path: str) -> tuple[str, ...]:
     """The full path in the document: a path that names no other part is one in the world's."""
     keys = tuple(path.split("."))
     if not all(keys):
-        raise ValueError(f"{path!r} is not a path: expected names with dots between them")
+        raise ValueError(f"{quote(path)} is not a path: expected names with dots between them")
     return keys if keys[0] in PARTS[1:] else ("world", *keys)
 
 
@@ -87,7 +90,7 @@ def changed(root: Root, path: tuple[str, ...], op: Literal["set", "add"], value:
         if inner is None:
             inner = {}
         if not isinstance(inner, dict):
-            raise ValueError(f"{shown}: {key!r} holds {inner!r}, which has no keys")
+            raise ValueError(f"{shown}: {quote(key)} holds {format_json(inner)}, which has no keys")
         node[key] = dict(inner)
         node = node[key]
     last = path[-1]
@@ -98,11 +101,10 @@ def changed(root: Root, path: tuple[str, ...], op: Literal["set", "add"], value:
     if isinstance(old, list):
         node[last] = [*old, value]
     elif _number(value) and (old is None or _number(old)):
-        node[last] = (old or 0) + value
+        node[last] = check_json((old or 0) + value, f"{shown}: the sum")
     else:
-        raise ValueError(
-            f"{shown}: cannot add {value!r} to {old!r}; expected numbers, or a list to append to"
-        )
+        what = f"cannot add {format_json(value)} to {format_json(old)}"
+        raise ValueError(f"{shown}: {what}; expected numbers, or a list to append to")
     return new
 
 

@@ -27,6 +27,7 @@ from ..errors import (
 )
 from ..messages import Message, ToolCall, ToolResult
 from ..records import EVERYONE, Completion, Event, Position, Request, Sampling, as_audience
+from ..suggest import quote
 from ..turn import Scope, Stage, Turn, View
 from . import emulation
 from .bound_tools import BoundTool
@@ -327,7 +328,7 @@ class RunTurn(RunScope, Turn):
             tool = self._participant.tools.get(name)
             if tool is None:
                 known = ", ".join(sorted(self._participant.tools)) or "none"
-                raise ToolFailed(f"there is no tool {name!r}; the tools: {known}")
+                raise ToolFailed(f"there is no tool {quote(name)}; the tools: {known}")
             child = self._child("tool")
             result = await self._call(self._use(tool, arguments, child))
         except ToolFailed as error:

@@ -13,11 +13,11 @@ from ..agent import ToolUse, Use
 from ..canonical import canonical
 from ..contracts import Component
 from ..errors import ContractError, ExtensionError, PyscraiError
-from ..language.misfit import Misfit, Misfits, Path
+from ..language.misfit import Misfit, Misfits, Path, dotted
 from ..language.templates import Prompt
 from ..plugins import Host
 from ..suggest import unknown_key
-from .document import Document, Mistakes, dotted
+from .document import Document, Mistakes
 from .model import KERNEL_OPTIONS, ProviderUse
 from .modules import Modules
 from .options import check_prompts, inside, option_hooks

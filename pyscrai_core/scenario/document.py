@@ -10,18 +10,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from ..errors import Mistake, ScenarioError
-from ..language.misfit import Misfit, Path
-
-
-def dotted(path: Path) -> str:
-    """A path as people write it: `agents.Mara.goals[0]`."""
-    text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            text += f".{part}" if text else part
-    return text
+from ..language.misfit import Misfit, Path, dotted
 
 
 @frozen

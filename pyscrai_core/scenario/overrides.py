@@ -11,10 +11,10 @@ import orjson
 from attrs import frozen
 
 from ..errors import ConfigError, Mistake, ScenarioError
-from ..language.misfit import Path
+from ..language.misfit import Path, dotted
 from ..suggest import did_you_mean, format_value, list_some
 from . import yaml
-from .document import Document, Mark, dotted
+from .document import Document, Mark
 from .model import DEFAULT_USES, CallPolicy
 from .spec import AGENT_KEYS
 

@@ -29,9 +29,9 @@ from attrs import define
 
 from ..canonical import MAX_INTEGER
 from ..errors import Mistake, ScenarioError
-from ..language.misfit import Path
+from ..language.misfit import Path, dotted
 from ..suggest import closest
-from .document import Document, Mark, Marks, dotted
+from .document import Document, Mark, Marks
 from .source import read_bytes
 from .yaml_syntax import SYNTAX
 

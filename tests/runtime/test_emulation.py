@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
@@ -24,7 +25,7 @@ from pyscrai_core import (
     Usage,
     api,
 )
-from pyscrai_core.language.schemas import checker
+from pyscrai_core.language.schemas import check_value
 from pyscrai_core.runtime.emulation import adapt
 from pyscrai_core.runtime.turn import TOOL_CHARACTERS, TOOL_ROUNDS
 
@@ -82,7 +83,7 @@ def test_tools_are_one_form_of_an_answer(capabilities: frozenset[str]) -> None:
     assert json.dumps(COUNT, separators=(",", ":")) in told
     envelope = fitted.schema or json.loads(told.splitlines()[-1])
     assert (fitted.schema is None) == (not capabilities), "what the vendor can enforce, it does"
-    check = checker(envelope)
+    check = partial(check_value, envelope)
     for right in (
         {"answer": {"item": "ax"}},
         {"answer": {"item": "ax", "more": [{"item": "saw"}]}},

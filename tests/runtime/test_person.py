@@ -145,7 +145,7 @@ def test_an_answer_can_be_had_again_and_corrected(played: Played) -> None:
     terminal = played({"Mara": {**HUMAN, "actions": offer}})
     terminal.until("Mara> ")
     terminal.press("/offer 21\r")
-    assert "21 is greater than the maximum of 20" in terminal.until("Mara> .*Mara> |Mara> ")
+    assert "expected at most 20, got 21" in terminal.until("Mara> .*Mara> |Mara> ")
     terminal.press("\x1b[A\x7f0\r")  # the arrow up
     assert terminal.end() == 0
     assert said() == [("Mara", {"price": 20})]

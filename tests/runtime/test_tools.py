@@ -15,7 +15,7 @@ import pytest
 
 from pyscrai_core import Engine, NoConfig, Tool, ToolFailed, Turn, tool
 from pyscrai_core.api import replay
-from pyscrai_core.language.schemas import check_schema, checker
+from pyscrai_core.language.schemas import check_schema, check_value
 
 if TYPE_CHECKING:
     pass
@@ -133,7 +133,7 @@ def test_hints_become_schemas_and_arguments_what_they_promise(
     made = taking(hint)
     assert made.parameters == {**OBJECT, "properties": {"value": schema}, "required": ["value"]}
     check_schema(made.parameters)
-    assert checker(dict(made.parameters))({"value": sent}) is None
+    assert check_value(dict(made.parameters), {"value": sent}) is None
     given = answer(made, value=sent)
     assert (given, type(given)) == (got, type(got))
     if isinstance(got, (list, tuple)):

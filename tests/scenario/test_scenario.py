@@ -6,6 +6,7 @@ import json
 import shutil
 import tomllib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from pyscrai_core import (
 )
 from pyscrai_core.agent import Acts, Use
 from pyscrai_core.config import load_settings
-from pyscrai_core.language.schemas import checker
+from pyscrai_core.language.schemas import check_value
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.components import with_inner
 from pyscrai_core.scenario import plan as planning
@@ -507,10 +508,10 @@ agents:
           $ref: '#/$defs/box'
           $defs: {box: {type: object, properties: {size: {type: integer}, inside: {$ref: '#/$defs/box'}}}}
 """
-    check = checker(load(installed, text).agents["A"].actions["pack"].schema)
+    check = partial(check_value, load(installed, text).agents["A"].actions["pack"].schema)
     assert check({"box": {"size": 1, "inside": {"inside": {"size": 2}}}}) is None
     assert check({"box": {"inside": {"inside": {"size": "x"}}}}) == (
-        "box.inside.inside.size: 'x' is not of type 'integer'"
+        'box.inside.inside.size: expected an integer, got "x"'
     )
     assert check({"box": {}, "more": 1}) is not None
 
@@ -519,7 +520,7 @@ agents:
 def test_a_parameter_with_references_may_have_any_name(installed: Host, name: str) -> None:
     schema = {"anyOf": [{"$ref": "#/$defs/n"}], "$defs": {"n": {"type": "integer"}}}
     document = {"scenario": "t", "agents": {"A": {"actions": {"go": {name: schema}}}}}
-    check = checker(load(installed, json.dumps(document)).agents["A"].actions["go"].schema)
+    check = partial(check_value, load(installed, json.dumps(document)).agents["A"].actions["go"].schema)
     assert check({name: 1}) is None
     assert check({name: "x"}) is not None
 
@@ -549,9 +550,9 @@ def test_a_schema_that_could_be_checked_for_ever_is_refused(installed: Host, nam
 
 
 def test_a_long_text_is_not_searched_for_a_costly_pattern() -> None:
-    check = checker({"type": "string", "pattern": "^.*a.*b.*c$"})
+    check = partial(check_value, {"type": "string", "pattern": "^.*a.*b.*c$"})
     assert check("xaxbxc") is None
-    assert check("x" * 100_000) == "the text is too long to look for '^.*a.*b.*c$' in it"
+    assert check("x" * 100_000) == 'the text is too long to look for the pattern "^.*a.*b.*c$" in it'
 
 
 @pytest.mark.parametrize(

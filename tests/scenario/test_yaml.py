@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyscrai_core.errors import ScenarioError
-from pyscrai_core.language.misfit import Path
+from pyscrai_core.language.misfit import Path, dotted
 from pyscrai_core.scenario import yaml
-from pyscrai_core.scenario.document import Mark, Marks, dotted
+from pyscrai_core.scenario.document import Mark, Marks
 from pyscrai_core.scenario.source import MAX_BYTES
 from pyscrai_core.scenario.yaml import load, loads, parse_scalar
 

@@ -493,13 +493,13 @@ def test_a_rule_that_cannot_be_applied_is_told(
         ),
         (
             "{price: {type: intger}}",
-            "4:40: agents.Mara.actions.bid.price.type: not a JSON Schema: expected one of array, boolean, "
-            "integer, "
-            "null, number, object, string, got 'intger' (did you mean 'integer'?)",
+            '4:40: agents.Mara.actions.bid.price.type: not a JSON Schema: expected one of "array", '
+            '"boolean", "integer", "null", "number", "object", "string", '
+            "got \"intger\" (did you mean 'integer'?)",
         ),
         (
             "{price: {type: integer, minimum: low}}",
-            "4:58: agents.Mara.actions.bid.price.minimum: not a JSON Schema: 'low' is not of type 'number'",
+            '4:58: agents.Mara.actions.bid.price.minimum: not a JSON Schema: expected a number, got "low"',
         ),
         (
             "{x: {$ref: '#/$defs/y'}}",
@@ -857,8 +857,8 @@ def test_a_payload_outside_its_schema_fails_the_run(play: Callable[..., RunResul
     result = play({"agents": {"Mara": {"engine": "bidder", "actions": PRICE}}}, engine__bidder=Bidder)
     assert result.status == "failed"
     assert result.error == (
-        "agents.Mara, step 1: agents.Mara: bid: the payload does not fit its schema: price: 'much' is not of "
-        "type 'integer'"
+        "agents.Mara, step 1: agents.Mara: bid: the payload does not fit its schema: price: "
+        'expected an integer, got "much"'
     )
     assert result.events == ()
 

@@ -235,7 +235,7 @@ def test_why_it_ended(told: str, meant: str) -> None:
 
 def test_calls_without_whole_arguments() -> None:
     call = {"type": "tool_use", "id": "a", "name": "weather", "input": {}}
-    with pytest.raises(AnswerRejected, match="weather broke off.*max_tokens"):
+    with pytest.raises(AnswerRejected, match="weather are incomplete.*max_tokens"):
         completion(said(call, stop_reason="max_tokens"), {}, MODEL)
     with pytest.raises(AnswerRejected, match="weather are not a JSON object: \\[1\\]"):
         completion(said({**call, "input": [1]}, stop_reason="tool_use"), {}, MODEL)

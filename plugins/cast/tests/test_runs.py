@@ -350,7 +350,7 @@ def test_a_narrator_sets_the_scene_and_carries_it(play: Play) -> None:
     assert "Set the scene" in first.messages[-1].text
     assert "Set the scene" not in second.messages[-1].text
     assert "Hello." in shown(second)
-    for part in ("call them you", "Be terse.", "Dawn at the market.", "80 words"):
+    for part in ('address them as "you"', "Be terse.", "Dawn at the market.", "80 words"):
         assert part in first.messages[0].text
     assert "Fog." in shown(asked("Mara")[0])
 

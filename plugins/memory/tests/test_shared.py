@@ -12,7 +12,7 @@ from pyscrai_memory.window import WindowConfig, WindowMemory
 
 from pyscrai_core import ContractError, Event, estimate_tokens
 
-HEAD = "Notes that team share:"
+HEAD = "Shared notes of team:"
 
 
 def with_notes(diary: Any, notes: Any, **options: Any) -> Any:

@@ -43,7 +43,7 @@ def test_each_event_is_summarised_once_and_the_summary_goes_on(diary: Any, say: 
         assert sum(f"number {seq};" in text for text in (*prompts, shown)) == 1
     for number, prompt in enumerate(prompts):
         assert (f"Part {number}." in prompt) == (number > 0)
-        assert "what Mara has to remember of all this, in at most 10 words" in prompt
+        assert "everything that Mara must remember, in at most 10 words" in prompt
     assert {request.provider for request in memory.turn.asked} == {"cheap"}
 
 

@@ -124,7 +124,7 @@ def test_members_see_what_others_noted(tmp_path: Path) -> None:
     file = tmp_path / "scenario.json"
     file.write_text(json.dumps(made))
     assert pyscrai_core.run(file, store=tmp_path / "runs.db").status == "completed"
-    note = "Notes that team share:\n- Ann: The key is here."
+    note = "Shared notes of team:\n- Ann: The key is here."
     for call, words in asked(tmp_path / "runs.db"):
         assert begins(words, note) == (call["step"] > 1 and call["agent"] != "Out")
 
@@ -158,9 +158,9 @@ def test_a_real_model_lives_with_each(tmp_path: Path) -> None:
     last = {call["agent"]: words for call, words in calls if call["provider"] == "default"}
     for name, words in last.items():
         assert begins(words, "You remember:") == (name in ("recall", "rated", "shared"))
-        assert begins(words, "Notes that team share:\n- shared: ") == (name == "shared")
+        assert begins(words, "Shared notes of team:\n- shared: ") == (name == "shared")
         assert begins(words, "(Earlier events are not shown.)") == (name == "window")
-    head = "(What happened before, in short:)\n"
+    head = "(Summary of earlier events:)\n"
     (summary,) = [words.removeprefix(head) for words in last["summary"] if words.startswith(head)]
     answers = [call["answer"]["text"].strip() for call, _ in calls if call["agent"] == "summary"]
     assert any(answer[:20] and summary.startswith(answer[:20]) for answer in answers)

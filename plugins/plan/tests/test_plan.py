@@ -42,7 +42,7 @@ def test_the_plan_makes_the_answer_right_and_stays_private(play: Play) -> None:
     assert result.outcomes == {"plan": ["Go to the south gate"]}
     assert texts(result, "thought") == [
         "Plan: Go to the north gate; Knock",
-        "The plan does not hold. New plan: Go to the south gate",
+        "The plan no longer holds. New plan: Go to the south gate",
         "The plan still holds.",
     ]
     assert {event.audience for event in result.events if event.kind == "change"} == {()}
@@ -73,7 +73,7 @@ def test_a_plan_that_holds_no_more_is_made_anew_if_nothing_came_in_its_place(pla
         "north gate', 'Knock", "gate of ' + str(step) + '"
     )
     result = play(scenario("plan", rule, rounds=2))
-    assert texts(result, "thought")[1] == "The plan does not hold. New plan: Go to the gate of 3"
+    assert texts(result, "thought")[1] == "The plan no longer holds. New plan: Go to the gate of 3"
 
 
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_without_tools_it_thinks_once(play: Play) -> None:
 def test_long_answers_of_tools_are_cut(play: Play) -> None:
     rule = f"({USE} if schema else messages[-2].text)"
     result = play(scenario({"use": "react", "rounds": 1, "characters": 2}, rule, **TOOLS))
-    assert texts(result, "say") == ["calculator says: 10… (cut here: 2 more characters)"]
+    assert texts(result, "say") == ["calculator says: 10… (truncated: 2 more characters)"]
 
 
 def test_arguments_have_the_tools_own_form(play: Play) -> None:

@@ -60,7 +60,7 @@ def test_structured_answers_and_criteria(play: Play) -> None:
     rule = (
         "({'critique': messages[-2].text, 'satisfied': False} if schema else 'x' if 'Your' in last else ' ')"
     )
-    assert "(no words)" in texts(play(scenario(given, rule)), "thought")[0]
+    assert "(empty)" in texts(play(scenario(given, rule)), "thought")[0]
 
 
 def test_another_reasoning_inside_drafts_and_revises_with_its_tools(play: Play) -> None:

@@ -179,7 +179,7 @@ def test_notes_are_read_at_once_and_in_later_turns(play: Play) -> None:
     result = play(["notes"], first, [READ, write("Jon", ""), READ], outcomes={"notes": "agents.Mara.notes"})
     both = {"Jon": "paid", "the sea": "cold"}
     assert told(result) == [
-        {}, "noted", {"Jon": "owes 3 coins"}, "noted", "noted", both, both, "forgotten", {"the sea": "cold"},
+        {}, "noted", {"Jon": "owes 3 coins"}, "noted", "noted", both, both, "deleted", {"the sea": "cold"},
     ]  # fmt: skip
     assert result.outcomes["notes"] == {"Jon": None, "the sea": "cold"}
     assert {event.audience for event in result.events if event.kind == "change"} == {()}
@@ -206,8 +206,8 @@ def test_notes_have_bounds(play: Play) -> None:
     ]
     answers = told(play([{"use": "notes", "limit": 2, "characters": 4}], [*calls[:3], *calls[4:]]))
     assert answers[:2] == ["noted", "noted"]
-    assert "all 2 are in use" in answers[2]
-    assert answers[3:5] == ["forgotten", "noted"]
+    assert "the limit of 2 notes is reached" in answers[2]
+    assert answers[3:5] == ["deleted", "noted"]
     assert "5 characters are too many; a note has at most 4" in answers[5]
 
 
@@ -218,13 +218,13 @@ def test_titles_that_are_none(play: Play, title: str) -> None:
 
 
 def test_what_is_not_there_cannot_be_forgotten(play: Play) -> None:
-    assert told(play(["notes"], [write("a", "")])) == ["notes: there is no note 'a' to forget"]
+    assert told(play(["notes"], [write("a", "")])) == ["notes: there is no note 'a' to delete"]
 
 
 def test_a_state_of_another_form_is_left_alone(play: Play) -> None:
     mara = {"state": {"notes": "mine"}, "calls": [[READ, write("a")], []]}
     result = play(["notes"], mara=mara, outcomes={"notes": "agents.Mara.notes"})
-    assert ["is no mapping" in error for error in told(result)] == [True, True]
+    assert ["is not a mapping" in error for error in told(result)] == [True, True]
     assert result.outcomes["notes"] == "mine"
 
 
@@ -267,11 +267,11 @@ def test_looking_around(play: Play) -> None:
 @pytest.mark.parametrize(
     "path, words",
     [
-        ("prise", "the state has no 'prise' (did you mean 'price'?); there is price, market, self, groups"),
-        ("market.stalls.2", "market.stalls has no '2'; there is 0, 1"),
+        ("prise", "the state has no 'prise' (did you mean 'price'?); its keys: price, market, self, groups"),
+        ("market.stalls.2", "market.stalls has no '2'; its keys: 0, 1"),
         ("price.high", "price has no parts, it is 3; look up price itself"),
         ("agents.Jon.purse", "the state has no 'agents'"),
-        ("groups.crew.boat", "groups has no 'crew'; there is nothing"),
+        ("groups.crew.boat", "groups has no 'crew'; its keys: nothing"),
         ("market..open", "market has no ''"),
     ],
 )
@@ -288,7 +288,7 @@ def test_long_answers_are_cut_visibly(play: Play) -> None:
         play(tools, [look("short"), look("long")], world={"state": {"short": "12345678", "long": "1" * 50}})
     )
     assert whole == "12345678"
-    assert cut == '"111111111… (cut here: 42 more characters; look up a part of it)'
+    assert cut == '"111111111… (truncated: 42 more characters; look up a part of it)'
 
 
 @pytest.mark.parametrize(

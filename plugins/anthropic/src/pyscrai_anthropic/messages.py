@@ -139,8 +139,8 @@ def completion(answer: Mapping[str, Any], headers: Mapping[str, str], model: str
     for block in calls:
         if reason == "max_tokens" and block is blocks[-1]:
             raise AnswerRejected(
-                f"anthropic: the call of the tool {block['name']} broke off in its arguments, as the answer "
-                "reached `max_tokens`; give the provider a larger one"
+                f"anthropic: the arguments of the call of {block['name']} are incomplete, because the answer "
+                "reached `max_tokens`; raise it"
             )
         if not isinstance(block["input"], dict):
             raise AnswerRejected(

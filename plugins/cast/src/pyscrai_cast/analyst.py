@@ -52,7 +52,7 @@ class Score:
 
 
 def _default_scores() -> dict[str, Score]:
-    return {"cooperation": Score("how far the participants work together: 0 not at all, 10 fully")}
+    return {"cooperation": Score("how much the participants cooperate: 0 not at all, 10 fully")}
 
 
 @frozen

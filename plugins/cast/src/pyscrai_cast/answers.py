@@ -35,7 +35,7 @@ async def ask_for_text(turn: Turn, messages: list[Message]) -> str:
         completion = await turn.think(messages)
         if text := tidy(completion.text, turn.agent.name):
             return text
-        messages = [*messages, Message.user("Your answer was empty. Answer in words.")]
+        messages = [*messages, Message.user("Your answer was empty. Answer with text.")]
     raise AnswerRejected(
         f"agents.{turn.agent.name}: the model ({completion.model}) gave {REPEATS + 1} empty answers "
         f"(finish reason: {completion.finish_reason}), expected text; "

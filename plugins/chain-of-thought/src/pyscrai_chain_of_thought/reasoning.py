@@ -95,5 +95,5 @@ class ChainOfThought(Reasoning):
 def _record(turn: Turn, completion: Completion, by: str) -> None:
     """Record thoughts as a private event: the model's own thinking, or the text that it was asked for."""
     own = "\n\n".join(part.text for part in completion.thinking if part.text)
-    text = completion.text if by == NAME else own or "(the vendor does not show its thoughts)"
+    text = completion.text if by == NAME else own or "(the vendor does not return the model's thinking)"
     turn.emit("thought", {"text": text.strip(), "by": by}, audience=())

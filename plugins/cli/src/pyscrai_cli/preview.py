@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from pyscrai_core.agent import AgentLimits
 from pyscrai_core.contracts import NoConfig, Provider, Sink
 from pyscrai_core.errors import ConfigError, RequestRejected
-from pyscrai_core.language.schemas import checker
+from pyscrai_core.language.schemas import check_value
 from pyscrai_core.records import Completion, Request
 from pyscrai_core.runtime.components import Components
 from pyscrai_core.runtime.run import Run
@@ -110,7 +110,7 @@ def _answer(request: Request) -> str:
         return f"[{request.position.agent}'s words]"
     schema = request.schema
     value = _instance(schema, schema, 0)
-    if wrong := checker(schema)(value):
+    if wrong := check_value(schema, value):
         raise RequestRejected(
             f"no answer can stand in for that of {request.position.agent} in step {request.position.step}: "
             f"{wrong}; look at a recorded run instead: pyscrai prompt RUN --agent NAME"

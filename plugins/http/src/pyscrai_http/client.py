@@ -118,14 +118,14 @@ class Client:
                 if _origin(request.url) != before:
                     for name in self._headers:  # headers are only for the configured host
                         request.headers.pop(name, None)
-        raise ToolFailed(f"more than {MAX_REDIRECTS} redirects, one after the other")
+        raise ToolFailed(f"more than {MAX_REDIRECTS} consecutive redirects")
 
     async def _read(self, response: httpx2.Response) -> bytes:
         limit, content = self._config.bytes, bytearray()
         async for part in response.aiter_bytes():
             content += part
             if len(content) > limit:
-                raise ToolFailed(f"the answer has more than {limit:,} bytes; ask for less of it")
+                raise ToolFailed(f"the answer has more than {limit:,} bytes; request less")
         return bytes(content)
 
 
@@ -150,7 +150,7 @@ def _value(response: httpx2.Response, content: bytes) -> Any:
     try:
         return json.loads(text, parse_int=_whole, parse_constant=str)
     except ValueError as error:
-        raise ToolFailed(f"the answer says that it is JSON, and is not ({error})") from None
+        raise ToolFailed(f"the answer is declared as JSON, but is not valid ({error})") from None
 
 
 def _whole(text: str) -> int | str:

@@ -44,7 +44,7 @@ class Endpoint:
             url += ("&" if "?" in url else "?") + urlencode(pairs)
         headers = {name: ",".join(_texts(value)) for name, value in at["header"].items()}
         if any(not value.isascii() or not value.isprintable() for value in headers.values()):
-            raise ToolFailed("a header takes plain ASCII characters alone; leave the others out")
+            raise ToolFailed("a header may only contain printable ASCII characters; remove the others")
         if not at["body"] and not at["whole"]:
             return url, headers, None
         content = at["whole"]["body"] if at["whole"] else at["body"]
@@ -60,7 +60,7 @@ def _segment(name: str, value: Any) -> str:
     """An escaped value for the URL's path. Raises `ToolFailed` if it would change the path's structure."""
     text = ",".join(_texts(value))
     if any(step in ("", ".", "..") for step in re.split(r"[/\\]", text)):
-        raise ToolFailed(f"{name}: {text!r} cannot be a part of the address; give a plain value")
+        raise ToolFailed(f"{name}: {text!r} cannot be part of the URL's path; use a plain value")
     return quote(text, safe="")
 
 
@@ -145,7 +145,7 @@ class HttpTool(RemoteTool):
         for key in path.split(".") if path else ():
             parts = {str(n): one for n, one in enumerate(value)} if isinstance(value, list) else value
             if not isinstance(parts, dict) or key not in parts:
-                where = f"the answer has no {path!r}: where {key!r} is due it is {json.dumps(value)[:300]}"
+                where = f"the answer has no {path!r}: expected {key!r} in {json.dumps(value)[:300]}"
                 raise ToolFailed(f"tool {self.name}: {where}")
             value = parts[key]
         return value

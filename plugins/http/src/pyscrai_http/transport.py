@@ -62,6 +62,6 @@ class Transport(httpx2.AsyncHTTPTransport):
         if not self._private and not all(map(is_public, addresses)):
             raise ToolFailed(
                 f"{host} is on this machine or its network ({', '.join(addresses)}), which is not allowed; "
-                "whoever wrote the scenario can set `private: true`"
+                "the scenario's author can set `private: true`"
             )
         return addresses

@@ -6,13 +6,13 @@ import shlex
 from typing import Any
 
 import orjson
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+
+from pyscrai_core import check_value
 
 #: Names of types, and schema keywords that are not part of a type's description.
 TYPE_NAMES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
 OMITTED = ("type", "description", "title", "default")
-BOUNDS = {"minimum": "from {}", "maximum": "up to {}", "maxLength": "of up to {} characters"}
+BOUNDS = {"minimum": "from {}", "maximum": "up to {}", "maxLength": "with up to {} characters"}
 
 
 class InvalidAnswer(Exception):
@@ -58,10 +58,9 @@ def parse_arguments(given: str, schema: dict[str, Any]) -> dict[str, Any]:
     try:
         orjson.dumps(arguments, option=orjson.OPT_STRICT_INTEGER)
     except TypeError:
-        raise InvalidAnswer("a whole number is too large, it takes more than 53 bits") from None
-    if error := best_match(Draft202012Validator(schema).iter_errors(arguments)):
-        place = ".".join(map(str, error.absolute_path))
-        raise InvalidAnswer(f"{place}: {error.message}" if place else error.message)
+        raise InvalidAnswer("an integer is too large: it needs more than 53 bits") from None
+    if wrong := check_value(schema, arguments):
+        raise InvalidAnswer(wrong)
     return arguments
 
 
@@ -77,16 +76,14 @@ def _pairs(given: str) -> dict[str, str]:
     try:
         parts = shlex.split(given)
     except ValueError:
-        raise InvalidAnswer('a quote has no end; text with blanks or apostrophes stands in "…"') from None
+        raise InvalidAnswer('a quote is not closed; put text with spaces or apostrophes in "…"') from None
     pairs: dict[str, str] = {}
     for part in parts:
         key, equals, text = part.partition("=")
         if not equals:
-            raise InvalidAnswer(
-                f'{part!r} is not KEY=VALUE; text with blanks stands in quotes: KEY="two words"'
-            )
+            raise InvalidAnswer(f'{part!r} is not KEY=VALUE; put text with spaces in quotes: KEY="two words"')
         if key in pairs:
-            raise InvalidAnswer(f"{key!r} stands there twice")
+            raise InvalidAnswer(f"{key!r} is given twice")
         pairs[key] = text
     return pairs
 
@@ -97,6 +94,6 @@ def _value(text: str, key: str, schema: dict[str, Any]) -> Any:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
-    # Validated within the whole schema, so that references can be resolved.
-    parameter = Draft202012Validator(schema).evolve(schema=schema.get("properties", {}).get(key, {}))
-    return text if not parameter.is_valid(value) and parameter.is_valid(text) else value
+    # Within the whole schema, so that references can be resolved, and without the other parameters.
+    alone = {name: part for name, part in schema.items() if name != "required"}
+    return text if check_value(alone, {key: value}) and not check_value(alone, {key: text}) else value

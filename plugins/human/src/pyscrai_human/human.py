@@ -62,7 +62,7 @@ class Human(Engine):
 
     async def run(self, turn: Turn) -> None:
         question = self._question(turn, whole=turn.number == 0)
-        reason = f"none of {MAX_ANSWERS} answers could be understood"
+        reason = f"none of {MAX_ANSWERS} answers were valid"
         for _ in range(MAX_ANSWERS):
             try:
                 answer = (await turn.ask(question, self.config.timeout)).strip()
@@ -106,21 +106,23 @@ class Human(Engine):
             return True
         if answer in ("", "/pass"):
             if must_act:
-                raise InvalidAnswer(f"You have to do something now. {choice}.")
+                raise InvalidAnswer(f"You must take an action now. {choice}.")
             return False
         if slash and command != "to":
-            raise InvalidAnswer(f"There is no /{command}. {choice}. (To say a slash first, write two.)")
+            hint = "(To begin a text with a slash, write two slashes.)"
+            raise InvalidAnswer(f"There is no /{command}. {choice}. {hint}")
         if must_act or not self.config.speak:
-            raise InvalidAnswer(f"Words are no answer now. {choice}.")
+            raise InvalidAnswer(f"You cannot speak now. {choice}.")
         if not slash:
             turn.say(answer.removeprefix("/"))  # two slashes mean one
             return True
         names, _, words = given.partition(":")
         to, known = [name.strip() for name in names.split(",")], _known(turn)
         if not words.strip():
-            raise InvalidAnswer("Write it as /to NAME: words. Between several names stand commas.")
+            raise InvalidAnswer("Write it as /to NAME: text. Separate several names by commas.")
         if unknown := [name for name in to if name not in known]:
-            raise InvalidAnswer(f"There is no {unknown[0]!r} to talk to, but {', '.join(known) or 'nobody'}.")
+            names_known = ", ".join(known) or "nobody"
+            raise InvalidAnswer(f"There is no {unknown[0]!r}. You can talk to: {names_known}.")
         turn.say(words.strip(), to)
         return True
 

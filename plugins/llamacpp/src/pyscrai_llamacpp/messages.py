@@ -139,7 +139,7 @@ def _tool_calls(request: Request, chunks: Iterable[dict[str, Any]], model: str) 
         if not isinstance(decoded, dict):
             raise AnswerRejected(
                 f"llamacpp: {model} called the tool {names[index]} with arguments that are not a JSON "
-                f"object: {arguments[index]!r}; if they are cut off, allow more `max_tokens`"
+                f"object: {arguments[index]!r}; if they are truncated, raise `max_tokens`"
             )
         calls.append(ToolCall(next(free), names[index], decoded))
     return tuple(calls)

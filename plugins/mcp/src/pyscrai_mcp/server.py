@@ -156,11 +156,11 @@ class McpServer(Toolset):
         try:
             result = await self._client.call_tool(name, dict(arguments))
         except (mcp.MCPError, anyio.ClosedResourceError, anyio.BrokenResourceError, RuntimeError) as error:
-            gone = " (it has ended, and is not started again in this run)" if self._is_gone(error) else ""
+            gone = " (it has stopped, and is not started again in this run)" if self._is_gone(error) else ""
             raise ToolFailed(f"the server: {_message(error)}{gone}") from error
         text = "\n".join(map(_as_text, result.content))
         if result.is_error:
-            raise ToolFailed(text or "the server says that it failed, and no more")
+            raise ToolFailed(text or "the server reported an error without a message")
         return text if result.structured_content is None else result.structured_content
 
     def _is_gone(self, error: Exception) -> bool:

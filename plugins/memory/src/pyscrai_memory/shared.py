@@ -85,7 +85,7 @@ class SharedMemory(Memory):
         return [*await self._inner.recall(turn), *self._message]
 
     def _render(self, notes: list[str]) -> Message:
-        head = f"Notes that {self.config.group} share:"
+        head = f"Shared notes of {self.config.group}:"
         left = self.config.tokens - estimate_tokens(Message.user(head + MORE))
         shown: list[str] = []
         for note in reversed(notes):
@@ -125,7 +125,7 @@ class Note(Tool):
 
     @property
     def description(self) -> str:  # type: ignore[override]
-        return f"Write a short note that all of {self.config.group} can read from the next turn on."
+        return f"Write a short note. All members of {self.config.group} can read it from the next turn on."
 
     async def call(self, arguments: dict[str, Any], turn: Turn) -> str:
         group = self.config.group

@@ -15,7 +15,7 @@ from .recent import RecentMessages, check_keep, check_tokens
 PROMPT = Prompt.packaged(
     "pyscrai_memory", "prompts/summary.j2", ("name", "persona", "words", "summary", "events")
 )
-HEAD = "(What happened before, in short:)\n"
+HEAD = "(Summary of earlier events:)\n"
 #: Tokens that are reserved for each word of a summary. This is generous: only summaries that are much too
 #: long are truncated.
 TOKENS_PER_WORD = 4

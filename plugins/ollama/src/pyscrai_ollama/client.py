@@ -151,7 +151,7 @@ def from_error(status: int, body: Any, headers: Mapping[str, str]) -> CallFailed
             return too_long(f"the request has {tokens} tokens, and the model's context holds {limit}")
         return too_long(f"the request does not fit into the model's context ({text})")
     if "error parsing tool call" in text:
-        return AnswerRejected(f"ollama: the model called a tool in a form that Ollama cannot read: {text}")
+        return AnswerRejected(f"ollama: Ollama cannot parse the model's tool call: {text}")
     if found := _NO_MODEL.search(text):
         return RequestRejected(
             f"ollama: the server has no model {found[1]!r}; pull it with: ollama pull {found[1]}, or correct "

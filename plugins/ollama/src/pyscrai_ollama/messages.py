@@ -108,7 +108,7 @@ def _tool_calls(request: Request, calls: Iterable[Any]) -> tuple[ToolCall, ...]:
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise AnswerRejected(
                 f"ollama: the model called a tool without a name and a JSON object: {str(call)[:200]}; "
-                "if it is cut off, allow more `max_tokens`"
+                "if it is truncated, raise `max_tokens`"
             )
         made.append(ToolCall(next(free), name, arguments))
     return tuple(made)

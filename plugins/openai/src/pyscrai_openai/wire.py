@@ -70,7 +70,7 @@ def tool_call(request: Request, call_id: str, name: str, arguments: Any, officia
     if not isinstance(decoded, dict):
         raise AnswerRejected(
             f"openai: the model called the tool {name} with {arguments!r}, expected a JSON object as its "
-            "arguments; if they are cut off, allow more `max_tokens`"
+            "arguments; if they are truncated, raise `max_tokens`"
         )
     tool = next((tool for tool in request.tools if tool.name == name), None)
     if official and tool is not None and _strict_parameters(tool.parameters) is not None:

@@ -100,7 +100,7 @@ class PlanReasoning(Reasoning):
             plan = (await ask(config.prompt, plan_schema))["plan"]
         if plan != kept:
             turn.change("self.plan", plan)
-            thought = ("The plan does not hold. New plan: " if kept else "Plan: ") + "; ".join(plan)
+            thought = ("The plan no longer holds. New plan: " if kept else "Plan: ") + "; ".join(plan)
         if thought:
             turn.emit("thought", {"text": thought, "by": "plan"}, audience=())
         return plan

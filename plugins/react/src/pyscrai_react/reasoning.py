@@ -85,7 +85,7 @@ class React(Reasoning):
         except ToolFailed as error:
             text, said = str(error), "failed"
         left = len(text) - self.config.characters
-        cut = f"… (cut here: {left:,} more characters)" if left > 0 else ""
+        cut = f"… (truncated: {left:,} more characters)" if left > 0 else ""
         return f"{name} {said}: {text[: self.config.characters]}{cut}"
 
     def _schema(self, request: Request) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Reflection(Reasoning):
         schema = _critique_schema(config.words * CHARACTERS_PER_WORD)
         for _ in range(config.rounds):
             # Vendors reject empty messages.
-            draft = answer.text if answer.text.strip() else "(no words)"
+            draft = answer.text if answer.text.strip() else "(empty)"
             asked = (*messages, Message.assistant(draft), question)
             judged = await turn.complete(request.but(messages=asked, schema=schema, tools=()))
             critique = judged.parsed["critique"].strip()

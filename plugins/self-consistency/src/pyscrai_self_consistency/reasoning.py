@@ -88,7 +88,7 @@ class SelfConsistency(Reasoning):
             best, why = await self._judge(firsts, request, turn)
         lines = [f"{n}. ({votes[one]} of {config.samples}) {one}" for n, one in enumerate(different, 1)]
         if unusable := len(samples) - len(answers):
-            lines.append(f"({unusable} of {config.samples} could not be used)")
+            lines.append(f"({unusable} of {config.samples} were invalid)")
         lines.append(f"The best: {best + 1}. {why}".strip())
         turn.emit("thought", {"text": "\n".join(lines), "by": "self-consistency"}, audience=())
         return answers[ballots.index(different[best])]

@@ -38,7 +38,7 @@ def _power(base: Any, exponent: Any) -> Any:
 
 def _round(number: Any, digits: Any = 0) -> Any:
     if not isinstance(digits, int) or abs(digits) > 15:
-        raise Mistake("round takes a number and how many digits to keep, -15 to 15")
+        raise Mistake("round needs a number and the number of digits to keep, -15 to 15")
     return round(number, digits) if digits else round(number)
 
 
@@ -59,7 +59,7 @@ _PARTS = (ast.Constant, ast.Name, ast.Call, ast.BinOp, ast.UnaryOp, ast.Load, *O
 
 @tool(external=False)
 def calculator(
-    expression: Annotated[str, "such as (3 + 4) * 2 ** 3 / sqrt(2); powers are written **"],
+    expression: Annotated[str, "for example (3 + 4) * 2 ** 3 / sqrt(2); write powers with **"],
 ) -> float:
     """Compute the value of an arithmetic expression."""
     try:
@@ -81,13 +81,13 @@ def compute(expression: str) -> float:
     except OverflowError:
         raise Mistake(TOO_LARGE) from None
     except RecursionError:
-        raise Mistake("too much is nested in one expression; compute its parts one by one") from None
+        raise Mistake("the expression is nested too deeply; compute its parts separately") from None
     except ValueError:
         # Without Python's message, which may change with its version: a replay needs the same text.
-        raise Mistake("a root, a logarithm or an arc of such a number is not a number") from None
+        raise Mistake("this root, logarithm or arc function is not defined for this number") from None
     except (TypeError, InvalidExpression):
         raise Mistake(
-            "a function has the wrong arguments, or none; write such as sqrt(2), max(1, 2)"
+            "a function has wrong or missing arguments; expected for example sqrt(2), max(1, 2)"
         ) from None
 
 
@@ -106,7 +106,7 @@ def _parse(expression: str) -> ast.expr:
     try:
         tree = ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise Mistake(f"{expression[:60]!r} is not arithmetic; expected such as (3 + 4) * 2") from None
+        raise Mistake(f"{expression[:60]!r} is not arithmetic; expected for example (3 + 4) * 2") from None
     for node in ast.walk(tree):
         _check(node)
     return tree
@@ -114,12 +114,12 @@ def _parse(expression: str) -> ast.expr:
 
 def _check(node: ast.AST) -> None:
     if isinstance(node, ast.BitXor):
-        raise Mistake("^ is not a power; write **")
+        raise Mistake("^ is not a power; use **")
     if isinstance(node, ast.Tuple):
-        raise Mistake("a comma stands between the arguments of a function alone; write 1000, not 1,000")
+        raise Mistake("commas only separate the arguments of a function; write 1000, not 1,000")
     if isinstance(node, ast.Name) and node.id not in FUNCTIONS.keys() | NAMES.keys():
-        raise Mistake(f"there is no {node.id!r}; there are {', '.join([*NAMES, *FUNCTIONS])}")
+        raise Mistake(f"there is no {node.id!r}; the names are {', '.join([*NAMES, *FUNCTIONS])}")
     if isinstance(node, ast.Constant) and type(node.value) not in (int, float):
         raise Mistake(f"{node.value!r} is not a number")
     if not isinstance(node, _PARTS):
-        raise Mistake("this is not arithmetic alone; expected numbers, + - * / // % ** and functions")
+        raise Mistake("this is not only arithmetic; expected numbers, + - * / // % ** and functions")

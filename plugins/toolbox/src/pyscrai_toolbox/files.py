@@ -60,20 +60,20 @@ class Files(Toolset):
 
     def read_file(
         self,
-        path: Annotated[str, "the file's path, as list_files tells it"],
-        start: Annotated[int, "the number of the first character to read, from 0"] = 0,
+        path: Annotated[str, "the file's path, as listed by list_files"],
+        start: Annotated[int, "the index of the first character to read, from 0"] = 0,
     ) -> dict[str, Any]:
         """Read a text file, or a part of it."""
         try:
             # Resolved first, because links and `..` may lead out of the folder.
             file = (self._folder / path).resolve()
             if not file.is_relative_to(self._folder):
-                raise ToolFailed(f"files: {path!r} is outside of the folder; see list_files")
+                raise ToolFailed(f"files: {path!r} is outside the folder; see list_files")
             text = file.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:  # a NUL in the path, text that is not UTF-8
-            reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise ToolFailed(f"files: {path!r} cannot be read: {reason}; see list_files") from None
         if not 0 <= start <= len(text):
-            raise ToolFailed(f"files: {path!r} has {len(text)} characters, and {start} is none of them")
+            raise ToolFailed(f"files: {path!r} has {len(text)} characters, so `start` cannot be {start}")
         end = min(len(text), start + self.config.characters)
         return {"text": text[start:end], "from": start, "to": end, "of": len(text)}

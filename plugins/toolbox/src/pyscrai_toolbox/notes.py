@@ -46,10 +46,10 @@ class Notes(Toolset):
     def write_note(
         self,
         turn: Turn,
-        title: Annotated[str, "what it is about; a note with the same title is written over"],
-        text: Annotated[str, "what to remember; an empty text forgets the note"],
+        title: Annotated[str, "what it is about; a note with the same title is replaced"],
+        text: Annotated[str, "what to remember; an empty text deletes the note"],
     ) -> str:
-        """Write a private note, which you can read in this turn and in all later ones."""
+        """Write a private note. You can read it in this turn and in all later turns."""
         limit, characters = self.config.limit, self.config.characters
         title, text = " ".join(title.split()), text.strip()
         if not title or len(title) > MAX_TITLE or "." in title:
@@ -58,18 +58,19 @@ class Notes(Toolset):
             raise ToolFailed(f"notes: {len(text)} characters are too many; a note has at most {characters}")
         notes = self.read_notes(turn)
         if not text and title not in notes:
-            raise ToolFailed(f"notes: there is no note {title!r} to forget")
+            raise ToolFailed(f"notes: there is no note {title!r} to delete")
         if text and title not in notes and len(notes) >= limit:
-            raise ToolFailed(f"notes: all {limit} are in use; write over one, or forget one by an empty text")
+            what = f"the limit of {limit} notes is reached"
+            raise ToolFailed(f"notes: {what}; replace a note, or delete one with an empty text")
         turn.change(f"self.notes.{title}", text or None)
         self._new_notes(turn)[title] = text or None
-        return "noted" if text else "forgotten"
+        return "noted" if text else "deleted"
 
     def read_notes(self, turn: Turn) -> dict[str, Any]:
-        """Read all of your notes, by their titles."""
+        """Read all of your notes by title."""
         kept = turn.own.get("notes", {})
         if not isinstance(kept, Mapping):
-            raise ToolFailed("notes: this agent's own state has a `notes` that is no mapping; rename it")
+            raise ToolFailed("notes: `notes` in this agent's state is not a mapping; rename it")
         notes = {**plain(kept), **self._new_notes(turn)}
         return {title: text for title, text in notes.items() if text is not None}
 

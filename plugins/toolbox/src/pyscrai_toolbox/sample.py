@@ -12,15 +12,16 @@ MAX_ITEMS = 1000
 @tool(external=False)
 def sample(
     turn: Turn,
-    items: Annotated[list[str], "what to draw from"],
-    count: Annotated[int, "how many to draw"] = 1,
-    again: Annotated[bool, "whether an item can be drawn more than once"] = False,
+    items: Annotated[list[str], "the items to choose from"],
+    count: Annotated[int, "how many to choose"] = 1,
+    again: Annotated[bool, "whether an item can be chosen more than once"] = False,
 ) -> list[str]:
-    """Draw items at random, each with the same chance."""
+    """Choose items at random, with equal probabilities."""
     if not 1 <= len(items) <= MAX_ITEMS or not 1 <= count <= MAX_ITEMS:
-        raise ToolFailed(f"sample: {count} of {len(items)} items; 1 to {MAX_ITEMS} of either")
+        what = f"cannot choose {count} of {len(items)} items"
+        raise ToolFailed(f"sample: {what}; expected 1 to {MAX_ITEMS} of both")
     if again:
         return [items[turn.random.randrange(len(items))] for _ in range(count)]
     if count > len(items):
-        raise ToolFailed(f"sample: {count} cannot be drawn from {len(items)} items unless `again` is true")
+        raise ToolFailed(f"sample: cannot choose {count} of {len(items)} items unless `again` is true")
     return turn.random.sample(items, count)

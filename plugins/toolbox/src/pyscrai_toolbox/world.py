@@ -35,8 +35,8 @@ class World(Tool):
         "properties": {
             "path": {
                 "type": "string",
-                "description": "what to look up, with dots: market.price; self.KEY is your own, "
-                "groups.NAME.KEY your group's; empty for a list of what there is",
+                "description": "the path to look up: market.price; self.KEY is your private state, "
+                "groups.NAME.KEY your group's; empty for a list of all keys",
             }
         },
         "required": ["path"],
@@ -51,7 +51,7 @@ class World(Tool):
         limit = self.config.characters
         if len(text) <= limit:
             return answer
-        return f"{text[:limit]}… (cut here: {len(text) - limit} more characters; look up a part of it)"
+        return f"{text[:limit]}… (truncated: {len(text) - limit} more characters; look up a part of it)"
 
 
 def plain(value: Any) -> Any:
@@ -78,7 +78,7 @@ def _look_up(path: str, turn: Turn) -> Any:
         if key not in names:
             there = ", ".join(names) or "nothing"
             raise ToolFailed(
-                f"world: {seen or 'the state'} has no {key!r}{did_you_mean(key, names)}; there is {there}"
+                f"world: {seen or 'the state'} has no {key!r}{did_you_mean(key, names)}; its keys: {there}"
             )
         value, seen = names[key], f"{seen}.{key}" if seen else key
     return value

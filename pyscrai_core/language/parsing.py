@@ -1,0 +1,93 @@
+"""JSON that a model wrote: its value, or where it stops being JSON.
+
+What is wrong is told to models and logged, so it is worked out here: the texts and the positions of a library
+that parses differ between its versions.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from ..canonical import check_json
+from ..suggest import format_json
+
+_TOKEN = re.compile(
+    r"""(?P<string> "(?: [^"\\\x00-\x1f] | \\(?:["\\/bfnrt] | u[0-9a-fA-F]{4}) )*" )
+      | (?P<scalar> (?: true | false | null | -?(?:0 | [1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)? )
+                    (?![\w.+-]) )
+      | [][{},:]
+      | \Z""",
+    re.VERBOSE,
+)
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+_VALUE = {"string": "next", "scalar": "next", "{": "first key", "[": "first value"}
+#: For each state of the parser, which tokens may come and to which state they lead.
+_STATES = {
+    "value": _VALUE,
+    "first value": {**_VALUE, "]": "next"},
+    "key": {"string": "colon"},
+    "first key": {"string": "colon", "}": "next"},
+    "colon": {":": "value"},
+}
+_EXPECTED = {
+    "value": "a value",
+    "first value": "a value or ']'",
+    "key": "a key in double quotes",
+    "first key": "a key in double quotes or '}'",
+    "colon": "':'",
+    "end": "nothing more",
+}
+
+
+def parse_json(text: str) -> tuple[Any, str | None]:
+    """The value of a JSON text, and what is wrong with it; that is None if nothing is."""
+    try:
+        return check_json(orjson.loads(text)), None
+    except orjson.JSONDecodeError:
+        return None, f"it is not JSON: {_find_fault(text)}"
+    except ValueError as error:
+        return None, str(error)
+
+
+def _find_fault(text: str) -> str:
+    """Where a text stops being JSON, and what was expected there."""
+    closing: list[str] = []  # the brackets that end what has begun
+    state, place = "value", 0
+    while True:
+        place = _SPACE.match(text, place).end()  # type: ignore[union-attr]
+        token = _TOKEN.match(text, place)
+        kind = (token.lastgroup or token[0]) if token else None
+        if state == "next" and not closing:
+            state = "end"
+        if state == "next":
+            after = {",": "key" if closing[-1] == "}" else "value", closing[-1]: "next"}
+        else:
+            after = _STATES.get(state, {"": ""})
+        if token is None or kind not in after:
+            expected = f"',' or '{closing[-1]}'" if state == "next" else _EXPECTED[state]
+            return f"{_locate(text, place)}: expected {expected}, got {_quote(text, place)}"
+        if state == "end":
+            return "a number is too large, an escape gives half of a character, or it is nested too deeply"
+        if kind in ("{", "["):
+            closing.append("}" if kind == "{" else "]")
+        elif kind in ("}", "]"):
+            closing.pop()
+        state, place = after[kind], token.end()
+
+
+def _locate(text: str, place: int) -> str:
+    before = text[:place]
+    return f"line {before.count(chr(10)) + 1}, column {place - before.rfind(chr(10))}"
+
+
+def _quote(text: str, place: int) -> str:
+    """What stands at a place where it does not fit."""
+    if place == len(text):
+        return "the end of the text"
+    if text[place] == '"' and not _TOKEN.match(text, place):
+        return "a string that does not end, or that holds a line break or an unknown escape"
+    return format_json(text[place : place + 20])
