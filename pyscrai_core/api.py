@@ -118,7 +118,7 @@ def resume(
         what becomes of a tool that must not be called twice and was being called when the run ended: `retry`,
         `skip` or `stop` (default: as the scenario says, else `stop`)
     accept_changes
-        where this execution differs from the record, go on in a fork that keeps what is the same
+        where this execution differs from the record, continue in a fork that keeps what is the same
 
     Raises `StoreError` if there is no such run, if it is completed, or if another process executes it;
     `Divergence` if it cannot be the same.
@@ -187,7 +187,7 @@ def fork(
 
 
 def pause(ref: str = "last", *, store: str | Path | None = None) -> str:
-    """Pause a run that is being executed before its next step; its id. `proceed` lets it go on.
+    """Pause a run that is being executed before its next step; its id. `proceed` lets it continue.
 
     Raises `StoreError` if no process executes it.
     """
@@ -196,7 +196,7 @@ def pause(ref: str = "last", *, store: str | Path | None = None) -> str:
 
 
 def proceed(ref: str = "last", *, store: str | Path | None = None) -> str:
-    """Let a run that is paused go on in its process; its id. Raises `StoreError` if it is not paused."""
+    """Let a run that is paused continue in its process; its id. Raises `StoreError` if it is not paused."""
     with Store.open(load_settings(store=_text(store)).store, create=False) as opened:
         return inputs.proceed(opened, ref).id
 

@@ -56,7 +56,7 @@ class _Meter:
         reason = f"is too small: {why}" if why else "is spent"
         return BudgetSpent(
             f"{self.where}.{name}: the budget of {bound} {reason}; "
-            f"go on with a larger one: pyscrai resume RUN --set {self.where}.{name}=…"
+            f"continue with a larger one: pyscrai resume RUN --set {self.where}.{name}=…"
         )
 
 

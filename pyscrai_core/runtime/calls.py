@@ -222,7 +222,7 @@ class Calls:
         async def make(before: Call | None) -> None:
             if self._ask is None:
                 raise NobodyToAsk(
-                    "a person has to answer, and this run has nobody to ask; go on where a person is: "
+                    "a person has to answer, and this run has nobody to ask; continue where a person is: "
                     "pyscrai resume RUN, on a terminal"
                 )
             asked = asyncio.ensure_future(self._ask(position.agent, question))

@@ -48,7 +48,7 @@ def _parts(config: Any) -> dict[str, Component]:
 
 
 def _alike(old: Component, new: Component) -> bool:
-    """Whether two components have the same components in their options, so that the old ones can go on."""
+    """Whether two components have the same components in their options, so that the old ones can continue."""
     before, after = _parts(old.config), _parts(new.config)
     deeper = len(after) < sum(isinstance(value, Component) for value in inside(new.config))
     return (

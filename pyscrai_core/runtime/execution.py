@@ -104,7 +104,7 @@ async def resume(
         if not accept_changes or difference.step is None:
             store.remove_answers(recorded.id, last)
             raise Divergence(
-                f"{difference}\nto go on with the change, in a fork: pyscrai resume {recorded.id} "
+                f"{difference}\nto continue with the change, in a fork: pyscrai resume {recorded.id} "
                 "--accept-changes",
                 difference.step,
             ) from difference

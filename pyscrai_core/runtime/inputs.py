@@ -1,4 +1,4 @@
-"""What comes from outside into a run that is being executed: events, and the wish to pause or to go on.
+"""What comes from outside into a run that is being executed: events, and the wish to pause or to continue.
 
 It is written into the store by another process and looked for at the beginning of each step. SQLite tells in
 a few microseconds whether anybody else has written since.
@@ -79,7 +79,7 @@ def pausing(store: Store, run: RecordedRun) -> bool:
 
 
 def proceed(store: Store, ref: str) -> RecordedRun:
-    """Let a run that is paused go on in its process. Raises `StoreError` if it is not paused."""
+    """Let a run that is paused continue in its process. Raises `StoreError` if it is not paused."""
     run = _meant(store, ref)
     if not pausing(store, run):
         raise StoreError(f"run {run.id}: it is not paused; it is {run.status}")

@@ -141,10 +141,8 @@ class LogWriter:
         stored = next(self._stored, None) if self._stored is not None else None
         # Events of a step that was derived but whose calls were not all journaled cannot be there.
         if stored is not None:
-            raise Divergence(
-                f"event {stored.seq}: the record goes on with {_clip(stored.line())}, this execution is over",
-                stored.step,
-            )
+            what = f"the record continues with {_clip(stored.line())}, this execution has ended"
+            raise Divergence(f"event {stored.seq}: {what}", stored.step)
 
 
 def _lines(event: Event) -> list[str]:

@@ -256,7 +256,7 @@ class Run:
             if scenario.limits.steps is not None and self._world.step >= scenario.limits.steps:
                 raise BudgetSpent(
                     f"limits.steps: the run has taken {self._world.step} steps; "
-                    "go on with more: pyscrai resume RUN --set limits.steps=…"
+                    "continue with more: pyscrai resume RUN --set limits.steps=…"
                 )
             group = await self._next(components)
             if not group:

@@ -172,7 +172,7 @@ class Mistakes:
 
     @contextmanager
     def at(self, *path: str | int) -> Iterator[None]:
-        """Note the misfits, value errors and mistakes of the block, which is about `path`, and go on."""
+        """Note the misfits, value errors and mistakes of the block, which is about `path`, and continue."""
         try:
             yield
         except ScenarioError as error:  # of another file

@@ -163,7 +163,7 @@ class Manifest:
         return evolve(self, changes=dict(changes), resumes=resumes)
 
     def forked(self, fork: Fork, now: Manifest | None, reuse: str) -> Manifest:
-        """The manifest of a fork; `now` is that of the plan which it goes on with, if that is another."""
+        """The manifest of a fork; `now` is that of the plan which it continues with, if that is another."""
         keys = ("kernel", "plugins", "extensions", "prompts", "modules") if now is not None else ()
         more: Any = {key: getattr(now, key) for key in keys}
         # What the parent was allowed, its fork is: whoever forks was asked about both.

@@ -82,7 +82,7 @@ class Plan:
 
 @frozen
 class Segment:
-    """From the end of the step `after` on, the run goes on under `plan`."""
+    """From the end of the step `after` on, the run continues under `plan`."""
 
     after: int
     plan: Plan

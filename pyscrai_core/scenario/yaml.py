@@ -350,7 +350,7 @@ class _Reader:
         return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
     def _mistake(self, event: Any, path: Path, what: str) -> None:
-        """Note a mistake and go on, so that all of them are reported."""
+        """Note a mistake and continue, so that all of them are reported."""
         self.mistakes.append(Mistake(str(self._mark(event)), dotted(path), what))
         if len(self.mistakes) >= MAX_MISTAKES:
             raise ScenarioError(self.mistakes)

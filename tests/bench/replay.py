@@ -2,7 +2,7 @@
 
 The scripted provider answers at once, so that running live costs what PyScrAI itself does. The last column is
 the ratio to that: a replay asks nobody and writes nothing, a resume writes only what is new, a fork executes
-what it keeps twice, to compare it and to go on. Each figure is the best of several, because these machines
+what it keeps twice, to compare it and to continue. Each figure is the best of several, because these machines
 are noisy.
 
 Run it with `nox -s bench`, or `python tests/bench/replay.py [--turns N] [--repeat N]`.

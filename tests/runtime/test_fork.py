@@ -145,7 +145,7 @@ def test_the_prefix_is_identical_and_unpaid_and_then_it_differs(
     assert changed.status == "completed"
     assert lines(changed.events[:at]) == lines(parent.events[:at])
     assert all("sings" in event.payload["text"] for event in changed.events[at:])
-    # The same object goes on with its new options: it still knows how often it spoke.
+    # The same object continues with its new options: it still knows how often it spoke.
     turns = Counter(event.source for event in parent.events[:at])
     for event in changed.events[at:]:
         turns[event.source] += 1
@@ -397,7 +397,7 @@ def test_another_toolset_is_asked_for_its_tools(host_with: Any, tmp_path: Path) 
     assert Lists.asked == []
 
 
-# -- going on with what changed --
+# -- continuing with what changed --
 
 
 class Louder(Talker):

@@ -1,4 +1,4 @@
-"""Who executes a run, and reaching into one that another process executes: pause, go on, add an event."""
+"""Who executes a run, and reaching into one that another process executes: pause, continue, add an event."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_a_paused_run_stands_still_and_goes_on_in_its_process(live: Any) -> None
     assert invoke("replay").exit_code == 0
     assert dump() == before  # nothing was written meanwhile
     resumed = invoke("resume", run)
-    assert (resumed.exit_code, f"{run} goes on in {process.who}" in resumed.stderr) == (0, True)
+    assert (resumed.exit_code, f"{run} continues in {process.who}" in resumed.stderr) == (0, True)
     assert process.ends() == 0
     assert look().fingerprint == whole()
     assert invoke("replay").exit_code == 0
@@ -439,7 +439,7 @@ BAD = [
         (["--event", kind], rf"'{kind}' is no kind of event that a person can add; expected letters")
         for kind in ("rejected", "tool", "turn.failed", "a b", "")
     ),
-    (["--event", "change", "--payload", '{"op": "set", "value": 1}'], r"change: .*does not fit .*'path'"),
+    (["--event", "change", "--payload", '{"op": "set", "value": 1}'], r'change: .*does not fit .*"path"'),
     (
         ["--event", "change", "--payload", '{"path": "a..b", "op": "set", "value": 1}'],
         r"'a..b' is not a path: expected names with dots",

@@ -163,7 +163,7 @@ def test_a_person_may_leave_at_any_moment_and_is_asked_again(played: Played, how
         terminal.press("\x04")
     else:
         terminal.press("\x03" if how == "Ctrl-C" else "half a li\x03")
-    terminal.until("go on.*pyscrai resume")
+    terminal.until("continue.*pyscrai resume")
     assert terminal.end() == 130
     assert "left at once" not in terminal.screen
     again = played()

@@ -201,7 +201,7 @@ def test_a_shorter_execution_is_a_divergence(flaky: Host, tmp_path: Path, host_w
         async def run(self, turn: Any) -> None:
             await turn.think("?")
 
-    with pytest.raises(Divergence, match="event 1: the record goes on"):
+    with pytest.raises(Divergence, match="event 1: the record continues"):
         api.replay(store=store, host=host_with(engine__thinks=Silent))
 
 

@@ -648,7 +648,7 @@ def test_a_person_is_needed_and_nobody_is_there(play: Any) -> None:
 
     result = play({"agents": {"A": {"engine": "asks"}}, "schedule": ROUND}, engine__asks=Asks)
     assert result.status == "failed"
-    assert "this run has nobody to ask; go on where a person is" in result.error
+    assert "this run has nobody to ask; continue where a person is" in result.error
 
 
 def test_recall_hands_each_event_over_once(play: Any) -> None:

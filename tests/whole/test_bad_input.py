@@ -827,7 +827,7 @@ def test_an_option_of_a_type_that_would_go_unchecked_is_refused(host_with: Calla
         pyscrai_core.run("scenario.yaml", host=host_with(engine__mine=WantsPath))
 
 
-# -- while a run goes on ------------------------------------------------------------------------
+# -- while a run is executed ------------------------------------------------------------------------
 
 
 class Bidder(Engine):

@@ -171,7 +171,7 @@ def test_an_upgrade_that_asks_something_else_is_told_and_can_be_accepted(environ
     shown = environment.json("show", forked["run"])
     assert "fixture-diarist" in {one["distribution"] for one in shown["plugins"]}
     environment.execute("replay", forked["run"])
-    # The run itself is as it was, and goes on where its plugin is what it was.
+    # The run itself is as it was, and continues where its plugin is what it was.
     assert environment.json("show", run)["status"] == "stopped"
     environment.upgrade("diarist", "1.0")
     assert environment.json("resume", run, *MORE)["status"] == "completed"

@@ -107,7 +107,7 @@ def test_runs_arrive_as_they_were_and_replay_elsewhere(study: list[str], tmp_pat
     arrived = invoke("runs", "import-bundle", "../b")
     assert arrived.exit_code == 0
     for run in study:
-        assert f"{run}  test  completed  6 events\n  check it  pyscrai replay {run} --store other.db\n" in (
+        assert f"{run}  test  completed  6 events\n  verify  pyscrai replay {run} --store other.db\n" in (
             arrived.stdout
         )
         replayed = invoke("replay", run)
@@ -344,8 +344,8 @@ FORGERIES: list[tuple[str, dict[str, Any], str]] = [
     ("manifests", {"body": "[]"}, "body is [], expected dict as JSON"),
     ("manifests", {"body": "[" * 900 + "]" * 900}, "body is "),
     ("events", {"payload": '{"text":"lie"}'}, "its log has the fingerprint"),
-    ("events", {"payload": '{"a":' * 253 + "1" + "}" * 253}, "its log has the fingerprint"),
-    ("events", {"payload": '{"a":' * 254 + "1" + "}" * 254}, "payload is not JSON: Recursion limit"),
+    ("events", {"payload": '{"a":' * 200 + "1" + "}" * 200}, "its log has the fingerprint"),
+    ("events", {"payload": '{"a":' * 201 + "1" + "}" * 201}, "payload is not JSON: value.a.a"),
     ("events", {"payload": '{"a":' * 700 + "1" + "}" * 700}, "payload is not JSON: "),
     ("events", {"seq": 2}, "events.jsonl, line 2: it is there twice, or not in its place"),
     ("events", {"seq": 0}, "event 0: it follows event 0"),
@@ -376,7 +376,7 @@ def test_rows_that_are_missing_are_noticed(study: list[str]) -> None:
         ("runs.jsonl", "it has 1 rows, bundle.json says otherwise"),
         ("manifests.jsonl", "its manifest is missing"),
         ("events.jsonl", "event 2: it follows event 0"),
-        ("calls.jsonl", "it goes on from call 1, expected an earlier completion"),
+        ("calls.jsonl", "it continues from call 1, expected an earlier completion"),
         ("messages.jsonl", "is not stored"),
     ):
         forge({**parts, name: parts[name].partition(b"\n")[2]})

@@ -74,7 +74,7 @@ DAMAGE = {
     "UPDATE calls SET answer='' WHERE number=3 AND run={}": "call 3: its answer is not JSON",
     "UPDATE calls SET attempts='{{}}' WHERE number=3 AND run={}": "calls 3: attempts is {}, expected list",
     "UPDATE calls SET status='odd' WHERE number=3 AND run={}": "call 3: its status is 'odd'",
-    "UPDATE calls SET base=99 WHERE number=3 AND run={}": "call 3: it goes on from call 99",
+    "UPDATE calls SET base=99 WHERE number=3 AND run={}": "call 3: it continues from call 99",
     "UPDATE calls SET base=NULL WHERE number=3 AND run={}": "call 3: it keeps 1 messages of call None",
     "UPDATE calls SET kept=50 WHERE number=3 AND run={}": "call 3: it keeps 50 messages of call 1",
     "UPDATE calls SET kept=-1 WHERE number=3 AND run={}": "call 3: it keeps -1 messages",
@@ -82,7 +82,7 @@ DAMAGE = {
     "UPDATE calls SET messages='x' WHERE number=3 AND run={}": "calls 3: messages is not JSON",
     "UPDATE calls SET request='0' WHERE number=3 AND run={}": "recorded was 0",
     "UPDATE calls SET frame='0' WHERE number=3 AND run={}": "call 3: what it asked has the hash",
-    "DELETE FROM calls WHERE number=1 AND run={}": "call 3: it goes on from call 1",
+    "DELETE FROM calls WHERE number=1 AND run={}": "call 3: it continues from call 1",
 }
 
 

@@ -176,7 +176,7 @@ def test_a_piped_run_prints_each_event_and_then_what_it_came_to(write: Callable[
     assert f"fingerprint  {run['fingerprint'][:12]}" in lines
     assert "size         6 steps, 6 events, 6 calls" in lines
     assert "  n  6" in lines
-    assert f"check it    pyscrai replay {run['run']}" in lines
+    assert f"verify   pyscrai replay {run['run']}" in lines
     assert not re.search(r"[^\n -~]", done.stdout)
 
 
@@ -250,7 +250,7 @@ def test_a_spent_budget_is_status_3_and_a_larger_one_goes_on(write: Callable[...
     assert stopped.returncode == 3
     run = stored("some.db")["run"]
     assert stopped.stderr.startswith("stopped: ")
-    assert f"go on       pyscrai resume {run} --set limits.calls=… --store some.db" in stopped.stdout
+    assert f"continue  pyscrai resume {run} --set limits.calls=… --store some.db" in stopped.stdout
     resumed = execute("resume", run[:5], "--set", "limits.calls=100", "--store", "some.db")
     assert resumed.returncode == 0
     lines = resumed.stdout.splitlines()
@@ -348,7 +348,7 @@ def test_a_signal_stops_the_run_and_resume_completes_it(
     before = stored()
     assert before["status"] == "interrupted"
     assert 1 <= before["calls"] < 6
-    assert f"go on       pyscrai resume {before['run']}\n" in out
+    assert f"continue  pyscrai resume {before['run']}\n" in out
 
     resumed = json.loads(execute("resume", "--json").stdout)
     assert resumed["run"] == before["run"]
@@ -516,7 +516,7 @@ def test_runs_and_show(write: Callable[..., str]) -> None:
     }
     assert "pyscrai-cast" in {plugin["distribution"] for plugin in summary["plugins"]}
     shown = invoke("show").stdout
-    assert f"go on    pyscrai resume {listed[0]['run']} --set limits.steps=…" in shown
+    assert f"continue  pyscrai resume {listed[0]['run']} --set limits.steps=…" in shown
     assert "limits.steps: the run has taken 2 steps" in shown
 
 

@@ -19,7 +19,7 @@ for _name in ("rules", "schedules"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-#: Runs `s.yaml`, or goes on, with those who answer as `answers` says; may be killed at a question.
+#: Run or resume `s.yaml`, with those who answer as `answers` says; may be killed at a question.
 PROGRAM = """\
 import asyncio, json, os, signal, sys
 from pyscrai_core import api

@@ -225,7 +225,7 @@ class _Links:
 
 
 def _linked(row: Row, digests: Sequence[str], known: dict[int, _Links | None]) -> _Links | None:
-    """What a completion asked, chained as `runtime.journal` does; None if it goes on from one that is wrong.
+    """What a completion asked, chained as `runtime.journal` does; None if it follows one that is wrong.
 
     `known` are the completions before it. Raises `ValueError` if it cannot be followed, or was another.
     """
@@ -234,7 +234,7 @@ def _linked(row: Row, digests: Sequence[str], known: dict[int, _Links | None]) -
     below = None
     if base is not None:
         if base >= row["number"] or base not in known:
-            raise ValueError(f"it goes on from call {base}, expected an earlier completion")
+            raise ValueError(f"it continues from call {base}, expected an earlier completion")
         if (below := known[base]) is None:
             return None
     if not 0 <= kept <= (below.kept + len(below.own) // 32 if below else 0):

@@ -136,7 +136,7 @@ def import_bundle(file: Path, store: str | None, as_json: bool) -> None:
             return
         for run in runs:
             _print(f"{run.id}  {run.scenario}  {run.status}  {_count(run.count_events(), 'event')}")
-            _print(f"check it  pyscrai replay {run.id}{option}", indent="  ")
+            _print(f"verify  pyscrai replay {run.id}{option}", indent="  ")
 
 
 def _count(number: int, thing: str) -> str:

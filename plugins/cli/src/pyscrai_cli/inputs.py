@@ -35,7 +35,7 @@ def pause(run: str, store: str | None, as_json: bool) -> None:
         output.print_json({"run": found.id, "status": found.status})
         return
     output.echo(f"{found.id} pauses before its next step, if one follows, in {found.owner}")
-    output.pairs([("go on", hints.command("resume", found.id))])
+    output.pairs([("continue", hints.command("resume", found.id))])
 
 
 @click.command()

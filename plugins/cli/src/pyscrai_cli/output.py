@@ -228,7 +228,7 @@ class Hints:
         return re.sub(r"pyscrai (\w+) RUN\b", rf"pyscrai \1 {run}{self._store}", text)
 
     def resume(self, run: str, error: str) -> str:
-        """How to go on with a run; one that spent a budget needs a larger one."""
+        """How to continue with a run; one that spent a budget needs a larger one."""
         spent = re.search(r"--set (\S+)=…", error)
         undecided = "--on-uncertain retry|skip" if "--on-uncertain" in error else ""
         return self.command("resume", run, spent[0] if spent else undecided)
@@ -237,8 +237,8 @@ class Hints:
         """What a person would do with a run in this state, each with the command."""
         if run_status == "completed":
             return [
-                ("look at it", self.command("show", run)),
-                ("check it", self.command("replay", run)),
-                ("change it", self.command("fork", run, "--at SEQ --set PATH=VALUE")),
+                ("inspect", self.command("show", run)),
+                ("verify", self.command("replay", run)),
+                ("change", self.command("fork", run, "--at SEQ --set PATH=VALUE")),
             ]
-        return [("go on", self.resume(run, error)), ("look at it", self.command("show", run))]
+        return [("continue", self.resume(run, error)), ("inspect", self.command("show", run))]

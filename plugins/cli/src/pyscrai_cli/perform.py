@@ -57,7 +57,7 @@ class View:
     log_file: Path | None = None
 
     def display(self, agents: Sequence[str], after: int = 0) -> Display | None:
-        """What shows the run while it goes on; None: nothing does."""
+        """What shows the run while it is executed; None: nothing does."""
         # With --json, stdout is the result's alone, and stderr is for people if it is not the same screen.
         out = sys.stderr if self.as_json else sys.stdout
         if self.quiet or (self.as_json and (sys.stdout.isatty() or not out.isatty())):
@@ -199,7 +199,7 @@ def perform(
         if stopper.run is None:
             raise
         output.fail_with(error)
-        output.note(f"go on: {hints.resume(stopper.run.id, '')}")
+        output.note(f"continue: {hints.resume(stopper.run.id, '')}")
         raise click.exceptions.Exit(1) from None
 
 

@@ -119,5 +119,5 @@ class Person:
             await asyncio.get_running_loop().create_future()  # until the run has stopped
         if reader.returncode:
             why = text.strip().rpartition("\n")[2] or f"status {reader.returncode}"
-            raise NobodyToAsk(f"{agent}: the terminal cannot be read ({why}); go on with: pyscrai resume")
+            raise NobodyToAsk(f"{agent}: the terminal cannot be read ({why}); continue with: pyscrai resume")
         return text

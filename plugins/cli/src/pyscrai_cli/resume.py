@@ -151,11 +151,11 @@ def _resume(
     if inputs.pausing(store, recorded):
         if given.get("overrides"):
             raise ConfigError(
-                f"--set: run {recorded.id} is paused in {recorded.owner}, and goes on there as it is; leave "
-                "--set out, or stop that process first"
+                f"--set: run {recorded.id} is paused in {recorded.owner}, and continues there as it is; "
+                "leave --set out, or stop that process first"
             )
         inputs.proceed(store, recorded.id)
-        output.note(f"{recorded.id} goes on in {recorded.owner}")
+        output.note(f"{recorded.id} continues in {recorded.owner}")
         return 0
     # Before anything is shown, so that a person can be asked.
     execution.check_recorded_trust(recorded, session)
@@ -167,7 +167,7 @@ def _resume(
         def begun(run: Running) -> None:
             if run.id != recorded.id:
                 output.note(
-                    f"{recorded.id} cannot go on as it was, and stays as it is; this is its fork {run.id}"
+                    f"{recorded.id} cannot continue as it was, and stays as it is; this is its fork {run.id}"
                 )
                 for one in session.observers:
                     if isinstance(one, (Plain, Screen)):
@@ -244,7 +244,7 @@ def fork(
     Examples:
       pyscrai fork --at 12 --set agents.Mara.reasoning=react
       pyscrai fork 1f2e --at 12 --set world.state.price=9
-      pyscrai fork 1f2e --at last --set schedule.rounds=20    go on where it ended
+      pyscrai fork 1f2e --at last --set schedule.rounds=20    continue where it ended
       pyscrai fork 1f2e --at 12 --seed 8 --reuse none
     """
     from pyscrai_core import api

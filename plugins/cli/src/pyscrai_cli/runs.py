@@ -264,7 +264,7 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
     following = hints.next(run, summary["status"], summary["error"])
     output.pairs(
         [
-            ("read it", hints.command("log", run, "--text")),
+            ("read", hints.command("log", run, "--text")),
             *(each for each in following if " show " not in each[1]),
         ]
     )

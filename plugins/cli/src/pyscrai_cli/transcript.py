@@ -58,7 +58,7 @@ class Plain(Observer):
 
     def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
         if status == "paused":
-            self._write(f"(paused; go on: pyscrai resume {run})")
+            self._write(f"(paused; continue: pyscrai resume {run})")
 
     def on_call(self, call: CallRecord) -> None:
         if call.status in ("waiting", "retrying"):
@@ -71,7 +71,7 @@ class Plain(Observer):
             self._out.write(f"{text}\n")
             self._out.flush()
         except BrokenPipeError:
-            # Nobody reads any more. A run that costs money goes on all the same.
+            # Nobody reads any more. A run that costs money continues all the same.
             self._out = None
             mute()
 
@@ -80,7 +80,7 @@ class Plain(Observer):
         self._after = after
 
     def say(self, words: str) -> None:
-        """Nothing is said about what goes on: only events are printed."""
+        """Progress is not shown: only events are printed."""
 
     def __enter__(self) -> Plain:
         return self
@@ -121,7 +121,7 @@ class Screen(Observer):
     def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
         self._run = run
         if status in ("running", "paused"):
-            self._words = "" if status == "running" else f"paused; go on: pyscrai resume {run}"
+            self._words = "" if status == "running" else f"paused; continue: pyscrai resume {run}"
 
     def on_event(self, event: Event) -> None:
         self._step = max(self._step, event.step)

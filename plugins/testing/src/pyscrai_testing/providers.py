@@ -336,7 +336,7 @@ class VendorSuite(ProviderSuite):
         raise NotImplementedError
 
     def stream_error(self, message: str) -> bytes:
-        """The body of a stream that begins well, and goes on with an error: overloaded, `message`."""
+        """The body of a stream that begins well, and continues with an error: overloaded, `message`."""
         raise NotImplementedError
 
     def respond(self, path: str, body: dict[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
