@@ -4,73 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
 import shlex
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyscrai_testing.terminal import PYSCRAI, Terminal
 
 from pyscrai_core import Event
 from pyscrai_core.store.store import Store
-
-#: No test waits as long as this; one that would is broken.
-PATIENCE = 300
-PYSCRAI = (sys.executable, "-m", "pyscrai_cli.main")
-
-
-class Terminal:
-    """A command on a terminal: what it printed, keys that are pressed, the exit status."""
-
-    def __init__(self, *command: str) -> None:
-        self.screen = ""
-        self.seen = 0
-        self.process, self._file = pty.fork()
-        if not self.process:  # pragma: no cover - the other process
-            os.environ.update(
-                TERM="xterm-256color", COLUMNS="100", LINES="30", PYTHONUTF8="1", LANG="C.UTF-8"
-            )
-            os.environ.pop("INPUTRC", None)
-            os.execvp(command[0], command)
-
-    def until(self, pattern: str) -> str:
-        """Read until what came since the last such call matches; that text."""
-        while not (found := re.compile(pattern, re.DOTALL).search(self.screen, self.seen)):
-            assert self._read(), f"{pattern!r} never came: {self.screen!r}"
-        text = self.screen[self.seen : found.end()]
-        self.seen = found.end()
-        return text
-
-    def wait(self, seconds: float) -> None:
-        """Read what comes in the next `seconds`."""
-        while select.select([self._file], [], [], seconds)[0]:
-            assert self._read()
-
-    def press(self, keys: str) -> None:
-        os.write(self._file, keys.encode())
-
-    def end(self) -> int:
-        """Read to the end; the exit status."""
-        while self._read():
-            pass
-        os.close(self._file)
-        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
-
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._file], [], [], PATIENCE)
-        assert ready, f"nothing more came: {self.screen!r}"
-        try:
-            data = os.read(self._file, 65536)
-        except OSError:  # how Linux tells that the other side is closed
-            return False
-        self.screen += data.decode(errors="replace")
-        return bool(data)
-
 
 Played = Callable[..., Terminal]
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pty
 import re
-import select
 import signal
 import sqlite3
 import subprocess
@@ -23,14 +21,12 @@ from click.testing import CliRunner, Result
 from pyscrai_cli import plugin
 from pyscrai_cli.main import cli
 from pyscrai_cli.output import clean
+from pyscrai_testing.terminal import PATIENCE, PYSCRAI, Terminal
 
 from pyscrai_core import Extension
 from pyscrai_core import plugins as plugins_module
 from pyscrai_core.plugins import Host
 
-COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
-#: No test waits as long as this; one that would is broken.
-PATIENCE = 300
 REPLIES = ["hello", "how are you", "bye"]
 
 
@@ -60,7 +56,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
 def execute(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, piped."""
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [*PYSCRAI, *arguments],
         capture_output=True,
         encoding="utf-8",
         timeout=PATIENCE,
@@ -79,43 +75,6 @@ def stored(store: str = ".pyscrai/runs.db") -> dict[str, Any]:
     """The newest run as `show --json` has it."""
     summary: dict[str, Any] = json.loads(invoke("show", "--json", "--store", store).stdout)
     return summary
-
-
-class Terminal:
-    """The command on a terminal of 100 columns: what it printed, keys that are pressed, the exit status."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.screen = ""
-        process, self._file = pty.fork()
-        if not process:  # pragma: no cover - the other process
-            os.environ.update(TERM="xterm-256color", COLUMNS="100", LINES="30", PYTHONUTF8="1")
-            os.execv(sys.executable, [*COMMAND, *arguments])
-        self._process = process
-
-    def read_until(self, pattern: str) -> None:
-        """Read until what was printed matches; fail if the command ends before."""
-        while not re.search(pattern, self.screen):
-            assert self._read(), f"{pattern!r} never came: {self.screen!r}"
-
-    def press(self, keys: bytes) -> None:
-        os.write(self._file, keys)
-
-    def end(self) -> int:
-        """Read to the end; the exit status."""
-        while self._read():
-            pass
-        os.close(self._file)
-        return os.waitstatus_to_exitcode(os.waitpid(self._process, 0)[1])
-
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self._file], [], [], PATIENCE)
-        assert ready, f"nothing more came: {self.screen!r}"
-        try:
-            data = os.read(self._file, 65536)
-        except OSError:  # how Linux tells that the other side is closed
-            return False
-        self.screen += data.decode()
-        return bool(data)
 
 
 # -- help -----------------------------------------------------------------------------------------
@@ -187,7 +146,7 @@ def test_what_a_terminal_would_obey_is_not_printed(write: Callable[..., str]) ->
     assert done.stdout.startswith(expected)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", done.stdout)
     assert invoke("log", "--text").stdout.startswith(expected)
-    live = Terminal("run", "talk.yaml")
+    live = Terminal(*PYSCRAI, "run", "talk.yaml")
     assert live.end() == 0
     assert "[bold]red[/bold] alert abc\r\n  Jon: I accept" in live.screen
     assert "\x1b]0;" not in live.screen
@@ -284,7 +243,7 @@ def test_the_log_file_has_facts_and_no_words(write: Callable[..., str]) -> None:
 
 
 def test_a_terminal_shows_who_thinks_and_what_was_said(write: Callable[..., str]) -> None:
-    terminal = Terminal("run", write(latency=0.3))
+    terminal = Terminal(*PYSCRAI, "run", write(latency=0.3))
     assert terminal.end() == 0
     assert re.search(r"Mara is thinking.*step 1 · 0 calls · 0 tokens", terminal.screen)
     assert re.search(r"step 6 · 6 calls · [1-9]", terminal.screen)
@@ -300,13 +259,13 @@ def test_a_terminal_shows_who_thinks_and_what_was_said(write: Callable[..., str]
 def test_many_thinkers_are_counted(write: Callable[..., str]) -> None:
     agents = {f"A{number}": {"persona": "Somebody"} for number in range(9)}
     name = write(agents=agents, latency=0.5, schedule={"use": "simultaneous", "rounds": 1})
-    terminal = Terminal("run", name)
+    terminal = Terminal(*PYSCRAI, "run", name)
     assert terminal.end() == 0
     assert "A0, A1, A2 and 6 more are thinking" in terminal.screen
 
 
-@pytest.mark.parametrize("answer, status", [(b"y\n", 0), (b"n\n", 2)])
-def test_trust_is_asked_for_on_a_terminal(tmp_path: Path, answer: bytes, status: int) -> None:
+@pytest.mark.parametrize("answer, status", [("y\n", 0), ("n\n", 2)])
+def test_trust_is_asked_for_on_a_terminal(tmp_path: Path, answer: str, status: int) -> None:
     (tmp_path / "outside.yaml").write_text("persona: A stranger")
     inner = tmp_path / "inner"
     inner.mkdir()
@@ -317,8 +276,8 @@ def test_trust_is_asked_for_on_a_terminal(tmp_path: Path, answer: bytes, status:
     assert str(tmp_path / "outside.yaml") in refused.stderr
     assert "--trust" in refused.stderr
 
-    terminal = Terminal("run", "inner/talk.yaml")
-    terminal.read_until(r"\[y/N\]")
+    terminal = Terminal(*PYSCRAI, "run", "inner/talk.yaml")
+    terminal.until(r"\[y/N\]")
     assert str(tmp_path / "outside.yaml") in terminal.screen
     terminal.press(answer)
     assert terminal.end() == status
@@ -336,7 +295,7 @@ def test_a_signal_stops_the_run_and_resume_completes_it(
 ) -> None:
     whole = json.loads(invoke("run", write(), "--json", "--store", "whole.db").stdout)
     process = subprocess.Popen(
-        [*COMMAND, "run", write(latency=0.5)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*PYSCRAI, "run", write(latency=0.5)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "Mara: hello\n"
@@ -358,11 +317,11 @@ def test_a_signal_stops_the_run_and_resume_completes_it(
 
 
 def test_a_second_ctrl_c_does_not_wait_for_answers(write: Callable[..., str]) -> None:
-    terminal = Terminal("run", write(latency=3600))
-    terminal.read_until("Mara is thinking")
-    terminal.press(b"\x03")
-    terminal.read_until("Ctrl-C again")
-    terminal.press(b"\x03")
+    terminal = Terminal(*PYSCRAI, "run", write(latency=3600))
+    terminal.until("Mara is thinking")
+    terminal.press("\x03")
+    terminal.until("Ctrl-C again")
+    terminal.press("\x03")
     assert terminal.end() == 130
     assert stored()["status"] == "interrupted"
     assert terminal.screen.count("\x1b[?25h") == 1
@@ -384,7 +343,7 @@ def test_a_plugin_that_blocks_everything_can_be_left(install: Install, write: Ca
         """,
     )
     name = write(agents={"Mara": {"persona": "A farmer", "engine": "blocker"}})
-    process = subprocess.Popen([*COMMAND, "run", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([*PYSCRAI, "run", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"blocked\n"
     until = time.monotonic() + PATIENCE
@@ -403,7 +362,7 @@ def test_a_plugin_that_blocks_everything_can_be_left(install: Install, write: Ca
 @pytest.mark.parametrize("arguments", ["log", "log --text"])
 def test_a_reader_that_has_enough_is_no_error(write: Callable[..., str], arguments: str) -> None:
     invoke("run", write(schedule={"use": "round-robin", "rounds": 2000}), "--quiet")
-    line = f"{' '.join(COMMAND)} {arguments} | head -n 1; echo status ${{PIPESTATUS[0]}}"
+    line = f"{' '.join(PYSCRAI)} {arguments} | head -n 1; echo status ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 2
@@ -411,7 +370,7 @@ def test_a_reader_that_has_enough_is_no_error(write: Callable[..., str], argumen
 
 
 def test_a_run_goes_on_when_nobody_reads(write: Callable[..., str]) -> None:
-    line = f"{' '.join(COMMAND)} run {write(latency=0.02)} | head -n 1"
+    line = f"{' '.join(PYSCRAI)} run {write(latency=0.02)} | head -n 1"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout == "Mara: hello\n"
     assert done.stderr == ""
