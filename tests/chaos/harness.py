@@ -267,7 +267,7 @@ def _differs(whole: Sequence[str], other: Sequence[str]) -> str:
 
 @frozen
 class Moment:
-    """When to kill: so many seconds after the process is `spawned`, its store `created`, all `answered`."""
+    """When to kill: seconds after the process is `spawned`, its store `created`, a call `answered`."""
 
     after: str
     seconds: float
@@ -284,7 +284,7 @@ class Moment:
         return cls("spawned", random.uniform(0, whole.starting + left * (whole.seconds - whole.starting)))
 
     def kill(self, process: subprocess.Popen[bytes], place: Place, last: str) -> bool:
-        """Kill the process at this moment; False if it ended before."""
+        """Kill the process at this moment, where `last` is the key of the call; False if it ended before."""
         came = 0.0
         while not came or time.monotonic() - came < self.seconds:
             if process.poll() is not None:
@@ -298,9 +298,10 @@ class Moment:
     def _came(self, place: Place, last: str) -> bool:
         if self.after == "created":
             return place.store.exists()
-        with (place.folder / "witness").open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 500))
-            return self.after == "spawned" or f"\t{last}\n" in file.read().decode().rpartition("end\t")[2]
+        if self.after == "spawned":
+            return True
+        with (place.folder / "witness").open() as file:  # its last line may not be complete yet
+            return any(line.startswith("end\t") and line.endswith(f"\t{last}\n") for line in file)
 
 
 def chain(whole: Whole, place: Place, random: Random) -> None:

@@ -34,7 +34,8 @@ Mistake NoAnswer NoConfig NobodyToAsk Observer OnUncertain Overloaded Position P
 Provider PyscraiError RateLimitStatus RateLimited Reasoning Request RequestRejected RunResult RunStatus
 Sampling ScenarioError Schedule Scope SecretName Session Sink Stage StoreError StoredRun Text Thinking
 TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial TrialResult
-TrustRequired Turn Uncertain Unreachable Url Usage View arun estimate_tokens hookimpl read_secret run tool
+TrustRequired Turn Uncertain Unreachable Url Usage View arun check_value estimate_tokens hookimpl read_secret
+run tool
 """
 
 

@@ -118,12 +118,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "recall, by words": (of("memory", **VECTORS), ann(memory__embeddings=""), NOT_EMBEDDED),
     "summary, shorter": (
         {**of("memory", **SUMMARY), "providers.tools.replies": ["One two three four five."]},
-        ann(memory__words=1), r"in short:\)\\nOne two …",
+        ann(memory__words=1), r"earlier events:\)\\nOne two …",
     ),
     "summary, prompt": (of("memory", **SUMMARY), ann(memory__prompt="./new.j2"), "Ann sums up"),
     "shared, another group": (
         of("memory", "shared", group="team", note=["say"]), ann(memory__group="rest"),
-        r"\A(?s:(?!.*rest.notes[^\n]*Ann-0).*Notes that rest share:)",
+        r"\A(?s:(?!.*rest.notes[^\n]*Ann-0).*Shared notes of rest:)",
     ),
     "shared, fewer": (of("memory", "shared", group="team"), ann(memory__tokens=50), "longer notes are not"),
     "shared, noted": (of("memory", "shared", group="rest"), ann(memory__note=["say"]), r"they left\\n- Ann"),
@@ -181,7 +181,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         using("notes", name="write_note", title="one", text="two three"),
         ann(tools=[{"use": "notes", "characters": 5}]), "at most 5",
     ),
-    "world tool": (WORLD_TOOL, ann(tools=[{"use": "world", "characters": 4}]), "cut here"),
+    "world tool": (WORLD_TOOL, ann(tools=[{"use": "world", "characters": 4}]), "47 more characters"),
     "note": (
         using({"use": "note", "group": "team"}, name="note_for_team", text="Less."),
         using({"use": "note", "group": "rest"}, name="note_for_rest", text="Less."), "groups.rest.notes",

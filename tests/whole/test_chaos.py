@@ -62,8 +62,7 @@ def test_killed_at_random_moments_nothing_is_lost(case: str, grounds: Grounds) -
 
 def test_the_harness_notices_a_call_that_is_made_again_though_journaled(whole: Whole, place: Place) -> None:
     process = place.start(Random(1))
-    middle = Moment("spawned", (whole.starting + whole.seconds) / 2)
-    assert middle.kill(process, place, whole.keys[-1])
+    assert Moment("answered", 0).kill(process, place, whole.keys[len(whole.keys) // 2])
     place.ended("killed in its middle")
     assert 1 < len(place.seen[0].journal) < len(whole.keys)
     changed(place.store, "DELETE FROM calls WHERE number = (SELECT max(number) FROM calls)")

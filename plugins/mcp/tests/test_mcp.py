@@ -99,7 +99,7 @@ def test_a_server_that_dies() -> None:
     )  # fmt: skip
     assert died.startswith("tool town_die: the server: ")
     for error in (died, after, listed):
-        assert "it has ended, and is not started again in this run" in error
+        assert "it has stopped, and is not started again in this run" in error
 
 
 def test_over_http(served: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
