@@ -13,12 +13,11 @@ from collections.abc import Set as AnySet
 from typing import Any
 
 from ..records import Event
-from .functions import FUNCTIONS, Functions
+from .functions import FUNCTIONS
 from .misfit import Misfit
 from .values import (
     MAX_BITS,
     MAX_LENGTH,
-    MAX_WORK,
     NUMBERS,
     SCALARS,
     TOO_LARGE,
@@ -35,15 +34,21 @@ from .values import (
 MAX_ITERATIONS = 1_000_000
 
 WORDS = {"true": True, "false": False, "null": None}
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+#: The comprehensions, and what they make of their values.
+COMPREHENSIONS: dict[type[ast.expr], Callable[[Iterator[Any]], Any]] = {
+    ast.ListComp: list,
+    ast.GeneratorExp: list,
+    ast.SetComp: OrderedSet,
+    ast.DictComp: dict,
+}
 
 _EVENT_FIELDS = ("seq", "step", "kind", "source", "audience", "payload", "cause")
-#: The nodes that `Evaluator._eval_…` has a method for, besides comprehensions.
-_NODES = (
-    *(ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Call, ast.IfExp),
+#: The nodes that can be evaluated; `Evaluator` has a method `_eval_…` for each.
+NODES: tuple[type[ast.expr], ...] = (
+    *(ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Call, ast.IfExp, *COMPREHENSIONS),
     *(ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.JoinedStr),
 )
-_OPERATORS: dict[type[ast.AST], Any] = {
+OPERATORS: dict[type[ast.AST], Any] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -51,6 +56,9 @@ _OPERATORS: dict[type[ast.AST], Any] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
+    ast.Not: operator.not_,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Is: operator.is_,
@@ -74,39 +82,26 @@ def _check_power(base: int, exponent: int) -> None:
 
 
 class Evaluator:
-    """Evaluates an expression, of which `source` is the text, within the bounds of `values`.
+    """Evaluates an expression once, within the bounds of `values`; `source` is its text.
 
-    Attributes are keys, and nothing but `Functions` can be called.
+    Attributes are keys, and nothing but `FUNCTIONS` can be called.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, root: ast.expr, names: dict[str, Any]) -> None:
         self.source = source
+        self.root = root  # messages quote the whole expression anyway
+        self.names = names
         self.work = Work()
-        functions = Functions(self.work)
-        self.functions = {name: getattr(functions, f"call_{name}") for name in FUNCTIONS}
-        self.nodes: dict[type[ast.AST], Callable[[Any], Any]] = {
-            **{kind: getattr(self, f"_eval_{kind.__name__.lower()}") for kind in _NODES},
-            **dict.fromkeys(COMPREHENSIONS, self._eval_comprehension),
-        }
-        self.names: dict[str, Any] = {}
-        self.root: ast.AST | None = None  # messages quote the whole expression anyway
         self.iterations = 0
 
-    def run(self, node: ast.expr, names: dict[str, Any]) -> Any:
+    def run(self) -> Any:
         """The value of a checked expression: plain data and events. Raises `Misfit` or an error of Python."""
-        self.root = node
-        self.names = names
-        self.work.left = MAX_WORK
-        self.iterations = 0
-        try:
-            value = self._eval(node)
-            return value if type(value) in SCALARS else self.work.plain(value, sets=False)
-        finally:
-            self.names = {}  # a log must not live on because it was once looked at
+        value = self._eval(self.root)
+        return value if type(value) in SCALARS else self.work.plain(value, sets=False)
 
     def _eval(self, node: ast.AST) -> Any:
         self.work.spend(1)
-        return self.nodes[type(node)](node)
+        return _METHODS[type(node)](self, node)
 
     def _parts(self, value: Any, node: ast.AST) -> Any:
         """What can be iterated over, or an error that says where it is not."""
@@ -193,11 +188,9 @@ class Evaluator:
 
     def _eval_unaryop(self, node: ast.UnaryOp) -> Any:
         value = self._eval(node.operand)
-        if type(node.op) is ast.Not:
-            return not value
-        if type(value) not in NUMBERS:
+        if type(node.op) is not ast.Not and type(value) not in NUMBERS:
             raise Misfit(f"{self._where(node.operand)} is {kind_of(value)}; a number was expected")
-        return -value if type(node.op) is ast.USub else +value
+        return OPERATORS[type(node.op)](value)
 
     def _eval_binop(self, node: ast.BinOp) -> Any:
         left, right = self._eval(node.left), self._eval(node.right)
@@ -205,7 +198,7 @@ class Evaluator:
         if type(left) in NUMBERS and type(right) in NUMBERS:
             if kind is ast.Pow and type(left) is not float and type(right) is not float:
                 _check_power(int(left), int(right))
-            return check_number(_OPERATORS[kind](left, right))
+            return check_number(OPERATORS[kind](left, right))
         if kind is ast.Add:
             if type(left) is str and type(right) is str:
                 self._pay_for(len(left) + len(right), is_text=True)
@@ -255,7 +248,7 @@ class Evaluator:
                 return kind is ast.NotEq  # which spares a copy of the log for `events == []`
             left, right = self.work.plain(left), self.work.plain(right)
         try:
-            return bool(_OPERATORS[kind](left, right))
+            return bool(OPERATORS[kind](left, right))
         except TypeError:
             what = f"{self._where(node)} compares {kind_of(left)} with {kind_of(right)}"
             remedy = "test for null first" if left is None or right is None else "compare values of one kind"
@@ -322,48 +315,37 @@ class Evaluator:
         self._pay_for(sum(map(len, texts)), is_text=True)
         return "".join(texts)
 
-    def _eval_comprehension(self, node: Any) -> Any:
+    def _eval_comprehension(self, node: Any, collect: Callable[[Iterator[Any]], Any] | None = None) -> Any:
         outer = self.names
+        self.names = dict(outer)  # to which the loops add their variables
         try:
-            if isinstance(node, ast.DictComp):
-                return {
-                    self.work.key(self._eval(node.key)): self._eval(node.value) for _ in self._rounds(node)
-                }
-            values = self._values(node)
-            return OrderedSet(map(self.work.key, values)) if isinstance(node, ast.SetComp) else list(values)
+            return (collect or COMPREHENSIONS[type(node)])(self._values(node))
         finally:
             self.names = outer
 
+    _eval_listcomp = _eval_setcomp = _eval_dictcomp = _eval_generatorexp = _eval_comprehension
+
     def _values(self, node: Any) -> Iterator[Any]:
-        for _ in self._rounds(node):
-            yield self._eval(node.elt)
+        for _ in self._rounds(node.generators):
+            if isinstance(node, ast.DictComp):
+                yield self.work.key(self._eval(node.key)), self._eval(node.value)
+            else:
+                value = self._eval(node.elt)
+                yield self.work.key(value) if isinstance(node, ast.SetComp) else value
 
-    def _rounds(self, node: Any) -> Iterator[None]:
-        """Goes through the loops of a comprehension; at each yield its variables are set.
-
-        They live in a copy of the names, which whoever called for the rounds puts back in the end.
-        """
-        first = node.generators[0]
-        values = self._parts(self._eval(first.iter), first.iter)
-        self.names = dict(self.names)
-        yield from self._loop(node.generators, 0, values)
-
-    def _loop(self, loops: list[ast.comprehension], index: int, values: Any) -> Iterator[None]:
-        loop = loops[index]
-        for value in values:
+    def _rounds(self, loops: Sequence[ast.comprehension]) -> Iterator[None]:
+        """Goes through the loops of a comprehension; at each yield its variables are set."""
+        if not loops:
+            yield
+            return
+        loop, *inner = loops
+        for value in self._parts(self._eval(loop.iter), loop.iter):
             self.iterations += 1
             if self.iterations > MAX_ITERATIONS:
                 raise Misfit(f"it loops more than {MAX_ITERATIONS:,} times; loop over less")
             self._bind(loop.target, value)
-            for condition in loop.ifs:
-                if not self._eval(condition):
-                    break
-            else:
-                if index + 1 == len(loops):
-                    yield
-                else:
-                    inner = loops[index + 1].iter
-                    yield from self._loop(loops, index + 1, self._parts(self._eval(inner), inner))
+            if all(map(self._eval, loop.ifs)):
+                yield from self._rounds(inner)
 
     def _bind(self, target: Any, value: Any) -> None:
         if isinstance(target, ast.Name):
@@ -380,16 +362,19 @@ class Evaluator:
     def _eval_call(self, node: ast.Call) -> Any:
         name = node.func.id  # type: ignore[attr-defined]
         if name in ("any", "all") and isinstance(node.args[0], ast.GeneratorExp):
-            outer = self.names
-            try:
-                return (any if name == "any" else all)(self._values(node.args[0]))
-            finally:
-                self.names = outer
+            return self._eval_comprehension(node.args[0], any if name == "any" else all)  # they stop early
         arguments = [self._eval(argument) for argument in node.args]
+        if name != "len":
+            arguments = [self.work.plain(argument) for argument in arguments]
         options = {str(keyword.arg): self._eval(keyword.value) for keyword in node.keywords}
         try:
-            return self.functions[name](*arguments, **options)
+            return FUNCTIONS[name](*arguments, **options)
         except Misfit as error:
             if node is self.root:
                 raise
             raise Misfit(f"{self._where(node)}: {error}") from None
+
+
+_METHODS: dict[type[ast.AST], Callable[[Evaluator, Any], Any]] = {
+    kind: getattr(Evaluator, f"_eval_{kind.__name__.lower()}") for kind in NODES
+}

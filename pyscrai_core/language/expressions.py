@@ -21,12 +21,11 @@ from __future__ import annotations
 import ast
 import keyword
 import re
-import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .evaluator import COMPREHENSIONS, WORDS, Evaluator
+from .evaluator import COMPREHENSIONS, NODES, OPERATORS, WORDS, Evaluator
 from .functions import FUNCTIONS
 from .misfit import Misfit
 from .values import MAX_LENGTH, NUMBERS, SCALARS, TOO_LARGE, alternatives, check_number, short
@@ -47,13 +46,8 @@ _SIGNATURES: dict[str, tuple[int, int, tuple[str, ...]]] = {
 
 _ALLOWED = frozenset(
     {
-        *(ast.Expression, ast.Constant, ast.Name, ast.Load, ast.Attribute, ast.Subscript, ast.Slice),
-        *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.UAdd, ast.IfExp),
-        *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow),
-        *(ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
-        *(ast.In, ast.NotIn, ast.Is, ast.IsNot),
-        *(ast.List, ast.Tuple, ast.Set, ast.Dict, *COMPREHENSIONS),
-        *(ast.Call, ast.JoinedStr, ast.FormattedValue),
+        *(*NODES, *OPERATORS, ast.Expression, ast.Load, ast.FormattedValue),
+        *(ast.And, ast.Or, ast.In, ast.NotIn),
     }
 )
 _REFUSED: dict[type[ast.AST], str] = {
@@ -80,7 +74,7 @@ class Expression:
     uses
         those of `names` that it reads, so that a caller builds only these
 
-    It may be shared between threads, which then take turns.
+    It may be shared between threads.
     """
 
     def __init__(self, source: str, names: Iterable[str]) -> None:
@@ -92,15 +86,13 @@ class Expression:
         self._names = frozenset(names)
         checker = _Checker(self._names)
         try:
-            text, self._tree = _parse(source)
+            self._text, self._tree = _parse(source)
             checker.check(self._tree, frozenset(), 0)
         except Misfit as error:
             raise ValueError(f"{_quoted(source)}: {error}") from None
         except (RecursionError, MemoryError):  # the latter is how Python's parser says that its stack is full
             raise ValueError(f"{_quoted(source)}: it is nested too deeply; make it simpler") from None
         self.uses = frozenset(checker.uses)
-        self._evaluator = Evaluator(text)
-        self._lock = threading.Lock()
 
     def evaluate(self, /, **values: Any) -> Any:
         """The expression's value, given a value for each name in `uses` (others are ignored).
@@ -113,8 +105,7 @@ class Expression:
         if missing:
             raise TypeError(f"{_quoted(self.source)} needs a value for {', '.join(sorted(missing))}")
         try:
-            with self._lock:
-                return self._evaluator.run(self._tree.body, {**values, **WORDS})
+            return Evaluator(self._text, self._tree.body, {**values, **WORDS}).run()
         except Misfit as error:
             raise ValueError(f"{_quoted(self.source)}: {error}") from None
         except RecursionError:
@@ -196,7 +187,7 @@ class _Checker:
             raise Misfit("it is nested too deeply; make it simpler")
         if type(node) not in _ALLOWED:
             raise Misfit(_REFUSED.get(type(node), f"{type(node).__name__} is not available here"))
-        if isinstance(node, COMPREHENSIONS):
+        if type(node) in COMPREHENSIONS:
             self.check_comprehension(node, bound, depth)
             return
         children: Iterable[ast.AST] = ast.iter_child_nodes(node)
