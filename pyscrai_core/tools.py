@@ -24,14 +24,15 @@ from .turn import Turn
 
 @attrs.frozen
 class Form:
-    """The JSON form of a hint.
-
-    `read` converts a JSON value to the one that the hint promises; `fits` tells whether a value has the form.
-    """
+    """The JSON form of a hint; `read` converts a JSON value to the one that the hint promises."""
 
     schema: dict[str, Any]
     read: Callable[[Any], Any]
-    fits: Callable[[Any], bool]
+
+    def fits(self, value: Any) -> bool:
+        from jsonschema import Draft202012Validator  # loading it takes long, and only unions need it
+
+        return Draft202012Validator(self.schema).is_valid(value)
 
 
 #: Of each parameter its hint and its default; `REQUIRED` if it has none.
@@ -164,14 +165,7 @@ def _object(make: Callable[..., Any], fields: Fields, where: str, within: tuple[
     def read(value: Any) -> Any:
         return make(**{name: forms[name].read(part) for name, part in value.items()})
 
-    def fits(value: Any) -> bool:
-        return (
-            isinstance(value, dict)
-            and all(name in value for name in required)
-            and all(name in forms and forms[name].fits(part) for name, part in value.items())
-        )
-
-    return Form(schema, read, fits)
+    return Form(schema, read)
 
 
 def _form(hint: Any, where: str, within: tuple[Any, ...]) -> Form:
@@ -183,10 +177,10 @@ def _form(hint: Any, where: str, within: tuple[Any, ...]) -> Form:
         described = {"description": " ".join(texts)} if texts else {}
         return attrs.evolve(form, schema={**form.schema, **described})
     if hint is Any:
-        return Form({}, _same, lambda value: True)
+        return Form({}, _same)
     if hint is None or (isinstance(hint, type) and hint in _JSON):
         read = hint if hint in (int, float) else _same
-        return Form({"type": _JSON[hint or type(None)]}, read, _scalar(hint or type(None)))
+        return Form({"type": _JSON[hint or type(None)]}, read)
     if kind is Literal:
         return _choice(inner, where, lambda value: next(one for one in inner if one == value))
     if isinstance(hint, type) and issubclass(hint, Enum):
@@ -196,21 +190,18 @@ def _form(hint: Any, where: str, within: tuple[Any, ...]) -> Form:
         return Form(
             {"anyOf": [form.schema for form in forms]},
             lambda value: next(form for form in forms if form.fits(value)).read(value),
-            lambda value: any(form.fits(value) for form in forms),
         )
     if hint in (list, tuple) or kind is list or (kind is tuple and inner[1:] == (...,)):
         part = _form(inner[0] if inner else Any, where, within)
         return Form(
             {"type": "array", "items": part.schema},
             lambda value: (kind or hint)(map(part.read, value)),
-            lambda value: isinstance(value, list) and all(map(part.fits, value)),
         )
     if hint is dict or (kind is dict and inner[0] is str):
         part = _form(inner[1] if inner else Any, where, within)
         return Form(
             {"type": "object", "additionalProperties": part.schema},
             lambda value: {key: part.read(one) for key, one in value.items()},
-            lambda value: isinstance(value, dict) and all(map(part.fits, value.values())),
         )
     if typing.is_typeddict(hint) or dataclasses.is_dataclass(hint) or attrs.has(hint):
         if hint in within:
@@ -223,25 +214,9 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _scalar(kind: type) -> Callable[[Any], bool]:
-    """Whether a JSON value is of a scalar type, as JSON Schema tells them apart: 2.0 is an integer."""
-    if kind is float:
-        return lambda value: type(value) in (int, float)
-    if kind is int:
-        return lambda value: type(value) is int or (type(value) is float and value.is_integer())
-    return lambda value: type(value) is kind
-
-
 def _choice(values: tuple[Any, ...], where: str, read: Callable[[Any], Any]) -> Form:
     if strangers := [value for value in values if type(value) not in _JSON]:
         raise TypeError(f"{where}: {strangers[0]!r} {_EXPECTED}")
     kinds = {_JSON[type(value)] for value in values}
     schema = {**({"type": kinds.pop()} if len(kinds) == 1 else {}), "enum": list(values)}
-    # A boolean is no number in JSON, though it equals one in Python.
-    return Form(
-        schema,
-        read,
-        lambda value: any(
-            value == one and isinstance(value, bool) == isinstance(one, bool) for one in values
-        ),
-    )
+    return Form(schema, read)
