@@ -39,6 +39,11 @@ from .suggest import unknown_key
 FILE = "pyscrai.toml"
 #: The default store, relative to the folder of `pyscrai.toml` or the current folder.
 DEFAULT_STORE = ".pyscrai/runs.db"
+_EXPECTED = {
+    "store": "a path or URL",
+    "providers": "tables, such as [providers.default]",
+    "prices": 'tables, such as [prices."gpt-5-mini"]',
+}
 
 
 @frozen
@@ -107,60 +112,44 @@ def _read(file: Path) -> dict[str, Any]:
         if key not in known:
             raise ConfigError(f"{where}: {unknown_key(key, known)}")
         if key == "store":
-            fits, expected = isinstance(value, str) and bool(value.strip()), "a path or URL"
-        elif key == "prices":
-            given[key] = _prices(value, file, text)
-            continue
-        elif key == "providers":
-            given[key] = _providers(value)
-            fits, expected = given[key] is not None, "tables, such as [providers.default]"
+            fits = isinstance(value, str) and bool(value.strip())
+        elif key in ("providers", "prices"):
+            part_types = (dict, str) if key == "providers" else dict
+            fits = isinstance(value, dict) and all(isinstance(part, part_types) for part in value.values())
         else:
             fits = isinstance(value, list) and all(isinstance(part, str) and part for part in value)
-            expected = "a list of names"
         if not fits:
+            expected = _EXPECTED.get(key, "a list of names")
             raise ConfigError(f"{where}: {key}: expected {expected}, got {value!r}")
     for name, options in given.get("providers", {}).items():
+        if isinstance(options, str):  # a name is short for `{use = NAME}`
+            given["providers"][name] = {"use": options}
         try:
             check_json(options, f"providers.{name}")
         except ValueError as error:  # TOML has dates, and numbers that are not finite
             raise ConfigError(f"{file}: {error}; expected text, numbers, true, false and lists") from None
+    for model, price in given.get("prices", {}).items():
+        line = _line(text, "prices", model) or _line(text, "prices")
+        given["prices"][model] = _price(f'{file}{line}: prices."{model}"', price)
     return given
 
 
-def _providers(value: Any) -> dict[str, dict[str, Any]] | None:
-    """The options of each provider. A name is short for `{use = NAME}`. None: `value` is invalid."""
-    if not isinstance(value, dict):
-        return None
-    tables = {name: {"use": part} if isinstance(part, str) else part for name, part in value.items()}
-    return tables if all(isinstance(part, dict) for part in tables.values()) else None
-
-
-def _prices(value: Any, file: Path, text: str) -> dict[str, Price]:
-    """The price of each model. Raises `ConfigError`."""
+def _price(where: str, given: dict[str, Any]) -> Price:
     keys = [option.name for option in attrs.fields(Price)]
-    where = f"{file}{_line(text, 'prices')}"
-    if not isinstance(value, dict) or not all(isinstance(part, dict) for part in value.values()):
-        raise ConfigError(f'{where}: prices: expected tables, such as [prices."gpt-5-mini"], got {value!r}')
-    prices = {}
-    for model, given in value.items():
-        heading = re.search(rf"^[ \t]*\[prices\.[\"']?{re.escape(model)}[\"']?\]", text, re.MULTILINE)
-        line = f":{text.count(chr(10), 0, heading.start()) + 1}" if heading else _line(text, "prices")
-        at = f'{file}{line}: prices."{model}"'
-        for name, number in given.items():
-            if name not in keys:
-                raise ConfigError(f"{at}: {unknown_key(name, keys)}")
-            if type(number) not in (int, float) or not 0 <= number < float("inf"):
-                raise ConfigError(
-                    f"{at}.{name}: expected US dollars for a million tokens, 0 or more, got {number!r}"
-                )
-        for name in ("input", "output"):
-            if name not in given:
-                raise ConfigError(f"{at}: the key {name!r} is missing; expected input and output")
-        prices[model] = Price(**given)
-    return prices
+    for name, number in given.items():
+        if name not in keys:
+            raise ConfigError(f"{where}: {unknown_key(name, keys)}")
+        if type(number) not in (int, float) or not 0 <= number < float("inf"):
+            expected = "US dollars for a million tokens, 0 or more"
+            raise ConfigError(f"{where}.{name}: expected {expected}, got {number!r}")
+    for name in ("input", "output"):
+        if name not in given:
+            raise ConfigError(f"{where}: the key {name!r} is missing; expected input and output")
+    return Price(**given)
 
 
-def _line(text: str, key: str) -> str:
-    """`:LINE` of a key of the top level; empty if it is not found."""
-    found = re.search(rf"^[ \t]*\[{{0,2}}[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
+def _line(text: str, *keys: str) -> str:
+    """`:LINE` of a key of the top level, or of one below it; empty if it is not found."""
+    path = r"[ \t]*\.[ \t]*".join(rf"[\"']?{re.escape(key)}[\"']?" for key in keys)
+    found = re.search(rf"^[ \t]*\[{{0,2}}[ \t]*{path}[ \t]*[=.\]]", text, re.MULTILINE)
     return f":{text.count(chr(10), 0, found.start()) + 1}" if found else ""

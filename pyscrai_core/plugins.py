@@ -11,7 +11,7 @@ A host is an object; there may be any number of them, and nothing here is shared
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import cache, partial
 from pathlib import Path
@@ -20,15 +20,7 @@ from typing import Any, NoReturn
 from attrs import evolve
 
 from .discovery.installed import entry_points, normalized
-from .discovery.loading import (
-    GIVEN,
-    Offer,
-    Plugin,
-    Status,
-    import_target,
-    load_plugin,
-    manager,
-)
+from .discovery.loading import GIVEN, Offer, Plugin, Status, import_target, load_plugin, manager
 from .errors import ExtensionError
 from .hookspecs import KINDS, PROJECT
 from .suggest import closest, did_you_mean
@@ -68,7 +60,10 @@ class Host:
         extra: Sequence[object] = (),
         installed: bool = True,
     ) -> None:
-        found = list(_installed()) if installed else []
+        found = [
+            (Plugin(entry.name, entry.distribution, entry.version, entry.module), entry.load)
+            for entry in (entry_points(PROJECT) if installed else ())
+        ]
         hooks = manager()
         self._recorded: Mapping[tuple[str, str], str] = {}
         self._given = frozenset(map(_name_of, extra))
@@ -85,7 +80,7 @@ class Host:
         for thing in extra:
             if (name := _name_of(thing)) not in modules:
                 given = Plugin(name, GIVEN, str(getattr(thing, "__version__", "")), name)
-                loaded.append(load_plugin(hooks, given, partial(_same, thing), given))
+                loaded.append(load_plugin(hooks, given, partial(lambda given: given, thing), given))
         self.unmatched = tuple(
             name
             for name in (*(plugins or ()), *disable)
@@ -216,21 +211,11 @@ class Host:
 # -- finding ------------------------------------------------------------------------------------
 
 
-def _installed() -> Iterator[tuple[Plugin, Callable[[], object]]]:
-    """Every entry point of our group, and how to import what it names."""
-    for entry in entry_points(PROJECT):
-        yield Plugin(entry.name, entry.distribution, entry.version, entry.module), entry.load
-
-
 @cache
 def known_plugins() -> Mapping[tuple[str, str], str]:
     """The distributions of extensions, by kind and name, that `known_plugins.toml` lists."""
     tables = tomllib.loads(KNOWN.read_text(encoding="utf-8"))
     return {(kind, name): dist for kind, table in tables.items() for name, dist in table.items()}
-
-
-def _same(thing: object) -> object:
-    return thing
 
 
 def _name_of(thing: object) -> str:
