@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -52,14 +53,38 @@ class Prompt:
 
     def check(self) -> None:
         """Raise `Misfit` for bad syntax, an unknown name, filter or test, or a private attribute."""
-        _check(self.text, self.names, self.origin)
+        if mistake := _mistake(self.text, self.names):
+            raise self._misfit(*mistake)
 
     def render(self, **values: Any) -> str:
         """The prompt's text. Raises `ContractError` if a value that it needs is missing or does not fit."""
         try:
-            return _render(self.text, self.origin, values)
+            return self._fill(values)
         except Misfit as error:
             raise ContractError(f"{error}; correct the template") from error
+
+    def _fill(self, values: Mapping[str, Any], work: Work | None = None) -> str:
+        """The prompt's text, made within the budget `work` (None: one of its own). Raises `Misfit`."""
+        from jinja2 import TemplateError
+
+        from .sandbox import rendered
+
+        try:
+            return rendered(_template(self.text), values, work).strip()
+        except TemplateError as error:
+            what, line = str(error), _line(error)
+        except RecursionError as error:
+            what, line = "it calls itself too deeply, or its values are nested too deeply", _line(error)
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError) as error:
+            # What Python itself says of values that do not fit, or of a filter's arguments.
+            what, line = f"{type(error).__name__}: {error}", _line(error)
+        raise self._misfit(line, what)
+
+    def _misfit(self, line: int, what: str) -> Misfit:
+        """What is wrong in a line (0: not known). Without an origin, it is a string of a scenario."""
+        if self.origin:
+            return Misfit(f"{self.origin}:{line}: {what}" if line else f"{self.origin}: {what}")
+        return Misfit(f"line {line} of it: {what}" if line > 1 else what)
 
 
 class Filling:
@@ -68,51 +93,25 @@ class Filling:
     #: How many times the budget of a single prompt they may need together.
     TIMES = 10
 
-    def __init__(self) -> None:
-        self._work: Work | None = None
+    @functools.cached_property
+    def _work(self) -> Work:
+        from .sandbox import Work
+
+        return Work(self.TIMES)
 
     def render(self, text: str, values: Mapping[str, Any]) -> str:
         """`text` with `values` filled in. Raises `Misfit`."""
-        from .sandbox import Work
-
-        if self._work is None:
-            self._work = Work(self.TIMES)
-        _check(text, frozenset(values), "")
-        return _render(text, "", values, self._work)
-
-
-def _render(text: str, origin: str, values: Mapping[str, Any], work: Work | None = None) -> str:
-    from jinja2 import TemplateError
-
-    from .sandbox import rendered
-
-    try:
-        return rendered(_template(text), values, work).strip()
-    except TemplateError as error:
-        what, line = str(error), _line(error)
-    except RecursionError as error:
-        what, line = "it calls itself too deeply, or its values are nested too deeply", _line(error)
-    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError) as error:
-        # What Python itself says of values that do not fit, or of a filter's arguments.
-        what, line = f"{type(error).__name__}: {error}", _line(error)
-    raise _misfit(origin, line, what)
-
-
-def _misfit(origin: str, line: int, what: str) -> Misfit:
-    """What is wrong in a line of the template `origin` ("": a string of a scenario; line 0: not known)."""
-    if origin:
-        return Misfit(f"{origin}:{line}: {what}" if line else f"{origin}: {what}")
-    return Misfit(f"line {line} of it: {what}" if line > 1 else what)
+        prompt = Prompt(text, "", frozenset(values))
+        prompt.check()
+        return prompt._fill(values, self._work)
 
 
 def _line(error: BaseException) -> int:
     """The line of a template in which an error was raised while it was rendered (0: not known)."""
-    line, trace = 0, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<template>":  # which Jinja2 gives the template's own lines
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+    frames = traceback.walk_tb(error.__traceback__)
+    # Jinja2 gives this name to the code of a template, whose lines are those of its text.
+    lines = [line for frame, line in frames if frame.f_code.co_filename == "<template>"]
+    return lines[-1] if lines else 0
 
 
 @functools.lru_cache(maxsize=512)
@@ -120,11 +119,6 @@ def _template(text: str) -> Template:
     from .sandbox import SANDBOX
 
     return SANDBOX.from_string(text)
-
-
-def _check(text: str, names: frozenset[str], origin: str) -> None:
-    if mistake := _mistake(text, names):
-        raise _misfit(origin, *mistake)
 
 
 @functools.lru_cache(maxsize=512)
@@ -150,24 +144,22 @@ def _mistakes(text: str, names: frozenset[str]) -> Iterator[tuple[int, str]]:
     from .sandbox import FILTERS, SANDBOX, TESTS
 
     tree = SANDBOX.parse(text)
-    for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)):
-        yield node.lineno, "a template may not load another; put all of it into one file"
-    for node in tree.find_all(nodes.ScopedEvalContextModifier):
-        yield node.lineno, "a prompt is plain text; leave out `autoescape`"
-    for loop in tree.find_all(nodes.For):
-        if loop.recursive:
-            yield loop.lineno, "a loop may not be recursive; write a macro"
-    for attribute in tree.find_all(nodes.Getattr):
-        if attribute.attr.startswith("_"):
-            yield attribute.lineno, f"the attribute {attribute.attr!r} is private"
-    for item in tree.find_all(nodes.Getitem):
-        if isinstance(item.arg, nodes.Const) and str(item.arg.value).startswith("_"):
-            yield item.lineno, f"the attribute {item.arg.value!r} is private"
-    for kind, allowed, word in ((nodes.Filter, FILTERS, "filter"), (nodes.Test, TESTS, "test")):
-        for used in tree.find_all(kind):
-            if used.name not in allowed and not used.name.startswith("@"):
-                what = f"the {word} {used.name!r} is not available{did_you_mean(used.name, allowed)}"
-                yield used.lineno, f"{what}; there are {', '.join(allowed)}"
+    for node in tree.find_all(nodes.Node):
+        match node:
+            case nodes.Include() | nodes.Import() | nodes.FromImport() | nodes.Extends() | nodes.Block():
+                yield node.lineno, "a template may not load another; put all of it into one file"
+            case nodes.ScopedEvalContextModifier():
+                yield node.lineno, "a prompt is plain text; leave out `autoescape`"
+            case nodes.For(recursive=True):
+                yield node.lineno, "a loop may not be recursive; write a macro"
+            case nodes.Getattr(attr=name) | nodes.Getitem(arg=nodes.Const(value=name)):
+                if str(name).startswith("_"):
+                    yield node.lineno, f"the attribute {name!r} is private"
+            case nodes.Filter(name=name) | nodes.Test(name=name):
+                word, allowed = ("filter", FILTERS) if isinstance(node, nodes.Filter) else ("test", TESTS)
+                if name not in allowed and not name.startswith("@"):
+                    what = f"the {word} {name!r} is not available{did_you_mean(name, allowed)}"
+                    yield node.lineno, f"{what}; there are {', '.join(allowed)}"
     known = names | set(SANDBOX.globals)
     undeclared = meta.find_undeclared_variables(tree)
     # Jinja2 itself always knows `self`, which is of no use in a template that has no parts.
