@@ -16,15 +16,15 @@ from ..records import Event
 from .functions import FUNCTIONS
 from .misfit import Misfit
 from .values import (
-    MAX_BITS,
     MAX_LENGTH,
+    MAX_WORK,
     NUMBERS,
     SCALARS,
-    TOO_LARGE,
     OrderedSet,
     Work,
     alternatives,
     check_number,
+    check_power,
     kind_of,
     named,
     short,
@@ -75,12 +75,6 @@ _OPERANDS: dict[type[ast.operator], str] = {
 }
 
 
-def _check_power(base: int, exponent: int) -> None:
-    """An estimate that is at most twice too large, before anything large is computed."""
-    if abs(base) > 1 and exponent * base.bit_length() > 2 * MAX_BITS:
-        raise Misfit(TOO_LARGE)
-
-
 class Evaluator:
     """Evaluates an expression once, within the bounds of `values`; `source` is its text.
 
@@ -91,7 +85,7 @@ class Evaluator:
         self.source = source
         self.root = root  # messages quote the whole expression anyway
         self.names = names
-        self.work = Work()
+        self.work = Work(MAX_WORK)
         self.iterations = 0
 
     def run(self) -> Any:
@@ -196,8 +190,8 @@ class Evaluator:
         left, right = self._eval(node.left), self._eval(node.right)
         kind = type(node.op)
         if type(left) in NUMBERS and type(right) in NUMBERS:
-            if kind is ast.Pow and type(left) is not float and type(right) is not float:
-                _check_power(int(left), int(right))
+            if kind is ast.Pow:
+                check_power(left, right)
             return check_number(OPERATORS[kind](left, right))
         if kind is ast.Add:
             if type(left) is str and type(right) is str:

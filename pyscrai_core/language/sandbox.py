@@ -3,8 +3,8 @@
 A template may come from a stranger. Jinja2's sandbox keeps it from Python's objects, but not from loops in
 loops, from texts that double with every line, or from `'{:>1000000000}'.format(1)`. Here:
 
-- a rendering has a budget (`Work`): loops pay for their rounds, calls, filters, tests and comparisons for all
-  that they are given, and long texts and lists for their length before they are made;
+- a rendering has a `Budget`: loops pay for their rounds, calls, filters, tests and comparisons for all that
+  they are given, and long texts and lists for their length before they are made;
 - of text, lists and mappings only the methods in `METHODS` can be called, and only the filters and tests
   that are listed exist; nothing is evaluated while a template is compiled;
 - keys come before attributes, so that `state.items` is always the key.
@@ -26,19 +26,20 @@ from jinja2 import (
     Environment,
     StrictUndefined,
     Template,
-    TemplateRuntimeError,
     Undefined,
     nodes,
     pass_context,
     pass_environment,
 )
+from jinja2.exceptions import SecurityError
 from jinja2.filters import do_indent, make_attrgetter
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from ..records import Event
-from .values import kind_of
+from .misfit import Misfit
+from .values import Work, check_number, check_power, kind_of
 
 #: The filters of Jinja2 that a template may use. Not among them: what is random, what reaches for
 #: attributes by name, and what lays out pages.
@@ -84,27 +85,18 @@ _SHAPING = ("indent", "round", "trim", "truncate")
 _SCALARS = frozenset((int, float, bool, type(None)))
 
 
-class Refused(TemplateRuntimeError):
-    """A template asks for more than it may have."""
+class Budget(Work):
+    """The work that one rendering may do, or several `times` that."""
 
-
-class Work:
-    """The budget of one rendering, or of several. Each method raises `Refused` when it is spent."""
+    SPENT = "the template does too much; loop over less"
 
     def __init__(self, times: int = 1) -> None:
-        self.left = MAX_WORK * times
-
-    def spend(self, units: int) -> None:
-        self.left -= units
-        if self.left < 0:
-            raise Refused("the template does too much; loop over less")
+        super().__init__(MAX_WORK * times)
 
     def make(self, length: int) -> None:
         """Pay for a text or a list of this length that is about to be made."""
         if length > MAX_LENGTH or length >> 3 > self.left:
-            raise Refused(
-                f"a text becomes too long, or a list (more than {MAX_LENGTH:,} characters or items)"
-            )
+            raise Misfit(f"a text becomes too long, or a list (more than {MAX_LENGTH:,} characters or items)")
         self.spend(length >> 3)
 
     def pay(self, value: Any, shown: bool = False) -> Any:
@@ -122,9 +114,9 @@ class Work:
             elif kind in _SCALARS or isinstance(part, Undefined):
                 continue
             elif shown and isinstance(part, Iterator):
-                raise Refused("the parts of a list are still to be looked for; add `| list` or `| join`")
+                raise Misfit("the parts of a list are still to be looked for; add `| list` or `| join`")
             elif shown and callable(part):
-                raise Refused("a function has no text; call it, as in `name(…)`")
+                raise Misfit("a function has no text; call it, as in `name(…)`")
             elif isinstance(part, Mapping):
                 waiting += part
                 waiting += part.values()
@@ -138,7 +130,7 @@ class Work:
         return value
 
 
-_work: ContextVar[Work] = ContextVar("work")
+_work: ContextVar[Budget] = ContextVar("work")
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -187,26 +179,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> Any:
         what = f"{attribute!r} of {kind_of(obj)} cannot be used in a template"
-        return self.undefined(what, obj=obj, name=attribute, exc=Refused)
+        return self.undefined(what, obj=obj, name=attribute, exc=SecurityError)
 
     def wrap_str_format(self, value: Any) -> None:
         """`str.format` is not among the methods, so there is nothing to wrap."""
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "%" and isinstance(left, str):
-            raise Refused("'%' does not format text; put the values in {{ }}")
+            raise Misfit("'%' does not format text; put the values in {{ }}")
         if operator == "+" and isinstance(left, (str, list, tuple)) and isinstance(right, type(left)):
             _work.get().make(len(left) + len(right))
         elif operator == "*":
             part, times = (right, left) if isinstance(left, int) else (left, right)
             if isinstance(part, (str, list, tuple)) and isinstance(times, int):
                 _work.get().make(len(part) * max(times, 0))
-        elif operator == "**" and isinstance(right, (int, float)) and abs(right) > MAX_BITS:
-            raise Refused("a number becomes too large")
-        _check_bits(left, right)
-        value = super().call_binop(context, operator, left, right)
-        _check_bits(value)
-        return value
+        elif operator == "**":
+            check_power(left, right, MAX_BITS)
+        for number in (left, right):
+            check_number(number, MAX_BITS)
+        return check_number(super().call_binop(context, operator, left, right), MAX_BITS)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         work = _work.get()
@@ -224,9 +215,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return value
 
 
-def rendered(template: Template, values: Mapping[str, Any], work: Work | None = None) -> str:
+def rendered(template: Template, values: Mapping[str, Any], work: Budget | None = None) -> str:
     """The text of a compiled template, made within the budget `work` (None: one of its own)."""
-    token = _work.set(work or Work())
+    token = _work.set(work or Budget())
     try:
         return template.render(values)
     finally:
@@ -319,17 +310,12 @@ def _bounded(function: Callable[..., Any], name: str = "") -> Callable[..., Any]
     return bounded
 
 
-def _check_bits(*numbers: Any) -> None:
-    if any(isinstance(number, int) and number.bit_length() > MAX_BITS for number in numbers):
-        raise Refused("a number becomes too large")
-
-
 def _check_sizes(*sizes: Any, most: int = MAX_RANGE) -> None:
     """Refuse sizes that are too large: numbers, or texts that are put in or looked for many times."""
     for size in sizes:
         number, limit = (len(size), 100) if isinstance(size, str) else (size, most)
         if isinstance(number, (int, float)) and abs(number) > limit:
-            raise Refused(f"{number} is too large here, at most {limit:,} is allowed")
+            raise Misfit(f"{number} is too large here, at most {limit:,} is allowed")
 
 
 def _range(*bounds: int) -> range:
@@ -382,7 +368,7 @@ def _plain(value: Any) -> Any:
         return value.to_dict()
     if isinstance(value, Mapping):
         return dict(value)
-    raise Refused(f"{kind_of(value)} has no form in JSON")
+    raise Misfit(f"{kind_of(value)} has no form in JSON")
 
 
 _OWN_FILTERS = {"indent": _indent, "join": _join, "replace": _replace, "sum": _sum, "tojson": _tojson}

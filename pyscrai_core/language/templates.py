@@ -21,7 +21,7 @@ from .misfit import Misfit
 if TYPE_CHECKING:
     from jinja2.environment import Template
 
-    from .sandbox import Work
+    from .sandbox import Budget
 
 #: The longest template, in characters.
 MAX_SOURCE = 200_000
@@ -63,7 +63,7 @@ class Prompt:
         except Misfit as error:
             raise ContractError(f"{error}; correct the template") from error
 
-    def _fill(self, values: Mapping[str, Any], work: Work | None = None) -> str:
+    def _fill(self, values: Mapping[str, Any], work: Budget | None = None) -> str:
         """The prompt's text, made within the budget `work` (None: one of its own). Raises `Misfit`."""
         from jinja2 import TemplateError
 
@@ -71,7 +71,7 @@ class Prompt:
 
         try:
             return rendered(_template(self.text), values, work).strip()
-        except TemplateError as error:
+        except (TemplateError, Misfit) as error:
             what, line = str(error), _line(error)
         except RecursionError as error:
             what, line = "it calls itself too deeply, or its values are nested too deeply", _line(error)
@@ -94,10 +94,10 @@ class Filling:
     TIMES = 10
 
     @functools.cached_property
-    def _work(self) -> Work:
-        from .sandbox import Work
+    def _work(self) -> Budget:
+        from .sandbox import Budget
 
-        return Work(self.TIMES)
+        return Budget(self.TIMES)
 
     def render(self, text: str, values: Mapping[str, Any]) -> str:
         """`text` with `values` filled in. Raises `Misfit`."""

@@ -25,18 +25,19 @@ TOO_LARGE = "a number becomes too large"
 
 
 class Work:
-    """The work that an evaluation may still do; `left` is how many units."""
+    """The work that may still be done, `left` units. All methods raise `Misfit` when it is spent."""
 
-    __slots__ = ("left",)
+    #: What is said then.
+    SPENT = "it needs too much work; loop over less, or compare smaller values"
 
-    def __init__(self) -> None:
-        self.left = MAX_WORK
+    def __init__(self, units: int) -> None:
+        self.left = units
 
     def spend(self, units: int) -> None:
-        """Take `units` from what is left. Raises `Misfit` if it is not enough."""
+        """Take `units` from what is left."""
         self.left -= units
         if self.left < 0:
-            raise Misfit("it needs too much work; loop over less, or compare smaller values")
+            raise Misfit(self.SPENT)
 
     def plain(self, value: Any, sets: bool = True) -> Any:
         """`value` with every sequence as a list and every mapping as a dictionary, paid for by the part.
@@ -125,10 +126,17 @@ def named(value: Any) -> str:
     return format_json(value) if type(value) in SCALARS else kind_of(value)
 
 
-def check_number(number: Any) -> Any:
+def check_power(base: Any, exponent: Any, bits: int = MAX_BITS) -> None:
+    """Raise `Misfit` for a power that becomes too large, by an estimate that is at most twice too large."""
+    integers = isinstance(base, int) and isinstance(exponent, int)
+    if integers and abs(base) > 1 and exponent * base.bit_length() > 2 * bits:
+        raise Misfit(TOO_LARGE)
+
+
+def check_number(number: Any, bits: int = MAX_BITS) -> Any:
     """`number`, if it is one that can be computed with further."""
     if type(number) is int:
-        if number.bit_length() > MAX_BITS:
+        if number.bit_length() > bits:
             raise Misfit(TOO_LARGE)
     elif type(number) is complex:
         raise Misfit("a root of a negative number is not a number")
