@@ -44,6 +44,7 @@ from .runtime.session import Session
 from .scenario import plan as planning
 from .scenario.overrides import Override
 from .scenario.plan import Plan
+from .scenario.trust import check_trust
 from .store.store import Store
 
 
@@ -93,7 +94,7 @@ async def arun(
     plan = prepare(
         scenario, settings=settings, host=options.get("host"), seed=seed, overrides=_overrides(set)
     )
-    execution.check_trust(plan, str(scenario), trusted=options.get("trust", False))
+    check_trust(plan, str(scenario), trusted=options.get("trust", False))
     options["host"] = plan.host
     with open_session(settings, **options) as session:
         return await execution.start(session, plan, reuse=reuse)

@@ -59,6 +59,11 @@ def format_value(value: Any) -> str:
     return text if len(text) <= QUOTED else text[: QUOTED - 3] + "…"
 
 
+def there_is_no(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message for the name of a `kind` of thing that is not among `known`."""
+    return f"there is no {kind} {name!r}{did_you_mean(name, known)}; {kind}s: {list_some(known) or 'none'}"
+
+
 def expected(what: str, value: Any) -> str:
     """The message for a `value` that is not `what` was expected."""
     return f"expected {what}{';' if ', ' in what else ','} got {format_value(value)}"

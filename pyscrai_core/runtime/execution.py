@@ -12,10 +12,10 @@ from ..contracts import Provider
 from ..errors import ConfigError, Divergence, StoreError
 from ..records import Price, RunResult
 from ..scenario import plan as planning
-from ..scenario import trust as trusting
 from ..scenario.manifest import Fork, Manifest
 from ..scenario.overrides import Override
 from ..scenario.plan import Plan
+from ..scenario.trust import check_trust
 from ..store.runs import RecordedRun
 from ..store.store import Prefix, Store
 from .components import Components
@@ -26,15 +26,8 @@ from .run import Run
 from .session import Running, Session
 
 
-def check_trust(
-    plan: Plan, where: str, *, trusted: bool, confirm: Callable[[str], bool] | None = None
-) -> None:
-    """Raise `TrustRequired` unless a person allows what the scenario asks for."""
-    trusting.require_approval(where, plan.demands, plan.content, trusted=trusted, ask=confirm)
-
-
 def check_recorded_trust(recorded: RecordedRun, session: Session) -> None:
-    """The same for a recorded run: what was allowed where it was run is; what came from elsewhere is not."""
+    """Check the trust in a recorded run: what ran here was allowed, what came from elsewhere was not."""
     manifest = Manifest.to_execute(recorded)
     if not manifest.trusted:
         for plan in planning.from_manifest(manifest, session.host, replay=True).all:
@@ -176,7 +169,9 @@ async def fork(
             raise ConfigError(f"the fork of {recorded.id}: {error}") from None
         known = {demand for part in before.all for demand in part.demands}
         files = manifest.known_files
-        if {*plan.demands} - known or any(files.get(name) != text for name, text in plan.files.items()):
+        if {*plan.demands} - known or any(
+            files.get(name) != text for name, text in plan.source.files.items()
+        ):
             where = f"the fork of {recorded.id}"
             check_trust(plan, where, trusted=session.trust, confirm=session.confirm)
     executed: list[Running] = []
@@ -196,7 +191,9 @@ async def fork(
         )
     given = Fork(recorded.id, step, at, {one.path: one.text for one in overrides}, seed)
     if plan is not None:
-        files = {name: text for name, text in plan.files.items() if manifest.known_files.get(name) != text}
+        files = {
+            name: text for name, text in plan.source.files.items() if manifest.known_files.get(name) != text
+        }
         given = attrs.evolve(given, scenario=plan.scenario.document, files=files)
     return _write_fork(store, recorded, manifest.forked(given, plan.manifest if plan else None, reuse))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import attrs
@@ -23,7 +23,7 @@ from .modules import Modules
 from .options import check_prompts, inside, option_hooks
 from .source import Source
 from .spec import AGENT_KEYS, SPEC_HOOKS
-from .structure import Structurer
+from .structure import Structurer, UnknownKey
 
 #: A choice of an extension, with its options.
 AnyUse: TypeAlias = Use | ProviderUse | ToolUse
@@ -59,13 +59,8 @@ class Blueprint:
             ) from error
 
 
-@frozen
-class _Resolved:
-    """A choice that was worked out: its class (None: not known yet), its blueprint, and what does not fit."""
-
-    cls: Any
-    blueprint: Blueprint
-    misfits: tuple[Misfit, ...] = ()
+#: What a choice was worked out to: its blueprint, and what does not fit in its options.
+_Resolved: TypeAlias = tuple[Blueprint, Sequence[Misfit]]
 
 
 class Resolver:
@@ -73,7 +68,7 @@ class Resolver:
 
     def __init__(self, host: Host, document: Document, mistakes: Mistakes, source: Source) -> None:
         self.structurer = Structurer({**SPEC_HOOKS, **option_hooks(source)}, self._make_nested)
-        self._host = host
+        self.host = host
         self._document = document
         self._mistakes = mistakes
         self._resolved: dict[tuple[str, str, bytes], _Resolved | ExtensionError] = {}
@@ -95,15 +90,16 @@ class Resolver:
             where = named if self._document.has_mark(named) else path
             self._mistakes.add(where, str(resolved), cause=resolved)
             return None
-        for misfit in resolved.misfits:
-            self._note(kind, resolved.cls, path, misfit)
-        return resolved.blueprint
+        blueprint, misfits = resolved
+        for misfit in misfits:
+            self._note(kind, path, misfit)
+        return blueprint
 
     def _resolve(self, kind: str, use: AnyUse, path: Path) -> _Resolved | ExtensionError:
         try:
             if self.modules.reference(use.use):
-                return _Resolved(None, self._deferred(kind, use, path))
-            cls = self._host.load(kind, use.use)
+                return self._deferred(kind, use, path), ()
+            cls = self.host.load(kind, use.use)
         except ValueError as error:
             return ExtensionError(str(error))
         except ExtensionError as error:
@@ -116,12 +112,12 @@ class Resolver:
         try:
             loaded = load()
         except Misfit as error:
-            return _Resolved(cls, Blueprint(kind, use.use, use.options, load), tuple(error.found))
+            return Blueprint(kind, use.use, use.options, load), error.found
         finally:
             self._path = None
         # If its options hold components, every agent needs its own.
         own = any(isinstance(value, Component) for value in inside(loaded[1]))
-        return _Resolved(cls, Blueprint(kind, use.use, use.options, load if own else lambda: loaded))
+        return Blueprint(kind, use.use, use.options, load if own else lambda: loaded), ()
 
     def _deferred(self, kind: str, use: AnyUse, path: Path) -> Blueprint:
         """The blueprint for a component of the scenario's own, of which nothing is executed yet."""
@@ -143,7 +139,7 @@ class Resolver:
         """The component for a nested `{use: …}`. Raises `Misfit`."""
         use = self.structurer.structure(value, Use)
         try:
-            cls = self._host.load(kind, use.use)
+            cls = self.host.load(kind, use.use)
         except ExtensionError as error:
             raise Misfit(str(error), ("use",) if isinstance(value, dict) else ()) from None
         config = self._configure(kind, use, cls, kind)
@@ -161,28 +157,24 @@ class Resolver:
                 if isinstance(value, Prompt):
                     self.prompts[value.origin] = value.sha256
             plain = orjson.loads(orjson.dumps(config, default=_plain, option=orjson.OPT_NON_STR_KEYS))
-            self._record(kind, use, self._host.offer(kind, use.use).plugin, plain, (*self._path, *below))
+            self._record(kind, use, self.host.offer(kind, use.use).plugin, plain, (*self._path, *below))
         return config
 
     def _record(self, kind: str, use: AnyUse, plugin: str, config: Any, path: Path) -> None:
         recorded = {"at": dotted(path), "kind": kind, "use": use.use, "plugin": plugin, "config": config}
         self.recorded.append(recorded)
 
-    def _note(self, kind: str, cls: Any, path: Path, misfit: Misfit) -> None:
+    def _note(self, kind: str, path: Path, misfit: Misfit) -> None:
         """Note what does not fit in the options of the choice at `path`."""
         where, what = (*path, *misfit.below), str(misfit)
-        known = {option.alias for option in attrs.fields(cls.Config) if option.init}
-        unknown = misfit.on_key and len(misfit.below) == 1
-        if unknown and kind in KERNEL_OPTIONS and what.startswith("unknown key"):
-            # The options of the kernel are written beside those of the extension.
-            known.update(option.name for part in KERNEL_OPTIONS[kind] for option in attrs.fields(part))
-            what = unknown_key(str(misfit.below[0]), known)
+        # The options of the kernel are written beside those of the extension.
+        beside = {option.name for part in KERNEL_OPTIONS.get(kind, ()) for option in attrs.fields(part)}
         if kind == "engine" and misfit.below and not self._document.has_mark(where):
             # An engine's options may be written among the agent's own keys.
             where = (*path[:-1], *misfit.below)
-            if unknown:
-                known |= AGENT_KEYS | {"template", "count", "vary"}
-                what = unknown_key(str(misfit.below[0]), known - {"variables"})
+            beside = {*AGENT_KEYS, "template", "count", "vary"} - {"variables"}
+        if isinstance(misfit, UnknownKey):
+            what = unknown_key(str(where[-1]), misfit.known | beside)
         self._mistakes.add(where, what, misfit.on_key)
 
 

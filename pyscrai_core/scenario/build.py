@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -14,7 +14,7 @@ from ..language.expressions import Expression
 from ..language.misfit import Misfit, Path
 from ..language.schemas import check_schema, relocate_refs
 from ..records import EVERYONE
-from ..suggest import did_you_mean, expected, list_some
+from ..suggest import did_you_mean, expected, list_some, there_is_no
 from .document import Document, Mistakes
 from .model import (
     COMMON_KINDS,
@@ -40,21 +40,13 @@ T = TypeVar("T")
 ACTION_KEYS = {"when": str, "description": str, "audience": (str, list)}
 
 
-def build(document: Document, structurer: Structurer, mistakes: Mistakes) -> Scenario:
-    """The scenario that a resolved document describes.
+class Builder:
+    """Builds the scenario that a resolved document describes, or only its providers.
 
     What does not fit is noted in `mistakes` and left out of the scenario, which is then not to be run. It
     is only used to look for further mistakes. None of these may be a mere consequence of another.
     """
-    return _Builder(document, structurer, mistakes).scenario()
 
-
-def build_providers(document: Document, structurer: Structurer, mistakes: Mistakes) -> dict[str, ProviderUse]:
-    """The providers of a document that has nothing else, such as the settings."""
-    return _Builder(document, structurer, mistakes).providers()
-
-
-class _Builder:
     def __init__(self, document: Document, structurer: Structurer, mistakes: Mistakes) -> None:
         self._structurer = structurer
         self._mistakes = mistakes
@@ -136,7 +128,10 @@ class _Builder:
                     number = getattr(sampling, key)
                     if number is not None and not low <= number <= high:
                         self._mistakes.add((*path, key), expected(f"{low} to {high:,}", number))
-                self._check_fallback(policy.fallback, name)
+                for index in [index for index, other in enumerate(policy.fallback) if other == name]:
+                    what = f"{name!r} is this provider; name another, or leave it out"
+                    self._mistakes.add((*path, "fallback", index), what)
+                self._check_names("provider", policy.fallback, self._spec.providers, (*path, "fallback"))
                 providers[name] = ProviderUse(use.use, sampling, policy, rest)
         return providers
 
@@ -149,17 +144,15 @@ class _Builder:
             parts.append(self._read(part, {key: rest.pop(key) for key in keys}, path))
         return parts, rest
 
-    def _check_fallback(self, fallback: Sequence[str], name: str) -> None:
-        for index, other in enumerate(fallback):
-            path: Path = ("providers", name, "fallback", index)
-            if other == name:
-                self._mistakes.add(path, f"{name!r} is this provider; name another, or leave it out")
-            elif other not in self._spec.providers:
-                known = [one for one in self._spec.providers if one != name]
-                what = f"there is no provider {other!r}{did_you_mean(other, known)}"
-                self._mistakes.add(path, f"{what}; others: {', '.join(known) or 'none'}")
-            elif other in fallback[:index]:
-                self._mistakes.add(path, f"{other!r} is listed twice; keep one")
+    def _check_names(self, kind: str, names: Sequence[str], known: Collection[str], path: Path) -> None:
+        """Note the names in the list at `path` that are not known, or there twice."""
+        seen: set[str] = set()
+        for index, name in enumerate(names):
+            if name not in known:
+                self._mistakes.add((*path, index), there_is_no(kind, name, known))
+            elif name in seen:
+                self._mistakes.add((*path, index), f"{name!r} is listed twice; keep one")
+            seen.add(name)
 
     def _groups(self) -> dict[str, Group]:
         groups = {}
@@ -178,19 +171,10 @@ class _Builder:
                     spec = self._structurer.structure(given, GroupSpec)
                 else:
                     raise Misfit(expected("a list of agents, or a mapping with members and state", given))
-                self._check_members(spec.members, path if listed else (*path, "members"))
+                members = path if listed else (*path, "members")
+                self._check_names("agent", spec.members, self._spec.agents, members)
                 groups[name] = Group(name, spec.members, spec.state)
         return groups
-
-    def _check_members(self, members: Sequence[str], path: Path) -> None:
-        seen: set[str] = set()
-        for index, member in enumerate(members):
-            if member not in self._spec.agents:
-                what = f"there is no agent {member!r}{did_you_mean(member, self._spec.agents)}"
-                self._mistakes.add((*path, index), f"{what}; agents: {list_some(self._spec.agents)}")
-            elif member in seen:
-                self._mistakes.add((*path, index), f"{member!r} is listed twice; keep one")
-            seen.add(member)
 
     # -- agents --
 
@@ -211,8 +195,7 @@ class _Builder:
         spec = self._read(AgentSpec, own, path)
         providers = self._spec.providers
         if providers and spec.provider not in providers:
-            what = f"there is no provider {spec.provider!r}{did_you_mean(spec.provider, providers)}"
-            self._mistakes.add((*path, "provider"), f"{what}; providers: {', '.join(providers)}")
+            self._mistakes.add((*path, "provider"), there_is_no("provider", spec.provider, providers))
         engine = spec.engine
         for key in extra.keys() & engine.options.keys():
             what = f"{key!r} is given both here and under `engine`; keep one of them"
@@ -335,9 +318,7 @@ class _Builder:
             known = self._spec.agents if keys[0] == "agents" else self._spec.groups
             checked = keys[0] == "agents" or (keys[0] == "groups" and self._known_groups)
             if checked and "{}" not in keys[1] and keys[1] not in known:
-                word = keys[0].removesuffix("s")
-                what = f"there is no {word} {keys[1]!r}{did_you_mean(keys[1], known)}"
-                raise Misfit(f"{what}; {keys[0]}: {list_some(known) or 'none'}", on_key=True)
+                raise Misfit(there_is_no(keys[0].removesuffix("s"), keys[1], known), on_key=True)
         return tuple(parts)
 
 

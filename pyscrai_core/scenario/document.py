@@ -29,6 +29,10 @@ class Mark:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
+#: For what comes from a manifest.
+RECORDED = Mark("the run's scenario")
+
+
 @define
 class Marks:
     """The marks of a value: its own, that of the key which leads to it, and those of its parts."""

@@ -8,13 +8,13 @@ from typing import Any
 
 import attrs
 import orjson
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from ..errors import ConfigError, Mistake, ScenarioError
 from ..language.misfit import Path, dotted
-from ..suggest import did_you_mean, format_value, list_some
+from ..suggest import did_you_mean, format_value, there_is_no
 from . import yaml
-from .document import Document, Mark
+from .document import RECORDED, Document, Mark
 from .model import DEFAULT_USES, CallPolicy
 from .spec import AGENT_KEYS
 
@@ -24,22 +24,33 @@ _ACCESS = {option.name for option in attrs.fields(CallPolicy)}
 
 @frozen
 class Override:
-    """One override: the dotted path as it was given, its keys, the value, and the value's text."""
+    """An override: the dotted path as it was given, the value, its text, and the keys of the path."""
 
     path: str
-    keys: tuple[str, ...]
     value: Any
     text: str
+    keys: tuple[str, ...] = field(init=False)
+
+    @keys.default
+    def _split(self) -> tuple[str, ...]:
+        # `goals[0]` is how messages write it, `goals.0` how it is typed more easily.
+        keys = tuple(re.sub(r"\[(\d+)\]", r".\1", self.path).split("."))
+        if not all(keys):
+            what = "expected PATH=VALUE, such as agents.Mara.goals=[win]"
+            raise ScenarioError([Mistake(self.flag, "", what)])
+        # An outcome is an expression and has no parts: what dots there are belong to its name.
+        return (
+            ("outcomes", self.path.removeprefix("outcomes.")) if keys[0] == "outcomes" and keys[1:] else keys
+        )
 
     @classmethod
     def parse(cls, path: str, text: str) -> Override:
         """An override from a command line, whose value is YAML. Raises `ScenarioError`."""
-        keys = _keys(path, text)
+        override = cls(path, None, text)
         try:
-            value = yaml.parse_scalar(text)
+            return evolve(override, value=yaml.parse_scalar(text))
         except ScenarioError as error:
-            raise ScenarioError([Mistake(_flag(path, text), path, error.mistakes[0].what)]) from None
-        return cls(path, keys, value, text)
+            raise override._error(error.mistakes[0].what) from None
 
     @classmethod
     def of(cls, path: str, value: Any) -> Override:
@@ -49,8 +60,11 @@ class Override:
         except TypeError as error:
             what = f"{error}; give plain data, as JSON is"
             raise ScenarioError([Mistake(f"--set {path}", path, what)]) from None
-        text = value if isinstance(value, str) else written.decode()
-        return cls(path, _keys(path, text), orjson.loads(written), text)
+        return cls(path, orjson.loads(written), value if isinstance(value, str) else written.decode())
+
+    @property
+    def flag(self) -> str:
+        return f"--set {self.path}={self.text}"
 
     @property
     def inside_agent(self) -> bool:
@@ -58,7 +72,7 @@ class Override:
 
     def apply(self, document: Document) -> None:
         """Set the value. Raises `ScenarioError` if there is no such place."""
-        mark = Mark(_flag(self.path, self.text))
+        mark = Mark(self.flag)
         path: Path = ()
         node = document.value
         keys = self._keys_in(document)
@@ -67,10 +81,7 @@ class Override:
             path = (*path, step)
             if inner is None:
                 if len(path) == 2 and path[0] == "agents":
-                    near = did_you_mean(key, document.value["agents"])
-                    raise self._error(
-                        f"there is no agent {key!r}{near}; agents: {list_some(document.value['agents'])}"
-                    )
+                    raise self._error(there_is_no("agent", key, document.value["agents"]))
                 inner = DEFAULT_USES.get(key, {}) if len(path) in (1, 3) else {}
             if isinstance(inner, str) and _takes_use(path):
                 inner = {"use": inner}  # a bare name is short for {use: name}
@@ -103,7 +114,7 @@ class Override:
         if part != "limits" and name not in known:
             what = f"there is no {part.removesuffix('s')} {name!r}{did_you_mean(name, known)}"
             raise ConfigError(f"--set {self.path}: {what}; the run's: {', '.join(known) or 'none'}")
-        self.apply(Document.at(scenario, Mark("the run's scenario")))
+        self.apply(Document.at(scenario, RECORDED))
 
     def _keys_in(self, document: Document) -> tuple[str, ...]:
         """The keys; an option of an engine leads to where the agent has it, beside `engine` or in it."""
@@ -128,21 +139,7 @@ class Override:
         return key, node.get(key)
 
     def _error(self, what: str) -> ScenarioError:
-        return ScenarioError([Mistake(_flag(self.path, self.text), self.path, what)])
-
-
-def _flag(path: str, text: str) -> str:
-    return f"--set {path}={text}"
-
-
-def _keys(path: str, text: str) -> tuple[str, ...]:
-    # `goals[0]` is how messages write it, `goals.0` how it is typed more easily.
-    keys = tuple(re.sub(r"\[(\d+)\]", r".\1", path).split("."))
-    if not all(keys):
-        what = "expected PATH=VALUE, such as agents.Mara.goals=[win]"
-        raise ScenarioError([Mistake(_flag(path, text), "", what)])
-    # An outcome is an expression and has no parts: what dots there are belong to its name.
-    return ("outcomes", path.removeprefix("outcomes.")) if keys[0] == "outcomes" and len(keys) > 1 else keys
+        return ScenarioError([Mistake(self.flag, self.path, what)])
 
 
 def _takes_use(path: Path) -> bool:

@@ -20,9 +20,9 @@ from ..errors import ExtensionError
 from ..language.misfit import Path
 from ..plugins import Host
 from .blueprints import Blueprint, Resolver
-from .build import build, build_providers
+from .build import Builder
 from .checks import check_kinds, check_sampling, check_states
-from .document import Document, Mark, Mistakes
+from .document import RECORDED, Document, Mark, Mistakes
 from .manifest import Manifest
 from .model import Scenario
 from .options import inside
@@ -61,23 +61,9 @@ class Plan:
         return (self, *(segment.plan for segment in self.segments))
 
     @property
-    def files(self) -> dict[str, str]:
-        return self.source.files
-
-    @property
     def demands(self) -> Collection[str]:
         """What a person has to approve."""
         return self.source.demands
-
-    @property
-    def content(self) -> str:
-        """The hash that an approval is remembered under: it is another one when content or demands change.
-
-        Where the scenario comes from a file, that file is its content: another seed needs no approval.
-        """
-        return digest(
-            canonical([self.source.written or self.scenario.document, self.files, list(self.demands)])
-        )
 
 
 @frozen
@@ -117,7 +103,7 @@ def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
     document = Document.at({"providers": {name: dict(options)}}, Mark("pyscrai.toml"))
     mistakes = Mistakes(document)
     resolver = Resolver(host, document, mistakes, Source(FilesystemPath.cwd()))
-    uses = build_providers(document, resolver.structurer, mistakes)
+    uses = Builder(document, resolver.structurer, mistakes).providers()
     blueprint = resolver.resolve("provider", uses[name], ("providers", name)) if uses else None
     mistakes.check()
     assert blueprint is not None
@@ -132,7 +118,9 @@ def from_manifest(manifest: Manifest, host: Host, *, replay: bool) -> Plan:
     host = host.remembering(manifest.distributions)
 
     def plan(scenario: dict[str, Any], last: bool) -> Plan:
-        return _make(_document(scenario), host, _source(manifest, files), replay=replay or not last)
+        return _make(
+            Document.at(scenario, RECORDED), host, _source(manifest, files), replay=replay or not last
+        )
 
     first = plan(manifest.scenario, not forks)
     segments = []
@@ -146,7 +134,7 @@ def from_manifest(manifest: Manifest, host: Host, *, replay: bool) -> Plan:
 
 def changed(manifest: Manifest, overrides: Sequence[Override], seed: int | None, host: Host) -> Plan:
     """The plan for the last scenario of a manifest with changes. Raises `ScenarioError`."""
-    document = _document(copy.deepcopy(manifest.last_scenario))
+    document = Document.at(copy.deepcopy(manifest.last_scenario), RECORDED)
     files = manifest.known_files
     for override in overrides:
         # A file that is named now is meant as it is now.
@@ -158,10 +146,6 @@ def changed(manifest: Manifest, overrides: Sequence[Override], seed: int | None,
     return _make(document, host, source, replay=False)
 
 
-def _document(value: dict[str, Any]) -> Document:
-    return Document.at(value, Mark("the run's scenario"))
-
-
 def _source(manifest: Manifest, files: Mapping[str, str], recorded: bool = True) -> Source:
     folder = FilesystemPath(manifest.folder).resolve()
     return Source(folder, dict(files), recorded=recorded)
@@ -169,9 +153,9 @@ def _source(manifest: Manifest, files: Mapping[str, str], recorded: bool = True)
 
 def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Plan:
     mistakes = Mistakes(document)
-    host = _narrowed(host, document, mistakes, replay)
     resolver = Resolver(host, document, mistakes, source)
-    scenario = build(document, resolver.structurer, mistakes)
+    scenario = Builder(document, resolver.structurer, mistakes).scenario()
+    host = resolver.host = _narrowed(host, scenario.plugins, mistakes, replay)
     check_states(scenario, mistakes)
 
     def resolved(kind: str, use: Use | None, path: Path) -> Any:
@@ -222,11 +206,10 @@ def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Pl
     )
 
 
-def _narrowed(host: Host, document: Document, mistakes: Mistakes, replay: bool) -> Host:
+def _narrowed(host: Host, names: Sequence[str] | None, mistakes: Mistakes, replay: bool) -> Host:
     """The host with the plugins that the scenario chooses; a choice that is wrong is noted."""
-    names = document.value.get("plugins")
-    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
-        return host  # there is none, or building reports it
+    if names is None:
+        return host
     usable = []
     for index, name in enumerate(names):
         try:

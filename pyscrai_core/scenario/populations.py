@@ -12,7 +12,7 @@ from typing import Any
 from .. import seeds
 from ..language.misfit import Misfit, Path
 from ..language.templates import Filling
-from ..suggest import format_value
+from ..suggest import expected
 from . import yaml
 from .document import Document, Mistakes
 from .source import Source
@@ -32,18 +32,19 @@ def expand_populations(document: Document, source: Source) -> None:
     filling = Filling()
     for name, given in agents.items():
         with mistakes.at("agents", name):
-            if "count" in given or "vary" in given:
+            population = "count" in given or "vary" in given
+            if population:
                 members = _make_members(name, given, seed, source, filling)
             else:
                 members = {name: _fill_agent(given, {"name": name}, filling)}
             if len(expanded) + len(members) > MAX_COUNT:
                 raise Misfit(f"there are more than {MAX_COUNT:,} agents in all", on_key=True)
-            if "count" in given or "vary" in given:
+            if population:
                 populations[name] = list(members)
-                for member in members:
-                    if member in agents or member in expanded:
-                        what = f"its member {member!r} has the name of another agent; rename one of the two"
-                        raise Misfit(f"the population {name!r}: {what}", on_key=True)
+                taken = [member for member in members if member in agents or member in expanded]
+                if taken:
+                    what = f"its member {taken[0]!r} has the name of another agent; rename one of the two"
+                    raise Misfit(f"the population {name!r}: {what}", on_key=True)
                 document.share(("agents", name), members)
             expanded.update(members)
     _group_populations(document, populations, mistakes)
@@ -84,9 +85,7 @@ def _make_members(
         raise Misfit("the key 'count' is missing, which says how many agents to draw", ("vary",))
     count = given.get("count", len(rows or ()))
     if type(count) is not int or not 1 <= count <= MAX_COUNT:
-        raise Misfit(
-            f"expected a number of agents from 1 to {MAX_COUNT:,}, got {format_value(count)}", ("count",)
-        )
+        raise Misfit(expected(f"a number of agents from 1 to {MAX_COUNT:,}", count), ("count",))
     if rows is not None and len(rows) < count:
         what = f"the table has {len(rows)} rows, for {count} agents; add rows or lower `count`"
         raise Misfit(what, ("vary",))
@@ -114,11 +113,10 @@ def _read_rows(vary: Any, source: Source) -> list[dict[str, Any]] | None:
             if problem := _check_variable(key):
                 raise Misfit(f"the variable {key!r}: {problem}", ("vary", key))
             if not isinstance(choices, list) or not choices:
-                raise Misfit(f"expected a list to draw from, got {format_value(choices)}", ("vary", key))
+                raise Misfit(expected("a list to draw from", choices), ("vary", key))
         return None
     if not isinstance(vary, str):
-        what = f"expected lists to draw from, or the path of a CSV file; got {format_value(vary)}"
-        raise Misfit(what, ("vary",))
+        raise Misfit(expected("lists to draw from, or the path of a CSV file", vary), ("vary",))
     try:
         return _read_table(vary, source.read(vary))
     except ValueError as error:

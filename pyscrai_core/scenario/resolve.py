@@ -107,13 +107,10 @@ def _merge_defaults(document: Document, defaults: Mapping[str, Mapping[str, Any]
     if not isinstance(providers, dict):
         return  # building reports it
     for name, options in defaults.items():
-        given = providers.get(name)
-        if isinstance(given, str):
-            given = {"use": given}
-        if given is None:
-            given = {}
+        given = providers.get(name, {})
+        given = {"use": given} if isinstance(given, str) else given or {}
         if not isinstance(given, dict):
-            continue
+            continue  # building reports it
         # Defaults for the options of one vendor do not apply to another.
         if "use" in given and given["use"] != options.get("use", given["use"]):
             continue

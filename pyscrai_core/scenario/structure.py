@@ -79,6 +79,14 @@ def unfit(value: Any, kind: Any) -> Misfit:
     return Misfit(expected(describe_type(kind), value))
 
 
+class UnknownKey(Misfit):
+    """A key that is none of those `known`."""
+
+    def __init__(self, key: str, known: Iterable[str]) -> None:
+        super().__init__(unknown_key(key, known), (key,), on_key=True)
+        self.known = {*known}
+
+
 class Structurer:
     """Structures data against types.
 
@@ -205,9 +213,7 @@ class _Fields:
             keys = f" with the keys {', '.join(self._options)}" if self._options else ""
             raise Misfit(expected(f"a mapping{keys}", value))
         options = self._options
-        others = [
-            Misfit(unknown_key(key, options), (key,), on_key=True) for key in value if key not in options
-        ]
+        others: list[Misfit] = [UnknownKey(key, options) for key in value if key not in options]
         others += [
             Misfit(f"the key {name!r} is missing")
             for name, option in options.items()

@@ -8,36 +8,38 @@ does.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
+from ..canonical import canonical, digest
 from ..errors import TrustRequired
+from .plan import Plan
 
 
-def require_approval(
-    where: str,
-    demands: Collection[str],
-    content: str,
-    *,
-    trusted: bool,
-    ask: Callable[[str], bool] | None = None,
+def check_trust(
+    plan: Plan, where: str, *, trusted: bool, confirm: Callable[[str], bool] | None = None
 ) -> None:
-    """Return if nothing is demanded or a person approves of it; else raise `TrustRequired`.
+    """Return if a plan demands nothing or a person approves of it; else raise `TrustRequired`.
 
-    `content` is the hash of the scenario, `trusted` an approval given beforehand (`--trust`), and `ask` asks
-    a person now (None: nobody can be asked).
+    `trusted` is an approval given beforehand (`--trust`), and `confirm` asks a person now (None: nobody can
+    be asked).
     """
+    demands = list(plan.demands)
     if not demands or trusted:
         return
+    # Where the scenario comes from a file, that file is its content: another seed needs no approval.
+    content = digest(canonical([plan.source.written or plan.scenario.document, plan.source.files, demands]))
     approvals = _approvals_file()
     if approvals.exists() and content in approvals.read_text().split():
         return
     listed = "\n".join(f"  - {demand}" for demand in demands)
-    if ask is None:
+    if confirm is None:
         raise TrustRequired(
             f"{where}: this scenario needs your approval to:\n{listed}\nread the scenario, then add --trust"
         )
-    if not ask(f"{where} needs your approval to:\n{listed}\nApprove, and remember that for this content?"):
+    if not confirm(
+        f"{where} needs your approval to:\n{listed}\nApprove, and remember that for this content?"
+    ):
         raise TrustRequired(f"{where}: you did not approve it; nothing was run")
     approvals.parent.mkdir(parents=True, exist_ok=True)
     with approvals.open("a") as file:

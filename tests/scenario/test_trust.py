@@ -15,10 +15,10 @@ import pyscrai_core
 from pyscrai_core import Engine, FilePath, SecretName, TrustRequired, Turn, Url, api
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
-from pyscrai_core.runtime import execution
 from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.overrides import Override
 from pyscrai_core.scenario.plan import Plan
+from pyscrai_core.scenario.trust import check_trust
 
 
 @frozen
@@ -162,7 +162,7 @@ class Person:
 
 
 def ask(host: Host, person: Person, **given: Any) -> None:
-    execution.check_trust(prepared(host, **given), "scenario.yaml", trusted=False, confirm=person)
+    check_trust(prepared(host, **given), "scenario.yaml", trusted=False, confirm=person)
 
 
 def test_a_person_is_asked_with_the_full_list_and_a_no_is_a_no(host: Host, study: Path) -> None:

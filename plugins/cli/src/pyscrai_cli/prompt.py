@@ -107,12 +107,12 @@ def _of_scenario(
 ) -> Told:
     from pyscrai_core import api
     from pyscrai_core.config import load_settings
-    from pyscrai_core.runtime import execution
+    from pyscrai_core.scenario.trust import check_trust
 
     from .preview import preview
 
     plan = api.prepare(file, settings=load_settings(store=store), seed=seed, overrides=overrides)
-    execution.check_trust(plan, str(file), trusted=trust)
+    check_trust(plan, str(file), trusted=trust)
     found = asyncio.run(preview(plan, agent, step))
     if found.invented:
         output.note("no model was asked: earlier answers are placeholders in brackets")

@@ -117,12 +117,13 @@ def run_file(
     """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
     from pyscrai_core import api
     from pyscrai_core.runtime import execution
+    from pyscrai_core.scenario.trust import check_trust
 
     from .perform import confirm, perform, report, settings_for
 
     settings, hints = settings_for(store)
     plan = api.prepare(file, settings=settings, seed=seed, overrides=overrides)
-    execution.check_trust(plan, str(file), trusted=trust, confirm=confirm())
+    check_trust(plan, str(file), trusted=trust, confirm=confirm())
     with api.open_session(settings, host=plan.host, trust=trust) as session:
 
         async def work(session: Session) -> RunResult:
