@@ -13,7 +13,7 @@ from ..agent import ToolUse, Use
 from ..canonical import canonical
 from ..contracts import Component
 from ..errors import ContractError, ExtensionError, PyscraiError
-from ..language.misfit import Misfit, Misfits, Path, dotted
+from ..language.misfit import Misfit, Path, dotted
 from ..language.templates import Prompt
 from ..plugins import Host
 from ..suggest import unknown_key
@@ -149,8 +149,7 @@ class Resolver:
     def _configure(self, kind: str, use: AnyUse, cls: Any, *below: str) -> Any:
         """The options of a choice as a Config; it is `below` the one that is worked out. Raises `Misfit`."""
         config = self.structurer.structure(use.options, cls.Config)
-        if found := list(check_prompts(config)):
-            raise Misfits(found)
+        check_prompts(config)
         self.declared.update(getattr(cls, "emits", {}))
         if self._path is not None:
             for value in inside(config):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -11,7 +11,7 @@ import attrs
 from ..agent import Action, Agent, ToolUse, Use
 from ..canonical import canonical, check_json
 from ..language.expressions import Expression
-from ..language.misfit import Misfit, Path
+from ..language.misfit import Misfit, Path, dotted
 from ..language.schemas import check_schema, relocate_refs
 from ..records import EVERYONE
 from ..suggest import did_you_mean, expected, list_some, there_is_no
@@ -98,7 +98,7 @@ class Builder:
             agents=self._agents(groups),
             groups=groups,
             events=spec.events,
-            rules=tuple(self._rules()),
+            rules=self._rules(),
             schedule=spec.schedule,
             stop_when=self._expression(spec.stop_when, RUN_NAMES, "stop_when"),
             limits=self._read(Limits, spec.limits, ("limits",)),
@@ -128,9 +128,9 @@ class Builder:
                     number = getattr(sampling, key)
                     if number is not None and not low <= number <= high:
                         self._mistakes.add((*path, key), expected(f"{low} to {high:,}", number))
-                for index in [index for index, other in enumerate(policy.fallback) if other == name]:
+                if name in policy.fallback:
                     what = f"{name!r} is this provider; name another, or leave it out"
-                    self._mistakes.add((*path, "fallback", index), what)
+                    self._mistakes.add((*path, "fallback", policy.fallback.index(name)), what)
                 self._check_names("provider", policy.fallback, self._spec.providers, (*path, "fallback"))
                 providers[name] = ProviderUse(use.use, sampling, policy, rest)
         return providers
@@ -269,27 +269,25 @@ class Builder:
 
     # -- rules --
 
-    def _rules(self) -> Iterator[Rule]:
+    def _rules(self) -> tuple[Rule, ...]:
+        rules = []
         for index, given in enumerate(self._spec.rules):
-            path: Path = ("rules", index)
-            spec: RuleSpec | None = None
-            with self._mistakes.at(*path):
-                spec = self._structurer.structure(given, RuleSpec)
-            if spec is None:
-                continue
-            assignments = []
-            for op in ("set", "add"):
-                for target, value in getattr(spec, op).items():
-                    with self._mistakes.at(*path, op, target):
-                        # Text is an expression; anything else is taken as the value that it is.
-                        text = value if isinstance(value, str) else repr(value)
-                        expression = Expression(text, RULE_NAMES)
-                        parts = self._target(target)
-                        assignments.append(Assignment(parts, op, expression, f"{op} {target}"))
-            if not spec.set and not spec.add:
-                self._mistakes.add(path, "the rule does nothing; give it `set` or `add`")
-            when = self._expression(spec.when, RULE_NAMES, *path, "when")
-            yield Rule(spec.on, when, tuple(assignments), f"rules[{index}]")
+            with self._mistakes.at("rules", index):
+                rules.append(self._rule(self._structurer.structure(given, RuleSpec), ("rules", index)))
+        return tuple(rules)
+
+    def _rule(self, spec: RuleSpec, path: Path) -> Rule:
+        assignments = []
+        for op in ("set", "add"):
+            for target, value in getattr(spec, op).items():
+                with self._mistakes.at(*path, op, target):
+                    # Text is an expression; anything else is taken as the value that it is.
+                    expression = Expression(value if isinstance(value, str) else repr(value), RULE_NAMES)
+                    assignments.append(Assignment(self._target(target), op, expression, f"{op} {target}"))
+        if not spec.set and not spec.add:
+            self._mistakes.add(path, "the rule does nothing; give it `set` or `add`")
+        when = self._expression(spec.when, RULE_NAMES, *path, "when")
+        return Rule(spec.on, when, tuple(assignments), dotted(path))
 
     def _target(self, text: str) -> tuple[str | Expression, ...]:
         """The path that a rule assigns to: plain text, and expressions in braces."""
@@ -313,8 +311,8 @@ class Builder:
         if keys[0] in ("agents", "groups", "self"):
             least = 2 if keys[0] == "self" else 3
             if len(keys) < least:
-                expected = "self.KEY" if keys[0] == "self" else f"{keys[0]}.NAME.KEY"
-                raise Misfit(f"{text!r} names no key of a state; expected {expected}", on_key=True)
+                form = "self.KEY" if keys[0] == "self" else f"{keys[0]}.NAME.KEY"
+                raise Misfit(f"{text!r} names no key of a state; expected {form}", on_key=True)
             known = self._spec.agents if keys[0] == "agents" else self._spec.groups
             checked = keys[0] == "agents" or (keys[0] == "groups" and self._known_groups)
             if checked and "{}" not in keys[1] and keys[1] not in known:
@@ -331,5 +329,5 @@ def _check_kind(kind: str) -> None:
             f"{kind!r} is something that every agent can do already; choose another name", on_key=True
         )
     if not KIND.fullmatch(kind):
-        expected = "a letter, then letters, digits and any of _ . -"
-        raise Misfit(f"{kind!r} is not a valid kind of events; expected {expected}", on_key=True)
+        form = "a letter, then letters, digits and any of _ . -"
+        raise Misfit(f"{kind!r} is not a valid kind of events; expected {form}", on_key=True)

@@ -10,6 +10,7 @@ from ..suggest import did_you_mean, list_some
 from .blueprints import Blueprint
 from .document import Mistakes
 from .model import COMMON_KINDS, Scenario
+from .options import walk
 
 
 def check_states(scenario: Scenario, mistakes: Mistakes) -> None:
@@ -39,22 +40,11 @@ def check_kinds(scenario: Scenario, declared: Iterable[str], mistakes: Mistakes)
             mistakes.add(("rules", index, "on"), f"{what}{did_you_mean(rule.on, known)}; {there}")
     for name, agent in scenario.agents.items():
         for kind in sorted(agent.acts.on - known - {"change"}):
-            path = _where_on(scenario.document["agents"][name].get("acts"), kind)
+            acts = walk(scenario.document["agents"][name].get("acts"))
+            path = next((path for path, value in acts if value == kind and "on" in path), ())
             what = f"there is no kind of events {kind!r}{did_you_mean(kind, known)}; {there}"
             mistakes.add(("agents", name, "acts", *path), what)
     mistakes.check()
-
-
-def _where_on(acts: Any, kind: str) -> Path:
-    """Where in an agent's `acts` it names a kind of events."""
-    for index, one in enumerate(acts if isinstance(acts, list) else [acts]):
-        below: Path = (index,) if isinstance(acts, list) else ()
-        on = one.get("on") if isinstance(one, dict) else None
-        if on == kind:
-            return (*below, "on")
-        if isinstance(on, list) and kind in on:
-            return (*below, "on", on.index(kind))
-    return ()
 
 
 def check_sampling(scenario: Scenario, providers: Mapping[str, Blueprint], mistakes: Mistakes) -> None:

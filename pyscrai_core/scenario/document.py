@@ -89,8 +89,8 @@ class Document:
 
     def put(self, path: Path, value: Any, mark: Mark | None) -> None:
         """Set the value at a path of which all but the last key exists."""
-        self._around(path)[path[-1]] = value
-        self._marks_at(path[:-1]).parts[path[-1]] = Marks(mark, mark)
+        values, marks = self._around(path)
+        values[path[-1]], marks[path[-1]] = value, Marks(mark, mark)
 
     def mark_if_new(self, path: Path, mark: Mark) -> None:
         """Give the value at `path` a mark, unless it has one."""
@@ -103,39 +103,34 @@ class Document:
 
     def share(self, path: Path, names: Iterable[str]) -> None:
         """Give values beside the one at `path` its marks: those that were made from it."""
-        siblings = self._marks_at(path[:-1]).parts
-        siblings.update(dict.fromkeys(names, siblings.get(path[-1], Marks())))
+        _, marks = self._around(path)
+        marks.update(dict.fromkeys(names, self._marks_at(path)))
 
     def separate(self, path: Path) -> None:
         """Make the value at `path` and its marks a copy, which can be changed without its siblings."""
-        siblings = self._around(path)
-        siblings[path[-1]] = copy.deepcopy(siblings[path[-1]])
-        self._marks_at(path[:-1]).parts[path[-1]] = self._marks_at(path).copy()
+        values, marks = self._around(path)
+        values[path[-1]] = copy.deepcopy(values[path[-1]])
+        marks[path[-1]] = self._marks_at(path).copy()
 
     def spread(self, path: Path, values: Iterable[Sequence[Any]]) -> None:
         """Put several values in the place of each in the list at `path`; they get its mark."""
         marks = self._marks_at(path)
-        spread: list[Any] = []
-        parts: dict[str | int, Marks] = {}
-        for index, several in enumerate(values):
-            for value in several:
-                parts[len(spread)] = marks.parts.get(index, Marks())
-                spread.append(value)
-        self._around(path)[path[-1]] = spread
-        marks.parts = parts
+        pairs = [(index, value) for index, several in enumerate(values) for value in several]
+        marks.parts = {place: marks.parts.get(index, Marks()) for place, (index, _) in enumerate(pairs)}
+        self._around(path)[0][path[-1]] = [value for _, value in pairs]
 
-    def _around(self, path: Path) -> Any:
-        """The mapping or list that holds the value at `path`."""
-        node = self.value
+    def _around(self, path: Path) -> tuple[Any, dict[str | int, Marks]]:
+        """The mapping or list that holds the value at `path`, and the marks of its parts."""
+        values = self.value
         for key in path[:-1]:
-            node = node[key]
-        return node
+            values = values[key]
+        return values, self._marks_at(path[:-1]).parts
 
     def _marks_at(self, path: Path) -> Marks:
-        node = self.marks
-        for step in path:
-            node = node.parts.setdefault(step, Marks())
-        return node
+        marks = self.marks
+        for key in path:
+            marks = marks.parts.setdefault(key, Marks())
+        return marks
 
 
 class Mistakes:

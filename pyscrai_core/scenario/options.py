@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +11,7 @@ import attrs
 
 from .. import contracts
 from ..contracts import Component
-from ..language.misfit import Misfit, Path
+from ..language.misfit import Misfit, Misfits, Path
 from ..language.schemas import check_schema
 from ..language.templates import Prompt
 from .source import Source
@@ -73,38 +73,35 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
     }
 
 
-def check_prompts(config: Any, path: Path = ()) -> Iterator[Misfit]:
-    """What is wrong with the prompts of a structured Config.
-
-    A file that replaces a plugin's prompt gets that one's variables.
-    """
-    for option in attrs.fields(type(config)):
-        value, here = getattr(config, option.name), (*path, option.alias)
+def check_prompts(config: Any) -> None:
+    """Check the prompts of a structured Config. Raises `Misfit`."""
+    found: list[Misfit] = []
+    for path, value in walk(config):
         if isinstance(value, Prompt):
-            lender = option.default
-            if isinstance(lender, Prompt) and not value.names:
-                value = attrs.evolve(value, names=lender.names)
-                object.__setattr__(config, option.name, value)
             try:
                 value.check()
             except Misfit as error:
-                yield error.under(here)
-        elif attrs.has(type(value)) and not isinstance(value, Component):
-            yield from check_prompts(value, here)
+                found.append(error.under(path))
+    if found:
+        raise Misfits(found)
 
 
 def inside(value: Any) -> Iterator[Any]:
     """All that a Config holds, also in its lists and mappings; of components, only themselves."""
-    if isinstance(value, (Component, Prompt)):
-        yield value
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for part in value:
-            yield from inside(part)
+    return (part for _, part in walk(value))
+
+
+def walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """The same, with the path of each."""
+    parts: Iterable[tuple[str | int, Any]]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        parts = enumerate(value)
     elif isinstance(value, dict):
-        for part in value.values():
-            yield from inside(part)
-    elif attrs.has(type(value)):
-        for option in attrs.fields(type(value)):
-            yield from inside(getattr(value, option.name))
+        parts = value.items()
+    elif attrs.has(type(value)) and not isinstance(value, (Component, Prompt)):
+        parts = ((option.alias, getattr(value, option.name)) for option in attrs.fields(type(value)))
     else:
-        yield value
+        yield path, value
+        return
+    for key, part in parts:
+        yield from walk(part, (*path, key))

@@ -93,22 +93,22 @@ class Override:
         step, _ = self._enter(node, keys[-1])
         document.put((*path, step), copy.deepcopy(self.value), mark)
 
-    def check_resumable(self) -> None:
-        """Raise `ConfigError` unless this changes no event, which a resume has to leave as they are."""
+    def apply_to_recorded(self, scenario: dict[str, Any]) -> None:
+        """Set the value in the scenario of a run that is resumed, which may change no event.
+
+        Raises `InputError` if it cannot be set.
+        """
         match self.keys:
             case ["limits", _] | ["outcomes", _] | ["agents", _, "limits", _]:
-                return
-            case ["providers", _, key, *below] if key in _ACCESS and len(below) <= 1:
-                return
-        raise ConfigError(
-            f"--set {self.path}: a resume cannot change that; expected limits.NAME, agents.NAME.limits.NAME, "
-            f"outcomes.NAME, or providers.NAME.KEY with one of {', '.join(sorted(_ACCESS))}; for another "
-            "story: pyscrai fork RUN --at SEQ --set …"
-        )
-
-    def apply_to_recorded(self, scenario: dict[str, Any]) -> None:
-        """Set the value in the scenario of a run that is resumed. Raises `InputError` if it cannot be set."""
-        self.check_resumable()
+                pass
+            case ["providers", _, key] | ["providers", _, key, _] if key in _ACCESS:
+                pass
+            case _:
+                raise ConfigError(
+                    f"--set {self.path}: a resume cannot change that; expected limits.NAME, "
+                    "agents.NAME.limits.NAME, outcomes.NAME, or providers.NAME.KEY with one of "
+                    f"{', '.join(sorted(_ACCESS))}; for another story: pyscrai fork RUN --at SEQ --set …"
+                )
         part, name = self.keys[:2]
         known = scenario.get(part, {})
         if part != "limits" and name not in known:
@@ -118,12 +118,10 @@ class Override:
 
     def _keys_in(self, document: Document) -> tuple[str, ...]:
         """The keys; an option of an engine leads to where the agent has it, beside `engine` or in it."""
-        if not self.inside_agent:
+        agent = document.value["agents"].get(self.keys[1]) if self.inside_agent else None
+        if not isinstance(agent, dict):
             return self.keys
-        agent = document.value["agents"].get(self.keys[1])
-        engine = agent.get("engine") if isinstance(agent, dict) else None
-        if agent is None:
-            return self.keys
+        engine = agent.get("engine")
         if self.keys[2] == "engine" and len(self.keys) > 3 and self.keys[3] in agent:
             return (*self.keys[:2], *self.keys[3:])
         if isinstance(engine, dict) and self.keys[2] in engine.keys() - agent.keys() - AGENT_KEYS:

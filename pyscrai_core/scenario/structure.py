@@ -221,6 +221,11 @@ class _Fields:
         ]
         known = ((key, part, options[key].type or Any) for key, part in value.items() if key in options)
         given = self._structurer.each(known, others)
+        for name, part in given.items():
+            default = options[name].default
+            if isinstance(part, Prompt) and isinstance(default, Prompt) and not part.names:
+                # A file that replaces a plugin's prompt gets that one's variables.
+                given[name] = attrs.evolve(part, names=default.names)
         try:
             return kind(**given)
         except (PyscraiError, Misfit):

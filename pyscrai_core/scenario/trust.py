@@ -29,7 +29,8 @@ def check_trust(
         return
     # Where the scenario comes from a file, that file is its content: another seed needs no approval.
     content = digest(canonical([plan.source.written or plan.scenario.document, plan.source.files, demands]))
-    approvals = _approvals_file()
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    approvals = Path(state) / "pyscrai" / "trusted"
     if approvals.exists() and content in approvals.read_text().split():
         return
     listed = "\n".join(f"  - {demand}" for demand in demands)
@@ -44,8 +45,3 @@ def check_trust(
     approvals.parent.mkdir(parents=True, exist_ok=True)
     with approvals.open("a") as file:
         file.write(content + "\n")
-
-
-def _approvals_file() -> Path:
-    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(home) / "pyscrai" / "trusted"

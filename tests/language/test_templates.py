@@ -412,7 +412,7 @@ def prepare() -> Callable[..., Any]:
 
 def test_a_file_replaces_a_prompt_and_its_text_is_kept(prepare: Callable[..., Any]) -> None:
     plan = prepare("{{ name }}, it is your turn: {{ step }}")
-    assert plan.files == {"prompts/mine.j2": "{{ name }}, it is your turn: {{ step }}"}
+    assert plan.source.files == {"prompts/mine.j2": "{{ name }}, it is your turn: {{ step }}"}
     assert "prompts/mine.j2" in plan.manifest.prompts
 
 
