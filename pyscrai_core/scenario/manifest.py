@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import asdict, evolve, field, frozen
@@ -140,8 +140,7 @@ class Manifest:
 
     def settled(self, changes: Mapping[str, Any]) -> Manifest:
         """The manifest with `changes` in all of its scenarios. Raises `InputError`."""
-        forks = tuple(evolve(fork, scenario=copy.deepcopy(fork.scenario)) for fork in self.forks)
-        settled = evolve(self, scenario=copy.deepcopy(self.scenario), forks=forks, changes={})
+        settled = evolve(self._with_scenarios(copy.deepcopy), changes={})
         for path, value in changes.items():
             for scenario in settled._scenarios:
                 Override.of(path, value).apply_to_recorded(scenario)
@@ -149,11 +148,12 @@ class Manifest:
 
     def without_limits(self) -> Manifest:
         """The manifest for a replay, which spends nothing."""
-        forks = tuple(
-            fork if fork.scenario is None else evolve(fork, scenario={**fork.scenario, "limits": {}})
-            for fork in self.forks
-        )
-        return evolve(self, scenario={**self.scenario, "limits": {}}, forks=forks)
+        return self._with_scenarios(lambda scenario: {**scenario, "limits": {}})
+
+    def _with_scenarios(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Manifest:
+        """The manifest with each of its scenarios changed."""
+        forks = tuple(evolve(fork, scenario=fork.scenario and change(fork.scenario)) for fork in self.forks)
+        return evolve(self, scenario=change(self.scenario), forks=forks)
 
     def resumed(self, changes: Mapping[str, Any], now: Manifest) -> Manifest:
         """The manifest of a run that is resumed with `changes`, with the versions that `now` has."""

@@ -100,7 +100,8 @@ def identities(plan: Plan) -> dict[str, str]:
 
 def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
     """One provider by itself, with options as `pyscrai.toml` has them. Raises `ScenarioError`."""
-    document = Document.at({"providers": {name: dict(options)}}, Mark("pyscrai.toml"))
+    value = {"scenario": name, "agents": {}, "providers": {name: dict(options)}}
+    document = Document.at(value, Mark("pyscrai.toml"))
     mistakes = Mistakes(document)
     resolver = Resolver(host, document, mistakes, Source(FilesystemPath.cwd()))
     uses = Builder(document, resolver.structurer, mistakes).providers()
