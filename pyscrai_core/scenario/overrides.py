@@ -93,22 +93,22 @@ class Override:
         step, _ = self._enter(node, keys[-1])
         document.put((*path, step), copy.deepcopy(self.value), mark)
 
-    def apply_to_recorded(self, scenario: dict[str, Any]) -> None:
-        """Set the value in the scenario of a run that is resumed, which may change no event.
-
-        Raises `InputError` if it cannot be set.
-        """
+    def check_resumable(self) -> None:
+        """Raise `ConfigError` unless this changes no event, which a resume has to leave as they are."""
         match self.keys:
             case ["limits", _] | ["outcomes", _] | ["agents", _, "limits", _]:
-                pass
-            case ["providers", _, key] | ["providers", _, key, _] if key in _ACCESS:
-                pass
-            case _:
-                raise ConfigError(
-                    f"--set {self.path}: a resume cannot change that; expected limits.NAME, "
-                    "agents.NAME.limits.NAME, outcomes.NAME, or providers.NAME.KEY with one of "
-                    f"{', '.join(sorted(_ACCESS))}; for another story: pyscrai fork RUN --at SEQ --set …"
-                )
+                return
+            case ["providers", _, key, *below] if key in _ACCESS and len(below) <= 1:
+                return
+        raise ConfigError(
+            f"--set {self.path}: a resume cannot change that; expected limits.NAME, agents.NAME.limits.NAME, "
+            f"outcomes.NAME, or providers.NAME.KEY with one of {', '.join(sorted(_ACCESS))}; for another "
+            "story: pyscrai fork RUN --at SEQ --set …"
+        )
+
+    def apply_to_recorded(self, scenario: dict[str, Any]) -> None:
+        """Set the value in the scenario of a run that is resumed. Raises `InputError` if it cannot be set."""
+        self.check_resumable()
         part, name = self.keys[:2]
         known = scenario.get(part, {})
         if part != "limits" and name not in known:

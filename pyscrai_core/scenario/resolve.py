@@ -107,8 +107,9 @@ def _merge_defaults(document: Document, defaults: Mapping[str, Mapping[str, Any]
     if not isinstance(providers, dict):
         return  # building reports it
     for name, options in defaults.items():
-        given = providers.get(name, {})
-        given = {"use": given} if isinstance(given, str) else given or {}
+        given = providers.get(name)
+        if given is None or isinstance(given, str):
+            given = {"use": given} if given is not None else {}
         if not isinstance(given, dict):
             continue  # building reports it
         # Defaults for the options of one vendor do not apply to another.

@@ -39,7 +39,7 @@ _WORDS = {
     contracts.FilePath: "the path of a file",
     contracts.Url: "an address that begins with http:// or https://",
     contracts.SecretName: "the name of an environment variable",
-    contracts.Program: "a program with its arguments, as a list",
+    contracts.Program: "a program with its arguments, such as [python, x.py]",
     contracts.JsonSchema: "a JSON Schema, as a mapping",
     Prompt: "the path of a template file",
 }
