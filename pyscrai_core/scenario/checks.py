@@ -52,13 +52,12 @@ def check_sampling(scenario: Scenario, providers: Mapping[str, Blueprint], mista
 
     Raises `ScenarioError`.
     """
-    for name, blueprint in providers.items():
+    for name in providers:
         use = scenario.providers[name]
         for asked in (name, *use.policy.fallback):
-            maker = blueprint if asked == name else providers[asked]
-            if maker.deferred:
+            if providers[asked].deferred:
                 continue  # its code is not approved yet; the runtime asks it before each request
-            for option, why in maker.make().refuses(use.sampling).items():
+            for option, why in providers[asked].make().refuses(use.sampling).items():
                 about = "" if asked == name else f"its fallback {asked!r} refuses it: "
                 mistakes.add(("providers", name, option), f"{about}{why}")
     mistakes.check()

@@ -143,5 +143,5 @@ class Override:
 def _takes_use(path: Path) -> bool:
     """Whether an extension is chosen at this place, so that a bare name is short for a mapping."""
     if path[0] == "agents":
-        return len(path) > 2 and (path[2] in ("engine", "reasoning", "memory") or path[2] == "tools")
+        return len(path) > 2 and path[2] in ("engine", "reasoning", "memory", "tools")
     return path == ("schedule",) or (path[0] == "providers" and len(path) == 2)
