@@ -295,7 +295,7 @@ def _output(context: Context, value: Any) -> Any:
 
 
 def _bounded(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
-    """A filter or a test that pays for its arguments."""
+    """A filter or a test that pays for its arguments, and for what it takes from an iterator."""
     skip = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @functools.wraps(function)  # keeps what Jinja2 notes on it
@@ -303,6 +303,8 @@ def _bounded(function: Callable[..., Any], name: str = "") -> Callable[..., Any]
         value, *others = (*args[skip:], *kwargs.values())
         _work.get().pay(value, shown=name in _SHOWING)
         _work.get().pay(others)
+        if isinstance(value, Iterator):
+            args = (*args[:skip], _each(value, 1), *args[skip + 1 :])
         if name in _SHAPING:
             _check_sizes(*others)
         return function(*args, **kwargs)

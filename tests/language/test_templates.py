@@ -321,6 +321,9 @@ BOMBS = {
     "stripped": "{{ ('a' * 10**6).strip('b' * 10**6 + 'a') }}",
     "trimmed": "{{ ('a' * 10**6) | trim('b' * 10**6 + 'a') }}",
     "lists in a loop": "{% for a in range(9999) %}{{ 'x' if range(9999) | list | length == 1 }}{% endfor %}",
+    "selected many times": "{% set s = [1] * 10**5 %}"
+    + "{% set s = s | select %}" * 100
+    + "{{ s | list | length }}",
     "lists summed": "{{ ([[1] * 100] * 1000) | sum(start=[]) }}",
     "sliced in a loop": "{% set s = 'x' * 10**6 %}{% for i in range(10000) %}{{ s[1:] | length }}{% "
     "endfor %}",
