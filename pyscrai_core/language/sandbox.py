@@ -82,7 +82,7 @@ _SHOWING = (
     "wordcount",
 )  # fmt: skip
 _SHAPING = ("indent", "round", "trim", "truncate")
-_SCALARS = frozenset((int, float, bool, type(None)))
+_SCALARS = frozenset((float, bool, type(None)))
 
 
 class Budget(Work):
@@ -111,6 +111,8 @@ class Budget(Work):
             self.left -= 1
             if kind is str:
                 self.left -= len(part) >> 3
+            elif kind is int:
+                check_number(part, MAX_BITS)
             elif kind in _SCALARS or isinstance(part, Undefined):
                 continue
             elif shown and isinstance(part, Iterator):
@@ -205,10 +207,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         owner = getattr(__obj, "__self__", None)
         if isinstance(__obj, BuiltinMethodType) and isinstance(owner, str):
             work.pay(owner)
-            if __obj.__name__ in _OWN_METHODS:
-                return _OWN_METHODS[__obj.__name__](owner, *args, **kwargs)
             if __obj.__name__ in ("strip", "lstrip", "rstrip"):
                 _check_sizes(*args)
+            elif __obj.__name__ in _OWN_METHODS:
+                __obj = functools.partial(_OWN_METHODS[__obj.__name__], owner)
         value = super().call(__context, __obj, *args, **kwargs)
         if isinstance(value, (str, list)):
             work.make(len(value))

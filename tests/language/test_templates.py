@@ -98,6 +98,7 @@ def refused(text: str, **values: Any) -> Misfit:
         ),
         ("{{ state.price is defined }} {{ state.price | default('none') }}", "False none"),
         ("{{ ', '.join([name, 1]) }} {{ 'a-b-c'.replace('-', '+', 1) }}", "Mara, 1 a+b-c"),
+        ("{% for x in goals %}{{ '-'.join([x, x]).replace('-', '+') }};{% endfor %}", "win+win;rest+rest;"),
         ("{% for x in goals | select %}{{ loop.index }}/{{ loop.length }};{% endfor %}", "1/2;2/2;"),
         ("{% for goal in goals if goal != 'win' %}\n- {{ goal }}\n{% endfor %}\n", "- rest"),
     ],
@@ -299,6 +300,9 @@ BOMBS = {
     "a large power": "{{ 10 ** 10 ** 10 }}",
     "powers of powers": "{% set a = 9 ** 99 %}" + "{% set a = a * a %}" * 60,
     "a number from text": "{{ ('f' * 10**6) | int(0, 16) ** 99 }}",
+    "large numbers summed": "{{ ([('f' * 10**6) | int(0, 16)] * 10**5) | sum is odd }}",
+    "large numbers divided": "{% set a = 0x" + "f" * 10**5 + " %}{% for i in range(9999) %}"
+    "{{ a is divisibleby 0x" + "e" * 50_000 + " }}{% endfor %}",
     "a width": "{{ '%1000000000d' % 1 }}",
     "a format": "{{ '{:>1000000000}'.format(1) }}",
     "justified": "{{ 'a'.ljust(10**9) }}",
