@@ -40,6 +40,7 @@ from .errors import ConfigError
 from .plugins import Host
 from .records import RunResult, as_audience
 from .runtime import execution, inputs
+from .runtime.prices import Prices, check_prices
 from .runtime.session import Session
 from .scenario import plan as planning
 from .scenario.overrides import Override
@@ -267,7 +268,7 @@ def prepare(
     # A scenario's own code is not executed here; what it costs is looked at before it runs.
     made = {name: one.make() for name, one in plan.providers.items() if not one.deferred}
     if len(made) == len(plan.providers):
-        execution.check_prices(plan, made, settings.prices)
+        check_prices(Prices(settings.prices, made), plan.scenario)
     return plan
 
 

@@ -19,6 +19,7 @@ class Binding:
     def __init__(self, world: World, calls: Calls) -> None:
         self._world = world
         self._calls = calls
+        #: The tools and toolsets that each agent has, as its tools by name were made from them.
         self._made: dict[str, list[Tool | Toolset]] = {}
         #: The limits of each tool, whoever calls it.
         self._accounts: dict[tuple[int, str], Account] = {}
@@ -27,31 +28,22 @@ class Binding:
         """Give the agents their components. Toolsets are asked for their tools at `path` of the step."""
         world = self._world
         for name, agent in world.agents.items():
-            participant, made = world.participants.get(name), components.tools[name]
-            unchanged = (
-                participant is not None
-                and participant.agent.tools == agent.tools
-                and self._made[name] == made
-            )
-            if participant is not None and unchanged:
+            participant, made = world.participants.get(name), components.tools(name)
+            if participant and participant.agent.tools == agent.tools and self._made[name] == made:
                 tools = participant.tools
             else:
-                tools = await self._bind_tools(agent, components, path, step) if agent.tools else {}
-            self._made[name] = made
-            parts = (
-                agent, components.engines[name], components.reasoning[name], components.memories[name], tools,
-            )  # fmt: skip
+                tools = await self._bind_tools(agent, made, path, step)
             if participant is None:
-                world.participants[name] = Participant(*parts, world.log)
-            else:
-                participant.become(*parts)
+                participant = world.participants[name] = Participant(world.log)
+            participant.become(agent, tools=tools, **components.of(name))
+            self._made[name] = made
 
     async def _bind_tools(
-        self, agent: Agent, components: Components, path: str, step: int
+        self, agent: Agent, made: list[Tool | Toolset], path: str, step: int
     ) -> dict[str, BoundTool]:
         """The agent's tools by name, those of its toolsets among them."""
         bound = []
-        for index, (use, component) in enumerate(zip(agent.tools, components.tools[agent.name], strict=True)):
+        for index, (use, component) in enumerate(zip(agent.tools, made, strict=True)):
             if isinstance(component, Tool):
                 tools = [component]
             elif component.external:

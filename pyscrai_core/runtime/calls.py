@@ -59,6 +59,7 @@ class Calls:
         world: World,
         journal: Journal,
         session: Session,
+        providers: Mapping[str, Provider],
         observers: Observers,
         *,
         replaying: bool,
@@ -72,13 +73,12 @@ class Calls:
         self._on_uncertain = on_uncertain
         self._journal = journal
         scenario = world.plan.last.scenario
-        self._providers = Providers(
-            {name: use.policy for name, use in scenario.providers.items()}, scenario.limits.concurrency
-        )
+        policies = {name: use.policy for name, use in scenario.providers.items()}
+        self._providers = Providers(providers, policies, scenario.limits.concurrency)
         self._budget = Budget(
             scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()}
         )
-        self._prices = Prices(session.prices)
+        self._prices = Prices(session.prices, providers)
         self._ask = session.ask
         self._observers = observers
         self._replaying = replaying
@@ -89,11 +89,6 @@ class Calls:
         self.asked = 0
         self.usage = Usage()
         self.cost = Cost()
-
-    def open(self, providers: Mapping[str, Provider]) -> None:
-        """Take over the opened providers."""
-        self._providers.open(providers)
-        self._prices.open(providers)
 
     def stop(self) -> None:
         """Start no new call; those under way may still be answered."""

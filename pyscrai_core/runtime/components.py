@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
-from attrs import define
 
 from ..canonical import canonical
-from ..contracts import Component, Memory, Provider, Reasoning, Schedule, Tool, Toolset
+from ..contracts import Component, Provider, Schedule, Tool, Toolset
 from ..scenario.blueprints import Blueprint
 from ..scenario.options import inside
 from ..scenario.plan import Plan
+
+#: The roles of an agent's components, beside its tools.
+ROLES = ("engine", "reasoning", "memory")
+
+#: What a component is for: the schedule, or an agent's role, or an agent's tool by its index.
+Place: TypeAlias = tuple[str, str | int]
+
+SCHEDULE: Place = ("", "schedule")
 
 
 def with_inner(made: Component) -> Iterator[Component]:
@@ -23,19 +30,34 @@ def with_inner(made: Component) -> Iterator[Component]:
     yield made
 
 
+def _blueprints(plan: Plan) -> Iterator[tuple[Place, Blueprint]]:
+    yield SCHEDULE, plan.schedule
+    for role in ROLES:
+        for name, blueprints in plan.agents.items():
+            if (blueprint := blueprints[role]) is not None:
+                yield (name, role), blueprint
+    for name, listed in plan.tools.items():
+        for index, blueprint in enumerate(listed):
+            yield (name, index), blueprint
+
+
 def _identity(blueprint: Blueprint) -> tuple[Any, ...]:
     return blueprint.kind, blueprint.use, canonical(blueprint.options), canonical(blueprint.code)
 
 
-def _stay(blueprint: Any, former: Any, component: Any) -> Any:
+def _external(component: Component) -> bool:
+    """Whether it is a tool, or a toolset, that reaches outside."""
+    return isinstance(component, (Tool, Toolset)) and component.external
+
+
+def _stay(blueprint: Blueprint, former: Blueprint, component: Component) -> Component:
     """The component for a blueprint: the former one, with its options if they changed, or a new one."""
-    if former is None or (former.kind, former.use) != (blueprint.kind, blueprint.use):
-        return blueprint.make()
     if _identity(former) == _identity(blueprint):
         return component
-    new = blueprint.make()
-    outside = isinstance(new, (Tool, Toolset)) and new.external
-    if outside or not _alike(component, new):
+    new: Component = blueprint.make()
+    if (former.kind, former.use) != (blueprint.kind, blueprint.use):
+        return new
+    if _external(new) or not _alike(component, new):
         return new  # what it reaches, its code, or the components in its options are others
     _take_over(component, new.config)
     return component
@@ -67,119 +89,64 @@ def _take_over(component: Component, config: Any) -> None:
     component.config = attrs.evolve(config, **parts)
 
 
-@define
 class Components:
-    """The components of one execution."""
+    """The components of `plan`, and the providers of its last segment.
 
-    providers: dict[str, Provider]
-    schedule: Schedule
-    engines: dict[str, Any]
-    reasoning: dict[str, Reasoning | None]
-    memories: dict[str, Memory | None]
-    tools: dict[str, list[Tool | Toolset]]
-    opened: list[Component]
+    Behind a fork, the `former` ones that the plan has too stay.
+    """
 
-    @classmethod
-    def make(cls, plan: Plan) -> Components:
-        """New components for a plan, with the providers of its last segment."""
-        return cls._made(plan, None)
-
-    @classmethod
-    def _made(cls, plan: Plan, former: tuple[Plan, Components] | None) -> Components:
-        """The components for `plan`; those of a `former` plan and its components stay where they can."""
-        if former is None:
-            outside: dict[Any, Any] = {}
-        else:
-            old, before = former
-            # A tool that reaches outside keeps nothing of an agent, and may be a whole program: one for all.
-            outside = {
-                _identity(blueprint): component
-                for name, listed in old.tools.items()
-                for blueprint, component in zip(listed, before.tools[name], strict=True)
-                if component.external
-            }
-
-        def part(name: str, kind: str, role: str) -> Any:
-            blueprint = plan.agents[name][kind]
-            if blueprint is None or former is None or name not in old.agents:
-                return blueprint and blueprint.make()
-            return _stay(blueprint, old.agents[name][kind], getattr(before, role)[name])
-
-        def tool(blueprint: Any, index: int, name: str) -> Any:
-            identity = _identity(blueprint)
-            if identity in outside:
-                return outside[identity]
-            if former is not None and index < len(old.tools.get(name, ())):
-                made = _stay(blueprint, old.tools[name][index], before.tools[name][index])
-            else:
-                made = blueprint.make()
-            if made.external:
-                outside[identity] = made
-            return made
-
-        def parts(kind: str, role: str) -> dict[str, Any]:
-            return {name: part(name, kind, role) for name in plan.agents}
-
-        return cls(
-            providers=(
-                {name: one.make() for name, one in plan.last.providers.items()}
-                if former is None
-                else before.providers
-            ),
-            schedule=(
-                plan.schedule.make()
-                if former is None
-                else _stay(plan.schedule, old.schedule, before.schedule)
-            ),
-            engines=parts("engine", "engines"),
-            reasoning=parts("reasoning", "reasoning"),
-            memories=parts("memory", "memories"),
-            tools={
-                name: [tool(one, index, name) for index, one in enumerate(listed)]
-                for name, listed in plan.tools.items()
-            },
-            opened=[] if former is None else before.opened,
+    def __init__(self, plan: Plan, former: Components | None = None) -> None:
+        self.plan = plan
+        self.providers: dict[str, Provider] = (
+            former.providers if former else {name: one.make() for name, one in plan.last.providers.items()}
         )
+        self._made: dict[Place, tuple[Blueprint, Any]] = {}
+        self._opened: list[Component] = former._opened if former else []
+        before = former._made if former else {}
+        # A tool that reaches outside keeps nothing of an agent, and may be a whole program: one for all.
+        shared = {_identity(one): component for one, component in before.values() if _external(component)}
+        for place, blueprint in _blueprints(plan):
+            component = shared.get(_identity(blueprint))
+            if component is None:
+                component = _stay(blueprint, *before[place]) if place in before else blueprint.make()
+            if _external(component):
+                shared[_identity(blueprint)] = component
+            self._made[place] = blueprint, component
 
-    async def shifted(self, old: Plan, new: Plan, *, replay: bool) -> Components:
-        """The components behind a fork: made for `new`, opened; what `old` had and `new` has too stays."""
-        components = self._made(new, (old, self))
-        await components.open(replay=replay)
-        return components
+    @property
+    def schedule(self) -> Schedule:
+        schedule: Schedule = self._made[SCHEDULE][1]
+        return schedule
 
-    def all(self) -> Iterator[Component]:
-        """Every component, providers first."""
-        outer: list[Component | None] = [
-            *self.providers.values(),
-            self.schedule,
-            *self.engines.values(),
-            *self.reasoning.values(),
-            *self.memories.values(),
-            *(tool for listed in self.tools.values() for tool in listed),
-        ]
-        seen: set[int] = set()
-        for component in outer:
-            if component is not None and id(component) not in seen:
-                seen.add(id(component))  # agents share the tools that reach outside
-                yield from with_inner(component)
+    def of(self, agent: str) -> dict[str, Any]:
+        """An agent's components by their role; None for a role that nothing plays."""
+        return {role: self._made.get((agent, role), (None, None))[1] for role in ROLES}
+
+    def tools(self, agent: str) -> list[Tool | Toolset]:
+        """An agent's tools and toolsets, in the scenario's order."""
+        return [self._made[agent, index][1] for index in range(len(self.plan.tools.get(agent, ())))]
+
+    def _all(self) -> Iterator[Component]:
+        """Every component, providers first; one that agents share comes more than once."""
+        for component in (*self.providers.values(), *(component for _, component in self._made.values())):
+            yield from with_inner(component)
 
     async def open(self, *, replay: bool = False) -> None:
         """Open all components; for a replay, all but the tools that reach outside."""
-        there = {id(component) for component in self.opened}
-        for component in self.all():
-            if id(component) in there:
+        there = {id(component) for component in self._opened}
+        for component in self._all():
+            if id(component) in there or (replay and _external(component)):
                 continue
-            if replay and isinstance(component, (Tool, Toolset)) and component.external:
-                continue
+            there.add(id(component))
             if type(component).aopen is not Component.aopen:
                 await component.aopen()
-            self.opened.append(component)
+            self._opened.append(component)
 
     async def close(self) -> list[Exception]:
         """Close what was opened, in reverse; the errors of those that could not be closed."""
         errors: list[Exception] = []
-        while self.opened:
-            component = self.opened.pop()
+        while self._opened:
+            component = self._opened.pop()
             if type(component).aclose is Component.aclose:
                 continue
             try:

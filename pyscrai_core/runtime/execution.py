@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import attrs
 from loguru import logger
 
 from ..agent import OnUncertain
-from ..contracts import Provider
 from ..errors import ConfigError, Divergence, StoreError
-from ..records import Price, RunResult
+from ..records import RunResult
 from ..scenario import plan as planning
 from ..scenario.manifest import Fork, Manifest
 from ..scenario.overrides import Override
@@ -19,7 +19,7 @@ from ..scenario.trust import check_trust
 from ..store.runs import RecordedRun
 from ..store.store import Prefix, Store
 from .components import Components
-from .prices import Prices, check_known
+from .prices import Prices, check_prices
 from .reuse import Reuse, Source
 from .rules import state_changes
 from .run import Run
@@ -35,29 +35,19 @@ def check_recorded_trust(recorded: RecordedRun, session: Session) -> None:
             check_trust(plan, where, trusted=session.trust, confirm=session.confirm)
 
 
-def check_prices(plan: Plan, providers: Mapping[str, Provider], given: Mapping[str, Price]) -> None:
-    """Raise `ConfigError` if a budget of money cannot be kept, since a price is not known."""
-    prices = Prices(given)
-    prices.open(providers)
-    check_known(prices, plan.scenario)
-
-
 async def start(session: Session, plan: Plan, *, reuse: bool = False) -> RunResult:
     """Execute a plan, which is trusted, as a new run. With `reuse`, answers of other runs are taken over."""
     store = session.store
     manifest = attrs.evolve(plan.manifest, trusted=True, reuse="all" if reuse else "none").to_dict()
 
-    def new() -> Run:
-        run = store.create_run(plan.scenario.name, plan.scenario.seed, manifest)
-        created.append(run)
-        return Run(plan, session, run, reuse=Reuse(store, run, "") if reuse else None)
+    with ExitStack() as owned:
 
-    created: list[str] = []
-    try:
+        def new(components: Components) -> Run:
+            run = store.create_run(plan.scenario.name, plan.scenario.seed, manifest)
+            owned.callback(store.release, run)
+            return Run(components, session, run, reuse=Reuse(store, run, "") if reuse else None)
+
         return await _perform(session, plan, new)
-    finally:
-        for run in created:
-            store.release(run)
 
 
 async def resume(
@@ -83,12 +73,12 @@ async def resume(
         plan = planning.from_manifest(settled, session.host, replay=False)
         check_recorded_trust(recorded, session)
 
-        def old() -> Run:
+        def old(components: Components) -> Run:
             store.reopen_run(recorded.id, manifest.resumed(changes, plan.manifest).to_dict())
             source = manifest.reuse or "none"
             reuse = Reuse(store, recorded.id, recorded.parent if source == "parent" else "")
             return Run(
-                plan, session, recorded.id, recorded=recorded, on_uncertain=on_uncertain,
+                components, session, recorded.id, recorded=recorded, on_uncertain=on_uncertain,
                 reuse=None if source == "none" else reuse,
             )  # fmt: skip
 
@@ -117,8 +107,8 @@ async def replay(session: Session, ref: str, *, until: int | None = None) -> Run
     plan = planning.from_manifest(settled, session.host, replay=True)
     check_recorded_trust(recorded, session)
 
-    def old() -> Run:
-        return Run(plan, session, recorded.id, recorded=recorded, replay=True, until=until)
+    def old(components: Components) -> Run:
+        return Run(components, session, recorded.id, recorded=recorded, replay=True, until=until)
 
     return await _perform(session, plan, old, replay=True)
 
@@ -241,18 +231,18 @@ def _write_fork(store: Store, recorded: RecordedRun, manifest: Manifest) -> str:
 
 
 async def _perform(
-    session: Session, plan: Plan, make: Callable[[], Run], *, replay: bool = False
+    session: Session, plan: Plan, make: Callable[[Components], Run], *, replay: bool = False
 ) -> RunResult:
     # Components are opened first: what cannot be opened leaves no run behind.
-    components = Components.make(plan)
+    components = Components(plan)
     try:
         await components.open(replay=replay)
         if not replay:
-            check_prices(plan.last, components.providers, session.prices)
-        run = make()
+            check_prices(Prices(session.prices, components.providers), plan.last.scenario)
+        run = make(components)
         if session.begin is not None:
             session.begin(run)
-        return await run.execute(components)
+        return await run.execute()
     finally:
         for problem in await components.close():
             logger.opt(exception=problem).warning("a component could not be closed: {}", problem)

@@ -12,18 +12,9 @@ from .log import Log
 class Participant:
     """The live side of an agent."""
 
-    def __init__(
-        self,
-        agent: Agent,
-        engine: Engine,
-        reasoning: Reasoning | None,
-        memory: Memory | None,
-        tools: dict[str, BoundTool],
-        log: Log,
-    ) -> None:
+    def __init__(self, log: Log) -> None:
         self.memory: Memory | None = None
         self._remembered = 0
-        self.become(agent, engine, reasoning, memory, tools)
         self.turns = 0
         self.observed: list[Event] = []
         self._log = log

@@ -11,14 +11,10 @@ from ..scenario.model import Scenario
 
 
 class Prices:
-    """The prices of one run's providers."""
+    """The prices of the models of opened `providers`, those that a person has `given` first."""
 
-    def __init__(self, given: Mapping[str, Price]) -> None:
+    def __init__(self, given: Mapping[str, Price], providers: Mapping[str, Provider]) -> None:
         self._given = given
-        self._providers: Mapping[str, Provider] = {}
-
-    def open(self, providers: Mapping[str, Provider]) -> None:
-        """Take over the opened providers."""
         self._providers = providers
 
     def cost(self, provider: str, usage: Usage, served: str = "") -> float | None:
@@ -44,8 +40,8 @@ class Prices:
         return self._given[max(found, key=len)] if found else None
 
 
-def check_known(prices: Prices, scenario: Scenario) -> None:
-    """Raise `ConfigError` if money is limited and somebody may be asked whose price nobody knows."""
+def check_prices(prices: Prices, scenario: Scenario) -> None:
+    """Raise `ConfigError` if a budget of money cannot be kept, since a price is not known."""
     limited = [("limits", scenario.limits.money, list(scenario.providers))]
     for name, agent in scenario.agents.items():
         use = scenario.providers.get(agent.provider)

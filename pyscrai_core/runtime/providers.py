@@ -60,20 +60,17 @@ Tell = Callable[[Attempt | str], None]
 
 
 class Providers:
-    """The providers of one run, with how they may be called."""
+    """The opened providers of one run, with how they may be called."""
 
-    def __init__(self, policy: Mapping[str, CallPolicy], concurrency: int) -> None:
-        self._policies = policy
+    def __init__(
+        self, providers: Mapping[str, Provider], policies: Mapping[str, CallPolicy], concurrency: int
+    ) -> None:
+        self._providers = providers
+        self._policies = policies
+        self._accounts = {name: account(provider.account) for name, provider in providers.items()}
         self._slots = asyncio.Semaphore(concurrency)
-        self._providers: Mapping[str, Provider] = {}
-        self._accounts: dict[str, Account] = {}
         self._waiting: set[asyncio.Future[Any]] = set()
         self.stopping = False
-
-    def open(self, providers: Mapping[str, Provider]) -> None:
-        """Take over the opened providers."""
-        self._providers = providers
-        self._accounts = {name: account(provider.account) for name, provider in providers.items()}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._providers)

@@ -28,7 +28,7 @@ from ..errors import (
 )
 from ..records import RunResult, RunStatus
 from ..scenario.manifest import Manifest
-from ..scenario.plan import Plan, Segment, identities
+from ..scenario.plan import Plan, identities
 from ..store.runs import RecordedRun
 from .binding import Binding
 from .calls import Calls
@@ -56,13 +56,15 @@ class _Reached(Exception):
 class Run:
     """One execution. `recorded` is the run as it is in the store, for a resume or a replay.
 
+    The components are opened; those behind a fork replace them.
+
     With `until`, a replay ends when that step is over. `reuse` finds answers of other runs; `on_uncertain`
     decides on tools of which nobody knows whether they acted.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        components: Components,
         session: Session,
         run: str,
         *,
@@ -76,6 +78,8 @@ class Run:
         self.stopping = False
         #: Whether it came to the end of the step `until`.
         self.reached = False
+        plan = components.plan
+        self._components = components
         self._until = until
         self._segments = list(plan.segments)
         self._entered = 0
@@ -101,6 +105,7 @@ class Run:
             self._world,
             journal,
             session,
+            components.providers,
             self._observers,
             replaying=replay,
             identities=identities(plan.last) if not replay else {},
@@ -127,8 +132,8 @@ class Run:
         if self._main is not None:
             self._main.cancel()
 
-    async def execute(self, components: Components) -> RunResult:
-        """Run to the end with the opened components of `components`, and return what it came to.
+    async def execute(self) -> RunResult:
+        """Run to the end, and return what it came to.
 
         Failures, spent budgets and interruptions are results too. Raises `Divergence` if this execution
         differs from the recorded one, `StoreError` if the store fails.
@@ -136,18 +141,17 @@ class Run:
         self._main = asyncio.current_task()
         await self._observers.open()
         try:
-            return await self._execute(components)
+            return await self._execute()
         finally:
             await self._observers.close()
 
-    async def _execute(self, components: Components) -> RunResult:
+    async def _execute(self) -> RunResult:
         self._observers.on_run("running", None)
         status: RunStatus = "completed"
         error, outcomes = "", {}
         try:
-            self._calls.open(components.providers)
-            await self._binding.bind(components, "tools", 0)
-            await self._loop(components)
+            await self._binding.bind(self._components, "tools", 0)
+            await self._loop()
             outcomes = self._world.outcomes()
             self._log_writer.check_complete()
         except BudgetSpent as failure:
@@ -190,12 +194,12 @@ class Run:
 
     # -- between two steps --
 
-    async def _before_step(self, components: Components) -> Components:
+    async def _before_step(self) -> None:
         """Before a step: apply a fork's changes, and take in the events from outside."""
         if self._until is not None and self._world.step >= self._until:
             raise _Reached
         while self._segments and self._world.step >= self._segments[0].after:
-            components = await self._enter_segment(self._segments.pop(0), components)
+            await self._enter_segment(self._segments.pop(0).plan)
         step = self._world.step + 1
         for body in self._outside.pop(step, ()):
             self._calls.made += 1
@@ -204,7 +208,6 @@ class Run:
             await self._pause()
             for number, (source, body) in enumerate(self._inputs.events(step), 1):
                 self._add_input(await self._calls.take_in(step, number, body, source), step)
-        return components
 
     def _add_input(self, body: dict[str, Any], step: int) -> None:
         try:
@@ -234,22 +237,22 @@ class Run:
         self._store.set_status(self.id, status)
         self._observers.on_run(status, None)
 
-    async def _enter_segment(self, segment: Segment, components: Components) -> Components:
+    async def _enter_segment(self, plan: Plan) -> None:
         """Apply the changes of a fork."""
         world = self._world
-        components = await components.shifted(world.plan, segment.plan, replay=self._replay)
-        changes = world.enter(segment.plan)
+        self._components = Components(plan, self._components)
+        await self._components.open(replay=self._replay)
+        changes = world.enter(plan)
         self._entered += 1
-        await self._binding.bind(components, f"fork.{self._entered}/tools", world.step)
+        await self._binding.bind(self._components, f"fork.{self._entered}/tools", world.step)
         for change in changes:
             world.commit(change, OUTSIDE, world.step + 1)
         world.refresh()
-        return components
 
-    async def _loop(self, components: Components) -> None:
+    async def _loop(self) -> None:
         await self._run_group(self._acting(lambda acts: acts.start))
         while True:
-            components = await self._before_step(components)
+            await self._before_step()
             scenario = self._world.scenario
             if scenario.stop_when and self._world.value(scenario.stop_when, "stop_when"):
                 break
@@ -258,7 +261,7 @@ class Run:
                     f"limits.steps: the run has taken {self._world.step} steps; "
                     "continue with more: pyscrai resume RUN --set limits.steps=…"
                 )
-            group = await self._next(components)
+            group = await self._next()
             if not group:
                 break
             self._world.step += 1
@@ -268,7 +271,7 @@ class Run:
             self._ordinals.clear()
             await self._run_group(group)
             await self._run_group(self._acting(lambda acts: acts.after_group))
-            if not components.schedule.schedules_reactions:
+            if not self._components.schedule.schedules_reactions:
                 await self._run_group(self._world.pending())
             await self._run_group(self._acting(self._due))
         self._world.step += 1
@@ -283,12 +286,12 @@ class Run:
     def _due(self, acts: Acts) -> bool:
         return bool(acts.every) and self._world.step % acts.every == 0
 
-    async def _next(self, components: Components) -> list[str]:
+    async def _next(self) -> list[str]:
         if self.stopping:
             raise RunStopping
         stage = RunStage(self._world, self._calls, self._world.step + 1)
         try:
-            group = list(await components.schedule.next(stage))
+            group = list(await self._components.schedule.next(stage))
         except (PyscraiError, RunStopping, asyncio.CancelledError) as error:
             self._reopen(stage, error)
             raise

@@ -279,9 +279,7 @@ class Hangs(Vendor):
 
 
 def vendors(provider: Provider, access: CallPolicy) -> Providers:
-    made = Providers({"default": access}, concurrency=5)
-    made.open({"default": provider})
-    return made
+    return Providers({"default": provider}, {"default": access}, concurrency=5)
 
 
 def asked(made: Providers) -> asyncio.Future[Completion]:

@@ -80,7 +80,7 @@ async def preview(plan: Plan, agent: str, step: int | None = None) -> Preview:
     agents = {name: evolve(one, limits=AgentLimits()) for name, one in plan.scenario.agents.items()}
     plan.scenario = evolve(plan.scenario, agents=agents, limits=Limits())
     look = _Look(agent, step)
-    components = Components.make(plan)
+    components = Components(plan)
     components.providers = {
         name: _Stand(look, provider.capabilities) for name, provider in components.providers.items()
     }
@@ -89,9 +89,8 @@ async def preview(plan: Plan, agent: str, step: int | None = None) -> Preview:
             await components.open()
             session = Session(store, plan.host)
             made = store.create_run(plan.scenario.name, plan.scenario.seed, plan.manifest.to_dict())
-            run = Run(plan, session, made)
-            look.run = run
-            result = await run.execute(components)
+            look.run = Run(components, session, made)
+            result = await look.run.execute()
         finally:
             await components.close()
     if look.found is None:
