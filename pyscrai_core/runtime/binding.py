@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ..agent import Agent
 from ..contracts import Tool, Toolset
+from ..errors import ContractError
 from ..records import Position
-from .bound_tools import BoundTool, by_name
-from .calls import Calls
+from .bound_tools import BoundTool
+from .call_pipeline import CallPipeline
 from .components import Components
 from .limiter import Account
 from .participant import Participant
@@ -16,7 +17,7 @@ from .world import World
 class Binding:
     """Makes the participants of a world, and keeps what they hold up to date."""
 
-    def __init__(self, world: World, calls: Calls) -> None:
+    def __init__(self, world: World, calls: CallPipeline) -> None:
         self._world = world
         self._calls = calls
         #: The tools and toolsets that each agent has, as its tools by name were made from them.
@@ -42,7 +43,7 @@ class Binding:
         self, agent: Agent, made: list[Tool | Toolset], path: str, step: int
     ) -> dict[str, BoundTool]:
         """The agent's tools by name, those of its toolsets among them."""
-        bound = []
+        bound: dict[str, BoundTool] = {}
         for index, (use, component) in enumerate(zip(agent.tools, made, strict=True)):
             if isinstance(component, Tool):
                 tools = [component]
@@ -52,7 +53,11 @@ class Binding:
             else:
                 tools = await component.list()
             for tool in tools:
+                if tool.name in bound:
+                    raise ContractError(
+                        f"agents.{agent.name}.tools: two tools have the name {tool.name!r}; leave one out"
+                    )
                 # An external tool is one for all agents, and so are its limits.
                 account = self._accounts.setdefault((id(component), tool.name), Account())
-                bound.append(BoundTool(tool, use.policy, account))
-        return by_name(agent.name, bound)
+                bound[tool.name] = BoundTool(tool, use.policy, account)
+        return bound

@@ -107,14 +107,3 @@ class BoundTool:
                 "ask for less"
             )
         return body
-
-
-def by_name(agent: str, equipped: Sequence[BoundTool]) -> dict[str, BoundTool]:
-    """An agent's tools by name. Raises `ContractError` for a name that two have."""
-    found: dict[str, BoundTool] = {}
-    for one in equipped:
-        name = one.tool.name
-        if name in found:
-            raise ContractError(f"agents.{agent}.tools: two tools have the name {name!r}; leave one out")
-        found[name] = one
-    return found

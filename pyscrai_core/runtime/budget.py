@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from attrs import define, field
+from attrs import define
 
 from ..agent import AgentLimits
 from ..errors import BudgetSpent
-from ..records import Usage
 from ..scenario.model import Limits
+from .call import Call
 
 
 @define
@@ -22,16 +23,15 @@ class _Meter:
     calls: int = 0
     tokens: int = 0
     money: float = 0.0
-    seconds: Callable[[], float] = field(default=lambda: 0.0)
+    seconds: float = 0.0
     reserved_tokens: int = 0
     reserved_money: float = 0.0
-    took: float = 0.0
 
     def check(self, tokens: int, money: float) -> None:
         limits = self.limits
         if limits.calls is not None and self.calls >= limits.calls:
             raise self._spent("calls", f"{limits.calls:,} calls")
-        if limits.seconds is not None and self.seconds() >= limits.seconds:
+        if limits.seconds is not None and self.seconds >= limits.seconds:
             raise self._spent("seconds", f"{limits.seconds:g} seconds")
         for name, bound, used, reserved, needed, unit in (
             ("tokens", limits.tokens, self.tokens, self.reserved_tokens, tokens, "{:,.0f} tokens"),
@@ -39,18 +39,15 @@ class _Meter:
         ):
             if bound is None or used + reserved + needed <= bound:
                 continue
+            why = ""
             if not used and not reserved:
-                raise self._spent(
-                    name, unit.format(bound), f"one call alone is estimated at {unit.format(needed)}"
-                )
-            if used < bound:
-                raise self._spent(
-                    name,
-                    unit.format(bound),
+                why = f"one call alone is estimated at {unit.format(needed)}"
+            elif used < bound:
+                why = (
                     f"{unit.format(used + reserved)} are spent or under way, and the next call is estimated "
-                    f"at {unit.format(needed)}",
+                    f"at {unit.format(needed)}"
                 )
-            raise self._spent(name, unit.format(bound))
+            raise self._spent(name, unit.format(bound), why)
 
     def _spent(self, name: str, bound: str, why: str = "") -> BudgetSpent:
         reason = f"is too small: {why}" if why else "is spent"
@@ -59,14 +56,11 @@ class _Meter:
             f"continue with a larger one: pyscrai resume RUN --set {self.where}.{name}=…"
         )
 
-
-@define
-class Reservation:
-    """What a call is expected to spend, until it is settled."""
-
-    meters: list[_Meter]
-    tokens: int
-    money: float
+    def add(self, call: Call) -> None:
+        """Add what a call came to (nothing, if it failed)."""
+        self.tokens += call.usage.total
+        self.money += call.cost or 0.0
+        self.seconds += call.seconds
 
 
 class Budget:
@@ -74,54 +68,48 @@ class Budget:
 
     def __init__(self, limits: Limits, agents: Mapping[str, AgentLimits]) -> None:
         self._began = time.monotonic()
-        self._run = _Meter("limits", limits, seconds=lambda: time.monotonic() - self._began)
-        self._agents = {}
-        for name, own in agents.items():
-            if own != AgentLimits():
-                meter = self._agents[name] = _Meter(f"agents.{name}.limits", own)
-                meter.seconds = lambda meter=meter: meter.took  # type: ignore[misc]
-        every = [meter.limits for meter in self._of_all()]
+        self._run = _Meter("limits", limits)
+        self._agents = {
+            name: _Meter(f"agents.{name}.limits", own) for name, own in agents.items() if own != AgentLimits()
+        }
+        every = [meter.limits for meter in (self._run, *self._agents.values())]
         #: Whether estimates of tokens, and of money, are needed.
         self.needs_money = any(one.money is not None for one in every)
         self.needs_tokens = self.needs_money or any(one.tokens is not None for one in every)
 
-    def _of_all(self) -> list[_Meter]:
-        return [self._run, *self._agents.values()]
-
-    def _of(self, agent: str) -> list[_Meter]:
-        own = self._agents.get(agent)
+    def _of(self, call: Call) -> list[_Meter]:
+        own = self._agents.get(call.position.agent)
         return [self._run] if own is None else [self._run, own]
 
     def paused(self, seconds: float) -> None:
         """The run's clock stood still for so long."""
         self._began += seconds
 
-    def reserve(self, agent: str, tokens: int = 0, money: float = 0.0) -> Reservation:
-        """Take what a call is expected to need; `BudgetSpent` if that is not there any more."""
-        meters = self._of(agent)
+    @contextmanager
+    def reserved(self, call: Call, tokens: int, money: float) -> Iterator[None]:
+        """Make a call inside; what it is expected to need is replaced by what it came to.
+
+        Raises `BudgetSpent` if that is not there any more.
+        """
+        # An agent's seconds are those of its calls, but the run's are those of the clock.
+        self._run.seconds = time.monotonic() - self._began
+        meters = self._of(call)
         for meter in meters:
             meter.check(tokens, money)
         for meter in meters:
             meter.calls += 1
             meter.reserved_tokens += tokens
             meter.reserved_money += money
-        return Reservation(meters, tokens, money)
+        try:
+            yield
+        finally:
+            for meter in meters:
+                meter.reserved_tokens -= tokens
+                meter.reserved_money -= money
+                meter.add(call)
 
-    def settle(self, reservation: Reservation, usage: Usage, money: float | None, seconds: float) -> None:
-        """Replace what was expected by what the call came to (nothing, if it failed)."""
-        for meter in reservation.meters:
-            meter.reserved_tokens -= reservation.tokens
-            meter.reserved_money -= reservation.money
-            self._add(meter, usage, money, seconds)
-
-    def count(self, agent: str, usage: Usage, money: float | None, seconds: float) -> None:
+    def count(self, call: Call) -> None:
         """Count a call that was made before, by an earlier execution of the run."""
-        for meter in self._of(agent):
+        for meter in self._of(call):
             meter.calls += 1
-            self._add(meter, usage, money, seconds)
-
-    @staticmethod
-    def _add(meter: _Meter, usage: Usage, money: float | None, seconds: float) -> None:
-        meter.tokens += usage.input_tokens + usage.output_tokens
-        meter.money += money or 0.0
-        meter.took += seconds
+            meter.add(call)

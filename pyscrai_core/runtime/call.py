@@ -14,7 +14,7 @@ from ..messages import Message
 from ..records import Position, Usage
 from ..secret import redact, redact_bytes
 
-#: The agent's place in the positions of what comes from outside.
+#: Stands for the agent where something comes from outside of the run.
 OUTSIDE = "@outside"
 
 #: `new`: nothing came of it yet. `open`: it failed and ended the run, so a resume makes it again. `intent`: a
@@ -32,16 +32,6 @@ class Attempt:
     started: float
     seconds: float
     wait: float | None
-
-    def to_dict(self) -> dict[str, str | float | None]:
-        return {
-            "provider": self.provider,
-            "error": self.error,
-            "detail": self.detail,
-            "started": self.started,
-            "seconds": self.seconds,
-            "wait": self.wait,
-        }
 
 
 @frozen

@@ -32,7 +32,7 @@ def adapt(request: Request, capabilities: frozenset[str]) -> tuple[Request, Read
     if request.tools and "tools" not in capabilities:
         fitted, read = _tools_as_text(request)
     else:
-        fitted, read = request, _as_it_is
+        fitted, read = request, lambda answer: answer
     if fitted.schema is not None and "schema" not in capabilities:
         return _schema_as_text(fitted), lambda answer: read(_unfenced(answer))
     return fitted, read
@@ -41,10 +41,6 @@ def adapt(request: Request, capabilities: frozenset[str]) -> tuple[Request, Read
 def as_json(value: Any) -> str:
     """A schema or specification as text, in its own order."""
     return orjson.dumps(value).decode()
-
-
-def _as_it_is(answer: Completion) -> Completion:
-    return answer
 
 
 # -- schemas --
@@ -157,20 +153,16 @@ def _opened(answer: Completion, request: Request) -> Completion:
     if wrong is None:
         wrong = check_value(_TEXT_FORM if request.schema is None else _JSON_FORM, value)
     if wrong is not None:
-        cut = (
-            f" (it was cut off after {answer.usage.output_tokens} tokens: raise max_tokens)"
-            if answer.finish_reason == "length"
-            else ""
-        )
         raise AnswerRejected(
-            f"{answer.model}: the text is neither an answer nor the use of a tool ({wrong}){cut}; "
-            f"it began: {answer.text[:120]!r}"
+            f"{answer.model}: the text is neither an answer nor the use of a tool ({wrong})"
+            f"{cut_off(answer)}; it began: {answer.text[:120]!r}"
         )
     chosen = value["next"]
     if "answer" in chosen:
         given = chosen["answer"]
         return evolve(answer, text=given if request.schema is None else orjson.dumps(given).decode())
-    call = ToolCall(f"call_{1 + _calls_before(request)}", chosen["tool"], chosen["arguments"])
+    before = sum(isinstance(part, ToolCall) for message in request.messages for part in message.parts)
+    call = ToolCall(f"call_{1 + before}", chosen["tool"], chosen["arguments"])
     return evolve(answer, text="", tool_calls=(call,), finish_reason="tool_calls")
 
 
@@ -190,5 +182,8 @@ _TEXT_FORM = _next({"type": "string"})
 _JSON_FORM = _next({})
 
 
-def _calls_before(request: Request) -> int:
-    return sum(isinstance(part, ToolCall) for message in request.messages for part in message.parts)
+def cut_off(answer: Completion) -> str:
+    """What to do about an answer that ended before it was complete; empty for any other."""
+    tokens = answer.usage.output_tokens
+    cut = answer.finish_reason == "length"
+    return f" (it was cut off after {tokens} tokens: raise max_tokens)" if cut else ""

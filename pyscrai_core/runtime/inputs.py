@@ -57,8 +57,7 @@ class Inputs:
 
     def pausing(self) -> bool:
         """Whether the run is to pause, or to stay paused."""
-        kinds = [kind for _, kind, _, _ in self._store.inputs(self._run) if kind != "event"]
-        return bool(kinds) and kinds[-1] == "pause"
+        return _pausing(self._store, self._run)
 
 
 def pause(store: Store, ref: str) -> RecordedRun:
@@ -74,8 +73,12 @@ def pause(store: Store, ref: str) -> RecordedRun:
 
 def pausing(store: Store, run: RecordedRun) -> bool:
     """Whether a run that is executed is paused, or about to be."""
-    kinds = [kind for _, kind, _, _ in store.inputs(run.id) if kind != "event"]
-    return run.owner is not None and bool(kinds) and kinds[-1] == "pause"
+    return run.owner is not None and _pausing(store, run.id)
+
+
+def _pausing(store: Store, run: str) -> bool:
+    kinds = [kind for _, kind, _, _ in store.inputs(run) if kind != "event"]
+    return kinds[-1:] == ["pause"]
 
 
 def proceed(store: Store, ref: str) -> RecordedRun:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from attrs import define
+from attrs import asdict
 
 from ..canonical import canonical, digest
 from ..errors import Divergence
 from ..records import Position, Request
 from ..store.runs import RecordedRun
 from ..store.store import CALL_COLUMNS, Store
-from .call import OUTSIDE, STORED, Call, CallStatus, ChainedRequest
+from .call import STORED, Call, CallStatus, ChainedRequest
 from .divergence import diff, render_body, render_completion, render_recorded
 
 PAGE = 500
@@ -25,15 +25,8 @@ SELECT_CALLS = (
 )
 #: The place of the number among the columns that are read.
 NUMBER = STORED.index("number")
-
-
-@define
-class _Chain:
-    """The messages of an agent's last journaled call, and the running hash at each of them."""
-
-    number: int
-    digests: list[str]
-    links: list[bytes]
+#: Stands for the completion before an agent's first one.
+NOTHING = (0, ChainedRequest("", (), [], [], b"", ""))
 
 
 def answer_key(call: Call, turn: int, identity: str) -> str:
@@ -61,7 +54,8 @@ class Journal:
         self.number = self._last = recorded.last_call() if recorded else 0
         self._read = 0
         self._waiting: dict[tuple[str, int, str], Sequence[Any]] = {}
-        self._chains: dict[str, _Chain] = {}
+        #: Each agent's last journaled completion, which its next one is compared with.
+        self._completions: dict[str, tuple[int, ChainedRequest]] = {}
         self._known_options: dict[tuple[Any, ...], tuple[bytes, str, Any]] = {}
 
     @property
@@ -93,15 +87,6 @@ class Journal:
             self._waiting[row[:3]] = row
         self._read = rows[-1][NUMBER] if len(rows) == PAGE else self._last
 
-    def outside(self) -> dict[int, list[Any]]:
-        """What came from outside, by the step at whose beginning it was taken in."""
-        found: dict[int, list[Any]] = {}
-        where = 'FROM "calls" WHERE "run"=? AND "agent"=? ORDER BY "number"'
-        rows = self._store.connection.execute(f'SELECT "step","answer" {where}', (self._run, OUTSIDE))
-        for step, answer in rows:
-            found.setdefault(step, []).append(orjson.loads(answer))
-        return found
-
     def differs(self, call: Call, recorded: Call, turn: int) -> Divergence:
         """The error for an execution that asks something else, in an agent's turn with this number from 0."""
         if recorded.kind != call.kind:
@@ -128,10 +113,10 @@ class Journal:
         Link i is the SHA-256 of link i-1 and the digest of message i, so a history that grew costs only
         its new messages. What was sent is covered; where it was sent is not.
         """
-        chain = self._chains.get(request.position.agent)
+        _, last = self._completions.get(request.position.agent, NOTHING)
         digests = [message.digest for message in request.messages]
-        kept = _common(chain.digests, digests) if chain else 0
-        links = chain.links[:kept] if chain else []
+        kept = _common(last.digests, digests)
+        links = last.links[:kept]
         link = links[-1] if links else b""
         for text in digests[kept:]:
             link = hashlib.sha256(link + text.encode()).digest()
@@ -165,6 +150,9 @@ class Journal:
         """Journal an answer or a final failure: on disk when this returns."""
         self.put(call)
         await self._store.writer.committed()
+        if call.failure is None:
+            # Plugins receive the decoded form of what was journaled, never the object that was encoded.
+            call.answer = orjson.loads(call.answer_json)
 
     async def intend(self, call: Call) -> None:
         """Journal that something is about to happen that must not happen twice; on disk when this returns."""
@@ -194,7 +182,7 @@ class Journal:
             "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
             "cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens,
             "started": started, "seconds": call.seconds, "queued": call.queued,
-            "attempts": orjson.dumps([one.to_dict() for one in call.attempts]).decode(),
+            "attempts": orjson.dumps(list(map(asdict, call.attempts))).decode(),
             "reused": call.reused,
             # A fallback's answer is not what the request's own provider would say.
             "key": call.key if call.provider in ("", call.target) and failure is None else "",
@@ -209,22 +197,21 @@ class Journal:
             failure.calls = (call.number,)
         self._store.put_call([row[name] for name in CALL_COLUMNS])
 
-    def reopen(self, numbers: Sequence[int]) -> None:
-        """Let these failed calls be asked again when the run is resumed: they are what ended it."""
-        for number in numbers:
-            self._store.reopen_call(self._run, number)
+    def reopen(self, number: int) -> None:
+        """Let a failed call be made again when the run is resumed: it is what ended it."""
+        self._store.reopen_call(self._run, number)
 
     def follow(self, call: Call) -> None:
         """Make a journaled completion the one that the agent's next one is compared with."""
-        if (chained := call.chained) is not None:
-            self._chains[call.position.agent] = _Chain(call.number, chained.digests, chained.links)
+        if call.chained is not None:
+            self._completions[call.position.agent] = call.number, call.chained
 
     def _put_messages(self, agent: str, chained: ChainedRequest) -> dict[str, Any]:
         """Queue what is new of a request; the columns that tell where its messages are."""
         # The predecessor is the agent's last *journaled* call: what is on disk is a prefix of the queue,
         # so it cannot be missing when this one is there.
-        chain = self._chains.get(agent)
-        kept = _common(chain.digests, chained.digests) if chain else 0
+        number, last = self._completions.get(agent, NOTHING)
+        kept = _common(last.digests, chained.digests)
         known = self._store.known_messages
         for message, text in zip(chained.messages[kept:], chained.digests[kept:], strict=True):
             if text not in known:
@@ -232,7 +219,7 @@ class Journal:
         if chained.options_digest not in known:
             self._store.put_message(chained.options_digest, chained.options)
         return {
-            "base": chain.number if chain and kept else None,
+            "base": number if kept else None,
             "kept": kept,
             "messages": orjson.dumps(chained.digests[kept:]).decode(),
             "frame": chained.options_digest,
@@ -251,7 +238,4 @@ def _common(old: list[str], new: list[str]) -> int:
     bound = min(len(old), len(new))
     if old[:bound] == new[:bound]:
         return bound
-    for index in range(bound):
-        if old[index] != new[index]:
-            return index
-    return bound
+    return next(index for index in range(bound) if old[index] != new[index])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from types import TracebackType
 
 from attrs import define, frozen
 
@@ -79,9 +78,7 @@ class Ticket:
     def __enter__(self) -> Ticket:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.leave()
 
 
@@ -157,10 +154,9 @@ class Account:
     def succeeded(self, ticket: Ticket, usage: Usage, allowance: RateLimitStatus | None) -> None:
         """The vendor answered: the estimate is replaced by what was used."""
         with self._lock:
-            used = usage.input_tokens + usage.output_tokens
             if ticket.counted:
-                self._tokens += used - ticket.tokens
-                ticket.tokens = used
+                self._tokens += usage.total - ticket.tokens
+                ticket.tokens = usage.total
             self.answered, self._failures, self._down_since = True, 0, None
             self._pause = FIRST_PAUSE
             if allowance is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
@@ -17,12 +17,18 @@ from .divergence import diff
 
 
 class Log:
-    """All events so far, the running fingerprint, and for each audience the numbers of its events.
+    """All events of the run `run` so far, the running fingerprint, and who may see which of them.
 
-    `hear` says who belongs to which audiences.
+    `hear` says who belongs to which audiences. What is `recorded` already has to be the same; what is not is
+    written, unless this is a `replay`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store, run: str, recorded: RecordedRun | None, replay: bool) -> None:
+        self._store = store
+        self._run = run
+        self._replay = replay
+        self._stored: Iterator[Event] | None = recorded.events() if recorded else None
+        self._completed = recorded is not None and recorded.status == "completed"
         self.events: list[Event] = []
         self._by_audience: dict[str, list[int]] = {EVERYONE: []}
         #: For each agent the audiences that it belongs to, each from the events behind a number on.
@@ -39,18 +45,17 @@ class Log:
     def __len__(self) -> int:
         return len(self.events)
 
-    def add(self, event: Event, line: bytes) -> None:
+    def add(self, event: Event) -> None:
+        """Add an event. Raises `Divergence` if the record has another one in its place."""
+        line = event.line()
+        self._keep(event, line)
         self.events.append(event)
-        self.extend_fingerprint(line)
+        self._hash.update(line + b"\n")
         if EVERYONE in event.audience:
             self._by_audience[EVERYONE].append(event.seq)
             return
         for name in {*event.audience, event.source}:
             self._by_audience.setdefault(name, []).append(event.seq)
-
-    def extend_fingerprint(self, line: bytes) -> None:
-        """Take an event's line into the fingerprint."""
-        self._hash.update(line + b"\n")
 
     @property
     def fingerprint(self) -> str:
@@ -69,10 +74,7 @@ class Log:
             end = min(end, start)
         if more:
             found = sorted({*found, *(seq for part in more for seq in part)})
-        return self.at(found)
-
-    def at(self, numbers: Iterable[int]) -> list[Event]:
-        return [self.events[seq - 1] for seq in numbers]
+        return [self.events[seq - 1] for seq in found]
 
     def _slice(self, name: str, after: int, until: int) -> Sequence[int]:
         numbers = self._by_audience.get(name)
@@ -80,26 +82,7 @@ class Log:
             return ()
         return numbers[bisect_right(numbers, after) : bisect_right(numbers, until)]
 
-
-class LogWriter:
-    """Adds the events of the run `run` to its log. What is `recorded` already has to be the same.
-
-    A `replay` writes nothing.
-    """
-
-    def __init__(self, store: Store, run: str, recorded: RecordedRun | None, replay: bool) -> None:
-        self.log = Log()
-        self._store = store
-        self._run = run
-        self._replay = replay
-        self._stored: Iterator[Event] | None = recorded.events() if recorded else None
-        self._completed = recorded is not None and recorded.status == "completed"
-
-    def add(self, event: Event) -> None:
-        """Add an event. Raises `Divergence` if the record has another one in its place."""
-        line = event.line()
-        self._keep(event, line)
-        self.log.add(event, line)
+    # -- the record --
 
     def rest(self) -> int:
         """Take in what is recorded behind the end of this execution, into the fingerprint alone.
@@ -109,7 +92,7 @@ class LogWriter:
         """
         step = 0
         for event in self._stored or ():
-            self.log.extend_fingerprint(event.line())
+            self._hash.update(event.line() + b"\n")
             step = event.step
         self._stored = None
         return step

@@ -38,13 +38,13 @@ class Observers:
         """Takes the text of a call's answer as it comes; None if no observer wants it."""
         return _Sink(self, position) if self._take_text else None
 
-    async def open(self) -> None:
-        await self._attend("aopen")
+    async def __aenter__(self) -> None:
+        await self._each("aopen")
 
-    async def close(self) -> None:
-        await self._attend("aclose")
+    async def __aexit__(self, *exc: object) -> None:
+        await self._each("aclose")
 
-    async def _attend(self, method: str) -> None:
+    async def _each(self, method: str) -> None:
         for observer in list(self._observers):
             try:
                 await getattr(observer, method)()

@@ -1,4 +1,4 @@
-"""Call vendors: one completion, with limits, timeouts, retries and fallbacks.
+"""Call vendors: one completion, with limits, timeouts, retries (see `retry`) and fallbacks.
 
 What comes out is an answer or the final failure, and a record of each attempt. No journal is known here.
 """
@@ -8,40 +8,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from itertools import count
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
-import backoff
 from attrs import frozen
 from loguru import logger
 
 from ..contracts import Provider, Sink
-from ..errors import (
-    AnswerRejected,
-    CallFailed,
-    RateLimited,
-    RequestRejected,
-    RunStopping,
-    TimedOut,
-    TransientError,
-    Unreachable,
-)
+from ..errors import AnswerRejected, CallFailed, RequestRejected, RunStopping, TimedOut, TransientError
 from ..records import Completion, RateLimitStatus, Request, Usage
 from ..scenario.model import CallPolicy
 from ..secret import redact
 from ..tokens import estimate_tokens
 from . import emulation
-from .call import Attempt, Call
-from .limiter import Account, Bounds, Ticket, account
+from .call import Call
+from .limiter import Bounds, Ticket, account
+from .retry import Tell, with_retries
 
 Result = TypeVar("Result")
 
-#: The longest wait between two attempts where the vendor names none, in seconds.
-LONGEST_WAIT = 60.0
 #: Who waits longer than this for its turn, says so; in seconds.
 SHORT_WAIT = 2.0
-#: How often an address that never answered is tried: it is rather wrong than down.
-TRIES_OF_A_STRANGER = 2
 #: The tokens that an answer is estimated at where `max_tokens` leaves it open.
 ANSWER_TOKENS = 512
 
@@ -53,10 +40,6 @@ class _Send(Generic[Result]):
     tokens: Callable[[], int]
     send: Callable[[], Awaitable[Result]]
     used: Callable[[Result], tuple[Usage, RateLimitStatus | None]]
-
-
-#: Told of each attempt that failed and is followed by another, and as text why a call waits.
-Tell = Callable[[Attempt | str], None]
 
 
 class Providers:
@@ -91,32 +74,29 @@ class Providers:
         a permanent failure. `call` is filled in on the way.
         """
         names = [request.provider, *self._policies[request.provider].fallback]
-        for name in names:
+        for name, following in pairwise(names):
             call.provider = name
-            last = name == names[-1]
             try:
-                return await self._completion(name, request, call, sink, tell, last)
+                return await self._completion(request, call, sink, tell, last=False)
             except TransientError as error:
-                if last:
-                    raise
-                following = names[names.index(name) + 1]
                 tell(f"provider {following!r} is asked instead of {name!r}, which failed: {error}")
-        raise AssertionError("there is always a last one")
+        call.provider = names[-1]
+        return await self._completion(request, call, sink, tell, last=True)
 
     async def _completion(
-        self, name: str, request: Request, call: Call, sink: Sink | None, tell: Tell, last: bool
+        self, request: Request, call: Call, sink: Sink | None, tell: Tell, last: bool
     ) -> Completion:
-        provider = self._providers[name]
+        provider = self._providers[call.provider]
         for option, why in provider.refuses(request.sampling).items():
-            raise RequestRejected(f"provider {name!r}: {option}: {why}")
+            raise RequestRejected(f"provider {call.provider!r}: {option}: {why}")
         fitted, read = emulation.adapt(request, provider.capabilities)
         streamed = sink if "stream" in provider.capabilities else None
         sending = _Send(
-            tokens=lambda: _sum(estimated(fitted)),
+            tokens=lambda: estimated(fitted).total,
             send=lambda: provider.complete(fitted, streamed),
             used=lambda answer: (answer.usage, answer.allowance),
         )
-        answer = await self._with_retries(name, sending, call, tell, last)
+        answer = await self._with_retries(sending, call, tell, last)
         try:
             return read(answer)
         except AnswerRejected as error:
@@ -134,47 +114,23 @@ class Providers:
             send=lambda: provider.embed(texts),
             used=lambda vectors: (Usage(sum(map(estimate_tokens, texts))), None),
         )
-        return await self._with_retries(call.provider, sending, call, tell, last=True)
+        return await self._with_retries(sending, call, tell, last=True)
 
-    async def _with_retries(
-        self, name: str, sending: _Send[Result], call: Call, tell: Tell, last: bool
-    ) -> Result:
-        """Ask one provider until it answers, fails permanently, or has been retried long enough."""
-        policy, vendor = self._policies[name], self._accounts[name]
+    async def _with_retries(self, sending: _Send[Result], call: Call, tell: Tell, last: bool) -> Result:
+        """Ask the provider of `call` until it answers, fails permanently, or was retried long enough."""
+        policy, vendor = self._policies[call.provider], self._accounts[call.provider]
         # A vendor that is down is not waited for where another one is named.
         patience = policy.retry.seconds if last else 0.0
-        waits = backoff.expo(max_value=LONGEST_WAIT)
-        next(waits)  # the generator's first value is not a wait
-        failing: float | None = None
-        for number in count(1):
-            try:
-                return await self._once(name, sending, call, patience, tell)
-            except TransientError as error:
-                now = asyncio.get_running_loop().time()
-                failing = now - call.seconds if failing is None else failing
-                wait = backoff.full_jitter(next(waits))
-                if isinstance(error, RateLimited) and error.retry_after is not None:
-                    # Asked to wait: that long, and a little more, so that not all come back at once.
-                    wait = error.retry_after + wait / 10
-                if call.seconds:  # it was really asked
-                    vendor.failed(error, wait)
-                final = _final(error, policy, vendor, number, now + wait - failing)
-                call.attempts.append(
-                    Attempt(
-                        name, type(error).__name__, str(error), call.started, call.seconds,
-                        None if final else wait,
-                    )
-                )  # fmt: skip
-                if final:
-                    error.args = (f"{error} ({final})",)
-                    raise
-                tell(call.attempts[-1])
-                await self._unless_stopped(asyncio.ensure_future(asyncio.sleep(wait)))
-        raise AssertionError("the loop has no end")
 
-    async def _once(
-        self, name: str, sending: _Send[Result], call: Call, patience: float, tell: Tell
-    ) -> Result:
+        async def sleep(seconds: float) -> None:
+            await self._unless_stopped(asyncio.ensure_future(asyncio.sleep(seconds)))
+
+        return await with_retries(
+            lambda: self._once(sending, call, patience, tell), call, policy.retry, vendor, tell, sleep
+        )
+
+    async def _once(self, sending: _Send[Result], call: Call, patience: float, tell: Tell) -> Result:
+        name = call.provider
         provider, policy, vendor = self._providers[name], self._policies[name], self._accounts[name]
         bounds = Bounds(
             policy.requests_per_minute,
@@ -273,29 +229,5 @@ def estimated(request: Request) -> Usage:
     return Usage(tokens, request.sampling.max_tokens or ANSWER_TOKENS)
 
 
-def _sum(usage: Usage) -> int:
-    return usage.input_tokens + usage.output_tokens
-
-
 def _least(*bounds: int | None) -> int | None:
     return min((bound for bound in bounds if bound is not None), default=None)
-
-
-def _final(
-    error: TransientError, policy: CallPolicy, vendor: Account, number: int, seconds: float
-) -> str | None:
-    """Why there is no further try; None: there is one. `seconds` will have passed until then."""
-    if isinstance(error, Unreachable) and not vendor.answered and number >= TRIES_OF_A_STRANGER:
-        return f"tried {_times(number)}; nothing has ever answered there: is the address right?"
-    if number >= policy.retry.tries:
-        return f"tried {_times(number)}, which is all that `retry.tries` allows"
-    if seconds > policy.retry.seconds:
-        return (
-            f"tried {_times(number)}; the next would be {seconds:.0f} s after the first failure, and "
-            f"`retry.seconds` is {policy.retry.seconds:g}"
-        )
-    return None
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"

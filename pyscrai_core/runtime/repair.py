@@ -9,6 +9,7 @@ from ..language.parsing import parse_json
 from ..language.schemas import check_value
 from ..messages import Message
 from ..records import Completion
+from .emulation import cut_off
 
 #: How often an answer that does not fit its schema is asked for again.
 REPAIRS = 2
@@ -19,9 +20,7 @@ def check_answer(completion: Completion, schema: dict[str, Any]) -> tuple[str | 
     value, wrong = parse_json(completion.text)
     if wrong is None:
         wrong = check_value(schema, value)
-    if wrong is not None and completion.finish_reason == "length":
-        wrong += f" (it was cut off after {completion.usage.output_tokens} tokens: raise max_tokens)"
-    return wrong, value
+    return wrong and wrong + cut_off(completion), value
 
 
 def repair_prompt(wrong: str, schema: dict[str, Any] | None) -> Message:

@@ -25,16 +25,16 @@ class Draft:
 
     kind: str
     payload: dict[str, Any]
-    audience: tuple[str, ...]
-    cause: int | None
+    audience: tuple[str, ...] = ()
+    cause: int | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "payload": self.payload,
-            "audience": list(self.audience),
-            "cause": self.cause,
-        }
+    def rejected(self, reason: Exception) -> Draft:
+        """What stands in the log instead of an event that is not possible; only its source sees it."""
+        payload = {"kind": self.kind, "payload": self.payload, "reason": str(reason)}
+        return Draft("rejected", payload, (), self.cause)
+
+    def event(self, seq: int, step: int, source: str) -> Event:
+        return Event(seq, step, self.kind, source, self.audience, self.payload, self.cause)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Draft:
@@ -192,7 +192,7 @@ class Rules:
         if action is None or action.when is None:
             return
         guard = self._guards[action.when]
-        event = Event(0, step, draft.kind, source, draft.audience, draft.payload, draft.cause)
+        event = draft.event(0, step, source)
         try:
             holds = guard.evaluate(**self._values(guard, root, source, step, event))
         except ValueError as error:
@@ -236,7 +236,7 @@ class Rules:
                 (
                     "".join(part if isinstance(part, str) else str(value(part)) for part in assignment.path),
                     assignment.op,
-                    check_json(_listed(value(assignment.value)), assignment.text),
+                    check_json(plain(value(assignment.value)), assignment.text),
                 )
                 for assignment in rule.assignments
             ]
@@ -299,15 +299,12 @@ def _differences(path: tuple[str, ...], old: Any, new: Any) -> Iterator[tuple[st
         yield ".".join(path), new
 
 
-def _listed(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Plain lists and dictionaries of the result's own, so that the state shares nothing."""
     if isinstance(value, (list, tuple)):
-        return [_listed(part) for part in value]
+        return [plain(part) for part in value]
     if isinstance(value, (set, frozenset)):
-        return sorted(_listed(part) for part in value)
+        return sorted(plain(part) for part in value)
     if isinstance(value, Mapping):
-        return {key: _listed(part) for key, part in value.items()}
+        return {key: plain(part) for key, part in value.items()}
     return value
-
-
-plain = _listed

@@ -31,19 +31,20 @@ from ..scenario.manifest import Manifest
 from ..scenario.plan import Plan, identities
 from ..store.runs import RecordedRun
 from .binding import Binding
-from .calls import Calls
+from .call import OUTSIDE
+from .call_pipeline import CallPipeline
 from .components import Components
 from .divergence import other_versions
 from .inputs import POLL, Inputs
 from .journal import Journal
-from .log import LogWriter
+from .log import Log
 from .observers import Observers
 from .participant import Participant
 from .reuse import Reuse
 from .rules import Draft
 from .session import Session
-from .turn import RunScope, RunStage, RunTurn, TurnFailure
-from .world import OUTSIDE, World
+from .turn import RunScope, RunStage, RunTurn
+from .world import World
 
 #: Seconds for which calls in flight may still be answered when a run is stopped.
 DRAIN = 10.0
@@ -88,8 +89,8 @@ class Run:
         self._replay = replay
         self._completed = recorded is not None and recorded.status == "completed"
         self._observers = Observers(run, session.observers)
-        self._log_writer = LogWriter(self._store, run, recorded, replay)
-        self._world = World(plan, self._log_writer, self._observers.on_event)
+        log = Log(self._store, run, recorded, replay)
+        self._world = World(plan, log, self._observers.on_event)
         #: How many turns each agent has taken in this step.
         self._ordinals: dict[str, int] = {}
         self._main: asyncio.Task[Any] | None = None
@@ -100,8 +101,9 @@ class Run:
         self._recorded_steps = max(recorded.steps, reached) if recorded else 0
         self._inputs = Inputs(self._store, run)
         journal = Journal(self._store, run, recorded)
-        self._outside = journal.outside() if recorded else {}
-        self._calls = Calls(
+        #: The events from outside that the recorded run took in.
+        self._outside = recorded.inputs() if recorded else []
+        self._calls = CallPipeline(
             self._world,
             journal,
             session,
@@ -139,11 +141,8 @@ class Run:
         differs from the recorded one, `StoreError` if the store fails.
         """
         self._main = asyncio.current_task()
-        await self._observers.open()
-        try:
+        async with self._observers:
             return await self._execute()
-        finally:
-            await self._observers.close()
 
     async def _execute(self) -> RunResult:
         self._observers.on_run("running", None)
@@ -153,8 +152,8 @@ class Run:
             await self._binding.bind(self._components, "tools", 0)
             await self._loop()
             outcomes = self._world.outcomes()
-            self._log_writer.check_complete()
-        except BudgetSpent as failure:
+            self._world.log.check_complete()
+        except (BudgetSpent, Uncertain) as failure:
             status, error = "stopped", str(failure)
         except EndOfRecord as failure:
             assert self._recorded is not None
@@ -162,13 +161,11 @@ class Run:
                 raise Divergence(f"{failure}; the recorded run completed without this call") from None
             status, error = self._recorded.status, self._recorded.error
             try:
-                self._log_writer.check_complete()
+                self._world.log.check_complete()
             except Divergence as difference:
                 raise self._explained(difference) from None
         except _Reached:
             status, self.reached = "interrupted", True
-        except Uncertain as failure:
-            status, error = "stopped", str(failure)
         except RunStopping:
             status, error = "interrupted", "interrupted by a person"
         except asyncio.CancelledError:
@@ -201,21 +198,21 @@ class Run:
         while self._segments and self._world.step >= self._segments[0].after:
             await self._enter_segment(self._segments.pop(0).plan)
         step = self._world.step + 1
-        for body in self._outside.pop(step, ()):
+        while self._outside and self._outside[0]["step"] == step:
             self._calls.made += 1
-            self._add_input(body, step)
+            self._add_input(self._outside.pop(0), step)
         if not self._replay and step > self._last_recorded and self._inputs.arrived():
             await self._pause()
             for number, (source, body) in enumerate(self._inputs.events(step), 1):
                 self._add_input(await self._calls.take_in(step, number, body, source), step)
 
     def _add_input(self, body: dict[str, Any], step: int) -> None:
+        draft = Draft(body["kind"], body["payload"], tuple(body["audience"]))
         try:
-            draft = self._world.rules.outside(body["kind"], body["payload"], tuple(body["audience"]))
+            draft = self._world.rules.outside(draft.kind, draft.payload, draft.audience)
         except ContractError as reason:
             # It was checked when it was sent, but for what the scenario's own code declares.
-            payload = {"kind": body["kind"], "payload": body["payload"], "reason": str(reason)}
-            draft = Draft("rejected", payload, (), None)
+            draft = draft.rejected(reason)
         self._world.commit(draft, OUTSIDE, step)
         self._world.refresh()
 
@@ -289,26 +286,23 @@ class Run:
     async def _next(self) -> list[str]:
         if self.stopping:
             raise RunStopping
-        stage = RunStage(self._world, self._calls, self._world.step + 1)
+        stage = RunStage(self._world, self._calls)
+        use = self._world.scenario.schedule.use
         try:
             group = list(await self._components.schedule.next(stage))
         except (PyscraiError, RunStopping, asyncio.CancelledError) as error:
             self._reopen(stage, error)
             raise
         except Exception as error:
-            raise self._broken("schedule", self._world.scenario.schedule.use, error) from error
+            raise self._broken("schedule", use, error) from error
         if stage.failure.error is not None:
             self._reopen(stage, stage.failure.error)
             raise stage.failure.error
         for name in group:
             if name not in self._world.participants:
-                raise ContractError(
-                    f"schedule {self._world.scenario.schedule.use!r}: there is no agent {name!r}"
-                )
+                raise ContractError(f"schedule {use!r}: there is no agent {name!r}")
         if len(set(group)) != len(group):
-            raise ContractError(
-                f"schedule {self._world.scenario.schedule.use!r}: {group} names an agent twice"
-            )
+            raise ContractError(f"schedule {use!r}: {group} names an agent twice")
         return group
 
     async def _run_group(self, names: Sequence[str]) -> None:
@@ -320,9 +314,9 @@ class Run:
             raise RunStopping
         turns = [self._begin(self._world.participants[name]) for name in names]
         if len(turns) == 1:
-            ended = [await self._run_turn(*turns[0])]
+            errors = [await self._run_turn(turns[0])]
         else:
-            tasks = [asyncio.ensure_future(self._run_turn(*turn)) for turn in turns]
+            tasks = [asyncio.ensure_future(self._run_turn(turn)) for turn in turns]
             try:
                 await asyncio.wait(tasks)
             except asyncio.CancelledError:
@@ -330,25 +324,24 @@ class Run:
                     task.cancel()
                 await asyncio.wait(tasks)
                 raise
-            ended = [task.result() for task in tasks]
-        failures = [end for end in ended if isinstance(end, BaseException)]
+            errors = [task.result() for task in tasks]
+        failures = [(turn, error) for turn, error in zip(turns, errors, strict=True) if error is not None]
+        for turn, error in failures:
+            self._reopen(turn, error)
         if failures:
-            for (turn, _), end in zip(turns, ended, strict=True):
-                if isinstance(end, BaseException):
-                    self._reopen(turn, end)
             # Of several, the one that says most: a stop is only a consequence.
-            raise next((one for one in failures if not isinstance(one, RunStopping)), failures[0])
-        for (_, participant), drafts in zip(turns, ended, strict=True):
-            for draft in drafts:  # type: ignore[union-attr]
-                self._world.commit(draft, participant.agent.name)
-            participant.turns += 1
+            raise min((error for _, error in failures), key=lambda error: isinstance(error, RunStopping))
+        for turn in turns:
+            for draft in turn.drafts:
+                self._world.commit(draft, turn.agent.name)
+            turn.participant.turns += 1
         self._world.refresh()
 
     def _reopen(self, scope: RunScope, end: BaseException) -> None:
         """The calls whose failure ended a turn are asked again when the run is resumed."""
         self._calls.reopen(scope.failure.calls | set(end.calls if isinstance(end, CallFailed) else ()))
 
-    def _begin(self, participant: Participant) -> tuple[RunTurn, Participant]:
+    def _begin(self, participant: Participant) -> RunTurn:
         name = participant.agent.name
         participant.look()
         if participant.triggers:
@@ -358,19 +351,15 @@ class Run:
             heard = (event.seq for event in reversed(participant.observed) if event.source != name)
             cause = next(heard, None)
         ordinal = self._ordinals[name] = self._ordinals.get(name, 0) + 1
-        turn = RunTurn(
-            self._world, self._calls, participant, self._world.step, str(ordinal), cause,
-            len(self._world.log), TurnFailure(),
-        )  # fmt: skip
-        return turn, participant
+        return RunTurn(self._world, self._calls, participant, str(ordinal), cause)
 
-    async def _run_turn(self, turn: RunTurn, participant: Participant) -> list[Draft] | BaseException:
-        """One turn: its drafts, or how it failed."""
+    async def _run_turn(self, turn: RunTurn) -> BaseException | None:
+        """One turn; how it failed."""
         turn.task = asyncio.current_task()
-        agent = participant.agent
+        agent = turn.agent
         error: BaseException | None = None
         try:
-            await participant.engine.run(turn)
+            await turn.participant.engine.run(turn)
         except (PyscraiError, RunStopping) as failure:
             error = failure
         except asyncio.CancelledError as failure:
@@ -381,10 +370,9 @@ class Run:
             # A component may raise anything. It ends the turn, and the run says which one it was.
             error = self._broken("engine", agent.engine.use, failure, agent.name)
         error = turn.failure.error or error
-        if error is None:
-            return turn.drafts
         if agent.on_error == "skip" and isinstance(error, CallFailed):
-            return [Draft("turn.failed", {"error": type(error).__name__}, (), turn.cause)]
+            turn.drafts = [Draft("turn.failed", {"error": type(error).__name__}, (), turn.cause)]
+            return None
         if isinstance(error, PyscraiError) and not isinstance(error, StoreError):
             # Named once, here, wherever it came from.
             error.args = (f"agents.{agent.name}, step {self._world.step}: {error}",)
@@ -405,7 +393,7 @@ class Run:
 
     def _end(self, status: RunStatus, error: str, outcomes: dict[str, Any]) -> RunResult:
         # What an earlier execution came to is kept, also if this one ended before it.
-        steps = self._world.step if self._replay else max(self._world.step, self._log_writer.rest())
+        steps = self._world.step if self._replay else max(self._world.step, self._world.log.rest())
         result = RunResult(
             run=self.id,
             scenario=self._world.scenario.name,
@@ -427,13 +415,6 @@ class Run:
                     "the event {!r} by {} came too late: the run was over", late["kind"], late["author"]
                 )
         if not self._replay:
-            self._store.end_run(
-                self.id,
-                status=status,
-                error=error,
-                steps=steps,
-                fingerprint=result.fingerprint,
-                outcomes=outcomes,
-            )
+            self._store.end_run(result)
         self._observers.on_run(status, result)
         return result

@@ -48,26 +48,11 @@ class Snapshot:
     def world(self) -> View:
         return self._view("world")
 
-    @property
-    def agents(self) -> Mapping[str, View]:
-        return _Lazy(self, "agents", self._root["agents"])
+    def of_agent(self, name: str) -> View:
+        return self._view("agents", name)
 
     def of_groups(self, names: Sequence[str]) -> View:
         return MappingProxyType({name: self._view("groups", name) for name in names})
-
-
-class _Lazy(Mapping[str, View]):
-    def __init__(self, snapshot: Snapshot, part: str, keys: Mapping[str, Any]) -> None:
-        self._snapshot, self._part, self._keys = snapshot, part, keys
-
-    def __getitem__(self, name: str) -> View:
-        return self._snapshot._view(self._part, name)
-
-    def __iter__(self) -> Any:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
 
 
 def resolve(path: str) -> tuple[str, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import orjson
-from attrs import define, field
+from attrs import asdict, define, evolve, field
 
 from .. import seeds
 from ..agent import Agent
@@ -31,7 +32,7 @@ from ..suggest import quote
 from ..turn import Scope, Stage, Turn, View
 from . import emulation
 from .bound_tools import BoundTool
-from .calls import Calls
+from .call_pipeline import CallPipeline
 from .participant import Participant
 from .rules import Draft
 from .world import World
@@ -63,31 +64,39 @@ class TurnFailure:
 
 
 class RunScope(Scope):
-    """A scope at the path `path` of the agent (or `@schedule`) `who` in a step."""
+    """A scope at the path `path` of the agent (or `@schedule`) `who` in a step.
+
+    `provider` answers the requests that name none.
+    """
 
     def __init__(
-        self, world: World, calls: Calls, who: str, step: int, path: str, failure: TurnFailure
+        self, world: World, calls: CallPipeline, who: str, provider: str, step: int, path: str
     ) -> None:
         self._world = world
         self._calls = calls
         self._who = who
+        self._provider = provider
         self._step = step
+        self.failure = TurnFailure()
+        self._begin(path)
+
+    def _begin(self, path: str) -> None:
         self._path = path
-        self.failure = failure
         #: The only task that may start calls in this scope.
         self.task = asyncio.current_task()
         self._numbered = 0
         self._children: dict[str, int] = {}
         self._random: random.Random | None = None
+        self.drafts: list[Draft] = []
 
     async def complete(self, request: Request) -> Completion:
         return await self._call(self._calls.complete(self._filled(request), self._place))
 
     async def embed(self, texts: Sequence[str], provider: str = "") -> list[list[float]]:
-        return await self._call(self._calls.embed(list(texts), provider or self._provider(), self._place))
+        return await self._call(self._calls.embed(list(texts), provider or self._provider, self._place()))
 
     async def ask(self, question: str, patience: float | None = None) -> str:
-        return await self._call(self._calls.ask(question, patience, self._place))
+        return await self._call(self._calls.ask(question, patience, self._place()))
 
     def now(self) -> float:
         self._check()
@@ -146,17 +155,13 @@ class RunScope(Scope):
 
     def _child(self: Self, name: str) -> Self:
         number = self._children[name] = self._children.get(name, 0) + 1
-        return self._make(f"{self._path}/{name}.{number}")
-
-    def _make(self: Self, path: str) -> Self:
-        raise NotImplementedError
+        child = copy.copy(self)
+        child._begin(f"{self._path}/{name}.{number}")
+        return child
 
     def _adopt(self: Self, child: Self) -> None:
         """Take over what a child drafted."""
-
-    def _provider(self) -> str:
-        """The provider of requests that name none."""
-        raise NotImplementedError
+        self.drafts.extend(child.drafts)
 
     def _place(self) -> Position:
         """The position of the next call."""
@@ -165,16 +170,11 @@ class RunScope(Scope):
 
     def _filled(self, request: Request) -> Request:
         """A request with its provider, and with that provider's sampling where it leaves some open."""
-        provider = request.provider or self._provider()
+        provider = request.provider or self._provider
         sampling = self._world.sampling(provider)
         if request.sampling != Sampling():
-            given = request.sampling
-            sampling = Sampling(
-                given.temperature if given.temperature is not None else sampling.temperature,
-                given.top_p if given.top_p is not None else sampling.top_p,
-                given.max_tokens if given.max_tokens is not None else sampling.max_tokens,
-                given.stop or sampling.stop,
-            )
+            options = asdict(request.sampling, recurse=False).items()
+            sampling = evolve(sampling, **{name: one for name, one in options if one not in (None, ())})
         return request.but(provider=provider, sampling=sampling)
 
     def _check(self) -> None:
@@ -209,40 +209,20 @@ class RunScope(Scope):
 
 
 class RunTurn(RunScope, Turn):
-    """A participant's turn: it sees the log up to the event `horizon`, and answers the event `cause`."""
+    """A participant's turn, on the log as it is now. It answers the event `cause`."""
 
     def __init__(
-        self,
-        world: World,
-        calls: Calls,
-        participant: Participant,
-        step: int,
-        path: str,
-        cause: int | None,
-        horizon: int,
-        failure: TurnFailure,
+        self, world: World, calls: CallPipeline, participant: Participant, path: str, cause: int | None
     ) -> None:
-        super().__init__(world, calls, participant.agent.name, step, path, failure)
-        self._participant = participant
+        agent = participant.agent
+        super().__init__(world, calls, agent.name, agent.provider, world.step, path)
+        self.participant = participant
         self.cause = cause
-        self._horizon = horizon
-        self.drafts: list[Draft] = []
-
-    def _make(self, path: str) -> RunTurn:
-        return RunTurn(
-            self._world, self._calls, self._participant, self._step, path, self.cause, self._horizon,
-            self.failure,
-        )  # fmt: skip
-
-    def _adopt(self, child: RunTurn) -> None:
-        self.drafts.extend(child.drafts)
-
-    def _provider(self) -> str:
-        return self._participant.agent.provider
+        self._horizon = len(world.log)
 
     @property
     def agent(self) -> Agent:
-        return self._participant.agent
+        return self.participant.agent
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -250,11 +230,11 @@ class RunTurn(RunScope, Turn):
 
     @property
     def number(self) -> int:
-        return self._participant.turns
+        return self.participant.turns
 
     @property
     def observed(self) -> list[Event]:
-        return self._participant.observed
+        return self.participant.observed
 
     @property
     def log(self) -> list[Event]:
@@ -262,23 +242,23 @@ class RunTurn(RunScope, Turn):
 
     @property
     def own(self) -> View:
-        return self._world.snapshot.agents[self._who]
+        return self._world.snapshot.of_agent(self._who)
 
     @property
     def groups(self) -> View:
-        return self._world.snapshot.of_groups(self._participant.agent.groups)
+        return self._world.snapshot.of_groups(self.participant.agent.groups)
 
     @property
     def actions(self) -> list[str]:
-        return self._world.open_actions(self._participant.agent)
+        return self._world.open_actions(self.participant.agent)
 
     async def recall(self) -> list[Message]:
         self._check()
-        memory = self._participant.memory
+        memory = self.participant.memory
         if memory is None:
             return []
         child = self._child("recall")
-        fresh = self._participant.unremembered()
+        fresh = self.participant.unremembered()
         if fresh:
             await memory.observe(fresh, child)
         messages = await memory.recall(child)
@@ -291,8 +271,8 @@ class RunTurn(RunScope, Turn):
         self._check()
         messages = (Message.user(prompt),) if isinstance(prompt, str) else tuple(prompt)
         child = self._child("think")
-        request = child._filled(Request(messages, schema=schema, tools=self._participant.specs))
-        reasoning = self._participant.reasoning
+        request = child._filled(Request(messages, schema=schema, tools=self.participant.specs))
+        reasoning = self.participant.reasoning
         if reasoning is None:
             completion = await child.converse(request)
         else:
@@ -325,9 +305,9 @@ class RunTurn(RunScope, Turn):
         self._check()
         use: dict[str, Any] = {"name": name, "arguments": arguments}
         try:
-            tool = self._participant.tools.get(name)
+            tool = self.participant.tools.get(name)
             if tool is None:
-                known = ", ".join(sorted(self._participant.tools)) or "none"
+                known = ", ".join(sorted(self.participant.tools)) or "none"
                 raise ToolFailed(f"there is no tool {quote(name)}; the tools: {known}")
             child = self._child("tool")
             result = await self._call(self._use(tool, arguments, child))
@@ -348,7 +328,7 @@ class RunTurn(RunScope, Turn):
         async def act() -> bytes:
             child.task = asyncio.current_task()
             body = await tool.call(arguments, child)
-            drafts = canonical([draft.to_dict() for draft in child.drafts])
+            drafts = canonical([asdict(draft, recurse=False) for draft in child.drafts])
             return b'{"drafts":' + drafts + b',"result":' + body + b"}"
 
         journaled = await self._calls.tool(tool, arguments, child._place(), act)
@@ -360,7 +340,7 @@ class RunTurn(RunScope, Turn):
         self, kind: str, payload: dict[str, Any] | None = None, audience: str | Sequence[str] | None = None
     ) -> None:
         self._check()
-        action = self._participant.agent.actions.get(kind)
+        action = self.participant.agent.actions.get(kind)
         if audience is None:
             audience = action.audience if action else EVERYONE
         self._draft(self._world.rules.draft, kind, payload or {}, as_audience(audience), self.cause)
@@ -371,7 +351,7 @@ class RunTurn(RunScope, Turn):
 
     def _draft(self, make: Callable[..., Draft], *what: Any) -> None:
         try:
-            self.drafts.append(make(self._participant.agent, *what))
+            self.drafts.append(make(self.participant.agent, *what))
         except ContractError as error:
             raise self.failure.set(error) from None
 
@@ -379,16 +359,8 @@ class RunTurn(RunScope, Turn):
 class RunStage(RunScope, Stage):
     """What the schedule sees before a step."""
 
-    def __init__(
-        self, world: World, calls: Calls, step: int, path: str = "0", failure: TurnFailure | None = None
-    ) -> None:
-        super().__init__(world, calls, "@schedule", step, path, failure or TurnFailure())
-
-    def _make(self, path: str) -> RunStage:
-        return RunStage(self._world, self._calls, self._step, path, self.failure)
-
-    def _provider(self) -> str:
-        return self._world.default_provider()
+    def __init__(self, world: World, calls: CallPipeline) -> None:
+        super().__init__(world, calls, "@schedule", world.default_provider(), world.step + 1, "0")
 
     @property
     def agents(self) -> tuple[str, ...]:

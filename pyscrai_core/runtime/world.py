@@ -11,13 +11,10 @@ from ..errors import ContractError
 from ..language.expressions import Expression
 from ..records import EVERYONE, Event, Sampling
 from ..scenario.plan import Plan
-from .log import LogWriter
+from .log import Log
 from .participant import Participant
 from .rules import Draft, Rejected, Rules, plain, state_changes
 from .state import Root, Snapshot
-
-#: The source of events that come from outside of the run.
-OUTSIDE = "@outside"
 
 
 class World:
@@ -26,11 +23,10 @@ class World:
     `step` is the number of the step under way; `tell` is called with every new event.
     """
 
-    def __init__(self, plan: Plan, writer: LogWriter, tell: Callable[[Event], None]) -> None:
-        self.log = writer.log
+    def __init__(self, plan: Plan, log: Log, tell: Callable[[Event], None]) -> None:
+        self.log = log
         self.participants: dict[str, Participant] = {}
         self.step = 0
-        self._writer = writer
         self._tell = tell
         self.follow(plan)
         self._root: Root = {
@@ -63,7 +59,7 @@ class World:
         }
         self.participants = {name: one for name, one in self.participants.items() if name in self.agents}
         return [
-            Draft("change", {"path": path, "op": "set", "value": value}, self.rules.heard_by(path), None)
+            Draft("change", {"path": path, "op": "set", "value": value}, self.rules.heard_by(path))
             for path, value in state_changes(before, self.scenario)
         ]
 
@@ -119,14 +115,13 @@ class World:
         """Make a draft an event: check it, number it, apply it to the state, deliver it."""
         seq = len(self.log) + 1
         step = self.step if step is None else step
-        event = Event(seq, step, draft.kind, source, draft.audience, draft.payload, draft.cause)
+        event = draft.event(seq, step, source)
         try:
             self.rules.permitted(draft, source, self._root, step)
             self._root = self.rules.apply(event, self._root)
         except Rejected as reason:
-            payload = {"kind": draft.kind, "payload": draft.payload, "reason": str(reason)}
-            event = Event(seq, step, "rejected", source, (), payload, draft.cause)
-        self._writer.add(event)
+            event = draft.rejected(reason).event(seq, step, source)
+        self.log.add(event)
         for name in self._reacting:
             if name != source and event.kind in self.agents[name].acts.on and self._hears(name, event):
                 self.participants[name].triggers.append(seq)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -35,6 +36,11 @@ def find_run(database: SqliteDatabase, ref: str, store: str) -> RunRow:
         ids = ", ".join(row.id for row in found)
         raise StoreError(f"run {ref!r}: several ids begin with it: {ids}; give more characters of the id")
     raise StoreError(f"run {ref!r}: the store {store} has no such run; `pyscrai runs` lists them")
+
+
+def _column(name: str) -> Any:
+    """A property with the value of a column of the run's row."""
+    return property(attrgetter(f"_row.{name}"))
 
 
 class RecordedRun(StoredRun):
@@ -78,17 +84,16 @@ class RecordedRun(StoredRun):
 
     # -- the run --
 
-    @property
-    def id(self) -> str:
-        return str(self._row.id)
-
-    @property
-    def scenario(self) -> str:
-        return str(self._row.scenario)
-
-    @property
-    def seed(self) -> int:
-        return int(self._row.seed)
+    id: str = _column("id")
+    scenario: str = _column("scenario")
+    seed: int = _column("seed")
+    parent: str = _column("parent")
+    error: str = _column("error")
+    created: float = _column("created")
+    ended: float | None = _column("ended")
+    fingerprint: str = _column("fingerprint")
+    #: The process that executed the run last, as the store keeps it.
+    last_owner: str = _column("owner")
 
     @property
     def status(self) -> RunStatus:
@@ -101,36 +106,11 @@ class RecordedRun(StoredRun):
         return Owner.from_json(self._row.owner) if self._live else None
 
     @property
-    def last_owner(self) -> str:
-        """The process that executed the run last, as the store keeps it."""
-        return str(self._row.owner)
-
-    @property
-    def parent(self) -> str:
-        return str(self._row.parent)
-
-    @property
-    def error(self) -> str:
-        return str(self._row.error)
-
-    @property
-    def created(self) -> float:
-        return float(self._row.created)
-
-    @property
-    def ended(self) -> float | None:
-        return None if self._row.ended is None else float(self._row.ended)
-
-    @property
     def steps(self) -> int:
         """How many steps it has taken, so far if it has not ended."""
-        if self._row.ended is not None:
+        if self.ended is not None:
             return int(self._row.steps)
         return max(int(self._row.steps), self._select(EventRow, fn.MAX(EventRow.step)).scalar() or 0)
-
-    @property
-    def fingerprint(self) -> str:
-        return str(self._row.fingerprint)
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from peewee import Model, SqliteDatabase
 
 from ..canonical import canonical
 from ..errors import StoreError
-from ..records import Event, RunStatus
+from ..records import Event, RunResult, RunStatus
 from .locks import Locks, Owner
 from .models import CallRow, ClaimRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 from .opening import as_store_error, check_file, connection_of, migrate, parse_url, translate_errors
@@ -266,27 +266,20 @@ class Store:
         with self.transaction():
             self._update_run(run, status=status)
 
-    def end_run(
-        self,
-        run: str,
-        *,
-        status: RunStatus,
-        error: str,
-        steps: int,
-        fingerprint: str,
-        outcomes: dict[str, Any],
-    ) -> None:
+    def end_run(self, result: RunResult) -> None:
         """Write how a run ended, after everything that is queued."""
+        run = result.run
         retry_while_locked(self.writer.flush, self.path)
         with self.transaction():
             self._update_run(
-                run, status=status, error=error, steps=steps, fingerprint=fingerprint, ended=time.time()
-            )
+                run, status=result.status, error=result.error, steps=result.steps,
+                fingerprint=result.fingerprint, ended=time.time(),
+            )  # fmt: skip
             ClaimRow.delete().where(ClaimRow.run == run).execute(self.database)
             OutcomeRow.delete().where(OutcomeRow.run == run).execute(self.database)
-            for name, value in outcomes.items():
+            for name, value in result.outcomes.items():
                 OutcomeRow.insert(run=run, name=name, value=canonical(value).decode()).execute(self.database)
-        if status == "completed":
+        if result.status == "completed":
             self.locks.remove(run)  # it is not executed any more
 
     def remove_answers(self, run: str, last: int) -> None:

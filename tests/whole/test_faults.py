@@ -19,7 +19,7 @@ from pyscrai_testing.servers import Fault, FaultServer, Hang, Reply, Reset
 
 import pyscrai_core
 from pyscrai_core import CallRecord, NoConfig, Observer, Position, RunResult, api
-from pyscrai_core.runtime import providers as asking
+from pyscrai_core.runtime import retry
 
 #: What a vendor says of a fault.
 WORDS = "the vendor's own words"
@@ -209,7 +209,7 @@ def undisturbed(
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails is tried again at once."""
-    monkeypatch.setattr(asking, "LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.01)
 
 
 def passing(vendor: Vendor, good: Reply) -> dict[str, tuple[Fault, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import orjson
 from attrs import evolve
@@ -37,8 +37,9 @@ from .call import OUTSIDE, Attempt, Call, encode_answer
 from .journal import Journal, answer_key
 from .observers import Observers
 from .prices import Prices
-from .providers import Providers, Tell, estimated
+from .providers import Providers, estimated
 from .repair import REPAIRS, check_answer, rejection, repair_prompt
+from .retry import Tell
 from .reuse import Reuse
 from .session import Session
 from .world import World
@@ -48,7 +49,11 @@ from .world import World
 Make = Callable[[Call | None], Awaitable[None]]
 
 
-class Calls:
+#: What observers are told of a call.
+Progress: TypeAlias = Literal["started", "waiting", "retrying", "answered", "failed"]
+
+
+class CallPipeline:
     """The calls of one execution: its journal, its budget, and those who answer.
 
     `identities` tell the providers' models from others; `reuse` finds answers of other runs.
@@ -103,8 +108,8 @@ class Calls:
 
     def reopen(self, calls: set[int]) -> None:
         """Let these failed calls, which ended the run, be made again when it is resumed."""
-        if not self._replaying:
-            self._journal.reopen(sorted(calls))
+        for number in () if self._replaying else sorted(calls):
+            self._journal.reopen(number)
 
     # -- completions --
 
@@ -173,9 +178,9 @@ class Calls:
         if call.usage != Usage() or call.failure is None:
             call.cost = self._prices.cost(call.provider, call.usage, call.model)
 
-    async def embed(self, texts: list[str], name: str, place: Callable[[], Position]) -> list[list[float]]:
+    async def embed(self, texts: list[str], name: str, position: Position) -> list[list[float]]:
         """One vector for each text."""
-        call = Call.of(place(), "embed", name, texts)
+        call = Call.of(position, "embed", name, texts)
         if identity := self._identities.get(name):
             call.key = answer_key(call, 0, identity)
 
@@ -202,17 +207,16 @@ class Calls:
         def tell(news: Attempt | str) -> None:
             if isinstance(news, str):
                 self._tell(call, "waiting", error=news)
-                return
-            error = f"{news.error}: {news.detail}"
-            self._tell(call, "retrying", error=error, seconds=news.seconds, wait=news.wait or 0.0)
+            else:
+                error = f"{news.error}: {news.detail}"
+                self._tell(call, "retrying", error=error, seconds=news.seconds, wait=news.wait or 0.0)
 
         return tell
 
     # -- people and clocks --
 
-    async def ask(self, question: str, patience: float | None, place: Callable[[], Position]) -> str:
+    async def ask(self, question: str, patience: float | None, position: Position) -> str:
         """A person's answer."""
-        position = place()
 
         async def make(before: Call | None) -> None:
             if self._ask is None:
@@ -340,26 +344,28 @@ class Calls:
             return before
         if self.stopping:
             raise RunStopping
-        if self._reuse is None or not call.key:
-            return await self._make(call, make, request, before)
-        if await self._reuse.take(call, lambda: self.stopping):
-            return await self._take_over(call)
+        reuse = self._reuse if call.key else None
+        if reuse is not None and await reuse.take(call, lambda: self.stopping):
+            # Another run's answer is journaled as this one's; nobody was asked, nothing was paid.
+            await self._journal.write(call)
+            self.made += 1
+            self._tell_answer(call, journaled=True)
+            return call
         try:
-            return await self._make(call, make, request, before)
+            await self._make(call, make, request, before)
         finally:
-            self._reuse.settle(call.key)
+            if reuse is not None:
+                reuse.settle(call.key)
+        return call
 
-    async def _make(self, call: Call, make: Make, request: Request | None, before: Call | None) -> Call:
+    async def _make(self, call: Call, make: Make, request: Request | None, before: Call | None) -> None:
         """Make a call, and journal what comes of it."""
-        reservation = self._budget.reserve(call.position.agent, *self._estimate(request))
-        self._tell(call, "started")
-        clock, started = time.perf_counter(), time.time()
-        try:
+        with self._budget.reserved(call, *self._estimate(request)):
+            self._tell(call, "started")
+            clock, started = time.perf_counter(), time.time()
             await make(before)
             if not call.started:
                 call.started, call.seconds = started, time.perf_counter() - clock
-        finally:
-            self._budget.settle(reservation, call.usage, call.cost, call.seconds)
         if call.made:
             self.made += 1
             self.asked += 1
@@ -369,18 +375,7 @@ class Calls:
         if call.failure is not None:
             self._tell(call, "failed", error=str(call.failure), seconds=call.seconds)
             raise call.failure
-        # Plugins receive the decoded form of what was journaled, never the object that was encoded.
-        call.answer = orjson.loads(call.answer_json)
-        self._tell(call, "answered", done=True)
-        return call
-
-    async def _take_over(self, call: Call) -> Call:
-        """Journal another run's answer as this one's; nobody was asked, nothing was paid."""
-        await self._journal.write(call)
-        call.answer = orjson.loads(call.answer_json)
-        self.made += 1
-        self._tell(call, "answered", done=True, journaled=True)
-        return call
+        self._tell_answer(call)
 
     def _recorded(self, call: Call) -> Call | None:
         found = self._journal.find(call.position)
@@ -397,11 +392,11 @@ class Calls:
         self.made += call.made
         self.usage += call.usage
         if not call.reused:  # budgets bound what is asked; this was another run's
-            self._budget.count(call.position.agent, call.usage, call.cost, call.seconds)
+            self._budget.count(call)
         if call.failure is not None:
             raise call.failure
         self._journal.follow(call)
-        self._tell(call, "answered", done=True, journaled=True)
+        self._tell_answer(call, journaled=True)
 
     def _estimate(self, request: Request | None) -> tuple[int, float]:
         """The tokens and US dollars that a completion is expected to need, as far as a budget asks."""
@@ -409,28 +404,16 @@ class Calls:
             return 0, 0.0
         usage = estimated(request)
         money = self._prices.cost(request.provider, usage) if self._budget.needs_money else None
-        return usage.input_tokens + usage.output_tokens, money or 0.0
+        return usage.total, money or 0.0
 
-    def _tell(
-        self,
-        call: Call,
-        status: Literal["started", "waiting", "retrying", "answered", "failed"],
-        *,
-        done: bool = False,
-        error: str = "",
-        journaled: bool = False,
-        seconds: float = 0.0,
-        wait: float = 0.0,
-    ) -> None:
-        """Tell observers; `done` of a call that has its answer."""
-        if not self._observers:
-            return
-        position, kind, target = call.position, call.kind, call.target
-        if done:
-            record = CallRecord(
-                position, kind, status, target, call.answer, "", call.usage, call.model, journaled,
-                0.0 if journaled else call.seconds, call.cost,
-            )  # fmt: skip
-        else:
-            record = CallRecord(position, kind, status, target, error=error, seconds=seconds, wait=wait)
-        self._observers.on_call(record)
+    def _tell(self, call: Call, status: Progress, **more: Any) -> None:
+        """Tell observers; `more` are fields of their `CallRecord`."""
+        if self._observers:
+            self._observers.on_call(CallRecord(call.position, call.kind, status, call.target, **more))
+
+    def _tell_answer(self, call: Call, *, journaled: bool = False) -> None:
+        seconds = 0.0 if journaled else call.seconds
+        self._tell(
+            call, "answered", answer=call.answer, usage=call.usage, model=call.model, cost=call.cost,
+            journaled=journaled, seconds=seconds,
+        )  # fmt: skip
