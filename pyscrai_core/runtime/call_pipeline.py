@@ -48,7 +48,6 @@ from .world import World
 #: finished.
 Make = Callable[[Call | None], Awaitable[None]]
 
-
 #: What observers are told of a call.
 Progress: TypeAlias = Literal["started", "waiting", "retrying", "answered", "failed"]
 
@@ -67,7 +66,6 @@ class CallPipeline:
         providers: Mapping[str, Provider],
         observers: Observers,
         *,
-        replaying: bool,
         identities: Mapping[str, str],
         reuse: Reuse | None,
         on_uncertain: OnUncertain | None,
@@ -86,7 +84,6 @@ class CallPipeline:
         self._prices = Prices(session.prices, providers)
         self._ask = session.ask
         self._observers = observers
-        self._replaying = replaying
         self._people: set[asyncio.Future[str]] = set()
         self.stopping = False
         #: How many calls the run has made, and how many of them this execution.
@@ -105,11 +102,6 @@ class CallPipeline:
     def paused(self, seconds: float) -> None:
         """The run was paused for so long; its budget of time was too."""
         self._budget.paused(seconds)
-
-    def reopen(self, calls: set[int]) -> None:
-        """Let these failed calls, which ended the run, be made again when it is resumed."""
-        for number in () if self._replaying else sorted(calls):
-            self._journal.reopen(number)
 
     # -- completions --
 
@@ -245,7 +237,7 @@ class CallPipeline:
     def now(self, position: Position) -> float:
         """Seconds since 1970. Queued, not waited for: whatever depends on it is queued behind it."""
         call = Call(position, "now", "clock", "clock")
-        recorded = self._recorded(call)
+        recorded = self._journal.find(call, self._world.turns_of)
         if recorded is None:
             answer = time.time()
             call.answer_json = repr(answer).encode()
@@ -267,7 +259,7 @@ class CallPipeline:
             call.answer_json = encode_answer(described(found), use)
 
         told = (await self._take(call, make)).answer
-        if not found and not self._replaying:
+        if not found and not self._journal.replay:
             found.extend(await toolset.list())
         behind = {tool.name: tool for tool in found}
         return [RecordedTool(one, behind.get(one["name"])) for one in told]
@@ -284,11 +276,11 @@ class CallPipeline:
         call = Call.of(position, "tool", name, {"tool": name, "arguments": arguments})
 
         async def make(before: Call | None) -> None:
-            if not tool.tool.repeatable:
-                if before is not None and self._decided(before, tool, call):
-                    return
-                await self._journal.intend(call)
             try:
+                if not tool.tool.repeatable:
+                    if before is not None:
+                        self._decide(before, tool, call)
+                    await self._journal.intend(call)
                 call.answer_json = await act()
             except CallFailed as error:
                 call.failure = error
@@ -296,17 +288,16 @@ class CallPipeline:
         answer: dict[str, Any] = (await self._take(call, make)).answer
         return answer
 
-    def _decided(self, before: Call, tool: BoundTool, call: Call) -> bool:
-        """Whether a call that may have acted already is given up; False: it is made again."""
+    def _decide(self, before: Call, tool: BoundTool, call: Call) -> None:
+        """Raise `ToolFailed` or `Uncertain` if a call that may have acted already is not made again."""
         decision = self._on_uncertain or tool.policy.on_uncertain
         if decision == "retry":
-            return False
+            return
         unknown = "it was being called when the run ended, and its answer is not known"
         what = f"failed: {before.failure}" if before.status == "open" else unknown
         name = tool.spec.name
         if decision == "skip":
-            call.failure = ToolFailed(f"tool {name}: {what}; it was not called again")
-            return True
+            raise ToolFailed(f"tool {name}: {what}; it was not called again")
         arguments = canonical(orjson.loads(call.body)["arguments"]).decode()
         others = "; ".join(self._journal.undecided(call.position))
         more = f"; undecided as well, and decided with it: {others}" if others else ""
@@ -335,8 +326,8 @@ class CallPipeline:
 
         Raises the failure that is journaled, or that came of it.
         """
-        before = self._recorded(call)
-        if before is not None and (self._replaying or before.status in ("answered", "failed")):
+        before = self._journal.find(call, self._world.turns_of)
+        if before is not None and (self._journal.replay or before.status in ("answered", "failed")):
             if before.status == "intent" or (before.status == "open" and not self._journal.failed):
                 raise EndOfRecord(f"{call.position}: the recorded run ended during this call")
             before.chained = call.chained
@@ -376,16 +367,6 @@ class CallPipeline:
             self._tell(call, "failed", error=str(call.failure), seconds=call.seconds)
             raise call.failure
         self._tell_answer(call)
-
-    def _recorded(self, call: Call) -> Call | None:
-        found = self._journal.find(call.position)
-        if found is None:
-            if self._replaying:
-                raise EndOfRecord(f"{call.position}: nothing is recorded here")
-            return None
-        if (found.kind, found.request) != (call.kind, call.request):
-            raise self._journal.differs(call, found, self._world.turns_of(call.position.agent))
-        return found
 
     def _count(self, call: Call) -> None:
         """Count what was done by an earlier execution; raises the failure that it recorded."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 from attrs import asdict
 
 from ..canonical import canonical, digest
-from ..errors import Divergence
+from ..errors import Divergence, EndOfRecord
 from ..records import Position, Request
 from ..store.runs import RecordedRun
 from ..store.store import CALL_COLUMNS, Store
@@ -47,10 +47,11 @@ class Journal:
     that order, a page at a time, and only what was passed over is kept.
     """
 
-    def __init__(self, store: Store, run: str, recorded: RecordedRun | None) -> None:
+    def __init__(self, store: Store, run: str, recorded: RecordedRun | None, replay: bool) -> None:
         self._store = store
         self._run = run
         self._recorded = recorded
+        self.replay = replay
         self.number = self._last = recorded.last_call() if recorded else 0
         self._read = 0
         self._waiting: dict[tuple[str, int, str], Sequence[Any]] = {}
@@ -71,14 +72,25 @@ class Journal:
             if (one["agent"], one["step"], one["path"]) != (position.agent, position.step, position.path)
         ]
 
-    def find(self, position: Position) -> Call | None:
-        """The journaled call at `position`, if there is one."""
+    def find(self, call: Call, turns_of: Callable[[str], int]) -> Call | None:
+        """The journaled call at the position of `call`, if there is one.
+
+        Raises `EndOfRecord` if a replay finds none, `Divergence` if it is another one; that error tells which
+        of the agent's turns it was, after as many as `turns_of` gives.
+        """
+        position = call.position
         place = (position.agent, position.step, position.path)
         while (row := self._waiting.pop(place, None)) is None:
-            if self._read >= self._last:
+            if self._read < self._last:
+                self._next_page()
+            elif self.replay:
+                raise EndOfRecord(f"{position}: nothing is recorded here")
+            else:
                 return None
-            self._next_page()
-        return Call.from_row(row)
+        found = Call.from_row(row)
+        if (found.kind, found.request) != (call.kind, call.request):
+            raise self._differs(call, found, turns_of(position.agent))
+        return found
 
     def _next_page(self) -> None:
         bounds = (self._run, self._read, self._last, PAGE)
@@ -87,7 +99,7 @@ class Journal:
             self._waiting[row[:3]] = row
         self._read = rows[-1][NUMBER] if len(rows) == PAGE else self._last
 
-    def differs(self, call: Call, recorded: Call, turn: int) -> Divergence:
+    def _differs(self, call: Call, recorded: Call, turn: int) -> Divergence:
         """The error for an execution that asks something else, in an agent's turn with this number from 0."""
         if recorded.kind != call.kind:
             what = f"it is of the kind {call.kind}, and {recorded.kind} was recorded"
@@ -197,9 +209,10 @@ class Journal:
             failure.calls = (call.number,)
         self._store.put_call([row[name] for name in CALL_COLUMNS])
 
-    def reopen(self, number: int) -> None:
-        """Let a failed call be made again when the run is resumed: it is what ended it."""
-        self._store.reopen_call(self._run, number)
+    def reopen(self, calls: set[int]) -> None:
+        """Let failed calls, which ended the run, be made again when it is resumed."""
+        for number in () if self.replay else sorted(calls):
+            self._store.reopen_call(self._run, number)
 
     def follow(self, call: Call) -> None:
         """Make a journaled completion the one that the agent's next one is compared with."""

@@ -100,16 +100,15 @@ class Run:
         reached = self._last_recorded if recorded and recorded.ended is None else 0
         self._recorded_steps = max(recorded.steps, reached) if recorded else 0
         self._inputs = Inputs(self._store, run)
-        journal = Journal(self._store, run, recorded)
+        self._journal = Journal(self._store, run, recorded, replay)
         #: The events from outside that the recorded run took in.
         self._outside = recorded.inputs() if recorded else []
         self._calls = CallPipeline(
             self._world,
-            journal,
+            self._journal,
             session,
             components.providers,
             self._observers,
-            replaying=replay,
             identities=identities(plan.last) if not replay else {},
             reuse=reuse,
             on_uncertain=on_uncertain,
@@ -339,7 +338,7 @@ class Run:
 
     def _reopen(self, scope: RunScope, end: BaseException) -> None:
         """The calls whose failure ended a turn are asked again when the run is resumed."""
-        self._calls.reopen(scope.failure.calls | set(end.calls if isinstance(end, CallFailed) else ()))
+        self._journal.reopen(scope.failure.calls | set(end.calls if isinstance(end, CallFailed) else ()))
 
     def _begin(self, participant: Participant) -> RunTurn:
         name = participant.agent.name
