@@ -82,14 +82,9 @@ class Rules:
                 "expected letters, digits, dots and dashes"
             )
         action = agent.actions.get(kind)
-        plain = self._plain(payload, where)
-        if not isinstance(plain, dict):
-            raise ContractError(f"{where}: the payload is not a dictionary")
-        schema = action.schema if action else self._schemas.get(kind)
-        if schema is not None and (wrong := check_value(schema, plain)):
-            raise ContractError(f"{where}: the payload does not fit its schema: {wrong}")
+        payload = self._payload(payload, action.schema if action else self._schemas.get(kind), where)
         self._check_audience(audience, where)
-        return Draft(kind, plain, audience, cause)
+        return Draft(kind, payload, audience, cause)
 
     def change(
         self, agent: Agent, path: str, value: Json, op: Literal["set", "add"], cause: int | None
@@ -121,7 +116,6 @@ class Rules:
         `change` changes the state at a path: a key of the world's, `agents.NAME.KEY` or `groups.NAME.KEY`.
         An `audience` of None is everyone, and for a change those who see that state.
         """
-        plain = self._plain(payload, kind)
         if kind == "change":
             schema: dict[str, Any] | None = CHANGE
         elif not KIND.fullmatch(kind) or kind in KERNEL_KINDS:
@@ -134,18 +128,15 @@ class Rules:
                 one.actions[kind].schema for one in self._scenario.agents.values() if kind in one.actions
             )
             schema = self._schemas.get(kind) or next(actions, None)
-        if not isinstance(plain, dict):
-            raise ContractError(f"{kind}: the payload is not an object; expected such as " + '{"text": "…"}')
-        if schema is not None and (wrong := check_value(schema, plain)):
-            raise ContractError(f"{kind}: the payload does not fit its schema: {wrong}")
+        payload = self._payload(payload, schema, kind)
         if kind == "change":
-            heard = self.heard_by(plain["path"])
-            self._check_known(plain["path"])
+            heard = self.heard_by(payload["path"])
+            self._check_known(payload["path"])
             audience = heard if audience is None else audience
         elif audience is None:
             audience = (EVERYONE,)
         self._check_audience(audience, kind)
-        return Draft(kind, plain, audience, None)
+        return Draft(kind, payload, audience)
 
     def _check_known(self, path: str) -> None:
         """Raise `ContractError` for a key that neither the scenario's state nor a rule of it has."""
@@ -167,6 +158,14 @@ class Rules:
         if len(keys) < 2 or keys[0] not in self._names - {EVERYONE}:
             raise ContractError(f"change: there is no state {path!r}; expected KEY or {part}.NAME.KEY")
         return (keys[0],)
+
+    def _payload(self, value: Any, schema: dict[str, Any] | None, where: str) -> dict[str, Any]:
+        payload = self._plain(value, where)
+        if not isinstance(payload, dict):
+            raise ContractError(f"{where}: the payload is not an object; expected such as " + '{"text": "…"}')
+        if schema is not None and (wrong := check_value(schema, payload)):
+            raise ContractError(f"{where}: the payload does not fit its schema: {wrong}")
+        return payload
 
     def _plain(self, value: Any, where: str) -> Any:
         # Encoded and decoded: the log's own copy, which nobody else can change afterwards.
