@@ -158,7 +158,6 @@ class CallPipeline:
         return Completion.from_dict(done.answer)
 
     async def _ask_model(self, call: Call, request: Request) -> None:
-        call.provider = self._known(request.provider, request.position)
         try:
             completion = await self._providers.ask(
                 request, call, self._observers.sink(call.position), self._progress(call)
@@ -177,7 +176,6 @@ class CallPipeline:
             call.key = answer_key(call, 0, identity)
 
         async def make(before: Call | None) -> None:
-            call.provider = self._known(name, call.position)
             try:
                 vectors = await self._providers.embed(texts, call, self._progress(call))
                 call.answer_json = encode_answer(vectors, name)
@@ -188,12 +186,6 @@ class CallPipeline:
 
         vectors: list[list[float]] = (await self._take(call, make)).answer
         return vectors
-
-    def _known(self, name: str, position: Position) -> str:
-        if name not in self._providers:
-            known = ", ".join(self._providers) or "none"
-            raise ContractError(f"{position}: there is no provider {name!r}; the scenario's: {known}")
-        return name
 
     def _progress(self, call: Call) -> Tell:
         def tell(news: Attempt | str) -> None:

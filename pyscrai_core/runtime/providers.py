@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +15,15 @@ from attrs import frozen
 from loguru import logger
 
 from ..contracts import Provider, Sink
-from ..errors import AnswerRejected, CallFailed, RequestRejected, RunStopping, TimedOut, TransientError
+from ..errors import (
+    AnswerRejected,
+    CallFailed,
+    ContractError,
+    RequestRejected,
+    RunStopping,
+    TimedOut,
+    TransientError,
+)
 from ..records import Completion, RateLimitStatus, Request, Usage
 from ..scenario.model import CallPolicy
 from ..secret import redact
@@ -55,12 +63,6 @@ class Providers:
         self._waiting: set[asyncio.Future[Any]] = set()
         self.stopping = False
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._providers)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._providers
-
     def stop(self) -> None:
         """No further attempt starts: what waits for its turn or for another try, ends."""
         self.stopping = True
@@ -73,7 +75,7 @@ class Providers:
         Raises what the last of them failed with: `TransientError` when all tries are used up, or what
         a permanent failure. `call` is filled in on the way.
         """
-        names = [request.provider, *self._policies[request.provider].fallback]
+        names = [self._known(call), *self._policies[call.target].fallback]
         for name, following in pairwise(names):
             call.provider = name
             try:
@@ -82,6 +84,15 @@ class Providers:
                 tell(f"provider {following!r} is asked instead of {name!r}, which failed: {error}")
         call.provider = names[-1]
         return await self._completion(request, call, sink, tell, last=True)
+
+    def _known(self, call: Call) -> str:
+        """The name of the provider that a call is for. Raises `ContractError` if there is none."""
+        if call.target not in self._providers:
+            known = ", ".join(self._providers) or "none"
+            raise ContractError(
+                f"{call.position}: there is no provider {call.target!r}; the scenario's: {known}"
+            )
+        return call.target
 
     async def _completion(
         self, request: Request, call: Call, sink: Sink | None, tell: Tell, last: bool
@@ -104,10 +115,8 @@ class Providers:
             raise
 
     async def embed(self, texts: Sequence[str], call: Call, tell: Tell) -> list[list[float]]:
-        """The vectors of `texts`, from the provider that `call` names; it has no fallbacks.
-
-        Vectors of different models have nothing to do with each other.
-        """
+        """The vectors of `texts`. Fallbacks are not asked: vectors of different models cannot be compared."""
+        call.provider = self._known(call)
         provider = self._providers[call.provider]
         sending = _Send(
             tokens=lambda: sum(map(estimate_tokens, texts)),
@@ -121,12 +130,13 @@ class Providers:
         policy, vendor = self._policies[call.provider], self._accounts[call.provider]
         # A vendor that is down is not waited for where another one is named.
         patience = policy.retry.seconds if last else 0.0
-
-        async def sleep(seconds: float) -> None:
-            await self._unless_stopped(asyncio.ensure_future(asyncio.sleep(seconds)))
-
         return await with_retries(
-            lambda: self._once(sending, call, patience, tell), call, policy.retry, vendor, tell, sleep
+            lambda: self._once(sending, call, patience, tell),
+            call,
+            policy.retry,
+            vendor,
+            tell,
+            lambda seconds: self._unless_stopped(asyncio.sleep(seconds)),
         )
 
     async def _once(self, sending: _Send[Result], call: Call, patience: float, tell: Tell) -> Result:
@@ -150,7 +160,7 @@ class Providers:
                 )
             with ticket:
                 if self._slots.locked():
-                    await self._unless_stopped(asyncio.ensure_future(self._slots.acquire()))
+                    await self._unless_stopped(self._slots.acquire())
                 else:
                     await self._slots.acquire()
                 try:
@@ -184,8 +194,9 @@ class Providers:
         finally:
             timer.cancel()
 
-    async def _unless_stopped(self, work: asyncio.Future[Result]) -> Result:
-        """The result of `work`, or `RunStopping` as soon as the run is being stopped."""
+    async def _unless_stopped(self, awaited: Coroutine[Any, Any, Result] | asyncio.Future[Result]) -> Result:
+        """What is awaited, or `RunStopping` as soon as the run is being stopped."""
+        work = asyncio.ensure_future(awaited)
         if self.stopping:
             work.cancel()
             raise RunStopping

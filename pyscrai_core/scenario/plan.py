@@ -1,7 +1,7 @@
 """Everything that an execution needs, made ready: the scenario, the components' classes and options.
 
 A plan comes from a file (`from_file`) or from the manifest of a run (`from_manifest`). Making it checks all
-of the scenario and executes nothing of it; `Components.make` then constructs the components.
+of the scenario and executes nothing of it; `Components` then constructs the components.
 """
 
 from __future__ import annotations
