@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
-from attrs import asdict
+from attrs import asdict, evolve
 
 from ..canonical import canonical, digest
 from ..errors import Divergence, EndOfRecord
@@ -217,7 +217,8 @@ class Journal:
     def follow(self, call: Call) -> None:
         """Make a journaled completion the one that the agent's next one is compared with."""
         if call.chained is not None:
-            self._completions[call.position.agent] = call.number, call.chained
+            # Without the messages, which may be long and are not needed any more.
+            self._completions[call.position.agent] = call.number, evolve(call.chained, messages=())
 
     def _put_messages(self, agent: str, chained: ChainedRequest) -> dict[str, Any]:
         """Queue what is new of a request; the columns that tell where its messages are."""
