@@ -204,7 +204,7 @@ def test_a_run_that_is_stopped_gives_its_claims_up(host: Host) -> None:
         Asked.hanging = set()
         return await second
 
-    result = asyncio.run(together())
+    result = asyncio.run(asyncio.wait_for(together(), PATIENCE))
     assert result.status == "completed"
     assert Counter(Asked.asked) == {**ALL, "A/1 one": 2}
 

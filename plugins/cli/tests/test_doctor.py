@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from pyscrai_cli import plugins
 from pyscrai_cli.main import cli
 from pyscrai_testing.servers import FaultServer
 
@@ -26,6 +27,12 @@ VENDORS = {
     "anthropic": ("", "ANTHROPIC_API_KEY"),
     "ollama": ("", "OLLAMA_KEY"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first probe of a vendor imports its SDK, which can take long on a busy machine."""
+    monkeypatch.setattr(plugins, "PROBE_SECONDS", 300.0)
 
 
 @pytest.fixture(autouse=True)
