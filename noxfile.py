@@ -39,7 +39,7 @@ BUILD = ["editables>=0.5"]
 #: The versions of Python that the distributions support: their classifiers name them.
 PYTHONS = ["3.11", "3.12", "3.13"]
 #: Tests that share what they start, such as a model's server, stay together: those of one file.
-PYTEST = ["pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+PYTEST = ["pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--durations", "25"]
 
 
 def _find_pyenv() -> None:

@@ -544,7 +544,7 @@ def test_the_demo_can_be_copied_and_is_valid() -> None:
 
 
 def test_the_demo_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins_module, "_installed", lambda: iter(()))
+    monkeypatch.setattr(plugins_module, "entry_points", lambda group: ())
     shown = invoke("demo")
     assert shown.exit_code == 2
     assert "pip install pyscrai-cast pyscrai-llamacpp pyscrai-schedules" in shown.stderr
