@@ -71,10 +71,10 @@ def test_newsroom(tmp_path: Path) -> None:
 
 
 def test_election(tmp_path: Path) -> None:
-    result = run("election", tmp_path)
-    assert result.outcomes["turnout"] == 50
-    assert sum(result.outcomes["votes"].values()) == 50
-    assert len({event.source for event in result.events}) == 50
+    result = run("election", tmp_path, set={"agents.Voter.count": 12})
+    assert result.outcomes["turnout"] == 12
+    assert sum(result.outcomes["votes"].values()) == 12
+    assert len({event.source for event in result.events}) == 12
 
 
 def test_auction_keeps_values_private(tmp_path: Path) -> None:
