@@ -293,6 +293,7 @@ class Run:
             self._reopen(stage, error)
             raise
         except Exception as error:
+            # A plugin's schedule may raise anything. The run fails, and says which one it was.
             raise self._broken("schedule", use, error) from error
         if stage.failure.error is not None:
             self._reopen(stage, stage.failure.error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,27 +15,13 @@ from pyscrai_cli.main import cli
 
 from pyscrai_core import StoreError, api
 from pyscrai_core.canonical import LOG_FORMAT
-from pyscrai_core.store.models import TABLES
 from pyscrai_core.store.store import Store
-
-TALK = {
-    "providers": {"default": {"use": "scripted", "replies": ["one", "two", "three"]}},
-    "agents": {"A": {"persona": "First."}, "B": {"persona": "Second."}},
-    "schedule": {"use": "round-robin", "rounds": 6},
-    "outcomes": {"n": "len(events)"},
-}
-
-
-def count(path: Path) -> dict[str, int]:
-    with closing(sqlite3.connect(path)) as database:
-        names = [table._meta.table_name for table in TABLES]
-        return {name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}
 
 
 @pytest.fixture
-def foreign(play: Any, tmp_path: Path) -> str:
+def foreign(play: Any, talk: dict[str, Any], tmp_path: Path) -> str:
     """A run that was recorded with another log format, by another version of the kernel."""
-    run = play({**TALK, "limits": {"calls": 7}})
+    run = play({**talk, "limits": {"calls": 7}})
     assert run.status == "stopped"
     log = [b"pyscrai log %d" % (LOG_FORMAT + 1), *(event.line() for event in run.events), b""]
     fingerprint = hashlib.sha256(b"\n".join(log)).hexdigest()
@@ -57,7 +44,9 @@ def foreign(play: Any, tmp_path: Path) -> str:
     ],
     ids=["resume", "replay", "fork", "inject"],
 )
-def test_a_run_of_another_log_format_is_not_executed(execute: Any, foreign: str, tmp_path: Path) -> None:
+def test_a_run_of_another_log_format_is_not_executed(
+    execute: Any, foreign: str, count: Callable[[Path], dict[str, int]], tmp_path: Path
+) -> None:
     before = count(tmp_path / "runs.db")
     with pytest.raises(StoreError) as error:
         execute(foreign, store=tmp_path / "runs.db")

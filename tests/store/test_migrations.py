@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,6 @@ from pyscrai_core import StoreError, api
 from pyscrai_core.store.locks import Locks
 from pyscrai_core.store.models import TABLES
 from pyscrai_core.store.store import Store
-
-TALK = {
-    "providers": {"default": {"use": "scripted", "replies": ["one", "two", "three"]}},
-    "agents": {"A": {"persona": "First."}, "B": {"persona": "Second."}},
-    "schedule": {"use": "round-robin", "rounds": 6},
-    "outcomes": {"n": "len(events)"},
-}
-
-
-def count(path: Path) -> dict[str, int]:
-    with closing(sqlite3.connect(path)) as database:
-        names = [table._meta.table_name for table in TABLES]
-        return {name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}
 
 
 def older(path: Path) -> None:
@@ -41,14 +29,16 @@ def columns(path: Path, table: str) -> list[str]:
         return [row[1] for row in database.execute(f'PRAGMA table_info("{table}")')]
 
 
-def test_an_older_store_is_migrated(play: Any, tmp_path: Path) -> None:
+def test_an_older_store_is_migrated(
+    play: Any, talk: dict[str, Any], count: Callable[[Path], dict[str, int]], tmp_path: Path
+) -> None:
     path = tmp_path / "runs.db"
-    recorded = play(TALK)
+    recorded = play(talk)
     older(path)
     assert columns(path, "manifests") == ["run", "body", "served"]
     assert api.replay(store=path).fingerprint == recorded.fingerprint
     assert columns(path, "manifests") == ["run", "body"]
-    assert play(TALK).fingerprint == recorded.fingerprint
+    assert play(talk).fingerprint == recorded.fingerprint
     assert count(path)["manifests"] == 2
 
 
@@ -60,8 +50,10 @@ def test_the_tables_are_those_of_the_models(tmp_path: Path) -> None:
         assert sorted(columns(path, table._meta.table_name)) == sorted(fields)
 
 
-def test_an_older_store_that_is_read_only_is_not_migrated(archive: Path, play: Any) -> None:
-    play(TALK, store=archive / "runs.db")
+def test_an_older_store_that_is_read_only_is_not_migrated(
+    archive: Path, play: Any, talk: dict[str, Any]
+) -> None:
+    play(talk, store=archive / "runs.db")
     older(archive / "runs.db")
     subprocess.run(["mount", "-o", "remount,ro", archive], check=True)
     with pytest.raises(StoreError, match=r"runs\.db: it was written by an older version, and is read-only"):
