@@ -30,6 +30,7 @@ ROWS: tuple[dict[str, tuple[str, ...]], ...] = (
             "records",
             "errors",
             "hookspecs",
+            "lookalikes",
             "seeds",
             "tokens",
             "secret",

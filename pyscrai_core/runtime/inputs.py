@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from ..errors import ConfigError, ContractError, StoreError
+from ..lookalikes import normalize
 from ..plugins import Host
 from ..scenario import plan as planning
 from ..scenario.manifest import Manifest
@@ -110,6 +111,8 @@ def inject(
             f"pyscrai fork {run.id} --at SEQ"
         )
     plan = planning.from_manifest(Manifest.to_execute(run), host, replay=True).last
+    kind, payload = normalize(kind), normalize(payload)
+    audience = None if audience is None else tuple(map(normalize, audience))
     try:
         draft = Rules(plan.scenario, plan.declared).outside(kind, payload, audience)
     except ContractError as error:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..language.misfit import Path
+from ..lookalikes import find_lookalikes
 from ..suggest import did_you_mean, list_some
 from .blueprints import Blueprint
 from .document import Mistakes
-from .model import COMMON_KINDS, Scenario
+from .model import COMMON_KINDS, KERNEL_KINDS, Scenario
 from .options import walk
 
 
@@ -17,13 +18,50 @@ def check_states(scenario: Scenario, mistakes: Mistakes) -> None:
     """Note the keys of states that cannot be reached by a path."""
     for key in scenario.state.keys() & {"agents", "groups", "self"}:
         mistakes.add(("world", "state", key), f"{key!r} is reserved; choose another name", on_key=True)
-    parts: list[tuple[Path, Any]] = [(("world", "state"), scenario.state)]
-    parts += [(("agents", name, "state"), agent.state) for name, agent in scenario.agents.items()]
-    parts += [(("groups", name, "state"), group.state) for name, group in scenario.groups.items()]
-    for path, state in parts:
+    for path, state in _states(scenario):
         for key in state:
             if "." in key or not key:
                 mistakes.add((*path, key), "a key of a state has no dots, which separate keys", on_key=True)
+
+
+def check_lookalikes(scenario: Scenario, mistakes: Mistakes) -> None:
+    """Note the names that look like another one of their kind, or that hold what cannot be seen."""
+    agents = {name: ("agents", name) for name in scenario.agents}
+    actions = {
+        name: ("agents", agent.name, "actions", name)
+        for agent in reversed(scenario.agents.values())
+        for name in agent.actions
+    }
+    kinds: dict[str, Path] = {**dict.fromkeys((*COMMON_KINDS, *KERNEL_KINDS), ()), **actions}
+    places: list[Mapping[str, Path]] = [
+        {name: ("providers", name) for name in scenario.providers},
+        agents | {name: ("groups", name) for name in scenario.groups},
+        kinds | {kind: ("events", kind) for kind in scenario.events},
+    ]
+    for _, agent, _, action in actions.values():
+        parameters = scenario.agents[agent].actions[action].schema["properties"]
+        places.append({name: ("agents", agent, "actions", action, name) for name in parameters})
+    for path, state in _states(scenario):
+        places += _keys(path, state)
+    for names in places:
+        for name, what in find_lookalikes(names):
+            mistakes.add(names[name], what, on_key=True)
+
+
+def _states(scenario: Scenario) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The states of the world, of agents and of groups, with their places."""
+    yield ("world", "state"), scenario.state
+    for part in ("agents", "groups"):
+        for name, one in getattr(scenario, part).items():
+            yield (part, name, "state"), one.state
+
+
+def _keys(path: Path, value: Any) -> Iterator[dict[str, Path]]:
+    """The keys of a mapping with their places, and those of each mapping in it."""
+    if isinstance(value, dict):
+        yield {key: (*path, key) for key in value}
+        for key, part in value.items():
+            yield from _keys((*path, key), part)
 
 
 def check_kinds(scenario: Scenario, declared: Iterable[str], mistakes: Mistakes) -> None:

@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen
 
 from ..errors import ConfigError, Mistake, ScenarioError
 from ..language.misfit import Path, dotted
+from ..lookalikes import normalize
 from ..suggest import did_you_mean, format_value, there_is_no
 from . import yaml
 from .document import RECORDED, Document, Mark
@@ -26,7 +27,7 @@ _ACCESS = {option.name for option in attrs.fields(CallPolicy)}
 class Override:
     """An override: the dotted path as it was given, the value, its text, and the keys of the path."""
 
-    path: str
+    path: str = field(converter=normalize)
     value: Any
     text: str
     keys: tuple[str, ...] = field(init=False)
@@ -56,8 +57,8 @@ class Override:
     def of(cls, path: str, value: Any) -> Override:
         """An override from Python, whose value is taken as it is. Raises `ScenarioError`."""
         try:
-            written = orjson.dumps(value)
-        except TypeError as error:
+            written = orjson.dumps(normalize(value))
+        except (TypeError, ValueError) as error:
             what = f"{error}; give plain data, as JSON is"
             raise ScenarioError([Mistake(f"--set {path}", path, what)]) from None
         return cls(path, orjson.loads(written), value if isinstance(value, str) else written.decode())

@@ -21,7 +21,7 @@ from ..language.misfit import Path
 from ..plugins import Host
 from .blueprints import Blueprint, Resolver
 from .build import Builder
-from .checks import check_kinds, check_sampling, check_states
+from .checks import check_kinds, check_lookalikes, check_sampling, check_states
 from .document import RECORDED, Document, Mark, Mistakes
 from .manifest import Manifest
 from .model import Scenario
@@ -86,7 +86,7 @@ def from_file(
     source = Source(path.resolve().parent, shown=path.parent)
     document = read(path, host, source)
     resolve(document, overrides=overrides, defaults=defaults or {}, seed=seed, source=source)
-    return _make(document, host, source, replay=False)
+    return _make(document, host, source)
 
 
 def identities(plan: Plan) -> dict[str, str]:
@@ -120,7 +120,7 @@ def from_manifest(manifest: Manifest, host: Host, *, replay: bool) -> Plan:
 
     def plan(scenario: dict[str, Any], last: bool) -> Plan:
         return _make(
-            Document.at(scenario, RECORDED), host, _source(manifest, files), replay=replay or not last
+            Document.at(scenario, RECORDED), host, _source(manifest, files), True, replay=replay or not last
         )
 
     first = plan(manifest.scenario, not forks)
@@ -144,7 +144,7 @@ def changed(manifest: Manifest, overrides: Sequence[Override], seed: int | None,
                 files.pop(name.rpartition(":")[0] if ".py:" in name else name, None)
     source = _source(manifest, files, recorded=False)
     resolve(document, overrides=overrides, defaults={}, seed=seed, source=source)
-    return _make(document, host, source, replay=False)
+    return _make(document, host, source)
 
 
 def _source(manifest: Manifest, files: Mapping[str, str], recorded: bool = True) -> Source:
@@ -152,12 +152,16 @@ def _source(manifest: Manifest, files: Mapping[str, str], recorded: bool = True)
     return Source(folder, dict(files), recorded=recorded)
 
 
-def _make(document: Document, host: Host, source: Source, *, replay: bool) -> Plan:
+def _make(
+    document: Document, host: Host, source: Source, recorded: bool = False, *, replay: bool = False
+) -> Plan:
     mistakes = Mistakes(document)
     resolver = Resolver(host, document, mistakes, source)
     scenario = Builder(document, resolver.structurer, mistakes).scenario()
     host = resolver.host = _narrowed(host, scenario.plugins, mistakes, replay)
     check_states(scenario, mistakes)
+    if not recorded:  # what was run once stays as it is
+        check_lookalikes(scenario, mistakes)
 
     def resolved(kind: str, use: Use | None, path: Path) -> Any:
         # Where the choice could not be read, the default stands in for it.

@@ -16,6 +16,7 @@ from typing import Any
 from ..canonical import check_json, digest
 from ..errors import ContractError, Mistake, PyscraiError, ScenarioError
 from ..language.misfit import Misfit
+from ..lookalikes import normalize
 from ..plugins import Host
 from ..suggest import expected
 from . import yaml
@@ -91,7 +92,7 @@ def _load_with_plugin(path: FilesystemPath, host: Host, suffix: str) -> Document
             "expected a ScenarioError for bad input; tell its author"
         ) from error
     try:
-        value = copy.deepcopy(check_json(value, "the scenario"))
+        value = normalize(copy.deepcopy(check_json(value, "the scenario")))
     except (ValueError, RecursionError) as error:
         what = f"{error}; a scenario is plain data, as JSON is"
         raise ScenarioError([Mistake(str(path), "", what)]) from None
@@ -106,7 +107,7 @@ def _merge_defaults(document: Document, defaults: Mapping[str, Mapping[str, Any]
     document.mark_if_new(("providers",), mark)
     if not isinstance(providers, dict):
         return  # building reports it
-    for name, options in defaults.items():
+    for name, options in normalize(dict(defaults)).items():
         given = providers.get(name)
         if given is None or isinstance(given, str):
             given = {"use": given} if given is not None else {}

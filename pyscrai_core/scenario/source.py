@@ -7,6 +7,7 @@ from pathlib import Path as FilesystemPath
 
 from attrs import define, field
 
+from ..lookalikes import normalize
 from ..suggest import closest
 
 #: The largest file that is read, in bytes.
@@ -75,11 +76,11 @@ class Source:
             raise ValueError(f"{name!r} is not a file but a device or a pipe; name a file")
         data = read_bytes(path, name)
         try:
-            text = data.decode("utf-8-sig")
+            decoded = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             raise ValueError(f"the file {name!r} is not UTF-8 text (line {line}); save it in UTF-8") from None
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        text: str = normalize(decoded.replace("\r\n", "\n").replace("\r", "\n"))
         self.files[name] = text
         return text
 

@@ -11,7 +11,8 @@ What differs from YAML 1.1, which PyYAML implements:
 - a repeated key, a tag (`!!python/…`), a merge key (`<<`) and a second document are mistakes;
 - an alias (`*name`) stands for a copy. How much a document may grow by them is bounded.
 
-JSON is read by the same rules. Each mistake is reported with its `file:line:column`.
+JSON is read by the same rules. All text is brought into the form NFC of Unicode. Each mistake is reported
+with its `file:line:column`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from attrs import define
 from ..canonical import MAX_INTEGER
 from ..errors import Mistake, ScenarioError
 from ..language.misfit import Path, dotted
+from ..lookalikes import normalize
 from ..suggest import closest
 from .document import Document, Mark, Marks
 from .source import read_bytes
@@ -102,7 +104,7 @@ def parse_scalar(text: str) -> Any:
     if text[0] in "[{\"'":
         return loads(text, "--set").value
     try:
-        return _plain_value(text)
+        return _plain_value(normalize(text))
     except ValueError as error:
         raise _error("--set", str(error)) from None
 
@@ -291,7 +293,7 @@ class _Reader:
         self._refuse_tag(scalar, path)
         if event.anchor and event is scalar:
             self.anchors[event.anchor] = _Anchor(event, Marks(), self._scalar(event, path))
-        key: str = scalar.value
+        key: str = normalize(scalar.value)
         if not scalar.style:  # it is not quoted
             if key == "<<":
                 what = "merge keys (<<) are not supported; repeat the keys, or use `template:` for agents"
@@ -325,9 +327,9 @@ class _Reader:
     def _scalar(self, event: Any, path: Path) -> Any:
         if event.style:  # it is quoted
             self._check_text(event.value, event, path)
-            return event.value
+            return normalize(event.value)
         try:
-            return _plain_value(event.value)
+            return _plain_value(normalize(event.value))
         except ValueError as error:
             self._mistake(event, path, str(error))
             return None
