@@ -298,14 +298,16 @@ class Event:
         """The event's line in the canonical log, without the newline."""
         return canonical(self.to_dict())
 
-    def describe(self) -> str:
+    def describe(self, *, named: bool = True) -> str:
         """The event as text, as an agent's prompt or a transcript shows it.
 
         One event is one paragraph: further lines are indented, so that nobody's words can pass for the
-        beginning of somebody else's.
+        beginning of somebody else's. Without `named`, what is said to everyone has no name in front.
         """
         payload = self.payload
         if self.kind == "say":
+            if not named and EVERYONE in self.audience and payload["text"].strip():
+                return _plain(payload["text"])
             to = "" if EVERYONE in self.audience else f" (to {', '.join(self.audience) or 'nobody'})"
             return f"{self.source}{to}: {_plain(payload['text'])}"
         if self.kind == "tool":

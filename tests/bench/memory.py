@@ -49,7 +49,7 @@ async def measure(agents: int, count: int, rounds: int) -> None:
     events = said(names, count, rounds, random.Random(7))
     memories = {name: RecallMemory(RecallConfig()) for name in names}
     turns: dict[str, Any] = {
-        name: SimpleNamespace(agent=SimpleNamespace(name=name), step=0) for name in names
+        name: SimpleNamespace(agent=SimpleNamespace(name=name), others=(), step=0) for name in names
     }
     gc.collect()
     before = peak()

@@ -19,6 +19,7 @@ class StandIn:
 
     def __init__(self, name: str = ME) -> None:
         self.agent = SimpleNamespace(name=name, persona="A farmer.")
+        self.others = ("Jon", "Ann")
         self.step = 1
         self.groups: Mapping[str, Any] = {}
         self.answer: Callable[[Request], Completion] = lambda request: Completion("In short.")
@@ -59,10 +60,11 @@ class Diary:
 
 @pytest.fixture
 def diary() -> Callable[..., Diary]:
-    """Makes a diary from a memory's class and options."""
+    """Makes a diary from a memory's class and options; names are shown unless the options say otherwise."""
 
     def make(kind: type[Memory], **options: Any) -> Diary:
-        return Diary(kind(kind.Config(**options)))
+        names = {"names": "always"} if hasattr(kind.Config, "names") else {}
+        return Diary(kind(kind.Config(**{**names, **options})))
 
     return make
 

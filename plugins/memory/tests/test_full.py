@@ -8,9 +8,9 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyscrai_memory.full import FullMemory
+from pyscrai_memory.full import FullConfig, FullMemory
 
-from pyscrai_core import Event, Message, NoConfig
+from pyscrai_core import Event, Message
 
 ME = "Mara"
 
@@ -111,7 +111,7 @@ def test_no_event_is_lost_or_doubled(given_batches: list[list[tuple[str, str]]])
     turn: Any = SimpleNamespace(agent=SimpleNamespace(name=ME))
 
     async def check() -> None:
-        memory = FullMemory(NoConfig())
+        memory = FullMemory(FullConfig(names="always"))
         everything: list[Event] = []
         earlier: list[Message] = []
         for batch in given_batches:

@@ -28,21 +28,21 @@ def texts(messages: Any) -> list[str]:
 def test_the_notes_come_last_as_one_message(diary: Any, say: Any) -> None:
     memory = with_notes(diary, ["Ann: The key\nis here.", "Mara: Good."])
     first = memory.observe(say(1, "Jon", "Hello."))
-    assert texts(first) == ["Jon: Hello.", f"{HEAD}\n- Ann: The key\n  is here.\n- Mara: Good."]
+    assert texts(first) == ["Hello.", f"{HEAD}\n- Ann: The key\n  is here.\n- Mara: Good."]
     second = memory.observe(say(2, "Jon", "Bye."))
     assert second[0] is first[0]
     assert second[-1] is first[-1]
 
 
 def test_without_notes_there_is_none(diary: Any, say: Any) -> None:
-    assert texts(with_notes(diary, []).observe(say(1, "Jon", "Hello."))) == ["Jon: Hello."]
+    assert texts(with_notes(diary, []).observe(say(1, "Jon", "Hello."))) == ["Hello."]
 
 
 def test_what_the_agent_remembers_itself_is_an_option(diary: Any, say: Any) -> None:
-    memory = with_notes(diary, ["A note."], inner=WindowMemory(WindowConfig(tokens=12, notice=False)))
+    memory = with_notes(diary, ["A note."], inner=WindowMemory(WindowConfig(tokens=9, notice=False)))
     for seq in range(1, 9):
         recalled = memory.observe(say(seq, "Jon", f"number {seq}"))
-    assert texts(recalled) == ["Jon: number 8", f"{HEAD}\n- A note."]
+    assert texts(recalled) == ["number 8", f"{HEAD}\n- A note."]
 
 
 def test_members_share_no_memory_of_their_own(say: Any, diary: Any) -> None:

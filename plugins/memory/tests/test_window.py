@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyscrai_memory.full import FullMemory
+from pyscrai_memory.full import FullConfig, FullMemory
 from pyscrai_memory.window import NOTICE, WindowConfig, WindowMemory
 
 from pyscrai_core import Event, Message, estimate_tokens
 
 ME = "Mara"
-TURN: Any = SimpleNamespace(agent=SimpleNamespace(name=ME))
+TURN: Any = SimpleNamespace(agent=SimpleNamespace(name=ME), others=("Jon", "Ann"))
 
 
 def tokens(messages: list[Message]) -> int:
@@ -99,7 +99,7 @@ def test_it_never_exceeds_its_tokens(
     given_batches: list[list[tuple[str, str]]], size: int, keep: float, notice: bool
 ) -> None:
     async def check() -> None:
-        memory, full = WindowMemory(WindowConfig(size, keep, notice)), FullMemory(None)
+        memory, full = WindowMemory(WindowConfig(size, keep, notice)), FullMemory(FullConfig())
         seen: list[Event] = []
         for batch in given_batches:
             observed = [say(len(seen) + n, source, text) for n, (source, text) in enumerate(batch, 1)]
@@ -119,7 +119,12 @@ def test_it_never_exceeds_its_tokens(
             assert (recalled[:1] == [NOTICE]) == (told != everything and notice)
             if tokens(recalled) > size:
                 assert len(told) == 1
-                assert told[0].text in (seen[-1].describe(), seen[-1].payload["text"])
+                newest = seen[-1]
+                assert told[0].text in (
+                    newest.describe(),
+                    newest.describe(named=False),
+                    newest.payload["text"],
+                )
             assert memory._recent.total == tokens(told)
 
     asyncio.run(check())

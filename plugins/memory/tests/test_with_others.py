@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
+from pyscrai_memory.full import FullConfig
 from pyscrai_memory.recall import RecallConfig
 from pyscrai_memory.shared import NoteConfig, SharedConfig
 from pyscrai_memory.summary import SummaryConfig
@@ -93,7 +94,9 @@ def test_the_readmes_example_runs(text: str, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("config", [WindowConfig, SummaryConfig, RecallConfig, SharedConfig, NoteConfig])
+@pytest.mark.parametrize(
+    "config", [FullConfig, WindowConfig, SummaryConfig, RecallConfig, SharedConfig, NoteConfig]
+)
 def test_the_readme_names_every_option(config: Any) -> None:
     for option in attrs.fields(config):
         assert re.search(rf"^\|[^|]*`{option.name}`", README, re.MULTILINE), option.name

@@ -90,7 +90,7 @@ def heard_last(turn: Turn, messages: list[Message]) -> bool:
         newest is not None
         and newest.source != turn.agent.name
         and messages[-1].role == "user"
-        and messages[-1].text.endswith(newest.describe())
+        and messages[-1].text.endswith(newest.describe(named=False))
     )
 
 

@@ -12,6 +12,7 @@ from attrs import field, frozen, validators
 from pyscrai_core import EVERYONE, Event, Memory, Message, Prompt, Turn, estimate_tokens
 
 from .archive import Archive, Weights
+from .messages import Names
 from .model_calls import ask_model
 from .recent import RecentMessages, check_keep, check_tokens
 
@@ -41,6 +42,8 @@ class RecallConfig:
     embeddings: the provider whose embeddings determine relevance; empty: the words do
     prompt: the template of the request that rates importance
     provider: the provider that rates importance; empty: the agent's own
+    names: whether others' names are always in front of what they say in recent events, or only if several
+        others speak (`auto`)
     """
 
     tokens: int = field(default=2000, validator=check_tokens)
@@ -53,6 +56,7 @@ class RecallConfig:
     embeddings: str = ""
     prompt: Prompt = PROMPT
     provider: str = ""
+    names: Names = "auto"
 
     def __attrs_post_init__(self) -> None:
         if self.recalled >= self.tokens * self.keep:
@@ -87,7 +91,7 @@ class RecallMemory(Memory):
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
         config, recent = self.config, self._recent
         limit, target = config.tokens - config.recalled, int(config.tokens * config.keep) - config.recalled
-        self._waiting += recent.add(events, turn.agent.name, limit, target)
+        self._waiting += recent.add(events, turn, config.names, limit, target)
         if config.embeddings != self._embedded:  # after a fork
             await self._embed_again(turn)
         while self._waiting:

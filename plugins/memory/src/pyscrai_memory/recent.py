@@ -1,14 +1,15 @@
-"""The recent messages, which the memories `window`, `summary` and `recall` keep in full."""
+"""The messages that memories keep in full: all of them, or recent ones."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from attrs import Attribute
 
-from pyscrai_core import Event, Message, estimate_tokens
+from pyscrai_core import Event, Message, Turn, estimate_tokens
 
-from .messages import blocks, message
+from .messages import Names, blocks, lines_of, message
 
 
 def check_tokens(config: object, attribute: Attribute[int], value: int) -> None:
@@ -26,6 +27,8 @@ class RecentMessages:
 
     In between, messages are only appended, so the beginning stays the same for many turns. The newest event
     always stays complete, even if it alone exceeds the limit. Nothing else can exceed the limit.
+
+    Messages are rewritten once if names become necessary: when a second one of the others speaks.
     """
 
     def __init__(self) -> None:
@@ -35,15 +38,32 @@ class RecentMessages:
         self.fresh = 0
         self._costs: list[int] = []
         self._events: list[list[Event]] = []
+        #: The others that spoke, and whether their names are in the messages.
+        self._speakers: set[str] = set()
+        self._named = False
 
-    def add(self, events: Sequence[Event], me: str, limit: int, target: int) -> list[Event]:
-        """Append what the agent `me` observed. If that exceeds `limit` tokens, drop old messages to `target`.
+    def add(
+        self,
+        events: Sequence[Event],
+        turn: Turn,
+        names: Names,
+        limit: float = math.inf,
+        target: float = math.inf,
+    ) -> list[Event]:
+        """Append what the agent observed. If that exceeds `limit` tokens, drop old messages to `target`.
 
         Returns the events that were dropped, in order.
         """
+        me = turn.agent.name
+        self._speakers |= {event.source for event in events if event.kind == "say" and event.source != me}
+        named = names == "always" or len(self._speakers) > 1
+        if named is not self._named:
+            self._named = named
+            self._rewrite(turn)
         dropped: list[Event] = []
         self.fresh = 0
-        for own, lines, sources in blocks(events, me):
+        for own, sources in blocks(events, me):
+            lines = lines_of((own, sources), turn, named=named)
             new = message(own, lines)
             cost = estimate_tokens(new)
             if cost > limit and len(lines) > 1:
@@ -64,6 +84,13 @@ class RecentMessages:
             dropped += self._drop(count)
         return dropped
 
+    def _rewrite(self, turn: Turn) -> None:
+        for number, sources in enumerate(self._events):
+            own = self.messages[number].role == "assistant"
+            self.messages[number] = message(own, lines_of((own, sources), turn, named=self._named))
+        self._costs = [estimate_tokens(one) for one in self.messages]
+        self.total = sum(self._costs)
+
     def _drop(self, count: int) -> list[Event]:
         """Drop the `count` oldest messages."""
         dropped = [event for sources in self._events[:count] for event in sources]
@@ -73,7 +100,7 @@ class RecentMessages:
         return dropped
 
 
-def _cut(own: bool, lines: Sequence[str], target: int) -> int:
+def _cut(own: bool, lines: Sequence[str], target: float) -> int:
     """The index of the first line to keep: as many last lines as fit into `target` tokens, at least one."""
     start = len(lines) - 1
     cost = estimate_tokens(message(own, lines[start:]))

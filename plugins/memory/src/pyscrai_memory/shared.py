@@ -14,13 +14,12 @@ from pyscrai_core import (
     Event,
     Memory,
     Message,
-    NoConfig,
     Tool,
     Turn,
     estimate_tokens,
 )
 
-from .full import FullMemory
+from .full import FullConfig, FullMemory
 
 #: The maximum length of a note that an agent writes with the tool, in characters.
 NOTE_CHARACTERS = 400
@@ -52,7 +51,7 @@ class SharedMemory(Memory):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         # Not the option's default, because agents with the same options share a `Config`.
-        self._inner: Memory = config.inner or FullMemory(NoConfig())
+        self._inner: Memory = config.inner or FullMemory(FullConfig())
         #: The notes to add, and their group, which may change after a fork.
         self._pending: tuple[str, list[str]] = ("", [])
         self._shown: tuple[SharedConfig | None, list[str]] = (None, [])

@@ -9,6 +9,7 @@ from attrs import field, frozen, validators
 
 from pyscrai_core import Event, Memory, Message, Prompt, Turn, estimate_tokens
 
+from .messages import Names
 from .model_calls import ask_model
 from .recent import RecentMessages, check_keep, check_tokens
 
@@ -31,6 +32,8 @@ class SummaryConfig:
         times as many tokens is truncated
     prompt: the template of the request for a summary
     provider: the provider that writes the summaries; empty: the agent's own
+    names: whether others' names are always in front of what they say, or only if several others speak
+        (`auto`)
     """
 
     tokens: int = field(default=3000, validator=check_tokens)
@@ -38,6 +41,7 @@ class SummaryConfig:
     words: int = field(default=150, validator=validators.ge(1))
     prompt: Prompt = PROMPT
     provider: str = ""
+    names: Names = "auto"
 
     @property
     def reserved(self) -> int:
@@ -73,7 +77,7 @@ class SummaryMemory(Memory):
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
         config = self.config
         limit, target = config.tokens - config.reserved, int(config.tokens * config.keep) - config.reserved
-        self._waiting += self._recent.add(events, turn.agent.name, limit, target)
+        self._waiting += self._recent.add(events, turn, config.names, limit, target)
         # After a fork, the limit may be lower.
         self._set_summary(self._summary)
         while self._waiting:

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from pyscrai_core import Event, Memory, Message, Turn, estimate_tokens
 
+from .messages import Names
 from .recent import RecentMessages, check_keep, check_tokens
 
 #: The first message if older messages were dropped. It never changes, for the vendors' prefix caches; a count
@@ -27,11 +28,14 @@ class WindowConfig:
         The share of `tokens` that is left after forgetting, above 0 and at most 1.
     notice
         Whether a first message says that older events are not shown.
+    names
+        Whether others' names are always in front of what they say, or only if several others speak (`auto`).
     """
 
     tokens: int = field(default=2000, validator=check_tokens)
     keep: float = field(default=0.5, validator=check_keep)
     notice: bool = True
+    names: Names = "auto"
 
 
 class WindowMemory(Memory):
@@ -53,7 +57,7 @@ class WindowMemory(Memory):
         config = self.config
         reserved = NOTICE_TOKENS if config.notice else 0
         target = int(config.tokens * config.keep) - reserved
-        if self._recent.add(events, turn.agent.name, config.tokens - reserved, target):
+        if self._recent.add(events, turn, config.names, config.tokens - reserved, target):
             self._forgot = True
 
     async def recall(self, turn: Turn) -> list[Message]:
