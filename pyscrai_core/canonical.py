@@ -21,7 +21,7 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 200
 
 #: Written into every manifest and fingerprint; raised when the canonical log changes its form.
-LOG_FORMAT = 2
+LOG_FORMAT = 3
 #: What a fingerprint begins with; then come the lines of the canonical log.
 LOG_HEAD = b"pyscrai log %d\n" % LOG_FORMAT
 

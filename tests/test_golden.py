@@ -66,7 +66,7 @@ def stored(store: Path, run: str) -> list[bytes]:
 
 
 def fingerprint(lines: list[bytes]) -> str:
-    return hashlib.sha256(b"\n".join([b"pyscrai log 2", *lines, b""])).hexdigest()
+    return hashlib.sha256(b"\n".join([b"pyscrai log 3", *lines, b""])).hexdigest()
 
 
 def test_there_is_a_run_for_each_that_is_expected() -> None:

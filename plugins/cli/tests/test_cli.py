@@ -451,7 +451,7 @@ def test_a_bug_is_one_line_and_its_traceback_is_shown_on_request(install: Instal
 def test_the_log_hashes_to_the_fingerprint(write: Callable[..., str]) -> None:
     invoke("run", write(), "--quiet")
     log = invoke("log").stdout_bytes
-    assert hashlib.sha256(b"pyscrai log 2\n" + log).hexdigest() == stored()["fingerprint"]
+    assert hashlib.sha256(b"pyscrai log 3\n" + log).hexdigest() == stored()["fingerprint"]
 
 
 def test_runs_and_show(write: Callable[..., str]) -> None:

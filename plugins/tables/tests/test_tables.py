@@ -132,7 +132,7 @@ def test_three_files_are_written_and_nothing_else(stored: StoredRun, out: Path, 
 
 def test_the_events_are_the_log_that_the_fingerprint_is_of(stored: StoredRun, out: Path) -> None:
     events, _, _ = exported("jsonl", stored, out)
-    assert hashlib.sha256(b"pyscrai log 2\n" + events.read_bytes()).hexdigest() == stored.fingerprint
+    assert hashlib.sha256(b"pyscrai log 3\n" + events.read_bytes()).hexdigest() == stored.fingerprint
     assert [Event.from_dict(line) for line in lines(events)] == list(stored.events())
 
 
