@@ -32,7 +32,7 @@ class Action:
     """An action of an agent. It is an event of the kind `name`, with the arguments as payload.
 
     `schema` is the JSON Schema of the arguments, `when` the guard (the text of an expression), and `audience`
-    the names of the agents and groups that see the event.
+    the names of the agents and groups that see the event. `place` is where the guard is in the scenario.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Action:
     schema: dict[str, Any]
     when: str | None
     audience: tuple[str, ...]
+    place: str = field(default="", eq=False)
 
 
 @frozen

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AnySet
 from typing import Any
 
@@ -16,10 +16,13 @@ from ..records import Event
 from .functions import FUNCTIONS
 from .misfit import Misfit
 from .values import (
+    FAILURES,
     MAX_LENGTH,
     MAX_WORK,
     NUMBERS,
     SCALARS,
+    UNKNOWN,
+    NotKnown,
     OrderedSet,
     Work,
     alternatives,
@@ -94,8 +97,51 @@ class Evaluator:
         return value if type(value) in SCALARS else self.work.plain(value, sets=False)
 
     def _eval(self, node: ast.AST) -> Any:
-        self.work.spend(1)
-        return _METHODS[type(node)](self, node)
+        try:
+            self.work.spend(1)
+            return _METHODS[type(node)](self, node)
+        except FAILURES as error:
+            error.__dict__.setdefault("part", node)
+            raise
+
+    # -- what is true, though a part of it is not known -----------------------------------------
+
+    def truth(self, node: ast.AST) -> bool:
+        """Whether a part is true. Raises `NotKnown` if that depends on what is not known."""
+        if isinstance(node, ast.BoolOp):
+            return self._any(((part, True) for part in node.values), isinstance(node.op, ast.Or))
+        if isinstance(node, ast.IfExp):
+            try:
+                return self.truth(node.body if self.truth(node.test) else node.orelse)
+            except NotKnown:
+                # Whichever is chosen, it is the same.
+                found = {self._perhaps(part) for part in (node.body, node.orelse)}
+                if len(found) == 1 and (truth := found.pop()) is not None:
+                    return truth
+                raise
+        return bool(self._eval(node))
+
+    def _perhaps(self, node: ast.AST) -> bool | None:
+        """Whether a part is true that may never be reached; None: not known."""
+        try:
+            return self.truth(node)
+        except (NotKnown, *FAILURES):
+            return None
+
+    def _any(self, parts: Iterable[tuple[ast.AST, bool]], wanted: bool) -> bool:
+        """`or` (`wanted` is true) or `and` of the parts; each comes with whether it surely is one of them."""
+        known = True
+        for part, sure in parts:
+            try:
+                truth = self.truth(part) if known and sure else self._perhaps(part)
+            except NotKnown:
+                truth = None
+            if truth is wanted and sure:
+                return wanted
+            known = known and truth is not None and truth is not wanted
+        if not known:
+            raise NotKnown
+        return not wanted
 
     def _parts(self, value: Any, node: ast.AST) -> Any:
         """What can be iterated over, or an error that says where it is not."""
@@ -111,7 +157,10 @@ class Evaluator:
     # -- names, keys and items ------------------------------------------------------------------
 
     def _eval_name(self, node: ast.Name) -> Any:
-        return self.names[node.id]
+        value = self.names[node.id]
+        if value is UNKNOWN:
+            raise NotKnown
+        return value
 
     def _eval_constant(self, node: ast.Constant) -> Any:
         return node.value
@@ -178,10 +227,10 @@ class Evaluator:
         return value
 
     def _eval_ifexp(self, node: ast.IfExp) -> Any:
-        return self._eval(node.body if self._eval(node.test) else node.orelse)
+        return self._eval(node.body if self.truth(node.test) else node.orelse)
 
     def _eval_unaryop(self, node: ast.UnaryOp) -> Any:
-        value = self._eval(node.operand)
+        value = self.truth(node.operand) if type(node.op) is ast.Not else self._eval(node.operand)
         if type(node.op) is not ast.Not and type(value) not in NUMBERS:
             raise Misfit(f"{self._where(node.operand)} is {kind_of(value)}; a number was expected")
         return OPERATORS[type(node.op)](value)
@@ -224,7 +273,15 @@ class Evaluator:
         return all(isinstance(value, Sequence) and not isinstance(value, str) for value in values)
 
     def _eval_compare(self, node: ast.Compare) -> bool:
-        left = self._eval(node.left)
+        try:
+            left = self._eval(node.left)
+        except NotKnown:
+            # Whatever it is, it is not in an empty list.
+            if len(node.ops) == 1 and isinstance(operation := node.ops[0], ast.In | ast.NotIn):
+                container = self._eval(node.comparators[0])
+                if isinstance(container, Mapping | AnySet | list | tuple) and not container:
+                    return isinstance(operation, ast.NotIn)
+            raise
         for operation, part in zip(node.ops, node.comparators, strict=True):
             right = self._eval(part)
             if not self._compare(type(operation), left, right, node):
@@ -309,28 +366,36 @@ class Evaluator:
         self._pay_for(sum(map(len, texts)), is_text=True)
         return "".join(texts)
 
-    def _eval_comprehension(self, node: Any, collect: Callable[[Iterator[Any]], Any] | None = None) -> Any:
+    def _eval_comprehension(self, node: Any, wanted: bool | None = None) -> Any:
+        """The value of a comprehension; with `wanted`, that of `any` (true) or `all` of it."""
         outer = self.names
         self.names = dict(outer)  # to which the loops add their variables
         try:
-            return (collect or COMPREHENSIONS[type(node)])(self._values(node))
+            if wanted is not None:  # they stop early
+                return self._any(((node.elt, sure) for sure in self._rounds(node.generators)), wanted)
+            return COMPREHENSIONS[type(node)](self._values(node))
         finally:
             self.names = outer
 
     _eval_listcomp = _eval_setcomp = _eval_dictcomp = _eval_generatorexp = _eval_comprehension
 
     def _values(self, node: Any) -> Iterator[Any]:
-        for _ in self._rounds(node.generators):
+        for sure in self._rounds(node.generators):
+            if not sure:
+                raise NotKnown
             if isinstance(node, ast.DictComp):
                 yield self.work.key(self._eval(node.key)), self._eval(node.value)
             else:
                 value = self._eval(node.elt)
                 yield self.work.key(value) if isinstance(node, ast.SetComp) else value
 
-    def _rounds(self, loops: Sequence[ast.comprehension]) -> Iterator[None]:
-        """Goes through the loops of a comprehension; at each yield its variables are set."""
+    def _rounds(self, loops: Sequence[ast.comprehension], sure: bool = True) -> Iterator[bool]:
+        """Goes through the loops of a comprehension; at each yield its variables are set.
+
+        Yields whether the conditions are surely true, or only may be.
+        """
         if not loops:
-            yield
+            yield sure
             return
         loop, *inner = loops
         for value in self._parts(self._eval(loop.iter), loop.iter):
@@ -338,8 +403,12 @@ class Evaluator:
             if self.iterations > MAX_ITERATIONS:
                 raise Misfit(f"it loops more than {MAX_ITERATIONS:,} times; loop over less")
             self._bind(loop.target, value)
-            if all(map(self._eval, loop.ifs)):
-                yield from self._rounds(inner)
+            try:
+                passed, known = not loop.ifs or self._any(((part, True) for part in loop.ifs), False), sure
+            except NotKnown:
+                passed, known = True, False
+            if passed:
+                yield from self._rounds(inner, known)
 
     def _bind(self, target: Any, value: Any) -> None:
         if isinstance(target, ast.Name):
@@ -355,8 +424,12 @@ class Evaluator:
 
     def _eval_call(self, node: ast.Call) -> Any:
         name = node.func.id  # type: ignore[attr-defined]
-        if name in ("any", "all") and isinstance(node.args[0], ast.GeneratorExp):
-            return self._eval_comprehension(node.args[0], any if name == "any" else all)  # they stop early
+        if name in ("any", "all"):
+            values = node.args[0]
+            if isinstance(values, ast.GeneratorExp | ast.ListComp):
+                return self._eval_comprehension(values, name == "any")
+            if isinstance(values, ast.List | ast.Tuple) and ast.Starred not in map(type, values.elts):
+                return self._any(((part, True) for part in values.elts), name == "any")
         arguments = [self._eval(argument) for argument in node.args]
         if name != "len":
             arguments = [self.work.plain(argument) for argument in arguments]

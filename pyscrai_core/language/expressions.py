@@ -22,13 +22,23 @@ import ast
 import keyword
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .evaluator import COMPREHENSIONS, NODES, OPERATORS, WORDS, Evaluator
 from .functions import FUNCTIONS
 from .misfit import Misfit
-from .values import MAX_LENGTH, NUMBERS, SCALARS, TOO_LARGE, alternatives, check_number, short
+from .values import (
+    FAILURES,
+    MAX_LENGTH,
+    NUMBERS,
+    SCALARS,
+    TOO_LARGE,
+    NotKnown,
+    alternatives,
+    check_number,
+    short,
+)
 
 __all__ = ["FUNCTIONS", "Expression"]
 
@@ -66,6 +76,22 @@ _REFUSED: dict[type[ast.AST], str] = {
 }
 
 
+class Unevaluable(ValueError):
+    """An expression has no value.
+
+    what
+        the message without the expression, which it begins with
+    due_to
+        those of the expression's names that the failure is due to: the part that failed reads them. A key
+        that the expression spells out is missing whatever their values are, so it is due to none.
+    """
+
+    def __init__(self, source: str, what: str, due_to: Iterable[str] = ()) -> None:
+        super().__init__(f"{_quoted(source)}: {what}")
+        self.what = what
+        self.due_to = frozenset(due_to)
+
+
 class Expression:
     """An expression that was read and checked, to be evaluated as often as one likes.
 
@@ -99,24 +125,56 @@ class Expression:
 
         The values are plain data and events; lists may be any `Sequence`, mappings any `Mapping`. The
         result is a copy made of dictionaries, lists and scalars, in which only an event stays what it is; a
-        set comes as a list. Raises `ValueError` if the expression has no value or needs too much work.
+        set comes as a list. Raises `Unevaluable`, a `ValueError`, if the expression has no value or needs too
+        much work.
         """
+        return self._run(Evaluator.run, values)
+
+    def holds(self, /, **values: Any) -> bool | None:
+        """Whether the expression's value is true, given values as for `evaluate`.
+
+        A value may be `UNKNOWN`. The result is None if it depends on that: `state.night and event.payload.x`
+        is false by night's being false alone. What fails behind an unknown part of an `and` or `or` may never
+        be evaluated, so it is unknown too.
+        """
+        try:
+            return bool(self._run(lambda evaluator: evaluator.truth(evaluator.root), values))
+        except NotKnown:
+            return None
+
+    def _run(self, evaluation: Callable[[Evaluator], Any], values: dict[str, Any]) -> Any:
         missing = self.uses - values.keys()
         if missing:
             raise TypeError(f"{_quoted(self.source)} needs a value for {', '.join(sorted(missing))}")
         try:
-            return Evaluator(self._text, self._tree.body, {**values, **WORDS}).run()
-        except Misfit as error:
-            raise ValueError(f"{_quoted(self.source)}: {error}") from None
-        except RecursionError:
-            raise ValueError(f"{_quoted(self.source)}: its values are nested too deeply") from None
-        except ZeroDivisionError:
-            raise ValueError(f"{_quoted(self.source)}: division by zero; test the divisor first") from None
-        except OverflowError:
-            raise ValueError(f"{_quoted(self.source)}: {TOO_LARGE}") from None
-        except (TypeError, ValueError) as error:
-            # The reason is logged, and what Python says differs between its versions.
-            raise ValueError(f"{_quoted(self.source)}: its values do not fit together") from error
+            return evaluation(Evaluator(self._text, self._tree.body, {**values, **WORDS}))
+        except FAILURES as error:
+            if isinstance(error, Misfit):
+                what = str(error)
+            elif isinstance(error, RecursionError):
+                what = "its values are nested too deeply"
+            elif isinstance(error, ZeroDivisionError):
+                what = "division by zero; test the divisor first"
+            elif isinstance(error, OverflowError):
+                what = TOO_LARGE
+            else:  # the reason is logged, and what Python says differs between its versions
+                what = "its values do not fit together"
+            raise Unevaluable(self.source, what, self._due_to(getattr(error, "part", self._tree))) from None
+
+    def _due_to(self, part: ast.AST) -> set[str]:
+        """The names that the failure of a part is due to."""
+        if isinstance(part, ast.Attribute) or (
+            isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Constant)
+        ):
+            return set()
+        loops = [each for each in ast.walk(self._tree) if isinstance(each, ast.comprehension)]
+        found: set[str] = set()
+        left = [part]
+        while left:  # what a variable of a loop holds is due to what the loop goes through
+            names = {each.id for each in ast.walk(left.pop()) if isinstance(each, ast.Name)} - found
+            found |= names
+            left += [loop.iter for loop in loops if names & {*_targets(loop.target)}]
+        return found & self.uses
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"

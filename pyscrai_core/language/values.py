@@ -24,6 +24,23 @@ NUMBERS = frozenset({bool, int, float})
 TOO_LARGE = "a number becomes too large"
 
 
+class _Unknown:
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+#: The value of a name that is not known yet. `Expression.holds` finds out what is known all the same.
+UNKNOWN: Any = _Unknown()
+
+
+class NotKnown(Exception):
+    """The value of a part of an expression depends on one that is `UNKNOWN`."""
+
+
+#: What an evaluation raises for values that do not fit. The part that failed is noted in it, as `part`.
+FAILURES = (Misfit, RecursionError, ZeroDivisionError, OverflowError, TypeError, ValueError)
+
+
 class Work:
     """The work that may still be done, `left` units. All methods raise `Misfit` when it is spent."""
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
 from attrs import frozen
 
-from ..agent import Agent
+from ..agent import Action, Agent
 from ..canonical import Json, check_json
 from ..errors import ContractError
-from ..language.expressions import Expression
+from ..language.expressions import Expression, Unevaluable
 from ..language.schemas import check_value
+from ..language.values import UNKNOWN, short
 from ..records import EVERYONE, Event
 from ..scenario.model import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, Rule, Scenario
-from ..suggest import did_you_mean
+from ..suggest import did_you_mean, format_json
 from .state import Root, changed, resolve
 
 
@@ -190,61 +192,89 @@ class Rules:
         action = agent.actions.get(draft.kind) if agent else None
         if action is None or action.when is None:
             return
-        guard = self._guards[action.when]
-        event = draft.event(0, step, source)
-        try:
-            holds = guard.evaluate(**self._values(guard, root, source, step, event))
-        except ValueError as error:
-            raise Rejected(f"its condition cannot be evaluated: {error}") from None
-        if not holds:
+        if not self._holds(action, source, root, step, draft.event(0, step, source)):
             raise Rejected(f"its condition does not hold: {action.when}")
 
     def open(self, source: str, name: str, root: Root, step: int) -> bool:
-        """Whether the guard of an action holds now; one that looks at the arguments counts as holding."""
-        when = self._scenario.agents[source].actions[name].when
-        if when is None or "event" in (guard := self._guards[when]).uses:
-            return True
+        """Whether an action is possible now: its guard holds, or may hold with the right arguments."""
+        action = self._scenario.agents[source].actions[name]
+        return action.when is None or self._holds(action, source, root, step, UNKNOWN) is not False
+
+    def _holds(self, action: Action, source: str, root: Root, step: int, event: Event) -> bool | None:
+        """Whether the guard of an action holds; None: that depends on the event, which is `UNKNOWN`.
+
+        A guard that fails is its author's mistake, and raises `ContractError`. It is `Rejected` if the
+        failure is due to the event: the agent's arguments made it fail, and others would not.
+        """
+        assert action.when is not None
+        guard = self._guards[action.when]
         try:
-            return bool(guard.evaluate(**self._values(guard, root, source, step, None)))
-        except ValueError:
-            return False  # `permitted` states the reason in the log if the action is tried all the same
+            return guard.holds(**self._values(guard, root, source, step, event))
+        except Unevaluable as error:
+            if "event" in error.due_to:
+                raise Rejected(f"its condition cannot be evaluated: {error}") from None
+            path = f"agents.{source}.actions.{action.name}.when"
+            raise ContractError(
+                f"{action.place}: {path}: {error}; correct it, and go on: pyscrai resume RUN --set {path}=…"
+            ) from None
 
     def apply(self, event: Event, root: Root) -> Root:
-        """The state after `event`. Raises `Rejected`, and then nothing of it applies."""
-        try:
-            if event.kind == "change":
-                payload = event.payload
+        """The state after `event`. Raises `Rejected`, and then nothing of it applies.
+
+        Raises `ContractError` for a rule that fails, which is its author's mistake.
+        """
+        if event.kind == "change":
+            payload = event.payload
+            try:
                 return changed(root, resolve(payload["path"]), payload["op"], payload["value"])
-            rules = self._by_kind.get(event.kind)
-            if rules:
-                for rule in rules:
-                    root = self._apply_rule(rule, event, root)
-        except ValueError as error:
-            raise Rejected(str(error)) from None
+            except ValueError as error:
+                raise Rejected(str(error)) from None
+        for rule in self._by_kind.get(event.kind, ()):
+            root = self._apply_rule(rule, event, root)
         return root
 
     def _apply_rule(self, rule: Rule, event: Event, root: Root) -> Root:
         def value(expression: Expression) -> Any:
             return expression.evaluate(**self._values(expression, root, event.source, event.step, event))
 
+        def key(part: str | Expression) -> str:
+            if isinstance(part, str):
+                return part
+            found = value(part)
+            if type(found) not in (str, int):
+                what = format_json(found)
+                raise ValueError(
+                    f"'{part.source}' is {what}; expected text or a whole number, as a key of the state"
+                )
+            return str(found)
+
+        part, text = "when", rule.when.source if rule.when else ""
         try:
             if rule.when is not None and not value(rule.when):
                 return root
             # All values are computed on the state as the rule found it, then assigned.
-            ready = [
-                (
-                    "".join(part if isinstance(part, str) else str(value(part)) for part in assignment.path),
-                    assignment.op,
-                    check_json(plain(value(assignment.value)), assignment.text),
-                )
-                for assignment in rule.assignments
-            ]
-            for path, op, new in ready:
+            ready = []
+            for one in rule.assignments:
+                part, text = one.text, one.value.source
+                path = "".join(map(key, one.path))
+                ready.append((one, path, check_json(plain(value(one.value)), part)))
+            for one, path, new in ready:
+                part, text = one.text, one.value.source
                 if path.startswith("self."):
                     path = f"agents.{event.source}.{path[5:]}"
-                root = changed(root, resolve(path), op, new)
+                root = changed(root, resolve(path), one.op, new)
         except ValueError as error:
-            raise ValueError(f"{rule.where}: {error}") from None
+            if rule.on_error == "reject":
+                raise Rejected(f"{rule.where}: {error}") from None
+            what = error.what if isinstance(error, Unevaluable) else error
+            option = re.sub(r"\[(\d+)\]", r".\1", rule.where)
+            if "{" not in part:  # else what it sets is hard to write on a command line
+                option = f"{option}.{part.replace(' ', '.', 1)}"
+            raise ContractError(
+                f"{rule.place}: {rule.where} (on {rule.on}): {part}: '{text}': {what}; step {event.step}, "
+                f"{short(event.describe(), 200)}; correct the rule, and go on: pyscrai resume RUN --set "
+                f"{option}=…, or reject such attempts: on_error: reject"
+            ) from None
         return root
 
     @staticmethod

@@ -250,7 +250,10 @@ class RunTurn(RunScope, Turn):
 
     @property
     def actions(self) -> list[str]:
-        return self._world.open_actions(self.participant.agent)
+        try:
+            return self._world.open_actions(self.participant.agent)
+        except ContractError as error:
+            raise self.failure.set(error) from None
 
     async def recall(self) -> list[Message]:
         self._check()

@@ -51,6 +51,7 @@ class Builder:
         self._structurer = structurer
         self._mistakes = mistakes
         self._document = document.value
+        self._place = document.place
         self._spec = self._read(ScenarioSpec, document.value, (), scenario="-", agents={})
         self._world = self._read(WorldSpec, self._spec.world, ("world",))
         self._names = {EVERYONE, *self._spec.agents, *self._spec.groups}
@@ -253,6 +254,7 @@ class Builder:
                 "additionalProperties": False,
             },
             when=when.source if when is not None else None,
+            place=self._place((*path, "when")),
             audience=self._audience(special.get("audience", EVERYONE), (*path, "audience")),
         )
 
@@ -287,7 +289,8 @@ class Builder:
         if not spec.set and not spec.add:
             self._mistakes.add(path, "the rule does nothing; give it `set` or `add`")
         when = self._expression(spec.when, RULE_NAMES, *path, "when")
-        return Rule(spec.on, when, tuple(assignments), dotted(path))
+        place = self._place(path)
+        return Rule(spec.on, when, tuple(assignments), spec.on_error, dotted(path), place)
 
     def _target(self, text: str) -> tuple[str | Expression, ...]:
         """The path that a rule assigns to: plain text, and expressions in braces."""

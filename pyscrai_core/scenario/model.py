@@ -111,12 +111,18 @@ class Assignment:
 
 @frozen
 class Rule:
-    """What an event of the kind `on` does to the state, if `when` holds."""
+    """What an event of the kind `on` does to the state, if `when` holds.
+
+    If the rule fails, the run does (`on_error: fail`), or the event is rejected (`reject`). `where` is the
+    rule's path in the scenario, `place` its file and line.
+    """
 
     on: str
     when: Expression | None
     assignments: tuple[Assignment, ...]
+    on_error: Literal["fail", "reject"]
     where: str
+    place: str = field(eq=False)
 
 
 @frozen

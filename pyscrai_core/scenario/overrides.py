@@ -35,7 +35,11 @@ class Override:
     @keys.default
     def _split(self) -> tuple[str, ...]:
         # `goals[0]` is how messages write it, `goals.0` how it is typed more easily.
-        keys = tuple(re.sub(r"\[(\d+)\]", r".\1", self.path).split("."))
+        path = re.sub(r"\[(\d+)\]", r".\1", self.path)
+        # What a rule sets is a path itself, and one key of the rule.
+        if found := re.match(r"(rules)\.(\d+)\.(set|add)\.(.+)", path):
+            return found.groups()
+        keys = tuple(path.split("."))
         if not all(keys):
             what = "expected PATH=VALUE, such as agents.Mara.goals=[win]"
             raise ScenarioError([Mistake(self.flag, "", what)])
@@ -95,24 +99,30 @@ class Override:
         document.put((*path, step), copy.deepcopy(self.value), mark)
 
     def check_resumable(self) -> None:
-        """Raise `ConfigError` unless this changes no event, which a resume has to leave as they are."""
+        """Raise `ConfigError` unless a resume can change this, which has to leave all events as they are.
+
+        A rule or a guard that failed made no event, so it can be corrected. If it made others before, and the
+        new one makes different ones, the execution diverges, and says so.
+        """
         match self.keys:
-            case ["limits", _] | ["outcomes", _] | ["agents", _, "limits", _]:
+            case ["limits", _] | ["outcomes", _] | ["agents", _, "limits", _] | ["rules", *_]:
+                return
+            case ["agents", _, "actions", _, "when"]:
                 return
             case ["providers", _, key, *below] if key in _ACCESS and len(below) <= 1:
                 return
         raise ConfigError(
             f"--set {self.path}: a resume cannot change that; expected limits.NAME, agents.NAME.limits.NAME, "
-            f"outcomes.NAME, or providers.NAME.KEY with one of {', '.join(sorted(_ACCESS))}; for another "
-            "story: pyscrai fork RUN --at SEQ --set …"
+            "outcomes.NAME, rules[N].KEY, agents.NAME.actions.NAME.when, or providers.NAME.KEY with one of "
+            f"{', '.join(sorted(_ACCESS))}; for another story: pyscrai fork RUN --at SEQ --set …"
         )
 
     def apply_to_recorded(self, scenario: dict[str, Any]) -> None:
         """Set the value in the scenario of a run that is resumed. Raises `InputError` if it cannot be set."""
         self.check_resumable()
-        part, name = self.keys[:2]
+        part, name = (*self.keys, "")[:2]
         known = scenario.get(part, {})
-        if part != "limits" and name not in known:
+        if part not in ("limits", "rules") and name not in known:
             what = f"there is no {part.removesuffix('s')} {name!r}{did_you_mean(name, known)}"
             raise ConfigError(f"--set {self.path}: {what}; the run's: {', '.join(known) or 'none'}")
         self.apply(Document.at(scenario, RECORDED))

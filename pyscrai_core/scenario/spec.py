@@ -57,6 +57,7 @@ class RuleSpec:
     when: str | None = None
     set: dict[str, Any] = field(factory=dict)
     add: dict[str, Any] = field(factory=dict)
+    on_error: Literal["fail", "reject"] = "fail"
 
 
 @frozen

@@ -137,6 +137,11 @@ class RecordedRun(StoredRun):
     def count_events(self) -> int:
         return int(self._select(EventRow).count())
 
+    def rejections(self) -> list[str]:
+        """The reason of each attempt that was rejected."""
+        query = self._select(EventRow, EventRow.payload).where(EventRow.kind == "rejected")
+        return [orjson.loads(payload)["reason"] for (payload,) in query.order_by(EventRow.seq)]
+
     def events_until(self, step: int) -> int:
         """The number of the last event up to the end of a step; 0 if there is none."""
         return self._select(EventRow, fn.MAX(EventRow.seq)).where(EventRow.step <= step).scalar() or 0

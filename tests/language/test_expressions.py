@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyscrai_core.language import evaluator, values
-from pyscrai_core.language.expressions import FUNCTIONS, Expression
+from pyscrai_core.language.expressions import FUNCTIONS, Expression, Unevaluable
 from pyscrai_core.records import Event
 
 STATE = {
@@ -631,3 +631,68 @@ def test_messages_stay_short() -> None:
     state = {f"key{i}": i for i in range(5_000)}
     assert len(refusal("state.nothing", state=state)) < 500
     assert len(refusal("state['" + "k" * 9_000 + "']", state=state)) < 900
+
+
+# -- what is known though a value is not --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "holds"),
+    [
+        ("u", None),
+        ("no and u", False),
+        ("u and no", False),
+        ("u and yes", None),
+        ("yes or u", True),
+        ("u or yes", True),
+        ("u or no", None),
+        ("not u", None),
+        ("not (u and no)", True),
+        ("u == 1 or u.x[2] < len(u)", None),
+        ("u in []", False),
+        ("u not in state.empty", True),
+        ("u in [1]", None),
+        ("[u, 1] == 3", None),
+        ("(u or 5) == 5", None),
+        ("(no and u) == no", True),
+        ("no if u else no", False),
+        ("no if u else yes", None),
+        ("u if no else yes", True),
+        ("any([no, u])", None),
+        ("any([u, yes])", True),
+        ("all([u, no])", False),
+        ("any(x == u for x in state.empty)", False),
+        ("all(x == u for x in state.empty)", True),
+        ("any(x == u and no for x in state.items)", False),
+        ("all(x == u or yes for x in state.items)", True),
+        ("any(x == u for x in state.items)", None),
+        ("any(x == 'fig' for x in state.items if x == u)", False),
+        ("any(x == 'pear' for x in state.items if x == u)", None),
+        ("all(x == 'pear' for x in state.items if x == u)", None),
+        ("len([x for x in state.items if x == u]) > 9", None),
+        ("any(x for x in u)", None),
+        ("u and state.sold.x", None),  # it may never be evaluated
+        ("u and (no and state.sold.x)", False),
+        ("f'{u}' == ''", None),
+    ],
+)
+def test_what_holds_is_found_out_without_a_value(source: str, holds: bool | None) -> None:
+    given = {"u": values.UNKNOWN, "yes": True, "no": False, "state": STATE}
+    assert Expression(source, given).holds(**given) is holds
+
+
+@pytest.mark.parametrize(
+    ("source", "due_to"),
+    [
+        ("state.sold.x", set()),
+        ("state.keys['gone']", set()),
+        ("state.keys[event.kind]", {"state", "event"}),
+        ("[x[event.kind] for x in [state.keys]]", {"state", "event"}),
+        ("[state.keys[x] for y in event.payload for x in [y]]", {"state", "event"}),
+        ("1 / (state.sold - 3) + event.seq", {"state"}),
+    ],
+)
+def test_a_failure_names_what_it_is_due_to(source: str, due_to: set[str]) -> None:
+    with pytest.raises(Unevaluable) as caught:
+        value(source)
+    assert caught.value.due_to == due_to

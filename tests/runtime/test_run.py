@@ -294,22 +294,6 @@ def test_guards_hold_on_the_current_state_and_rejections_are_logged(play: Any) -
     assert rejected.audience == ()
 
 
-def test_a_rule_that_cannot_be_applied_rejects_the_whole_event(play: Any) -> None:
-    result = play(
-        {
-            "world": {"state": {"n": 0, "word": "x"}},
-            "agents": {"A": does([["go", {}]], actions={"go": {}})},
-            "rules": [{"on": "go", "add": {"n": 1}}, {"on": "go", "add": {"word": 1}}],
-            "schedule": ROUND,
-            "outcomes": {"n": "state.n"},
-        },
-        engine__does=Does,
-    )
-    assert kinds(result) == [("A", "rejected")]
-    assert "rules[1]" in result.events[0].payload["reason"]
-    assert result.outcomes == {"n": 0}
-
-
 @pytest.mark.parametrize(
     ("draft", "words"),
     [

@@ -479,6 +479,30 @@ def test_runs_and_show(write: Callable[..., str]) -> None:
     assert "limits.steps: the run has taken 2 steps" in shown
 
 
+def test_show_counts_rejections_by_reason(write: Callable[..., str]) -> None:
+    taker = {"speak": False, "must_act": True, "actions": {"take": {"when": "not state.taken"}}}
+    giver = {"speak": False, "must_act": True, "actions": {"give": {"what": {"enum": ["a", "b", 3, 4, "c"]}}}}
+    rules = [
+        {"on": "take", "set": {"taken": "true"}},
+        {"on": "give", "on_error": "reject", "add": {"word": "event.payload.what"}},
+    ]
+    name = write(
+        providers={"default": {"use": "scripted", "generate": True}},
+        world={"state": {"taken": False, "word": "x"}},
+        agents={"A": taker, "B": taker, "C": taker, "D": giver, "E": giver, "F": giver, "G": giver},
+        rules=rules,
+        schedule={"use": "simultaneous", "rounds": 1},
+    )
+    assert invoke("run", name, "--seed", "1").exit_code == 0
+    assert stored()["rejected"] == {
+        "rules[1]: word: cannot add … to …; expected numbers, or a list to append to": 4,
+        "its condition does not hold: not state.taken": 2,
+    }
+    told = invoke("show").stdout
+    assert "rejected\n  4  rules[1]: word: cannot add" in told
+    assert "\n  2  its condition does not hold: not state.taken\n" in told
+
+
 def test_replay_needs_no_provider_and_compares(write: Callable[..., str]) -> None:
     invoke("run", write(), "--quiet")
     replayed = execute("replay", PYSCRAI_DISABLE="scripted")

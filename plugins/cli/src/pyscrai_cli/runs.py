@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 WIDE = 100
 #: So many lines of a log are written at once.
 BATCH = 500
+#: What differs between the reasons of rejections that are the same otherwise: texts in double quotes, and
+#: numbers, unless they stand in an expression (in single quotes) or are the number of a rule.
+VALUES = re.compile(r"""('[^']*')|"(?:[^"\\]|\\.)*"|(?<![\w.\[])-?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?(?![\w\]])""")
 
 
 @click.group(
@@ -169,6 +174,7 @@ def _summary(run: RecordedRun) -> dict[str, Any]:
         "usage": run.usage().to_dict(),
         "cost": run.cost().to_dict(),
         "retried": dict(zip(("calls", "attempts"), run.attempts(), strict=True)),
+        "rejected": _counted(run.rejections()),
         "outcomes": _ordered(run.outcomes, manifest.last_scenario),
         "agents": {
             agent: {"calls": calls, **usage.to_dict(), "cost": costs.get(agent, Cost()).to_dict()}
@@ -222,6 +228,12 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
         late = "came too late" if summary["status"] == "completed" else "waits"
         added = [(f"step {one['step']}", _added(one)) for one in summary["inputs"]]
         output.pairs([*added, *((late, _added(one)) for one in summary["waiting"])], indent="  ")
+    if summary["rejected"]:
+        output.heading("rejected")
+        output.pairs(
+            ((f"{count:,}", output.shown(reason)) for reason, count in summary["rejected"].items()),
+            indent="  ",
+        )
     output.outcomes(summary["outcomes"])
     if summary["agents"]:
         output.heading("calls")
@@ -268,6 +280,18 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             *(each for each in following if " show " not in each[1]),
         ]
     )
+
+
+def _counted(reasons: Iterable[str]) -> dict[str, int]:
+    """How many attempts were rejected for each reason, without the values in it; the most frequent first."""
+
+    def plain(reason: str) -> str:
+        if reason.startswith("its condition does not hold: "):
+            return reason
+        reason = re.sub(r" has no (key|item) .*", r" has no such \1", reason, flags=re.DOTALL)
+        return VALUES.sub(lambda found: found[1] or "…", reason)
+
+    return dict(Counter(map(plain, reasons)).most_common())
 
 
 def _ordered(outcomes: Mapping[str, Any], scenario: Mapping[str, Any]) -> dict[str, Any]:
