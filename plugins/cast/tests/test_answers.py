@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pyscrai_cast.actor import answer_schema
@@ -41,6 +41,7 @@ def arguments(optional: Any = (), **properties: Any) -> dict[str, Any]:
     }
 
 
+@settings(deadline=None)
 @given(
     kinds=st.lists(st.lists(st.integers(0, len(ARGUMENTS) - 1), max_size=3), min_size=1, max_size=4),
     speak=st.booleans(),
@@ -124,6 +125,21 @@ def test_strict_modes_of_vendors_take_it(speak: bool) -> None:
     choices = schema["properties"]["action"]["anyOf"]
     first = [next(iter(choice["properties"])) for choice in choices if choice["type"] == "object"]
     assert first == ["offer", "ask"], "alternatives with the same first key are refused by OpenAI"
+
+
+def test_lines_belong_to_their_action_and_come_after_it() -> None:
+    mara = agent(offer=arguments(price=PRICE), accept=arguments())
+    schema = answer_schema(
+        mara, ["offer", "accept"], speak=False, lines={"offer": ("Fresh!", "Red!"), "accept": ("A deal.",)}
+    )
+    fits = Draft202012Validator(schema).is_valid
+    assert fits({"action": {"offer": {"price": 3}, "say": "Red!"}})
+    assert fits({"action": {"accept": "A deal."}})
+    assert fits({"action": None})
+    assert not fits({"action": {"offer": {"price": 3}, "say": "A deal."}})
+    assert not fits({"action": {"offer": {"price": 3}}})
+    assert not fits({"action": "accept"})
+    assert list(schema["properties"]["action"]["anyOf"][0]["properties"]) == ["offer", "say"]
 
 
 def test_words_come_before_the_action() -> None:

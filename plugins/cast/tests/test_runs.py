@@ -233,6 +233,29 @@ def test_it_must_act_if_told_so(play: Play) -> None:
     assert "null" not in asked("Mara")[0].messages[-1].text
 
 
+def test_it_says_one_of_the_lines_of_the_action_that_it_chose(play: Play) -> None:
+    lines = {"offer": ["Fresh apples!"], "go": ["Farewell.", "Until tomorrow."]}
+    mara = {"speak": False, "actions": {"offer": OFFER, "go": {}}, "lines": lines}
+    answers = [{"action": {"offer": {"price": 3}, "say": "Fresh apples!"}}, {"action": {"go": "Farewell."}}]
+    result = play({"Mara": mara}, {"Mara": answers}, steps=2)
+    assert facts(result) == [
+        ("Mara", "say", {"text": "Fresh apples!"}),
+        ("Mara", "offer", {"price": 3}),
+        ("Mara", "say", {"text": "Farewell."}),
+        ("Mara", "go", {}),
+    ]
+    prompt = asked("Mara")[0].messages[-1].text
+    assert '- {"offer": {"price": whole number from 1 up to 20}, "say": one of "Fresh apples!"} =' in prompt
+    assert '- {"go": one of "Farewell.", "Until tomorrow."}' in prompt
+
+
+def test_lines_for_no_action_are_refused(play: Play) -> None:
+    mara = {"actions": {"go": {}}, "lines": {"goo": ["Bye."]}}
+    result = play({"Mara": mara}, {"Mara": [{"say": "", "action": "go"}]})
+    assert result.status == "failed"
+    assert "agents.Mara.lines: there is no action 'goo', expected one of go" in result.error
+
+
 def test_an_answer_that_never_comes_fails_visibly(play: Play) -> None:
     result = play({"Mara": {"engine": "actor"}}, {"Mara": ["", ' Mara: "" ']})
     assert (result.status, result.events, len(ASKED)) == ("failed", (), 3)

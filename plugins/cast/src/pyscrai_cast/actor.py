@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Agent, Engine, Message, Prompt, Turn
+from pyscrai_core import Agent, ContractError, Engine, Message, Prompt, Turn
 
 from .answers import CHARACTERS_PER_WORD, ask_for_text, parsed, tidy
 from .templates import (
@@ -40,6 +42,9 @@ class ActorConfig:
         Whether the agent speaks. If not, it only acts.
     must_act
         Whether the agent must take an action if one is open.
+    lines
+        What the agent may say with an action, by the action's name. The model chooses the action first, and
+        then one of its lines. With `speak: false`, the agent says nothing else.
     system, prompt
         The templates of the first and of the last message.
     """
@@ -48,6 +53,7 @@ class ActorConfig:
     style: str = ""
     speak: bool = True
     must_act: bool = False
+    lines: dict[str, tuple[str, ...]] = field(factory=dict)
     system: Prompt = SYSTEM
     prompt: Prompt = PROMPT
 
@@ -67,7 +73,7 @@ class Actor(Engine):
         super().__init__(config)
         self._system = SystemMessage()
         # Schemas are cached, because each schema object is compiled once.
-        self._schemas: dict[tuple[Any, ...], tuple[Agent, dict[str, Any]]] = {}
+        self._schemas: dict[tuple[str, ...], tuple[Agent, ActorConfig, dict[str, Any]]] = {}
 
     async def run(self, turn: Turn) -> None:
         config = self.config
@@ -78,7 +84,7 @@ class Actor(Engine):
         recalled = await turn.recall()
         messages = [self._system.render(turn, config, **more), *recalled]
         heard = heard_last(turn, messages)
-        values = {**system_variables(turn, config), **prompt_variables(turn, recalled), **more}
+        values = {**system_variables(turn, config), **prompt_variables(turn, recalled, config), **more}
         values["heard"] = heard
         closing = config.prompt.render(**values)
         # If another agent spoke last and there is nothing to show, no closing message is needed. The next
@@ -91,27 +97,45 @@ class Actor(Engine):
         answer = parsed(turn, await turn.think(messages, schema=self._schema(turn.agent, names)))
         if text := tidy(answer.get("say", ""), turn.agent.name):
             turn.say(text)
-        chosen = answer["action"]
+        chosen = copy(answer["action"])
         if isinstance(chosen, str):
             turn.emit(chosen, {})
         elif chosen is not None:
+            line = chosen.pop("say", None)
             ((action, arguments),) = chosen.items()
+            if isinstance(arguments, str):  # the line of an action without arguments
+                line, arguments = arguments, {}
+            if line:
+                turn.say(line)
             turn.emit(action, arguments)
 
     def _schema(self, agent: Agent, names: Sequence[str]) -> dict[str, Any]:
         config = self.config
-        key = (tuple(names), config.words, config.speak, config.must_act)
+        key = tuple(names)
         known = self._schemas.get(key)
-        if known is None or known[0] is not agent:
-            schema = answer_schema(agent, names, config.words, config.speak, config.must_act)
-            known = self._schemas[key] = (agent, schema)
-        return known[1]
+        if known is None or known[0] is not agent or known[1] is not config:
+            for name in config.lines:
+                if name not in agent.actions:
+                    raise ContractError(
+                        f"agents.{agent.name}.lines: there is no action {name!r}, expected one of "
+                        f"{', '.join(agent.actions)}; correct the name"
+                    )
+            schema = answer_schema(
+                agent, names, config.words, config.speak, config.must_act, lines=config.lines
+            )
+            known = self._schemas[key] = (agent, config, schema)
+        return known[2]
 
 
 def answer_schema(
-    agent: Agent, names: Sequence[str], words: int = 60, speak: bool = True, must_act: bool = False
+    agent: Agent,
+    names: Sequence[str],
+    words: int = 60,
+    speak: bool = True,
+    must_act: bool = False,
+    lines: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The JSON Schema of an answer: a text, and one of the actions `names`.
+    """The JSON Schema of an answer: a text, and one of the actions `names`, maybe with one of its `lines`.
 
     It only uses what vendors' strict modes support, as far as the actions' own schemas do: an object at the
     root, all properties required, and alternatives that differ in their first key.
@@ -122,16 +146,20 @@ def answer_schema(
     choices: list[dict[str, Any]] = []
     for name in names:
         arguments = agent.actions[name].schema
+        line = {"type": "string", "enum": list(lines.get(name, ()))}
         if has_no_arguments(arguments):
-            # Only the name: models make mistakes with empty objects.
-            plain.append(name)
+            # Only the name, or the name and a line: models make mistakes with empty objects.
+            if line["enum"]:
+                choices.append(_object({name: line}))
+            else:
+                plain.append(name)
             continue
         inner = with_length_limits(arguments, length)
         here = relocate_refs(inner, f"#/$defs/{name}")
         if here != inner:
             definitions[name] = here
             inner = {"$ref": f"#/$defs/{name}"}
-        choices.append(_object({name: inner}))
+        choices.append(_object({name: inner, **({"say": line} if line["enum"] else {})}))
     if plain:
         choices.append({"type": "string", "enum": plain})
     if not must_act:

@@ -51,20 +51,20 @@ def system_variables(turn: Turn, config: Any) -> dict[str, Any]:
         "goals": list(agent.goals),
         "premise": turn.premise,
         "others": list(turn.others),
-        "actions": [describe_action(agent, name) for name in agent.actions],
+        "actions": [describe_action(agent, name, config) for name in agent.actions],
         "words": config.words,
         "style": config.style,
     }
 
 
-def prompt_variables(turn: Turn, recalled: Sequence[Message]) -> dict[str, Any]:
+def prompt_variables(turn: Turn, recalled: Sequence[Message], config: Any = None) -> dict[str, Any]:
     """The values of `PROMPT_NAMES`, and `actions`: only those that are open.
 
     `news` is for an agent without memory. Otherwise, the same events are part of what it `recalled`.
     """
     agent = turn.agent
     return {
-        "actions": [describe_action(agent, name) for name in turn.actions],
+        "actions": [describe_action(agent, name, config) for name in turn.actions],
         "first": turn.number == 0 and not turn.observed,
         "step": turn.step,
         "news": [] if recalled else news(turn),
@@ -98,16 +98,20 @@ def _is_news(event: Event) -> bool:
     return event.kind not in ("change", "turn.failed") and not event.kind.startswith("thought")
 
 
-def describe_action(agent: Agent, name: str) -> dict[str, Any]:
+def describe_action(agent: Agent, name: str, config: Any = None) -> dict[str, Any]:
     """An action for templates. `answer` is its form in a structured answer, with the types described."""
     action = agent.actions[name]
     properties = action.schema.get("properties", {})
     required = action.schema.get("required", ())
-    inner = ", ".join(f'"{key}": {describe_type(schema)}' for key, schema in properties.items())
+    inner = "{" + ", ".join(f'"{key}": {describe_type(schema)}' for key, schema in properties.items()) + "}"
+    plain = has_no_arguments(action.schema)
+    if lines := getattr(config, "lines", {}).get(name):
+        line = describe_type({"enum": [f'"{line}"' for line in lines]})
+        inner, plain = (line, False) if plain else (f'{inner}, "say": {line}', False)
     return {
         "name": name,
         "description": action.description,
-        "answer": f'"{name}"' if has_no_arguments(action.schema) else f'{{"{name}": {{{inner}}}}}',
+        "answer": f'"{name}"' if plain else f'{{"{name}": {inner}}}',
         "arguments": [
             {
                 "name": key,
