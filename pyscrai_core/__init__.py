@@ -90,6 +90,7 @@ from .turn import Scope, Stage, Turn, View
 if TYPE_CHECKING:
     __version__: str
     from .api import Session, arun, run
+    from .language.describe import describe_schema, without_meanings
     from .language.expressions import Expression
     from .language.schemas import check_value
     from .language.templates import Prompt
@@ -103,8 +104,10 @@ _LAZY = {
     "Session": "api",
     "arun": "api",
     "check_value": "language.schemas",
+    "describe_schema": "language.describe",
     "run": "api",
     "tool": "tools",
+    "without_meanings": "language.describe",
 }
 
 
@@ -199,9 +202,11 @@ __all__ = [
     "View",
     "arun",
     "check_value",
+    "describe_schema",
     "estimate_tokens",
     "hookimpl",
     "read_secret",
     "run",
     "tool",
+    "without_meanings",
 ]

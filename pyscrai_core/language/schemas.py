@@ -264,17 +264,31 @@ def _without_false(schema: Any) -> Any:
     """`schema` with `{"not": {}}` for `false`: the errors of the latter do not tell where they are."""
     if not isinstance(schema, dict):
         return {"not": {}} if schema is False else schema
+    # Of these two, the library makes a single error for all the keys or items.
+    single = ("additionalProperties", "items")
+    return map_schemas(
+        schema, lambda key, part: part if part is False and key in single else _without_false(part)
+    )
+
+
+def map_schemas(schema: Mapping[str, Any], change: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """`schema` with what `change` makes of each schema directly in it, given the keyword that holds it."""
     new = dict(schema)
     for key, part in schema.items():
         if key in _WITH_A_SCHEMA:
-            # Of these two, the library makes a single error for all the keys or items.
-            if part is not False or key not in ("additionalProperties", "items"):
-                new[key] = _without_false(part)
+            new[key] = change(key, part)
         elif key in _WITH_SCHEMAS and isinstance(part, dict):
-            new[key] = {name: _without_false(each) for name, each in part.items()}
+            new[key] = {name: change(key, each) for name, each in part.items()}
         elif key in _WITH_SCHEMAS and isinstance(part, list):
-            new[key] = list(map(_without_false, part))
+            new[key] = [change(key, each) for each in part]
     return new
+
+
+def schema_at(schema: Any, reference: str) -> Any:
+    """The schema in `schema` to which a reference leads; True, which anything fits, if there is none."""
+    for step in _place(reference) or ():
+        schema = schema[int(step)] if isinstance(schema, list) else schema.get(step, True)
+    return schema
 
 
 def relocate_refs(schema: Any, place: str) -> Any:

@@ -15,6 +15,7 @@ from .. import seeds
 from ..agent import Agent
 from ..canonical import Json, canonical
 from ..errors import (
+    AnswerRejected,
     BudgetSpent,
     CallFailed,
     ContractError,
@@ -295,7 +296,15 @@ class RunTurn(RunScope, Turn):
         # Vendors refuse a history with calls of tools that are not offered, so it has none.
         last = Message.user("No more tools can be used now. Answer with what you know.")
         flat = emulation.flatten(request.messages, emulation.past_tense)
-        return await self.complete(request.but(messages=(*flat, last), tools=()))
+        completion = await self.complete(request.but(messages=(*flat, last), tools=()))
+        if completion.tool_calls:
+            again = ", ".join(dict.fromkeys(call.name for call in completion.tool_calls))
+            raise AnswerRejected(
+                f"the model ({completion.model}) keeps calling tools: {TOOL_ROUNDS} times in a row, and "
+                f"{again} again when it was told to answer with what it knows; use another model, give the "
+                "agent fewer tools, or let it work in steps with `reasoning: react`"
+            )
+        return completion
 
     async def _tool_result(self, call: ToolCall) -> ToolResult:
         """What a model is told of its call: what goes wrong is for the model to correct."""

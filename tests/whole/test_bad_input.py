@@ -92,7 +92,7 @@ def agent(keys: str) -> str:
             agent("engine: {use: actor, wrds: 3}"),
             "scenario.yaml:4:31: agents.Mara.engine.wrds: unknown key 'wrds'; did you mean 'words'? known "
             "keys: "
-            "must_act, prompt, speak, style, system, words",
+            "lines, must_act, prompt, speak, style, system, words",
         ),
         (
             agent("memory: {use: window, tokns: 3}"),
@@ -126,7 +126,7 @@ def agent(keys: str) -> str:
         (
             GOOD + "rules: [{on: say, sett: {x: 1}}]\n",
             "scenario.yaml:5:19: rules[0].sett: unknown key 'sett'; did you mean 'set'? known keys: add, "
-            "on, set, when",
+            "on, on_error, set, when",
         ),
     ],
 )

@@ -259,7 +259,8 @@ def test_lines_for_no_action_are_refused(play: Play) -> None:
 def test_an_answer_that_never_comes_fails_visibly(play: Play) -> None:
     result = play({"Mara": {"engine": "actor"}}, {"Mara": ["", ' Mara: "" ']})
     assert (result.status, result.events, len(ASKED)) == ("failed", (), 3)
-    assert "3 empty answers" in result.error
+    assert "answers nothing: 3 empty answers in a row" in result.error
+    assert "pyscrai prompt RUN --agent NAME" in result.error
 
 
 def test_an_empty_answer_is_asked_for_again(play: Play) -> None:
@@ -440,6 +441,35 @@ def test_a_score_out_of_bounds_is_asked_for_again(play: Play) -> None:
 
 
 # -- options and templates --
+
+
+SURVEY = {
+    "description": "answer the survey",
+    "q1": {"type": "integer", "minimum": 1, "maximum": 5, "description": "Buses are good (5 agree)"},
+    "q2": {"type": "array", "items": {"type": "string", "title": "A town", "description": "that you know"}},
+    "q3": {"oneOf": [{"const": "y", "title": "yes, often"}, {"const": "n", "title": "never"}]},
+}
+
+
+def test_what_an_action_means_is_told_once(play: Play, tmp_path: Path) -> None:
+    person = {"engine": "actor", "speak": False, "actions": {"tell": SURVEY, "leave": {}}}
+    answers = {"Ann": [{"action": {"tell": {"q1": 4, "q2": ["Bonn"], "q3": "y"}}}]}
+    assert play({"Ann": person}, answers, steps=1).status == "completed"
+    (request,) = ASKED
+    told = """Your actions:
+- {"tell": {"q1": whole number from 1 up to 5, "q2": list, each text, "q3": one of y, n}} = answer the survey
+  q1: Buses are good (5 agree)
+  q2[]: A town: that you know
+  q3 = y: yes, often
+  q3 = n: never
+- "leave"
+- null = do nothing"""
+    assert told in request.messages[-1].text
+    assert "agree" not in json.dumps(request.schema)
+    # A template of somebody else may not say it.
+    (tmp_path / "mine.j2").write_text("{% for one in actions %}{{ one.name }} {% endfor %}")
+    play({"Ann": {**person, "prompt": "mine.j2"}}, answers, steps=1)
+    assert json.dumps(ASKED[0].schema).count("Buses are good (5 agree)") == 1
 
 
 def test_a_prompt_is_replaced_by_the_path_of_a_file(play: Play, tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 from pyscrai_cast.answers import tidy
-from pyscrai_cast.templates import describe_type, plain, show
+from pyscrai_cast.templates import describe_action, plain, show
+
+from pyscrai_core import Action
 
 
 @pytest.mark.parametrize(
@@ -37,23 +38,25 @@ def test_tidy(given: str, kept: str) -> None:
     assert tidy(given, "Mara") == kept
 
 
-@pytest.mark.parametrize(
-    "schema, words",
-    [
-        ({"type": "integer", "minimum": 1, "maximum": 20}, "whole number from 1 up to 20"),
-        ({"type": "number", "maximum": 1.5}, "number up to 1.5"),
-        ({"type": "string", "description": "why"}, "text"),
-        ({"enum": ["red", 2, None]}, "one of red, 2, none"),
-        ({"type": "boolean"}, "true or false"),
-        ({"type": "array", "items": {"type": "string"}}, '{"type":"array","items":{"type":"string"}}'),
-        ({"type": "string", "pattern": "^a"}, '{"type":"string","pattern":"^a"}'),
-        ({"type": ["string", "null"]}, '{"type":["string","null"]}'),
-        ({}, "anything"),
-        (True, "anything"),
-    ],
-)
-def test_the_form_of_an_argument_in_words(schema: Any, words: str) -> None:
-    assert describe_type(schema) == words
+def test_an_action_is_described_with_what_its_arguments_mean() -> None:
+    schema = {
+        "properties": {
+            "mood": {"type": "integer", "maximum": 5, "title": "Mood", "description": "5 is best"},
+            "why": {"type": "array", "items": {"enum": ["a", "b"], "description": "one reason"}},
+        },
+        "required": ["mood"],
+    }
+    action = Action("tell", "say how you are", schema, None, ("*",))
+    assert describe_action(SimpleNamespace(actions={"tell": action}), "tell") == {
+        "name": "tell",
+        "description": "say how you are",
+        "answer": '{"tell": {"mood": whole number up to 5, "why": list, each one of a, b}}',
+        "arguments": [
+            {"name": "mood", "form": "whole number up to 5", "description": "5 is best", "required": True},
+            {"name": "why", "form": "list, each one of a, b", "description": "", "required": False},
+        ],
+        "meanings": ["mood: 5 is best", "why[]: one reason"],
+    }
 
 
 def test_states_are_shown_as_plain_data() -> None:

@@ -41,7 +41,7 @@ ACTIONS: dict[str, Any] = {
     "tell": {
         "whom": {"enum": ["Jon", "7"]},
         "text": {"type": "string"},
-        "odds": {"type": ["number", "null"], "default": None},
+        "odds": {"type": ["number", "null"], "default": None, "title": "How sure you are"},
         "more": {"type": "array", "default": []},
     },
     "wait": {},
@@ -227,7 +227,7 @@ Only you know:
     price: whole number from 1 up to 20
 /tell whom=… text=… [odds=…] [more=…]
     whom: one of Jon, 7
-    odds: {"type":["number","null"]}
+    odds: number or null; How sure you are
 How to answer:
 """
 

@@ -240,7 +240,10 @@ ASKING = {
     "rulings": [{"on": "wait", "say": "waiting is free"}],
     "ask": True,
     "decisions": ["pardoned", "fined"],
-    "changes": {"fines.{event.source}": {"type": "integer", "maximum": 9}, "open": {"type": "integer"}},
+    "changes": {
+        "fines.{event.source}": {"type": "integer", "maximum": 9, "description": "in coins"},
+        "open": {"oneOf": [{"const": 0, "description": "shut"}, {"const": 1}]},
+    },
     "words": 5,
     "persona": "You are strict.",
 }
@@ -262,7 +265,9 @@ def test_a_model_decides_what_no_ruling_does(play: Play) -> None:
     assert "You are strict." in first.messages[0].text
     assert "A vault." in first.messages[0].text
     assert "[Ann: take coins: 7]" in first.messages[1].text
-    assert "fines.Ann" in first.messages[1].text
+    assert "- fines.Ann: whole number up to 9\n  fines.Ann: in coins\n" in first.messages[1].text
+    assert "- open: one of 0, 1\n  open = 0: shut\n" in first.messages[1].text
+    assert "in coins" not in str(first.schema)
     # The second decision sees what the first one changed.
     assert 'fines: {"Ann": 4}' in second.messages[1].text
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Agent, ContractError, Engine, Message, Prompt, Turn
+from pyscrai_core import Agent, ContractError, Engine, Message, Prompt, Turn, without_meanings
 
 from .answers import CHARACTERS_PER_WORD, ask_for_text, parsed, tidy
 from .templates import (
@@ -123,6 +123,8 @@ class Actor(Engine):
             schema = answer_schema(
                 agent, names, config.words, config.speak, config.must_act, lines=config.lines
             )
+            if config.prompt == PROMPT:  # which says what the arguments mean
+                schema = without_meanings(schema)
             known = self._schemas[key] = (agent, config, schema)
         return known[2]
 

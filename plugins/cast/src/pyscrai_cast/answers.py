@@ -36,10 +36,13 @@ async def ask_for_text(turn: Turn, messages: list[Message]) -> str:
         if text := tidy(completion.text, turn.agent.name):
             return text
         messages = [*messages, Message.user("Your answer was empty. Answer with text.")]
+    if completion.finish_reason == "length":
+        what = "all its tokens went elsewhere, such as into its thinking; raise `max_tokens`"
+    else:
+        what = "look at what it was asked with `pyscrai prompt RUN --agent NAME`, or use another model"
     raise AnswerRejected(
-        f"agents.{turn.agent.name}: the model ({completion.model}) gave {REPEATS + 1} empty answers "
-        f"(finish reason: {completion.finish_reason}), expected text; "
-        "check the prompt with `pyscrai show`, or raise `max_tokens`"
+        f"the model ({completion.model}) answers nothing: {REPEATS + 1} empty answers in a row (finish "
+        f"reason: {completion.finish_reason}), expected text; {what}"
     )
 
 

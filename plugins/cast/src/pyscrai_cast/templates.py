@@ -11,16 +11,12 @@ from typing import Any
 
 import orjson
 
-from pyscrai_core import Agent, Event, Message, Turn
+from pyscrai_core import Agent, Event, Message, Turn, describe_schema
 
 #: The variables of every `system` template. They never change.
 SYSTEM_NAMES = frozenset({"name", "persona", "goals", "premise", "others", "actions", "words", "style"})
 #: The additional variables of every `prompt` template.
 PROMPT_NAMES = frozenset({"first", "step", "news", "state", "own", "groups", "show"})
-
-#: Names of types, and schema keywords that are not part of a type's description.
-TYPE_NAMES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
-OMITTED = ("description", "title", "default", "minLength", "maxLength")
 
 
 class SystemMessage:
@@ -99,28 +95,30 @@ def _is_news(event: Event) -> bool:
 
 
 def describe_action(agent: Agent, name: str, config: Any = None) -> dict[str, Any]:
-    """An action for templates. `answer` is its form in a structured answer, with the types described."""
+    """An action for templates. `answer` is its form in a structured answer, with the types described.
+
+    `meanings` are lines that say what the arguments and their parts mean.
+    """
     action = agent.actions[name]
-    properties = action.schema.get("properties", {})
     required = action.schema.get("required", ())
-    inner = "{" + ", ".join(f'"{key}": {describe_type(schema)}' for key, schema in properties.items()) + "}"
+    arguments, forms, meant = [], [], []
+    for key, schema in action.schema.get("properties", {}).items():
+        form, meanings = describe_schema(schema, key, action.schema)
+        forms.append(f'"{key}": {form}')
+        meant += [f"{place}: {text}" for place, text in meanings]
+        description = next((text for place, text in meanings if place == key), "")
+        arguments.append({"name": key, "form": form, "description": description, "required": key in required})
+    inner = "{" + ", ".join(forms) + "}"
     plain = has_no_arguments(action.schema)
     if lines := getattr(config, "lines", {}).get(name):
-        line = describe_type({"enum": [f'"{line}"' for line in lines]})
+        line = "one of " + ", ".join(f'"{line}"' for line in lines)
         inner, plain = (line, False) if plain else (f'{inner}, "say": {line}', False)
     return {
         "name": name,
         "description": action.description,
         "answer": f'"{name}"' if plain else f'{{"{name}": {inner}}}',
-        "arguments": [
-            {
-                "name": key,
-                "form": describe_type(schema),
-                "description": schema.get("description", "") if isinstance(schema, dict) else "",
-                "required": key in required,
-            }
-            for key, schema in properties.items()
-        ],
+        "arguments": arguments,
+        "meanings": meant,
     }
 
 
@@ -129,24 +127,6 @@ def has_no_arguments(schema: Mapping[str, Any]) -> bool:
     return not schema.keys() - {"type", "properties", "required", "additionalProperties"} and not (
         schema.get("properties") or schema.get("required") or schema.get("additionalProperties", False)
     )
-
-
-def describe_type(schema: Any) -> str:
-    """A value's type: as text if it is simple, else as its JSON Schema."""
-    if not isinstance(schema, dict) or not schema:
-        return "anything"
-    kind = schema.get("type")
-    if "enum" in schema and schema.keys() <= {"enum", "type", *OMITTED}:
-        return "one of " + ", ".join(map(show, schema["enum"]))
-    bounded = {"type", "minimum", "maximum", *OMITTED}
-    if isinstance(kind, str) and kind in TYPE_NAMES and schema.keys() <= bounded:
-        low, high = (schema.get(bound) for bound in ("minimum", "maximum"))
-        return (
-            TYPE_NAMES[kind]
-            + (f" from {low}" if low is not None else "")
-            + (f" up to {high}" if high is not None else "")
-        )
-    return show({key: value for key, value in schema.items() if key != "description"})
 
 
 def show(value: Any) -> str:

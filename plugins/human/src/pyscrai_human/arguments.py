@@ -9,11 +9,6 @@ import orjson
 
 from pyscrai_core import check_value
 
-#: Names of types, and schema keywords that are not part of a type's description.
-TYPE_NAMES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
-OMITTED = ("type", "description", "title", "default")
-BOUNDS = {"minimum": "from {}", "maximum": "up to {}", "maxLength": "with up to {} characters"}
-
 
 class InvalidAnswer(Exception):
     """An answer is invalid. The message tells the person why, and what is valid."""
@@ -24,18 +19,6 @@ def usage(name: str, schema: dict[str, Any]) -> str:
     required = schema.get("required", ())
     keys = (f"{key}=…" if key in required else f"[{key}=…]" for key in schema.get("properties", {}))
     return " ".join([f"/{name}", *keys])
-
-
-def describe_type(schema: dict[str, Any]) -> str:
-    """A value's type: as text if it is simple, else as its JSON Schema."""
-    kind, rest = schema.get("type"), {key: part for key, part in schema.items() if key not in OMITTED}
-    if rest.keys() == {"enum"}:
-        return "one of " + ", ".join(map(show, rest["enum"]))
-    if isinstance(kind, str) and kind in TYPE_NAMES and rest.keys() <= BOUNDS.keys():
-        return " ".join([TYPE_NAMES[kind], *(BOUNDS[key].format(rest[key]) for key in BOUNDS if key in rest)])
-    return (
-        show({key: part for key, part in schema.items() if key not in OMITTED[1:]}) if schema else "anything"
-    )
 
 
 def show(value: Any) -> str:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Agent, Engine, NoAnswer, Prompt, Turn
+from pyscrai_core import Agent, Engine, NoAnswer, Prompt, Turn, describe_schema
 
-from .arguments import InvalidAnswer, describe_type, parse_arguments, show, usage
+from .arguments import InvalidAnswer, parse_arguments, show, usage
 
 #: The maximum number of answers in a turn, including calls for help. After the last one, the turn passes.
 MAX_ANSWERS = 10
@@ -157,17 +157,19 @@ def _known(turn: Turn) -> list[str]:
 
 
 def _describe_action(agent: Agent, name: str) -> dict[str, Any]:
-    """An action for the template."""
+    """An action for the template. `parts` of an argument are lines that say what is in it means."""
     action = agent.actions[name]
-    arguments = action.schema.get("properties", {}).items()
+    arguments = []
+    for key, schema in action.schema.get("properties", {}).items():
+        form, meanings = describe_schema(schema, key, action.schema)
+        description = next((text for place, text in meanings if place == key), "")
+        parts = [f"{place}: {text}" for place, text in meanings if (place, text) != (key, description)]
+        arguments.append({"name": key, "form": form, "description": description, "parts": parts})
     return {
         "name": name,
         "usage": usage(name, action.schema),
         "description": action.description,
-        "arguments": [
-            {"name": key, "form": describe_type(part), "description": part.get("description", "")}
-            for key, part in arguments
-        ],
+        "arguments": arguments,
     }
 
 

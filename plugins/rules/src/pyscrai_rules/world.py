@@ -7,15 +7,26 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import ContractError, Engine, Event, JsonSchema, Message, Prompt, Turn
+from pyscrai_core import (
+    ContractError,
+    Engine,
+    Event,
+    JsonSchema,
+    Message,
+    Prompt,
+    Turn,
+    describe_schema,
+    without_meanings,
+)
 
 from .expressions import applies, evaluate, fill_in, is_chance, is_expression, is_text
 
 #: The variables that a ruling can use.
 NAMES = frozenset({"event", "attempts", "state", "self", "groups", "step"})
 SYSTEM_NAMES = ("name", "persona", "goals", "premise", "decisions", "words")
+PROMPT_NAMES = (*SYSTEM_NAMES, "attempt", "state", "changes", "described")
 SYSTEM = Prompt.packaged("pyscrai_rules", "prompts/world-system.j2", SYSTEM_NAMES)
-PROMPT = Prompt.packaged("pyscrai_rules", "prompts/world.j2", (*SYSTEM_NAMES, "attempt", "state", "changes"))
+PROMPT = Prompt.packaged("pyscrai_rules", "prompts/world.j2", PROMPT_NAMES)
 #: The maximum length of a rationale, as characters per word. This is generous: it only ends rationales that
 #: are much too long.
 CHARACTERS_PER_WORD = 10
@@ -149,11 +160,20 @@ class World(Engine):
         given = {name: getattr(agent, name) for name in ("name", "persona", "goals")}
         given |= {"premise": turn.premise, "decisions": config.decisions, "words": config.words}
         now = {"attempt": attempt.describe(), "state": values["state"], "changes": schemas}
+        now["described"] = [describe_change(path, schema) for path, schema in schemas.items()]
         system, prompt = config.system.render(**given), config.prompt.render(**given, **now)
         messages = [Message.system(system), *await turn.recall(), Message.user(prompt)]
+        if config.prompt == PROMPT:  # which says what the values mean
+            schemas = {path: without_meanings(schema) for path, schema in schemas.items()}
         answer: Any = (await turn.think(messages, schema=answer_schema(config, schemas))).parsed
         found = answer.get("changes", {}).items()
         return answer["decision"], answer["rationale"], [(*one, "set") for one in found if one[1] is not None]
+
+
+def describe_change(path: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A value that a model can change, for the template. `meanings` are lines."""
+    form, meanings = describe_schema(schema, path)
+    return {"path": path, "form": form, "meanings": [f"{place}: {text}" for place, text in meanings]}
 
 
 def answer_schema(config: WorldConfig, changes: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
