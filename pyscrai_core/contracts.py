@@ -4,8 +4,8 @@ All of them share one base, `Component`. Its class attribute `Config` (a frozen 
 options a scenario may set. The kernel checks them, reports mistakes with line numbers, and passes the result
 to the constructor. Options may have the types that attrs and cattrs support (`int`, `float`, `bool`, `str`,
 `Literal[…]`, unions with None, lists, tuples, dictionaries, nested attrs classes), with the kernel's own
-`Prompt`, `FilePath`, `Url`, `SecretName` and `JsonSchema`, and with a contract of this module: a field
-`inner: Reasoning` takes a nested `{use: …}` and receives the constructed object.
+`Prompt`, `FilePath`, `HubFile`, `Url`, `SecretName` and `JsonSchema`, and with a contract of this module: a
+field `inner: Reasoning` takes a nested `{use: …}` and receives the constructed object.
 
 Components live as long as the run. They may keep state, but it must depend only on what they are given
 through their contract: a run is executed again from its start when it is resumed or replayed. Use the methods
@@ -32,6 +32,10 @@ from .turn import Stage, Turn
 #: A file, as an absolute path. In a scenario, it is relative to the scenario's folder. A file outside of that
 #: folder needs your approval.
 FilePath = NewType("FilePath", str)
+
+#: A file on the Hugging Face Hub, `hf:ORG/REPO/FILE` or `hf:ORG/REPO@REVISION/FILE`. Its download needs your
+#: approval.
+HubFile = NewType("HubFile", str)
 
 #: An address to connect to. It needs your approval, unless it is loopback or the vendor's own default.
 Url = NewType("Url", str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,6 +18,9 @@ from ..language.templates import Prompt
 from .source import Source
 from .structure import Hook, unfit
 
+#: Of a `HubFile`: the organization, the repository, the revision, and the file with its folders.
+HUB_FILE = re.compile(r"hf:\w[\w.-]*/\w[\w.-]*(@\w[\w.-]*)?(/\w[\w.-]*)+", re.ASCII)
+
 
 def option_hooks(source: Source) -> dict[Any, Hook]:
     """The functions that read options of these types; `source` has the files, and notes what is demanded."""
@@ -27,9 +31,15 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
         return Prompt(source.read(value), value)
 
     def file_path(value: Any, kind: Any) -> str:
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or value.startswith("hf:"):
             raise unfit(value, kind)
         return str(source.locate(value))
+
+    def hub_file(value: Any, kind: Any) -> str:
+        if not isinstance(value, str) or not HUB_FILE.fullmatch(value):
+            raise unfit(value, kind)
+        source.demand("download from the Hugging Face Hub, unless it is there already", value)
+        return value
 
     def url(value: Any, kind: Any) -> str:
         try:
@@ -66,6 +76,7 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
     return {
         Prompt: prompt,
         contracts.FilePath: file_path,
+        contracts.HubFile: hub_file,
         contracts.Url: url,
         contracts.SecretName: secret,
         contracts.Program: program,

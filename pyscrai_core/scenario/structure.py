@@ -37,6 +37,7 @@ _WORDS = {
     list: "a list",
     type(None): "null",
     contracts.FilePath: "the path of a file",
+    contracts.HubFile: "a file on the Hugging Face Hub, as hf:ORG/REPO/FILE",
     contracts.Url: "an address that begins with http:// or https://",
     contracts.SecretName: "the name of an environment variable",
     contracts.Program: "a program with its arguments, such as [python, x.py]",

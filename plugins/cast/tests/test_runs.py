@@ -245,8 +245,8 @@ def test_it_says_one_of_the_lines_of_the_action_that_it_chose(play: Play) -> Non
         ("Mara", "go", {}),
     ]
     prompt = asked("Mara")[0].messages[-1].text
-    assert '- {"offer": {"price": whole number from 1 up to 20}, "say": one of "Fresh apples!"} =' in prompt
-    assert '- {"go": one of "Farewell.", "Until tomorrow."}' in prompt
+    assert '- {"offer": {"price": whole number from 1 up to 20}, "say": one of your lines} =' in prompt
+    assert '- {"go": one of your lines}' in prompt
 
 
 def test_lines_for_no_action_are_refused(play: Play) -> None:

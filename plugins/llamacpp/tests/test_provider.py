@@ -81,6 +81,20 @@ class Words:
         ({"threads": 0}, "threads must be"),
         ({"threads": True}, "threads must be"),
         ({"model": " "}, "model must be the path"),
+        (
+            {"model": "hf:Qwen/model"},
+            r"model: expected a GGUF file .* hf:ORG/REPO/FILE\.gguf .*'hf:Qwen/model'",
+        ),
+        ({"model": "hf:Qwen/a/b.safetensors"}, "expected a GGUF file"),
+        ({"model": "hf:Qwen/a/../b.gguf"}, "expected a GGUF file"),
+        ({"top_k": -1}, "top_k must be a whole number from 0 to"),
+        ({"top_k": 2.5}, "top_k must be a whole number"),
+        ({"min_p": 1.5}, "min_p must be a number from 0 to 1, not 1.5"),
+        ({"min_p": True}, "min_p must be"),
+        ({"repeat_penalty": 0}, "repeat_penalty must be a number from 0.1 to 10, not 0"),
+        ({"presence_penalty": float("nan")}, "presence_penalty must be"),
+        ({"frequency_penalty": -11}, "frequency_penalty must be"),
+        ({"seed": 2**32 - 1}, "seed must be a whole number from 0 to 4,294,967,294"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, Any], said: str) -> None:
@@ -175,6 +189,23 @@ def test_the_seed_decides(using: Using) -> None:
     one, two, large, one_again, large_again = using(work, exact=True)
     assert len({one, two, large}) == 3
     assert (one, large) == (one_again, large_again)
+
+
+def test_options_of_sampling_reach_llama_cpp(using: Using) -> None:
+    async def work(provider: LlamaCppProvider) -> list[str]:
+        seeds = (1, 2)
+        requests = [ask("Count: 1, 2, 3, 4, 5, 6.", seed=seed, temperature=1.5) for seed in seeds]
+        return [(await provider.complete(request)).text for request in requests]
+
+    plain = using(work, exact=True)
+    assert len({*plain}) == 2
+    # One possible token: the seeds no longer matter.
+    greedy = using(work, exact=True, top_k=1)
+    assert greedy[0] == greedy[1] == using(work, exact=True, min_p=1.0)[0]
+    for option in ("repeat_penalty", "presence_penalty", "frequency_penalty"):
+        assert using(work, exact=True, top_k=1, **{option: 2.0})[0] != greedy[0]
+    one, two = using(work, exact=True, seed=7)
+    assert one == two != plain[0]
 
 
 def test_no_seed_means_draw_one() -> None:

@@ -110,9 +110,9 @@ def describe_action(agent: Agent, name: str, config: Any = None) -> dict[str, An
         arguments.append({"name": key, "form": form, "description": description, "required": key in required})
     inner = "{" + ", ".join(forms) + "}"
     plain = has_no_arguments(action.schema)
-    if lines := getattr(config, "lines", {}).get(name):
-        line = "one of " + ", ".join(f'"{line}"' for line in lines)
-        inner, plain = (line, False) if plain else (f'{inner}, "say": {line}', False)
+    if getattr(config, "lines", {}).get(name):
+        # Not the lines: the schema has them, and a small model reads slowly.
+        inner, plain = ("one of your lines" if plain else f'{inner}, "say": one of your lines'), False
     return {
         "name": name,
         "description": action.description,

