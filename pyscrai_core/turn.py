@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from .agent import Agent
+from .agent import Action, Agent
 from .canonical import Json
 from .messages import Message
 from .records import EVERYONE, Completion, Event, Request
@@ -121,7 +121,14 @@ class Turn(Scope):
     @property
     @abstractmethod
     def actions(self) -> list[str]:
-        """The names of the agent's actions whose guard holds now."""
+        """The names of the agent's actions that are possible now.
+
+        Their guard holds, or may hold with the right arguments.
+        """
+
+    @abstractmethod
+    def action_of(self, event: Event) -> Action | None:
+        """The action that an event is, as its source declares it; None if it is not an action."""
 
     @abstractmethod
     async def recall(self) -> list[Message]:
@@ -138,7 +145,8 @@ class Turn(Scope):
         """Send a request and run the tools that the model calls, until it answers with text.
 
         The model gets the tools' results and errors. After 8 rounds of calls, one more request is sent,
-        without tools and with the conversation so far as plain text.
+        without tools and with the conversation so far as plain text. Raises `AnswerRejected` if the model
+        still calls tools.
         """
 
     @abstractmethod

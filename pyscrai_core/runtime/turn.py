@@ -12,7 +12,7 @@ import orjson
 from attrs import asdict, define, evolve, field
 
 from .. import seeds
-from ..agent import Agent
+from ..agent import Action, Agent
 from ..canonical import Json, canonical
 from ..errors import (
     AnswerRejected,
@@ -255,6 +255,10 @@ class RunTurn(RunScope, Turn):
             return self._world.open_actions(self.participant.agent)
         except ContractError as error:
             raise self.failure.set(error) from None
+
+    def action_of(self, event: Event) -> Action | None:
+        source = self._world.agents.get(event.source)
+        return source.actions.get(event.kind) if source else None
 
     async def recall(self) -> list[Message]:
         self._check()

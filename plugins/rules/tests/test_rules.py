@@ -53,7 +53,7 @@ class PartsPlugin:
 
 HOST = Host(extra=[PartsPlugin(), pyscrai_rules.plugin])
 ACTIONS: dict[str, Any] = {
-    "take": {"coins": {"type": "integer"}},
+    "take": {"description": "reach into the vault", "coins": {"type": "integer", "description": "how many"}},
     "wait": {},
     "knock": {"when": "state.open == 0"},
 }
@@ -264,7 +264,8 @@ def test_a_model_decides_what_no_ruling_does(play: Play) -> None:
     first, second = ASKED
     assert "You are strict." in first.messages[0].text
     assert "A vault." in first.messages[0].text
-    assert "[Ann: take coins: 7]" in first.messages[1].text
+    told = "[Ann: take coins: 7]\n  take: reach into the vault\n  coins: how many\n"
+    assert told in first.messages[1].text
     assert "- fines.Ann: whole number up to 9\n  fines.Ann: in coins\n" in first.messages[1].text
     assert "- open: one of 0, 1\n  open = 0: shut\n" in first.messages[1].text
     assert "in coins" not in str(first.schema)

@@ -24,7 +24,7 @@ from .expressions import applies, evaluate, fill_in, is_chance, is_expression, i
 #: The variables that a ruling can use.
 NAMES = frozenset({"event", "attempts", "state", "self", "groups", "step"})
 SYSTEM_NAMES = ("name", "persona", "goals", "premise", "decisions", "words")
-PROMPT_NAMES = (*SYSTEM_NAMES, "attempt", "state", "changes", "described")
+PROMPT_NAMES = (*SYSTEM_NAMES, "attempt", "state", "changes", "described", "meanings")
 SYSTEM = Prompt.packaged("pyscrai_rules", "prompts/world-system.j2", SYSTEM_NAMES)
 PROMPT = Prompt.packaged("pyscrai_rules", "prompts/world.j2", PROMPT_NAMES)
 #: The maximum length of a rationale, as characters per word. This is generous: it only ends rationales that
@@ -160,6 +160,7 @@ class World(Engine):
         given = {name: getattr(agent, name) for name in ("name", "persona", "goals")}
         given |= {"premise": turn.premise, "decisions": config.decisions, "words": config.words}
         now = {"attempt": attempt.describe(), "state": values["state"], "changes": schemas}
+        now["meanings"] = describe_attempt(turn, attempt)
         now["described"] = [describe_change(path, schema) for path, schema in schemas.items()]
         system, prompt = config.system.render(**given), config.prompt.render(**given, **now)
         messages = [Message.system(system), *await turn.recall(), Message.user(prompt)]
@@ -168,6 +169,17 @@ class World(Engine):
         answer: Any = (await turn.think(messages, schema=answer_schema(config, schemas))).parsed
         found = answer.get("changes", {}).items()
         return answer["decision"], answer["rationale"], [(*one, "set") for one in found if one[1] is not None]
+
+
+def describe_attempt(turn: Turn, attempt: Event) -> list[str]:
+    """What the attempted action and its arguments mean, as lines."""
+    action = turn.action_of(attempt)
+    if action is None:
+        return []
+    given = [(key, part) for key, part in action.schema["properties"].items() if key in attempt.payload]
+    found = [one for key, part in given for one in describe_schema(part, key, action.schema)[1]]
+    described = [(action.name, action.description)] if action.description else []
+    return [f"{place}: {text}" for place, text in described + found]
 
 
 def describe_change(path: str, schema: dict[str, Any]) -> dict[str, Any]:
