@@ -29,8 +29,8 @@ pyscrai_providers pyscrai_reasoning pyscrai_scenario_loaders pyscrai_schedules p
 PUBLIC = """
 Action Agent AnswerRejected Ask AuthenticationFailed BudgetSpent CallFailed CallRecord Completion
 Component ConfigError ContextTooLong ContractError Cost Divergence EVERYONE Engine Event Executor Exporter
-Expression Extension ExtensionError FilePath FinishReason Host HubFile InputError Json JsonSchema Memory Message
-Mistake NoAnswer NoConfig NobodyToAsk Observer OnUncertain Overloaded Position Probe Program Prompt
+Expression Extension ExtensionError FilePath FinishReason Host HubFile InputError Json JsonSchema Memory
+Message Mistake NoAnswer NoConfig NobodyToAsk Observer OnUncertain Overloaded Position Probe Program Prompt
 Provider PyscraiError RateLimitStatus RateLimited Reasoning Request RequestRejected RunResult RunStatus
 Sampling ScenarioError Schedule Scope SecretName Session Sink Stage StoreError StoredRun Text Thinking
 TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial TrialResult
