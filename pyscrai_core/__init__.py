@@ -39,6 +39,7 @@ from .contracts import (
 from .discovery.installed import version as _version
 from .errors import (
     AnswerRejected,
+    AnswerTruncated,
     AuthenticationFailed,
     BudgetSpent,
     CallFailed,
@@ -54,6 +55,7 @@ from .errors import (
     Overloaded,
     PyscraiError,
     RateLimited,
+    Refused,
     RequestRejected,
     ScenarioError,
     StoreError,
@@ -125,6 +127,7 @@ __all__ = [
     "Action",
     "Agent",
     "AnswerRejected",
+    "AnswerTruncated",
     "Ask",
     "AuthenticationFailed",
     "BudgetSpent",
@@ -169,6 +172,7 @@ __all__ = [
     "RateLimitStatus",
     "RateLimited",
     "Reasoning",
+    "Refused",
     "Request",
     "RequestRejected",
     "RunResult",

@@ -29,6 +29,9 @@ from .turn import Stage, Turn
 
 # -- types for options that the kernel checks further --
 
+#: The size of the largest answer of a model that is read, unless a scenario says otherwise.
+MAX_ANSWER_BYTES = 4_000_000
+
 #: A file, as an absolute path. In a scenario, it is relative to the scenario's folder. A file outside of that
 #: folder needs your approval.
 FilePath = NewType("FilePath", str)
@@ -104,6 +107,10 @@ class Provider(Component, ABC):
     `request.tools` if `capabilities` has them. With a `sink`, write the text of the answer to it as it
     arrives; the completion is the same.
 
+    Return what the model answered as it came (see `Completion`), with a `finish_reason` and the usage that
+    the vendor reports: the kernel checks it, and asks the model again if it is malformed. Set `usage` on an
+    error if the failed request was paid for.
+
     `Config` checks the options. Read a key with `read_secret` in `aopen`; it raises `ConfigError` if the key
     is missing.
 
@@ -114,11 +121,13 @@ class Provider(Component, ABC):
                 return Completion(text=request.messages[-1].text, model="echo")
     """
 
-    #: Which of `tools`, `schema`, `seed`, `stream`, `embed` the vendor supports natively. If `tools` or
-    #: `schema` is missing, the kernel emulates it as text in the prompt.
+    #: Which of `tools`, `schema`, `seed`, `stop`, `stream`, `embed` the vendor supports natively. If `tools`
+    #: or `schema` is missing, the kernel emulates it as text in the prompt.
     capabilities: frozenset[str] = frozenset()
     #: The maximum number of simultaneous requests; None: no limit.
     concurrency: int | None = None
+    #: The size of the largest answer to read, in bytes after decompression. The kernel sets it.
+    max_answer_bytes: int = MAX_ANSWER_BYTES
 
     @property
     def account(self) -> str:
@@ -176,6 +185,9 @@ class Engine(Component, ABC):
 
     #: The kinds of events that this engine drafts beside `say` and actions, with the JSON Schema of each.
     emits: ClassVar[Mapping[str, dict[str, Any]]] = {}
+    #: Whether its answers may contain lines of other agents, like those of a narrator. Otherwise the kernel
+    #: takes such lines out of the answers of `turn.think`.
+    narrates: ClassVar[bool] = False
 
     @abstractmethod
     async def run(self, turn: Turn) -> None: ...

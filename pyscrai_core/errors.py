@@ -22,7 +22,9 @@
     │   ├── AuthenticationFailed    no key, or a wrong one
     │   ├── RequestRejected         the vendor refuses this request
     │   │   └── ContextTooLong      it has more tokens than the model accepts
-    │   ├── AnswerRejected          the answer does not fit the request's schema
+    │   ├── AnswerRejected          the answer cannot be used; the model is asked again, a few times
+    │   ├── AnswerTruncated         the answer was cut off, and `on_truncated: fail` is set
+    │   ├── Refused                 the model refused to answer, or a content filter withheld the answer
     │   ├── ToolFailed              a tool failed
     │   └── NoAnswer                a person did not answer in time
     ├── EndOfRecord                 a replay reached the end of the record of an unfinished run
@@ -164,10 +166,22 @@ class ContextTooLong(RequestRejected):
     """The request has more tokens than the model accepts."""
 
 
-class AnswerRejected(CallFailed):
-    """The answer does not fit the request's schema.
+class Refused(CallFailed):
+    """The model refused to answer, or the vendor's content filter withheld the answer. It is not asked again.
 
-    `given_up` is true after the last repair: the request is not sent again.
+    The message has the model's words. A resumed run asks again.
+    """
+
+
+class AnswerTruncated(CallFailed):
+    """The answer was cut off at `max_tokens`, and the provider's option `on_truncated` is `fail`."""
+
+
+class AnswerRejected(CallFailed):
+    """The answer cannot be used: it is malformed, or it does not fit the request's schema.
+
+    The model is told why and asked again. `given_up` is true after the last repair: then the request is not
+    sent again.
     """
 
     given_up: bool = False
@@ -199,6 +213,8 @@ FAILURES: dict[str, type[CallFailed]] = {
         RequestRejected,
         ContextTooLong,
         AnswerRejected,
+        AnswerTruncated,
+        Refused,
         ToolFailed,
         NoAnswer,
     )

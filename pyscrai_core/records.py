@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import orjson
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from .canonical import canonical
 from .messages import Message, Text, Thinking, ToolCall, part_to_dict
@@ -86,14 +86,16 @@ class Request:
 
     `provider` names a provider of the scenario (empty: the agent's own). If `schema` (JSON Schema) is set,
     the answer must be JSON that fits it. The model may call `tools`. Missing values of `sampling` are filled
-    in from the provider's options. The kernel sets `seed`, `turn` (the agent's turns, counted from 0) and
-    `position` when it sends the request.
+    in from the provider's options. If `speaks` is set, the answer is what the agent says or does: the kernel
+    keeps it from speaking for other agents. The kernel sets `seed`, `turn` (the agent's turns, counted from
+    0) and `position` when it sends the request.
     """
 
     messages: tuple[Message, ...]
     schema: dict[str, Any] | None = None
     tools: tuple[ToolSpec, ...] = ()
     sampling: Sampling = Sampling()
+    speaks: bool = False
     provider: str = ""
     seed: int = 0
     turn: int = 0
@@ -109,13 +111,15 @@ class Usage:
     """Tokens of a call.
 
     `input_tokens` counts all input. It includes `cached_tokens`, which the vendor read from its cache, and
-    `cache_write_tokens`, which it charged for writing to the cache. `output_tokens` includes thinking.
+    `cache_write_tokens`, which it charged for writing to the cache. `output_tokens` includes thinking. If the
+    vendor did not report input or output, the kernel estimates it and sets `estimated`.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+    estimated: bool = field(default=False, converter=bool)
 
     @property
     def total(self) -> int:
@@ -128,14 +132,16 @@ class Usage:
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
             self.cache_write_tokens + other.cache_write_tokens,
+            self.estimated or other.estimated,
         )
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, int | bool]:
         return {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "cached_tokens": self.cached_tokens,
             "cache_write_tokens": self.cache_write_tokens,
+            "estimated": self.estimated,
         }
 
 
@@ -193,15 +199,19 @@ class RateLimitStatus:
     tokens_reset: float | None = None
 
 
-FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "refusal", "other"]
+#: Why an answer ended. `refusal` and `content_filter`: the model refused, or the vendor withheld the answer.
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "refusal", "content_filter", "other"]
 
 
 @frozen
 class Completion:
     """A model's answer.
 
-    If the request had a schema, the kernel checks the answer and sets `parsed` to the decoded value. `model`
-    is the model that the vendor reports. The limiter uses `allowance`; it is not stored.
+    A provider returns what the vendor sent, also if it is odd: the kernel checks it. The text may be a list
+    of the vendor's content parts, and a tool call's arguments may be JSON text. If the request had a schema,
+    the kernel sets `parsed` to the decoded value. `model` is the model that the vendor reports. If the kernel
+    took something out of the text, such as thoughts or lines of other agents, `raw` is the text as it came.
+    The limiter uses `allowance`; it is not stored.
     """
 
     text: str
@@ -211,7 +221,13 @@ class Completion:
     finish_reason: FinishReason = "stop"
     usage: Usage = Usage()
     model: str = ""
+    raw: str = ""
     allowance: RateLimitStatus | None = None
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the answer was cut off at `max_tokens` or at the end of the model's context."""
+        return self.finish_reason == "length"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that is journaled, without `parsed`, which follows from `text`."""
@@ -222,6 +238,7 @@ class Completion:
             "finish_reason": self.finish_reason,
             "usage": self.usage.to_dict(),
             "model": self.model,
+            "raw": self.raw,
         }
 
     @classmethod
@@ -235,6 +252,7 @@ class Completion:
             finish_reason=data["finish_reason"],
             usage=Usage(**data["usage"]),
             model=data["model"],
+            raw=data.get("raw", ""),  # stores of older versions have none
         )
 
     def message(self) -> Message:
@@ -369,7 +387,8 @@ class RunResult:
 
     `status` is how it ended, `error` the reason if it did not complete, `events` the whole log, `outcomes`
     the values of the scenario's outcomes, and `fingerprint` the SHA-256 of the canonical log. `calls` is the
-    number of all calls of the run, `asked` the number of those that this execution made itself.
+    number of all calls of the run, `asked` the number of those that this execution made itself, and
+    `truncated` the number of answers that were cut off.
     """
 
     run: str
@@ -385,6 +404,7 @@ class RunResult:
     outcomes: dict[str, Any]
     error: str = ""
     cost: Cost = Cost()
+    truncated: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The summary that `--json` prints, with the number of events instead of the events."""
@@ -400,6 +420,7 @@ class RunResult:
             "asked": self.asked,
             "usage": self.usage.to_dict(),
             "cost": self.cost.to_dict(),
+            "truncated": self.truncated,
             "outcomes": self.outcomes,
             "error": self.error,
         }

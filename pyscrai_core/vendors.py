@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import re
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from .errors import (
+    AnswerRejected,
     AuthenticationFailed,
     CallFailed,
     Overloaded,
@@ -18,6 +23,8 @@ from .errors import (
 from .records import Usage
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+#: How many bytes are decompressed at once.
+_PIECE = 65_536
 _UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
@@ -94,3 +101,130 @@ def library_cost(usage: Usage, model: str, *, vendor: str = "", url: str = "") -
     except LookupError:
         return None
     return float(found.total_price)
+
+
+@contextmanager
+def paid(usage: Usage | Callable[[], Usage]) -> Iterator[None]:
+    """Tell the kernel what an answer used that turns out not to be usable inside: sets `CallFailed.usage`."""
+    try:
+        yield
+    except CallFailed as error:
+        if error.usage is None:
+            error.usage = usage() if callable(usage) else usage
+        raise
+
+
+def visible_text(content: Any) -> str:
+    """The words in an answer's content or in a piece of it, to show while it is streamed.
+
+    `content` is text, or a list of parts, of which those of the type `text` are words.
+    """
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if _is_words(part))
+    return content if isinstance(content, str) else ""
+
+
+def _is_words(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+class StreamedCalls:
+    """Assembles the tool calls of a streamed answer of OpenAI's chat interface.
+
+    Servers differ: some repeat the name in each piece, some give all calls the same index, or none.
+    """
+
+    def __init__(self) -> None:
+        #: The calls in the form that they have without a stream.
+        self.calls: list[dict[str, Any]] = []
+        self._indexes: list[Any] = []
+
+    def add(self, piece: Mapping[str, Any]) -> None:
+        """Add a piece, which has `index`, `id` and `function` (`name`, `arguments`), or some of them."""
+        call_id, index = piece.get("id"), piece.get("index")
+        function = piece.get("function") or {}
+        name, arguments = function.get("name") or "", function.get("arguments") or ""
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments)
+        call = self._find(call_id, index, name, arguments)
+        if call is None:
+            call = {"id": "", "function": {"name": "", "arguments": ""}}
+            self.calls.append(call)
+            self._indexes.append(index)
+        known = call["function"]
+        call["id"] = call["id"] or call_id or ""
+        if name != known["name"]:
+            known["name"] += name
+        known["arguments"] += arguments
+
+    def _find(self, call_id: Any, index: Any, name: str, arguments: str) -> dict[str, Any] | None:
+        """The call that a piece belongs to; None: it begins a new one."""
+        call: dict[str, Any]
+        for call in reversed(self.calls):
+            if call_id and call["id"] == call_id:
+                return call
+        same = [call for call, known in zip(self.calls, self._indexes, strict=True) if index in (None, known)]
+        if not same:
+            return None
+        last: dict[str, Any] = same[-1]
+        function = last["function"]
+        another = bool(call_id and last["id"])
+        begins = bool(
+            name and (arguments or name != function["name"]) and _is_complete(function["arguments"])
+        )
+        return None if another or begins else last
+
+
+def _is_complete(arguments: str) -> bool:
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def bound_answers(stream_type: type[Any], limit: int) -> Callable[[Any], Awaitable[None]]:
+    """An event hook for an httpx client: its responses have at most `limit` bytes after decompression.
+
+    `stream_type` is the library's `AsyncByteStream`. Have the client accept `gzip` alone. Reading a larger
+    response raises `AnswerRejected`. The response's `stream.tail` has the last bytes that were read.
+    """
+
+    class BoundedStream(stream_type):  # type: ignore[misc]
+        def __init__(self, stream: Any, compressed: bool) -> None:
+            self._stream, self._compressed = stream, compressed
+            self.tail = b""
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size, unzip = 0, zlib.decompressobj(wbits=47)
+            async for part in self._stream:
+                for piece in _decompress(unzip, part) if self._compressed else (part,):
+                    size += len(piece)
+                    if size > limit:
+                        raise AnswerRejected(
+                            f"the answer has more than {limit:,} bytes; if it is meant to be so long, raise "
+                            "the provider's option `max_answer_bytes`"
+                        )
+                    self.tail = (self.tail + piece)[-64:]
+                    yield piece
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    async def hook(response: Any) -> None:
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", "x-gzip", ""):
+            raise Overloaded(f"the answer is compressed as {encoding[:40]!r}, expected gzip or nothing")
+        response.stream = BoundedStream(response.stream, encoding.endswith("gzip"))
+        for header in ("content-encoding", "content-length"):
+            response.headers.pop(header, None)
+
+    return hook
+
+
+def _decompress(unzip: Any, data: bytes) -> Iterator[bytes]:
+    try:
+        while data:
+            yield unzip.decompress(data, _PIECE)
+            data = unzip.unconsumed_tail
+    except zlib.error:
+        raise Overloaded("the answer's compression is damaged; try again") from None

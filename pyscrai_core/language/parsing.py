@@ -6,6 +6,7 @@ that parses differ between its versions.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -43,14 +44,79 @@ _EXPECTED = {
 }
 
 
+#: A text in a Markdown fence.
+_FENCED = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+#: How many places of a text are tried as the beginning of JSON.
+_TRIES = 200
+_BRACKET = re.compile(r"[{[]")
+_DECODER = json.JSONDecoder()
+#: The longest integer that is converted, to say that it is too large.
+MOST_DIGITS = 100
+
+
 def parse_json(text: str) -> tuple[Any, str | None]:
-    """The value of a JSON text, and what is wrong with it; that is None if nothing is."""
+    """The value of a JSON text, and what is wrong with it; that is None if nothing is.
+
+    A key that stands twice with different values, and a number that would be rounded, are wrong: which value
+    was meant is not known.
+    """
     try:
-        return check_json(orjson.loads(text)), None
-    except orjson.JSONDecodeError:
+        orjson.loads(text)
+        # orjson rounds large integers and takes the last of several values of a key.
+        return check_json(json.loads(text, object_pairs_hook=_unique, parse_int=_integer)), None
+    except (orjson.JSONDecodeError, RecursionError):
         return None, f"it is not JSON: {_find_fault(text)}"
     except ValueError as error:
         return None, str(error)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found and found[key] != value:
+            raise ValueError(f"the key {format_json(key)} stands twice, with different values")
+        found[key] = value
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number has {len(digits):,} digits, which does not fit into 53 bits")
+    return int(digits)
+
+
+def find_json(text: str) -> str:
+    """The JSON in a text, if it is unambiguous: the only fenced text, or the only object, or the only list.
+
+    The text itself if it is JSON as a whole, or if there is no such part.
+    """
+    text = text.strip()
+    if parse_json(text)[1] is None:
+        return text
+    fenced = _FENCED.findall(text)
+    if len(fenced) == 1:
+        return str(fenced[0]).strip()
+    parts = _parts(text)
+    objects = [part for part in parts if part.startswith("{")]
+    found = objects or parts
+    return found[0] if len(found) == 1 else text
+
+
+def _parts(text: str) -> list[str]:
+    """The JSON objects and lists in a text, without those inside of others."""
+    parts: list[str] = []
+    place = 0
+    for _ in range(_TRIES):
+        begin = _BRACKET.search(text, place)
+        if begin is None:
+            break
+        try:
+            _, place = _DECODER.raw_decode(text, begin.start())
+        except (ValueError, RecursionError):
+            place = begin.end()
+        else:
+            parts.append(text[begin.start() : place])
+    return parts
 
 
 def _find_fault(text: str) -> str:

@@ -91,7 +91,7 @@ class BoundTool:
             raise
         except TimeoutError:
             raise ToolFailed(f"tool {tool.name}: no answer within {policy.timeout:g} s") from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Whatever a tool raises is its answer to the agent, not the end of the run.
             raise ToolFailed(f"tool {tool.name}: {type(error).__name__}: {error}") from error
         return self._encoded(answer)

@@ -66,8 +66,8 @@ class Call:
         the decoded answer, and its JSON
     failure
         what it failed with
-    model, usage, cost
-        the model as served, the tokens, US dollars (None: unknown)
+    model, usage, cost, finish_reason
+        the model as served, the tokens of all attempts, US dollars (None: unknown), why a completion ended
     provider, attempts
         who answered, a fallback perhaps; the attempts that failed
     started, seconds, queued
@@ -94,6 +94,7 @@ class Call:
     model: str = ""
     usage: Usage = field(factory=Usage)
     cost: float | None = None
+    finish_reason: str = ""
     provider: str = ""
     attempts: list[Attempt] = field(factory=list)
     started: float = 0.0
@@ -113,11 +114,11 @@ class Call:
         """A journaled call, from the columns `STORED`."""
         (
             agent, step, path, number, kind, target, request, status, answer, error, detail, model, sent,
-            received, cached, cache_writes, cost, provider, seconds, reused,
+            received, cached, cache_writes, estimated, cost, provider, seconds, reused,
         ) = row  # fmt: skip
         call = cls(Position(agent, step, path), kind, target, request)
         call.number, call.status, call.model = number, status, model
-        call.usage, call.cost = Usage(sent, received, cached, cache_writes), cost
+        call.usage, call.cost = Usage(sent, received, cached, cache_writes, estimated), cost
         call.provider, call.seconds, call.reused = provider, seconds, reused
         if answer:
             call.answer = orjson.loads(answer)
@@ -129,6 +130,11 @@ class Call:
             call.failure.given_up = not call.made
         return call
 
+    @property
+    def paid(self) -> bool:
+        """Whether a completion cost something: it was answered, or what came of it was no answer."""
+        return self.failure is None or self.usage != Usage()
+
     def redact(self) -> None:
         """Take secrets out of all that is written."""
         self.answer_json, self.model = redact_bytes(self.answer_json), redact(self.model)
@@ -139,8 +145,8 @@ class Call:
 #: The columns that `Call.from_row` takes.
 STORED = (
     "agent", "step", "path", "number", "kind", "target", "request", "status", "answer", "error", "detail",
-    "model", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "cost", "provider",
-    "seconds", "reused",
+    "model", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "estimated", "cost",
+    "provider", "seconds", "reused",
 )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ class CallPipeline:
         self._journal = journal
         scenario = world.plan.last.scenario
         policies = {name: use.policy for name, use in scenario.providers.items()}
-        self._providers = Providers(providers, policies, scenario.limits.concurrency)
+        self._providers = Providers(providers, policies, scenario.limits.concurrency, tuple(world.agents))
         self._budget = Budget(
             scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()}
         )
@@ -91,6 +91,8 @@ class CallPipeline:
         self.asked = 0
         self.usage = Usage()
         self.cost = Cost()
+        #: How many answers were cut off.
+        self.truncated = 0
 
     def stop(self) -> None:
         """Start no new call; those under way may still be answered."""
@@ -108,11 +110,11 @@ class CallPipeline:
     async def complete(self, request: Request, place: Callable[[], Position]) -> Completion:
         """A completion that fits its schema, asked for again a bounded number of times if it does not."""
         repairs = 0
-        refused: AnswerRejected | None = None
+        given_up: AnswerRejected | None = None
         while True:
             said: tuple[Message, ...] = ()
             try:
-                completion = await self._complete(request, place(), refused)
+                completion = await self._complete(request, place(), given_up)
             except AnswerRejected as error:
                 if error.given_up or repairs == REPAIRS:
                     raise
@@ -124,19 +126,19 @@ class CallPipeline:
                 if unfit is None:
                     return evolve(completion, parsed=parsed)
                 wrong, said = unfit, (completion.message(),)
-                if refused is not None:  # asked again by a person who resumed the run: a new start
-                    repairs, refused = 0, None
+                if given_up is not None:  # asked again by a person who resumed the run: a new start
+                    repairs, given_up = 0, None
                 if repairs == REPAIRS:
-                    refused = rejection(request.provider, completion, wrong)
+                    given_up = rejection(request.provider, completion, wrong)
             repairs += 1
             # What it said is shown to the model with what is wrong: a new call with its own seed.
             complaint = repair_prompt(wrong, request.schema)
             request = request.but(messages=(*request.messages, *said, complaint))
 
     async def _complete(
-        self, request: Request, position: Position, refused: AnswerRejected | None
+        self, request: Request, position: Position, given_up: AnswerRejected | None
     ) -> Completion:
-        """Ask; with `refused`, journal that it is not asked any more, unless a person wants it to be."""
+        """Ask; with `given_up`, journal that it is not asked any more, unless a person wants it to be."""
         request = request.but(
             position=position,
             seed=seeds.derive(self._world.seed, position.agent, position.step, position.path),
@@ -148,25 +150,28 @@ class CallPipeline:
             call.key = answer_key(call, request.turn, identity)
 
         async def make(before: Call | None) -> None:
-            if refused is not None and before is None:
-                call.failure, call.made = refused, False
+            if given_up is not None and before is None:
+                call.failure, call.made = given_up, False
             else:
                 await self._ask_model(call, request)
 
         done = await self._take(call, make, request)
-        self.cost += Cost.of(done.cost)
-        return Completion.from_dict(done.answer)
+        completion = Completion.from_dict(done.answer)
+        self.truncated += completion.truncated
+        return completion
 
     async def _ask_model(self, call: Call, request: Request) -> None:
         try:
             completion = await self._providers.ask(
                 request, call, self._observers.sink(call.position), self._progress(call)
             )
+            # With what attempts that failed were paid for.
+            completion = evolve(completion, usage=call.usage)
             call.answer_json = encode_answer(completion.to_dict(), request.provider)
-            call.usage, call.model = completion.usage, completion.model
+            call.finish_reason = completion.finish_reason
         except CallFailed as error:
-            call.failure, call.usage = error, error.usage or Usage()
-        if call.usage != Usage() or call.failure is None:
+            call.failure = error
+        if call.paid:
             call.cost = self._prices.cost(call.provider, call.usage, call.model)
 
     async def embed(self, texts: list[str], name: str, position: Position) -> list[list[float]]:
@@ -343,6 +348,8 @@ class CallPipeline:
 
     async def _make(self, call: Call, make: Make, request: Request | None, before: Call | None) -> None:
         """Make a call, and journal what comes of it."""
+        if before is not None:
+            call.usage = before.usage  # an earlier attempt failed, and was paid for
         with self._budget.reserved(call, *self._estimate(request)):
             self._tell(call, "started")
             clock, started = time.perf_counter(), time.time()
@@ -352,7 +359,7 @@ class CallPipeline:
         if call.made:
             self.made += 1
             self.asked += 1
-        self.usage += call.usage
+        self._add(call)
         call.redact()
         await self._journal.write(call)
         if call.failure is not None:
@@ -363,13 +370,18 @@ class CallPipeline:
     def _count(self, call: Call) -> None:
         """Count what was done by an earlier execution; raises the failure that it recorded."""
         self.made += call.made
-        self.usage += call.usage
+        self._add(call)
         if not call.reused:  # budgets bound what is asked; this was another run's
             self._budget.count(call)
         if call.failure is not None:
             raise call.failure
         self._journal.follow(call)
         self._tell_answer(call, journaled=True)
+
+    def _add(self, call: Call) -> None:
+        self.usage += call.usage
+        if call.kind == "complete" and call.paid:
+            self.cost += Cost.of(call.cost)
 
     def _estimate(self, request: Request | None) -> tuple[int, float]:
         """The tokens and US dollars that a completion is expected to need, as far as a budget asks."""

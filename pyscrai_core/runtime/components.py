@@ -100,6 +100,8 @@ class Components:
         self.providers: dict[str, Provider] = (
             former.providers if former else {name: one.make() for name, one in plan.last.providers.items()}
         )
+        for name, provider in self.providers.items():
+            provider.max_answer_bytes = plan.last.scenario.providers[name].policy.max_answer_bytes
         self._made: dict[Place, tuple[Blueprint, Any]] = {}
         self._opened: list[Component] = former._opened if former else []
         before = former._made if former else {}

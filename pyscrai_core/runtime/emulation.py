@@ -8,7 +8,6 @@ what a native one would have been.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,10 +20,9 @@ from ..language.parsing import parse_json
 from ..language.schemas import check_value, relocate_refs
 from ..messages import Message, Text, ToolCall, ToolResult
 from ..records import Completion, Request
+from .answers import cut_off, with_textual_calls
 
 Read = Callable[[Completion], Completion]
-
-_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
 
 
 def adapt(request: Request, capabilities: frozenset[str]) -> tuple[Request, Read]:
@@ -34,7 +32,7 @@ def adapt(request: Request, capabilities: frozenset[str]) -> tuple[Request, Read
     else:
         fitted, read = request, lambda answer: answer
     if fitted.schema is not None and "schema" not in capabilities:
-        return _schema_as_text(fitted), lambda answer: read(_unfenced(answer))
+        return _schema_as_text(fitted), read
     return fitted, read
 
 
@@ -60,12 +58,6 @@ def _instructed(messages: tuple[Message, ...], words: str) -> tuple[Message, ...
         first = messages[0]
         return (Message("system", (*first.parts, Text(f"\n\n{words}"))), *messages[1:])
     return (Message.system(words), *messages)
-
-
-def _unfenced(answer: Completion) -> Completion:
-    """The answer without the fences that models like to put around JSON."""
-    found = _FENCED.fullmatch(answer.text)
-    return evolve(answer, text=found[1]) if found else answer
 
 
 # -- tools --
@@ -153,6 +145,10 @@ def _opened(answer: Completion, request: Request) -> Completion:
     if wrong is None:
         wrong = check_value(_TEXT_FORM if request.schema is None else _JSON_FORM, value)
     if wrong is not None:
+        # Many models write calls in the form that they were trained on.
+        called = with_textual_calls(answer, request)
+        if called.tool_calls:
+            return called
         raise AnswerRejected(
             f"{answer.model}: the text is neither an answer nor the use of a tool ({wrong})"
             f"{cut_off(answer)}; it began: {answer.text[:120]!r}"
@@ -161,8 +157,7 @@ def _opened(answer: Completion, request: Request) -> Completion:
     if "answer" in chosen:
         given = chosen["answer"]
         return evolve(answer, text=given if request.schema is None else orjson.dumps(given).decode())
-    before = sum(isinstance(part, ToolCall) for message in request.messages for part in message.parts)
-    call = ToolCall(f"call_{1 + before}", chosen["tool"], chosen["arguments"])
+    call = ToolCall("", chosen["tool"], chosen["arguments"])
     return evolve(answer, text="", tool_calls=(call,), finish_reason="tool_calls")
 
 
@@ -180,10 +175,3 @@ def _next(answer: dict[str, Any]) -> dict[str, Any]:
 
 _TEXT_FORM = _next({"type": "string"})
 _JSON_FORM = _next({})
-
-
-def cut_off(answer: Completion) -> str:
-    """What to do about an answer that ended before it was complete; empty for any other."""
-    tokens = answer.usage.output_tokens
-    cut = answer.finish_reason == "length"
-    return f" (it was cut off after {tokens} tokens: raise max_tokens)" if cut else ""

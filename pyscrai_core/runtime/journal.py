@@ -193,6 +193,7 @@ class Journal:
             "model": call.model, "provider": call.provider, "cost": call.cost,
             "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
             "cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens,
+            "estimated": int(usage.estimated), "finish_reason": call.finish_reason,
             "started": started, "seconds": call.seconds, "queued": call.queued,
             "attempts": orjson.dumps(list(map(asdict, call.attempts))).decode(),
             "reused": call.reused,

@@ -20,6 +20,9 @@ class _Sink:
     position: Position
 
     def write(self, text: str) -> None:
+        if not text.isascii():
+            # A piece may end in the middle of a character.
+            text = text.encode(errors="replace").decode()
         self.observers.on_words(self.position, text)
 
 

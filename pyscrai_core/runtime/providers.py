@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 from loguru import logger
 
 from ..contracts import Provider, Sink
 from ..errors import (
-    AnswerRejected,
     CallFailed,
     ContractError,
     RequestRejected,
@@ -28,10 +27,11 @@ from ..records import Completion, RateLimitStatus, Request, Usage
 from ..scenario.model import CallPolicy
 from ..secret import redact
 from ..tokens import estimate_tokens
-from . import emulation
+from . import answers, emulation
 from .call import Call
 from .limiter import Bounds, Ticket, account
 from .retry import Tell, with_retries
+from .thoughts import WordsSink
 
 Result = TypeVar("Result")
 
@@ -41,23 +41,36 @@ SHORT_WAIT = 2.0
 ANSWER_TOKENS = 512
 
 
+#: How many stop sequences are added to a request: OpenAI accepts four.
+STOPS = 4
+
+
 @frozen
 class _Send(Generic[Result]):
-    """What is asked of a provider: its estimated `tokens`, how to `send` it, what its answer `used`."""
+    """What is asked of a provider: its estimated `tokens`, and how to `send` it.
+
+    `used` is what an answer used, and `read` reads it, after it was paid for.
+    """
 
     tokens: Callable[[], int]
-    send: Callable[[], Awaitable[Result]]
-    used: Callable[[Result], tuple[Usage, RateLimitStatus | None]]
+    send: Callable[[], Awaitable[Any]]
+    used: Callable[[Any], tuple[Usage, RateLimitStatus | None]]
+    read: Callable[[Any], Result]
 
 
 class Providers:
     """The opened providers of one run, with how they may be called."""
 
     def __init__(
-        self, providers: Mapping[str, Provider], policies: Mapping[str, CallPolicy], concurrency: int
+        self,
+        providers: Mapping[str, Provider],
+        policies: Mapping[str, CallPolicy],
+        concurrency: int,
+        agents: Sequence[str],
     ) -> None:
         self._providers = providers
         self._policies = policies
+        self._agents = agents
         self._accounts = {name: account(provider.account) for name, provider in providers.items()}
         self._slots = asyncio.Semaphore(concurrency)
         self._waiting: set[asyncio.Future[Any]] = set()
@@ -97,22 +110,46 @@ class Providers:
     async def _completion(
         self, request: Request, call: Call, sink: Sink | None, tell: Tell, last: bool
     ) -> Completion:
-        provider = self._providers[call.provider]
+        provider, policy = self._providers[call.provider], self._policies[call.provider]
         for option, why in provider.refuses(request.sampling).items():
             raise RequestRejected(f"provider {call.provider!r}: {option}: {why}")
-        fitted, read = emulation.adapt(request, provider.capabilities)
+        fitted, from_text = emulation.adapt(request, provider.capabilities)
+        if "stop" in provider.capabilities:
+            fitted = self._with_stops(fitted, provider)
+        structured = fitted.schema is not None or request.schema is not None or fitted.tools != request.tools
+
+        def read(answer: Completion) -> Completion:
+            raw = answers.read_raw(answer, policy, structured)
+            call.model = raw.model
+            return answers.check(from_text(raw), request, policy, self._agents)
+
+        async def send() -> Completion:
+            words = WordsSink(sink) if streamed and sink is not None and policy.split_thoughts else None
+            answer = await provider.complete(fitted, words or streamed)
+            if words is not None:
+                words.end()
+            if not isinstance(answer, Completion):
+                return answer
+            usage = answers.known_usage(answer, estimated(fitted), fitted)
+            return evolve(answer, usage=usage, allowance=answers.known_allowance(answer))
+
         streamed = sink if "stream" in provider.capabilities else None
         sending = _Send(
             tokens=lambda: estimated(fitted).total,
-            send=lambda: provider.complete(fitted, streamed),
+            send=send,
             used=lambda answer: (answer.usage, answer.allowance),
+            read=read,
         )
-        answer = await self._with_retries(sending, call, tell, last)
-        try:
-            return read(answer)
-        except AnswerRejected as error:
-            error.usage = answer.usage
-            raise
+        return await self._with_retries(sending, call, tell, last)
+
+    def _with_stops(self, request: Request, provider: Provider) -> Request:
+        """The request with stop sequences where another agent would begin to speak."""
+        if not request.speaks or request.schema is not None or request.tools:
+            return request
+        given = request.sampling.stop
+        others = [f"\n{name}:" for name in self._agents if name != request.position.agent]
+        sampling = evolve(request.sampling, stop=(*given, *others[: max(0, STOPS - len(given))]))
+        return request if "stop" in provider.refuses(sampling) else request.but(sampling=sampling)
 
     async def embed(self, texts: Sequence[str], call: Call, tell: Tell) -> list[list[float]]:
         """The vectors of `texts`. Fallbacks are not asked: vectors of different models cannot be compared."""
@@ -121,7 +158,8 @@ class Providers:
         sending = _Send(
             tokens=lambda: sum(map(estimate_tokens, texts)),
             send=lambda: provider.embed(texts),
-            used=lambda vectors: (Usage(sum(map(estimate_tokens, texts))), None),
+            used=lambda vectors: (Usage(sum(map(estimate_tokens, texts)), estimated=True), None),
+            read=lambda vectors: vectors,
         )
         return await self._with_retries(sending, call, tell, last=True)
 
@@ -173,11 +211,14 @@ class Providers:
                         answer = await _send(sending, policy.timeout)
                     finally:
                         call.seconds = time.perf_counter() - clock
-                    vendor.succeeded(ticket, *sending.used(answer))
-                    return answer
+                    usage, allowance = sending.used(answer)
+                    vendor.succeeded(ticket, usage, allowance)
+                    call.usage += usage
+                    return sending.read(answer)
                 finally:
                     self._slots.release()
         except CallFailed as error:
+            call.usage += answers.plausible(error.usage)
             error.args = (redact(f"provider {name!r}: {error}"),)
             raise
 
@@ -211,7 +252,7 @@ class Providers:
             self._waiting.discard(work)
 
 
-async def _send(sending: _Send[Result], seconds: float) -> Result:
+async def _send(sending: _Send[Any], seconds: float) -> Any:
     """What the provider answers. Raises `CallFailed` and its kinds, whatever it raises."""
     try:
         async with asyncio.timeout(seconds):
@@ -222,7 +263,7 @@ async def _send(sending: _Send[Result], seconds: float) -> Result:
         raise TimedOut(
             f"no answer within {seconds:g} s; if the model needs longer, raise `timeout`"
         ) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # A vendor's plugin may raise anything that it forgot to map. It fails the call, visibly.
         logger.opt(exception=error).info("a provider raised")
         raise CallFailed(

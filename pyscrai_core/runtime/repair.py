@@ -9,7 +9,7 @@ from ..language.parsing import parse_json
 from ..language.schemas import check_value
 from ..messages import Message
 from ..records import Completion
-from .emulation import cut_off
+from .answers import cut_off
 
 #: How often an answer that does not fit its schema is asked for again.
 REPAIRS = 2

@@ -52,12 +52,12 @@ class Reuse:
 
     def _find(self, call: Call) -> bool:
         row = self._store.connection.execute(
-            """SELECT "run","reused","answer","model","provider" FROM "calls"
+            """SELECT "run","reused","answer","model","provider","finish_reason" FROM "calls"
                WHERE "key"=? AND "run"!=? AND "status"='answered' AND (?='' OR "run"=?) LIMIT 1""",
             (call.key, self._run, self._parent, self._parent),
         ).fetchone()
         if row is None:
             return False
-        run, origin, answer, call.model, call.provider = row
+        run, origin, answer, call.model, call.provider, call.finish_reason = row
         call.answer_json, call.reused, call.cost = answer.encode(), origin or run, 0.0
         return True

@@ -366,8 +366,8 @@ class Run:
             error = turn.failure.error or (RunStopping() if self.stopping else failure)
             if asyncio.current_task() is self._main:
                 raise
-        except Exception as failure:  # noqa: BLE001
-            # A component may raise anything. It ends the turn, and the run says which one it was.
+        except (Exception, SystemExit) as failure:  # noqa: BLE001
+            # A component may raise anything, or exit. It ends the turn, and the run says which one it was.
             error = self._broken("engine", agent.engine.use, failure, agent.name)
         error = turn.failure.error or error
         if agent.on_error == "skip" and isinstance(error, CallFailed):
@@ -378,7 +378,7 @@ class Run:
             error.args = (f"agents.{agent.name}, step {self._world.step}: {error}",)
         return error
 
-    def _broken(self, kind: str, use: str, error: Exception, agent: str = "") -> ContractError:
+    def _broken(self, kind: str, use: str, error: BaseException, agent: str = "") -> ContractError:
         # The message is the run's error; the traceback is for who reads the log.
         logger.opt(exception=error).info("{} {} raised", kind, use)
         return ContractError(f"{kind} {use!r} raised {type(error).__name__}: {error}; tell its author")
@@ -408,6 +408,7 @@ class Run:
             outcomes=outcomes,
             error=error,
             cost=self._calls.cost,
+            truncated=self._calls.truncated,
         )
         if status == "completed" and not self._replay:
             for _, late in self._inputs.events():

@@ -219,6 +219,8 @@ class RunTurn(RunScope, Turn):
         super().__init__(world, calls, agent.name, agent.provider, world.step, path)
         self.participant = participant
         self.cause = cause
+        #: Whether the last answer to `think` was cut off.
+        self._truncated = False
         self._horizon = len(world.log)
 
     @property
@@ -279,13 +281,15 @@ class RunTurn(RunScope, Turn):
         self._check()
         messages = (Message.user(prompt),) if isinstance(prompt, str) else tuple(prompt)
         child = self._child("think")
-        request = child._filled(Request(messages, schema=schema, tools=self.participant.specs))
+        speaks = not self.participant.engine.narrates
+        request = child._filled(Request(messages, schema=schema, tools=self.participant.specs, speaks=speaks))
         reasoning = self.participant.reasoning
         if reasoning is None:
             completion = await child.converse(request)
         else:
             completion = await reasoning.reason(request, child)
         self._adopt(child)
+        self._truncated = completion.truncated
         return completion
 
     async def converse(self, request: Request) -> Completion:
@@ -357,6 +361,8 @@ class RunTurn(RunScope, Turn):
     ) -> None:
         self._check()
         action = self.participant.agent.actions.get(kind)
+        if kind == "say" and self._truncated:
+            payload = {**(payload or {}), "truncated": True}
         if audience is None:
             audience = action.audience if action else EVERYONE
         self._draft(self._world.rules.draft, kind, payload or {}, as_audience(audience), self.cause)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from ..agent import Agent, ToolPolicy, Use, positive
+from ..contracts import MAX_ANSWER_BYTES
 from ..language.expressions import Expression
 from ..records import Sampling
 
@@ -26,7 +27,8 @@ KERNEL_KINDS = {
 COMMON_KINDS: dict[str, dict[str, Any]] = {
     "say": {
         "type": "object",
-        "properties": {"text": {"type": "string"}},
+        # `truncated`: the words were cut off at `max_tokens`.
+        "properties": {"text": {"type": "string"}, "truncated": {"type": "boolean"}},
         "required": ["text"],
     },
     # For the researcher: memories leave it out, and `audience=()` keeps it from all others.
@@ -66,6 +68,13 @@ class CallPolicy:
         how long transient errors are retried
     fallback
         the names of the providers that are asked, in this order, when this one fails for good
+    on_truncated
+        what happens to an answer that was cut off at `max_tokens`: `keep` it, ask again (`repair`), or
+        `fail`. None: texts are kept, and structured answers are repaired
+    split_thoughts
+        whether thoughts between tags such as `<think>` are taken out of the text
+    max_answer_bytes
+        the largest answer that is read, after decompression
     """
 
     requests_per_minute: int | None = field(default=None, validator=positive)
@@ -74,6 +83,9 @@ class CallPolicy:
     timeout: float = field(default=600, validator=positive)
     retry: Retry = Retry()
     fallback: tuple[str, ...] = ()
+    on_truncated: Literal["keep", "repair", "fail"] | None = None
+    split_thoughts: bool = True
+    max_answer_bytes: int = field(default=MAX_ANSWER_BYTES, validator=positive)
 
 
 #: The kernel's parts of the options of a provider, and of a tool.

@@ -94,6 +94,10 @@ class CallRow(Model):
         `intent` (a tool that must not be called twice was about to be called)
     target, provider
         the provider that was asked first, and the one that answered
+    estimated
+        whether a part of the tokens is estimated, because the vendor did not report it
+    finish_reason
+        why a completion ended; `length`: it was cut off
     cost
         US dollars; null: unknown
     queued, seconds
@@ -136,6 +140,8 @@ class CallRow(Model):
     attempts = TextField(default="[]")
     reused = CharField(default="")
     key = CharField(default="")
+    estimated = IntegerField(default=0)
+    finish_reason = CharField(default="")
 
     class Meta:
         table_name = "calls"

@@ -18,7 +18,13 @@ from .models import ACTIVE, CallRow, EventRow, InputRow, ManifestRow, MessageRow
 
 #: Rows that are read at a time, so that long reads need little memory and block no writer.
 PAGE = 1000
-TOKENS = (CallRow.input_tokens, CallRow.output_tokens, CallRow.cached_tokens, CallRow.cache_write_tokens)
+TOKENS = (
+    CallRow.input_tokens,
+    CallRow.output_tokens,
+    CallRow.cached_tokens,
+    CallRow.cache_write_tokens,
+    CallRow.estimated,
+)
 
 
 def find_run(database: SqliteDatabase, ref: str, store: str) -> RunRow:
@@ -259,11 +265,14 @@ class RecordedRun(StoredRun):
         return sum(self.cost_by_agent().values(), start=Cost())
 
     def cost_by_agent(self) -> dict[str, Cost]:
-        """The cost of each agent's completions."""
+        """The cost of each agent's completions, with those that failed and were paid for."""
         dollars = fn.COALESCE(fn.SUM(CallRow.cost), 0.0)
         unpriced = fn.COUNT(CallRow.number) - fn.COUNT(CallRow.cost)
-        query = self._completions(CallRow.agent, dollars, unpriced)
-        found = query.group_by(CallRow.agent).order_by(CallRow.agent)
+        paid = (CallRow.status == "answered") | (CallRow.input_tokens > 0)
+        query = self._select(CallRow, CallRow.agent, dollars, unpriced)
+        found = (
+            query.where((CallRow.kind == "complete") & paid).group_by(CallRow.agent).order_by(CallRow.agent)
+        )
         return {agent: Cost(*cost) for agent, *cost in found}
 
     def usage(self) -> Usage:
@@ -273,4 +282,15 @@ class RecordedRun(StoredRun):
         """The number of each agent's calls, and their tokens."""
         query = self._select(CallRow, CallRow.agent, fn.COUNT(CallRow.number), *map(fn.SUM, TOKENS))
         found = query.group_by(CallRow.agent).order_by(CallRow.agent)
-        return {agent: (calls, Usage(*tokens)) for agent, calls, *tokens in found}
+        return {agent: (calls, Usage(*used)) for agent, calls, *used in found}
+
+    def finish_reasons(self) -> dict[str, int]:
+        """The number of completions by the reason why they ended."""
+        query = self._completions(CallRow.finish_reason, fn.COUNT(CallRow.number))
+        found = query.where(CallRow.status == "answered").group_by(CallRow.finish_reason)
+        return dict(found.order_by(CallRow.finish_reason))
+
+    def failures(self) -> dict[str, int]:
+        """The number of failed calls by the kind of the failure."""
+        query = self._select(CallRow, CallRow.error, fn.COUNT(CallRow.number)).where(CallRow.error != "")
+        return dict(query.group_by(CallRow.error).order_by(CallRow.error))

@@ -54,7 +54,9 @@ COPY_CALLS = _copy(
     CallRow,
     run="?",
     reused="""CASE "reused" WHEN '' THEN ? ELSE "reused" END""",
-    **dict.fromkeys(("cost", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"), "0"),
+    **dict.fromkeys(
+        ("cost", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "estimated"), "0"
+    ),
 )
 #: Inputs that the parent took in behind the prefix wait in the fork for the same step,
 COPY_INPUTS = """INSERT INTO "inputs" ("run","kind","body","author","created")

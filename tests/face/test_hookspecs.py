@@ -27,13 +27,13 @@ pyscrai_providers pyscrai_reasoning pyscrai_scenario_loaders pyscrai_schedules p
 
 #: The public names. Taking one away breaks somebody's plugin; adding one is a promise.
 PUBLIC = """
-Action Agent AnswerRejected Ask AuthenticationFailed BudgetSpent CallFailed CallRecord Completion
-Component ConfigError ContextTooLong ContractError Cost Divergence EVERYONE Engine Event Executor Exporter
-Expression Extension ExtensionError FilePath FinishReason Host HubFile InputError Json JsonSchema Memory
-Message Mistake NoAnswer NoConfig NobodyToAsk Observer OnUncertain Overloaded Position Probe Program Prompt
-Provider PyscraiError RateLimitStatus RateLimited Reasoning Request RequestRejected RunResult RunStatus
-Sampling ScenarioError Schedule Scope SecretName Session Sink Stage StoreError StoredRun Text Thinking
-TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial TrialResult
+Action Agent AnswerRejected AnswerTruncated Ask AuthenticationFailed BudgetSpent CallFailed CallRecord
+Completion Component ConfigError ContextTooLong ContractError Cost Divergence EVERYONE Engine Event Executor
+Exporter Expression Extension ExtensionError FilePath FinishReason Host HubFile InputError Json JsonSchema
+Memory Message Mistake NoAnswer NoConfig NobodyToAsk Observer OnUncertain Overloaded Position Probe Program
+Prompt Provider PyscraiError RateLimitStatus RateLimited Reasoning Refused Request RequestRejected RunResult
+RunStatus Sampling ScenarioError Schedule Scope SecretName Session Sink Stage StoreError StoredRun Text
+Thinking TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial TrialResult
 TrustRequired Turn Uncertain Unreachable Url Usage View arun check_value describe_schema estimate_tokens
 hookimpl read_secret run tool without_meanings
 """

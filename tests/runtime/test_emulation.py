@@ -61,17 +61,13 @@ def test_who_can_do_it_gets_the_request_as_it_is() -> None:
 
 
 def test_a_schema_is_told_in_the_standing_instructions() -> None:
-    fitted, read = adapt(ASKED.but(tools=()), NOTHING)
+    fitted, _ = adapt(ASKED.but(tools=()), NOTHING)
     system, user = fitted.messages
     assert (fitted.schema, user) == (None, ASKED.messages[1])
     assert system.text.startswith("You are Mara.\n\nAnswer with JSON alone")
     assert json.loads(system.text.splitlines()[-1]) == ITEM
     first = adapt(ASKED.but(messages=ASKED.messages[1:], tools=()), NOTHING)[0].messages
     assert [message.role for message in first] == ["system", "user"]
-    for text in ('{"item": "ax"}', '```json\n{"item": "ax"}\n```', ' ```\n{"item": "ax"}```\n'):
-        assert json.loads(read(Completion(text)).text) == {"item": "ax"}
-    loose = 'So:\n```json\n{"item": "ax"}\n```'
-    assert read(Completion(loose)).text == loose, "words around it are for the check to refuse"
 
 
 @pytest.mark.parametrize("capabilities", [NOTHING, frozenset({"schema"})], ids=["nothing", "schema"])
@@ -100,7 +96,7 @@ def test_tools_are_one_form_of_an_answer(capabilities: frozenset[str]) -> None:
         assert check({"next": wrong}) is not None
     assert json.loads(read(Completion(nested(answer={"item": "ax"}))).text) == {"item": "ax"}
     called = read(Completion(nested(tool="shop", arguments={"count": 3}), model="m", usage=Usage(1, 2)))
-    assert called.tool_calls == (ToolCall("call_1", "shop", {"count": 3}),)
+    assert called.tool_calls == (ToolCall("", "shop", {"count": 3}),)
     assert (called.text, called.finish_reason, called.usage) == ("", "tool_calls", Usage(1, 2))
     assert adapt(ASKED.but(schema=None), capabilities)[1](Completion(nested(answer="Hm."))).text == "Hm."
 
@@ -124,7 +120,7 @@ def test_what_was_called_before_is_told_in_words() -> None:
         Message("assistant", (*Message.assistant("Let me see.").parts, *calls)),
         Message("tool", (ToolResult("x", "an ax"), ToolResult("y", "closed", failed=True))),
     )
-    fitted, read = adapt(ASKED.but(messages=history), NOTHING)
+    fitted, _ = adapt(ASKED.but(messages=history), NOTHING)
     assert fitted.messages[1] == history[1]
     assert [(message.role, message.text.splitlines()) for message in fitted.messages[2:]] == [
         ("assistant", [
@@ -134,7 +130,6 @@ def test_what_was_called_before_is_told_in_words() -> None:
         ]),
         ("user", ["shop says: an ax", "shop failed: closed"]),
     ]  # fmt: skip
-    assert read(Completion(nested(tool="shop", arguments={}))).tool_calls[0].id == "call_3"
 
 
 # -- in a run --

@@ -19,7 +19,7 @@ import pytest
 from attrs import frozen
 from click.testing import CliRunner, Result
 from pyscrai_bundles import bundle as bundles
-from pyscrai_bundles.bundle import Bundle, export_bundle
+from pyscrai_bundles.bundle import FORMAT, Bundle, export_bundle
 from pyscrai_cli.main import cli
 
 from pyscrai_core import Engine, FilePath, StoreError
@@ -141,7 +141,7 @@ def test_a_bundle_says_nothing_of_the_machine_and_is_the_same_each_time(
     for word in (str(tmp_path), os.uname().nodename, '"pid', "trusted"):
         assert word.encode() not in everything
     header = json.loads(first["bundle.json"])
-    assert (header["format"], sorted(header["runs"])) == (2, sorted(study))
+    assert (header["format"], sorted(header["runs"])) == (FORMAT, sorted(study))
     # Messages that both runs share are in it once.
     assert header["members"]["messages"]["rows"] == len(content("runs.db")["messages"])
 
@@ -279,11 +279,11 @@ def test_flipped_bits_are_noticed_or_mean_nothing(study: list[str]) -> None:
 
 
 def test_a_newer_format_asks_for_an_upgrade(study: list[str]) -> None:
-    forge({**members(), "more.jsonl": b"{}\n"}, format=3, kernel="9.0")
+    forge({**members(), "more.jsonl": b"{}\n"}, format=FORMAT + 1, kernel="9.0")
     said = refused()
-    assert "its format is 3, of pyscrai-core 9.0; this one reads 2" in said
+    assert f"its format is {FORMAT + 1}, of pyscrai-core 9.0; this one reads {FORMAT}" in said
     assert "upgrade with: pip install -U pyscrai-core" in said
-    for wrong in (0, "2", None, True):
+    for wrong in (0, str(FORMAT), None, True):
         forge(members(), format=wrong)
         assert "bundle.json: " in refused()
 
@@ -291,7 +291,7 @@ def test_a_newer_format_asks_for_an_upgrade(study: list[str]) -> None:
 def test_an_older_format_has_to_be_exported_anew(study: list[str]) -> None:
     forge(members(), format=1, kernel="0.0.9")
     said = refused()
-    assert "its format is 1, of pyscrai-core 0.0.9; this one reads 2" in said
+    assert f"its format is 1, of pyscrai-core 0.0.9; this one reads {FORMAT}" in said
     assert "have it exported anew with a newer pyscrai-core" in said
 
 

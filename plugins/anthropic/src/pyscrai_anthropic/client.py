@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import anthropic
@@ -17,12 +16,13 @@ from pyscrai_core import (
     RequestRejected,
     Sink,
     TimedOut,
-    TransientError,
     Unreachable,
 )
-from pyscrai_core.vendors import failure
+from pyscrai_core.vendors import bound_answers, failure, paid
 
 from .config import AnthropicConfig
+from .messages import usage
+from .stream import Stream
 
 #: Seconds to wait for a connection. The kernel limits the time for the answer.
 CONNECT_TIMEOUT = 10.0
@@ -46,14 +46,19 @@ _TOO_LONG = re.compile(r"prompt is too long|context (size|length|limit|window)",
 class Client:
     """A connection pool to the server of `config`, for 1,000 simultaneous requests."""
 
-    def __init__(self, config: AnthropicConfig, key: str, timeout: float | None = None) -> None:
+    def __init__(
+        self, config: AnthropicConfig, key: str, max_bytes: int, timeout: float | None = None
+    ) -> None:
         self._config, self._key = config, key
+        bound = bound_answers(httpx2.AsyncByteStream, max_bytes)
         self._sdk = anthropic.AsyncAnthropic(
             api_key=key,
             base_url=config.base_url,
             max_retries=0,
             timeout=httpx2.Timeout(timeout, connect=min(CONNECT_TIMEOUT, timeout or CONNECT_TIMEOUT)),
             open_telemetry=False,
+            default_headers={"Accept-Encoding": "gzip"},
+            http_client=anthropic.DefaultAsyncHttpxClient(event_hooks={"response": [bound]}),
         )
         # The SDK also reads headers from the environment, and has no option to disable that. Requests must
         # not depend on the environment.
@@ -64,11 +69,17 @@ class Client:
 
     async def send(self, arguments: dict[str, Any], sink: Sink | None) -> tuple[Any, Mapping[str, str]]:
         """The decoded answer and its headers. Raises `CallFailed`."""
+        stream = Stream()
         try:
             raw: Any = await self._sdk.messages.with_raw_response.create(**arguments, stream=sink is not None)
             if raw.headers.get("content-type", "").startswith("text/event-stream"):
-                async with await raw.parse() as events:
-                    answer: Any = await _assemble(events, sink)
+                with paid(lambda: usage(stream.answer)):
+                    async with await raw.parse() as events:
+                        async for event in events:
+                            text = stream.add(event.to_dict(warnings=False))
+                            if text and sink is not None:
+                                sink.write(text)
+                answer: Any = stream.whole()
             else:
                 answer = await raw.json()
         except anthropic.APIStatusError as error:
@@ -77,8 +88,9 @@ class Client:
             raise self._connection_error(error.__cause__ or error) from error
         except httpx2.RequestError as error:
             raise self._connection_error(error) from error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise self.malformed(error) from error
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            with paid(usage(stream.answer)):
+                raise self.malformed(error) from error
         if isinstance(answer, dict) and "error" in answer:
             raise self._error(raw.status_code, answer, raw.headers)
         return answer, raw.headers
@@ -100,7 +112,9 @@ class Client:
             f"{error}), expected one of Anthropic's Messages API; if this persists, check `base_url`"
         )
 
-    def _connection_error(self, error: BaseException) -> TransientError:
+    def _connection_error(self, error: BaseException) -> CallFailed:
+        if isinstance(error, CallFailed):
+            return error
         config, text = self._config, f"{type(error).__name__}: {error}"
         no_connection = (
             httpx2.ConnectError,
@@ -141,45 +155,3 @@ class Client:
         elif status == 400 and "output_config.format" in text:
             message += "; set `schema: false` for the provider to describe schemas in the prompt instead"
         return failure(status, message, headers)
-
-
-async def _assemble(events: AsyncIterable[Any], sink: Sink | None) -> dict[str, Any]:
-    """Assemble a stream's events into an answer in the form that it has without a stream."""
-    answer: dict[str, Any] = {}
-    arguments: dict[int, str] = {}
-    async for one in events:
-        event: dict[str, Any] = one.to_dict(warnings=False)
-        match event["type"]:
-            case "message_start":
-                answer = event["message"]
-            case "content_block_start":
-                answer["content"].append(event["content_block"])
-            case "content_block_delta":
-                delta, index = event["delta"], event["index"]
-                block = answer["content"][index]
-                match delta["type"]:
-                    case "text_delta":
-                        block["text"] += delta["text"]
-                        if sink is not None:
-                            sink.write(delta["text"])
-                    case "thinking_delta":
-                        block["thinking"] += delta["thinking"]
-                    case "signature_delta":
-                        block["signature"] = delta["signature"]
-                    case "input_json_delta":
-                        arguments[index] = arguments.get(index, "") + delta["partial_json"]
-            case "message_delta":
-                answer |= event["delta"]
-                counted = {key: value for key, value in event["usage"].items() if value is not None}
-                answer["usage"] = {**answer.get("usage", {}), **counted}
-    for index, text in arguments.items():
-        if text:
-            answer["content"][index]["input"] = _decoded(text)
-    return answer
-
-
-def _decoded(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text  # incomplete arguments; `completion` reports them

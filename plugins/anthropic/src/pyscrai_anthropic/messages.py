@@ -40,6 +40,10 @@ _FINISH: dict[str, FinishReason] = {
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
     "refusal": "refusal",
+    "content_filter": "content_filter",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "safety": "content_filter",
 }
 
 
@@ -130,48 +134,50 @@ def completion(answer: Mapping[str, Any], headers: Mapping[str, str], model: str
     """The API's `answer` as a `Completion`. `model` is the configured model; thinking belongs to it.
 
     Raises `AnswerRejected` for a tool call with incomplete arguments, and `KeyError`, `TypeError` or
-    `ValueError` for anything that is not an answer of this API.
+    `AttributeError` for anything that is not an answer of this API.
     """
-    blocks, reason = answer["content"], answer["stop_reason"]
-    if not reason:
-        raise ValueError("it is incomplete")
-    calls = [block for block in blocks if block["type"] == "tool_use"]
-    for block in calls:
-        if reason == "max_tokens" and block is blocks[-1]:
-            raise AnswerRejected(
-                f"anthropic: the arguments of the call of {block['name']} are incomplete, because the answer "
-                "reached `max_tokens`; raise it"
-            )
-        if not isinstance(block["input"], dict):
-            raise AnswerRejected(
-                f"anthropic: the arguments of the call of {block['name']} are not a JSON object: "
-                f"{str(block['input'])[:100]}"
-            )
-    counted = answer.get("usage") or {}
-    kinds = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
-    fresh, cached, written, output = (counted.get(kind) or 0 for kind in kinds)
+    content = answer["content"]
+    blocks = content if isinstance(content, list) else []
+    reason = str(answer.get("stop_reason") or "end_turn")
+    if reason == "max_tokens" and blocks and blocks[-1].get("type") == "tool_use":
+        raise AnswerRejected(
+            f"anthropic: the arguments of the call of {blocks[-1].get('name')} are incomplete, because the "
+            "answer reached `max_tokens`; raise it"
+        )
+    calls: Any = [
+        (block.get("id"), block.get("name"), block.get("input"))
+        for block in blocks
+        if block.get("type") == "tool_use"
+    ]
+    # Content that is not a list of blocks is for the kernel to judge.
+    text: Any = [block for block in blocks if block.get("type") == "text"] if blocks else content or ""
     return Completion(
-        text="".join(block["text"] for block in blocks if block["type"] == "text"),
-        tool_calls=tuple(ToolCall(block["id"], block["name"], block["input"]) for block in calls),
+        text=text,
+        tool_calls=tuple(ToolCall(*call) for call in calls),
         thinking=tuple(
             Thinking(
                 block.get("thinking", ""),
                 {**{key: value for key, value in block.items() if key != "thinking"}, "model": model},
             )
             for block in blocks
-            if block["type"] in _THINKING
+            if block.get("type") in _THINKING
         ),
         finish_reason=_FINISH.get(reason, "other"),
-        usage=Usage(
-            # The API counts these separately.
-            input_tokens=fresh + cached + written,
-            output_tokens=output,
-            cached_tokens=cached,
-            cache_write_tokens=written,
-        ),
-        model=answer["model"],
+        usage=usage(answer),
+        model=answer.get("model") or model,
         allowance=_allowance(headers),
     )
+
+
+def usage(answer: Mapping[str, Any]) -> Usage:
+    """The tokens that the API reports; it counts cached ones separately."""
+    counted = answer.get("usage")
+    counted = counted if isinstance(counted, dict) else {}
+    kinds = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
+    fresh, cached, written, output = (counted.get(kind) or 0 for kind in kinds)
+    if any(type(part) is not int for part in (fresh, cached, written)):
+        fresh = cached = written = 0
+    return Usage(fresh + cached + written, output, cached_tokens=cached, cache_write_tokens=written)
 
 
 def _allowance(headers: Mapping[str, str]) -> RateLimitStatus | None:

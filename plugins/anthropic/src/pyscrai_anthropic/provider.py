@@ -21,10 +21,10 @@ from pyscrai_core import (
     Usage,
     read_secret,
 )
-from pyscrai_core.vendors import library_cost
+from pyscrai_core.vendors import library_cost, paid
 
 from .config import AnthropicConfig
-from .messages import completion, request_arguments
+from .messages import completion, request_arguments, usage
 
 if TYPE_CHECKING:
     from .client import Client
@@ -50,7 +50,7 @@ class AnthropicProvider(Provider):
     def __init__(self, config: AnthropicConfig) -> None:
         super().__init__(config)
         schema = config.official if config.schema is None else config.schema
-        offered = {"stream": True, "tools": config.tools, "schema": schema}
+        offered = {"stream": True, "stop": True, "tools": config.tools, "schema": schema}
         self.capabilities = frozenset(name for name, there in offered.items() if there)
 
     async def aopen(self) -> None:
@@ -137,10 +137,11 @@ class AnthropicProvider(Provider):
                 "properties, or set `schema: false` for the provider, which describes schemas in the prompt"
             ) from error
         answer, headers = await self._client.send(arguments, sink)
-        try:
-            return completion(answer, headers, self.config.model)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise self._client.malformed(error) from error
+        with paid(usage(answer) if isinstance(answer, dict) else Usage()):
+            try:
+                return completion(answer, headers, self.config.model)
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise self._client.malformed(error) from error
 
     def _key(self) -> str:
         try:
@@ -154,4 +155,4 @@ class AnthropicProvider(Provider):
         # Imported here: the SDK takes two seconds to import, and validating a scenario does not need it.
         from .client import Client
 
-        return Client(self.config, key, timeout)
+        return Client(self.config, key, self.max_answer_bytes, timeout)

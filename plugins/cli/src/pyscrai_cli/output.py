@@ -175,13 +175,14 @@ def money(cost: Cost) -> str:
     return f"{known} and {counted(cost.unpriced, 'call')} of unknown price" if cost.dollars else "unknown"
 
 
-def tokens(usage: dict[str, int]) -> str:
+def tokens(usage: dict[str, int | bool]) -> str:
     """`1,234 in (81 % cached), 56 out`."""
     cached = f" ({share(usage)} cached)" if usage["cached_tokens"] else ""
-    return f"{usage['input_tokens']:,} in{cached}, {usage['output_tokens']:,} out"
+    estimated = " (partly estimated: not reported by the vendor)" if usage["estimated"] else ""
+    return f"{usage['input_tokens']:,} in{cached}, {usage['output_tokens']:,} out{estimated}"
 
 
-def share(usage: dict[str, int]) -> str:
+def share(usage: dict[str, int | bool]) -> str:
     """The share of the input tokens that came from the vendor's cache: `81 %`."""
     return f"{usage['cached_tokens'] / usage['input_tokens']:.0%}".replace("%", " %")
 
@@ -189,6 +190,11 @@ def share(usage: dict[str, int]) -> str:
 def counted(number: int, thing: str) -> str:
     """`1 call`, `1,200 calls`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def truncated(number: int) -> str:
+    """`2 answers were cut off at max_tokens`."""
+    return f"{counted(number, 'answer')} {'was' if number == 1 else 'were'} cut off at max_tokens"
 
 
 def duration(seconds: float) -> str:

@@ -220,6 +220,9 @@ def report(
             hints.filled(result.error, result.run),
             label="error" if result.status == "failed" else result.status,
         )
+    if result.truncated:
+        advice = "raise `max_tokens` of the provider, or set its option `on_truncated`"
+        output.fail(f"{output.truncated(result.truncated)}; {advice}", label="warning")
     if view.as_json and several is not None:
         several.append(result.to_dict())
     elif view.as_json:

@@ -173,6 +173,8 @@ def _summary(run: RecordedRun) -> dict[str, Any]:
         "reused": run.count_reused(),
         "usage": run.usage().to_dict(),
         "cost": run.cost().to_dict(),
+        "truncated": run.finish_reasons().get("length", 0),
+        "refused": run.failures().get("Refused", 0),
         "retried": dict(zip(("calls", "attempts"), run.attempts(), strict=True)),
         "rejected": _counted(run.rejections()),
         "outcomes": _ordered(run.outcomes, manifest.last_scenario),
@@ -216,6 +218,8 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             ),
             ("tokens", output.tokens(summary["usage"])),
             ("cost", output.money(Cost(**summary["cost"]))),
+            *([("truncated", output.truncated(summary["truncated"]))] if summary["truncated"] else []),
+            *([("refused", output.counted(summary["refused"], "answer"))] if summary["refused"] else []),
             *([("retries", _retried(summary["retried"]))] if summary["retried"]["calls"] else []),
             *([("reused", _reused(summary["reused"]))] if summary["reused"] else []),
         ]

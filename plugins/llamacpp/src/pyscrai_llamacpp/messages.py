@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import count
 from typing import Any
 
 from pyscrai_core import (
-    AnswerRejected,
     Completion,
     FinishReason,
     Message,
@@ -20,6 +18,7 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
+from pyscrai_core.vendors import StreamedCalls
 
 #: llama.cpp's seeds have 32 bits. The largest one means "choose a random seed".
 SEEDS = 2**32 - 1
@@ -85,7 +84,7 @@ def _messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
     return made
 
 
-def completion(request: Request, chunks: Iterable[dict[str, Any]], model: str) -> Completion:
+def completion(chunks: Iterable[dict[str, Any]], model: str) -> Completion:
     """Assemble the chunks of a stream into an answer."""
     chunks = list(chunks)
     finish = next((choice["finish_reason"] for choice in _choices(chunks) if choice["finish_reason"]), None)
@@ -93,9 +92,13 @@ def completion(request: Request, chunks: Iterable[dict[str, Any]], model: str) -
         raise RequestRejected(f"llamacpp: the answer of {model} is incomplete; try again, or report it")
     usage: dict[str, Any] = next((chunk["usage"] for chunk in chunks if chunk.get("usage")), {})
     thinking = "".join(text_parts(chunks, "reasoning_content"))
+    calls = StreamedCalls()
+    for choice in _choices(chunks):
+        for piece in choice["delta"].get("tool_calls") or ():
+            calls.add(piece)
     return Completion(
         text="".join(text_parts(chunks, "content")),
-        tool_calls=_tool_calls(request, chunks, model),
+        tool_calls=tuple(ToolCall(call["id"], **call["function"]) for call in calls.calls),
         thinking=(Thinking(thinking),) if thinking else (),
         finish_reason=_FINISH.get(finish, "other"),
         usage=Usage(
@@ -117,29 +120,3 @@ def text_parts(chunks: Iterable[dict[str, Any]], key: str) -> Iterator[str]:
     for choice in _choices(chunks):
         if text := choice["delta"].get(key):
             yield text
-
-
-def _tool_calls(request: Request, chunks: Iterable[dict[str, Any]], model: str) -> tuple[ToolCall, ...]:
-    names: dict[int, str] = {}
-    arguments: dict[int, str] = {}
-    for choice in _choices(chunks):
-        for delta in choice["delta"].get("tool_calls") or ():
-            index, function = delta["index"], delta.get("function", {})
-            names[index] = names.get(index, "") + (function.get("name") or "")
-            arguments[index] = arguments.get(index, "") + (function.get("arguments") or "")
-    # llama.cpp's ids of calls are random. These ids are deterministic.
-    taken = {part.id for message in request.messages for part in message.parts if isinstance(part, ToolCall)}
-    free = (f"call_{number}" for number in count(1) if f"call_{number}" not in taken)
-    calls = []
-    for index in sorted(names):
-        try:
-            decoded = json.loads(arguments[index] or "{}")
-        except json.JSONDecodeError:
-            decoded = None
-        if not isinstance(decoded, dict):
-            raise AnswerRejected(
-                f"llamacpp: {model} called the tool {names[index]} with arguments that are not a JSON "
-                f"object: {arguments[index]!r}; if they are truncated, raise `max_tokens`"
-            )
-        calls.append(ToolCall(next(free), names[index], decoded))
-    return tuple(calls)

@@ -137,7 +137,7 @@ class LlamaCppProvider(Provider):
 
     config: Config
 
-    capabilities = frozenset({"schema", "seed", "stream"})
+    capabilities = frozenset({"schema", "seed", "stop", "stream"})
 
     _model: Model | None = None
 
@@ -190,8 +190,8 @@ class LlamaCppProvider(Provider):
     async def complete(self, request: Request, sink: Sink | None = None) -> Completion:
         """Send the request.
 
-        Raises `ContextTooLong` for a request that does not fit into `context`, `RequestRejected` for one
-        that llama.cpp rejects, and `AnswerRejected` for a tool call with incomplete arguments.
+        Raises `ContextTooLong` for a request that does not fit into `context`, and `RequestRejected` for one
+        that llama.cpp rejects.
         """
         model = self._model
         if model is None:
@@ -229,7 +229,7 @@ class LlamaCppProvider(Provider):
         for chunk in chunks:
             if "error" in chunk:
                 raise self._rejected(model, chunk["error"])
-        return completion(request, chunks, model.name)
+        return completion(chunks, model.name)
 
     def _rejected(self, model: Model, error: dict[str, Any]) -> RequestRejected:
         if error.get("type") != "exceed_context_size_error":

@@ -20,7 +20,7 @@ from pyscrai_core import (
     TimedOut,
     Unreachable,
 )
-from pyscrai_core.vendors import failure
+from pyscrai_core.vendors import bound_answers, failure
 
 #: Seconds to wait for a connection, and for the next byte of an answer. The kernel limits the whole attempt;
 #: the second limit only ends dead connections.
@@ -51,7 +51,13 @@ class Client(ollama.AsyncClient):
     """
 
     def __init__(
-        self, url: str, key: str = "", *, loopback: bool = False, read_timeout: float = READ_TIMEOUT
+        self,
+        url: str,
+        key: str = "",
+        *,
+        max_bytes: int,
+        loopback: bool = False,
+        read_timeout: float = READ_TIMEOUT,
     ) -> None:
         def authorize(request: httpx.Request) -> httpx.Request:
             # By default, the client sends the key in OLLAMA_API_KEY to any server.
@@ -70,7 +76,8 @@ class Client(ollama.AsyncClient):
             follow_redirects=False,
             # A server on this machine is never behind a proxy.
             trust_env=not loopback,
-            event_hooks={"response": [_raise_for_status]},
+            headers={"Accept-Encoding": "gzip"},
+            event_hooks={"response": [bound_answers(httpx.AsyncByteStream, max_bytes), _raise_for_status]},
         )
 
     async def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -111,7 +118,7 @@ class Client(ollama.AsyncClient):
         except ollama.ResponseError as error:
             # An error within a stream; `_raise_for_status` handles all others.
             raise from_error(500, error.error, {}) from error
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             # The client raises these for invalid JSON and for JSON that is not an object.
             text = error.doc if isinstance(error, json.JSONDecodeError) else str(error)
             raise Overloaded(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import count
 from typing import Any
 
 from pyscrai_core import (
-    AnswerRejected,
     Completion,
     FinishReason,
     Message,
     Overloaded,
-    Request,
     Text,
     Thinking,
     ToolCall,
@@ -58,57 +55,49 @@ def messages(history: Iterable[Message]) -> list[dict[str, Any]]:
     return made
 
 
-def text_of(answer: dict[str, Any], key: str) -> str:
-    """The text under `key` (`content` or `thinking`) of an answer or of a chunk."""
+def message_of(answer: dict[str, Any]) -> dict[str, Any]:
+    """The message in an answer or in a chunk of it."""
     message = answer.get("message")
-    text = (message.get(key) or "") if isinstance(message, dict) else None
-    if not isinstance(text, str):
+    if not isinstance(message, dict):
         raise Overloaded(
             f"ollama: the answer has no message in the expected format: {str(answer)[:200]}; "
             "check that `base_url` is the address of Ollama"
         )
-    return text
+    return message
 
 
-def completion(request: Request, chunks: Sequence[dict[str, Any]]) -> Completion:
+def completion(chunks: Sequence[dict[str, Any]]) -> Completion:
     """The answer in these chunks. An answer that was not streamed is a single chunk."""
-    text, thinking = ("".join(text_of(answer, key) for answer in chunks) for key in ("content", "thinking"))
+    found = [message_of(answer) for answer in chunks]
     end = chunks[-1] if chunks else {}
     if end.get("done") is not True:
         raise Overloaded("ollama: the answer ended too early; if this persists, check Ollama's log")
-    calls = _tool_calls(request, [call for one in chunks for call in one["message"].get("tool_calls") or ()])
+    contents = [message["content"] for message in found if message.get("content")]
+    # What is no text is for the kernel to judge.
+    text: Any = "".join(contents) if all(isinstance(one, str) for one in contents) else contents[0]
+    thoughts = [message.get("thinking") for message in found]
+    thinking = "".join(one for one in thoughts if isinstance(one, str))
     # Old servers do not send a reason.
     finish = _FINISH.get(end.get("done_reason") or "stop", "other")
-    tokens, cached = _count(end, "prompt_eval_count"), _count(end, "prompt_eval_cached_count")
     return Completion(
         text=text,
-        tool_calls=calls,
+        tool_calls=tuple(_tool_call(call) for message in found for call in message.get("tool_calls") or ()),
         thinking=(Thinking(thinking, dict(THINKING_DATA)),) if thinking else (),
-        finish_reason="tool_calls" if calls else finish,
-        usage=Usage(tokens, _count(end, "eval_count"), cached_tokens=min(cached, tokens)),
-        model=str(end.get("model") or ""),
+        finish_reason=finish,
+        usage=usage(end),
+        model=end.get("model") or "",
     )
 
 
-def _count(answer: dict[str, Any], key: str) -> int:
-    value = answer.get(key)
-    return value if type(value) is int and value > 0 else 0
+def usage(end: dict[str, Any]) -> Usage:
+    """The tokens that the last chunk reports."""
+    sent, received = (end.get(key) or 0 for key in ("prompt_eval_count", "eval_count"))
+    cached = end.get("prompt_eval_cached_count")
+    return Usage(sent, received, cached_tokens=cached if isinstance(cached, int) else 0)
 
 
-def _tool_calls(request: Request, calls: Iterable[Any]) -> tuple[ToolCall, ...]:
-    # Ollama's calls have no ids or random ones. These ids are deterministic.
-    taken = {part.id for message in request.messages for part in message.parts if isinstance(part, ToolCall)}
-    free = (f"call_{number}" for number in count(1) if f"call_{number}" not in taken)
-    made = []
-    for call in calls:
-        function = call.get("function") if isinstance(call, dict) else None
-        name, arguments = (
-            map(function.get, ("name", "arguments")) if isinstance(function, dict) else ("", None)
-        )
-        if not isinstance(name, str) or not isinstance(arguments, dict):
-            raise AnswerRejected(
-                f"ollama: the model called a tool without a name and a JSON object: {str(call)[:200]}; "
-                "if it is truncated, raise `max_tokens`"
-            )
-        made.append(ToolCall(next(free), name, arguments))
-    return tuple(made)
+def _tool_call(call: Any) -> ToolCall:
+    function = call.get("function") if isinstance(call, dict) else None
+    function = function if isinstance(function, dict) else {}
+    made: Any = ("", function.get("name"), function.get("arguments"))
+    return ToolCall(*made)

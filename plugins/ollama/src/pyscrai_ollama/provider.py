@@ -25,11 +25,13 @@ from pyscrai_core import (
     Sink,
     Url,
     Usage,
+    estimate_tokens,
     read_secret,
 )
+from pyscrai_core.vendors import paid, visible_text
 
 from .client import Client, too_long
-from .messages import completion, messages, text_of
+from .messages import completion, message_of, messages, usage
 
 #: Ollama's options that are set in another way, and how.
 OTHER_OPTIONS = {
@@ -44,6 +46,8 @@ OTHER_OPTIONS = {
 REJECTS_SINCE = (0, 12, 6)
 #: All of Ollama's runners accept seeds below this number.
 SEEDS = 2**31 - 1
+#: Servers give each model at least so many tokens, unless `context` is set.
+SMALLEST_CONTEXT = 1024
 #: Seconds for each request of `probe`.
 PROBE_TIMEOUT = 5.0
 
@@ -130,7 +134,9 @@ class OllamaProvider(Provider):
         super().__init__(config)
         embed = config.embedding_model is not None
         offered = {"tools": config.tools, "schema": config.schema, "embed": embed}
-        self.capabilities = frozenset({"seed", "stream", *(name for name, given in offered.items() if given)})
+        self.capabilities = frozenset(
+            {"seed", "stop", "stream", *(name for name, given in offered.items() if given)}
+        )
         host = urlsplit(config.base_url).hostname or ""
         try:
             self._local = host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -149,7 +155,9 @@ class OllamaProvider(Provider):
     async def aopen(self) -> None:
         if self.config.api_key is not None:
             self._key = read_secret(self.config.api_key, f"Ollama at {self.config.base_url}")
-        self._client = Client(self.config.base_url, self._key, loopback=self._local)
+        self._client = Client(
+            self.config.base_url, self._key, max_bytes=self.max_answer_bytes, loopback=self._local
+        )
 
     async def aclose(self) -> None:
         if self._client is not None:
@@ -160,18 +168,19 @@ class OllamaProvider(Provider):
         """Send the request. Raises `CallFailed`."""
         client = self._opened()
         body = self.body(request, stream=sink is not None)
-        chunks = []
+        chunks: list[dict[str, Any]] = []
         if sink is None:
             chunks.append(await client.send("POST", "/api/chat", body))
         else:
             async with aclosing(client.stream("/api/chat", body)) as stream:
                 async for chunk in stream:
                     chunks.append(chunk)
-                    if text := text_of(chunk, "content"):
+                    if text := visible_text(message_of(chunk).get("content")):
                         sink.write(text)
-        made = completion(request, chunks)
-        self._check_context(made.usage)
-        return made
+        end = chunks[-1] if chunks else {}
+        with paid(usage(end)):
+            self._check_context(request, usage(end))
+            return completion(chunks)
 
     def body(self, request: Request, *, stream: bool) -> dict[str, Any]:
         """The body for `/api/chat`."""
@@ -201,10 +210,24 @@ class OllamaProvider(Provider):
         }
         return _without_none(body)
 
-    def _check_context(self, usage: Usage) -> None:
-        """Detect a prompt that a server before 0.12.6 truncated, by its token counts."""
+    def _check_context(self, request: Request, usage: Usage) -> None:
+        """Detect a prompt that a server before 0.12.6 truncated, by its token counts.
+
+        Where the context's size is not known: no tokenizer makes fewer tokens than there are words, and a
+        prompt that fills a context of the usual sizes exactly was probably longer.
+        """
         limit, tokens = self.config.context, usage.input_tokens
+        if not isinstance(tokens, int) or not tokens:
+            return
         if limit is None:
+            words = sum(len(message.text.split()) for message in request.messages)
+            estimate = sum(map(estimate_tokens, request.messages))
+            full = tokens >= 2047 and (tokens + 1) % 1024 < 2 and estimate > 1.25 * tokens
+            if tokens < words > SMALLEST_CONTEXT or full:
+                raise too_long(
+                    f"Ollama read {tokens} tokens of a prompt with {words} words: it silently truncated the "
+                    "prompt (versions before 0.12.6 do: upgrade it)"
+                )
             return
         # Runners round the context up to a multiple of 256, and some count one token more.
         whole = -(-limit // 256) * 256
@@ -248,7 +271,9 @@ class OllamaProvider(Provider):
             except ConfigError as error:
                 return [Probe("key", False, str(error))]
             found.append(Probe("key", True, f"{self.config.api_key} is set"))
-        client = Client(url, key, loopback=self._local, read_timeout=PROBE_TIMEOUT)
+        client = Client(
+            url, key, max_bytes=self.max_answer_bytes, loopback=self._local, read_timeout=PROBE_TIMEOUT
+        )
         try:
             what = "server"
             version = str((await client.send("GET", "/api/version")).get("version"))

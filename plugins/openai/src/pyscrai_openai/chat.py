@@ -6,10 +6,22 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from pyscrai_core import Completion, FinishReason, Message, Request, Text, Thinking, ToolCall, ToolResult
+from pyscrai_core import (
+    Completion,
+    FinishReason,
+    Message,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from pyscrai_core.vendors import StreamedCalls, visible_text
 
 from .config import OpenAIConfig
 from .wire import (
+    WITHHELD,
     answer_text,
     result_text,
     role,
@@ -28,7 +40,9 @@ _THINKING = ("reasoning_content", "reasoning")
 _FINISH: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
-    "content_filter": "refusal",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "refusal": "refusal",
 }
 
 
@@ -89,29 +103,27 @@ class Chat:
             made.append(one)
         return made
 
+    def usage(self, answer: dict[str, Any]) -> Usage:
+        return usage(answer, "prompt_tokens", "completion_tokens")
+
     def completion(self, request: Request, answer: dict[str, Any]) -> Completion:
         choice = answer["choices"][0]
         message = choice["message"]
-        refusal = message.get("refusal") or ""
-        calls = tuple(
-            tool_call(
-                request,
-                call.get("id") or f"call_{len(request.messages)}_{number}",
-                call["function"]["name"],
-                call["function"].get("arguments"),
-                self._official,
-            )
-            for number, call in enumerate(message.get("tool_calls") or (), 1)
-        )
-        finish = _FINISH.get(choice["finish_reason"], "other")
+        refusal, reason = message.get("refusal"), str(choice.get("finish_reason") or "stop").lower()
+        finish = "content_filter" if reason in WITHHELD else _FINISH.get(reason, "other")
+        calls = []
+        for call in message.get("tool_calls") or ():
+            function = call.get("function") if isinstance(call, dict) else None
+            named = {**function, "id": call.get("id")} if isinstance(function, dict) else None
+            calls.append(tool_call(request, named, self._official))
         return Completion(
-            text=refusal or answer_text(request, message.get("content") or "", self._official),
-            tool_calls=calls,
+            text=refusal or answer_text(request, message.get("content"), self._official),
+            tool_calls=tuple(calls),
             thinking=tuple(
                 Thinking(message[key], {key: message[key]}) for key in _THINKING if message.get(key)
             )[:1],
-            finish_reason="tool_calls" if calls else "refusal" if refusal else finish,
-            usage=usage(answer, "prompt_tokens", "completion_tokens"),
+            finish_reason="refusal" if refusal else finish,
+            usage=self.usage(answer),
             model=answer.get("model") or self._config.model,
         )
 
@@ -123,35 +135,44 @@ class ChatStream:
     """Assembles the chunks of a streamed answer."""
 
     def __init__(self) -> None:
-        self._answer: dict[str, Any] = {}
+        self.answer: dict[str, Any] = {}
         self._message: dict[str, Any] = {}
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._calls = StreamedCalls()
         self._finish: str | None = None
 
     def add(self, chunk: dict[str, Any]) -> str:
         """Add a chunk. Returns the text of the answer that it contains."""
-        self._answer |= {key: chunk[key] for key in ("model", "usage") if chunk.get(key)}
+        self.answer |= {key: chunk[key] for key in ("model", "usage") if chunk.get(key)}
         text = ""
         for choice in chunk.get("choices") or ():
             self._finish = choice.get("finish_reason") or self._finish
             delta = choice.get("delta") or {}
             for key in ("content", "refusal", *_THINKING):
                 if delta.get(key):
-                    self._message[key] = self._message.get(key, "") + delta[key]
-            text += (delta.get("content") or "") + (delta.get("refusal") or "")
+                    self._message[key] = _joined(self._message.get(key), delta[key])
+            text += visible_text(delta.get("content")) + visible_text(delta.get("refusal"))
             for piece in delta.get("tool_calls") or ():
-                index = piece.get("index", len(self._calls))
-                call = self._calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
-                function = piece.get("function") or {}
-                call["id"] = piece.get("id") or call["id"]
-                call["name"] += function.get("name") or ""
-                call["arguments"] += function.get("arguments") or ""
+                self._calls.add(piece)
         return text
 
-    def answer(self) -> dict[str, Any] | None:
-        """The answer in the form that it has without a stream. None if the stream ended too early."""
-        if self._finish is None:
+    def whole(self, ended: bool) -> dict[str, Any] | None:
+        """The answer in the form that it has without a stream. None if the stream ended too early.
+
+        `ended`: whether the server said that the stream is complete. Some servers give no reason for the end.
+        """
+        if self._finish is None and not (ended and (self._message or self._calls.calls)):
             return None
-        calls = [{"id": call["id"], "function": call} for _, call in sorted(self._calls.items())]
-        message = {**self._message, "tool_calls": calls}
-        return {**self._answer, "choices": [{"finish_reason": self._finish, "message": message}]}
+        message = {**self._message, "tool_calls": self._calls.calls}
+        return {**self.answer, "choices": [{"finish_reason": self._finish, "message": message}]}
+
+
+def _joined(before: Any, more: Any) -> Any:
+    """Pieces of content, each of which is text or a list of parts."""
+    if before is None:
+        return more
+    if isinstance(before, str) and isinstance(more, str):
+        return before + more
+    return [
+        *(before if isinstance(before, list) else [before]),
+        *(more if isinstance(more, list) else [more]),
+    ]

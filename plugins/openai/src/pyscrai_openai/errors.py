@@ -18,6 +18,7 @@ from pyscrai_core import (
     CallFailed,
     ContextTooLong,
     Overloaded,
+    Refused,
     RequestRejected,
     TimedOut,
     Unreachable,
@@ -25,6 +26,7 @@ from pyscrai_core import (
 from pyscrai_core.vendors import failure
 
 from .config import OpenAIConfig
+from .wire import WITHHELD
 
 #: The SDK needs some key, also for a server on this computer that needs none.
 NO_KEY = "none"
@@ -50,6 +52,7 @@ _TOO_LONG_NAMES = {"context_length_exceeded", "exceed_context_size_error"}
 _TOO_LONG = re.compile(
     r"context.{0,12}(length|window|size)|(length|window|size).{0,12}context", re.IGNORECASE
 )
+_FLAGGED = re.compile(r"content management policy|violating our usage policy", re.IGNORECASE)
 #: How many characters of a body that is not JSON (such as a proxy's error page) a message shows.
 _SHOWN = 300
 #: Errors before any answer: the address, the network or the certificate is at fault.
@@ -68,6 +71,8 @@ class ErrorMapper:
         if isinstance(error, openai.APIStatusError):
             return self.from_body(error.body, error.status_code, error.response.headers)
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+        if isinstance(cause, CallFailed):
+            return cause
         if isinstance(cause, _NOT_CONNECTED):
             return Unreachable(
                 f"openai: no connection to {self.config.base_url} ({cause or type(cause).__name__}); "
@@ -91,6 +96,8 @@ class ErrorMapper:
             return RequestRejected(
                 f"{message}; the account has no credit left: add credit, or raise its limit"
             )
+        if WITHHELD.intersection(names) or _FLAGGED.search(text):
+            return Refused(f"{message}; the vendor's content filter refused the request: change the prompt")
         if _TOO_LONG_NAMES.intersection(names) or (status in (400, 413) and _TOO_LONG.search(text)):
             advice = "give the agent a `window` memory, or use a model with a larger context"
             return ContextTooLong(f"{message}; {advice}")
@@ -139,7 +146,7 @@ def expected_format() -> Iterator[None]:
     """Reads an answer. Raises `Overloaded` if it does not have the format of OpenAI's interface."""
     try:
         yield
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise Overloaded(
             "openai: the answer does not have the format of OpenAI's interface "
             f"({type(error).__name__}: {error}); if this persists, check `base_url` and `api`"

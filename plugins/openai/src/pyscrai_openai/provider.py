@@ -28,7 +28,7 @@ from pyscrai_core import (
     Usage,
     read_secret,
 )
-from pyscrai_core.vendors import duration, library_cost
+from pyscrai_core.vendors import bound_answers, duration, library_cost, paid
 
 from .chat import Chat
 from .config import OpenAIConfig
@@ -59,6 +59,7 @@ class OpenAIProvider(Provider):
             "tools": config.tools,
             "schema": config.schema,
             "seed": config.seed and config.api == "chat",
+            "stop": config.api == "chat",
             "embed": config.embedding_model is not None,
         }
         self.capabilities = frozenset(name for name, given in offered.items() if given)
@@ -104,15 +105,15 @@ class OpenAIProvider(Provider):
     async def complete(self, request: Request, sink: Sink | None = None) -> Completion:
         """Send the request.
 
-        Raises the kernel's errors for failures of the vendor or the network, and `AnswerRejected` for a tool
-        call whose arguments are not a JSON object.
+        Raises the kernel's errors for failures of the vendor or the network.
         """
         body = {**self._interface.body(request, stream=sink is not None), **self.config.extra}
         if sink is None:
             answer, headers = await self._post(self._interface.path, body)
         else:
             answer, headers = await self._stream(self._interface.path, body, sink)
-        with expected_format():
+        with paid(self._interface.usage(answer)), expected_format():
+            self._check_errors(answer)
             made = self._interface.completion(request, answer)
         return evolve(made, allowance=_allowance(headers))
 
@@ -167,8 +168,14 @@ class OpenAIProvider(Provider):
         return read_secret(name, f"the server at {self.config.base_url}")
 
     def _connect(self, key: str, timeout: openai.Timeout) -> openai.AsyncOpenAI:
+        bound = bound_answers(httpx2.AsyncByteStream, self.max_answer_bytes)
         client = openai.AsyncOpenAI(
-            api_key=key, base_url=self.config.base_url, max_retries=0, timeout=timeout
+            api_key=key,
+            base_url=self.config.base_url,
+            max_retries=0,
+            timeout=timeout,
+            default_headers={"Accept-Encoding": "gzip"},
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [bound]}),
         )
         # By default, the SDK takes these three from environment variables.
         client.organization, client.project = self.config.organization, self.config.project
@@ -192,48 +199,49 @@ class OpenAIProvider(Provider):
         self, path: str, body: dict[str, Any], sink: Sink
     ) -> tuple[dict[str, Any], Mapping[str, str]]:
         client, received = self._opened(), self._interface.stream()
-        try:
-            async with await client.post(
-                path, cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[Any]
-            ) as stream:
-                headers = stream.response.headers
-                if "json" in headers.get("content-type", ""):  # not a stream, or an error
-                    await stream.response.aread()
-                    return self._decoded(stream.response), headers
-                async for event in stream:
-                    with expected_format():
-                        text = received.add(event)
-                    if text:
-                        sink.write(text)
-        except (openai.APIError, httpx2.RequestError) as error:
-            raise self._errors.from_sdk(error) from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise Overloaded(
-                f"openai: the stream of {self.config.base_url} is not valid; try again"
-            ) from error
-        answer = received.answer()
-        if answer is None:
-            raise Overloaded(f"openai: the answer of {self.config.base_url} ended too early; try again")
-        return self._checked(answer), headers
+        with paid(lambda: self._interface.usage(received.answer)):
+            try:
+                async with await client.post(
+                    path, cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[Any]
+                ) as stream:
+                    headers = stream.response.headers
+                    if "json" in headers.get("content-type", ""):  # not a stream, or an error
+                        await stream.response.aread()
+                        return self._decoded(stream.response), headers
+                    async for event in stream:
+                        with expected_format():
+                            text = received.add(event)
+                        if text:
+                            sink.write(text)
+                    ended = b"[DONE]" in getattr(stream.response.stream, "tail", b"")
+            except (openai.APIError, httpx2.RequestError) as error:
+                raise self._errors.from_sdk(error) from error
+            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise Overloaded(
+                    f"openai: the stream of {self.config.base_url} is not valid; try again"
+                ) from error
+            answer = received.whole(ended)
+            if answer is None:
+                raise Overloaded(f"openai: the answer of {self.config.base_url} ended too early; try again")
+            return answer, headers
 
     def _decoded(self, response: httpx2.Response) -> dict[str, Any]:
         try:
             answer = json.loads(response.content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             kind = response.headers.get("content-type", "no type")
             raise Overloaded(
                 f"openai: the answer of {self.config.base_url} is not JSON ({kind}: {response.text[:80]!r}); "
                 "if this persists, check `base_url`"
             ) from error
-        return self._checked(answer)
-
-    def _checked(self, answer: Any) -> dict[str, Any]:
-        """`answer` if it contains no error. The answer or its choice may have one even with status 200."""
         with expected_format():
-            errors = [part.get("error") for part in (answer, *(answer.get("choices") or ()))]
-        for error in filter(None, errors):
-            raise self._errors.from_body(error, None, {})
-        return dict(answer)
+            return dict(answer)
+
+    def _check_errors(self, answer: dict[str, Any]) -> None:
+        """Raise the error in an answer. The answer or its choice may have one even with status 200."""
+        for part in (answer, *(answer.get("choices") or ())):
+            if error := part.get("error"):
+                raise self._errors.from_body(error, None, {})
 
     @property
     def _errors(self) -> ErrorMapper:

@@ -10,11 +10,23 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from pyscrai_core import Completion, FinishReason, Message, Request, Text, Thinking, ToolCall, ToolResult
+from pyscrai_core import (
+    Completion,
+    FinishReason,
+    Message,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from pyscrai_core.vendors import visible_text
 
 from .config import OpenAIConfig
 from .models import is_reasoning
 from .wire import (
+    WITHHELD,
     answer_text,
     result_text,
     role,
@@ -27,7 +39,6 @@ from .wire import (
 
 _LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 _TEXT_EVENTS = ("response.output_text.delta", "response.refusal.delta")
-_FINISH: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "refusal"}
 
 
 class Responses:
@@ -59,29 +70,35 @@ class Responses:
             body["tools"] = [{"type": "function", **tool} for tool in tools]
         return body
 
+    def usage(self, answer: dict[str, Any]) -> Usage:
+        return usage(answer, "input_tokens", "output_tokens")
+
     def completion(self, request: Request, answer: dict[str, Any]) -> Completion:
         text, refusal = "", ""
         calls: list[ToolCall] = []
         thinking: list[Thinking] = []
         for item in answer["output"]:
-            if item["type"] == "message":
-                for part in item["content"]:
-                    text += part.get("text") or ""
-                    refusal += part.get("refusal") or ""
-            elif item["type"] == "function_call":
-                arguments = item.get("arguments")
-                calls.append(tool_call(request, item["call_id"], item["name"], arguments, self._official))
-            elif item["type"] == "reasoning":
-                thinking.append(_thinking(item))
-        counted = usage(answer, "input_tokens", "output_tokens")
+            match item.get("type"):
+                case "message" if isinstance(item.get("content"), list):
+                    for part in item["content"]:
+                        text += part.get("text") or ""
+                        refusal += part.get("refusal") or ""
+                case "message":
+                    text = item.get("content")  # the kernel says what is wrong with it
+                case "function_call":
+                    calls.append(tool_call(request, {**item, "id": item.get("call_id")}, self._official))
+                case "reasoning":
+                    thinking.append(_thinking(item))
+        counted = self.usage(answer)
+        reason = str((answer.get("incomplete_details") or {}).get("reason")).lower()
         finish: FinishReason = "stop"
-        if calls:
-            finish = "tool_calls"
-        elif refusal:
+        if refusal:
             finish = "refusal"
-        elif answer["status"] != "completed":
-            finish = _FINISH.get((answer.get("incomplete_details") or {}).get("reason", ""), "other")
-        elif counted.output_tokens >= (request.sampling.max_tokens or counted.output_tokens + 1):
+        elif reason in WITHHELD:
+            finish = "content_filter"
+        elif answer.get("status", "completed") != "completed":
+            finish = "length" if reason in ("max_output_tokens", "max_tokens") else "other"
+        elif _reaches(counted.output_tokens, request.sampling.max_tokens):
             finish = "length"  # llama.cpp reports an answer that it cut off as completed
         return Completion(
             text=refusal or answer_text(request, text, self._official),
@@ -100,28 +117,31 @@ class ResponsesStream:
     """Reads the events of a streamed answer. The last event contains the whole answer."""
 
     def __init__(self) -> None:
-        self._answer: dict[str, Any] | None = None
+        self.answer: dict[str, Any] = {}
 
     def add(self, event: dict[str, Any]) -> str:
         """Add an event. Returns the text of the answer that it contains."""
-        kind = event["type"]
+        kind = event.get("type")
         if kind in _LAST_EVENTS:
-            self._answer = event["response"]
+            self.answer = event["response"]
         elif kind == "error":
-            self._answer = {"error": event}
-        text: str = event["delta"] if kind in _TEXT_EVENTS else ""
-        return text
+            self.answer = {"error": event}
+        return visible_text(event.get("delta")) if kind in _TEXT_EVENTS else ""
 
-    def answer(self) -> dict[str, Any] | None:
+    def whole(self, ended: bool) -> dict[str, Any] | None:
         """The answer in the form that it has without a stream. None if the stream ended too early."""
-        return self._answer
+        return self.answer or None
+
+
+def _reaches(tokens: Any, limit: int | None) -> bool:
+    return limit is not None and isinstance(tokens, int) and tokens >= limit
 
 
 def _thinking(item: dict[str, Any]) -> Thinking:
-    parts = item.get("summary") or item.get("content") or ()
+    parts: Any = item.get("summary") or item.get("content") or ""
     # An item's status is only for answers that OpenAI stores. A request that contains it is rejected.
     data = {key: value for key, value in item.items() if value is not None and key != "status"}
-    return Thinking("\n".join(part["text"] for part in parts), data)
+    return Thinking(parts, data)
 
 
 def _items(messages: Iterable[Message]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pyscrai_core import AnswerRejected, Message, Request, ToolCall, ToolResult, ToolSpec, Usage
+from pyscrai_core import Message, Request, ToolCall, ToolResult, ToolSpec, Usage
 
 from .strict_schema import restore, restore_text, strict
 
@@ -56,32 +56,42 @@ def result_text(result: ToolResult) -> str:
 # -- answers --
 
 
-def answer_text(request: Request, text: str, official: bool) -> str:
+#: The reasons why an answer ended that mean that it was withheld, of OpenAI and of compatible servers.
+WITHHELD = {
+    *("content_filter", "content-filter", "safety", "recitation", "blocklist", "prohibited_content", "spii"),
+    *("image_safety", "language", "sensitive", "guardrail_intervened", "moderation", "content_filtered"),
+}
+
+
+def answer_text(request: Request, text: Any, official: bool) -> Any:
     """The answer's text in the form of the request's schema."""
-    return restore_text(request.schema, text) if official and request.schema is not None else text
+    if official and request.schema is not None and isinstance(text, str):
+        return restore_text(request.schema, text)
+    return text
 
 
-def tool_call(request: Request, call_id: str, name: str, arguments: Any, official: bool) -> ToolCall:
-    """A tool call. Raises `AnswerRejected` if its arguments are not a JSON object."""
-    try:
-        decoded = json.loads(arguments or "{}") if not isinstance(arguments, dict) else arguments
-    except ValueError:
-        decoded = None
-    if not isinstance(decoded, dict):
-        raise AnswerRejected(
-            f"openai: the model called the tool {name} with {arguments!r}, expected a JSON object as its "
-            "arguments; if they are truncated, raise `max_tokens`"
-        )
+def tool_call(request: Request, call: Any, official: bool) -> ToolCall:
+    """A tool call from its `id`, `name` and `arguments`; the kernel checks them."""
+    call = call if isinstance(call, dict) else {}
+    name, arguments = call.get("name"), call.get("arguments")
     tool = next((tool for tool in request.tools if tool.name == name), None)
     if official and tool is not None and _strict_parameters(tool.parameters) is not None:
-        decoded = restore(tool.parameters, decoded)
-    return ToolCall(call_id, name, decoded)
+        try:
+            decoded = json.loads(arguments) if isinstance(arguments, str) else arguments
+        except (ValueError, RecursionError):
+            decoded = None
+        if isinstance(decoded, dict):
+            arguments = restore(tool.parameters, decoded)
+    made: Any = (call.get("id"), name, arguments)
+    return ToolCall(*made)
 
 
 def usage(answer: dict[str, Any], input_tokens: str, output_tokens: str) -> Usage:
     """The answer's usage; `input_tokens` and `output_tokens` are the names of these fields."""
-    counted = answer.get("usage") or {}
-    details = counted.get(f"{input_tokens}_details") or {}
+    counted = answer.get("usage")
+    counted = counted if isinstance(counted, dict) else {}
+    details = counted.get(f"{input_tokens}_details")
+    details = details if isinstance(details, dict) else {}
     return Usage(
         input_tokens=counted.get(input_tokens) or 0,
         output_tokens=counted.get(output_tokens) or 0,

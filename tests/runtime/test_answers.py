@@ -1,0 +1,304 @@
+"""What counts as a model's answer, whatever the vendor sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pyscrai_core import (
+    AnswerRejected,
+    AnswerTruncated,
+    Completion,
+    Message,
+    Refused,
+    Request,
+    Thinking,
+    ToolCall,
+    ToolSpec,
+    Usage,
+)
+from pyscrai_core.language.parsing import find_json, parse_json
+from pyscrai_core.records import Position
+from pyscrai_core.runtime.answers import check, known_usage, read_raw
+from pyscrai_core.runtime.thoughts import WordsSink, split_thoughts
+from pyscrai_core.scenario.model import CallPolicy
+
+AGENTS = ("Mara", "Jon", "Jon Smith")
+STOCK = ToolSpec("stock", "Tells the stock.", {"type": "object", "properties": {"of": {"type": "string"}}})
+OFFER = {"type": "object", "properties": {"say": {"type": "string"}, "price": {"type": "integer"}}}
+WORDS = Request((Message.user("Well?"),), speaks=True, position=Position("Mara", 1, "1#1"))
+
+
+def taken(answer: Any, request: Request = WORDS, **policy: Any) -> Completion:
+    made = CallPolicy(**policy)
+    return check(read_raw(answer, made, request.schema is not None), request, made, AGENTS)
+
+
+def odd(**fields: Any) -> Completion:
+    """An answer as a provider may build it from a server's JSON, with values of any type."""
+    return Completion(**{"text": "", **fields})
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "thoughts"),
+    [
+        ("<think>\nhide it\n</think>\n\nNine.", "Nine.", ["hide it"]),
+        ("<thinking>hide</thinking>Nine.", "Nine.", ["hide"]),
+        ("<Reasoning>hide</Reasoning> Nine.", "Nine.", ["hide"]),
+        ("hide it\n</think>\nNine.", "Nine.", ["hide it"]),
+        ("<think>a</think><think>b</think>Nine.", "Nine.", ["a", "b"]),
+        ("<think>a <think>b</think> c</think>Nine.", "Nine.", ["a <think>b", "c"]),
+        ("[THINK]hide[/THINK]Nine.", "Nine.", ["hide"]),
+        ("<think></think>Nine.", "Nine.", []),
+        ("<think>it never ends", "", ["it never ends"]),
+        ("Nine. <think>Was that wise?</think> Yes.", "Nine.  Yes.", ["Was that wise?"]),
+        ("Nine < ten, and ten > nine.", "Nine < ten, and ten > nine.", []),
+    ],
+)
+def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> None:
+    answer = taken(Completion(text))
+    assert (answer.text, [one.text for one in answer.thinking]) == (words, thoughts)
+    assert answer.raw == (text if words != text else "")
+    assert taken(Completion(text), split_thoughts=False).text == text
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+@pytest.mark.parametrize(
+    "text",
+    ["<think>hide</think>\n\nNine < ten [so].", "Nine.<think>hide</think>", "<b>Nine</b> <thi", "<think>a"],
+)
+def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
+    shown: list[str] = []
+
+    class Screen:
+        def write(self, text: str) -> None:
+            shown.append(text)
+
+    sink = WordsSink(Screen())
+    for start in range(0, len(text), size):
+        sink.write(text[start : start + size])
+    sink.end()
+    assert "".join(shown).strip() == split_thoughts(text)[1].strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"price": 9}',
+        '```json\n{"price": 9}\n```',
+        '```\n{"price": 9}\n```',
+        'Here it is: {"price": 9} I hope it helps.',
+        'Sure, a {fair} price!\n```json\n{"price": 9}\n```\nDone.',
+        '<think>{"price": 1}?</think>{"price": 9}',
+        '{"price": 9, "price": 9}',
+        ' \n{"price": 9}\n',
+    ],
+)
+def test_json_is_found_where_it_is_unambiguous(text: str) -> None:
+    answer = taken(Completion(text), WORDS.but(schema=OFFER))
+    assert parse_json(answer.text) == ({"price": 9}, None)
+
+
+def test_a_list_is_found_too() -> None:
+    assert find_json('So: [{"a": 1}, {"a": 2}].') == '[{"a": 1}, {"a": 2}]'
+    assert find_json('As in [1]: {"a": 1}') == '{"a": 1}'
+    assert find_json("{" * 5000) == "{" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('{"price": 9} or {"price": 8}', "expected nothing more"),
+        ('{"price": 9, "price": 8}', 'the key "price" stands twice'),
+        ('{"price": 123456789012345678901234567890}', "does not fit into 53 bits"),
+        ('{"price": 9007199254740993}', "does not fit into 53 bits"),
+        ('{"price": ' + "9" * 5000 + "}", "a number is too large"),
+        ('{"price": NaN}', "expected a value"),
+        ('{"price": 1e999}', "not a finite number|too large"),
+        ('{"say": "\\ud83d"}', "half of a character"),
+        ("[" * 300 + "]" * 300, "nested"),
+        ("[" * 100_000, "nested|expected"),
+    ],
+)
+def test_numbers_and_keys_are_never_chosen_silently(text: str, wrong: str) -> None:
+    value, said = parse_json(find_json(text))
+    assert value is None
+    with pytest.raises(AssertionError, match=wrong):
+        raise AssertionError(said)
+
+
+@pytest.mark.parametrize("finish", ["refusal", "content_filter"])
+@pytest.mark.parametrize("text", ["", "I'm sorry, I can't help with that."])
+def test_a_refusal_is_a_refusal(finish: str, text: str) -> None:
+    with pytest.raises(Refused, match="filter" if finish == "content_filter" else "refused") as caught:
+        taken(odd(text=text, finish_reason=finish))
+    assert text in str(caught.value)
+
+
+def test_a_cut_off_answer_is_kept_repaired_or_an_error() -> None:
+    cut = Completion("Well, I think that", finish_reason="length", usage=Usage(5, 200))
+    assert taken(cut).truncated
+    with pytest.raises(AnswerRejected, match="cut off after 200 tokens: raise max_tokens"):
+        taken(cut, on_truncated="repair")
+    with pytest.raises(AnswerTruncated, match="cut off after 200 tokens"):
+        taken(cut, on_truncated="fail")
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("Mara: Nine coins.", "Nine coins."),
+        ("**Mara:** Nine coins.", "Nine coins."),
+        ("mara : Nine coins.", "Nine coins."),
+        ("Mara (to Jon): Nine coins.", "Nine coins."),
+        ("Mara: Nine.\n\nJon: Too much!\n\nMara: Fine.", "Nine."),
+        ("Nine.\nJon Smith: Too much!", "Nine."),
+        ("Nine.\n**Jon**: Too much!", "Nine."),
+        ("Nine.\n[Jon: offer price: 5]", "Nine."),
+        ("Mara: Nine.\nMara: And ten.", "Nine.\nAnd ten."),
+        ("I told Jon: nine coins.", "I told Jon: nine coins."),
+        ("Nine.\nJonathan: who is that?", "Nine.\nJonathan: who is that?"),
+    ],
+)
+def test_an_agent_speaks_for_itself(text: str, own: str) -> None:
+    answer = taken(Completion(text))
+    assert (answer.text, answer.raw) == (own, "" if own == text else text)
+    structured = taken(
+        Completion(str({"say": text}).replace("'", '"').replace("\n", "\\n")), WORDS.but(schema=OFFER)
+    )
+    assert parse_json(structured.text)[0] == {"say": own}
+    assert taken(Completion(text), WORDS.but(speaks=False)).text == text, "a narrator writes for others"
+
+
+@pytest.mark.parametrize(
+    "text", ["Jon: Five.", "Mara: Jon: Five.", "\n> Jon: Five.", '{"say": "Jon: Five."}']
+)
+def test_who_begins_as_somebody_else_is_asked_again(text: str) -> None:
+    request = WORDS.but(schema=OFFER) if text.startswith("{") else WORDS
+    with pytest.raises(AnswerRejected, match="a line of Jon; answer as Mara"):
+        taken(Completion(text), request)
+
+
+CALLS = [
+    '<tool_call>\n{"name": "stock", "arguments": {"of": "apples"}}\n</tool_call>',
+    '<tool_call>{"name": "stock", "arguments": "{\\"of\\": \\"apples\\"}"}',
+    '[TOOL_CALLS][{"name": "stock", "arguments": {"of": "apples"}}]',
+    '[TOOL_CALLS]stock[ARGS]{"of": "apples"}',
+    '<|python_tag|>{"name": "stock", "parameters": {"of": "apples"}}',
+    '<function=stock>{"of": "apples"}</function>',
+    "<tool_call><function=stock><parameter=of>\napples\n</parameter></function></tool_call>",
+    '{"name": "stock", "arguments": {"of": "apples"}}',
+    '{"type": "function", "function": {"name": "stock", "arguments": {"of": "apples"}}}',
+    '```json\n{"name": "stock", "parameters": {"of": "apples"}}\n```',
+    '<think>which?</think><tool_call>{"name": "stock", "arguments": {"of": "apples"}}</tool_call>',
+]
+
+
+@pytest.mark.parametrize("text", CALLS)
+def test_a_tool_call_as_text_is_a_tool_call(text: str) -> None:
+    answer = taken(Completion(text), WORDS.but(tools=(STOCK,)))
+    assert answer.tool_calls == (ToolCall("call00001", "stock", {"of": "apples"}),)
+    assert (answer.text, answer.finish_reason, answer.raw) == ("", "tool_calls", text)
+    for tools in ((), (ToolSpec("other", "", {}),)):
+        with pytest.raises(AnswerRejected, match="stock"):
+            taken(Completion(text), WORDS.but(tools=tools))
+
+
+def test_a_tool_call_that_cannot_be_read_is_never_said() -> None:
+    with pytest.raises(AnswerRejected, match="a form that cannot be read"):
+        taken(Completion("<tool_call>apples, please</tool_call>"), WORDS.but(tools=(STOCK,)))
+    both = taken(Completion(f"Let me see. {CALLS[0]}"), WORDS.but(tools=(STOCK,)))
+    assert (both.text, len(both.tool_calls)) == ("Let me see.", 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "thoughts"),
+    [
+        (None, "", []),
+        (["Nine", {"type": "text", "text": " coins."}], "Nine coins.", []),
+        (
+            [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "hide"}]},
+                {"type": "text", "text": "Nine."},
+            ],
+            "Nine.",
+            ["hide"],
+        ),
+        (
+            [{"type": "reasoning", "reasoning": "hide"}, {"type": "output_text", "text": "Nine."}],
+            "Nine.",
+            ["hide"],
+        ),
+        ("\ud83d" + "\ude00", "\U0001f600", []),
+    ],
+)
+def test_content_comes_in_parts(content: Any, text: str, thoughts: list[str]) -> None:
+    answer = taken(odd(text=content))
+    assert (answer.text, [one.text for one in answer.thinking]) == (text, thoughts)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"text": {"a": 1}}, "the content is an object"),
+        ({"text": 7}, "the content is a number"),
+        ({"text": [7]}, "a part of the content is a number"),
+        ({"text": [{"type": "image_url", "image_url": {}}]}, "of the type 'image_url'"),
+        ({"text": "Nine \ud83d coins."}, "half of a character"),
+        ({"tool_calls": (ToolCall("a", None, {}),)}, "a tool without a name"),
+        ({"tool_calls": (ToolCall("a", "stock", '{"of": "app'),)}, "not a JSON object.*max_tokens"),
+        ({"tool_calls": (ToolCall("a", "stock", '{"of": NaN}'),)}, "expected a value"),
+        ({"tool_calls": (ToolCall("a", "stock", {"of": float("nan")}),)}, "not a finite number"),
+        ({"tool_calls": (ToolCall("a", "stock", [1]),)}, "they are a list"),
+        ({"tool_calls": (ToolCall("a", "stock", '{"of": 1, "of": 2}'),)}, "stands twice"),
+        ({"text": "a" * 5_000_000}, "expected at most 4,000,000 bytes"),
+    ],
+)  # fmt: skip
+def test_a_malformed_answer_is_asked_again(fields: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(AnswerRejected, match=wrong):
+        taken(odd(**fields), WORDS.but(tools=(STOCK,)))
+    with pytest.raises(AnswerRejected, match="expected a Completion"):
+        taken({"text": "hi"})
+
+
+def test_tool_calls_have_identities_of_ours() -> None:
+    calls = tuple(
+        ToolCall(one, "stock", arguments) for one, arguments in (("c", '{"of": "a"}'), ("c", None), (7, ""))
+    )
+    answer = taken(odd(tool_calls=calls), WORDS.but(tools=(STOCK,)))
+    assert [call.id for call in answer.tool_calls] == ["call00001", "call00002", "call00003"]
+    assert [call.arguments for call in answer.tool_calls] == [{"of": "a"}, {}, {}]
+    later = WORDS.but(messages=(*WORDS.messages, answer.message()), tools=(STOCK,))
+    assert taken(odd(tool_calls=calls[:1]), later).tool_calls[0].id == "call00004"
+
+
+@pytest.mark.parametrize(
+    ("reported", "known"),
+    [
+        (Usage(50, 10, 20, 5), Usage(50, 10, 20, 5)),
+        (Usage(), Usage(30, 200, estimated=True)),
+        (None, Usage(30, 200, estimated=True)),
+        (Usage(0, 10), Usage(30, 10, estimated=True)),
+        (Usage(50, 0), Usage(50, 200, estimated=True)),
+        (Usage("50", -3), Usage(30, 200, estimated=True)),  # type: ignore[arg-type]
+        (Usage(10, 10, 99), Usage(10, 10, 10)),
+        (Usage(1, 10), Usage(30, 10, estimated=True)),
+    ],
+)
+def test_usage_is_reported_or_estimated_never_zero(reported: Any, known: Usage) -> None:
+    request = WORDS.but(messages=(Message.user("What do you say to these nine coins, Mara?"),))
+    assert known_usage(odd(text="Nine.", usage=reported), Usage(30, 200), request) == known
+
+
+def test_odd_bookkeeping_does_not_cost_an_answer() -> None:
+    answer = taken(
+        odd(
+            text="Nine.",
+            model={"name": 7},
+            finish_reason="eos",
+            thinking=(Thinking(None, {1: 2}), Thinking([{"text": "hm \ud83d"}])),  # type: ignore[arg-type]
+        )
+    )
+    assert (answer.text, answer.model, answer.finish_reason) == ("Nine.", "", "other")
+    assert [(one.text, one.data) for one in answer.thinking] == [("", {}), ("hm ?", {})]
