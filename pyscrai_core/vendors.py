@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import contextmanager
 from typing import Any
 
+from .canonical import load_json
 from .errors import (
     AnswerRejected,
     AuthenticationFailed,
@@ -128,6 +129,19 @@ def _is_words(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
+def tool_arguments(arguments: Any) -> Any:
+    """The arguments of a tool call, decoded if they are the text of a JSON object; else as they came."""
+    if not isinstance(arguments, str):
+        return {} if arguments is None else arguments
+    if not arguments.strip():
+        return {}
+    try:
+        value = load_json(arguments)
+    except (ValueError, RecursionError):
+        return arguments
+    return value if isinstance(value, dict) else arguments
+
+
 class StreamedCalls:
     """Assembles the tool calls of a streamed answer of OpenAI's chat interface.
 
@@ -176,10 +190,7 @@ class StreamedCalls:
 
 
 def _is_complete(arguments: str) -> bool:
-    try:
-        return isinstance(json.loads(arguments), dict)
-    except (ValueError, RecursionError):
-        return False
+    return bool(arguments) and isinstance(tool_arguments(arguments), dict)
 
 
 def bound_answers(stream_type: type[Any], limit: int) -> Callable[[Any], Awaitable[None]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from ..canonical import check_json
+from ..canonical import check_json, load_json
 from ..suggest import format_json
 
 _TOKEN = re.compile(
@@ -50,8 +50,6 @@ _FENCED = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _TRIES = 200
 _BRACKET = re.compile(r"[{[]")
 _DECODER = json.JSONDecoder()
-#: The longest integer that is converted, to say that it is too large.
-MOST_DIGITS = 100
 
 
 def parse_json(text: str) -> tuple[Any, str | None]:
@@ -61,28 +59,12 @@ def parse_json(text: str) -> tuple[Any, str | None]:
     was meant is not known.
     """
     try:
-        orjson.loads(text)
-        # orjson rounds large integers and takes the last of several values of a key.
-        return check_json(json.loads(text, object_pairs_hook=_unique, parse_int=_integer)), None
+        orjson.loads(text)  # is it JSON?
+        return check_json(load_json(text)), None
     except (orjson.JSONDecodeError, RecursionError):
         return None, f"it is not JSON: {_find_fault(text)}"
     except ValueError as error:
         return None, str(error)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found and found[key] != value:
-            raise ValueError(f"the key {format_json(key)} stands twice, with different values")
-        found[key] = value
-    return found
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > MOST_DIGITS:
-        raise ValueError(f"a number has {len(digits):,} digits, which does not fit into 53 bits")
-    return int(digits)
 
 
 def find_json(text: str) -> str:

@@ -23,6 +23,7 @@ from ..messages import Thinking, ToolCall
 from ..records import Completion, RateLimitStatus, Request, Usage
 from ..scenario.model import CallPolicy
 from ..suggest import quote
+from ..vendors import tool_arguments
 from .own_words import OwnWords, map_texts
 from .thoughts import split_thoughts
 
@@ -163,10 +164,9 @@ def _tool_call(call: ToolCall) -> ToolCall:
         raise AnswerRejected(f"it calls a tool without a name ({str(call)[:SHOWN]})")
     name = _paired(name, "the name of a tool")
     wrong = None
+    arguments = tool_arguments(arguments)
     if isinstance(arguments, str):
-        arguments, wrong = parse_json(arguments) if arguments.strip() else ({}, None)
-    elif arguments is None:
-        arguments = {}
+        arguments, wrong = parse_json(arguments)
     if wrong is None and not isinstance(arguments, dict):
         wrong = f"they are {_kind(arguments)}"
     if wrong is None:

@@ -19,6 +19,7 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
+from pyscrai_core.vendors import tool_arguments
 
 from .config import AnthropicConfig
 from .schema import reduced
@@ -145,12 +146,14 @@ def completion(answer: Mapping[str, Any], headers: Mapping[str, str], model: str
             "answer reached `max_tokens`; raise it"
         )
     calls: Any = [
-        (block.get("id"), block.get("name"), block.get("input"))
+        (block.get("id"), block.get("name"), tool_arguments(block.get("input")))
         for block in blocks
         if block.get("type") == "tool_use"
     ]
-    # Content that is not a list of blocks is for the kernel to judge.
-    text: Any = [block for block in blocks if block.get("type") == "text"] if blocks else content or ""
+    text: Any = "" if isinstance(content, list) else content  # other content is for the kernel to judge
+    texts = [block.get("text") for block in blocks if block.get("type") == "text"]
+    if texts:
+        text = "".join(texts)
     return Completion(
         text=text,
         tool_calls=tuple(ToolCall(*call) for call in calls),

@@ -18,7 +18,7 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.vendors import StreamedCalls
+from pyscrai_core.vendors import StreamedCalls, tool_arguments
 
 #: llama.cpp's seeds have 32 bits. The largest one means "choose a random seed".
 SEEDS = 2**32 - 1
@@ -98,7 +98,10 @@ def completion(chunks: Iterable[dict[str, Any]], model: str) -> Completion:
             calls.add(piece)
     return Completion(
         text="".join(text_parts(chunks, "content")),
-        tool_calls=tuple(ToolCall(call["id"], **call["function"]) for call in calls.calls),
+        tool_calls=tuple(
+            ToolCall(call["id"], call["function"]["name"], tool_arguments(call["function"]["arguments"]))
+            for call in calls.calls
+        ),
         thinking=(Thinking(thinking),) if thinking else (),
         finish_reason=_FINISH.get(finish, "other"),
         usage=Usage(

@@ -16,6 +16,7 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
+from pyscrai_core.vendors import tool_arguments
 
 #: Marks thinking that came from Ollama. Only this is sent back to it.
 THINKING_DATA = {"vendor": "ollama"}
@@ -77,13 +78,14 @@ def completion(chunks: Sequence[dict[str, Any]]) -> Completion:
     text: Any = "".join(contents) if all(isinstance(one, str) for one in contents) else contents[0]
     thoughts = [message.get("thinking") for message in found]
     thinking = "".join(one for one in thoughts if isinstance(one, str))
+    calls = tuple(_tool_call(call) for message in found for call in message.get("tool_calls") or ())
     # Old servers do not send a reason.
     finish = _FINISH.get(end.get("done_reason") or "stop", "other")
     return Completion(
         text=text,
-        tool_calls=tuple(_tool_call(call) for message in found for call in message.get("tool_calls") or ()),
+        tool_calls=calls,
         thinking=(Thinking(thinking, dict(THINKING_DATA)),) if thinking else (),
-        finish_reason=finish,
+        finish_reason="tool_calls" if calls else finish,
         usage=usage(end),
         model=end.get("model") or "",
     )
@@ -99,5 +101,5 @@ def usage(end: dict[str, Any]) -> Usage:
 def _tool_call(call: Any) -> ToolCall:
     function = call.get("function") if isinstance(call, dict) else None
     function = function if isinstance(function, dict) else {}
-    made: Any = ("", function.get("name"), function.get("arguments"))
+    made: Any = ("", function.get("name"), tool_arguments(function.get("arguments")))
     return ToolCall(*made)

@@ -117,12 +117,12 @@ class Chat:
             named = {**function, "id": call.get("id")} if isinstance(function, dict) else None
             calls.append(tool_call(request, named, self._official))
         return Completion(
-            text=refusal or answer_text(request, message.get("content"), self._official),
+            text=refusal or answer_text(request, message.get("content") or "", self._official),
             tool_calls=tuple(calls),
             thinking=tuple(
                 Thinking(message[key], {key: message[key]}) for key in _THINKING if message.get(key)
             )[:1],
-            finish_reason="refusal" if refusal else finish,
+            finish_reason="refusal" if refusal else "tool_calls" if calls else finish,
             usage=self.usage(answer),
             model=answer.get("model") or self._config.model,
         )

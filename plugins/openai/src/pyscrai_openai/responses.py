@@ -94,6 +94,8 @@ class Responses:
         finish: FinishReason = "stop"
         if refusal:
             finish = "refusal"
+        elif calls:
+            finish = "tool_calls"
         elif reason in WITHHELD:
             finish = "content_filter"
         elif answer.get("status", "completed") != "completed":
@@ -138,7 +140,9 @@ def _reaches(tokens: Any, limit: int | None) -> bool:
 
 
 def _thinking(item: dict[str, Any]) -> Thinking:
-    parts: Any = item.get("summary") or item.get("content") or ""
+    parts: Any = item.get("summary") or item.get("content") or ()
+    if all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+        parts = "\n".join(part["text"] for part in parts)
     # An item's status is only for answers that OpenAI stores. A request that contains it is rejected.
     data = {key: value for key, value in item.items() if value is not None and key != "status"}
     return Thinking(parts, data)

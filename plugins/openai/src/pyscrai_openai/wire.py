@@ -6,10 +6,10 @@ servers get them unchanged.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pyscrai_core import Message, Request, ToolCall, ToolResult, ToolSpec, Usage
+from pyscrai_core.vendors import tool_arguments
 
 from .strict_schema import restore, restore_text, strict
 
@@ -73,15 +73,11 @@ def answer_text(request: Request, text: Any, official: bool) -> Any:
 def tool_call(request: Request, call: Any, official: bool) -> ToolCall:
     """A tool call from its `id`, `name` and `arguments`; the kernel checks them."""
     call = call if isinstance(call, dict) else {}
-    name, arguments = call.get("name"), call.get("arguments")
+    name, arguments = call.get("name"), tool_arguments(call.get("arguments"))
     tool = next((tool for tool in request.tools if tool.name == name), None)
-    if official and tool is not None and _strict_parameters(tool.parameters) is not None:
-        try:
-            decoded = json.loads(arguments) if isinstance(arguments, str) else arguments
-        except (ValueError, RecursionError):
-            decoded = None
-        if isinstance(decoded, dict):
-            arguments = restore(tool.parameters, decoded)
+    strict = None if tool is None or not official else _strict_parameters(tool.parameters)
+    if tool is not None and strict is not None and isinstance(arguments, dict):
+        arguments = restore(tool.parameters, arguments)
     made: Any = (call.get("id"), name, arguments)
     return ToolCall(*made)
 
