@@ -30,7 +30,6 @@ ROWS: tuple[dict[str, tuple[str, ...]], ...] = (
             "records",
             "errors",
             "hookspecs",
-            "lookalikes",
             "seeds",
             "tokens",
             "secret",

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from ..errors import ConfigError, ContractError, StoreError
-from ..lookalikes import normalize
+from ..language.lookalikes import normalize
 from ..plugins import Host
 from ..scenario import plan as planning
 from ..scenario.manifest import Manifest

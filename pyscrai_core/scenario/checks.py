@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ..language.lookalikes import find_lookalikes
 from ..language.misfit import Path
-from ..lookalikes import find_lookalikes
 from ..suggest import did_you_mean, list_some
 from .blueprints import Blueprint
 from .document import Mistakes

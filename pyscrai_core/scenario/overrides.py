@@ -11,8 +11,8 @@ import orjson
 from attrs import evolve, field, frozen
 
 from ..errors import ConfigError, Mistake, ScenarioError
+from ..language.lookalikes import normalize
 from ..language.misfit import Path, dotted
-from ..lookalikes import normalize
 from ..suggest import did_you_mean, format_value, there_is_no
 from . import yaml
 from .document import RECORDED, Document, Mark

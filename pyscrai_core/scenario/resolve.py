@@ -15,8 +15,8 @@ from typing import Any
 
 from ..canonical import check_json, digest
 from ..errors import ContractError, Mistake, PyscraiError, ScenarioError
+from ..language.lookalikes import normalize
 from ..language.misfit import Misfit
-from ..lookalikes import normalize
 from ..plugins import Host
 from ..suggest import expected
 from . import yaml

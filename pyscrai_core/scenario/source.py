@@ -7,7 +7,7 @@ from pathlib import Path as FilesystemPath
 
 from attrs import define, field
 
-from ..lookalikes import normalize
+from ..language.lookalikes import normalize
 from ..suggest import closest
 
 #: The largest file that is read, in bytes.

@@ -30,8 +30,8 @@ from attrs import define
 
 from ..canonical import MAX_INTEGER
 from ..errors import Mistake, ScenarioError
+from ..language.lookalikes import normalize
 from ..language.misfit import Path, dotted
-from ..lookalikes import normalize
 from ..suggest import closest
 from .document import Document, Mark, Marks
 from .source import read_bytes

@@ -18,7 +18,7 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.vendors import StreamedCalls, tool_arguments
+from pyscrai_core.vendors import tool_arguments
 
 #: llama.cpp's seeds have 32 bits. The largest one means "choose a random seed".
 SEEDS = 2**32 - 1
@@ -92,16 +92,9 @@ def completion(chunks: Iterable[dict[str, Any]], model: str) -> Completion:
         raise RequestRejected(f"llamacpp: the answer of {model} is incomplete; try again, or report it")
     usage: dict[str, Any] = next((chunk["usage"] for chunk in chunks if chunk.get("usage")), {})
     thinking = "".join(text_parts(chunks, "reasoning_content"))
-    calls = StreamedCalls()
-    for choice in _choices(chunks):
-        for piece in choice["delta"].get("tool_calls") or ():
-            calls.add(piece)
     return Completion(
         text="".join(text_parts(chunks, "content")),
-        tool_calls=tuple(
-            ToolCall(call["id"], call["function"]["name"], tool_arguments(call["function"]["arguments"]))
-            for call in calls.calls
-        ),
+        tool_calls=_tool_calls(chunks),
         thinking=(Thinking(thinking),) if thinking else (),
         finish_reason=_FINISH.get(finish, "other"),
         usage=Usage(
@@ -123,3 +116,14 @@ def text_parts(chunks: Iterable[dict[str, Any]], key: str) -> Iterator[str]:
     for choice in _choices(chunks):
         if text := choice["delta"].get(key):
             yield text
+
+
+def _tool_calls(chunks: Iterable[dict[str, Any]]) -> tuple[ToolCall, ...]:
+    names: dict[int, str] = {}
+    arguments: dict[int, str] = {}
+    for choice in _choices(chunks):
+        for delta in choice["delta"].get("tool_calls") or ():
+            index, function = delta["index"], delta.get("function", {})
+            names[index] = names.get(index, "") + (function.get("name") or "")
+            arguments[index] = arguments.get(index, "") + (function.get("arguments") or "")
+    return tuple(ToolCall("", names[index], tool_arguments(arguments[index])) for index in sorted(names))

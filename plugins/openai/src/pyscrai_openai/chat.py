@@ -17,9 +17,10 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.vendors import StreamedCalls, visible_text
+from pyscrai_core.vendors import visible_text
 
 from .config import OpenAIConfig
+from .streamed_calls import StreamedCalls
 from .wire import (
     WITHHELD,
     answer_text,

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .suggest import quote
+from ..suggest import quote
 
 #: Letters and digits that look alike, in words whose first character stands for the others. From the
 #: confusables of Unicode (UTS #39, version 15), as far as they are one letter or digit.

@@ -9,7 +9,7 @@ import pytest
 
 from pyscrai_core import api
 from pyscrai_core.errors import ScenarioError
-from pyscrai_core.lookalikes import find_lookalikes
+from pyscrai_core.language.lookalikes import find_lookalikes
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.overrides import Override
