@@ -30,8 +30,7 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     assert len(whole.answered) == 6
 
 
-@pytest.mark.parametrize("memory", ["full", "window"])
-def test_most_of_a_conversation_comes_from_the_cache(memory: str, tmp_path: Path) -> None:
+def test_most_of_a_conversation_comes_from_the_cache(tmp_path: Path) -> None:
     """Whose turn it is, answers in the slot in which it answered before; what it said there is cached too."""
     for name in ("cast", "memory", "schedules"):
         pytest.importorskip(f"pyscrai_{name}.plugin", reason=f"needs pyscrai-{name}")
@@ -40,7 +39,7 @@ def test_most_of_a_conversation_comes_from_the_cache(memory: str, tmp_path: Path
         "providers": {"default": {"use": "llamacpp", "model": "smollm2", "max_tokens": 12}},
         "world": {"premise": "The market of a small town, early in the morning."},
         "agents": {
-            name: {"engine": "actor", "persona": f"{name}, who trades in apples.", "memory": memory}
+            name: {"engine": "actor", "persona": f"{name}, who trades in apples.", "memory": "window"}
             for name in ("Mara", "Jon")
         },
         "schedule": {"use": "round-robin", "rounds": 10},

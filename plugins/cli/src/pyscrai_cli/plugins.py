@@ -18,6 +18,7 @@ from pyscrai_core.secret import redact
 
 from . import options, output
 from .group import host_of
+from .run import SUGGESTED_MODELS
 
 if TYPE_CHECKING:
     from pyscrai_core.config import Settings
@@ -191,6 +192,12 @@ def doctor(file: Path | None, store: str | None, offline: bool) -> int:
         or [("none", "install one, such as: pip install pyscrai-llamacpp")],
         indent="  ",
     )
+    if any(offer.name == "llamacpp" for offer in offers):
+        output.heading("suggestion")
+        output.echo("  the demo's model is very small; others write better, such as:")
+        for model, size in SUGGESTED_MODELS.items():
+            output.echo(f"  pyscrai demo --model {model}  ({size})")
+        output.echo('  to download them: pip install "pyscrai-llamacpp[hub]"')
     fine = True
     for title, providers in _chosen(settings, host, file):
         output.heading(title)

