@@ -304,15 +304,19 @@ class RunTurn(RunScope, Turn):
         # Vendors refuse a history with calls of tools that are not offered, so it has none.
         last = Message.user("No more tools can be used now. Answer with what you know.")
         flat = emulation.flatten(request.messages, emulation.past_tense)
-        completion = await self.complete(request.but(messages=(*flat, last), tools=()))
-        if completion.tool_calls:
-            again = ", ".join(dict.fromkeys(call.name for call in completion.tool_calls))
-            raise AnswerRejected(
-                f"the model ({completion.model}) keeps calling tools: {TOOL_ROUNDS} times in a row, and "
-                f"{again} again when it was told to answer with what it knows; use another model, give the "
-                "agent fewer tools, or let it work in steps with `reasoning: react`"
-            )
-        return completion
+        try:
+            completion = await self.complete(request.but(messages=(*flat, last), tools=()))
+            if not completion.tool_calls:
+                return completion
+            error = AnswerRejected("it called a tool again")
+        except AnswerRejected as failure:
+            error = failure
+        error.args = (
+            f"the model keeps calling tools: {TOOL_ROUNDS} times in a row, and when it was told to answer "
+            f"with what it knows: {error}; use another model, give the agent fewer tools, or let it work "
+            "in steps with `reasoning: react`",
+        )
+        raise error
 
     async def _tool_result(self, call: ToolCall) -> ToolResult:
         """What a model is told of its call: what goes wrong is for the model to correct."""

@@ -259,7 +259,9 @@ def test_a_model_that_only_calls_tools_comes_to_an_end(asks: Callable[..., Any])
 
 def test_a_model_that_keeps_calling_tools_fails_its_turn_and_is_told_so(asks: Callable[..., Any]) -> None:
     result = asks(Knows, *[uses("stock", of="ax")] * (TOOL_ROUNDS + 1))
-    assert (result.status, len(Knows.requests)) == ("failed", TOOL_ROUNDS + 1)
-    assert f"keeps calling tools: {TOOL_ROUNDS} times in a row, and stock again" in result.error
+    assert (result.status, len(Knows.requests) > TOOL_ROUNDS) == ("failed", True)
+    assert (
+        f"keeps calling tools: {TOOL_ROUNDS} times in a row, and when it was told to answer" in result.error
+    )
     assert "fewer tools" in result.error
     assert not [event for event in result.events if event.kind == "say"]

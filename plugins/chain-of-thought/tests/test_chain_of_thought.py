@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -18,6 +18,7 @@ import pyscrai_core
 from pyscrai_core import (
     Completion,
     Provider,
+    Refused,
     Request,
     RunResult,
     ScenarioError,
@@ -72,6 +73,32 @@ def test_a_model_that_thinks_by_itself(play: Play, native: str, calls: int) -> N
     result = play(given, provider__thinker=Thinker)
     thoughts = {"auto": ["asked", "free"], "always": ["free"] * 2, "never": ["said"] * 2}
     assert (texts(result, "thought"), result.calls) == (thoughts[native], calls), result.error
+
+
+class Silent(Provider):
+    """Answers, but does not think aloud."""
+
+    thoughts: ClassVar[str | None] = None
+
+    async def complete(self, request: Request, sink: Any = None) -> Completion:
+        if "Do not answer yet" not in request.messages[-1].text:
+            return Completion("It is 25.")
+        if self.thoughts is None:
+            raise Refused("the model refused: I can't think aloud")
+        return Completion(self.thoughts)
+
+
+@pytest.mark.parametrize(("thoughts", "why"), [(None, "I can't think aloud"), (" ", "thoughts are empty")])
+def test_without_thoughts_it_answers_and_says_why(
+    play: Play, monkeypatch: pytest.MonkeyPatch, thoughts: str | None, why: str
+) -> None:
+    monkeypatch.setattr(Silent, "thoughts", thoughts)
+    given = {**scenario("chain-of-thought"), "providers": {"default": "silent"}}
+    result = play(given, provider__silent=Silent)
+    assert (result.status, texts(result, "say")) == ("completed", ["It is 25."])
+    (thought,) = texts(result, "thought")
+    assert thought.startswith("(answered without thoughts: ")
+    assert why in thought
 
 
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ class StandIn:
         self.asked: list[Request] = []
         self.embedded: list[tuple[list[str], str]] = []
         self.changes: list[tuple[str, Any, str]] = []
+        self.thoughts: list[str] = []
 
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request)
@@ -35,6 +36,10 @@ class StandIn:
     async def embed(self, texts: Sequence[str], provider: str = "") -> list[list[float]]:
         self.embedded.append((list(texts), provider))
         return [self.vector(text) for text in texts]
+
+    def emit(self, kind: str, payload: dict[str, Any], audience: Any) -> None:
+        assert (kind, audience) == ("thought", ())  # what else a memory told, others would hear
+        self.thoughts.append(payload["text"])
 
     def change(self, path: str, value: Any, op: str = "set") -> None:
         self.changes.append((path, value, op))

@@ -11,7 +11,7 @@ from pyscrai_memory import archive
 from pyscrai_memory.archive import Archive, Weights, words_of
 from pyscrai_memory.recall import RecallConfig, RecallMemory
 
-from pyscrai_core import Completion, Event, Overloaded, estimate_tokens
+from pyscrai_core import Completion, Event, Overloaded, Refused, estimate_tokens
 
 SMALL = {"tokens": 160, "recalled": 60}
 CHATTER = "the weather is fine, and so on and on"
@@ -144,6 +144,22 @@ def test_a_model_rates_blocks_and_what_fails_waits(diary: Any, say: Any) -> None
     assert (sizes[0], sizes[1], sizes[2]) == (20, 20, 20)
     assert sum(sizes) - 20 == len(memory.memory._archive)
     assert memory.turn.asked[0].provider == "judge"
+
+
+def test_what_a_model_does_not_rate_is_rated_by_rule(diary: Any, say: Any) -> None:
+    memory = diary(RecallMemory, **SMALL, importance="model", weights=Weights(0, 1, 0))
+
+    def refuse(request: Any) -> Completion:
+        raise Refused("the model refused: I do not judge people")
+
+    memory.turn.answer = refuse
+    told = [say(seq, "Ann", f"{'Mara, ' if seq == 7 else ''}{CHATTER} {seq}", step=1) for seq in range(1, 51)]
+    recalled = memory.observe(*told)
+    assert f"Ann: Mara, {CHATTER} 7" in remembered(recalled)
+    assert memory.turn.thoughts[0].startswith(
+        "The importance of 20 events is rated by rule: the model refused"
+    )
+    assert "judge" not in remembered(recalled)
 
 
 def test_embeddings_tell_what_is_relevant(diary: Any, say: Any) -> None:

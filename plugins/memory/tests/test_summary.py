@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from typing import Any
 
 import pytest
 from pyscrai_memory.none import NoMemory
-from pyscrai_memory.summary import HEAD, SummaryConfig, SummaryMemory
+from pyscrai_memory.summary import HEAD, WAITING, SummaryConfig, SummaryMemory
 
-from pyscrai_core import AnswerRejected, Completion, Overloaded, estimate_tokens
+from pyscrai_core import Completion, Overloaded, Refused, estimate_tokens
 
 SMALL = {"tokens": 200, "words": 10}
 
@@ -80,12 +82,55 @@ def test_what_could_not_be_summarised_waits(diary: Any, say: Any) -> None:
     assert recalled[0].text == HEAD + "In short."
 
 
-def test_no_answer_is_asked_for_again_and_then_an_error(diary: Any, say: Any) -> None:
+def refuse(request: Any) -> Completion:
+    raise Refused("the model refused: I can't help with that")
+
+
+@pytest.mark.parametrize(
+    ("answer", "calls", "why"),
+    [
+        (refuse, 1, "the model refused"),
+        (lambda request: Completion("They were", finish_reason="length"), 1, "was cut off after 0 tokens"),
+        (lambda request: Completion(" \n"), 3, "answers nothing: 3 empty answers"),
+    ],
+)
+def test_without_a_summary_the_memory_stays_as_it_was(
+    diary: Any, say: Any, answer: Any, calls: int, why: str
+) -> None:
     memory = diary(SummaryMemory, **SMALL)
-    memory.turn.answer = lambda request: Completion(" \n")
-    with pytest.raises(AnswerRejected, match="3 empty answers"):
-        memory.observe(*(say(seq, "Jon", "x" * 80) for seq in range(1, 20)))
-    assert len(memory.turn.asked) == 3
+    numbers = iter(range(1, 999))
+
+    def hear(count: int) -> str:
+        said = [say(seq, "Jon", f"number {seq};") for seq in islice(numbers, count)]
+        recalled = memory.observe(*said)
+        assert sum(map(estimate_tokens, recalled)) <= SMALL["tokens"]
+        return "".join(message.text for message in recalled)
+
+    def seqs(text: str) -> set[int]:
+        return set(map(int, re.findall(r"number (\d+);", text)))
+
+    assert hear(60).startswith(HEAD + "In short.")
+    before = seqs(hear(1))
+    memory.turn.answer, memory.turn.asked = answer, []
+    told = [hear(1) for _ in range(60)]
+    assert all(text.startswith(HEAD + "In short.") for text in told)
+    assert not any("help" in text or "They were" in text for text in told)
+    thoughts = memory.turn.thoughts
+    assert thoughts[0].startswith("My summary of earlier events stays as it was: ")
+    assert why in thoughts[0]
+    assert 1 < len(thoughts) < 20, "it is asked again when messages are dropped, not in each turn"
+    assert len(memory.turn.asked) == calls * len(thoughts)
+    # Where messages were dropped in vain, they are still shown.
+    at = next(number for number, text in enumerate(told) if WAITING in text)
+    assert seqs(told[at]) > seqs(told[at - 1])
+    # And a later summary has all of them.
+    memory.turn.answer, memory.turn.asked = lambda request: Completion("Better."), []
+    while not memory.turn.asked:
+        last = hear(1)
+    assert last.startswith(HEAD + "Better.")
+    assert WAITING not in last
+    asked = "".join(request.messages[0].text for request in memory.turn.asked)
+    assert seqs(asked) | seqs(last) >= before | set(range(min(before), max(seqs(last))))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -15,7 +15,7 @@ from pyscrai_testing import check_resume
 from pyscrai_testing.reasoning import scenarios, texts
 
 import pyscrai_core
-from pyscrai_core import RunResult, ScenarioError
+from pyscrai_core import Completion, Provider, Refused, Request, RunResult, ScenarioError, Sink
 
 Play = Callable[..., RunResult]
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -74,6 +74,43 @@ def test_a_plan_that_holds_no_more_is_made_anew_if_nothing_came_in_its_place(pla
     )
     result = play(scenario("plan", rule, rounds=2))
     assert texts(result, "thought")[1] == "The plan no longer holds. New plan: Go to the gate of 3"
+
+
+class Reluctant(Provider):
+    """Says which plan it was shown; `plans` and `checks` are its answers: None refuses."""
+
+    capabilities = frozenset({"schema"})
+    plans: ClassVar[str | None] = None
+    checks: ClassVar[str | None] = None
+
+    async def complete(self, request: Request, sink: Sink | None = None) -> Completion:
+        last = request.messages[-1].text
+        text = self.plans if "make a plan" in last else self.checks if "still hold" in last else None
+        if request.schema is None:
+            text = "Knocking." if "1. Knock" in last else "No plan."
+        if text is None:
+            raise Refused("the model refused: I can't help with that")
+        return Completion(text, finish_reason="length" if text.endswith("cut") else "stop")
+
+
+@pytest.mark.parametrize(
+    "answer", [None, '{"plan": ["Go to the cut', '{"still_holds": false, "plan": [" "]}']
+)
+def test_without_an_answer_the_plan_stays_as_it_was(
+    play: Play, monkeypatch: pytest.MonkeyPatch, answer: str | None
+) -> None:
+    given = {**scenario("plan"), "providers": {"default": {"use": "reluctant"}}}
+    monkeypatch.setattr(Reluctant, "plans", answer and answer.replace('"still_holds": false, ', ""))
+    result = play(given, provider__reluctant=Reluctant)
+    assert (result.status, texts(result, "say"), texts(result, "change")) == ("completed", ["No plan."], [])
+    assert texts(result, "thought")[0].startswith("There is no plan: ")
+
+    monkeypatch.setattr(Reluctant, "checks", answer)
+    given = {**scenario("plan", rounds=2, state={"plan": ["Knock"]}), "providers": given["providers"]}
+    result = play(given, provider__reluctant=Reluctant)
+    assert (result.status, texts(result, "say")) == ("completed", ["Knocking."] * 2), result.error
+    assert texts(result, "change") == []
+    assert texts(result, "thought")[0].startswith("The plan stays as it was: ")
 
 
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:

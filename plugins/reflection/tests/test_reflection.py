@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -15,7 +15,7 @@ from pyscrai_testing import check_resume
 from pyscrai_testing.reasoning import scenarios, texts
 
 import pyscrai_core
-from pyscrai_core import RunResult, ScenarioError
+from pyscrai_core import Completion, Provider, Refused, Request, RunResult, ScenarioError, Sink
 
 Play = Callable[..., RunResult]
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -72,6 +72,44 @@ def test_another_reasoning_inside_drafts_and_revises_with_its_tools(play: Play) 
     result = play(scenario({"use": "reflection", "inner": "react"}, rule, tools=["calculator"]))
     assert [use["result"] for use in texts(result, "tool")] == ["42", "42"]
     assert (texts(result, "say"), result.calls) == (["42"], 3 + 1 + 3 + 1)
+
+
+class Reluctant(Provider):
+    """Drafts "Lyon." and finds fault with it; `gives` decides on the rest: None refuses."""
+
+    capabilities = frozenset({"schema"})
+    gives: ClassVar[dict[str, str | None]] = {}
+
+    async def complete(self, request: Request, sink: Sink | None = None) -> Completion:
+        last = request.messages[-1].text
+        key = "critique" if "strict critic" in last else "revision" if "Your critique" in last else "draft"
+        text = {"draft": "Lyon.", "critique": '{"critique": "No.", "satisfied": false}', **self.gives}[key]
+        if text is None:
+            raise Refused("the model refused: I can't help with that")
+        return Completion(text, finish_reason="length" if text.endswith("cut") else "stop")
+
+
+@pytest.mark.parametrize(
+    ("gives", "why"),
+    [
+        ({"critique": None}, "It stays as it is, without a critique: "),
+        ({"critique": '{"critique": "cut'}, "It stays as it is, without a critique: "),
+        ({"critique": '{"critique": " ", "satisfied": false}'}, "Critique (not satisfied): none"),
+        ({"revision": None}, "The draft stays as it is, without a revision: "),
+        ({"revision": "Paris, the city which cut"}, "without a revision: it was cut off after "),
+        ({"revision": " "}, "without a revision: it is empty"),
+    ],
+)
+def test_without_a_critique_or_a_revision_the_draft_stays(
+    play: Play, monkeypatch: pytest.MonkeyPatch, gives: dict[str, str | None], why: str
+) -> None:
+    monkeypatch.setattr(Reluctant, "gives", gives)
+    given = {**scenario({"use": "reflection", "rounds": 2}), "providers": {"default": {"use": "reluctant"}}}
+    del given["agents"]["Ben"]
+    result = play(given, provider__reluctant=Reluctant)
+    assert (result.status, texts(result, "say")) == ("completed", ["Lyon."])
+    assert why in texts(result, "thought")[-1]
+    assert ("refused" in texts(result, "thought")[-1]) is (None in gives.values())
 
 
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pyscrai_testing import check_resume
 from pyscrai_testing.reasoning import scenarios, texts
 
 import pyscrai_core
-from pyscrai_core import Completion, RunResult, ScenarioError
+from pyscrai_core import Completion, Provider, Refused, Request, RunResult, ScenarioError, Sink
 from pyscrai_core.store.store import Store
 
 Play = Callable[..., RunResult]
@@ -64,6 +64,29 @@ def test_parts_of_structured_answers_are_compared_and_unusable_ones_have_no_vote
     assert texts(result, "point") == [{"at": "x"}]
     result = play(scenario(THREE, "'bad'", **ACTIONS))
     assert "does not fit its schema" in result.error
+
+
+class Reluctant(Provider):
+    """Refuses every third sample, and to judge."""
+
+    capabilities = frozenset({"schema"})
+
+    async def complete(self, request: Request, sink: Sink | None = None) -> Completion:
+        branch = request.position.path.rpartition("part.")[2][:1]
+        if request.schema is not None or branch == "1":
+            raise Refused("the model refused: I can't help with that")
+        return Completion({"2": "41", "3": "42"}.get(branch, "42"))
+
+
+def test_refusals_have_no_vote_and_without_a_judgement_the_majority_decides(play: Play) -> None:
+    given = scenario({"use": "self-consistency", "samples": 4, "choose": "judge"})
+    given = {**given, "providers": {"default": "reluctant"}, "agents": {"Ann": given["agents"]["Ann"]}}
+    result = play(given, provider__reluctant=Reluctant)
+    assert (result.status, texts(result, "say")) == ("completed", ["42"]), result.error
+    (thought,) = texts(result, "thought")
+    assert "(2 of 4) 42" in thought
+    assert "(1 of 4 were invalid)" in thought
+    assert "The best: 2. (By majority, as there is no judgement: " in thought
 
 
 def test_ballots() -> None:

@@ -6,7 +6,17 @@ from typing import ClassVar, Literal
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Completion, Message, Prompt, Reasoning, Request, Turn
+from pyscrai_core import (
+    AnswerRejected,
+    AnswerTruncated,
+    Completion,
+    Message,
+    Prompt,
+    Reasoning,
+    Refused,
+    Request,
+    Turn,
+)
 
 NAME = "chain-of-thought"
 #: The `by` of a thought that the model had without being asked.
@@ -45,7 +55,8 @@ class ChainOfThought(Reasoning):
     arXiv:2205.11916).
 
     It needs two calls and those for tools, or one call less for a model with its own thinking. The thoughts
-    are an event `thought`, which only the researcher sees.
+    are an event `thought`, which only the researcher sees. If the model refuses to think aloud, or its
+    thoughts are empty, it answers without them, and the event says why.
     """
 
     Config: ClassVar[type] = ChainOfThoughtConfig
@@ -66,10 +77,13 @@ class ChainOfThought(Reasoning):
             return completion
         tools = [{"name": tool.name, "description": tool.description} for tool in request.tools]
         asked = (*request.messages, Message.user(config.prompt.render(words=config.words, tools=tools)))
-        thoughts = await turn.complete(request.but(messages=asked, schema=None, tools=()))
+        try:
+            thoughts = await turn.complete(request.but(messages=asked, schema=None, tools=()))
+        except (AnswerRejected, AnswerTruncated, Refused) as error:
+            return await self._answer_at_once(request, turn, str(error))
         native = bool(thoughts.thinking) and config.native == "auto"
-        if not native and not thoughts.text.strip():
-            return await self._answer(request, turn)  # no thoughts, and vendors reject empty messages
+        if not native and not thoughts.text.strip():  # vendors reject empty messages
+            return await self._answer_at_once(request, turn, "the model's thoughts are empty")
         _record(turn, thoughts, NATIVE if native else NAME)
         thought = thoughts.message() if native else Message.assistant(thoughts.text)
         closing = Message.user(config.answer.render())
@@ -86,6 +100,10 @@ class ChainOfThought(Reasoning):
                 by = event.payload.get("by")
                 self._native = by == NATIVE if by in (NAME, NATIVE) else self._native
         return self.config.native == "always" or (self.config.native == "auto" and self._native)
+
+    async def _answer_at_once(self, request: Request, turn: Turn, why: str) -> Completion:
+        turn.emit("thought", {"text": f"(answered without thoughts: {why})", "by": NAME}, audience=())
+        return await self._answer(request, turn)
 
     async def _answer(self, request: Request, turn: Turn) -> Completion:
         inner = self.config.inner

@@ -4,28 +4,59 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyscrai_core import AnswerRejected, Completion, ContractError, Message, Prompt, Request, Turn
+from pyscrai_core import (
+    AnswerRejected,
+    AnswerTruncated,
+    Completion,
+    ContractError,
+    Message,
+    Prompt,
+    Refused,
+    Request,
+    Turn,
+)
 
 #: How often the call is repeated if the answer is empty.
 REPEATS = 2
 
 
+class Unanswered(Exception):
+    """The model gave no answer that a memory can use; the message is the reason, and what to do."""
+
+
 async def ask_model(
     turn: Turn, provider: str, prompt: Prompt, schema: dict[str, Any] | None = None, **values: Any
 ) -> Completion:
-    """The answer to `prompt`, rendered with `values`. Raises `AnswerRejected` if all answers are empty."""
+    """The answer to `prompt`, rendered with `values`.
+
+    Raises `Unanswered` if the model refuses, if its answer was cut off at `max_tokens` or does not fit the
+    schema, and if all answers are empty.
+    """
     agent = turn.agent
     try:
         text = prompt.render(name=agent.name, persona=agent.persona, **values)
     except ValueError as error:
         raise ContractError(f"{error}; correct the template") from error
     request = Request((Message.user(text),), schema=schema, provider=provider)
+    remedy = "set another `provider` for the memory"
     for _ in range(REPEATS + 1):
-        completion = await turn.complete(request)
+        try:
+            completion = await turn.complete(request)
+        except (AnswerRejected, AnswerTruncated, Refused) as error:
+            raise Unanswered(f"{error}; {remedy}") from error
+        if schema is None and completion.truncated:
+            raise Unanswered(
+                f"the answer of the model ({completion.model}) was cut off after "
+                f"{completion.usage.output_tokens} tokens; raise `max_tokens`, or {remedy}"
+            )
         if completion.text.strip():
             return completion
-    raise AnswerRejected(
-        f"agents.{agent.name}.memory: the model ({completion.model}) gave {REPEATS + 1} empty answers "
-        f"(finish reason: {completion.finish_reason}), expected text; raise `max_tokens`, or set another "
-        "`provider` for the memory"
+    raise Unanswered(
+        f"the model ({completion.model}) answers nothing: {REPEATS + 1} empty answers in a row (finish "
+        f"reason: {completion.finish_reason}); raise `max_tokens`, or {remedy}"
     )
+
+
+def tell(turn: Turn, text: str, by: str) -> None:
+    """Tell the researcher, and nobody else, what became of a memory."""
+    turn.emit("thought", {"text": text, "by": by}, audience=())

@@ -13,7 +13,7 @@ from pyscrai_core import EVERYONE, Event, Memory, Message, Prompt, Turn, estimat
 
 from .archive import Archive, Weights
 from .messages import Names
-from .model_calls import ask_model
+from .model_calls import Unanswered, ask_model, tell
 from .recent import RecentMessages, check_keep, check_tokens
 
 PROMPT = Prompt.packaged("pyscrai_memory", "prompts/importance.j2", ("name", "persona", "events"))
@@ -142,9 +142,13 @@ class RecallMemory(Memory):
     async def _ratings_by_model(self, events: Sequence[Event], turn: Turn) -> list[int]:
         config = self.config
         lines = [event.describe()[:RATED_CHARACTERS] for event in events]
-        answer = await ask_model(
-            turn, config.provider, config.prompt, _ratings_schema(len(lines)), events=lines
-        )
+        try:
+            answer = await ask_model(
+                turn, config.provider, config.prompt, _ratings_schema(len(lines)), events=lines
+            )
+        except Unanswered as why:
+            tell(turn, f"The importance of {len(lines)} events is rated by rule: {why}", "recall")
+            return self._ratings_by_rule(events, turn.agent.name)
         return [answer.parsed[str(number + 1)] for number in range(len(lines))]
 
     def _ratings_by_rule(self, events: Sequence[Event], me: str) -> list[int]:

@@ -10,13 +10,14 @@ from attrs import field, frozen, validators
 from pyscrai_core import Event, Memory, Message, Prompt, Turn, estimate_tokens
 
 from .messages import Names
-from .model_calls import ask_model
+from .model_calls import Unanswered, ask_model, tell
 from .recent import RecentMessages, check_keep, check_tokens
 
 PROMPT = Prompt.packaged(
     "pyscrai_memory", "prompts/summary.j2", ("name", "persona", "words", "summary", "events")
 )
 HEAD = "(Summary of earlier events:)\n"
+WAITING = "(Earlier events:)\n"
 #: Tokens that are reserved for each word of a summary. This is generous: only summaries that are much too
 #: long are truncated.
 TOKENS_PER_WORD = 4
@@ -61,6 +62,10 @@ class SummaryMemory(Memory):
 
     When messages are dropped, a model writes a new summary from the old summary and the dropped messages. No
     event is summarized twice.
+
+    If the model refuses, or its answer is cut off or empty, the summary stays as it was, and the dropped
+    events are shown as far as `tokens` allows. An event `thought` tells the researcher. The next time that
+    messages are dropped, the model is asked again.
     """
 
     Config: ClassVar[type] = SummaryConfig
@@ -71,22 +76,36 @@ class SummaryMemory(Memory):
         self._recent = RecentMessages()
         self._summary = ""
         self._shown: list[Message] = []
-        #: Dropped events that are not in the summary yet, because a call, and with it the turn, may fail.
+        #: Dropped events that are not in the summary yet: a call, and with it the turn, may fail, or the
+        #: model gave no summary (`_given_up`).
         self._waiting: list[Event] = []
+        self._given_up = False
 
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
         config = self.config
         limit, target = config.tokens - config.reserved, int(config.tokens * config.keep) - config.reserved
-        self._waiting += self._recent.add(events, turn, config.names, limit, target)
+        dropped = self._recent.add(events, turn, config.names, limit, target)
+        self._waiting += dropped
+        self._given_up = self._given_up and not dropped
         # After a fork, the limit may be lower.
         self._set_summary(self._summary)
-        while self._waiting:
+        while self._waiting and not self._given_up:
             lines = _fitting(self._waiting, config.tokens)
-            answer = await ask_model(
-                turn, config.provider, config.prompt, words=config.words, summary=self._summary, events=lines
-            )
-            self._set_summary(answer.text.strip())
-            del self._waiting[: len(lines)]
+            try:
+                answer = await ask_model(
+                    turn,
+                    config.provider,
+                    config.prompt,
+                    words=config.words,
+                    summary=self._summary,
+                    events=lines,
+                )
+            except Unanswered as why:
+                self._given_up = True
+                tell(turn, f"My summary of earlier events stays as it was: {why}", "summary")
+            else:
+                self._set_summary(answer.text.strip())
+                del self._waiting[: len(lines)]
 
     def _set_summary(self, summary: str) -> None:
         """Keep a summary, truncated to its limit."""
@@ -95,7 +114,20 @@ class SummaryMemory(Memory):
             self._summary, self._shown = summary, [Message.user(HEAD + summary)]
 
     async def recall(self, turn: Turn) -> list[Message]:
-        return [*self._shown, *self._recent.messages]
+        return [*self._shown, *self._unsummarized(), *self._recent.messages]
+
+    def _unsummarized(self) -> list[Message]:
+        """The newest of the events that wait for a summary, as far as there is room for them."""
+        left = self.config.tokens - self.config.reserved - self._recent.total
+        left -= estimate_tokens(Message.user(WAITING))
+        lines: list[str] = []
+        for event in reversed(self._waiting):
+            line = event.describe()
+            left -= estimate_tokens(line + "\n")
+            if left < 0:
+                break
+            lines.insert(0, line)
+        return [Message.user(WAITING + "\n".join(lines))] if lines else []
 
 
 def _fitting(events: Sequence[Event], tokens: int) -> list[str]:

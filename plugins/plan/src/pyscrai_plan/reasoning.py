@@ -8,11 +8,25 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Completion, ContractError, Event, Message, Prompt, Reasoning, Request, Turn
+from pyscrai_core import (
+    AnswerRejected,
+    AnswerTruncated,
+    Completion,
+    ContractError,
+    Event,
+    Message,
+    Prompt,
+    Reasoning,
+    Refused,
+    Request,
+    Turn,
+)
 
 #: The maximum length of a step, as characters per word. This is generous: it only ends text that is much too
 #: long.
 CHARACTERS_PER_WORD = 10
+#: Failures after which the plan stays as it was.
+UNUSABLE = (AnswerRejected, AnswerTruncated, Refused)
 LIMIT_NAMES = frozenset({"steps", "words"})
 MAKE = Prompt.packaged("pyscrai_plan", "prompts/make.j2", LIMIT_NAMES)
 CHECK = Prompt.packaged("pyscrai_plan", "prompts/check.j2", LIMIT_NAMES | {"plan", "news"})
@@ -49,7 +63,8 @@ class PlanReasoning(Reasoning):
 
     It needs one call for the answer, one more for making the plan, and one more in each turn with new events,
     to ask whether the plan still holds. The plan is `self.plan`, a list of texts. Thoughts about it are
-    events `thought`, which only the researcher sees.
+    events `thought`, which only the researcher sees. If the model refuses, or its answer is cut off or empty,
+    the plan stays as it was, and a thought says why; without a plan, the agent answers without one.
     """
 
     Config: ClassVar[type] = PlanConfig
@@ -62,8 +77,9 @@ class PlanReasoning(Reasoning):
 
     async def reason(self, request: Request, turn: Turn) -> Completion:
         plan = await self._plan(request, turn)
-        message = Message.user(self.config.answer.render(plan=plan))
-        request = request.but(messages=(*request.messages, message))
+        if plan:
+            message = Message.user(self.config.answer.render(plan=plan))
+            request = request.but(messages=(*request.messages, message))
         inner = self.config.inner
         return await (turn.converse(request) if inner is None else inner.reason(request, turn))
 
@@ -87,18 +103,25 @@ class PlanReasoning(Reasoning):
         async def ask(prompt: Prompt, schema: dict[str, Any], **values: Any) -> Any:
             question = prompt.render(steps=config.steps, words=config.words, **values)
             messages = (*request.messages, Message.user(question))
-            return (await turn.complete(request.but(messages=messages, schema=schema, tools=()))).parsed
+            answer = (await turn.complete(request.but(messages=messages, schema=schema, tools=()))).parsed
+            return {**answer, "plan": [step for step in answer["plan"] if step.strip()]}
 
         plan = kept = _stored_plan(turn)
         thought = ""
         news = [event.describe() for event in turn.observed if _is_news(event, turn.agent.name)]
-        if kept and news:
-            checked = await ask(config.check, check_schema, plan=kept, news=news)
-            plan = kept if checked["still_holds"] else checked["plan"]
-            thought = "The plan still holds."
-        if not plan:  # there is no plan, or it does not hold and there is no new one
-            plan = (await ask(config.prompt, plan_schema))["plan"]
-        if plan != kept:
+        try:
+            if kept and news:
+                checked = await ask(config.check, check_schema, plan=kept, news=news)
+                plan = kept if checked["still_holds"] else checked["plan"]
+                thought = "The plan still holds."
+            if not plan:  # there is no plan, or it does not hold and there is no new one
+                plan = (await ask(config.prompt, plan_schema))["plan"]
+            why = "" if plan else "the model's plan is empty"
+        except UNUSABLE as error:
+            why = str(error)
+        if why:
+            plan, thought = kept, f"{'The plan stays as it was' if kept else 'There is no plan'}: {why}"
+        elif plan != kept:
             turn.change("self.plan", plan)
             thought = ("The plan no longer holds. New plan: " if kept else "Plan: ") + "; ".join(plan)
         if thought:

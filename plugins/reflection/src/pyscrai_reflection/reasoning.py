@@ -7,11 +7,23 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Completion, Message, Prompt, Reasoning, Request, Turn
+from pyscrai_core import (
+    AnswerRejected,
+    AnswerTruncated,
+    Completion,
+    Message,
+    Prompt,
+    Reasoning,
+    Refused,
+    Request,
+    Turn,
+)
 
 #: The maximum length of a critique, as characters per word. This is generous: it only ends text that is much
 #: too long.
 CHARACTERS_PER_WORD = 10
+#: Failures after which the draft stays as it is.
+UNUSABLE = (AnswerRejected, AnswerTruncated, Refused)
 CRITIQUE = Prompt.packaged("pyscrai_reflection", "prompts/critique.j2", {"words", "criteria"})
 REVISE = Prompt.packaged("pyscrai_reflection", "prompts/revise.j2", {"critique"})
 
@@ -48,7 +60,8 @@ class Reflection(Reasoning):
 
     It needs one call for the draft, and in each round one for the critique and, unless the critic is
     satisfied, one for the revision. Drafts and critiques are events `thought`, which only the researcher
-    sees.
+    sees. If the model refuses a critique or a revision, or its answer is cut off or empty, the draft stays as
+    it is, and a thought says why.
     """
 
     Config: ClassVar[type] = ReflectionConfig
@@ -64,21 +77,43 @@ class Reflection(Reasoning):
             # Vendors reject empty messages.
             draft = answer.text if answer.text.strip() else "(empty)"
             asked = (*messages, Message.assistant(draft), question)
-            judged = await turn.complete(request.but(messages=asked, schema=schema, tools=()))
-            critique = judged.parsed["critique"].strip()
-            verdict = "satisfied" if judged.parsed["satisfied"] else "not satisfied"
-            text = f"Draft: {draft}\nCritique ({verdict}): {critique or 'none'}"
-            turn.emit("thought", {"text": text, "by": "reflection"}, audience=())
-            if judged.parsed["satisfied"]:
+            try:
+                judged = await turn.complete(request.but(messages=asked, schema=schema, tools=()))
+            except UNUSABLE as error:
+                _tell(turn, f"Draft: {draft}\nIt stays as it is, without a critique: {error}")
                 break
-            again = Message.user(config.revise.render(critique=critique or "It is not good enough."))
+            critique, satisfied = judged.parsed["critique"].strip(), judged.parsed["satisfied"]
+            verdict = "satisfied" if satisfied else "not satisfied"
+            _tell(turn, f"Draft: {draft}\nCritique ({verdict}): {critique or 'none'}")
+            if satisfied or not critique:
+                break
+            again = Message.user(config.revise.render(critique=critique))
             messages = (*asked, judged.message(), again)
-            answer = await self._answer(request.but(messages=messages), turn)
+            try:
+                revised = await self._answer(request.but(messages=messages), turn)
+                why = _unusable(revised)
+            except UNUSABLE as error:
+                why = str(error)
+            if why:
+                _tell(turn, f"The draft stays as it is, without a revision: {why}")
+                break
+            answer = revised
         return answer
 
     async def _answer(self, request: Request, turn: Turn) -> Completion:
         inner = self.config.inner
         return await (turn.converse(request) if inner is None else inner.reason(request, turn))
+
+
+def _unusable(answer: Completion) -> str:
+    """Why a revision is not taken; empty if it is."""
+    if answer.parsed is None and answer.truncated:
+        return f"it was cut off after {answer.usage.output_tokens} tokens; raise `max_tokens`"
+    return "" if answer.text.strip() else "it is empty"
+
+
+def _tell(turn: Turn, text: str) -> None:
+    turn.emit("thought", {"text": text, "by": "reflection"}, audience=())
 
 
 @lru_cache(maxsize=16)

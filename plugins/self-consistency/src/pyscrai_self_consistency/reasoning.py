@@ -10,11 +10,24 @@ from typing import ClassVar, Literal
 
 from attrs import evolve, field, frozen, validators
 
-from pyscrai_core import AnswerRejected, Completion, Message, Prompt, Reasoning, Request, Turn
+from pyscrai_core import (
+    AnswerRejected,
+    AnswerTruncated,
+    CallFailed,
+    Completion,
+    Message,
+    Prompt,
+    Reasoning,
+    Refused,
+    Request,
+    Turn,
+)
 
 #: The maximum length of a judge's rationale, as characters per word. This is generous: it only ends text that
 #: is much too long.
 CHARACTERS_PER_WORD = 10
+#: Failures that are no answer.
+UNUSABLE = (AnswerRejected, AnswerTruncated, Refused)
 JUDGE = Prompt.packaged("pyscrai_self_consistency", "prompts/judge.j2", {"answers", "words"})
 
 
@@ -55,8 +68,8 @@ class SelfConsistency(Reasoning):
     arXiv:2203.11171).
 
     It needs `samples` calls (or `samples` times the calls of `inner`), and one for a judge if the answers
-    differ. Invalid answers have no vote. If all are invalid, the first `AnswerRejected` is raised. The votes
-    are an event `thought`, which only the researcher sees.
+    differ. Invalid answers and refusals have no vote; if there is nothing else, the first is raised. If there
+    is no judgement, the majority decides. The votes are an event `thought`, which only the researcher sees.
     """
 
     Config: ClassVar[type] = SelfConsistencyConfig
@@ -68,24 +81,27 @@ class SelfConsistency(Reasoning):
         if config.temperature is not None:
             sampled = request.but(sampling=evolve(request.sampling, temperature=config.temperature))
 
-        async def sample(branch: Turn) -> Completion | AnswerRejected:
+        async def sample(branch: Turn) -> Completion | CallFailed:
             inner = config.inner
             try:
                 return await (branch.converse(sampled) if inner is None else inner.reason(sampled, branch))
-            except AnswerRejected as error:
+            except UNUSABLE as error:
                 return error
 
         samples = await turn.gather(*[sample] * config.samples)
         answers = [one for one in samples if isinstance(one, Completion)]
         if not answers:
-            raise next(one for one in samples if isinstance(one, AnswerRejected))
+            raise next(one for one in samples if isinstance(one, CallFailed))
         ballots = [_ballot(one, request.schema is not None, config.compare) for one in answers]
         votes = Counter(ballots)
         different = list(votes)  # in order of first appearance, so the earliest wins a tie
         best, why = different.index(max(different, key=votes.__getitem__)), ""
         if config.choose == "judge" and len(different) > 1:
             firsts = [answers[ballots.index(ballot)] for ballot in different]
-            best, why = await self._judge(firsts, request, turn)
+            try:
+                best, why = await self._judge(firsts, request, turn)
+            except UNUSABLE as error:
+                why = f"(By majority, as there is no judgement: {error})"
         lines = [f"{n}. ({votes[one]} of {config.samples}) {one}" for n, one in enumerate(different, 1)]
         if unusable := len(samples) - len(answers):
             lines.append(f"({unusable} of {config.samples} were invalid)")
