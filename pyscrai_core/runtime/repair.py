@@ -31,9 +31,11 @@ def repair_prompt(wrong: str, schema: dict[str, Any] | None) -> Message:
 
 def rejection(provider: str, completion: Completion, wrong: str) -> AnswerRejected:
     """The error for an answer that does not fit after all repairs."""
-    error = AnswerRejected(
-        f"provider {provider!r} ({completion.model}): the answer does not fit its schema, after {REPAIRS} "
-        f"repairs: {wrong}; it began: {completion.text[:120]!r}"
-    )
+    what = f"the answer does not fit its schema, after {REPAIRS} repairs: {wrong}"
+    if completion.text.strip():
+        what += f"; it began: {completion.text[:120]!r}"
+    else:
+        what = f"the model answers nothing, after {REPAIRS} repairs{cut_off(completion)}; use another model"
+    error = AnswerRejected(f"provider {provider!r} ({completion.model}): {what}")
     error.given_up = True
     return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from pyscrai_core import AnswerRejected, Completion, ContractError, Message, Turn
@@ -39,7 +40,8 @@ async def ask_for_text(turn: Turn, messages: list[Message]) -> str:
     if completion.finish_reason == "length":
         what = "all its tokens went elsewhere, such as into its thinking; raise `max_tokens`"
     else:
-        what = "look at what it was asked with `pyscrai prompt RUN --agent NAME`, or use another model"
+        asked = f"pyscrai prompt RUN --agent {shlex.quote(turn.agent.name)}"
+        what = f"look at what it was asked, with `{asked}`, or use another model"
     raise AnswerRejected(
         f"the model ({completion.model}) answers nothing: {REPEATS + 1} empty answers in a row (finish "
         f"reason: {completion.finish_reason}), expected text; {what}"
