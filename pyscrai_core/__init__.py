@@ -98,12 +98,14 @@ if TYPE_CHECKING:
     from .language.schemas import check_value
     from .language.templates import Prompt
     from .plugins import Host
+    from .scenario.names import ScenarioNames
     from .tools import tool
 
 _LAZY = {
     "Expression": "language.expressions",
     "Host": "plugins",
     "Prompt": "language.templates",
+    "ScenarioNames": "scenario.names",
     "Session": "api",
     "arun": "api",
     "check_value": "language.schemas",
@@ -179,6 +181,7 @@ __all__ = [
     "RunStatus",
     "Sampling",
     "ScenarioError",
+    "ScenarioNames",
     "Schedule",
     "Scope",
     "SecretName",

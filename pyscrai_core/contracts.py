@@ -73,6 +73,14 @@ class Component:
         #: An instance of `Config`. Read it when you need it: a fork may replace it.
         self.config = config
 
+    @classmethod
+    def check_names(cls, config: Any, names: Any) -> None:
+        """Check the names in the options against the scenario, before it runs. Optional.
+
+        Call the methods of `names`, a `ScenarioNames`, for each option that names agents, groups or kinds of
+        events, or holds an expression, and for each change of the state. It may be called several times.
+        """
+
     async def aopen(self) -> None:
         """Called once before first use, in the run's event loop."""
 

@@ -13,13 +13,20 @@ LISTED = 12
 QUOTED = 60
 
 
-def closest(name: str, known: Iterable[str]) -> str:
-    """The name among `known` that is most like `name`, whatever its case; "" if none is like it."""
+#: How alike two names are, from 0 to 1, of which one is taken for a mistyped form of the other.
+TYPO = 0.75
+
+
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The name among `known` that is most like `name`, whatever its case; "" if none is like it.
+
+    `cutoff` is how alike they must be, from 0 to 1.
+    """
     import difflib  # loading it takes longer than most commands need it for
 
     names = sorted(known)[:MAX_NAMES]  # the order of a set would differ from process to process
     folded = {each.casefold(): each for each in names if len(each) <= MAX_LENGTH}
-    matches = difflib.get_close_matches(name[:MAX_LENGTH].casefold(), folded, n=1)
+    matches = difflib.get_close_matches(name[:MAX_LENGTH].casefold(), folded, n=1, cutoff=cutoff)
     return folded[matches[0]] if matches else ""
 
 

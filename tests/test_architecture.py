@@ -37,7 +37,18 @@ ROWS: tuple[dict[str, tuple[str, ...]], ...] = (
             "vendors",
         )
     },
-    {"face": ("turn", "agent", "stored_run", "contracts", "tools", "discovery/", "plugins", "config")},
+    {
+        "face": (
+            "turn",
+            "agent",
+            "stored_run",
+            "contracts",
+            "tools",
+            "discovery/",
+            "plugins",
+            "config",
+        )
+    },
     {"language": ("language/",), "store": ("store/",)},
     {"scenario": ("scenario/",)},
     {"runtime": ("runtime/",)},

@@ -30,6 +30,7 @@ from .values import (
     check_power,
     kind_of,
     named,
+    quote_part,
     short,
 )
 
@@ -45,7 +46,7 @@ COMPREHENSIONS: dict[type[ast.expr], Callable[[Iterator[Any]], Any]] = {
     ast.DictComp: dict,
 }
 
-_EVENT_FIELDS = ("seq", "step", "kind", "source", "audience", "payload", "cause")
+EVENT_FIELDS = ("seq", "step", "kind", "source", "audience", "payload", "cause")
 #: The nodes that can be evaluated; `Evaluator` has a method `_eval_…` for each.
 NODES: tuple[type[ast.expr], ...] = (
     *(ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Call, ast.IfExp, *COMPREHENSIONS),
@@ -150,9 +151,7 @@ class Evaluator:
         raise Misfit(f"{self._where(node)} is {kind_of(value)}, where a list was expected")
 
     def _where(self, node: ast.AST) -> str:
-        """A part of the expression as it was written; not as Python would, which depends on its version."""
-        part = ast.get_source_segment(self.source, node) or ""
-        return "it" if node is self.root else f"'{short(' '.join(part.split()))}'"
+        return "it" if node is self.root else quote_part(self.source, node)
 
     # -- names, keys and items ------------------------------------------------------------------
 
@@ -170,9 +169,9 @@ class Evaluator:
 
     def _look_up(self, value: Any, key: Any, node: ast.AST) -> Any:
         if type(value) is Event:
-            if key in _EVENT_FIELDS:
+            if key in EVENT_FIELDS:
                 return getattr(value, key)
-            has = alternatives(str(key), _EVENT_FIELDS, "an event has")
+            has = alternatives(str(key), EVENT_FIELDS, "an event has")
             raise Misfit(f"{self._where(node)} has no field {named(key)}{has}")
         if isinstance(value, Mapping):
             try:
@@ -318,7 +317,7 @@ class Evaluator:
             else:
                 value, container = self.work.plain(value), self.work.plain(container)
         elif type(container) is Event:
-            return value in _EVENT_FIELDS
+            return value in EVENT_FIELDS
         else:
             raise Misfit(f"{self._where(node)} looks into {kind_of(container)}; a list was expected")
         return value in container

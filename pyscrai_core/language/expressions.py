@@ -99,6 +99,8 @@ class Expression:
         the text, as it was given
     uses
         those of `names` that it reads, so that a caller builds only these
+    text, tree
+        what was parsed, and its syntax tree
 
     It may be shared between threads.
     """
@@ -112,8 +114,8 @@ class Expression:
         self._names = frozenset(names)
         checker = _Checker(self._names)
         try:
-            self._text, self._tree = _parse(source)
-            checker.check(self._tree, frozenset(), 0)
+            self.text, self.tree = _parse(source)
+            checker.check(self.tree, frozenset(), 0)
         except Misfit as error:
             raise ValueError(f"{_quoted(source)}: {error}") from None
         except (RecursionError, MemoryError):  # the latter is how Python's parser says that its stack is full
@@ -147,7 +149,7 @@ class Expression:
         if missing:
             raise TypeError(f"{_quoted(self.source)} needs a value for {', '.join(sorted(missing))}")
         try:
-            return evaluation(Evaluator(self._text, self._tree.body, {**values, **WORDS}))
+            return evaluation(Evaluator(self.text, self.tree.body, {**values, **WORDS}))
         except FAILURES as error:
             if isinstance(error, Misfit):
                 what = str(error)
@@ -159,7 +161,7 @@ class Expression:
                 what = TOO_LARGE
             else:  # the reason is logged, and what Python says differs between its versions
                 what = "its values do not fit together"
-            raise Unevaluable(self.source, what, self._due_to(getattr(error, "part", self._tree))) from None
+            raise Unevaluable(self.source, what, self._due_to(getattr(error, "part", self.tree))) from None
 
     def _due_to(self, part: ast.AST) -> set[str]:
         """The names that the failure of a part is due to."""
@@ -167,7 +169,7 @@ class Expression:
             isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Constant)
         ):
             return set()
-        loops = [each for each in ast.walk(self._tree) if isinstance(each, ast.comprehension)]
+        loops = [each for each in ast.walk(self.tree) if isinstance(each, ast.comprehension)]
         found: set[str] = set()
         left = [part]
         while left:  # what a variable of a loop holds is due to what the loop goes through

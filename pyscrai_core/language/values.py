@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AnySet
@@ -164,6 +165,12 @@ def check_number(number: Any, bits: int = MAX_BITS) -> Any:
 
 def short(text: str, length: int = 60) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def quote_part(source: str, node: ast.AST) -> str:
+    """A part of an expression as it was written; not as Python would, which depends on its version."""
+    part = ast.get_source_segment(source, node) or ""
+    return f"'{short(' '.join(part.split()))}'"
 
 
 def alternatives(name: str, known: Iterable[str], there: str) -> str:

@@ -92,7 +92,7 @@ class Resolver:
             return None
         blueprint, misfits = resolved
         for misfit in misfits:
-            self._note(kind, path, misfit)
+            self.note(kind, path, misfit)
         return blueprint
 
     def _resolve(self, kind: str, use: AnyUse, path: Path) -> _Resolved | ExtensionError:
@@ -163,7 +163,7 @@ class Resolver:
         recorded = {"at": dotted(path), "kind": kind, "use": use.use, "plugin": plugin, "config": config}
         self.recorded.append(recorded)
 
-    def _note(self, kind: str, path: Path, misfit: Misfit) -> None:
+    def note(self, kind: str, path: Path, misfit: Misfit) -> None:
         """Note what does not fit in the options of the choice at `path`."""
         where, what = (*path, *misfit.below), str(misfit)
         # The options of the kernel are written beside those of the extension.

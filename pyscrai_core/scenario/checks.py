@@ -1,17 +1,15 @@
-"""Checks that need a whole scenario: keys of states, kinds of events, and what providers refuse."""
+"""Checks that need a whole scenario: keys of states, names that look alike, and what providers refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..language.lookalikes import find_lookalikes
 from ..language.misfit import Path
-from ..suggest import did_you_mean, list_some
 from .blueprints import Blueprint
 from .document import Mistakes
 from .model import COMMON_KINDS, KERNEL_KINDS, Scenario
-from .options import walk
 
 
 def check_states(scenario: Scenario, mistakes: Mistakes) -> None:
@@ -62,27 +60,6 @@ def _keys(path: Path, value: Any) -> Iterator[dict[str, Path]]:
         yield {key: (*path, key) for key in value}
         for key, part in value.items():
             yield from _keys((*path, key), part)
-
-
-def check_kinds(scenario: Scenario, declared: Iterable[str], mistakes: Mistakes) -> None:
-    """Note the kinds of events in rules and in `acts: {on: …}` that do not exist. Raises `ScenarioError`.
-
-    `declared` are the kinds that the scenario's engines and other components declare.
-    """
-    actions = {action for agent in scenario.agents.values() for action in agent.actions}
-    known = {*actions, *scenario.events, *declared, *COMMON_KINDS}
-    there = f"known: {list_some(sorted(known))}"
-    for index, rule in enumerate(scenario.rules):
-        if rule.on not in known:
-            what = f"no agent has an action {rule.on!r} and no such event is declared"
-            mistakes.add(("rules", index, "on"), f"{what}{did_you_mean(rule.on, known)}; {there}")
-    for name, agent in scenario.agents.items():
-        for kind in sorted(agent.acts.on - known - {"change"}):
-            acts = walk(scenario.document["agents"][name].get("acts"))
-            path = next((path for path, value in acts if value == kind and "on" in path), ())
-            what = f"there is no kind of events {kind!r}{did_you_mean(kind, known)}; {there}"
-            mistakes.add(("agents", name, "acts", *path), what)
-    mistakes.check()
 
 
 def check_sampling(scenario: Scenario, providers: Mapping[str, Blueprint], mistakes: Mistakes) -> None:

@@ -16,12 +16,13 @@ from ..contracts import MAX_ANSWER_BYTES
 from ..language.expressions import Expression
 from ..records import Sampling
 
-#: Kinds that only the kernel writes.
+#: Kinds that only the kernel writes, with the keys of each payload: a change of the state (`op` is set or
+#: add), something tried that was not possible, the use of a tool, and a turn that failed and was skipped.
 KERNEL_KINDS = {
-    "change": "a change of the state: `path`, `op` (set or add), `value`",
-    "rejected": "something tried that was not possible: `kind`, `payload`, `reason`",
-    "tool": "the use of a tool: `name`, `arguments`, and `result` or `error`",
-    "turn.failed": "a turn that failed and was skipped (`on_error: skip`): `error`",
+    "change": ("path", "op", "value"),
+    "rejected": ("kind", "payload", "reason"),
+    "tool": ("name", "arguments", "result", "error"),
+    "turn.failed": ("error",),
 }
 #: Kinds that every engine may draft, with the schema of each.
 COMMON_KINDS: dict[str, dict[str, Any]] = {

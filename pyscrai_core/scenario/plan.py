@@ -21,10 +21,11 @@ from ..language.misfit import Path
 from ..plugins import Host
 from .blueprints import Blueprint, Resolver
 from .build import Builder
-from .checks import check_kinds, check_lookalikes, check_sampling, check_states
+from .checks import check_lookalikes, check_sampling, check_states
 from .document import RECORDED, Document, Mark, Mistakes
 from .manifest import Manifest
 from .model import Scenario
+from .name_checks import Place, check_names
 from .options import inside
 from .overrides import Override
 from .resolve import read, resolve
@@ -185,7 +186,16 @@ def _make(
     schedule = resolved("schedule", scenario.schedule, ("schedule",))
     mistakes.check()
     check_sampling(scenario, providers, mistakes)
-    check_kinds(scenario, resolver.declared, mistakes)
+    if not recorded:
+        places = [Place(None, "schedule", ("schedule",), schedule)]
+        for name, agent in scenario.agents.items():
+            used = [*agents[name].items(), *(("tool", each) for each in tools[name])]
+            for index, (kind, blueprint) in enumerate(used, -len(agents[name])):
+                below = (kind,) if index < 0 else ("tools", index)
+                if blueprint is not None:
+                    places.append(Place(agent, kind, ("agents", name, *below), blueprint))
+        check_names(scenario, places, resolver, mistakes)
+        mistakes.check()
     return Plan(
         scenario=scenario,
         host=host,

@@ -32,10 +32,10 @@ Completion Component ConfigError ContextTooLong ContractError Cost Divergence EV
 Exporter Expression Extension ExtensionError FilePath FinishReason Host HubFile InputError Json JsonSchema
 Memory Message Mistake NoAnswer NoConfig NobodyToAsk Observer OnUncertain Overloaded Position Probe Program
 Prompt Provider PyscraiError RateLimitStatus RateLimited Reasoning Refused Request RequestRejected RunResult
-RunStatus Sampling ScenarioError Schedule Scope SecretName Session Sink Stage StoreError StoredRun Text
-Thinking TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial TrialResult
-TrustRequired Turn Uncertain Unreachable Url Usage View arun check_value describe_schema estimate_tokens
-hookimpl read_secret run tool without_meanings
+RunStatus Sampling ScenarioError ScenarioNames Schedule Scope SecretName Session Sink Stage StoreError
+StoredRun Text Thinking TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial
+TrialResult TrustRequired Turn Uncertain Unreachable Url Usage View arun check_value describe_schema
+estimate_tokens hookimpl read_secret run tool without_meanings
 """
 
 

@@ -299,6 +299,7 @@ def test_its_group_has_no_other_members(installed: Host) -> None:
 # -- size ---------------------------------------------------------------------------------------
 
 LARGE = """\
+world: {state: {open: true}}
 agents:
   Citizen:
     count: 1000

@@ -152,8 +152,19 @@ def test_chance_is_drawn_with_the_seed(play: Play) -> None:
         ([{"say": "{len}"}], "policy[0].say: 'len': 'len' is a function"),
         (
             [{"do": "tkae"}],
-            "agents.Ann: policy[0].do: there is no action 'tkae'; the agent's actions: take, wait",
+            "agents.Ann.policy[0].do: there is no action 'tkae' (did you mean 'take'?); the agent's actions: "
+            "take, wait",
         ),
+        ([{"when": "state.prse > 1"}], "policy[0].when: 'state.prse > 1': 'state' has no key 'prse' (did"),
+        ([{"say": "{self.pase}"}], "policy[0].say: 'self.pase': 'self' has no key 'pase'"),
+        ([{"when": "did[-1].kind == 'tkae'"}], "'did[-1].kind' is never 'tkae' (did you mean 'take'?)"),
+        ([{"when": "'Bem' in others"}], "'others' never holds 'Bem'"),
+        (
+            [{"do": "take", "arguments": {"coin": 1}}],
+            "arguments.coin: unknown key 'coin'; did you mean 'coins'?",
+        ),
+        ([{"do": "take"}], "policy[0]: the argument 'coins' of 'take' is missing; add it"),
+        ([{"do": "take", "arguments": {"coins": "'x'"}}], "coins: it is a string; expected a number"),
     ],
 )
 def test_mistakes_in_a_policy_are_bad_input(policy: list[Any], says: str, play: Play) -> None:
@@ -164,9 +175,9 @@ def test_mistakes_in_a_policy_are_bad_input(policy: list[Any], says: str, play: 
 @pytest.mark.parametrize(
     "entry, says",
     [
-        ({"when": "state.prse > 1"}, "agents.Ann, step 1: policy[0].when: 'state.prse > 1': "),
+        ({"when": "[1][state.purse]"}, "agents.Ann, step 1: policy[0].when: '[1][state.purse]': "),
         ({"say": "{1 / 0}"}, "policy[0].say: '1 / 0': division by zero"),
-        ({"do": "take", "arguments": {"coins": "'x'"}}, "take: the payload does not fit its schema"),
+        ({"do": "take", "arguments": {"coins": "1 / 2"}}, "take: the payload does not fit its schema"),
     ],
 )
 def test_what_has_no_value_ends_the_run(entry: dict[str, Any], says: str, play: Play) -> None:
@@ -197,7 +208,7 @@ def rulings(result: RunResult) -> list[list[Any]]:
 
 def test_a_decision_sees_what_those_before_it_changed(play: Play) -> None:
     judge = {"decides": ["take"], "rulings": [GRANT, {"decision": "late"}], "state": {"count": 0}}
-    result = play({"Ann": TAKE_SEVEN, "Ben": TAKE_SEVEN, "Cem": [{"do": "wait"}]}, judge)
+    result = play({"Ann": TAKE_SEVEN, "Ben": TAKE_SEVEN, "Cem": [{"do": "wait"}]}, judge, taken=0)
     assert rulings(result) == [
         [1, "Ann", "take", "granted", "Ann has 7 of 10, 0 before"],
         [2, "Ben", "take", "late", "rulings[1]"],
@@ -303,6 +314,31 @@ def test_without_changes_a_model_decides_in_words_alone() -> None:
         ({"decides": ["take"], "rulings": [{"set": {"a.{evnt}": 1}}]}, "rulings[0].set: 'evnt': the name"),
         ({"decides": ["take"], "rulings": [{"set": {"a.b": "1 +"}}]}, "rulings[0].set.a.b: '1 +'"),
         ({"decides": ["take"], "ask": True, "changes": {"a": {"type": "intger"}}}, "agents.Judge.changes.a"),
+        (
+            {"decides": ["tkae"], "ask": True},
+            "decides[0]: there is no kind of events 'tkae' (did you mean 'take'?)",
+        ),
+        ({"decides": ["take"], "ask": True, "audience": ["Bem"]}, "audience[0]: there is no audience 'Bem'"),
+        (
+            {"decides": ["take"], "rulings": [{"set": {"prse": 1}}]},
+            "set.prse: the state has no key 'prse' (did",
+        ),
+        (
+            {"decides": ["take"], "rulings": [{"set": {"purse.x": 1}}]},
+            "purse.x: what it leads to is a number",
+        ),
+        (
+            {"decides": ["take"], "rulings": [{"add": {"purse": "'x'"}}]},
+            "a string cannot be added to a number",
+        ),
+        (
+            {"decides": ["take"], "rulings": [{"set": {"purse": "state.prse"}}]},
+            "set.purse: 'state.prse': 'state'",
+        ),
+        (
+            {"decides": ["take"], "rulings": [{"say": "{event.payload.coin}"}]},
+            "has no key 'coin' (did you mean",
+        ),
     ],
 )
 def test_mistakes_in_a_world_are_bad_input(options: dict[str, Any], says: str, play: Play) -> None:
@@ -314,9 +350,8 @@ def test_mistakes_in_a_world_are_bad_input(options: dict[str, Any], says: str, p
     "ruling, says",
     [
         ({"set": {"agents.Ann.pace": 1}}, "an agent changes its own state alone"),
-        ({"set": {"purse.x": 1}}, "purse.x: it cannot be changed in this way"),
-        ({"add": {"purse": "'x'"}}, "purse: it cannot be changed in this way"),
-        ({"set": {"purse": "state.prse"}}, "rulings[0].set.purse: 'state.prse'"),
+        ({"set": {"purse": None, "purse.x": 1}}, "purse.x: it cannot be changed in this way"),
+        ({"set": {"purse": "[1][7]"}}, "rulings[0].set.purse: '[1][7]'"),
     ],
 )
 def test_what_cannot_be_changed_ends_the_run(ruling: dict[str, Any], says: str, play: Play) -> None:

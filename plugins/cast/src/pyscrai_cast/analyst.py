@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from attrs import Attribute, field, frozen, validators
 
-from pyscrai_core import Engine, Message, Prompt, Turn
+from pyscrai_core import Engine, Message, Prompt, ScenarioNames, Turn
 
 from .answers import CHARACTERS_PER_WORD, ask_for_text, parsed, tidy
 from .templates import (
@@ -104,6 +104,12 @@ class Analyst(Engine):
         super().__init__(config)
         self._system = SystemMessage()
         self._schema: tuple[AnalystConfig, dict[str, Any]] | None = None
+
+    @classmethod
+    def check_names(cls, config: AnalystConfig, names: ScenarioNames) -> None:
+        for index, name in enumerate(config.audience):
+            names.name("audience", name, "audience", index)
+        names.emits("finding", finding_schema(config))
 
     async def run(self, turn: Turn) -> None:
         config = self.config

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import EVERYONE, Event, Memory, Message, Prompt, Turn, estimate_tokens
+from pyscrai_core import EVERYONE, Event, Memory, Message, Prompt, ScenarioNames, Turn, estimate_tokens
 
 from .archive import Archive, Weights
 from .messages import Names
@@ -87,6 +87,12 @@ class RecallMemory(Memory):
         #: The provider of the embeddings in the archive.
         self._embedded = config.embeddings
         self._named: re.Pattern[str] | None = None
+
+    @classmethod
+    def check_names(cls, config: RecallConfig, names: ScenarioNames) -> None:
+        for option in ("embeddings", "provider"):
+            if provider := getattr(config, option):
+                names.name("provider", provider, option)
 
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
         config, recent = self.config, self._recent

@@ -14,6 +14,7 @@ from pyscrai_core import (
     Event,
     Memory,
     Message,
+    ScenarioNames,
     Tool,
     Turn,
     estimate_tokens,
@@ -56,6 +57,12 @@ class SharedMemory(Memory):
         self._pending: tuple[str, list[str]] = ("", [])
         self._shown: tuple[SharedConfig | None, list[str]] = (None, [])
         self._message: list[Message] = []
+
+    @classmethod
+    def check_names(cls, config: SharedConfig, names: ScenarioNames) -> None:
+        names.name("group", config.group, "group")
+        for index, kind in enumerate(config.note):
+            names.kind(kind, "note", index)
 
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
         config = self.config
@@ -117,6 +124,10 @@ class Note(Tool):
         "required": ["text"],
         "additionalProperties": False,
     }
+
+    @classmethod
+    def check_names(cls, config: NoteConfig, names: ScenarioNames) -> None:
+        names.name("group", config.group, "group")
 
     @property
     def name(self) -> str:  # type: ignore[override]

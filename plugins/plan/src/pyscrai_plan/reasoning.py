@@ -19,6 +19,7 @@ from pyscrai_core import (
     Reasoning,
     Refused,
     Request,
+    ScenarioNames,
     Turn,
 )
 
@@ -74,6 +75,10 @@ class PlanReasoning(Reasoning):
         super().__init__(config)
         self._turn = -1
         self._plans: dict[asyncio.Task[Any] | None, list[str]] = {}
+
+    @classmethod
+    def check_names(cls, config: Any, names: ScenarioNames) -> None:
+        names.change("set", "self.plan", names.fits({"type": "array", "items": {"type": "string"}}))
 
     async def reason(self, request: Request, turn: Turn) -> Completion:
         plan = await self._plan(request, turn)

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from attrs import Attribute, field, frozen
 
-from pyscrai_core import Engine, Mistake, ScenarioError, Turn
+from pyscrai_core import Engine, ScenarioNames, Turn
+from pyscrai_core.suggest import did_you_mean, unknown_key
 
 from .expressions import applies, evaluate, fill_in, is_chance, is_expression, is_text
 
@@ -61,8 +62,44 @@ class Rules(Engine):
     Config: ClassVar[type] = RulesConfig
     config: RulesConfig
 
+    @classmethod
+    def check_names(cls, config: RulesConfig, names: ScenarioNames) -> None:
+        agent = names.agent
+        if agent is None:
+            return
+        events, others = [names.event()], [name for name in names.agents if name != agent.name]
+        given: dict[str, Any] = {
+            "events": events,
+            "observed": events,
+            "heard": events,
+            "turn": 0,
+            "did": [names.event(*agent.actions)],
+            "name": names.one_of(agent.name),
+            "others": [names.one_of(*others)],
+        }
+        for index, move in enumerate(config.policy):
+            where = ("policy", index)
+            if move.when is not None:
+                names.expression(move.when, *where, "when", **given)
+            names.text(move.say, *where, "say", **given)
+            if move.do is None:
+                continue
+            if move.do not in agent.actions:
+                known = ", ".join(agent.actions) or "none"
+                what = f"there is no action {move.do!r}{did_you_mean(move.do, agent.actions)}"
+                names.mistake(f"{what}; the agent's actions: {known}", *where, "do")
+                continue
+            schema = agent.actions[move.do].schema
+            for key, value in move.arguments.items():
+                if key in schema["properties"]:
+                    names.value(schema["properties"][key], value, *where, "arguments", key, **given)
+                else:
+                    names.mistake(unknown_key(key, schema["properties"]), *where, "arguments", key)
+            for key in schema["required"]:
+                if key not in move.arguments:
+                    names.mistake(f"the argument {key!r} of {move.do!r} is missing; add it", *where)
+
     async def run(self, turn: Turn) -> None:
-        check_actions(turn, self.config)
         values, possible = variables(turn), turn.actions
         for index, move in enumerate(self.config.policy):
             where = f"policy[{index}]"
@@ -93,15 +130,3 @@ def variables(turn: Turn) -> dict[str, Any]:
         "name": name,
         "others": turn.others,
     }
-
-
-def check_actions(turn: Turn, config: RulesConfig) -> None:
-    """Raise `ScenarioError` with all mistakes if the policy names unknown actions."""
-    where, known = f"agents.{turn.agent.name}", ", ".join(turn.agent.actions) or "none"
-    unknown = [
-        Mistake(where, f"policy[{index}].do", f"there is no action {move.do!r}; the agent's actions: {known}")
-        for index, move in enumerate(config.policy)
-        if move.do is not None and move.do not in turn.agent.actions
-    ]
-    if unknown:
-        raise ScenarioError(unknown)

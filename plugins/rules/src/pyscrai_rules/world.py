@@ -14,6 +14,7 @@ from pyscrai_core import (
     JsonSchema,
     Message,
     Prompt,
+    ScenarioNames,
     Turn,
     describe_schema,
     without_meanings,
@@ -121,6 +122,29 @@ class World(Engine):
             **{key: {"type": "string"} for key in ("by", "on", "decision", "rationale")},
         )
     }
+
+    @classmethod
+    def check_names(cls, config: WorldConfig, names: ScenarioNames) -> None:
+        for index, kind in enumerate(config.decides):
+            names.kind(kind, "decides", index, heard=True)
+        for index, name in enumerate(config.audience):
+            names.name("audience", name, "audience", index)
+        decisions = ["refused", *config.decisions, *(ruling.decision for ruling in config.rulings)]
+        known = {"by": names.agents, "on": config.decides, "decision": list(dict.fromkeys(decisions))}
+        ruling = cls.emits["ruling"]["properties"]
+        names.emits("ruling", _object(**{**ruling, **{key: {"enum": [*one]} for key, one in known.items()}}))
+        attempt = names.event(*config.decides)
+        for index, ruling in enumerate(config.rulings):
+            given = {"event": names.event(ruling.on) if ruling.on else attempt, "attempts": [attempt]}
+            if ruling.when is not None:
+                names.expression(ruling.when, "rulings", index, "when", **given)
+            names.text(ruling.say, "rulings", index, "say", **given)
+            for op in OPERATIONS:
+                for path, value in getattr(ruling, op).items():
+                    names.change(op, path, value, "rulings", index, op, path, **given)
+        for path, schema in config.changes.items():
+            given = {"event": attempt, "attempts": [attempt]}
+            names.change("set", path, names.fits(schema), "changes", path, **given)
 
     async def run(self, turn: Turn) -> None:
         config, name = self.config, turn.agent.name

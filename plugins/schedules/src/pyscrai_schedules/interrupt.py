@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen
 
-from pyscrai_core import Schedule, Stage
+from pyscrai_core import ScenarioNames, Schedule, Stage
 
 from .checks import positive
 from .rounds import RoundRobin
@@ -47,6 +47,11 @@ class Interrupt(Schedule):
         self._round_robin = RoundRobin(RoundRobin.Config())
         self._seen: int | None = None
         self._claimed = 0
+
+    @classmethod
+    def check_names(cls, config: InterruptConfig, names: ScenarioNames) -> None:
+        if config.claim != InterruptConfig().claim:
+            names.kind(config.claim, "claim")
 
     @property
     def _inner(self) -> Schedule:

@@ -9,7 +9,17 @@ from typing import Any, ClassVar
 
 from attrs import Attribute, field, frozen
 
-from pyscrai_core import EVERYONE, ContractError, Expression, Message, Prompt, Request, Schedule, Stage
+from pyscrai_core import (
+    EVERYONE,
+    ContractError,
+    Expression,
+    Message,
+    Prompt,
+    Request,
+    ScenarioNames,
+    Schedule,
+    Stage,
+)
 
 from .checks import mistake, positive
 
@@ -76,6 +86,14 @@ class Moderated(Schedule):
         super().__init__(config)
         self._turns = 0
         self._last: str | None = None
+
+    @classmethod
+    def check_names(cls, config: ModeratedConfig, names: ScenarioNames) -> None:
+        if config.rule is not None:
+            agent = names.one_of(*names.agents)
+            names.expression(config.rule, "rule", names=[agent], last=agent)
+        if config.provider:
+            names.name("provider", config.provider, "provider")
 
     async def next(self, stage: Stage) -> Sequence[str]:
         """Raises `ContractError` if the rule's value is not an agent that may be next."""

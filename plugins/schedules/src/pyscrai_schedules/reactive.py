@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from attrs import Attribute, field, frozen
 
-from pyscrai_core import Schedule, Stage
+from pyscrai_core import ScenarioNames, Schedule, Stage
 
-from .checks import check_names, positive
+from .checks import positive
 
 
 @frozen
@@ -52,6 +52,11 @@ class Reactive(Schedule):
         self._steps = 0
         self._turns: Counter[str] = Counter()
 
+    @classmethod
+    def check_names(cls, config: ReactiveConfig, names: ScenarioNames) -> None:
+        for index, name in enumerate(config.opening or ()):
+            names.name("agent", name, "opening", index)
+
     async def next(self, stage: Stage) -> Sequence[str]:
         # Read in each step, because a fork may change the options.
         config = self.config
@@ -59,7 +64,6 @@ class Reactive(Schedule):
             return ()
         group: Sequence[str] = ()
         if not self._steps:
-            check_names("opening", config.opening or (), stage.everyone, "there is no agent {name}")
             group = stage.agents if config.opening is None else config.opening
         if not group:
             group = stage.pending

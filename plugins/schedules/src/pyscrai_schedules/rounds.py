@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from attrs import Attribute, field, frozen
 
-from pyscrai_core import Schedule, Stage
+from pyscrai_core import ScenarioNames, Schedule, Stage
 
 from .checks import check_names, positive
 
@@ -48,6 +48,11 @@ class RoundRobin(Schedule):
         #: The agents that had their turn in this round, and those that did not.
         self._done: list[str] = []
         self._left: deque[str] = deque()
+
+    @classmethod
+    def check_names(cls, config: RoundRobinConfig, names: ScenarioNames) -> None:
+        for index, name in enumerate(config.order or ()):
+            names.name("agent", name, "order", index)
 
     async def next(self, stage: Stage) -> Sequence[str]:
         """Raises `ScenarioError` if `order` names an agent that the schedule may not choose."""

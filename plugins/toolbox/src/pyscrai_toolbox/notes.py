@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import NoConfig, Tool, ToolFailed, Toolset, Turn, tool
+from pyscrai_core import NoConfig, ScenarioNames, Tool, ToolFailed, Toolset, Turn, tool
 
 from .world import plain
 
@@ -38,6 +38,10 @@ class Notes(Toolset):
         super().__init__(config)
         self._turn = -1
         self._written: dict[asyncio.Task[Any] | None, dict[str, str | None]] = {}
+
+    @classmethod
+    def check_names(cls, config: NotesConfig, names: ScenarioNames) -> None:
+        names.change("set", "self.notes", {})
 
     async def list(self) -> list[Tool]:
         pure = tool(external=False)

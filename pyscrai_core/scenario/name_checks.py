@@ -1,0 +1,152 @@
+"""Checks that every name exists which a scenario's expressions, rules, options and prompts use.
+
+The shape of the state is that of its initial value with what rules and components may set. These use the
+state themselves, so everything is gone through until its shape stays the same.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from attrs import evolve, frozen
+
+from ..agent import Agent
+from ..contracts import Component
+from ..language.misfit import Misfit, Path
+from ..language.shapes import ANY, join, mapping, shape_of_schema
+from ..language.templates import Prompt
+from ..suggest import did_you_mean, list_some
+from .blueprints import Blueprint, Resolver
+from .document import Mistakes
+from .model import Scenario
+from .names import Note, ScenarioNames
+from .options import walk
+
+#: How often everything is gone through at most; in the last two rounds, what is set can be anything.
+ROUNDS = 6
+#: The class and the Config of a component, and its path in the options of the one that holds it.
+Part = tuple[type[Component], Any, Path]
+
+
+@frozen
+class Place:
+    """Where a component is used: by an agent (None: as the schedule), at a path of the document."""
+
+    agent: Agent | None
+    kind: str
+    path: Path
+    blueprint: Blueprint
+
+
+def check_names(scenario: Scenario, places: Sequence[Place], resolver: Resolver, mistakes: Mistakes) -> None:
+    """Note the names that cannot exist.
+
+    The scenario's own code is not executed before a person has approved it. Where there is any, it may set
+    other keys and emit other kinds of events than those that are known.
+    """
+    own_code = any(place.blueprint.deferred for place in places)
+
+    def note(misfit: Misfit) -> None:
+        mistakes.note((), [misfit])
+
+    names = ScenarioNames(scenario, resolver.declared, own_code, note)
+    parts: dict[int, list[Part]] = {}
+    for place in places:
+        if not place.blueprint.deferred and id(place.blueprint) not in parts:
+            parts[id(place.blueprint)] = list(_unfold(*place.blueprint.load(), ()))
+    for round_ in range(ROUNDS):
+        before, names.found, names.emitted = (names.states, names.events), [], {}
+        names.settle = round_ >= ROUNDS - 2
+        _check_scenario(names, note)
+        checked: set[Any] = set()
+        for place in places:
+            _check_component(names, place, parts.get(id(place.blueprint), []), resolver, checked)
+        payloads = {kind: join(shapes) for kind, shapes in names.emitted.items()}
+        names.events = evolve(names.events, payloads={**names.events.payloads, **payloads})
+        if (names.states, names.events) == before:
+            break
+    for noted, misfit in names.found:
+        noted(misfit)
+
+
+def _unfold(component: type[Component], config: Any, path: Path) -> Iterator[Part]:
+    """A component and those in its options."""
+    yield component, config, path
+    for below, value in walk(config):
+        if isinstance(value, Component):
+            yield from _unfold(type(value), value.config, (*path, *below))
+
+
+def _note(resolver: Resolver, place: Place, path: Path, misfit: Misfit) -> None:
+    resolver.note(place.kind, place.path, misfit.under(path))
+
+
+def _check_scenario(names: ScenarioNames, note: Note) -> None:
+    """Check what the scenario itself has: `stop_when`, outcomes, rules, guards and `acts`."""
+    names.agent, names.note = None, note
+    scenario = names.scenario
+    if scenario.stop_when is not None:
+        names.expression(scenario.stop_when, "stop_when")
+    for name, outcome in scenario.outcomes.items():
+        names.expression(outcome, "outcomes", name)
+    there = f"known: {list_some(sorted(names.kinds))}"
+    for index, rule in enumerate(scenario.rules):
+        if rule.on not in names.kinds:
+            what = f"no agent has an action {rule.on!r} and no such event is declared"
+            what += f"{did_you_mean(rule.on, names.kinds)}; {there}"
+            names.mistake(what, "rules", index, "on")
+            continue
+        sources = names.senders.get(rule.on) or scenario.agents.values()
+        states = [names.states["agents"][agent.name] for agent in sources]
+        given = {"event": names.event(rule.on), "self": join(states)}
+        if rule.when is not None:
+            names.expression(rule.when, "rules", index, "when", **given)
+        for one in rule.assignments:
+            target = one.text.removeprefix(f"{one.op} ")
+            value = names.expression(one.value, "rules", index, one.op, target, **given)
+            names.change_at(one.op, one.path, value, sources, ("rules", index, one.op, target), given)
+    guarded = set()
+    for name, agent in scenario.agents.items():
+        names.agent = agent
+        for action in agent.actions.values():
+            key = (id(action), id(names.states["agents"][name]))
+            if action.when is not None and key not in guarded:
+                guarded.add(key)
+                given = {part: mapping(names.states[part]) for part in ("agents", "groups")}
+                given["event"] = names.event(action.name)
+                all_events, own = names.events, {action.name: shape_of_schema(action.schema)}
+                names.events = evolve(all_events, payloads={**all_events.payloads, **own})
+                names.expression(action.when, "agents", name, "actions", action.name, "when", **given)
+                names.events = all_events
+        for kind in sorted(agent.acts.on - {"change"}):
+            acts = walk(scenario.document["agents"][name].get("acts"))
+            below = next((path for path, value in acts if value == kind and "on" in path), ())
+            names.kind(kind, "agents", name, "acts", *below, heard=True)
+    names.agent = None
+
+
+def _check_component(
+    names: ScenarioNames, place: Place, parts: Iterable[Part], resolver: Resolver, checked: set[Any]
+) -> None:
+    """Check the options and prompts of a component, once for all members of a population."""
+    names.agent = agent = place.agent
+    key: Any = id(place.blueprint)
+    if agent is not None:
+        state = names.states["agents"][agent.name]
+        named = agent.name if agent.name in names.audiences else ""
+        key = (key, id(agent.actions), id(state), agent.groups, named)
+    if key in checked:
+        return  # that of another member of the same population
+    checked.add(key)
+    known = names.known()
+    # In all prompts these variables are what the turn has by the same names.
+    shapes = {"state": known["state"], "groups": known["groups"], "own": known.get("self", ANY)}
+    for component, config, path in parts:
+        names.note = functools.partial(_note, resolver, place, path)
+        component.check_names(config, names)
+        for option, value in walk(config):
+            if isinstance(value, Prompt):
+                for what in value.find_unknown(shapes):
+                    names.mistake(what, *option)

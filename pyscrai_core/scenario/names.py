@@ -1,0 +1,329 @@
+"""The names that exist in a scenario, and the shapes of its states: what is used is held against them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from attrs import evolve, frozen
+
+from ..agent import Agent
+from ..language.expressions import Expression
+from ..language.inference import Events, infer, literals
+from ..language.misfit import Misfit, Path
+from ..language.shapes import (
+    ANY,
+    EVENT,
+    LIST,
+    MAPPING,
+    NUMBER,
+    NUMERIC,
+    REMEDY,
+    TEXT,
+    Shape,
+    join,
+    list_of,
+    mapping,
+    one_of,
+    shape_of,
+    shape_of_schema,
+)
+from ..records import EVERYONE
+from ..suggest import TYPO, closest, did_you_mean, list_some, quote, there_is_no
+from .model import COMMON_KINDS, KERNEL_KINDS, Scenario
+
+#: A part of a path: plain text, or an expression in braces.
+Piece = str | Expression
+Note = Callable[[Misfit], None]
+BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+class ScenarioNames:
+    """The names that exist in a scenario, to check those in a component's options (`Component.check_names`).
+
+    Its methods note a mistake at the option that the last arguments lead to: `"rulings", 0, "when"`. Where
+    nothing is certain, they note nothing. Expressions and texts may use `state`, `self`, `groups`, `events`
+    and `step` with their usual meaning. Pass what else they may use by name, as plain data that stands for
+    the real value: `0` for any number, `""` for any string, `[names.event("offer")]` for a list of events,
+    None for anything. `agent` is the agent whose component it is (None for a schedule), and `agents` has the
+    names of all.
+    """
+
+    def __init__(
+        self, scenario: Scenario, declared: Mapping[str, dict[str, Any]], loose: bool, note: Note
+    ) -> None:
+        self.scenario, self.loose, self.note = scenario, loose, note
+        self.found: list[tuple[Note, Misfit]] = []
+        self.settle = False
+        self.agent: Agent | None = None
+        self.emitted: dict[str, list[Shape]] = {}
+        self.senders: dict[str, list[Agent]] = {}
+        schemas: dict[str, dict[int, Any]] = {}
+        for agent in scenario.agents.values():
+            for name, action in agent.actions.items():
+                self.senders.setdefault(name, []).append(agent)
+                schemas.setdefault(name, {})[id(action.schema)] = action.schema
+        actions = (action for agent in scenario.agents.values() for action in agent.actions.values())
+        self.audiences = {name for action in actions for name in action.audience}
+        self.declared = {**COMMON_KINDS, **declared, **scenario.events}
+        for kind, schema in self.declared.items():
+            schemas.setdefault(kind, {})[0] = schema
+        payloads = {kind: join(map(shape_of_schema, each.values())) for kind, each in schemas.items()}
+        payloads |= {kind: mapping(dict.fromkeys(keys, ANY)) for kind, keys in KERNEL_KINDS.items()}
+        tried = {**payloads["rejected"].keys, "kind": one_of(payloads, loose)}
+        payloads["rejected"] = mapping(tried)
+        self.kinds = payloads.keys() - KERNEL_KINDS.keys()
+        self.agents = tuple(scenario.agents)
+        heard = self.heard = {EVERYONE, *scenario.agents, *scenario.groups}
+        self.events = Events(
+            payloads, one_of(payloads, loose), one_of(scenario.agents), list_of(one_of(heard))
+        )
+        self.initial: dict[str, dict[str, Any]] = {
+            "world": {"": scenario.state},
+            "agents": {name: agent.state for name, agent in scenario.agents.items()},
+            "groups": {name: group.state for name, group in scenario.groups.items()},
+        }
+        # The members of a population share one shape, so that many are handled as one.
+        made: dict[Any, Shape] = {}
+        for states in self.initial.values():
+            for state in states.values():
+                if (outline := _outline(state)) not in made:
+                    shape = mapping({key: shape_of(part) for key, part in state.items()})
+                    made[outline] = _loosened(shape) if loose else shape
+        #: The shapes of the states by part and name, of which the world has none.
+        self.states = {
+            part: {name: made[_outline(state)] for name, state in states.items()}
+            for part, states in self.initial.items()
+        }
+
+    # -- what components use --
+
+    def mistake(self, what: str, *option: str | int, on_key: bool = False) -> None:
+        """Note a mistake that the component found itself; `on_key`: in the key, not in the value."""
+        self.found.append((self.note, Misfit(what, option, on_key)))
+
+    def name(
+        self, kind: Literal["agent", "group", "provider", "audience"], name: str, *option: str | int
+    ) -> None:
+        """Note `name` unless there is such an agent, group or provider (audience: one of the first two)."""
+        known = self.heard if kind == "audience" else getattr(self.scenario, f"{kind}s")
+        if name not in known:
+            self.mistake(there_is_no(kind, name, known), *option)
+
+    def kind(self, kind: str, *option: str | int, heard: bool = False) -> None:
+        """Note a kind of events that does not exist, or (`heard`) of which the agent never sees one."""
+        agent, senders = self.agent, self.senders.get(kind, [])
+        if kind not in self.kinds:
+            what = f"there is no kind of events {kind!r}{did_you_mean(kind, self.kinds)}"
+            self.mistake(f"{what}; known: {list_some(sorted(self.kinds))}", *option)
+        elif heard and agent is not None and kind not in self.declared and not self.loose:
+            seen_by = {EVERYONE, agent.name, *agent.groups}
+            others = {id(one.actions[kind]): one.actions[kind] for one in senders if one is not agent}
+            if not any(seen_by.intersection(action.audience) for action in others.values()):
+                audience = sorted({one for action in others.values() for one in action.audience})
+                why = f"its audience is {list_some(audience) or 'empty'}" if others else "nobody else does it"
+                what = f"{agent.name} can never see {kind!r}: {why}"
+                self.mistake(
+                    f"{what}; expected an action of another agent whose audience includes it", *option
+                )
+
+    def event(self, *kinds: str) -> Shape:
+        """What stands for an event of one of these kinds; of any kind if there are none."""
+        return Shape(frozenset((EVENT,)), events=frozenset(kinds) or None)
+
+    def one_of(self, *strings: str) -> Shape:
+        """What stands for one of these strings."""
+        return one_of(strings)
+
+    def fits(self, schema: dict[str, Any]) -> Shape:
+        """What stands for a value that fits a JSON Schema."""
+        return shape_of_schema(schema)
+
+    def emits(self, kind: str, schema: dict[str, Any]) -> None:
+        """Note the schema of an event's payload, where the options say more than the class's `emits`."""
+        if kind not in self.scenario.events:
+            self.emitted.setdefault(kind, []).append(shape_of_schema(schema))
+
+    def expression(self, source: Any, /, *option: str | int, **given: Any) -> Shape:
+        """Check an expression, and return what stands for its value. What is no text stands for itself."""
+        if not isinstance(source, (str, Expression)):
+            return shape_of(source)
+        shapes = {**self.known(), **{name: shape_of(value) for name, value in given.items()}}
+        if (expression := _compiled(source, frozenset(shapes))) is None:
+            return ANY
+        shape, found = infer(expression, shapes, self.events)
+        for what in found:
+            self.mistake(f"{quote(' '.join(expression.source.split()))}: {what}", *option)
+        return shape
+
+    def value(self, schema: dict[str, Any], source: Any, /, *option: str | int, **given: Any) -> None:
+        """Check an expression whose value must fit a JSON Schema."""
+        shape, wanted = self.expression(source, *option, **given), shape_of_schema(schema)
+        if not shape.kinds & wanted.kinds:
+            self.mistake(f"it is {shape.words}; expected {wanted.words}", *option)
+        names = frozenset((*self.known(), *given))
+        expression = _compiled(source, names) if isinstance(source, str) else None
+        if expression is not None and wanted.strings and wanted.kinds == TEXT.kinds:
+            for text in literals(expression.tree.body):
+                if text not in wanted.strings:
+                    what = f"{quote(text)} is none of the possible values{did_you_mean(text, wanted.strings)}"
+                    self.mistake(f"{what}; expected one of {list_some(sorted(wanted.strings))}", *option)
+
+    def text(self, source: str, /, *option: str | int, **given: Any) -> None:
+        """Check a text with expressions in braces."""
+        for part in BRACES.findall(source):
+            self.expression(part, *option, **given)
+
+    def change(
+        self, op: Literal["set", "add"], path: str, value: Any, /, *option: str | int, **given: Any
+    ) -> None:
+        """Check a path of the state, and note that the component may set it to `value`, or add that.
+
+        The path is as for `turn.change`, with expressions in braces. Call it for every change of the state
+        that the component makes: only what is declared or may be set can be read. A path that is the
+        component's own, and not that of an option, need not be declared.
+        """
+        pieces: list[Piece] = []
+        for index, part in enumerate(BRACES.split(path)):
+            piece = _compiled(part, frozenset((*self.known(), *given))) if index % 2 else part
+            if piece is None:
+                return
+            pieces.append(piece)
+        sources = [self.agent] if self.agent else []
+        self.change_at(op, pieces, self.expression(value, *option, **given), sources, option, given)
+
+    # -- states --
+
+    def known(self) -> dict[str, Shape]:
+        """The shapes of the names that are known everywhere; an agent knows only its own groups."""
+        agent, (agents, groups) = self.agent, (self.states[part] for part in ("agents", "groups"))
+        known = {"state": self.states["world"][""], "step": NUMERIC, "events": list_of(self.event())}
+        if agent is None:
+            return {**known, "agents": mapping(agents), "groups": mapping(groups)}
+        own = mapping({name: groups[name] for name in agent.groups})
+        return {**known, "self": agents[agent.name], "groups": own}
+
+    def change_at(
+        self,
+        op: Literal["set", "add"],
+        pieces: Iterable[Piece],
+        value: Shape,
+        sources: Iterable[Agent],
+        option: Path,
+        given: Mapping[str, Any],
+    ) -> None:
+        """Note that something of `sources` changes the state at a path, unless it has no such key."""
+        keys = [self._key(parts, option, given) for parts in _split(pieces)]
+        part, owners = "world", [""]
+        if keys[0] == Key("self"):
+            part, owners, keys = "agents", [agent.name for agent in sources], keys[1:]
+        elif keys[0] in (Key("agents"), Key("groups")) and len(keys) > 1:
+            part, name = str(keys[0].literal), keys[1]
+            named = name.shape.strings if name.literal is None else {name.literal}
+            states = self.states[part]
+            owners = [name for name in states if named is None or name in named]
+            keys = keys[2:]
+        states, made = self.states[part], dict[int, Shape | Misfit]()
+        for owner in owners if keys else ():
+            old = states[owner]
+            if id(old) not in made:
+                try:
+                    # A state that begins empty gets its keys from what is set.
+                    grows = not self.initial[part][owner] or not option
+                    made[id(old)] = _assigned(old, keys, op, ANY if self.settle else value.wide(), grows)
+                except Misfit as error:
+                    made[id(old)] = error
+        new = {name: one for name in owners if isinstance(one := made.get(id(states[name])), Shape)}
+        if not new and (misfit := next(iter(made.values()), None)):
+            self.mistake(str(misfit), *option, on_key=True)
+        self.states = {**self.states, part: {**states, **new}}
+
+    def _key(self, parts: Sequence[Piece], option: Path, given: Mapping[str, Any]) -> Key:
+        shapes = [self.expression(part, *option, **given) for part in parts if isinstance(part, Expression)]
+        if len(parts) != 1:
+            return Key(None)
+        return Key(None, shapes[0]) if shapes else Key(str(parts[0]))
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(source: str | Expression, names: frozenset[str]) -> Expression | None:
+    """An expression; None if it is none: whoever reads the option says what is wrong."""
+    try:
+        return Expression(source, names) if isinstance(source, str) else source
+    except ValueError:
+        return None
+
+
+@frozen
+class Key:
+    """A key in a path: as it is written, or the shape of the value that it is made from."""
+
+    literal: str | None
+    shape: Shape = TEXT
+
+
+def _split(pieces: Iterable[Piece]) -> list[list[Piece]]:
+    """The pieces of a path, by key."""
+    keys: list[list[Piece]] = [[]]
+    for piece in pieces:
+        if isinstance(piece, Expression):
+            keys[-1].append(piece)
+            continue
+        first, *more = piece.split(".")
+        keys[-1] += [first] if first else []
+        keys += [[part] if part else [] for part in more]
+    return keys
+
+
+def _assigned(
+    old: Shape | None, keys: Sequence[Key], op: Literal["set", "add"], value: Shape, grows: bool
+) -> Shape:
+    """A shape (None: there is nothing yet) after a change. Raises `Misfit` if it has no such key.
+
+    If it `grows`, it may get new keys. Those that are computed are always new ones.
+    """
+    if not keys:
+        return _changed(old, op, value)
+    old = old or mapping({})
+    if old == ANY:
+        return ANY
+    if MAPPING not in old.kinds:
+        raise Misfit(f"what it leads to is {old.words}, which has no keys; {REMEDY}")
+    (key, *rest), known = keys, old.keys
+    # Below a key that is not known, computed ones may begin a table, unless that key looks like a known one.
+    table = bool(rest) and rest[0].literal is None and not closest(key.literal or "", known, TYPO)
+    if key.literal is not None and key.literal not in known and not grows and not table:
+        old.find(key.literal, "the state")
+    if key.literal is None and key.shape.strings is None:
+        parts = {name: _assigned(part, rest, op, value, False) for name, part in known.items()}
+        return evolve(old, keys=parts, others=_assigned(old.others, rest, op, value, True))
+    names = [key.literal] if key.literal is not None else sorted(key.shape.strings or ())
+    parts = {
+        name: _assigned(known.get(name, old.others), rest, op, value, name not in known) for name in names
+    }
+    return evolve(old, keys={**known, **parts})
+
+
+def _changed(old: Shape | None, op: Literal["set", "add"], value: Shape) -> Shape:
+    if old is None or old == ANY or op == "set":
+        return value if old is None else old | value
+    if LIST in old.kinds:
+        return evolve(old, items=value if old.items is None else old.items | value)
+    if NUMBER in old.kinds and NUMBER in value.kinds:
+        return old
+    what = f"{value.words} cannot be added to {old.words}"
+    raise Misfit(f"{what}; expected two numbers, or a list to append to")
+
+
+def _loosened(shape: Shape) -> Shape:
+    keys = {key: _loosened(part) for key, part in shape.keys.items()}
+    return evolve(shape, keys=keys, loose=MAPPING in shape.kinds)
+
+
+def _outline(value: Any) -> Any:
+    """What the shape of a value depends on."""
+    if isinstance(value, dict):
+        return tuple((key, _outline(part)) for key, part in value.items())
+    return ("list", *map(_outline, value)) if isinstance(value, list) else type(value)

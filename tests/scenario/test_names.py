@@ -1,0 +1,256 @@
+"""Names in a scenario are checked before it runs: what cannot exist is a mistake, what may exist is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+import pyscrai_core
+from pyscrai_core import api
+from pyscrai_core.errors import ScenarioError
+from pyscrai_core.plugins import Host
+from pyscrai_core.scenario import plan as planning
+
+HOST = Host()
+BASE = """\
+scenario: names
+world: {state: {price: null, sold: 0, caught: {}, votes: {yes: 0, no: 0}, log: []}}
+agents:
+  Mara:
+    engine: {use: rules, policy: [{do: offer, arguments: {price: 3}}]}
+    state: {coins: 3}
+    actions: {offer: {price: {type: integer}, audience: [team]}, pass: {}}
+  Jon: {engine: {use: rules, policy: [{say: hello}]}, actions: {vote: {choice: {enum: [yes, no]}}}}
+groups: {team: {members: [Mara], state: {plan: wait}}}
+events: {news: {type: object, properties: {text: {type: string}}}}
+"""
+
+
+def mistakes(folder: Path, *more: str, base: str = BASE) -> list[str]:
+    """The mistakes in the scenario with more lines, without the name of the file."""
+    file = folder / "names.yaml"
+    file.write_text(base + "\n".join(map(dedent, more)), encoding="utf-8")
+    try:
+        planning.from_file(file, HOST)
+    except ScenarioError as error:
+        return [str(mistake).removeprefix(f"{file}:") for mistake in error.mistakes]
+    return []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "outcomes: {a: state.price.deep.anything, b: state.caught.Mara, c: len(state.price)}",
+        "outcomes: {a: 'state.log[0].what if state.log else groups.team.plan'}",
+        # What is set may be read: a new object, another kind of value, a state that was empty, a new table.
+        "rules: [{on: offer, set: {votes: \"{'maybe': 1}\"}}]\noutcomes: {a: state.votes.maybe}",
+        "rules: [{on: offer, set: {sold: \"'none'\"}}]\noutcomes: {a: len(state.sold)}",
+        "rules: [{on: pass, set: {agents.Jon.mood: 1}}]\noutcomes: {a: agents.Jon.mood}",
+        'rules: [{on: vote, add: {"heard.{event.source}": 1}}]\noutcomes: {a: state.heard.Jon}',
+        'rules: [{on: news, set: {"{event.payload.text}": 1}}]\noutcomes: {a: state.whatever}',
+        'rules: [{on: vote, add: {"votes.{event.payload.choice}": 1}}]\noutcomes: {a: state.votes.yes}',
+        "rules: [{on: news, when: event.payload.text == 'x' and event.source != 'Mara', add: {log: step}}]",
+        "stop_when: any(e.kind == 'rejected' and e.payload.kind == 'offer' for e in events)",
+        "stop_when: any(e.kind == 'tool' and 'error' not in e.payload for e in events)",
+    ],
+)
+def test_what_may_exist(more: str, tmp_path: Path) -> None:
+    assert mistakes(tmp_path, more) == []
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        (
+            "stop_when: state.slod > 3",
+            "11:12: stop_when: 'state.slod > 3': 'state' has no key 'slod' (did you",
+        ),
+        ("outcomes: {a: agents.Mira.coins}", "11:15: outcomes.a: 'agents.Mira.coins': 'agents' has no key"),
+        (
+            "outcomes: {a: groups.team.plans}",
+            "has no key 'plans' (did you mean 'plan'?); it has plan; correct",
+        ),
+        ("rules: [{on: ofer, set: {sold: 1}}]", "11:14: rules[0].on: no agent has an action 'ofer' and no"),
+        (
+            "rules: [{on: offer, set: {slod: 1}}]",
+            "11:27: rules[0].set.slod: the state has no key 'slod' (did",
+        ),
+        (
+            "rules: [{on: offer, set: {y: 1}}]",
+            "the state has no key 'y'; it has caught, log, price, sold, votes",
+        ),
+        ("rules: [{on: offer, add: {votes.maybe: 1}}]", "rules[0].add.votes.maybe: the state has no key"),
+        ("rules: [{on: offer, set: {self.coin: 1}}]", "rules[0].set.self.coin: the state has no key 'coin'"),
+        ('rules: [{on: vote, set: {"x.{event.payload.chose}": 1}}]', "'event.payload' has no key 'chose'"),
+        ('rules: [{on: vote, set: {"cauhgt.{event.source}": 1}}]', "has no key 'cauhgt' (did you mean"),
+        (
+            "rules: [{on: vote, when: event.payload.choice == 'x', add: {sold: 1}}]",
+            "is never 'x'; it can be no",
+        ),
+        ("rules: [{on: news, set: {price: event.payload.txt}}]", "has no key 'txt' (did you mean 'text'?)"),
+        ("rules: [{on: pass, when: self.coin > 1, set: {sold: 1}}]", "11:26: rules[0].when: 'self.coin > 1'"),
+        ("rules: [{on: pass, set: {sold: len(3)}}]", "'len(3)': '3' is a number, where a list was expected"),
+        ("rules: [{on: pass, add: {sold: \"'x'\"}}]", "a string cannot be added to a number; expected two"),
+        ("rules: [{on: pass, set: {sold.x: 1}}]", "what it leads to is a number, which has no keys"),
+        ("schedule: {use: moderated, rule: state.nxt}", "11:34: schedule.rule: 'state.nxt': 'state' has no"),
+        ("schedule: {use: moderated, rule: \"'Jno' if last == 'Jno' else 'Jon'\"}", "'last' is never 'Jno'"),
+        ("schedule: {use: reactive, opening: [Mara, Jno]}", "opening[1]: there is no agent 'Jno' (did you"),
+        ("schedule: {use: round-robin, order: [Jno]}", "order[0]: there is no agent 'Jno' (did you mean"),
+        ("schedule: {use: interrupt, claim: pas}", "claim: there is no kind of events 'pas' (did you mean"),
+    ],
+)
+def test_what_cannot_exist(more: str, expected: str, tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, more)
+    assert expected in found
+
+
+JUDGE = """\
+scenario: seen
+agents:
+  Ann: {{engine: &e {{use: rules, policy: [{{say: hello}}]}}, actions: {{kill: {{audience: {audience}}}}}}}
+  Ben: {{engine: *e}}
+  Judge:
+    {{engine: world, acts: {acts}, decides: [{kind}], rulings: [{{decision: no}}], actions: {{own: {{}}}}}}
+groups: {{gang: [Ann, Ben], court: [Judge]}}
+"""
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        ({}, ""),
+        ({"audience": "[gang, court]"}, ""),
+        ({"audience": "[Judge]"}, ""),
+        (
+            {"audience": "[gang]"},
+            "6:50: agents.Judge.decides[0]: Judge can never see 'kill': its audience is gang",
+        ),
+        (
+            {"audience": "[]"},
+            "Judge can never see 'kill': its audience is empty; expected an action of another",
+        ),
+        ({"kind": "own"}, "Judge can never see 'own': nobody else does it"),
+        (
+            {"kind": "kil"},
+            "decides[0]: there is no kind of events 'kil' (did you mean 'kill'?); known: kill, own",
+        ),
+        ({"kind": "say", "audience": "[gang]"}, ""),
+        (
+            {"acts": "{on: kill}", "audience": "[gang]", "kind": "say"},
+            "6:32: agents.Judge.acts.on: Judge can never",
+        ),
+    ],
+)
+def test_what_an_agent_decides_it_can_see(change: dict[str, str], expected: str, tmp_path: Path) -> None:
+    given = {"audience": "'*'", "acts": "after-group", "kind": "kill", **change}
+    found = mistakes(tmp_path, base=JUDGE.format(**given))
+    assert len(found) == bool(expected)
+    assert not expected or expected in found[0]
+
+
+def test_a_guard_sees_its_own_agent_and_action(tmp_path: Path) -> None:
+    base = """\
+        scenario: guards
+        agents:
+          Wolf:
+            count: 2
+            vary: {hunger: [1, 2]}
+            engine: &talks {use: rules, policy: [{say: hello}]}
+            state: {hunger: "{{ hunger }}"}
+            actions: {bite: {when: self.hunger > event.payload.size, size: {type: integer}}}
+          Sheep:
+            engine: *talks
+            state: {wool: 1}
+            actions: {bite: {when: WHEN, grass: {type: string}}}
+        """
+    assert mistakes(tmp_path, base=dedent(base).replace("WHEN", "self.wool and event.payload.grass")) == []
+    found = mistakes(tmp_path, base=dedent(base).replace("WHEN", "self.hunger > event.payload.size"))
+    assert [one.partition(": ")[0] for one in found] == ["12:28", "12:28"]
+    assert "'self' has no key 'hunger'" in found[0]
+    assert "'event.payload' has no key 'size'" in found[1]
+
+
+def test_prompts_are_checked(tmp_path: Path) -> None:
+    base = """\
+        scenario: prompts
+        providers: {default: {use: scripted, replies: [hello]}}
+        world: {state: {price: 1, deals: {}}}
+        agents:
+          Mara: {state: {coins: 1}, engine: {use: actor, prompt: prompt.j2}}
+        groups: {team: {members: [Mara], state: {plan: wait}}}
+        """
+    (tmp_path / "prompt.j2").write_text(
+        "{{ state.price }} {{ own.coins }} {{ groups.team.plan }} {{ state.deals.any }}\n"
+        "{{ state.items() | list }}"
+        "{{ state.new | default('none') }}{% if own.mood is defined %}{{ state['price'] }}{% endif %}\n"
+        "{% for own in [1] %}{{ own.whatever }}{% endfor %}"
+    )
+    assert mistakes(tmp_path, base=dedent(base)) == []
+    (tmp_path / "prompt.j2").write_text(
+        "{{ state.prize }}\n{% if own['coin'] %}{{ groups.teem.plan }}{% endif %}"
+        "{{ groups.team.plans | upper }}"
+    )
+    found = sorted(one.partition(": ")[2] for one in mistakes(tmp_path, base=dedent(base)))
+    place = "agents.Mara.engine.prompt: prompt.j2:"
+    assert [one.partition(" (did")[0] for one in found] == [
+        f"{place}1: 'state' has no key 'prize'",
+        f"{place}2: 'groups' has no key 'teem'",
+        f"{place}2: 'groups.team' has no key 'plans'",
+        f"{place}2: 'own' has no key 'coin'",
+    ]
+
+
+def test_where_own_code_may_set_keys_only_typos_are_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def act(turn):\n    turn.change('total', 1)\n")
+    base = BASE.replace("{say: hello}]}", '{say: hello}]}, tools: ["./mine.py:act"]')
+    more = "outcomes: {a: state.total}\nstop_when: any(e.kind == 'order' for e in events)"
+    assert mistakes(tmp_path, more, base=base) == []
+    (found,) = mistakes(tmp_path, "outcomes: {a: state.slod}", base=base)
+    assert "'state' has no key 'slod' (did you mean 'sold'?)" in found
+    (found,) = mistakes(tmp_path, "stop_when: events[-1].kind == 'ofer'", base=base)
+    assert "is never 'ofer' (did you mean 'offer'?)" in found
+
+
+def test_what_components_set_may_be_read(tmp_path: Path) -> None:
+    """Components declare what they change, and more about their events, in `check_names`."""
+    base = BASE.replace("engine: {use: rules, policy: [{say: hello}]}", "tools: [notes], reasoning: plan") + (
+        "providers: {default: {use: scripted, replies: [hello]}}\n"
+    )
+    assert mistakes(tmp_path, 'outcomes: {a: "agents.Jon.plan[0]", b: agents.Jon.notes.any}', base=base) == []
+    (found,) = mistakes(tmp_path, "outcomes: {a: agents.Jon.plans}", base=base)
+    assert "'agents.Jon' has no key 'plans' (did you mean 'plan'?); it has notes, plan" in found
+    base = BASE.replace(
+        "engine: {use: rules, policy: [{say: hello}]}", "engine: analyst, scores: {calm: {}}"
+    ) + ("providers: {default: {use: scripted, replies: [hello]}}\n")
+    read = "outcomes: {{a: \"[e.payload.scores.{} for e in events if e.kind == 'finding']\"}}"
+    assert mistakes(tmp_path, read.format("calm"), base=base) == []
+    assert "has no key 'clam' (did you mean 'calm'?)" in mistakes(tmp_path, read.format("clam"), base=base)[0]
+
+
+def test_a_run_and_a_fork_are_refused_before_the_first_call(tmp_path: Path) -> None:
+    file, store = tmp_path / "names.yaml", tmp_path / "runs.db"
+    file.write_text(BASE + "schedule: {use: round-robin, rounds: 1}")
+    with pytest.raises(
+        pyscrai_core.ScenarioError, match=r"--set outcomes.a=state.slod: outcomes.a: .*did you mean"
+    ):
+        api.run(file, set={"outcomes.a": "state.slod"}, store=store)
+    assert not store.exists()
+    assert api.run(file, store=store).status == "completed"
+    with pytest.raises(pyscrai_core.ScenarioError, match="has no key 'slod'"):
+        api.fork(at=1, set={"stop_when": "state.slod"}, store=store)
+
+
+def test_a_recorded_run_replays_whatever_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of an earlier version, which checked less, stays as it is."""
+    file, store = tmp_path / "names.yaml", tmp_path / "runs.db"
+    file.write_text(BASE + "rules: [{on: pass, set: {unknown: 1}}]\nschedule: {use: round-robin, rounds: 1}")
+
+    def nothing(*_: Any) -> None: ...
+
+    with monkeypatch.context() as patch:
+        patch.setattr(planning, "check_names", nothing)
+        first = api.run(file, store=store)
+    assert api.replay(store=store).fingerprint == first.fingerprint
