@@ -7,7 +7,7 @@ keys and strings that cannot exist, and the operations that no value of these sh
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -36,6 +36,9 @@ from .shapes import (
     shape_of,
 )
 from .values import alternatives, named, quote_part
+
+#: Of how many values that are written out in a loop each is looked at by itself.
+MOST_ROUNDS = 50
 
 _NUMBERS = frozenset((NUMBER, BOOLEAN))
 _MANY = frozenset((LIST, SET, MAPPING, STRING))
@@ -280,20 +283,29 @@ class _Inference:
 
     def eval_comprehension(self, node: Any) -> Shape:
         before = self.names
-        for loop in node.generators:
-            shape = self.eval(loop.iter)
-            self.expect(loop.iter, shape, _MANY, "a list")
-            self.names = {**self.names, **_targets(loop.target, shape.item)}
+        entries = list(self.rounds(node, node.generators))
+        self.names = before
+        if isinstance(node, ast.DictComp):
+            return join(entries)
+        return Shape(frozenset((SET if isinstance(node, ast.SetComp) else LIST,)), items=join(entries))
+
+    def rounds(self, node: Any, loops: Sequence[ast.comprehension]) -> Iterator[Shape]:
+        """What a comprehension makes, once for each value that is written out."""
+        if not loops:
+            made = self.eval(node.value if isinstance(node, ast.DictComp) else node.elt)
+            yield _entry(self.eval(node.key), made) if isinstance(node, ast.DictComp) else made
+            return
+        (loop, *inner), before = loops, self.names
+        shape = self.eval(loop.iter)
+        self.expect(loop.iter, shape, _MANY, "a list")
+        written = loop.iter.elts if isinstance(loop.iter, ast.List | ast.Tuple | ast.Set) else ()
+        several = 0 < len(written) <= MOST_ROUNDS and not inner
+        for item in map(self.eval, written) if several else (shape.item,):
+            self.names = {**before, **_targets(loop.target, item)}
             for condition in loop.ifs:
                 self.eval(condition)
                 self.names = self.narrowed(condition)
-        if isinstance(node, ast.DictComp):
-            result = _entry(self.eval(node.key), self.eval(node.value))
-        else:
-            kind = SET if isinstance(node, ast.SetComp) else LIST
-            result = Shape(frozenset((kind,)), items=self.eval(node.elt))
-        self.names = before
-        return result
+            yield from self.rounds(node, inner)
 
     eval_listcomp = eval_setcomp = eval_dictcomp = eval_generatorexp = eval_comprehension
 

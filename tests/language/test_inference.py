@@ -97,6 +97,8 @@ def test_what_may_be_right(source: str) -> None:
         ("[e for e in events if e.kind == 'ofer']", "'e.kind' is never 'ofer' (did you mean 'offer'?)"),
         ("[e for e in events if e.kind in ('say', 'ofer')]", "'e.kind' is never 'ofer'"),
         ("[e for e in events if not e.kind != 'ofer']", "'e.kind' is never 'ofer'"),
+        ("[len([e for e in events if e.kind == k]) for k in ['say', 'ofer']]", "'e.kind' is never 'ofer'"),
+        ("[state.votes[k] for k in ('yes', 'noo')]", "'state.votes' has no key 'noo'"),
         ("event.kind == 'say'", "'event.kind' is never 'say'"),
         ("'Bean' == event.source", "'event.source' is never 'Bean' (did you mean 'Ben'?)"),
         ("event.payload.to == 'Cem'", "'event.payload.to' is never 'Cem'; it can be Ann, Ben"),

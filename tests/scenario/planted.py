@@ -195,7 +195,10 @@ def _sites(path: Where, in_key: bool, text: str, document: dict[str, Any]) -> It
     elif in_key:
         return
     elif last in ("when", "stop_when", "rule") or steps[0] == "outcomes" or above == ["arguments"]:
-        if steps[0] != "providers":
+        if steps[0] == "providers":
+            return
+        free = above == ["arguments"] and "enum" not in _parameter(document, path)
+        if not (free and "'" in text):  # a free text may be any
             yield from expression(0, len(text))
     elif last == "say" and ("policy" in steps or "rulings" in steps):
         for span in braces:
@@ -207,6 +210,15 @@ def _sites(path: Where, in_key: bool, text: str, document: dict[str, Any]) -> It
     ):
         for match in re.finditer(r"\{\{ *(\w+)", text):
             yield Site(path, in_key, *match.span(1))
+
+
+def _parameter(document: dict[str, Any], path: Where) -> dict[str, Any]:
+    """The schema of the parameter for an argument of a policy."""
+    move: Any = document
+    for step in path[:-2]:
+        move = move[step]
+    schema: dict[str, Any] = document["agents"][path[1]]["actions"][move["do"]][path[-1]]
+    return schema
 
 
 def _in_expression(source: str, declared: set[str]) -> Iterator[tuple[int, int]]:
