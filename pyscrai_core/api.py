@@ -109,12 +109,12 @@ def resume(
     accept_changes: bool = False,
     **options: Unpack[Options],
 ) -> RunResult:
-    """Go on with an unfinished run; what was journaled is not asked again.
+    """Continue an unfinished run; what was journaled is not asked again.
 
     ref
         a run's id, a unique prefix of it, or `last`
     set
-        replaces limits, outcomes, and how providers may be called, by dotted path:
+        replaces limits, outcomes, rules, `on_error` and how providers may be called, by dotted path:
         `{"limits.calls": 500, "agents.Mara.limits.tokens": 9000}`
     on_uncertain
         what becomes of a tool that must not be called twice and was being called when the run ended: `retry`,

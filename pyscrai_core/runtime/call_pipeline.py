@@ -38,7 +38,7 @@ from .journal import Journal, answer_key
 from .observers import Observers
 from .prices import Prices
 from .providers import Providers, estimated
-from .repair import REPAIRS, check_answer, rejection, repair_prompt
+from .repair import DRAWS, REPAIRS, check_answer, is_unlucky, rejection, repair_prompt
 from .retry import Tell
 from .reuse import Reuse
 from .session import Session
@@ -109,7 +109,7 @@ class CallPipeline:
 
     async def complete(self, request: Request, place: Callable[[], Position]) -> Completion:
         """A completion that fits its schema, asked for again a bounded number of times if it does not."""
-        repairs = 0
+        repairs = draws = 0
         given_up: AnswerRejected | None = None
         while True:
             said: tuple[Message, ...] = ()
@@ -127,7 +127,10 @@ class CallPipeline:
                     return evolve(completion, parsed=parsed)
                 wrong, said = unfit, (completion.message(),)
                 if given_up is not None:  # asked again by a person who resumed the run: a new start
-                    repairs, given_up = 0, None
+                    repairs, draws, given_up = 0, 0, None
+                if draws < DRAWS and request.sampling.temperature != 0 and is_unlucky(request.schema, parsed):
+                    draws += 1
+                    continue
                 if repairs == REPAIRS:
                     given_up = rejection(request.provider, completion, wrong)
             repairs += 1

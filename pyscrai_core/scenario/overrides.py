@@ -107,13 +107,14 @@ class Override:
         match self.keys:
             case ["limits", _] | ["outcomes", _] | ["agents", _, "limits", _] | ["rules", *_]:
                 return
-            case ["agents", _, "actions", _, "when"]:
+            case ["agents", _, "actions", _, "when"] | ["agents", _, "on_error"]:
                 return
             case ["providers", _, key, *below] if key in _ACCESS and len(below) <= 1:
                 return
         raise ConfigError(
             f"--set {self.path}: a resume cannot change that; expected limits.NAME, agents.NAME.limits.NAME, "
-            "outcomes.NAME, rules[N].KEY, agents.NAME.actions.NAME.when, or providers.NAME.KEY with one of "
+            "outcomes.NAME, rules[N].KEY, agents.NAME.actions.NAME.when, agents.NAME.on_error, or "
+            "providers.NAME.KEY with one of "
             f"{', '.join(sorted(_ACCESS))}; for another story: pyscrai fork RUN --at SEQ --set …"
         )
 
@@ -122,6 +123,13 @@ class Override:
         self.check_resumable()
         part, name = (*self.keys, "")[:2]
         known = scenario.get(part, {})
+        # A recorded scenario has the agents of a population one by one.
+        members = [one for one in known if part == "agents" and re.fullmatch(rf"{re.escape(name)}-\d+", one)]
+        if name not in known and members:
+            for member in members:
+                path = self.path.replace(f"agents.{name}", f"agents.{member}", 1)
+                evolve(self, path=path).apply(Document.at(scenario, RECORDED))
+            return
         if part not in ("limits", "rules") and name not in known:
             what = f"there is no {part.removesuffix('s')} {name!r}{did_you_mean(name, known)}"
             raise ConfigError(f"--set {self.path}: {what}; the run's: {', '.join(known) or 'none'}")

@@ -128,9 +128,9 @@ class Vendors:
         path = self.scenario(**more)
         return api.run(path, store=self.store, host=self.host, observers=observers)
 
-    def resume(self, *plan: Any) -> RunResult:
+    def resume(self, *plan: Any, **changes: Any) -> RunResult:
         Vendor.plan, Vendor.asked = {"first": list(plan)}, []
-        return api.resume(store=self.store, host=self.host)
+        return api.resume(store=self.store, host=self.host, **changes)
 
     def replays(self, result: RunResult) -> bool:
         """Whether a replay asks nobody and comes to the same."""
@@ -430,6 +430,40 @@ def test_an_answer_that_never_fits_can_be_asked_for_again(vendors: Vendors) -> N
     result = vendors.resume("most", "7")
     assert (result.status, len(Vendor.asked)) == ("completed", 2)
     assert result.events[0].payload == {"n": 7}
+    assert vendors.replays(result)
+
+
+def test_a_rule_that_grammars_ignore_is_left_to_another_draw(vendors: Vendors) -> None:
+    schema = {
+        "type": "array",
+        "items": {"enum": ["a", "b"]},
+        "minItems": 2,
+        "maxItems": 2,
+        "uniqueItems": True,
+    }
+
+    async def ranks(turn: Turn) -> None:
+        turn.emit("number", {"n": (await turn.think("?", schema=schema)).parsed})
+
+    made = {"does": ranks, "use": "streams", "provider__streams": Streams}
+    drawn = vendors.run(*['["a", "a"]'] * 4, '["a", "b"]', **made)
+    assert (drawn.status, drawn.events[0].payload) == ("completed", {"n": ["a", "b"]})
+    assert len({call["seed"] for call in vendors.calls}) == 5, "each draw has its own seed"
+    assert len({call["request"] for call in vendors.calls}) == 1, "and is the same request"
+    assert vendors.replays(drawn)
+    failed = vendors.run(*['["a", "a"]'] * 20, **made)
+    assert (failed.status, len(Vendor.asked)) == ("failed", 13), "ten draws, then two repairs"
+    assert "two items are equal" in failed.error
+    assert "--set agents.NAME.on_error=skip" in failed.error
+
+
+def test_a_resume_may_skip_what_fails_for_a_whole_population(vendors: Vendors) -> None:
+    agents = {"A": {"count": 3, "persona": "?"}}
+    failed = vendors.run(*[RequestRejected] * 3, agents=agents)
+    assert failed.status == "failed"
+    result = vendors.resume(*[RequestRejected] * 3, set={"agents.A.on_error": "skip"})
+    assert result.status == "completed"
+    assert {event.source for event in result.events if event.kind == "turn.failed"} == {"A-1", "A-2", "A-3"}
     assert vendors.replays(result)
 
 

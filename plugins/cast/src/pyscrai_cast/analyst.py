@@ -88,6 +88,7 @@ class Analyst(Engine):
 
     Config: ClassVar[type] = AnalystConfig
     config: AnalystConfig
+    narrates: ClassVar[bool] = True
     emits: ClassVar[dict[str, dict[str, Any]]] = {
         "finding": {
             "type": "object",

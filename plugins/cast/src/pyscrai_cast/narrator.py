@@ -52,6 +52,7 @@ class Narrator(Engine):
 
     Config: ClassVar[type] = NarratorConfig
     config: NarratorConfig
+    narrates: ClassVar[bool] = True
     emits: ClassVar[dict[str, dict[str, Any]]] = {
         "narration": {
             "type": "object",

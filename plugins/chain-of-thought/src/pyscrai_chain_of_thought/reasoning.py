@@ -78,7 +78,7 @@ class ChainOfThought(Reasoning):
         tools = [{"name": tool.name, "description": tool.description} for tool in request.tools]
         asked = (*request.messages, Message.user(config.prompt.render(words=config.words, tools=tools)))
         try:
-            thoughts = await turn.complete(request.but(messages=asked, schema=None, tools=()))
+            thoughts = await turn.complete(request.but(messages=asked, schema=None, tools=(), speaks=False))
         except (AnswerRejected, AnswerTruncated, Refused) as error:
             return await self._answer_at_once(request, turn, str(error))
         native = bool(thoughts.thinking) and config.native == "auto"

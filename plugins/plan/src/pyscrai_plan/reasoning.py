@@ -108,7 +108,9 @@ class PlanReasoning(Reasoning):
         async def ask(prompt: Prompt, schema: dict[str, Any], **values: Any) -> Any:
             question = prompt.render(steps=config.steps, words=config.words, **values)
             messages = (*request.messages, Message.user(question))
-            answer = (await turn.complete(request.but(messages=messages, schema=schema, tools=()))).parsed
+            answer = (
+                await turn.complete(request.but(messages=messages, schema=schema, tools=(), speaks=False))
+            ).parsed
             return {**answer, "plan": [step for step in answer["plan"] if step.strip()]}
 
         plan = kept = _stored_plan(turn)

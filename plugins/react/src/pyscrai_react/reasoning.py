@@ -65,7 +65,7 @@ class React(Reasoning):
         messages = (*request.messages, Message.user(opening))
         schema = self._schema(request)
         for _ in range(config.rounds):
-            step = await turn.complete(request.but(messages=messages, schema=schema, tools=()))
+            step = await turn.complete(request.but(messages=messages, schema=schema, tools=(), speaks=False))
             turn.emit("thought", {"text": step.parsed["thought"], "by": "react"}, audience=())
             messages = (*messages, step.message())
             chosen = step.parsed["next"]

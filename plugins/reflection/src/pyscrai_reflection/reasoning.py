@@ -78,7 +78,9 @@ class Reflection(Reasoning):
             draft = answer.text if answer.text.strip() else "(empty)"
             asked = (*messages, Message.assistant(draft), question)
             try:
-                judged = await turn.complete(request.but(messages=asked, schema=schema, tools=()))
+                judged = await turn.complete(
+                    request.but(messages=asked, schema=schema, tools=(), speaks=False)
+                )
             except UNUSABLE as error:
                 _tell(turn, f"Draft: {draft}\nIt stays as it is, without a critique: {error}")
                 break

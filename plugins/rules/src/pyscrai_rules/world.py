@@ -116,6 +116,7 @@ class World(Engine):
 
     Config: ClassVar[type] = WorldConfig
     config: WorldConfig
+    narrates: ClassVar[bool] = True
     emits: ClassVar[dict[str, dict[str, Any]]] = {
         "ruling": _object(
             attempt={"type": "integer"},

@@ -123,7 +123,9 @@ class SelfConsistency(Reasoning):
             "additionalProperties": False,
         }
         messages = (*request.messages, Message.user(question))
-        judged = (await turn.complete(request.but(messages=messages, schema=schema, tools=()))).parsed
+        judged = (
+            await turn.complete(request.but(messages=messages, schema=schema, tools=(), speaks=False))
+        ).parsed
         return int(judged["best"]) - 1, judged["why"]
 
 
