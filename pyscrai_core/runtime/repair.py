@@ -85,8 +85,8 @@ def rejection(provider: str, completion: Completion, wrong: str) -> AnswerReject
     else:
         what = f"the model answers nothing, after {REPAIRS} repairs{cut_off(completion)}"
     error = AnswerRejected(
-        f"provider {provider!r} ({completion.model}): {what}; ask again with: pyscrai resume RUN; to continue "
-        "without such answers, add: --set agents.NAME.on_error=skip; or use another model"
+        f"provider {provider!r} ({completion.model}): {what}; ask again with: pyscrai resume RUN; to "
+        "continue without such answers, add: --set agents.NAME.on_error=skip; or use another model"
     )
     error.given_up = True
     return error
