@@ -8,7 +8,7 @@ no answer raises `AnswerRejected`, so that the model is asked again, or `Refused
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -24,13 +24,15 @@ from ..records import Completion, RateLimitStatus, Request, Usage
 from ..scenario.model import CallPolicy
 from ..suggest import quote
 from ..vendors import tool_arguments
-from .own_words import OwnWords, map_texts
+from .own_words import map_texts, own_words, speakers
 from .thoughts import split_thoughts
 
 #: How many characters of an answer a message shows.
 SHOWN = 120
 #: The largest count of tokens that is believed.
 MOST_TOKENS = 2**40
+#: Reports of fewer input tokens are compared with the prompt.
+FEW_TOKENS = 100
 _FINISH = ("stop", "length", "tool_calls", "refusal", "content_filter", "other")
 
 
@@ -208,23 +210,25 @@ def _kind(value: Any) -> str:
 # -- bookkeeping --
 
 
-def known_usage(answer: Completion, estimate: Usage, request: Request) -> Usage:
+def known_usage(answer: Completion, estimate: Callable[[], Usage], request: Request) -> Usage:
     """The usage that the vendor reported; what it did not report is estimated, never zero.
 
-    The `estimate` for the answer is its `max_tokens`: a vendor may also charge for thoughts that it keeps.
+    The `estimate` takes time for a long history, so it is made where it is needed. That for the answer is its
+    `max_tokens`: a vendor may also charge for thoughts that it keeps to itself.
     A prompt has at least about as many tokens as words, so that a report of far less is ignored.
     """
     told = plausible(answer.usage)
     sent, received, estimated = told.input_tokens, told.output_tokens, told.estimated
     cached, written = told.cached_tokens, told.cache_write_tokens
-    words = sum(len(message.text.split()) for message in request.messages)
-    if 0 < sent < words / 4:
-        logger.warning("a usage of {} input tokens for a prompt of {} words is ignored", sent, words)
-        sent = 0
+    if 0 < sent < FEW_TOKENS:
+        words = sum(len(message.text.split()) for message in request.messages)
+        if sent < words / 4:
+            logger.warning("a usage of {} input tokens for a prompt of {} words is ignored", sent, words)
+            sent = 0
     if not sent:
-        sent, cached, written, estimated = estimate.input_tokens, 0, 0, True
+        sent, cached, written, estimated = estimate().input_tokens, 0, 0, True
     if not received and (answer.text or answer.thinking or answer.tool_calls):
-        received, estimated = estimate.output_tokens, True
+        received, estimated = estimate().output_tokens, True
     return Usage(sent, received, min(cached, sent), min(written, sent), estimated)
 
 
@@ -342,13 +346,13 @@ def _as_call(value: Any, strict: bool) -> ToolCall | None:
 def _with_own_words(
     answer: Completion, request: Request, policy: CallPolicy, agents: Sequence[str]
 ) -> Completion:
-    words = OwnWords.of(request.position.agent, tuple(agents))
+    name, known = request.position.agent, speakers(tuple(agents))
 
     def own(text: str) -> str:
-        return words.of_text(split_thoughts(text)[1] if policy.split_thoughts else text)
+        return own_words(split_thoughts(text)[1] if policy.split_thoughts else text, name, known)
 
     if request.schema is None:
-        text = words.of_text(answer.text)
+        text = own_words(answer.text, name, known)
     else:
         value, wrong = parse_json(answer.text)
         spoken = value if wrong else map_texts(value, own)

@@ -3,66 +3,72 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from attrs import frozen
-
 from ..errors import AnswerRejected
 
-#: What may stand before a name at the beginning of a line: space, quotation marks, brackets, Markdown.
-_BEFORE = r"""[ \t>*_#"'“„«\[(-]*"""
-#: What stands between a name and the words: perhaps who is addressed, and a colon.
-_AFTER = r"[*_]*[ \t]*(?:\([^)\n]{0,80}\))?[*_]*[ \t]*[:：][*_]*[ \t]*"
+#: What stands before a colon, and the decoration behind it; at the beginning of a line.
+_PREFIX = re.compile(r"(?P<head>[^\n:：]{1,200})[:：][*_]*[ \t]*")
+_LINE = re.compile(f"^{_PREFIX.pattern}", re.MULTILINE)
+#: What may stand around a name: space, quotation marks, brackets, Markdown, and whom it speaks to.
+_BEFORE = """ \t>*_#"'“„«[(-"""
+_ADDRESSED = re.compile(r"[*_ \t]*\([^)\n]*\)[*_ \t]*$")
 
 
-@frozen
-class OwnWords:
-    """Finds lines that begin with the name of the agent `name`, or of another one."""
+@lru_cache(maxsize=16)
+def speakers(agents: tuple[str, ...]) -> Mapping[str, str]:
+    """The names of a scenario's agents, by how they are found."""
+    return {name.casefold(): name for name in agents}
 
-    name: str
-    own: re.Pattern[str]
-    others: re.Pattern[str] | None
 
-    @classmethod
-    @lru_cache(maxsize=256)
-    def of(cls, name: str, agents: tuple[str, ...]) -> OwnWords:
-        """For the agent `name` among the scenario's `agents`."""
-        others = [one for one in agents if one != name]
-        return cls(name, _lines_of([name]), _lines_of(others) if others else None)
+def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
+    """What the agent `name` says itself, without its own name at the beginning of lines.
 
-    def of_text(self, text: str) -> str:
-        """What the agent says itself. Raises `AnswerRejected` if the text begins with another one's line."""
-        if self.others is None:
-            return self._without_name(text)
-        rest = text
-        if begun := self.own.match(rest.lstrip()):
-            rest = rest.lstrip()[begun.end() :]
-        found = self.others.search(rest)
-        if found is None:
-            return self._without_name(text)
-        before = rest[: found.start()]
-        if not before.strip():
-            raise AnswerRejected(
-                f"it begins with a line of {found['name']}; answer as {self.name}, and for nobody else"
-            )
-        return self._without_name(before).rstrip()
+    The text ends where a line of another one of the `speakers` begins. Raises `AnswerRejected` if it begins
+    with one.
+    """
+    kept, place = "", 0
+    for line in _LINE.finditer(text):
+        if line.start() < place:
+            continue
+        speaker = _speaker(line["head"], others)
+        if speaker is None:
+            continue
+        kept += text[place : line.start()]
+        if speaker != name:
+            if not kept.strip():
+                raise AnswerRejected(
+                    f"it begins with a line of {speaker}; answer as {name}, and for nobody else"
+                )
+            return kept.rstrip()
+        place = line.end()
+        # The own name may stand before somebody else's: `Mara: Jon: Five.`
+        inner = _PREFIX.match(text, place)
+        other = _speaker(inner["head"], others) if inner else None
+        if inner and other == name:
+            place = inner.end()
+        elif inner and other is not None:
+            raise AnswerRejected(f"it begins with a line of {other}; answer as {name}, and for nobody else")
+    return kept + text[place:]
 
-    def _without_name(self, text: str) -> str:
-        return self.own.sub("", text)
+
+def _speaker(head: str, known: Mapping[str, str]) -> str | None:
+    """The agent whose name stands at the beginning of a line, if it is one."""
+    bare = head.lstrip(_BEFORE)
+    for name in (head, bare, bare.rstrip("*_ \t"), _ADDRESSED.sub("", bare).rstrip("*_ \t")):
+        if (found := known.get(name.strip().casefold())) is not None:
+            return found
+    return None
 
 
 def map_texts(value: Any, change: Callable[[str], str]) -> Any:
     """A structured answer with its texts changed. Texts in lists are left as they are: they may be names."""
     if isinstance(value, dict):
-        return {key: change(one) if isinstance(one, str) else map_texts(one, change)
-                for key, one in value.items()}  # fmt: skip
+        return {
+            key: change(one) if isinstance(one, str) else map_texts(one, change) for key, one in value.items()
+        }
     if isinstance(value, list):
         return [one if isinstance(one, str) else map_texts(one, change) for one in value]
     return value
-
-
-def _lines_of(names: Iterable[str]) -> re.Pattern[str]:
-    listed = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    return re.compile(rf"^{_BEFORE}(?P<name>{listed}){_AFTER}", re.IGNORECASE | re.MULTILINE)

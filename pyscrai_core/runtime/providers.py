@@ -130,7 +130,7 @@ class Providers:
                 words.end()
             if not isinstance(answer, Completion):
                 return answer
-            usage = answers.known_usage(answer, estimated(fitted), fitted)
+            usage = answers.known_usage(answer, lambda: estimated(fitted), fitted)
             return evolve(answer, usage=usage, allowance=answers.known_allowance(answer))
 
         streamed = sink if "stream" in provider.capabilities else None

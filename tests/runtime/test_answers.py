@@ -288,7 +288,7 @@ def test_tool_calls_have_identities_of_ours() -> None:
 )
 def test_usage_is_reported_or_estimated_never_zero(reported: Any, known: Usage) -> None:
     request = WORDS.but(messages=(Message.user("What do you say to these nine coins, Mara?"),))
-    assert known_usage(odd(text="Nine.", usage=reported), Usage(30, 200), request) == known
+    assert known_usage(odd(text="Nine.", usage=reported), lambda: Usage(30, 200), request) == known
 
 
 def test_odd_bookkeeping_does_not_cost_an_answer() -> None:
