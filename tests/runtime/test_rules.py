@@ -26,7 +26,7 @@ class Tries(Engine):
 
 #: A scenario in YAML, so that places have lines.
 SCENARIO = """scenario: rules
-world: {state: {n: 0, word: x, cases: {a: {n: 1}}, none: [], gone: null, text: a..b, box: {}}}
+world: {state: {seen: null, n: 0, word: null, cases: {a: {n: 1}}, none: [], gone: null, text: a..b, box: {}}}
 events: {open: {type: object}}
 agents:
   A:
@@ -36,7 +36,7 @@ agents:
       go: {GUARDwhere: {type: string}, n: {type: integer, default: 0}, more: {type: object, default: {}}}
 schedule: {use: round-robin, rounds: 2}
 rules:
-  - {on: open, set: {seen: step}}
+  - {on: open, set: {seen: step, word: "'x'"}}
   RULE
 outcomes: {n: state.n}
 """
