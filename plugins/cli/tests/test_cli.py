@@ -483,12 +483,12 @@ def test_show_counts_rejections_by_reason(write: Callable[..., str]) -> None:
     taker = {"speak": False, "must_act": True, "actions": {"take": {"when": "not state.taken"}}}
     giver = {"speak": False, "must_act": True, "actions": {"give": {"what": {"enum": ["a", "b", 3, 4, "c"]}}}}
     rules = [
-        {"on": "take", "set": {"taken": "true"}},
+        {"on": "take", "set": {"taken": "true", "word": "'x'"}},
         {"on": "give", "on_error": "reject", "add": {"word": "event.payload.what"}},
     ]
     name = write(
         providers={"default": {"use": "scripted", "generate": True}},
-        world={"state": {"taken": False, "word": "x"}},
+        world={"state": {"taken": False, "word": None}},
         agents={"A": taker, "B": taker, "C": taker, "D": giver, "E": giver, "F": giver, "G": giver},
         rules=rules,
         schedule={"use": "simultaneous", "rounds": 1},
