@@ -236,7 +236,10 @@ class ScenarioNames:
                 except Misfit as error:
                     made[id(old)] = error
         new = {name: one for name in owners if isinstance(one := made.get(id(states[name])), Shape)}
-        if not new and (misfit := next(iter(made.values()), None)):
+        misfits = [one for one in made.values() if isinstance(one, Misfit)]
+        # That a state which began empty could get the key does not make it right for the others.
+        if misfits and not any(self.initial[part][name] for name in new):
+            misfit = misfits[0]
             self.mistake(str(misfit), *option, on_key=True)
         self.states = {**self.states, part: {**states, **new}}
 

@@ -182,7 +182,7 @@ def test_json_is_one_object_and_nothing_else(write: Callable[..., str]) -> None:
 
 
 def test_a_failed_run_is_status_1_with_its_error_on_stderr(write: Callable[..., str]) -> None:
-    broken = write(agents={"Mara": {"persona": "A farmer"}}, outcomes={"n": "state.nothing"})
+    broken = write(agents={"Mara": {"persona": "A farmer"}}, outcomes={"n": "1 / 0"})
     done = execute("run", broken, "--json")
     assert done.returncode == 1
     result = json.loads(done.stdout)
@@ -485,6 +485,7 @@ def test_show_counts_rejections_by_reason(write: Callable[..., str]) -> None:
     rules = [
         {"on": "take", "set": {"taken": "true", "word": "'x'"}},
         {"on": "give", "on_error": "reject", "add": {"word": "event.payload.what"}},
+        {"on": "say", "set": {"word": 3}},  # so that it may be a number
     ]
     name = write(
         providers={"default": {"use": "scripted", "generate": True}},
