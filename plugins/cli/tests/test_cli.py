@@ -140,15 +140,15 @@ def test_a_piped_run_prints_each_event_and_then_what_it_came_to(write: Callable[
 
 
 def test_what_a_terminal_would_obey_is_not_printed(write: Callable[..., str]) -> None:
-    reply = "[bold]red[/bold] \x1b[31malert\x1b[0m \x1b]0;title\x07a\x08\x9b2J\u202eb\rc\r\nJon: I accept"
-    expected = "Mara: [bold]red[/bold] alert abc\n  Jon: I accept\n"
+    reply = "[bold]red[/bold] \x1b[31malert\x1b[0m \x1b]0;title\x07a\x08\x9b2J\u202eb\rc\r\nAnn: I accept"
+    expected = "Mara: [bold]red[/bold] alert abc\n  Ann: I accept\n"
     done = execute("run", write(replies=[reply]))
     assert done.stdout.startswith(expected)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", done.stdout)
     assert invoke("log", "--text").stdout.startswith(expected)
     live = Terminal(*PYSCRAI, "run", "talk.yaml")
     assert live.end() == 0
-    assert "[bold]red[/bold] alert abc\r\n  Jon: I accept" in live.screen
+    assert "[bold]red[/bold] alert abc\r\n  Ann: I accept" in live.screen
     assert "\x1b]0;" not in live.screen
     assert "\x1b[31m" not in live.screen
 
