@@ -215,7 +215,8 @@ class Rules:
                 raise Rejected(f"its condition cannot be evaluated: {error}") from None
             path = f"agents.{source}.actions.{action.name}.when"
             raise ContractError(
-                f"{action.place}: {path}: {error}; correct it, and go on: pyscrai resume RUN --set {path}=…"
+                f"{action.place}: {path}: {error}; correct it, and continue: "
+                f"pyscrai resume RUN --set {path}=…"
             ) from None
 
     def apply(self, event: Event, root: Root) -> Root:
@@ -272,7 +273,7 @@ class Rules:
                 option = f"{option}.{part.replace(' ', '.', 1)}"
             raise ContractError(
                 f"{rule.place}: {rule.where} (on {rule.on}): {part}: '{text}': {what}; step {event.step}, "
-                f"{short(event.describe(), 200)}; correct the rule, and go on: pyscrai resume RUN --set "
+                f"{short(event.describe(), 200)}; correct the rule, and continue: pyscrai resume RUN --set "
                 f"{option}=…, or reject such attempts: on_error: reject"
             ) from None
         return root
