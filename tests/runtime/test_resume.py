@@ -279,7 +279,7 @@ def test_what_a_resume_cannot_change_is_said_and_changes_nothing(
 
 def test_an_outcome_that_cannot_be_computed_can_be_mended(flaky: Host, tmp_path: Path) -> None:
     store = tmp_path / "runs.db"
-    outcomes = {"wrong": "state.nothing", "said": "len(events)"}
+    outcomes = {"wrong": "1 / (len(events) - 6)", "said": "len(events)"}
     failed = pyscrai_core.run(scenario(tmp_path, outcomes=outcomes), host=flaky, store=store)
     assert failed.status == "failed"
     assert "pyscrai resume RUN --set outcomes.wrong=…" in failed.error

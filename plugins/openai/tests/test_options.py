@@ -70,14 +70,14 @@ def test_wrong_options_are_named(options: dict[str, Any], said: str) -> None:
 
 
 def test_capabilities() -> None:
-    assert provider().capabilities == {"tools", "schema", "seed", "stream"}
+    assert provider().capabilities == {"tools", "schema", "seed", "stop", "stream"}
     assert provider(api="responses", embedding_model="e").capabilities == {
         "tools",
         "schema",
         "stream",
         "embed",
     }
-    assert provider(tools=False, schema=False, seed=False).capabilities == {"stream"}
+    assert provider(tools=False, schema=False, seed=False).capabilities == {"stop", "stream"}
 
 
 def test_a_provider_that_is_not_open() -> None:

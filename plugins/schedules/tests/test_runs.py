@@ -119,10 +119,10 @@ def test_reactive_keeps_to_the_turns_of_each_agent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("schedule", "words"),
     [
-        ("{use: round-robin, order: [Ann, Bne]}", "schedule.order[1]: no agent 'Bne' acts by schedule"),
+        ("{use: round-robin, order: [Ann, Bne]}", "schedule.order[1]: there is no agent 'Bne'"),
         ("{use: reactive, opening: [Bne]}", "schedule.opening[0]: there is no agent 'Bne'"),
     ],
 )
 def test_a_mistake_that_only_the_agents_show_is_bad_input(tmp_path: Path, schedule: str, words: str) -> None:
-    with pytest.raises(ScenarioError, match=re.escape(f"schedule: {words}; did you mean 'Ben'?")):
+    with pytest.raises(ScenarioError, match=re.escape(f"{words} (did you mean 'Ben'?)")):
         run(tmp_path, schedule)
