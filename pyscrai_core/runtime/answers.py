@@ -77,13 +77,13 @@ def check(answer: Completion, request: Request, policy: CallPolicy, agents: Sequ
     `AnswerRejected` for what the model is to be asked again.
     """
     if answer.finish_reason in ("refusal", "content_filter"):
-        why = "refused to answer"
+        model = answer.model or "the model"
+        what = f"{model} refused to answer"
         if answer.finish_reason == "content_filter":
-            why = "was withheld: the vendor's content filter stopped the answer"
+            what = f"the vendor's content filter withheld the answer of {model}"
         words = f": {answer.text[:SHOWN]!r}" if answer.text else ""
         raise Refused(
-            f"{answer.model or 'the model'} {why}{words}; change the prompt, use another model, or set "
-            "`on_error: skip` for the agent"
+            f"{what}{words}; change the prompt, use another model, or set `on_error: skip` for the agent"
         )
     if answer.truncated and policy.on_truncated == "fail":
         raise AnswerTruncated(f"the answer ended before it was complete{cut_off(answer)}")
