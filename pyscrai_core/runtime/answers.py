@@ -25,7 +25,7 @@ from ..scenario.model import CallPolicy
 from ..suggest import quote
 from ..vendors import tool_arguments
 from .own_words import map_texts, own_words, speakers
-from .thoughts import split_thoughts
+from .thoughts import has_thoughts, split_thoughts
 
 #: How many characters of an answer a message shows.
 SHOWN = 120
@@ -46,7 +46,7 @@ def read_raw(answer: Any, policy: CallPolicy, structured: bool) -> Completion:
     came, found = _content(answer.text)
     came = _paired(came, "the text")
     text = came
-    if policy.split_thoughts and parse_json(came)[1] is not None:
+    if policy.split_thoughts and has_thoughts(came) and parse_json(came)[1] is not None:
         tagged, text = split_thoughts(came)
         found += tagged
     thinking = [*map(_as_thinking, answer.thinking or ()), *map(Thinking, found)]
@@ -278,10 +278,10 @@ def with_textual_calls(answer: Completion, request: Request) -> Completion:
     if marked:
         found = [call for one in marked for call in _marked_calls(one)]
         text = _MARKED.sub("", answer.text).strip()
+    elif not any(f'"{key}"' in answer.text for key in _KEYS_OF_ARGUMENTS):
+        return answer
     else:
         bare = find_json(answer.text)
-        if not bare.startswith(("{", "[")):
-            return answer
         value, wrong = parse_json(bare)
         found, text = [] if wrong else _calls_in(value, strict=True), ""
         if not found or (request.schema is not None and check_value(request.schema, value) is None):

@@ -14,6 +14,11 @@ _BEGIN = "<[◁"
 _LONGEST = len("</reasoning>")
 
 
+def has_thoughts(text: str) -> bool:
+    """Whether there is a tag of thoughts in a text."""
+    return _OPEN.search(text) is not None or _CLOSE.search(text) is not None
+
+
 def split_thoughts(text: str) -> tuple[list[str], str]:
     """The thoughts in an answer, and its words.
 
