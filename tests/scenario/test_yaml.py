@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyscrai_core.errors import ScenarioError
+from pyscrai_core.language.lookalikes import normalize
 from pyscrai_core.language.misfit import Path, dotted
 from pyscrai_core.scenario import yaml
 from pyscrai_core.scenario.document import Mark, Marks
@@ -172,13 +173,16 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert len(mistake("- .nan\n" * 1000).splitlines()) == yaml.MAX_MISTAKES
 
 
+#: What is read comes in the form NFC.
+_text = st.text(st.characters(exclude_categories=["Cs"])).map(normalize)
+_keys = st.text(max_size=5).map(normalize)
 _json = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**53) + 1, 2**53 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    | _text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_keys, inner, max_size=4),
     max_leaves=15,
 )
 
