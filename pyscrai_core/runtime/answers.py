@@ -36,13 +36,19 @@ FEW_TOKENS = 100
 _FINISH = ("stop", "length", "tool_calls", "refusal", "content_filter", "other")
 
 
+def as_completion(answer: Any) -> Completion:
+    """What a provider returned. Raises `AnswerRejected` if it is no completion."""
+    if not isinstance(answer, Completion):
+        raise AnswerRejected(f"the provider returned {type(answer).__name__}, expected a Completion")
+    return answer
+
+
 def read_raw(answer: Any, policy: CallPolicy, structured: bool) -> Completion:
     """What a provider returned, as text, thoughts and tool calls. Raises `AnswerRejected` if it is malformed.
 
     If the answer is `structured`, its text becomes the JSON that it contains, where there is only one.
     """
-    if not isinstance(answer, Completion):
-        raise AnswerRejected(f"the provider returned {type(answer).__name__}, expected a Completion")
+    answer = as_completion(answer)
     came, found = _content(answer.text)
     came = _paired(came, "the text")
     text = came

@@ -128,8 +128,7 @@ class Providers:
             answer = await provider.complete(fitted, words or streamed)
             if words is not None:
                 words.end()
-            if not isinstance(answer, Completion):
-                return answer
+            answer = answers.as_completion(answer)
             usage = answers.known_usage(answer, lambda: estimated(fitted), fitted)
             return evolve(answer, usage=usage, allowance=answers.known_allowance(answer))
 
