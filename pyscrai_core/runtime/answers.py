@@ -43,12 +43,12 @@ def as_completion(answer: Any) -> Completion:
     return answer
 
 
-def read_raw(answer: Any, policy: CallPolicy, structured: bool) -> Completion:
+def read_raw(returned: Any, policy: CallPolicy, structured: bool) -> Completion:
     """What a provider returned, as text, thoughts and tool calls. Raises `AnswerRejected` if it is malformed.
 
     If the answer is `structured`, its text becomes the JSON that it contains, where there is only one.
     """
-    answer = as_completion(answer)
+    answer = as_completion(returned)
     came, found = _content(answer.text)
     came = _paired(came, "the text")
     text = came
