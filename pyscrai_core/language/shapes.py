@@ -28,6 +28,9 @@ _OF_TYPE = {
     "object": MAPPING,
 }
 
+#: A value of each kind of which all are much alike.
+SAMPLES = {BOOLEAN: True, NUMBER: 1, STRING: "text"}
+
 #: What to do about a name that does not exist.
 REMEDY = "correct it, or declare it (a key of a state with null, a kind of events in `events`)"
 _Strings: TypeAlias = frozenset[str]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -59,19 +58,10 @@ class Prompt:
             raise self._misfit(*mistake)
 
     def find_unknown(self, shapes: Mapping[str, Shape]) -> Iterator[str]:
-        """What the prompt reads of variables with these shapes and cannot be there."""
-        from .shapes import ANY
+        """What the prompt reads of variables with these shapes, or does with them, and that cannot be."""
+        from .template_values import find_wrong
 
-        if not re.search(rf"\b({'|'.join(shapes)})\s*[.[](?!(get|items|keys|values)\()", self.text):
-            return  # as most prompts, of which none needs to be parsed for this
-        for line, (name, *keys) in _reads(self.text):
-            shape, read = shapes.get(name, ANY), name
-            for key in keys:
-                try:
-                    shape, read = shape.find(key), f"{read}.{key}"
-                except Misfit as error:
-                    yield str(self._misfit(line, f"{read!r} {error}"))
-                    break
+        return (str(self._misfit(line, what)) for line, what in find_wrong(self.text, shapes))
 
     def render(self, **values: Any) -> str:
         """The prompt's text. Raises `ContractError` if a value that it needs is missing or does not fit."""
@@ -186,40 +176,3 @@ def _mistakes(text: str, names: frozenset[str]) -> Iterator[tuple[int, str]]:
         what = f"the name {name!r} is not defined{did_you_mean(name, known)}"
         yield min(lines, default=0), f"{what}; known here: {', '.join(sorted(known))}"
     _template(text)  # some mistakes are found by a compiler only: Jinja2's or Python's
-
-
-@functools.lru_cache(maxsize=512)
-def _reads(text: str) -> tuple[tuple[int, tuple[str, ...]], ...]:
-    """The keys of variables that a template reads and that have to be there: line, variable, keys."""
-    from jinja2 import nodes
-
-    from .sandbox import METHODS, SANDBOX
-
-    tree = SANDBOX.parse(text)
-    bound = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
-    optional: set[int] = set()
-    for node in tree.find_all((nodes.Test, nodes.Filter, nodes.Call)):
-        match node:
-            case nodes.Test(name="defined" | "undefined") | nodes.Filter(name="default" | "d"):
-                optional.add(id(node.node))
-            case nodes.Call(node=nodes.Getattr(attr=name)) if name in METHODS[Mapping]:
-                optional.add(id(node.node))
-
-    def chain(node: Any) -> tuple[str, ...]:
-        match node:
-            case nodes.Name(name=name) if name not in bound:
-                return (name,)
-            case (
-                nodes.Getattr(node=inner, attr=key)
-                | nodes.Getitem(node=inner, arg=nodes.Const(value=str(key)))
-            ):
-                before = chain(inner)
-                return (*before, key) if before else ()
-        return ()
-
-    found = [
-        (node.lineno, chain(node))
-        for node in tree.find_all((nodes.Getattr, nodes.Getitem))
-        if id(node) not in optional
-    ]
-    return tuple(dict.fromkeys(each for each in found if each[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -254,3 +255,50 @@ def test_a_recorded_run_replays_whatever_it_names(tmp_path: Path, monkeypatch: p
         patch.setattr(planning, "check_names", nothing)
         first = api.run(file, store=store)
     assert api.replay(store=store).fingerprint == first.fingerprint
+
+
+STATE = {"n": 3, "label": "hi", "names": ["a", "b"], "box": {"x": 1}, "later": None, "empty": {}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ state.n | length }}", "TypeError: object of type 'int' has no len() (for 'state.n')"),
+        ("{{ 3 | length }}", "TypeError: object of type 'int' has no len()"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{% if false %}\n{{ state.names | round }}{% endif %}", "__round__"),
+        ("{% for one in state.n %}{{ one }}{% endfor %}", "not iterable"),
+        ("{% if state.n > 'x' %}{% endif %}", "'>' not supported"),
+        ("{{ state.names | join(', ') | abs }}", "abs()"),
+        ("{% set twice = state.box + 1 %}", "'dict' and 'int'"),
+        ("{{ state.label.uper() }}", "is a string, which has no method 'uper' (did you mean 'upper'?)"),
+        ("{{ state.n.upper() }}", "'state.n' is a number, which has no method 'upper'"),
+    ],
+)  # fmt: skip
+def test_what_a_prompt_cannot_do_with_the_state(text: str, expected: str, tmp_path: Path) -> None:
+    assert [one for one in _prompt_mistakes(text, tmp_path) if expected in one], text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ state.label.upper() }} {{ state.names.index('a') }} {{ state.box.items() | list }}",
+        "{{ state.later | round }} {{ state.later.what }} {{ state.empty.x }} {{ state.empty | length }}",
+        "{{ state.names[7] }} {{ 10 / state.n }} {{ state.names | max }} {{ state | tojson | length }}",
+        "{% for n in state.names if n != 'a' %}{{ loop.index }} {{ n.upper() | abs }}{% endfor %}",
+        "{% set n = state.names %}{{ n | sum }}{% macro m(a) %}{{ a + 1 }}{% endmacro %}{{ m(state.n) }}",
+        "{{ range(state.n) | list }} {{ state.cuont is defined }} {{ state.get('cuont') }}",
+        "{{ state.label ~ state.n }} {{ state.n in state.names }} {{ persona + 1 }}",
+    ],
+)
+def test_what_a_prompt_may_do_with_the_state(text: str, tmp_path: Path) -> None:
+    assert _prompt_mistakes(text, tmp_path) == []
+
+
+def _prompt_mistakes(text: str, folder: Path) -> list[str]:
+    (folder / "prompt.j2").write_text(text)
+    return mistakes(
+        folder,
+        f"world: {{state: {json.dumps(STATE)}}}",
+        base="scenario: prompts\nagents: {Mara: {engine: {use: actor, prompt: prompt.j2}}}\n",
+    )
