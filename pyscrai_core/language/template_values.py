@@ -104,8 +104,8 @@ def _sample(shape: Shape) -> Any:
 
 @functools.lru_cache(maxsize=512)
 def _read(text: str) -> _Reads:
-    """What a template does: the keys that it looks up and that must be there, the methods that it calls, and the
-    parts that can be computed by themselves, with what they look up.
+    """The keys that a template looks up and that must be there, the methods that it calls, and the parts that
+    can be computed by themselves, with what they look up.
     """
     tree = SANDBOX.parse(text)
     bound = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}

@@ -70,7 +70,9 @@ async def resume(
         manifest = Manifest.to_execute(recorded)
         changes = {**manifest.changes, **{one.path: one.value for one in overrides}}
         settled = manifest.settled(changes)
-        plan = planning.from_manifest(settled, session.host, replay=False)
+        # What was run once stays as it is; what is changed now is checked before anything is spent.
+        check = any(one.has_expression for one in overrides)
+        plan = planning.from_manifest(settled, session.host, replay=False, check=check)
         check_recorded_trust(recorded, session)
 
         def old(components: Components) -> Run:

@@ -75,6 +75,11 @@ class Override:
     def inside_agent(self) -> bool:
         return self.keys[0] == "agents" and len(self.keys) > 2 and self.keys[2] != "template"
 
+    @property
+    def has_expression(self) -> bool:
+        """Whether it sets an expression, of those that a resume can change."""
+        return self.keys[0] in ("outcomes", "rules") or self.keys[-1] == "when"
+
     def apply(self, document: Document) -> None:
         """Set the value. Raises `ScenarioError` if there is no such place."""
         mark = Mark(self.flag)

@@ -113,16 +113,20 @@ def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
     return provider
 
 
-def from_manifest(manifest: Manifest, host: Host, *, replay: bool) -> Plan:
-    """The plan of a recorded run; with `replay`, without its providers."""
+def from_manifest(manifest: Manifest, host: Host, *, replay: bool, check: bool = False) -> Plan:
+    """The plan of a recorded run; with `replay`, without its providers.
+
+    With `check`, the names in its scenarios are checked as before its first execution.
+    """
     forks = manifest.changing_forks
     files = dict(manifest.files)
     host = host.remembering(manifest.distributions)
 
     def plan(scenario: dict[str, Any], last: bool) -> Plan:
         return _make(
-            Document.at(scenario, RECORDED), host, _source(manifest, files), True, replay=replay or not last
-        )
+            Document.at(scenario, RECORDED), host, _source(manifest, files), not check,
+            replay=replay or not last,
+        )  # fmt: skip
 
     first = plan(manifest.scenario, not forks)
     segments = []

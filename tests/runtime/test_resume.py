@@ -288,3 +288,16 @@ def test_an_outcome_that_cannot_be_computed_can_be_mended(flaky: Host, tmp_path:
     assert (mended.status, mended.outcomes) == ("completed", {"said": 6, "wrong": 7})
     assert not Flaky.asked
     assert api.replay(store=store, host=flaky).outcomes == mended.outcomes
+
+
+def test_an_outcome_that_is_mended_is_checked_before_anything_is_spent(flaky: Host, tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    pyscrai_core.run(
+        scenario(tmp_path, outcomes={"said": "len(events)"}, limits={"calls": 2}), host=flaky, store=store
+    )
+    before, Flaky.asked = _dump(store), []
+    wrong = {"limits.calls": 99, "outcomes.said": "state.there_is_no_such_key"}
+    with pytest.raises(InputError, match="'state' has no key 'there_is_no_such_key'"):
+        api.resume(store=store, host=flaky, set=wrong)
+    assert _dump(store) == before
+    assert not Flaky.asked

@@ -443,13 +443,17 @@ def test_a_malformed_answer_is_asked_again(odd: Said, form: Any, tmp_path: Path)
         Said("Nine coins.", usage=None),
         Said("Nine coins.", usage=("many", -3)),
         Said("Nine coins.", usage=(0, 0)),
+        Said("Nine coins.", usage=None, more={"usage": "many"}),
+        Said("Nine coins.", usage=None, more={"usage": [50, 10]}),
         Said("Nine coins.", finish=None),
         Said("Nine coins.", model=["odd"]),
     ],
-    ids=["no usage", "odd usage", "zeros", "no reason", "odd model"],
+    ids=["no usage", "odd usage", "zeros", "usage as text", "usage as a list", "no reason", "odd model"],
 )
-def test_odd_bookkeeping_does_not_cost_an_answer(said: Said, form: Any, tmp_path: Path) -> None:
-    played = play(form, False, [said], tmp_path)
+def test_odd_bookkeeping_does_not_cost_an_answer(
+    said: Said, form: Any, streamed: bool, tmp_path: Path
+) -> None:
+    played = play(form, streamed, [said], tmp_path)
     assert (played.says, len(played.requests)) == (["Nine coins."] * 2, 2), played.result.error
     assert played.result.usage.estimated is (said.usage != (50, 10))
     assert played.result.usage.input_tokens > 0

@@ -174,12 +174,14 @@ def completion(answer: Mapping[str, Any], headers: Mapping[str, str], model: str
 
 def usage(answer: Mapping[str, Any]) -> Usage:
     """The tokens that the API reports; it counts cached ones separately."""
-    counted = answer.get("usage")
-    counted = counted if isinstance(counted, dict) else {}
+    counted: Any = answer.get("usage")
+    if not isinstance(counted, dict):
+        return Usage(counted or 0)  # the kernel tells what is no number
     kinds = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
     fresh, cached, written, output = (counted.get(kind) or 0 for kind in kinds)
-    if any(type(part) is not int for part in (fresh, cached, written)):
-        fresh = cached = written = 0
+    odd = [part for part in (fresh, cached, written) if type(part) is not int]
+    if odd:
+        return Usage(odd[0], output)
     return Usage(fresh + cached + written, output, cached_tokens=cached, cache_write_tokens=written)
 
 

@@ -31,10 +31,10 @@ class Stream:
                 return self._add_delta(self._blocks.get(event.get("index"), self._last), event["delta"])
             case "message_delta":
                 self.answer |= event["delta"]
-                counted = {
-                    key: value for key, value in (event.get("usage") or {}).items() if value is not None
-                }
-                self.answer["usage"] = {**(self.answer.get("usage") or {}), **counted}
+                before, counted = self.answer.get("usage") or {}, event.get("usage") or {}
+                if isinstance(before, dict) and isinstance(counted, dict):
+                    counted = {key: value for key, value in counted.items() if value is not None}
+                    self.answer["usage"] = {**before, **counted}
             case "message_stop":
                 self._complete = True
         return ""

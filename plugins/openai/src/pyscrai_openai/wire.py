@@ -84,8 +84,9 @@ def tool_call(request: Request, call: Any, official: bool) -> ToolCall:
 
 def usage(answer: dict[str, Any], input_tokens: str, output_tokens: str) -> Usage:
     """The answer's usage; `input_tokens` and `output_tokens` are the names of these fields."""
-    counted = answer.get("usage")
-    counted = counted if isinstance(counted, dict) else {}
+    counted: Any = answer.get("usage")
+    if not isinstance(counted, dict):
+        return Usage(counted or 0)  # the kernel tells what is no number
     details = counted.get(f"{input_tokens}_details")
     details = details if isinstance(details, dict) else {}
     return Usage(
