@@ -10,8 +10,8 @@ from typing import Any
 from ..errors import AnswerRejected
 
 #: What stands before a colon, and the decoration behind it; at the beginning of a line.
-_PREFIX = re.compile(r"(?P<head>[^\n:：]{1,200})[:：][*_]*[ \t]*")
-_LINE = re.compile(f"^{_PREFIX.pattern}", re.MULTILINE)
+PREFIX = re.compile(r"(?P<head>[^\n:：]{1,200})[:：][*_]*[ \t]*")
+_LINE = re.compile(f"^{PREFIX.pattern}", re.MULTILINE)
 #: What may stand around a name: space, quotation marks, brackets, Markdown, and whom it speaks to.
 _BEFORE = """ \t>*_#"'“„«[(-"""
 _ADDRESSED = re.compile(r"[*_ \t]*\([^)\n]*\)[*_ \t]*$")
@@ -33,7 +33,7 @@ def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
     for line in _LINE.finditer(text):
         if line.start() < place:
             continue
-        speaker = _speaker(line["head"], others)
+        speaker = speaker_of(line["head"], others)
         if speaker is None:
             continue
         kept += text[place : line.start()]
@@ -45,8 +45,8 @@ def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
             return kept.rstrip()
         place = line.end()
         # The own name may stand before somebody else's: `Mara: Jon: Five.`
-        inner = _PREFIX.match(text, place)
-        other = _speaker(inner["head"], others) if inner else None
+        inner = PREFIX.match(text, place)
+        other = speaker_of(inner["head"], others) if inner else None
         if inner and other == name:
             place = inner.end()
         elif inner and other is not None:
@@ -54,7 +54,7 @@ def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
     return kept + text[place:]
 
 
-def _speaker(head: str, known: Mapping[str, str]) -> str | None:
+def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
     """The agent whose name stands at the beginning of a line, if it is one."""
     bare = head.lstrip(_BEFORE)
     for name in (head, bare, bare.rstrip("*_ \t"), _ADDRESSED.sub("", bare).rstrip("*_ \t")):

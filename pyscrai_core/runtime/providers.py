@@ -30,8 +30,9 @@ from ..tokens import estimate_tokens
 from . import answers, emulation
 from .call import Call
 from .limiter import Bounds, Ticket, account
+from .own_words import speakers
 from .retry import Tell, with_retries
-from .thoughts import WordsSink
+from .streaming import OwnWordsSink, ThoughtlessSink, WordsSink
 
 Result = TypeVar("Result")
 
@@ -124,8 +125,8 @@ class Providers:
             return answers.check(from_text(raw), request, policy, self._agents)
 
         async def send() -> Completion:
-            words = WordsSink(sink) if streamed and sink is not None and policy.split_thoughts else None
-            answer = await provider.complete(fitted, words or streamed)
+            words = None if streamed is None else self._words_of(request, streamed, policy)
+            answer = await provider.complete(fitted, words)
             if words is not None:
                 words.end()
             answer = answers.as_completion(answer)
@@ -140,6 +141,12 @@ class Providers:
             read=read,
         )
         return await self._with_retries(sending, call, tell, last)
+
+    def _words_of(self, request: Request, sink: Sink, policy: CallPolicy) -> WordsSink:
+        """A sink that passes the agent's words in the answer to a request on to `sink`."""
+        if request.speaks and request.schema is None:
+            sink = OwnWordsSink(sink, request.position.agent, speakers(self._agents))
+        return WordsSink(ThoughtlessSink(sink) if policy.split_thoughts else sink)
 
     def _with_stops(self, request: Request, provider: Provider) -> Request:
         """The request with stop sequences where another agent would begin to speak."""

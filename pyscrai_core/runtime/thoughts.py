@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 
-from ..contracts import Sink
-
 _NAMES = "think|thinking|thoughts?|reasoning"
-_OPEN = re.compile(rf"<({_NAMES})>|\[THINK\]|◁think▷", re.IGNORECASE)
-_CLOSE = re.compile(rf"</({_NAMES})>|\[/THINK\]|◁/think▷", re.IGNORECASE)
-#: The characters that a tag begins with, and the length of the longest one.
-_BEGIN = "<[◁"
-_LONGEST = len("</reasoning>")
+#: The tags before and behind thoughts.
+OPENING = re.compile(rf"<({_NAMES})>|\[THINK\]|◁think▷", re.IGNORECASE)
+CLOSING = re.compile(rf"</({_NAMES})>|\[/THINK\]|◁/think▷", re.IGNORECASE)
 
 
 def has_thoughts(text: str) -> bool:
     """Whether there is a tag of thoughts in a text."""
-    return _OPEN.search(text) is not None or _CLOSE.search(text) is not None
+    return OPENING.search(text) is not None or CLOSING.search(text) is not None
 
 
 def split_thoughts(text: str) -> tuple[list[str], str]:
@@ -28,7 +24,7 @@ def split_thoughts(text: str) -> tuple[list[str], str]:
     thoughts: list[str] = []
     words = ""
     while text:
-        begin, end = _OPEN.search(text), _CLOSE.search(text)
+        begin, end = OPENING.search(text), CLOSING.search(text)
         if end is not None and (begin is None or end.start() < begin.start()):
             # Everything before a lone closing tag was thought.
             thoughts.append(words + text[: end.start()])
@@ -38,42 +34,8 @@ def split_thoughts(text: str) -> tuple[list[str], str]:
         else:
             words += text[: begin.start()]
             inner = text[begin.end() :]
-            end = _CLOSE.search(inner)
+            end = CLOSING.search(inner)
             thoughts.append(inner if end is None else inner[: end.start()])
             text = "" if end is None else inner[end.end() :]
     found = [thought.strip() for thought in thoughts if thought.strip()]
     return found, words.strip() if thoughts else words
-
-
-class WordsSink:
-    """Passes the words of a streamed answer on to `sink`, without the thoughts between tags."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._held = ""
-        self._thinking = False
-
-    def write(self, text: str) -> None:
-        self._held += text
-        while found := (_CLOSE if self._thinking else _OPEN).search(self._held):
-            if not self._thinking:
-                self._pass_on(found.start())
-            self._held = self._held[found.end() :].lstrip() if self._thinking else self._held[len(found[0]) :]
-            self._thinking = not self._thinking
-        if self._thinking:
-            self._held = self._held[-_LONGEST:]
-            return
-        # What may be the beginning of a tag waits for the rest of it.
-        tail = max(self._held.rfind(mark) for mark in _BEGIN)
-        partial = tail >= 0 and len(self._held) - tail < _LONGEST
-        self._pass_on(tail if partial else len(self._held))
-
-    def end(self) -> None:
-        """Pass on what was held back. Call it when the answer is complete."""
-        if not self._thinking:
-            self._pass_on(len(self._held))
-
-    def _pass_on(self, end: int) -> None:
-        if end:
-            self._sink.write(self._held[:end])
-        self._held = self._held[end:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pyscrai_core import (
     Message,
     Refused,
     Request,
+    Sink,
     Thinking,
     ToolCall,
     ToolSpec,
@@ -21,7 +23,9 @@ from pyscrai_core import (
 from pyscrai_core.language.parsing import find_json, parse_json
 from pyscrai_core.records import Position
 from pyscrai_core.runtime.answers import check, known_usage, read_raw
-from pyscrai_core.runtime.thoughts import WordsSink, split_thoughts
+from pyscrai_core.runtime.own_words import speakers
+from pyscrai_core.runtime.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
+from pyscrai_core.runtime.thoughts import split_thoughts
 from pyscrai_core.scenario.model import CallPolicy
 
 AGENTS = ("Mara", "Jon", "Jon Smith")
@@ -69,17 +73,41 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
     ["<think>hide</think>\n\nNine < ten [so].", "Nine.<think>hide</think>", "<b>Nine</b> <thi", "<think>a"],
 )
 def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
-    shown: list[str] = []
+    assert shown(ThoughtlessSink, text, size).strip() == split_thoughts(text)[1].strip()
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Nine coins: take it.\nOr not.", "Nine coins: take it.\nOr not."),
+        ("Mara: Nine.\nMara: Or ten.\nJon: No!\nMara: Yes.", "Nine.\nOr ten.\n"),
+        ("**Jon (to Mara)**: Nine.\nWell.", ""),
+        ("Nine. Jon: who is he?\n\nMar", "Nine. Jon: who is he?\n\nMar"),
+        ("A long line of words without any name in it and its end\nJon: No.", None),
+        ("Nine \ud83d\ude00\ud83d", "Nine \U0001f600\ud83d"),
+    ],
+)
+def test_only_own_words_are_shown_while_they_come(text: str, words: str | None, size: int) -> None:
+    def made(sink: Sink) -> WordsSink:
+        return WordsSink(OwnWordsSink(sink, "Mara", speakers(("Mara", "Jon"))))
+
+    assert shown(made, text, size) == (text.partition("Jon")[0] if words is None else words)
+
+
+def shown(make: Callable[[Sink], WordsSink], text: str, size: int) -> str:
+    """What a person sees of a text that comes in pieces of some size."""
+    pieces: list[str] = []
 
     class Screen:
         def write(self, text: str) -> None:
-            shown.append(text)
+            pieces.append(text)
 
-    sink = WordsSink(Screen())
+    sink = make(Screen())
     for start in range(0, len(text), size):
         sink.write(text[start : start + size])
     sink.end()
-    assert "".join(shown).strip() == split_thoughts(text)[1].strip()
+    return "".join(pieces)
 
 
 @pytest.mark.parametrize(
