@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from .api import Session, arun, run
     from .language.describe import describe_schema, without_meanings
     from .language.expressions import Expression
+    from .language.patterns import compile_pattern
     from .language.schemas import check_value
     from .language.templates import Prompt
     from .plugins import Host
@@ -109,6 +110,7 @@ _LAZY = {
     "Session": "api",
     "arun": "api",
     "check_value": "language.schemas",
+    "compile_pattern": "language.patterns",
     "describe_schema": "language.describe",
     "run": "api",
     "tool": "tools",
@@ -211,6 +213,7 @@ __all__ = [
     "View",
     "arun",
     "check_value",
+    "compile_pattern",
     "describe_schema",
     "estimate_tokens",
     "hookimpl",

@@ -6,13 +6,13 @@ it finds errors enters them: another version of it would make a replay diverge.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from ..canonical import canonical
 from ..suggest import did_you_mean, format_json, list_some
 from .misfit import Path, dotted
+from .patterns import compile_pattern
 
 #: An error of jsonschema, a `ValidationError`; its attributes may be unset, which never happens here.
 Error: TypeAlias = Any
@@ -50,8 +50,14 @@ def explain(errors: Iterable[Error]) -> tuple[Path, str]:
         return _explain_forms(first, place)
     if _keyword(first) in _VALUE:
         return place, _tell(first)
-    texts = dict.fromkeys(_tell(error) for error in here if error.validator not in _FORMS)
-    return place, "; ".join(list(texts)[:TOLD])
+    texts: dict[str, None] = {}
+    told = set()
+    for error in here:
+        rule = (error.validator, id(error.schema), error.cause)  # many references may lead to it
+        if rule not in told and error.validator not in _FORMS and len(texts) < TOLD:
+            told.add(rule)
+            texts[_tell(error)] = None
+    return place, "; ".join(texts)
 
 
 def _path(error: Error) -> Path:
@@ -163,12 +169,13 @@ def _dependent(error: Error) -> str:
 
 
 def _unknown(error: Error) -> str:
-    known = sorted(error.schema.get("properties", ()))
+    properties = error.schema.get("properties", {})
+    known = sorted(properties)
     patterns = sorted(error.schema.get("patternProperties", ()))
     unknown = sorted(
         name
         for name in error.instance
-        if name not in known and not any(re.search(pattern, name) for pattern in patterns)
+        if name not in properties and not any(compile_pattern(pattern).search(name) for pattern in patterns)
     )
     names = list_some(map(format_json, unknown))
     near = did_you_mean(unknown[0], known) if len(unknown) == 1 else ""

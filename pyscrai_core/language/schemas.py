@@ -1,13 +1,12 @@
 """JSON Schema, compiled once: what actions, events and answers are checked with.
 
-A schema may come from a stranger, so what could make a check last for ever is bounded: references are
-counted while a value is checked, and regular expressions must not repeat what repeats.
+A schema may come from a stranger, so what could make a check last for ever is bounded: see `keywords` for the
+work and `patterns` for regular expressions.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -15,9 +14,10 @@ from urllib.parse import unquote
 import orjson
 
 from ..canonical import canonical
-from ..suggest import format_json
-from .explain import Explained, explain
+from .explain import explain
+from .metaschema import metaschema
 from .misfit import Misfit, Path, dotted
+from .patterns import compile_pattern
 
 #: Keywords that are not available, and what to write instead.
 REFUSED = {
@@ -34,10 +34,11 @@ _WITH_SCHEMAS = (
     *("$defs", "definitions", "dependentSchemas", "patternProperties", "properties"),
     *("allOf", "anyOf", "oneOf", "prefixItems"),
 )
-#: How many references are followed while one value is checked.
-MAX_REFERENCES = 10_000
-#: The longest text that a pattern is searched in, by how often the pattern repeats without a bound.
-MAX_TEXT = (1_000_000, 100_000, 5_000, 500, 150)
+#: The largest schema, in bytes of JSON.
+MAX_SCHEMA = 1_000_000
+#: The work that may be done to check a schema itself, and how large its compiled patterns may be together.
+MAX_META_WORK = 8_000_000
+MAX_PATTERNS = 200_000
 #: The longest text about a value that does not fit, in characters.
 MAX_MESSAGE = 600
 
@@ -54,21 +55,22 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 @functools.lru_cache(maxsize=1024)
 def _mistake(written: bytes) -> tuple[str, Path] | None:
     """What is wrong with a schema, and where. (A population repeats the same few.)"""
-    from jsonschema import Draft202012Validator
-
+    if len(written) > MAX_SCHEMA:
+        return f"the schema has {len(written):,} bytes, and {MAX_SCHEMA:,} are the most; make it smaller", ()
     schema = orjson.loads(written)
-    meta = Draft202012Validator(Draft202012Validator.META_SCHEMA)
-    if errors := list(meta.iter_errors(schema)):
-        path, what = explain(errors)
-        return f"not a JSON Schema: {what}", path
+    if mistake := _meta_mistake(schema):
+        return mistake
     try:
         parts = list(_parts(schema, ()))
         places = {tuple(map(str, path)) for path, _ in parts}
+        size = 0
         for path, part in parts:
             if isinstance(part, dict):
-                _check_part(part, places, path)
+                size += _check_part(part, places, path)
+            if size > MAX_PATTERNS:
+                raise Misfit("its patterns are too large together; write simpler ones, or an enum", path)
         check = _compile(schema)
-        samples: tuple[Any, ...] = (None, 0, "", [], {})
+        samples: tuple[Any, ...] = (None, 0, "", [], {})  # some references never end, whatever the value
         for value in samples:
             check(value)
     except Misfit as refused:
@@ -89,7 +91,8 @@ def _parts(schema: Any, path: Path) -> Iterator[tuple[Path, Any]]:
                 yield from _parts(each, (*path, key, step))
 
 
-def _check_part(part: dict[str, Any], places: Container[Path], path: Path) -> None:
+def _check_part(part: dict[str, Any], places: Container[Path], path: Path) -> int:
+    """Check a schema alone, without those in it. Returns the size of its patterns. Raises `Misfit`."""
     for key, remedy in REFUSED.items():
         if key in part:
             raise Misfit(f"{key!r} is not available; {remedy}", (*path, key))
@@ -98,10 +101,15 @@ def _check_part(part: dict[str, Any], places: Container[Path], path: Path) -> No
     if reference is not None and _place(reference) not in places:
         what = f"$ref {reference!r} names no schema in this one; expected one such as #/$defs/NAME"
         raise Misfit(what, (*path, "$ref"))
-    if isinstance(pattern := part.get("pattern"), str):
-        _check_pattern(pattern, len(MAX_TEXT) - 1, (*path, "pattern"))
-    for pattern in part.get("patternProperties", ()):
-        _check_pattern(pattern, 1, (*path, "patternProperties", pattern))
+    patterns: dict[Path, str] = {("pattern",): part["pattern"]} if "pattern" in part else {}
+    patterns |= {("patternProperties", pattern): pattern for pattern in part.get("patternProperties", ())}
+    size = 0
+    for step, pattern in patterns.items():
+        try:
+            size += compile_pattern(pattern).size
+        except Misfit as error:
+            raise Misfit(str(error), (*path, *step)) from None
+    return size
 
 
 def _place(reference: str) -> tuple[str, ...] | None:
@@ -110,51 +118,6 @@ def _place(reference: str) -> tuple[str, ...] | None:
     if not reference.startswith("#") or pointer[1:2] not in ("", "/"):
         return None
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
-
-
-def _check_pattern(pattern: str, most: int, path: Path) -> None:
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise Misfit(f"{pattern!r} is not a regular expression: {error}", path) from None
-    verbose = re.search(r"\(\?[a-z]*x", pattern)  # blanks and comments would hide what belongs together
-    if verbose or _repetitions(pattern) > most:
-        what = "it repeats what repeats or varies itself, or too often; a search could last for ever"
-        raise Misfit(f"the pattern {pattern!r}: {what}; write a simpler one, or an enum", path)
-
-
-#: What can stand in a regular expression, as far as repetitions are concerned.
-_TOKEN = re.compile(
-    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\((?:\?(?:[:=!>]|<[=!]|P<\w+>))?|\)|\{\d*,?\d*\}|[*+?|]|.", re.S
-)
-
-
-@functools.lru_cache(maxsize=1024)
-def _repetitions(pattern: str) -> int:
-    """How often a pattern repeats without a close bound; 100 if it repeats what repeats or varies itself."""
-    count = 0
-    varies = [False]  # for each group that is open: whether what is in it can match in several ways
-    closed = False  # whether the last group that was closed can
-    before = ""
-    for token in _TOKEN.findall(pattern):
-        if token.startswith("(") and token != "(?":
-            varies.append(False)
-        elif token == ")" and len(varies) > 1:
-            closed = varies.pop()
-            varies[-1] |= closed
-        elif token in ("*", "+") or (token[0] == "{" and len(token) > 2 and before):
-            low, _, high = token[1:-1].partition(",")
-            fixed = token[0] == "{" and "," not in token
-            most = int(high or 1_000) if "," in token else int(low or 1) if fixed else 1_000
-            if before == ")" and closed and most > 1:
-                return 100
-            if not fixed:
-                varies[-1] = True
-            count += most > 30 and not fixed
-        elif token == "|" or (token == "?" and before not in ("*", "+", "?") and before[:1] != "{"):
-            varies[-1] = True
-        before = token
-    return count
 
 
 def check_value(schema: dict[str, Any], value: Any) -> str | None:
@@ -173,6 +136,8 @@ def check_value(schema: dict[str, Any], value: Any) -> str | None:
 
 @functools.lru_cache(maxsize=4096)
 def _shared(written: bytes) -> Callable[[Any], str | None]:
+    if len(written) > MAX_SCHEMA:  # a tool's schema was not checked before
+        return lambda value: f"its schema has {len(written):,} bytes, and {MAX_SCHEMA:,} are the most"
     schema = orjson.loads(written)
     compiled = functools.cache(lambda: _compile(schema))
 
@@ -213,62 +178,93 @@ def _surely_fits(schema: Any, value: Any) -> bool:
 
 def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
     """The check itself, which raises `Misfit` where the schema asks for too much."""
-    from jsonschema import Draft202012Validator, validators
-    from jsonschema.exceptions import ValidationError
-
-    extend: Any = validators.extend
-    plain = Draft202012Validator.VALIDATORS
-    followed = 0
-
-    def reference(validator: Any, target: str, value: Any, within: Any) -> Any:
-        nonlocal followed
-        if not target.startswith("#"):  # jsonschema would fetch it; a tool's schema was not checked before
-            raise Misfit(f"its $ref {format_json(target)} leads out of the schema, and is not followed")
-        followed += 1
-        if followed > MAX_REFERENCES:
-            raise Misfit("its references lead to too much work, or never end; make them simpler")
-        return plain["$ref"](validator, target, value, within)
-
-    def pattern(validator: Any, expression: str, value: Any, within: Any) -> Any:
-        if isinstance(value, str) and len(value) > MAX_TEXT[min(_repetitions(expression), len(MAX_TEXT) - 1)]:
-            what = f"the text is too long to look for the pattern {format_json(expression)} in it"
-            return [ValidationError(what, cause=Explained(what))]
-        return plain["pattern"](validator, expression, value, within)
-
-    def property_names(validator: Any, names: Any, value: Any, within: Any) -> Iterator[Any]:
-        # The library's errors do not tell which key they are about.
-        for name in sorted(value) if isinstance(value, dict) else ():
-            if errors := list(validator.descend(name, names)):
-                what = f"the key {format_json(name)}: {explain(errors)[1]}"
-                yield ValidationError(what, cause=Explained(what))
-
-    own = {"$ref": reference, "pattern": pattern, "propertyNames": property_names}
-    validator = extend(Draft202012Validator, own)(_without_false(schema))
+    errors_of = _errors_by(schema)
 
     def check(value: Any) -> str | None:
-        nonlocal followed
-        followed = 0
         try:
-            if validator.is_valid(value):
-                return None
-            path, what = explain(validator.iter_errors(value))
+            errors = errors_of(value)
+        except Misfit:
+            raise
         except RecursionError:
             raise Misfit("its references never end; make them simpler") from None
+        except Exception:
+            if mistake := _meta_mistake(schema):  # a tool's schema was not checked before
+                raise Misfit(f"its schema is {mistake[0]}", mistake[1]) from None
+            raise
+        if not errors:
+            return None
+        path, what = explain(errors)
         what = f"{dotted(path)}: {what}" if path else what
         return what if len(what) <= MAX_MESSAGE else what[: MAX_MESSAGE - 1] + "…"
 
     return check
 
 
-def _without_false(schema: Any) -> Any:
-    """`schema` with `{"not": {}}` for `false`: the errors of the latter do not tell where they are."""
+def _errors_by(schema: dict[str, Any], *bounds: int) -> Callable[[Any], list[Any]]:
+    """What finds the errors of a value, within the `bounds` of a `Check`."""
+    from .keywords import Check, errors_of
+
+    prepared = _prepared(schema)
+    parts = list(_parts(prepared, ()))
+    places = {id(part): path for path, part in parts}
+    targets: dict[Any, Any] = {tuple(map(str, path)): part for path, part in parts}
+    resolve = functools.cache(lambda reference: targets.get(_place(reference)))
+    return lambda value: errors_of(prepared, value, Check(places, resolve, *bounds))
+
+
+@functools.cache
+def _meta_errors() -> Callable[[Any], list[Any]]:
+    return _errors_by(metaschema(), MAX_META_WORK, MAX_META_WORK)
+
+
+def _meta_mistake(schema: Any) -> tuple[str, Path] | None:
+    """What is wrong with a schema by the schema of schemas, and where."""
+    try:
+        errors = _meta_errors()(schema)
+    except Misfit:
+        return "a JSON Schema that is too large; make it smaller", ()
+    except RecursionError:
+        return "a JSON Schema that is nested too deeply; make it simpler", ()
+    if not errors:
+        return None
+    path, what = explain(errors)
+    return f"not a JSON Schema: {what}", path
+
+
+def _prepared(schema: Any) -> Any:
+    """`schema` as it is checked with.
+
+    `false` becomes `{"not": {}}`, as the errors of the former do not tell where they are. What a scenario's
+    schema does not have, and a tool's may, is left out: what names another dialect or place, which would lead
+    jsonschema around our bounds, and what cannot be searched for. The tool checks its arguments itself.
+    """
     if not isinstance(schema, dict):
         return {"not": {}} if schema is False else schema
     # Of these two, the library makes a single error for all the keys or items.
     single = ("additionalProperties", "items")
-    return map_schemas(
-        schema, lambda key, part: part if part is False and key in single else _without_false(part)
-    )
+    new = map_schemas(schema, lambda key, part: part if part is False and key in single else _prepared(part))
+    for key in ("$schema", *REFUSED):
+        new.pop(key, None)
+    if not _can_search(new.get("pattern")):
+        del new["pattern"]
+    if isinstance(patterns := new.get("patternProperties"), dict):
+        found = {pattern: part for pattern, part in patterns.items() if _can_search(pattern)}
+        if len(found) < len(patterns):  # of which some key might be
+            new.pop("additionalProperties", None)
+        new["patternProperties"] = found
+    return new
+
+
+def _can_search(pattern: Any) -> bool:
+    try:
+        if isinstance(pattern, str):
+            compile_pattern(pattern)
+    except Misfit as error:
+        from loguru import logger
+
+        logger.warning("a schema of a tool: {}; the tool alone checks it", error)
+        return False
+    return True
 
 
 def map_schemas(schema: Mapping[str, Any], change: Callable[[str, Any], Any]) -> dict[str, Any]:

@@ -34,8 +34,8 @@ Memory Message Mistake NoAnswer NoConfig NobodyToAsk Observer OnUncertain Overlo
 Prompt Provider PyscraiError RateLimitStatus RateLimited Reasoning Refused Request RequestRejected RunResult
 RunStatus Sampling ScenarioError ScenarioNames Schedule Scope SecretName Session Sink Stage StoreError
 StoredRun Text Thinking TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial
-TrialResult TrustRequired Turn Uncertain Unreachable Url Usage View arun check_value describe_schema
-estimate_tokens hookimpl read_secret run tool without_meanings
+TrialResult TrustRequired Turn Uncertain Unreachable Url Usage View arun check_value compile_pattern
+describe_schema estimate_tokens hookimpl read_secret run tool without_meanings
 """
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any, Literal, get_args
 
 from attrs import Attribute, field, frozen
+
+from pyscrai_core import compile_pattern
 
 from .replies import Reply, read_reply
 from .rules import Rule
@@ -87,8 +88,10 @@ def read_place(value: Any, where: str) -> tuple[str | None, int | None]:
 class Pattern:
     """A reply to requests whose text matches.
 
-    `match` is a regular expression (Python's). It is searched in the text of the last message, or of all
-    messages with `where: all`. With `agent`, it only applies to that agent.
+    `match` is a regular expression in the dialect of JSON Schema: `\\d` and `\\w` are ASCII (`\\p{L}` is a
+    letter of any language), `(?i)` ignores the case, and there are no look-arounds or back-references. It is
+    searched in the text of the last message, or of all messages with `where: all`. With `agent`, it only
+    applies to that agent.
     """
 
     match: str = field()
@@ -99,9 +102,9 @@ class Pattern:
     @match.validator
     def _check_match(self, attribute: Attribute[str], value: str) -> None:
         try:
-            re.compile(value)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"match: {value!r} is not a regular expression: {error}") from None
+            compile_pattern(value)
+        except ValueError as error:
+            raise ValueError(f"match: {error}") from None
 
     @reply.validator
     def _check_reply(self, attribute: Attribute[Any], value: Any) -> None:

@@ -29,6 +29,7 @@ from pyscrai_core import (
     ToolCall,
     ToolResult,
     Usage,
+    compile_pattern,
     estimate_tokens,
 )
 
@@ -109,7 +110,7 @@ class ScriptedProvider(Provider):
         self._rule = None if config.rule is None else Rule(config.rule)
         self._patterns = [
             _Pattern(
-                re.compile(pattern.match).search,
+                compile_pattern(pattern.match).search,
                 read_reply(pattern.reply, "reply"),
                 pattern.agent,
                 pattern.where == "all",
@@ -202,8 +203,11 @@ class ScriptedProvider(Provider):
                 if last is None:
                     last = _last(request)
                 text = last
-            if pattern.search(text):
-                return pattern.reply
+            try:
+                if pattern.search(text):
+                    return pattern.reply
+            except ValueError as error:
+                raise RequestRejected(f"{_who(request)}: match: {error}; make it simpler") from None
         return None
 
     def _from_rule(self, rule: Rule, request: Request) -> Reply | None:
