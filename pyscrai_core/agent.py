@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import Attribute, field, frozen
 
+from .base.frozen import freeze, freeze_schema
 from .suggest import expected
 
 #: What to do if it is unknown whether a tool acted that must not be called twice: call it again, tell the
@@ -24,7 +25,7 @@ class Use:
     """The name of an extension, and its options as the scenario gives them."""
 
     use: str
-    options: dict[str, Any] = field(factory=dict)
+    options: dict[str, Any] = field(factory=dict, converter=freeze)
 
 
 @frozen
@@ -37,7 +38,7 @@ class Action:
 
     name: str
     description: str
-    schema: dict[str, Any]
+    schema: dict[str, Any] = field(converter=freeze_schema)
     when: str | None
     audience: tuple[str, ...]
     place: str = field(default="", eq=False)
@@ -74,7 +75,7 @@ class ToolUse:
 
     use: str
     policy: ToolPolicy
-    options: dict[str, Any]
+    options: dict[str, Any] = field(converter=freeze)
 
 
 @frozen
@@ -99,10 +100,10 @@ class Agent:
     reasoning: Use | None
     memory: Use | None
     tools: tuple[ToolUse, ...]
-    actions: dict[str, Action]
+    actions: dict[str, Action] = field(converter=freeze)
     acts: Acts
-    state: dict[str, Any]
+    state: dict[str, Any] = field(converter=freeze)
     on_error: Literal["fail", "skip"]
     groups: tuple[str, ...]
-    variables: dict[str, Any]
+    variables: dict[str, Any] = field(converter=freeze)
     limits: AgentLimits = AgentLimits()

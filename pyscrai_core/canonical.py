@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from .base.frozen import FrozenDict, FrozenList
+
 Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
 
 #: The largest integer that every JSON reader keeps exactly.
@@ -88,12 +90,12 @@ def check_json(value: Any, where: str = "value", depth: int = MAX_DEPTH) -> Any:
     elif kind is float:
         if not math.isfinite(value):
             raise ValueError(f"{where}: {value} is not a finite number")
-    elif kind is dict:
+    elif kind is dict or kind is FrozenDict:
         for key, part in value.items():
             if type(key) is not str:
                 raise ValueError(f"{where}: the key {key!r} is not a string")
             check_json(part, f"{where}.{key}", depth - 1)
-    elif kind is list:
+    elif kind is list or kind is FrozenList:
         for index, part in enumerate(value):
             check_json(part, f"{where}[{index}]", depth - 1)
     else:

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from .base.frozen import as_tuple, freeze
 from .canonical import canonical, digest
 
 
@@ -24,7 +25,7 @@ class ToolCall:
 
     id: str
     name: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] = field(converter=freeze)
     type: Literal["tool_call"] = "tool_call"
 
 
@@ -43,7 +44,7 @@ class Thinking:
     """A model's own thinking: `text` to read, and `data`, which is sent back to the vendor as it came."""
 
     text: str
-    data: dict[str, Any] = field(factory=dict)
+    data: dict[str, Any] = field(factory=dict, converter=freeze)
     type: Literal["thinking"] = "thinking"
 
 
@@ -84,7 +85,7 @@ class Message:
     """
 
     role: Role
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...] = field(converter=as_tuple)
     _digest: list[str] = field(factory=list, init=False, eq=False, repr=False)
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from attrs import evolve, field, frozen
 
+from .base.frozen import as_tuple, freeze, freeze_schema
 from .canonical import canonical
 from .messages import Message, Text, Thinking, ToolCall, part_to_dict
 
@@ -36,7 +37,7 @@ class ToolSpec:
 
     name: str
     description: str
-    parameters: dict[str, Any]
+    parameters: dict[str, Any] = field(converter=freeze_schema)
 
     def to_dict(self) -> dict[str, Any]:
         return {"name": self.name, "description": self.description, "parameters": self.parameters}
@@ -91,9 +92,9 @@ class Request:
     0) and `position` when it sends the request.
     """
 
-    messages: tuple[Message, ...]
-    schema: dict[str, Any] | None = None
-    tools: tuple[ToolSpec, ...] = ()
+    messages: tuple[Message, ...] = field(converter=as_tuple)
+    schema: dict[str, Any] | None = field(default=None, converter=freeze_schema)
+    tools: tuple[ToolSpec, ...] = field(default=(), converter=as_tuple)
     sampling: Sampling = Sampling()
     speaks: bool = False
     provider: str = ""
@@ -294,7 +295,7 @@ class Event:
     kind: str
     source: str
     audience: tuple[str, ...]
-    payload: dict[str, Any]
+    payload: dict[str, Any] = field(converter=freeze)
     cause: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -401,7 +402,7 @@ class RunResult:
     calls: int
     asked: int
     usage: Usage
-    outcomes: dict[str, Any]
+    outcomes: dict[str, Any] = field(converter=freeze)
     error: str = ""
     cost: Cost = Cost()
     truncated: int = 0

@@ -25,6 +25,7 @@ PACKAGES = [
 ROWS: tuple[dict[str, tuple[str, ...]], ...] = (
     {
         "base": (
+            "base/",
             "canonical",
             "messages",
             "records",

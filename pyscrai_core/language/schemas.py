@@ -169,7 +169,7 @@ def _surely_fits(schema: Any, value: Any) -> bool:
         return schema.keys() == {"type"} and type(value) in _TYPES.get(str(schema["type"]), ())
     named = schema.get("properties", {})
     return (
-        type(value) is dict
+        isinstance(value, dict)
         and value.keys() >= set(schema.get("required", ()))
         and (value.keys() <= named.keys() or schema.get("additionalProperties", True) is True)
         and all(_surely_fits(named[key], part) for key, part in value.items() if key in named)

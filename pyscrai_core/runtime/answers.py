@@ -210,7 +210,8 @@ def _paired(text: str, what: str) -> str:
 
 def _kind(value: Any) -> str:
     names = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
-    return "missing" if value is None else names.get(type(value), type(value).__name__)
+    kinds = (name for kind, name in names.items() if isinstance(value, kind))
+    return "missing" if value is None else next(kinds, type(value).__name__)
 
 
 # -- bookkeeping --

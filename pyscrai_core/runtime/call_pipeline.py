@@ -16,6 +16,7 @@ from attrs import evolve
 
 from .. import seeds
 from ..agent import OnUncertain
+from ..base.frozen import freeze
 from ..canonical import canonical
 from ..contracts import Provider, Tool, Toolset
 from ..errors import (
@@ -401,7 +402,8 @@ class CallPipeline:
 
     def _tell_answer(self, call: Call, *, journaled: bool = False) -> None:
         seconds = 0.0 if journaled else call.seconds
+        answer = freeze(call.answer) if self._observers else None
         self._tell(
-            call, "answered", answer=call.answer, usage=call.usage, model=call.model, cost=call.cost,
+            call, "answered", answer=answer, usage=call.usage, model=call.model, cost=call.cost,
             journaled=journaled, seconds=seconds,
         )  # fmt: skip

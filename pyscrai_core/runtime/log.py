@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
+from ..base.frozen import FrozenList
 from ..canonical import LOG_HEAD
 from ..errors import Divergence
 from ..records import EVERYONE, Event
@@ -29,7 +30,8 @@ class Log:
         self._replay = replay
         self._stored: Iterator[Event] | None = recorded.events() if recorded else None
         self._completed = recorded is not None and recorded.status == "completed"
-        self.events: list[Event] = []
+        #: A schedule looks at this list itself, so nobody but `add` may change it.
+        self.events: list[Event] = FrozenList()
         self._by_audience: dict[str, list[int]] = {EVERYONE: []}
         #: For each agent the audiences that it belongs to, each from the events behind a number on.
         self._ears: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
@@ -49,7 +51,7 @@ class Log:
         """Add an event. Raises `Divergence` if the record has another one in its place."""
         line = event.line()
         self._keep(event, line)
-        self.events.append(event)
+        list.append(self.events, event)
         self._hash.update(line + b"\n")
         if EVERYONE in event.audience:
             self._by_audience[EVERYONE].append(event.seq)

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import orjson
-from attrs import frozen
+from attrs import field, frozen
 
 from ..agent import Action, Agent
+from ..base.frozen import freeze
 from ..canonical import Json, check_json
 from ..errors import ContractError
 from ..language.expressions import Expression, Unevaluable
@@ -26,7 +26,7 @@ class Draft:
     """An event that a turn wants to add to the log."""
 
     kind: str
-    payload: dict[str, Any]
+    payload: dict[str, Any] = field(converter=freeze)
     audience: tuple[str, ...] = ()
     cause: int | None = None
 
@@ -170,9 +170,9 @@ class Rules:
         return payload
 
     def _plain(self, value: Any, where: str) -> Any:
-        # Encoded and decoded: the log's own copy, which nobody else can change afterwards.
+        # The log's own copy, which nobody can change afterwards.
         try:
-            return orjson.loads(orjson.dumps(check_json(value, "payload")))
+            return freeze(check_json(value, "payload"))
         except ValueError as error:
             raise ContractError(f"{where}: {error}; expected plain JSON") from None
 

@@ -13,7 +13,8 @@ from attrs import asdict, define, evolve, field
 
 from .. import seeds
 from ..agent import Action, Agent
-from ..canonical import Json, canonical
+from ..base.frozen import FrozenList, freeze
+from ..canonical import Json, canonical, check_json
 from ..errors import (
     AnswerRejected,
     BudgetSpent,
@@ -94,7 +95,9 @@ class RunScope(Scope):
         return await self._call(self._calls.complete(self._filled(request), self._place))
 
     async def embed(self, texts: Sequence[str], provider: str = "") -> list[list[float]]:
-        return await self._call(self._calls.embed(list(texts), provider or self._provider, self._place()))
+        return await self._call(
+            self._calls.embed(FrozenList(texts), provider or self._provider, self._place())
+        )
 
     async def ask(self, question: str, patience: float | None = None) -> str:
         return await self._call(self._calls.ask(question, patience, self._place()))
@@ -273,7 +276,7 @@ class RunTurn(RunScope, Turn):
             await memory.observe(fresh, child)
         messages = await memory.recall(child)
         self._adopt(child)
-        return messages
+        return list(messages)  # the memory keeps its own
 
     async def think(
         self, prompt: str | Sequence[Message], schema: dict[str, Any] | None = None
@@ -327,7 +330,11 @@ class RunTurn(RunScope, Turn):
 
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> Json:
         self._check()
-        use: dict[str, Any] = {"name": name, "arguments": arguments}
+        try:
+            use = freeze({"name": name, "arguments": check_json(arguments, "arguments")})
+        except ValueError as error:
+            what = f"agents.{self._who}: tool {name}: {error}; expected plain JSON"
+            raise self.failure.set(ContractError(what)) from None
         try:
             tool = self.participant.tools.get(name)
             if tool is None:

@@ -20,7 +20,7 @@ from ..suggest import unknown_key
 from .document import Document, Mistakes
 from .model import KERNEL_OPTIONS, ProviderUse
 from .modules import Modules
-from .options import check_prompts, inside, option_hooks
+from .options import check_prompts, freeze_config, inside, option_hooks
 from .source import Source
 from .spec import AGENT_KEYS, SPEC_HOOKS
 from .structure import Structurer, UnknownKey
@@ -148,7 +148,7 @@ class Resolver:
 
     def _configure(self, kind: str, use: AnyUse, cls: Any, *below: str) -> Any:
         """The options of a choice as a Config; it is `below` the one that is worked out. Raises `Misfit`."""
-        config = self.structurer.structure(use.options, cls.Config)
+        config = freeze_config(self.structurer.structure(use.options, cls.Config))
         check_prompts(config)
         self.declared.update(getattr(cls, "emits", {}))
         if self._path is not None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import attrs
 
 from ..agent import Action, Agent, ToolUse, Use
+from ..base.frozen import freeze
 from ..canonical import canonical, check_json
 from ..language.expressions import Expression
 from ..language.misfit import Misfit, Path, dotted
@@ -203,7 +204,7 @@ class Builder:
             self._mistakes.add((*path, key), what, on_key=True)
         written = canonical(spec.actions)
         if written not in self._actions:
-            self._actions[written] = self._read_actions(spec.actions, (*path, "actions"))
+            self._actions[written] = freeze(self._read_actions(spec.actions, (*path, "actions")))
         tools = []
         for index, use in enumerate(spec.tools):
             (policy,), rest = self._split("tool", use, (*path, "tools", index))

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from .. import contracts
+from ..base.frozen import FrozenDict, FrozenList
 from ..contracts import Component
 from ..language.misfit import Misfit, Misfits, Path
 from ..language.schemas import check_schema
@@ -95,6 +96,22 @@ def check_prompts(config: Any) -> None:
                 found.append(error.under(path))
     if found:
         raise Misfits(found)
+
+
+def freeze_config(value: Any) -> Any:
+    """A structured Config, or a part of one; its lists and mappings, which components share, are frozen."""
+    if isinstance(value, dict):
+        return FrozenDict({key: freeze_config(part) for key, part in value.items()})
+    if isinstance(value, list):
+        return FrozenList(map(freeze_config, value))
+    if type(value) is tuple:
+        return tuple(map(freeze_config, value))
+    if attrs.has(type(value)) and not isinstance(value, (Component, Prompt)):
+        for option in attrs.fields(type(value)):
+            old = getattr(value, option.name)
+            if (new := freeze_config(old)) is not old:
+                object.__setattr__(value, option.name, new)
+    return value
 
 
 def inside(value: Any) -> Iterator[Any]:

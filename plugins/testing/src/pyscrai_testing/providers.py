@@ -209,7 +209,7 @@ class ProviderSuite:
             answer = await provider.complete(request, sink)
             self.check(answer)
             for call in answer.tool_calls:
-                assert call.id and call.name == "weather" and type(call.arguments) is dict, call  # noqa: PT018
+                assert call.id and call.name == "weather" and isinstance(call.arguments, dict), call  # noqa: PT018
 
     @opened
     async def test_tool_results(self, provider: Provider) -> None:
