@@ -18,6 +18,7 @@ import pluggy
 from attrs import evolve, field, frozen
 
 from .. import hookspecs
+from ..base.syntax import LOCK
 from ..contracts import CONTRACTS, Tool, Toolset
 from ..errors import ContractError, ExtensionError, PyscraiError
 from ..hookspecs import API_VERSION, KINDS, PROJECT
@@ -130,7 +131,9 @@ def _stated_api(module: str) -> object:
 
     spec = find_spec(module)
     read = getattr(spec.loader, "get_source", None) if spec else None
-    for node in ast.parse(read(module) or "").body if read else ():
+    with LOCK:
+        tree = ast.parse((read(module) or "") if read else "")
+    for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             for target in node.targets:
                 if isinstance(target, ast.Name) and target.id == "pyscrai_api":

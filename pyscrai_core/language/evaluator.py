@@ -7,7 +7,6 @@ functions that are listed, and keys without a leading underscore.
 from __future__ import annotations
 
 import ast
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AnySet
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from ..records import Event
 from .functions import FUNCTIONS
 from .misfit import Misfit
+from .operators import OPERANDS, OPERATORS
 from .values import (
     FAILURES,
     MAX_LENGTH,
@@ -32,6 +32,7 @@ from .values import (
     named,
     quote_part,
     short,
+    size_of,
 )
 
 #: The iterations of all comprehensions in one evaluation.
@@ -52,31 +53,6 @@ NODES: tuple[type[ast.expr], ...] = (
     *(ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Call, ast.IfExp, *COMPREHENSIONS),
     *(ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.JoinedStr),
 )
-OPERATORS: dict[type[ast.AST], Any] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Pow: operator.pow,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Not: operator.not_,
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-_OPERANDS: dict[type[ast.operator], str] = {
-    ast.Add: "two numbers, two strings or two lists",
-    ast.Sub: "two numbers or two sets",
-    ast.Mult: "two numbers, or a string or list and a whole number",
-}
 
 
 class Evaluator:
@@ -91,6 +67,7 @@ class Evaluator:
         self.names = names
         self.work = Work(MAX_WORK)
         self.iterations = 0
+        self.ignored = 0  # how deep it is in parts whose failures nobody is told
 
     def run(self) -> Any:
         """The value of a checked expression: plain data and events. Raises `Misfit` or an error of Python."""
@@ -124,10 +101,13 @@ class Evaluator:
 
     def _perhaps(self, node: ast.AST) -> bool | None:
         """Whether a part is true that may never be reached; None: not known."""
+        self.ignored += 1
         try:
             return self.truth(node)
         except (NotKnown, *FAILURES):
             return None
+        finally:
+            self.ignored -= 1
 
     def _any(self, parts: Iterable[tuple[ast.AST, bool]], wanted: bool) -> bool:
         """`or` (`wanted` is true) or `and` of the parts; each comes with whether it surely is one of them."""
@@ -151,7 +131,10 @@ class Evaluator:
         raise Misfit(f"{self._where(node)} is {kind_of(value)}, where a list was expected")
 
     def _where(self, node: ast.AST) -> str:
-        return "it" if node is self.root else quote_part(self.source, node)
+        return "it" if node is self.root or self.ignored else quote_part(self.source, node)
+
+    def _has(self, key: Any, known: Iterable[str], there: str) -> str:
+        return "" if self.ignored else alternatives(str(key), known, there)
 
     # -- names, keys and items ------------------------------------------------------------------
 
@@ -171,13 +154,13 @@ class Evaluator:
         if type(value) is Event:
             if key in EVENT_FIELDS:
                 return getattr(value, key)
-            has = alternatives(str(key), EVENT_FIELDS, "an event has")
+            has = self._has(key, EVENT_FIELDS, "an event has")
             raise Misfit(f"{self._where(node)} has no field {named(key)}{has}")
         if isinstance(value, Mapping):
             try:
                 return value[key]
             except KeyError:
-                has = alternatives(str(key), value, "it has")
+                has = self._has(key, value, "it has")
                 raise Misfit(f"{self._where(node)} has no key {named(key)}{has}") from None
         raise Misfit(f"{self._where(node)} is {kind_of(value)}, so it has no {named(key)}")
 
@@ -238,6 +221,7 @@ class Evaluator:
         left, right = self._eval(node.left), self._eval(node.right)
         kind = type(node.op)
         if type(left) in NUMBERS and type(right) in NUMBERS:
+            self.work.spend(size_of(left) + size_of(right) + (64 if kind is ast.Pow else 0))
             if kind is ast.Pow:
                 check_power(left, right)
             return check_number(OPERATORS[kind](left, right))
@@ -257,10 +241,10 @@ class Evaluator:
                 self._pay_for(len(left) * max(right, 0), isinstance(left, str))
                 return left * right
         if kind is ast.Sub and isinstance(left, AnySet) and isinstance(right, AnySet):
-            self.work.spend(len(left))
+            self.work.plain(left)
             return left - right
         what = f"{self._where(node)} combines {kind_of(left)} with {kind_of(right)}"
-        raise Misfit(f"{what}; it takes {_OPERANDS.get(kind, 'numbers')}")
+        raise Misfit(f"{what}; it takes {OPERANDS.get(kind, 'numbers')}")
 
     def _pay_for(self, size: int, is_text: bool) -> None:
         """Pay for a string or a list that is about to be made. Raises `Misfit` if it is too long."""
@@ -308,9 +292,10 @@ class Evaluator:
         if isinstance(container, str):
             if type(value) is not str:
                 raise Misfit(f"{self._where(node)} looks for {kind_of(value)} in a string")
-            self.work.spend(len(container) >> 8)
+            # A short text is compared at each place, for a long one Python finds better ways.
+            self.work.spend(len(container) * min(len(value), 100) >> 8)
         elif isinstance(container, Mapping | AnySet):
-            self.work.key(value)
+            value = self.work.key(value)
         elif isinstance(container, Sequence):
             if type(value) in SCALARS:
                 self.work.spend(len(container) * (1 + (len(value) >> 8) if type(value) is str else 1))
@@ -349,8 +334,7 @@ class Evaluator:
                 mapping = self._eval(value)
                 if not isinstance(mapping, Mapping):
                     raise Misfit(f"{self._where(value)} is {kind_of(mapping)}, not a mapping")
-                self.work.spend(len(mapping))
-                result.update(mapping)
+                result.update({self.work.key(key): part for key, part in mapping.items()})
             else:
                 result[self.work.key(self._eval(key))] = self._eval(value)
         return result
@@ -368,6 +352,7 @@ class Evaluator:
     def _eval_comprehension(self, node: Any, wanted: bool | None = None) -> Any:
         """The value of a comprehension; with `wanted`, that of `any` (true) or `all` of it."""
         outer = self.names
+        self.work.spend(len(outer) >> 3)
         self.names = dict(outer)  # to which the loops add their variables
         try:
             if wanted is not None:  # they stop early
@@ -416,6 +401,7 @@ class Evaluator:
         names = target.elts
         if not isinstance(value, Sequence) or len(value) != len(names):
             raise Misfit(f"{kind_of(value)} cannot be taken apart into {self._where(target)}")
+        self.work.spend(len(names))
         for part, each in zip(names, value, strict=True):
             self._bind(part, each)
 
@@ -430,6 +416,7 @@ class Evaluator:
             if isinstance(values, ast.List | ast.Tuple) and ast.Starred not in map(type, values.elts):
                 return self._any(((part, True) for part in values.elts), name == "any")
         arguments = [self._eval(argument) for argument in node.args]
+        self.work.spend(128 if name == "round" else 1)
         if name != "len":
             arguments = [self.work.plain(argument) for argument in arguments]
         options = {str(keyword.arg): self._eval(keyword.value) for keyword in node.keywords}

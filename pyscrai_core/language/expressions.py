@@ -25,9 +25,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .evaluator import COMPREHENSIONS, NODES, OPERATORS, WORDS, Evaluator
+from ..base.syntax import LOCK
+from .evaluator import COMPREHENSIONS, NODES, WORDS, Evaluator
 from .functions import FUNCTIONS
 from .misfit import Misfit
+from .operators import OPERATORS
 from .values import (
     FAILURES,
     MAX_LENGTH,
@@ -206,7 +208,7 @@ def _parse(source: str) -> tuple[str, ast.Expression]:
     # In brackets an expression may take several lines, as it does in a YAML block.
     text = f"({source}\n)" if "\n" in source.strip() else source.strip()
     try:
-        with warnings.catch_warnings():
+        with LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd escapes, which tell a scenario's author nothing
             tree = ast.parse(text, mode="eval")
     except SyntaxError as error:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from jinja2 import TemplateError, nodes
 from jinja2.environment import Template
 
+from ..base.syntax import LOCK
 from .misfit import Misfit
 from .sandbox import METHODS, SANDBOX, Budget, rendered
 from .shapes import ANY, LIST, MAPPING, SAMPLES, STRING, Shape
@@ -169,4 +170,5 @@ def _compiled(part: nodes.Expr) -> Template:
         part = nodes.Filter(part, "list", [], [], None, None, lineno=part.lineno)
     whole = nodes.Template([nodes.Output([part], lineno=part.lineno)], lineno=1)
     whole.set_environment(SANDBOX)
-    return Template.from_code(SANDBOX, SANDBOX.compile(whole), dict(SANDBOX.globals))
+    with LOCK:
+        return Template.from_code(SANDBOX, SANDBOX.compile(whole), dict(SANDBOX.globals))

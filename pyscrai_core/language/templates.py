@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from ..base.syntax import LOCK
 from ..canonical import digest
 from ..errors import ContractError
 from ..suggest import did_you_mean
@@ -125,7 +126,8 @@ def _line(error: BaseException) -> int:
 def _template(text: str) -> Template:
     from .sandbox import SANDBOX
 
-    return SANDBOX.from_string(text)
+    with LOCK:
+        return SANDBOX.from_string(text)
 
 
 @functools.lru_cache(maxsize=512)

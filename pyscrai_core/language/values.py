@@ -63,20 +63,28 @@ class Work:
         The price of a part that stands in many places is paid at each, as it is when values are compared.
         Without `sets`, they become lists too.
         """
-        self.spend(1)
-        if type(value) is str:
-            self.spend(len(value) >> 8)
-        elif type(value) in SCALARS:
-            pass
-        elif isinstance(value, Mapping):
-            return {key: self.plain(part, sets) for key, part in value.items()}
-        elif isinstance(value, Sequence):
+        kind = type(value)
+        units = 1  # counted here, not by calls, as there may be millions of parts
+        if kind is str:
+            units += len(value) >> 8
+        elif kind is int:
+            units += value.bit_length() >> 5
+        self.left -= units
+        if self.left < 0:
+            raise Misfit(self.SPENT)
+        if kind in SCALARS:
+            return value
+        if kind is list or kind is tuple:
             return [self.plain(part, sets) for part in value]
-        elif isinstance(value, Event):
+        if isinstance(value, Mapping):
+            return {self.key(key): self.plain(part, sets) for key, part in value.items()}
+        if isinstance(value, Sequence):
+            return [self.plain(part, sets) for part in value]
+        if isinstance(value, Event):
             self.plain(value.payload)
         elif isinstance(value, AnySet):
-            self.spend(len(value))
-            return value if sets else list(value)
+            parts = [self.key(part) for part in value]
+            return value if sets else parts
         return value
 
     def key(self, value: Any) -> Any:
@@ -86,13 +94,32 @@ class Work:
         elif type(value) is int:
             if value.bit_length() > 60:  # larger ones could be chosen so that their hashes collide
                 raise Misfit("a number is too large to be a key")
-        elif type(value) is tuple:
-            self.spend(len(value))
-            for part in value:
-                self.key(part)
+        elif isinstance(value, tuple):
+            self.spend(1 + len(value))
+            return value if type(value) is Key else Key(map(self.key, value))
         elif type(value) not in SCALARS:
             raise Misfit(f"{kind_of(value)} cannot be a key or an element of a set")
         return value
+
+
+class Key(tuple[Any, ...]):
+    """A tuple as a key. -1 and -2 have the same hash in Python, so that of a tuple can be made to collide.
+
+    Texts have hashes that nobody can foresee, so numbers are hashed as texts.
+    """
+
+    _hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(tuple(map(_hashed, self)))
+        return self._hash
+
+
+def _hashed(part: Any) -> Any:
+    if type(part) not in NUMBERS:
+        return part
+    return repr(int(part) if type(part) is not float or part.is_integer() else part)  # 1 equals 1.0 and true
 
 
 class OrderedSet(AnySet[Any]):
@@ -142,6 +169,11 @@ def named(value: Any) -> str:
     if type(value) in NUMBERS and type(value) is not bool:
         return short(str(value))
     return format_json(value) if type(value) in SCALARS else kind_of(value)
+
+
+def size_of(number: Any) -> int:
+    """What a number costs beyond a usual one."""
+    return number.bit_length() >> 5 if type(number) is int else 0
 
 
 def check_power(base: Any, exponent: Any, bits: int = MAX_BITS) -> None:

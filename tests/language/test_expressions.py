@@ -481,6 +481,9 @@ def test_sizes_are_bounded(source: str) -> None:
 
 
 _TEN = "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"
+_LOOPS = " ".join(f"for a{n} in [-1, -2]" for n in range(17))
+_TUPLE = "(" + ", ".join(f"a{n}" for n in range(17)) + ")"
+_NAMES = ", ".join(f"b{n}" for n in range(1500))
 _BILLION = f"[{_TEN[1:-1]}" + "]"
 for _ in range(5):
     _BILLION = f"[{_BILLION}] * 100"
@@ -510,8 +513,23 @@ for _ in range(5):
         "[c for a in [[0] * 10] for b in [[a] * 1000] for c in [[b] * 1000]]",
         "{((((0,) * 1000,) * 1000,) * 1000,) * 1000}",
         "[events for e in events for f in [0] * 100000]",
+        # -1 and -2 have the same hash.
+        f"len({{{_TUPLE} {_LOOPS}}})",
+        f"{{({_TUPLE}, {_TUPLE}): 1 {_LOOPS}}}",
+        f"[x for x in {{{_TUPLE} {_LOOPS}}} if x in {{{_TUPLE} {_LOOPS}}}]",
+        "[s == t for s in [{(0,) * 99999}] for t in [{(0,) * 99999}] for z in [0] * 100000]",
+        "[s == t for s in [{(0,) * 99999: 1}] for t in [{(0,) * 99999: 1}] for z in [0] * 100000]",
+        "[{**s} for s in [{(0,) * 99999: 1}] for z in [0] * 100000]",
+        "[s - t for s in [{(0,) * 99999}] for t in [{(0,) * 99999}] for z in [0] * 100000]",
+        "[x in s for s in [{(0,) * 99999}] for x in [(0,) * 99999] for z in [0] * 100000]",
+        "['a' * 49 + 'b' + 'a' * 49 in x for x in ['a' * 29999] for z in [0] * 100000]",
+        "[x // y for x in [2 ** 4000] for y in [3 ** 700] for z in [0] * 100000]",
+        "[round(x, -400) for x in [2 ** 4000] for z in [0] * 100000]",
+        f"[0 for ({_NAMES}) in [[0] * 1500] * 99999]",
+        f"[[0 for z in [1]] for ({_NAMES}) in [[0] * 1500] for i in [0] * 99999]",
     ],
 )
+@pytest.mark.usefixtures("ends")
 def test_work_is_bounded(source: str) -> None:
     message = refusal(source)
     assert "too much work" in message or "times; loop over less" in message
@@ -563,6 +581,30 @@ def test_a_hundred_thousand_events() -> None:
     assert value("any(e.kind == 'accept' for e in events)", events=many) is False
     assert value("max(e.payload.price for e in events)", events=many) == 100_000
     assert value("events[-1].seq", events=many) == 100_000
+
+
+@pytest.mark.usefixtures("ends")
+def test_tuples_whose_hashes_would_collide_are_found_quickly() -> None:
+    loops = " ".join(f"for a{n} in [-1, -2]" for n in range(15))
+    parts = ", ".join(f"a{n}" for n in range(15))
+    assert value(f"len({{({parts}) {loops}}})") == 2**15
+    assert value("[(1, -1) in {(1.0, -1)}, (true, 2) in {(1, 2): 3}, {(1, (-1,)): 3}[(1, (-1.0,))]]") == [
+        True,
+        True,
+        3,
+    ]
+
+
+@pytest.mark.usefixtures("ends")
+def test_failures_that_nobody_is_told_cost_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*_: Any) -> str:
+        raise AssertionError("a message")
+
+    monkeypatch.setattr(evaluator, "alternatives", told)
+    monkeypatch.setattr(evaluator, "quote_part", told)
+    wide = {f"key{n}": n for n in range(1000)}
+    expression = Expression("any(x or state.nosuch for i in state)", {"state", "x"})
+    assert expression.holds(state=wide, x=values.UNKNOWN) is None
 
 
 def test_every_function_is_there() -> None:

@@ -17,6 +17,8 @@ from simpleeval import (
     NumberTooHigh,
 )
 
+from pyscrai_core.base.syntax import LOCK
+
 #: The variables that a rule can use.
 NAMES = frozenset({"agent", "step", "turn", "seed", "last", "schema", "messages"})
 
@@ -144,7 +146,8 @@ class Rule:
                 f"rule: {len(expression)} characters, expected at most {_MAX_LENGTH}; shorten it"
             )
         try:
-            tree = ast.parse(expression.strip(), mode="eval").body
+            with LOCK:
+                tree = ast.parse(expression.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ValueError(
                 f"rule: {expression!r} is not an expression: {error}; use Python's syntax"

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from simpleeval import InvalidExpression, SimpleEval
 
 from pyscrai_core import ToolFailed, tool
+from pyscrai_core.base.syntax import LOCK
 
 MAX_LENGTH = 300
 #: The maximum size of an integer, in bits.
@@ -104,7 +105,8 @@ def _parse(expression: str) -> ast.expr:
     if len(expression) > MAX_LENGTH:
         raise Mistake(f"{len(expression)} characters, expected at most {MAX_LENGTH}; compute it in parts")
     try:
-        tree = ast.parse(expression.strip(), mode="eval").body
+        with LOCK:
+            tree = ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise Mistake(f"{expression[:60]!r} is not arithmetic; expected for example (3 + 4) * 2") from None
     for node in ast.walk(tree):
