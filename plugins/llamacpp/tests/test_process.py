@@ -166,8 +166,8 @@ def test_exact_is_the_same_in_another_process() -> None:
 async def main():
     provider = LlamaCppProvider(LlamaCppProvider.Config(exact=True, threads=int(sys.argv[1])))
     await provider.aopen()
-    words = (Message.user("Tell a long story. " * 70),)
-    request = Request(words, sampling=Sampling(1.0, max_tokens=30), seed=11)
+    words = (Message.user("Tell a long story. " * 30),)
+    request = Request(words, sampling=Sampling(1.0, max_tokens=16), seed=11)
     print(repr((await provider.complete(request)).text))
 asyncio.run(main())
 """

@@ -15,7 +15,7 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     """Also at another concurrency and under another hash seed: that is what `exact` is for."""
     pytest.importorskip("pyscrai_cast.plugin", reason="needs pyscrai-cast")
     pytest.importorskip("pyscrai_schedules.plugin", reason="needs pyscrai-schedules")
-    provider = {"use": "llamacpp", "model": "smollm2", "exact": True, "temperature": 0.9, "max_tokens": 16}
+    provider = {"use": "llamacpp", "model": "smollm2", "exact": True, "temperature": 0.9, "max_tokens": 8}
     agents = {
         name: {"engine": "actor", "persona": f"{name}, who trades in apples."}
         for name in ("Mara", "Jon", "Ada")

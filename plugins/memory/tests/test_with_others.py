@@ -140,7 +140,7 @@ def test_a_real_model_lives_with_each(tmp_path: Path) -> None:
         models.find_weights("smollm2")
     except pyscrai_core.ConfigError as error:
         pytest.skip(str(error))
-    local = {"use": "llamacpp", "model": "smollm2", "exact": True, "threads": 1}
+    local = {"use": "llamacpp", "model": "smollm2", "exact": True}
     agents = {
         name: {"persona": "A person.", "memory": asking(name, MEMORIES[name])}
         for name in MEMORIES
@@ -151,7 +151,7 @@ def test_a_real_model_lives_with_each(tmp_path: Path) -> None:
         providers={"default": {**local, "max_tokens": 12}, "judge": {**local, "max_tokens": 256}},
         agents=agents,
         groups={"team": {"members": ["shared"], "state": {"notes": []}}},
-        schedule={"use": "round-robin", "rounds": 4},
+        schedule={"use": "round-robin", "rounds": 3},
     )
     file = tmp_path / "scenario.json"
     file.write_text(json.dumps(made))
