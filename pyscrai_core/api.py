@@ -33,6 +33,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
+from loguru import logger
+
 from .agent import OnUncertain
 from .config import Settings, load_settings
 from .contracts import Ask, Observer
@@ -45,7 +47,7 @@ from .runtime.session import Session
 from .scenario import plan as planning
 from .scenario.overrides import Override
 from .scenario.plan import Plan
-from .scenario.trust import check_trust
+from .scenario.trust import Gate
 from .store.store import Store
 
 
@@ -95,10 +97,11 @@ async def arun(
     plan = prepare(
         scenario, settings=settings, host=options.get("host"), seed=seed, overrides=_overrides(set)
     )
-    check_trust(plan, str(scenario), trusted=options.get("trust", False))
     options["host"] = plan.host
-    with open_session(settings, **options) as session:
-        return await execution.start(session, plan, reuse=reuse)
+    gate = _gate(options)
+    execution.approve(gate, plan, str(scenario))  # before there is a store
+    with open_session(settings, gate, **options) as session:
+        return await execution.start(session, plan, str(scenario), reuse=reuse)
 
 
 def resume(
@@ -125,7 +128,7 @@ def resume(
     Raises `StoreError` if there is no such run, if it is completed, or if another process executes it;
     `Divergence` if it cannot be the same.
     """
-    with open_session(_settings(options), create=False, **options) as session:
+    with open_session(_settings(options), _gate(options), create=False, **options) as session:
         return _blocking(
             execution.resume(
                 session,
@@ -147,9 +150,7 @@ def replay(ref: str = "last", **options: Unpack[Options]) -> RunResult:
     host = options.get("host") or settings.host()
     with Store.open(settings.store, create=False) as store, store.snapshot():
         # Only the given observers watch: those of the settings saw the run itself.
-        session = Session(
-            store, host, observers=options.get("observers", ()), trust=options.get("trust", False)
-        )
+        session = Session(store, host, observers=options.get("observers", ()), gate=_gate(options))
         return _blocking(execution.replay(session, ref))
 
 
@@ -184,7 +185,7 @@ def fork(
         made = await execution.fork(session, ref, at, overrides=_overrides(set), seed=seed, reuse=reuse)
         return await execution.resume(session, made)
 
-    with open_session(_settings(options), create=False, **options) as session:
+    with open_session(_settings(options), _gate(options), create=False, **options) as session:
         return _blocking(work(session))
 
 
@@ -239,7 +240,9 @@ def inject(
 
 
 @contextmanager
-def open_session(settings: Settings, *, create: bool = True, **options: Unpack[Options]) -> Iterator[Session]:
+def open_session(
+    settings: Settings, gate: Gate, *, create: bool = True, **options: Unpack[Options]
+) -> Iterator[Session]:
     """A session on the store of the settings, with their observers and prices. `create`: a missing store."""
     host = options.get("host") or settings.host()
     with Store.open(settings.store, create=create) as store:
@@ -249,7 +252,7 @@ def open_session(settings: Settings, *, create: bool = True, **options: Unpack[O
             prices=settings.prices,
             observers=[*options.get("observers", ()), *configured_observers(settings, host)],
             ask=options.get("ask"),
-            trust=options.get("trust", False),
+            gate=gate,
         )
 
 
@@ -266,7 +269,7 @@ def prepare(
         Path(scenario), host or settings.host(), overrides=overrides, defaults=settings.providers, seed=seed
     )
     # A scenario's own code is not executed here; what it costs is looked at before it runs.
-    made = {name: one.make() for name, one in plan.providers.items() if not one.deferred}
+    made = {name: one.examine() for name, one in plan.providers.items() if not one.deferred}
     if len(made) == len(plan.providers):
         check_prices(Prices(settings.prices, made), plan.scenario)
     return plan
@@ -284,8 +287,15 @@ def configured_observers(settings: Settings, host: Host) -> list[Observer]:
     return observers
 
 
+def _gate(options: Options) -> Gate:
+    return Gate(options.get("trust", False))
+
+
 def _settings(options: Options) -> Settings:
-    return load_settings(store=_text(options.get("store")))
+    settings = load_settings(store=_text(options.get("store")))
+    if settings.ignored:
+        logger.warning("{} is not used: others can write it", settings.ignored)
+    return settings
 
 
 def _text(store: str | Path | None) -> str | None:

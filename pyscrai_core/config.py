@@ -22,10 +22,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 from attrs import field, frozen
@@ -57,10 +59,21 @@ class Settings:
     providers: dict[str, dict[str, Any]] = field(factory=dict)
     prices: dict[str, Price] = field(factory=dict)
     source: Path | None = None
+    #: A `pyscrai.toml` that is not used, because others could have written it.
+    ignored: Path | None = None
 
     def host(self, *, extra: Sequence[object] = ()) -> Host:
         """Return a host with the plugins that these settings select, and `extra`."""
         return Host(plugins=self.plugins, disable=self.disable, extra=extra)
+
+
+def is_private(path: Path) -> bool:
+    """Whether a folder or a file is this user's and nobody else can write it."""
+    found = path.stat()
+    # The group that many systems give each user has no other members.
+    own_group = found.st_gid == os.getgid() == os.getuid()
+    others = stat.S_IWOTH if own_group else stat.S_IWOTH | stat.S_IWGRP
+    return found.st_uid == os.getuid() and not found.st_mode & others
 
 
 def load_settings(
@@ -70,6 +83,9 @@ def load_settings(
     environment = os.environ if environment is None else environment
     start = (start or Path.cwd()).resolve()
     file = next((folder / FILE for folder in (start, *start.parents) if (folder / FILE).is_file()), None)
+    ignored = None
+    if file and not (is_private(file.parent) and is_private(file)):
+        file, ignored = None, file
     given = _read(file) if file else {}
     base = file.parent if file else start
     chosen = given.get("store")
@@ -87,6 +103,7 @@ def load_settings(
         providers=given.get("providers", {}),
         prices=given.get("prices", {}),
         source=file,
+        ignored=ignored,
     )
 
 
@@ -106,13 +123,18 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: it is not UTF-8 text ({error.reason}); save it in UTF-8") from None
     except OSError as error:
         raise ConfigError(f"{file}: it cannot be read: {error.strerror}; change its permissions") from None
-    known = {option.name for option in attrs.fields(Settings)} - {"source"}
+    known = {option.name for option in attrs.fields(Settings)} - {"source", "ignored"}
     for key, value in given.items():
         where = f"{file}{_line(text, key)}"
         if key not in known:
             raise ConfigError(f"{where}: {unknown_key(key, known)}")
         if key == "store":
             fits = isinstance(value, str) and bool(value.strip())
+            if fits and (remote := _remote(value)):
+                raise ConfigError(
+                    f"{where}: store: it is on another machine, {remote!r}, and anybody may have "
+                    "written this file; name it with --store or in the environment variable PYSCRAI_STORE"
+                )
         elif key in ("providers", "prices"):
             part_types = (dict, str) if key == "providers" else dict
             fits = isinstance(value, dict) and all(isinstance(part, part_types) for part in value.values())
@@ -132,6 +154,15 @@ def _read(file: Path) -> dict[str, Any]:
         line = _line(text, "prices", model) or _line(text, "prices")
         given["prices"][model] = _price(f'{file}{line}: prices."{model}"', price)
     return given
+
+
+def _remote(store: str) -> str:
+    """The host of a store on another machine; empty for any other."""
+    try:
+        host = urlsplit(store).hostname if "://" in store else None
+    except ValueError:  # such as a bracket that is not closed: whoever opens it says what is wrong
+        host = None
+    return "" if host in (None, "localhost", "127.0.0.1", "::1") else str(host)
 
 
 def _price(where: str, given: dict[str, Any]) -> Price:

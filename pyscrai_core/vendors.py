@@ -142,7 +142,8 @@ def tool_arguments(arguments: Any) -> Any:
 
 
 def bound_answers(stream_type: type[Any], limit: int) -> Callable[[Any], Awaitable[None]]:
-    """An event hook for an httpx client: its responses have at most `limit` bytes after decompression.
+    """An event hook for an httpx client: no request is sent on to where a server redirects to, and responses
+    have at most `limit` bytes after decompression.
 
     `stream_type` is the library's `AsyncByteStream`. Have the client accept `gzip` alone. Reading a larger
     response raises `AnswerRejected`. The response's `stream.tail` has the last bytes that were read.
@@ -170,6 +171,12 @@ def bound_answers(stream_type: type[Any], limit: int) -> Callable[[Any], Awaitab
             await self._stream.aclose()
 
     async def hook(response: Any) -> None:
+        if 300 <= response.status_code < 400:
+            place = response.headers.get("location", "")
+            raise RequestRejected(
+                f"{response.request.url.host} redirects to {place[:200]!r}, and nothing is sent there; "
+                "if that server is meant, name it in `base_url`"
+            )
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", "x-gzip", ""):
             raise Overloaded(f"the answer is compressed as {encoding[:40]!r}, expected gzip or nothing")

@@ -21,6 +21,7 @@ from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario.plan import Plan
 from pyscrai_core.scenario.spec import AGENT_KEYS, ScenarioSpec
+from pyscrai_core.scenario.trust import Gate
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 SCENARIO_KEYS = {option.name for option in attrs.fields(ScenarioSpec)}
@@ -88,7 +89,8 @@ def test_the_parts_of_scenarios_say_what_they_should() -> None:
     _, market, vendors, tools = map(prepared, YAML)
     assert market.scenario.name == "apple-market"
     assert vendors.scenario.limits.money == 2.5
-    assert [one.make().name for one in tools.tools["Mara"]] == ["stock", "throw"]
+    approval = Gate(trust=True).approve("README", tools.content, tools.demands)
+    assert [one.make(approval).name for one in tools.tools["Mara"]] == ["stock", "throw"]
 
 
 @pytest.mark.parametrize("text", PYTHON, ids=lambda text: text.split("\n")[0])

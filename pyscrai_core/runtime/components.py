@@ -12,6 +12,7 @@ from ..contracts import Component, Provider, Schedule, Tool, Toolset
 from ..scenario.blueprints import Blueprint
 from ..scenario.options import inside
 from ..scenario.plan import Plan
+from ..scenario.trust import Approval
 
 #: The roles of an agent's components, beside its tools.
 ROLES = ("engine", "reasoning", "memory")
@@ -50,11 +51,11 @@ def _external(component: Component) -> bool:
     return isinstance(component, (Tool, Toolset)) and component.external
 
 
-def _stay(blueprint: Blueprint, former: Blueprint, component: Component) -> Component:
+def _stay(blueprint: Blueprint, former: Blueprint, component: Component, approval: Approval) -> Component:
     """The component for a blueprint: the former one, with its options if they changed, or a new one."""
     if _identity(former) == _identity(blueprint):
         return component
-    new: Component = blueprint.make()
+    new: Component = blueprint.make(approval)
     if (former.kind, former.use) != (blueprint.kind, blueprint.use):
         return new
     if _external(new) or not _alike(component, new):
@@ -90,15 +91,18 @@ def _take_over(component: Component, config: Any) -> None:
 
 
 class Components:
-    """The components of `plan`, and the providers of its last segment.
+    """The components of `plan`, and the providers of its last segment, made with a person's `approval`.
 
     Behind a fork, the `former` ones that the plan has too stay.
     """
 
-    def __init__(self, plan: Plan, former: Components | None = None) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, approval: Approval, former: Components | None = None) -> None:
+        approval.check("the scenario", plan.demands)
+        self.plan, self.approval = plan, approval
         self.providers: dict[str, Provider] = (
-            former.providers if former else {name: one.make() for name, one in plan.last.providers.items()}
+            former.providers
+            if former
+            else {name: one.make(approval) for name, one in plan.last.providers.items()}
         )
         for name, provider in self.providers.items():
             provider.max_answer_bytes = plan.last.scenario.providers[name].policy.max_answer_bytes
@@ -110,7 +114,11 @@ class Components:
         for place, blueprint in _blueprints(plan):
             component = shared.get(_identity(blueprint))
             if component is None:
-                component = _stay(blueprint, *before[place]) if place in before else blueprint.make()
+                component = (
+                    _stay(blueprint, *before[place], approval)
+                    if place in before
+                    else blueprint.make(approval)
+                )
             if _external(component):
                 shared[_identity(blueprint)] = component
             self._made[place] = blueprint, component

@@ -15,7 +15,7 @@ from ..scenario import plan as planning
 from ..scenario.manifest import Fork, Manifest
 from ..scenario.overrides import Override
 from ..scenario.plan import Plan
-from ..scenario.trust import check_trust
+from ..scenario.trust import Approval, Gate
 from ..store.runs import RecordedRun
 from ..store.store import Prefix, Store
 from .components import Components
@@ -26,19 +26,34 @@ from .run import Run
 from .session import Running, Session
 
 
-def check_recorded_trust(recorded: RecordedRun, session: Session) -> None:
-    """Check the trust in a recorded run: what ran here was allowed, what came from elsewhere was not."""
-    manifest = Manifest.to_execute(recorded)
-    if not manifest.trusted:
-        for plan in planning.from_manifest(manifest, session.host, replay=True).all:
-            where = f"run {recorded.id} (its files: pyscrai show {recorded.id} --file NAME)"
-            check_trust(plan, where, trusted=session.trust, confirm=session.confirm)
+def approve(gate: Gate, plan: Plan, where: str) -> Approval:
+    """The approval of what a plan demands. Raises `TrustRequired`."""
+    return gate.approve(where, plan.content, plan.demands)
 
 
-async def start(session: Session, plan: Plan, *, reuse: bool = False) -> RunResult:
-    """Execute a plan, which is trusted, as a new run. With `reuse`, answers of other runs are taken over."""
+def approve_recorded(session: Session, recorded: RecordedRun, plan: Plan) -> Approval:
+    """The same for a recorded run, as which `plan` is executed.
+
+    What ran here was approved when it began; what came from elsewhere was not, whatever it says of itself.
+    """
+    where = f"run {recorded.id} (its files: pyscrai show {recorded.id} --file NAME)"
+    demands = [demand for part in plan.all for demand in part.demands]
+    return session.gate.approve(where, Manifest.to_execute(recorded).content, demands)
+
+
+def ask_first(session: Session, recorded: RecordedRun, *, replay: bool) -> None:
+    """Ask a person for the approval that a recorded run needs, before anything else is shown to them."""
+    if session.gate.confirm is not None:
+        manifest = Manifest.to_execute(recorded)
+        approve_recorded(session, recorded, planning.from_manifest(manifest, session.host, replay=replay))
+
+
+async def start(session: Session, plan: Plan, where: str, *, reuse: bool = False) -> RunResult:
+    """Execute a plan from `where` as a new run. With `reuse`, answers of other runs are taken over."""
     store = session.store
-    manifest = attrs.evolve(plan.manifest, trusted=True, reuse="all" if reuse else "none").to_dict()
+    approval = approve(session.gate, plan, where)
+    session.gate.remember(where, plan.manifest.content, plan.source.recorded_demands)
+    manifest = attrs.evolve(plan.manifest, reuse="all" if reuse else "none").to_dict()
 
     with ExitStack() as owned:
 
@@ -47,7 +62,7 @@ async def start(session: Session, plan: Plan, *, reuse: bool = False) -> RunResu
             owned.callback(store.release, run)
             return Run(components, session, run, reuse=Reuse(store, run, "") if reuse else None)
 
-        return await _perform(session, plan, new)
+        return await _perform(session, plan, approval, new)
 
 
 async def resume(
@@ -73,7 +88,7 @@ async def resume(
         # What was run once stays as it is; what is changed now is checked before anything is spent.
         check = any(one.has_expression for one in overrides)
         plan = planning.from_manifest(settled, session.host, replay=False, check=check)
-        check_recorded_trust(recorded, session)
+        approval = approve_recorded(session, recorded, plan)
 
         def old(components: Components) -> Run:
             store.reopen_run(recorded.id, manifest.resumed(changes, plan.manifest).to_dict())
@@ -84,7 +99,7 @@ async def resume(
                 reuse=None if source == "none" else reuse,
             )  # fmt: skip
 
-        return await _perform(session, plan, old)
+        return await _perform(session, plan, approval, old)
     except Divergence as difference:
         if not accept_changes or difference.step is None:
             store.remove_answers(recorded.id, last)
@@ -95,7 +110,9 @@ async def resume(
             ) from difference
         kept = difference.step - 1
         fork = Fork(recorded.id, kept, recorded.events_until(kept), accepted=str(difference))
-        run = _write_fork(store, recorded, settled.forked(fork, plan.last.manifest, "parent"))
+        forked = settled.forked(fork, plan.last.manifest, "parent")
+        session.gate.remember(f"a fork of run {recorded.id}", forked.content, approval.demands)
+        run = _write_fork(store, recorded, forked)
     finally:
         store.release(recorded.id)
     return await resume(session, run, on_uncertain=on_uncertain)
@@ -107,12 +124,12 @@ async def replay(session: Session, ref: str, *, until: int | None = None) -> Run
     manifest = Manifest.to_execute(recorded)
     settled = manifest.settled(manifest.changes).without_limits()
     plan = planning.from_manifest(settled, session.host, replay=True)
-    check_recorded_trust(recorded, session)
+    approval = approve_recorded(session, recorded, plan)
 
     def old(components: Components) -> Run:
         return Run(components, session, recorded.id, recorded=recorded, replay=True, until=until)
 
-    return await _perform(session, plan, old, replay=True)
+    return await _perform(session, plan, approval, old, replay=True)
 
 
 def _check_unfinished(recorded: RecordedRun) -> None:
@@ -145,7 +162,7 @@ async def fork(
     manifest = manifest.settled(manifest.changes)
     step = _step_of(recorded, at)
     before = planning.from_manifest(manifest, host, replay=True)
-    check_recorded_trust(recorded, session)
+    approval = approve_recorded(session, recorded, before)
     plan = None
     if overrides or seed is not None:
         if later := [one for one in manifest.changing_forks if one.after > step]:
@@ -159,16 +176,13 @@ async def fork(
             list(state_changes(before.last.scenario, plan.scenario))
         except ValueError as error:
             raise ConfigError(f"the fork of {recorded.id}: {error}") from None
-        known = {demand for part in before.all for demand in part.demands}
         files = manifest.known_files
-        if {*plan.demands} - known or any(
-            files.get(name) != text for name, text in plan.source.files.items()
-        ):
-            where = f"the fork of {recorded.id}"
-            check_trust(plan, where, trusted=session.trust, confirm=session.confirm)
+        same = all(files.get(name) == text for name, text in plan.source.files.items())
+        if not (same and approval.demands.issuperset(plan.demands)):
+            approval |= approve(session.gate, plan, f"the fork of {recorded.id}")
     executed: list[Running] = []
     try:
-        whole = attrs.evolve(session, trust=True, observers=(), begin=executed.append)
+        whole = attrs.evolve(session, observers=(), begin=executed.append)
         with store.snapshot():  # the run may be executed meanwhile
             await replay(whole, recorded.id, until=step)
     except Divergence as difference:
@@ -187,7 +201,10 @@ async def fork(
             name: text for name, text in plan.source.files.items() if manifest.known_files.get(name) != text
         }
         given = attrs.evolve(given, scenario=plan.scenario.document, files=files)
-    return _write_fork(store, recorded, manifest.forked(given, plan.manifest if plan else None, reuse))
+    forked = manifest.forked(given, plan.manifest if plan else None, reuse)
+    demands = {*approval.demands, *(plan.source.recorded_demands if plan else ())}
+    session.gate.remember(f"a fork of run {recorded.id}", forked.content, demands)
+    return _write_fork(store, recorded, forked)
 
 
 def _step_of(recorded: RecordedRun, at: int) -> int:
@@ -233,10 +250,15 @@ def _write_fork(store: Store, recorded: RecordedRun, manifest: Manifest) -> str:
 
 
 async def _perform(
-    session: Session, plan: Plan, make: Callable[[Components], Run], *, replay: bool = False
+    session: Session,
+    plan: Plan,
+    approval: Approval,
+    make: Callable[[Components], Run],
+    *,
+    replay: bool = False,
 ) -> RunResult:
     # Components are opened first: what cannot be opened leaves no run behind.
-    components = Components(plan)
+    components = Components(plan, approval)
     try:
         await components.open(replay=replay)
         if not replay:

@@ -236,7 +236,7 @@ class Run:
     async def _enter_segment(self, plan: Plan) -> None:
         """Apply the changes of a fork."""
         world = self._world
-        self._components = Components(plan, self._components)
+        self._components = Components(plan, self._components.approval, self._components)
         await self._components.open(replay=self._replay)
         changes = world.enter(plan)
         self._entered += 1

@@ -10,6 +10,7 @@ from attrs import define, field
 from ..contracts import Ask, Observer
 from ..plugins import Host
 from ..records import Price
+from ..scenario.trust import Gate
 from ..store.store import Store
 
 
@@ -35,10 +36,10 @@ class Session:
         of models, before any price list
     observers
         watch every run
-    ask, confirm
-        ask a person for an agent's words, and for approval (None: nobody is there)
-    trust
-        approves what a scenario asks for beyond being data
+    ask
+        asks a person for an agent's words (None: nobody is there)
+    gate
+        has the approvals of what scenarios demand beyond being data
     begin
         called with a run that is about to be executed, so that the caller can stop it
     """
@@ -48,6 +49,5 @@ class Session:
     prices: Mapping[str, Price] = field(factory=dict)
     observers: Sequence[Observer] = ()
     ask: Ask | None = None
-    confirm: Callable[[str], bool] | None = None
-    trust: bool = False
+    gate: Gate = field(factory=Gate)
     begin: Callable[[Running], None] | None = None

@@ -11,8 +11,8 @@ from attrs import field, frozen
 
 from ..agent import ToolUse, Use
 from ..canonical import canonical
-from ..contracts import Component
-from ..errors import ContractError, ExtensionError, PyscraiError
+from ..contracts import Component, SecretName
+from ..errors import ContractError, ExtensionError, PyscraiError, TrustRequired
 from ..language.misfit import Misfit, Path, dotted
 from ..language.templates import Prompt
 from ..plugins import Host
@@ -20,10 +20,11 @@ from ..suggest import unknown_key
 from .document import Document, Mistakes
 from .model import KERNEL_OPTIONS, ProviderUse
 from .modules import Modules
-from .options import check_prompts, freeze_config, inside, option_hooks
+from .options import CONNECT, READ_SECRET, check_prompts, freeze_config, inside, option_hooks
 from .source import Source
 from .spec import AGENT_KEYS, SPEC_HOOKS
 from .structure import Structurer, UnknownKey
+from .trust import Approval
 
 #: A choice of an extension, with its options.
 AnyUse: TypeAlias = Use | ProviderUse | ToolUse
@@ -33,8 +34,8 @@ AnyUse: TypeAlias = Use | ProviderUse | ToolUse
 class Blueprint:
     """A component that can be made; `load` gives its class and its options as a Config.
 
-    With `deferred` it is the scenario's own code, which is executed when it is made: only once a person has
-    approved that. `code` has the hashes of its files.
+    With `deferred` it is the scenario's own code, which is executed when it is made. `code` has the hashes of
+    its files, and `demands` are what a person has to approve before it is made.
     """
 
     kind: str
@@ -43,9 +44,24 @@ class Blueprint:
     load: Callable[[], tuple[Any, Any]]
     deferred: bool = False
     code: Mapping[str, str] = field(factory=dict)
+    demands: tuple[str, ...] = ()
 
-    def make(self) -> Any:
-        """The component. Raises `ScenarioError` for what only shows when its code is executed."""
+    def make(self, approval: Approval) -> Any:
+        """The component.
+
+        Raises `TrustRequired` if the `approval` lacks a demand, and `ScenarioError` for what shows only
+        when its code is executed.
+        """
+        approval.check(f"{self.kind} {self.use!r}", self.demands)
+        return self._make()
+
+    def examine(self) -> Any:
+        """An instance to ask about its options, which is never opened; not of a scenario's own code."""
+        if self.deferred:
+            raise TrustRequired(f"{self.kind} {self.use!r}: its code is not executed to examine it")
+        return self._make()
+
+    def _make(self) -> Any:
         cls, config = self.load()
         try:
             return cls(config)
@@ -71,6 +87,7 @@ class Resolver:
         self.host = host
         self._document = document
         self._mistakes = mistakes
+        self._source = source
         self._resolved: dict[tuple[str, str, bytes], _Resolved | ExtensionError] = {}
         #: The path of the choice that is being worked out; what is made from a blueprint later has none.
         self._path: Path | None = None
@@ -96,6 +113,7 @@ class Resolver:
         return blueprint
 
     def _resolve(self, kind: str, use: AnyUse, path: Path) -> _Resolved | ExtensionError:
+        self._source.latest.clear()
         try:
             if self.modules.reference(use.use):
                 return self._deferred(kind, use, path), ()
@@ -117,7 +135,8 @@ class Resolver:
             self._path = None
         # If its options hold components, every agent needs its own.
         own = any(isinstance(value, Component) for value in inside(loaded[1]))
-        return Blueprint(kind, use.use, use.options, load if own else lambda: loaded), ()
+        demands = tuple(self._source.latest)
+        return Blueprint(kind, use.use, use.options, load if own else lambda: loaded, demands=demands), ()
 
     def _deferred(self, kind: str, use: AnyUse, path: Path) -> Blueprint:
         """The blueprint for a component of the scenario's own, of which nothing is executed yet."""
@@ -133,7 +152,8 @@ class Resolver:
             except ValueError as error:
                 raise self._document.error(path, str(error)) from error
 
-        return Blueprint(kind, use.use, use.options, load, deferred=True, code=self.modules.hashes)
+        code, demands = self.modules.hashes, tuple(self._source.latest)
+        return Blueprint(kind, use.use, use.options, load, deferred=True, code=code, demands=demands)
 
     def _make_nested(self, kind: str, value: Any) -> Component:
         """The component for a nested `{use: …}`. Raises `Misfit`."""
@@ -143,12 +163,18 @@ class Resolver:
         except ExtensionError as error:
             raise Misfit(str(error), ("use",) if isinstance(value, dict) else ()) from None
         config = self._configure(kind, use, cls, kind)
-        component: Component = Blueprint(kind, use.use, use.options, lambda: (cls, config)).make()
+        # What it demands, the component demands that has it as an option.
+        component: Component = Blueprint(kind, use.use, use.options, lambda: (cls, config)).examine()
         return component
 
     def _configure(self, kind: str, use: AnyUse, cls: Any, *below: str) -> Any:
         """The options of a choice as a Config; it is `below` the one that is worked out. Raises `Misfit`."""
         config = freeze_config(self.structurer.structure(use.options, cls.Config))
+        if any(one.startswith(CONNECT) for one in self._source.latest):
+            # A key that is read by default would be sent to where the options say.
+            for option in attrs.fields(attrs.resolve_types(cls.Config)):
+                if option.type is SecretName and option.default == getattr(config, option.name):
+                    self._source.demand(READ_SECRET, option.default)
         check_prompts(config)
         self.declared.update(getattr(cls, "emits", {}))
         if self._path is not None:

@@ -72,7 +72,7 @@ def check_sampling(scenario: Scenario, providers: Mapping[str, Blueprint], mista
         for asked in (name, *use.policy.fallback):
             if providers[asked].deferred:
                 continue  # its code is not approved yet; the runtime asks it before each request
-            for option, why in providers[asked].make().refuses(use.sampling).items():
+            for option, why in providers[asked].examine().refuses(use.sampling).items():
                 about = "" if asked == name else f"its fallback {asked!r} refuses it: "
                 mistakes.add(("providers", name, option), f"{about}{why}")
     mistakes.check()

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
-from ..canonical import LOG_FORMAT
+from ..canonical import LOG_FORMAT, canonical, digest
 from ..discovery.installed import version
 from ..errors import StoreError
 from ..stored_run import StoredRun
@@ -64,7 +64,6 @@ class Manifest:
     extensions: list[dict[str, Any]]
     prompts: dict[str, str]
     modules: dict[str, str] = field(factory=dict)
-    trusted: bool = False
     reuse: str = ""
     forks: tuple[Fork, ...] = ()
     changes: dict[str, Any] = field(factory=dict)
@@ -72,6 +71,8 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Manifest:
+        # Earlier versions noted here that it was approved. No data says that of itself any more.
+        data = {key: value for key, value in data.items() if key != "trusted"}
         forks = tuple(Fork(**fork) for fork in data.get("forks", ()))
         resumes = tuple(data.get("resumes", ()))
         return cls(**{"folder": ".", "estimator": "", **data, "forks": forks, "resumes": resumes})
@@ -95,7 +96,7 @@ class Manifest:
         """The manifest as the store keeps it, without what is empty."""
         data = asdict(self, recurse=False)
         data |= {"forks": [fork.to_dict() for fork in self.forks], "resumes": list(self.resumes)}
-        optional = ("trusted", "reuse", "forks", "changes", "resumes")
+        optional = ("reuse", "forks", "changes", "resumes")
         return {key: value for key, value in data.items() if value or key not in optional}
 
     # -- the run as it is at its end --
@@ -136,6 +137,13 @@ class Manifest:
     def _scenarios(self) -> list[dict[str, Any]]:
         return [self.scenario, *(fork.scenario for fork in self.forks if fork.scenario is not None)]
 
+    @property
+    def content(self) -> str:
+        """The hash of what a person approves; the seeds and what a resume can change are no part of it."""
+        scenarios = [{**scenario, "seed": 0} for scenario in self._scenarios]
+        files = [self.files, *(fork.files for fork in self.changing_forks)]
+        return digest(canonical([scenarios, files, self.folder]))
+
     # -- what becomes of it --
 
     def settled(self, changes: Mapping[str, Any]) -> Manifest:
@@ -166,5 +174,4 @@ class Manifest:
         """The manifest of a fork; `now` is that of the plan which it continues with, if that is another."""
         keys = ("kernel", "plugins", "extensions", "prompts", "modules") if now is not None else ()
         more: Any = {key: getattr(now, key) for key in keys}
-        # What the parent was allowed, its fork is: whoever forks was asked about both.
-        return evolve(self, **more, forks=(*self.forks, fork), reuse=reuse, trusted=True, resumes=())
+        return evolve(self, **more, forks=(*self.forks, fork), reuse=reuse, resumes=())

@@ -19,6 +19,10 @@ from ..language.templates import Prompt
 from .source import Source
 from .structure import Hook, unfit
 
+#: What is demanded of options of these types.
+CONNECT, READ_SECRET = "connect to", "read the secret in the environment variable"
+#: The hosts that are this machine.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 #: Of a `HubFile`: the organization, the repository, the revision, and the file with its folders.
 HUB_FILE = re.compile(r"hf:\w[\w.-]*/\w[\w.-]*(@\w[\w.-]*)?(/\w[\w.-]*)+", re.ASCII)
 
@@ -49,14 +53,14 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
             parts = None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise unfit(value, kind)
-        if parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-            source.demand("connect to", parts.hostname)
+        if parts.hostname not in LOOPBACK:
+            source.demand(CONNECT, parts.hostname)
         return str(value)
 
     def secret(value: Any, kind: Any) -> str:
         if not isinstance(value, str) or not value.replace("_", "").isalnum() or value[0].isdigit():
             raise unfit(value, kind)
-        source.demand("read the secret in the environment variable", value)
+        source.demand(READ_SECRET, value)
         return value
 
     def program(value: Any, kind: Any) -> list[str]:

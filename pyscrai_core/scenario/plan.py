@@ -30,6 +30,7 @@ from .options import inside
 from .overrides import Override
 from .resolve import read, resolve
 from .source import Source
+from .trust import Gate
 
 
 @define(eq=False)
@@ -66,6 +67,11 @@ class Plan:
         """What a person has to approve."""
         return self.source.demands
 
+    @property
+    def content(self) -> str:
+        """The hash of what a person approves: the file and those that it names; a seed is no part of it."""
+        return digest(canonical([self.source.written or self.scenario.document, self.source.files]))
+
 
 @frozen
 class Segment:
@@ -99,17 +105,25 @@ def identities(plan: Plan) -> dict[str, str]:
     }
 
 
-def provider_of(name: str, options: Mapping[str, Any], host: Host) -> Provider:
-    """One provider by itself, with options as `pyscrai.toml` has them. Raises `ScenarioError`."""
+def provider_of(
+    name: str, options: Mapping[str, Any], host: Host, gate: Gate | None, where: str = "pyscrai.toml"
+) -> Provider:
+    """One provider by itself, with options as `pyscrai.toml` has them; without a gate, one to examine only.
+
+    Raises `ScenarioError`, and `TrustRequired` if a person does not approve what it demands.
+    """
     value = {"scenario": name, "agents": {}, "providers": {name: dict(options)}}
     document = Document.at(value, Mark("pyscrai.toml"))
-    mistakes = Mistakes(document)
-    resolver = Resolver(host, document, mistakes, Source(FilesystemPath.cwd()))
+    mistakes, source = Mistakes(document), Source(FilesystemPath.cwd())
+    resolver = Resolver(host, document, mistakes, source)
     uses = Builder(document, resolver.structurer, mistakes).providers()
     blueprint = resolver.resolve("provider", uses[name], ("providers", name)) if uses else None
     mistakes.check()
     assert blueprint is not None
-    provider: Provider = blueprint.make()
+    content = digest(canonical([value, source.files]))
+    provider: Provider = (
+        blueprint.examine() if gate is None else blueprint.make(gate.approve(where, content, source.demands))
+    )
     return provider
 
 

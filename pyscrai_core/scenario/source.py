@@ -9,6 +9,7 @@ from attrs import define, field
 
 from ..language.lookalikes import normalize
 from ..suggest import closest
+from .trust import demand
 
 #: The largest file that is read, in bytes.
 MAX_BYTES = 10_000_000
@@ -60,10 +61,19 @@ class Source:
     recorded: bool = False
     shown: FilesystemPath = FilesystemPath()
     demands: dict[str, None] = field(factory=dict)
+    #: The same as a run that was recorded would demand it: of its folder, nobody knows whose it is.
+    recorded_demands: dict[str, None] = field(factory=dict)
+    #: What was demanded since this was emptied.
+    latest: list[str] = field(factory=list)
     written: str = ""
 
-    def demand(self, what: str, value: str) -> None:
-        self.demands[f"{what}: {value}"] = None
+    def demand(self, what: str, value: str, inside: bool = False) -> None:
+        """Note what a person has to approve; what is `inside` of the folder only where that is recorded."""
+        text = demand(what, value)
+        self.recorded_demands[text] = None
+        if self.recorded or not inside:
+            self.demands[text] = None
+            self.latest.append(text)
 
     def read(self, name: str) -> str:
         """The text of a file, by its path relative to the folder. Raises `ValueError`."""
@@ -71,7 +81,9 @@ class Source:
             return self.files[name]
         if self.recorded:
             raise ValueError(f"the file {name!r} is not in the run's manifest")
-        path = self.locate(name)
+        path = self._place(name)
+        if not path.is_relative_to(self.folder):
+            self.demand("read the file", str(path))
         if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
             raise ValueError(f"{name!r} is not a file but a device or a pipe; name a file")
         data = read_bytes(path, name)
@@ -86,10 +98,12 @@ class Source:
 
     def locate(self, name: str) -> FilesystemPath:
         """The absolute path of a file; one outside of the folder becomes a demand. Raises `ValueError`."""
+        path = self._place(name)
+        self.demand("read the file", str(path), inside=path.is_relative_to(self.folder))
+        return path
+
+    def _place(self, name: str) -> FilesystemPath:
         try:
-            path = (self.folder / FilesystemPath(name).expanduser()).resolve()
+            return (self.folder / FilesystemPath(name).expanduser()).resolve()
         except (RuntimeError, ValueError, OSError):  # a home that is not known, a NUL, links in a circle
             raise ValueError(f"{name!r} cannot be the path of a file; check it") from None
-        if not self.recorded and not path.is_relative_to(self.folder):
-            self.demand("read the file outside of its folder", str(path))
-        return path

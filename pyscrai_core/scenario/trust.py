@@ -1,47 +1,139 @@
-"""What a scenario may only do with a person's approval, and the approvals that were given.
+"""The gate: what needs a person's approval, and the approvals that were given.
 
-A scenario is data. It demands more than that by naming paths outside of its folder, foreign hosts, secrets,
-modules or programs. These demands are shown in full, and approved once for exactly this content, as direnv
-does.
+A scenario, a bundle and a store are data. They demand more than that by naming code, programs, secrets,
+hosts or files elsewhere. Such demands are shown in full, and approved once for exactly this content, as
+direnv does. Components are made with an `Approval` only (`Blueprint.make`), which only a `Gate` gives, so
+that no caller can forget to ask. Approvals are kept in the user's state folder, never in what they are about.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from ..canonical import canonical, digest
+from attrs import define, field, frozen
+
+from ..canonical import digest
+from ..config import is_private
 from ..errors import TrustRequired
-from .plan import Plan
+
+#: How a person is asked: with a question, for a yes or no.
+Confirm = Callable[[str], bool]
 
 
-def check_trust(
-    plan: Plan, where: str, *, trusted: bool, confirm: Callable[[str], bool] | None = None
-) -> None:
-    """Return if a plan demands nothing or a person approves of it; else raise `TrustRequired`.
+@frozen
+class Approval:
+    """The demands that a person approved. Only a `Gate` gives one."""
 
-    `trusted` is an approval given beforehand (`--trust`), and `confirm` asks a person now (None: nobody can
-    be asked).
+    demands: frozenset[str] = frozenset()
+
+    def check(self, what: str, demands: Collection[str]) -> None:
+        """Raise `TrustRequired` unless all `demands` of `what` were approved."""
+        if missing := [one for one in demands if one not in self.demands]:
+            raise TrustRequired(f"{what}: it was not approved, and needs to:\n{_listed(missing)}")
+
+    def __or__(self, other: Approval) -> Approval:
+        return Approval(self.demands | other.demands)
+
+
+@define
+class Gate:
+    """Gives approvals.
+
+    `trust` is a person's yes to everything, given beforehand (`--trust`); `confirm` asks a person now (None:
+    nobody can be asked).
     """
-    demands = list(plan.demands)
-    if not demands or trusted:
-        return
-    # Where the scenario comes from a file, that file is its content: another seed needs no approval.
-    content = digest(canonical([plan.source.written or plan.scenario.document, plan.source.files, demands]))
+
+    trust: bool = False
+    confirm: Confirm | None = None
+    _given: dict[str, Approval] = field(factory=dict, init=False)
+
+    def approve(self, where: str, content: str, demands: Iterable[str]) -> Approval:
+        """The approval of what something demands, and of all else that was approved of this content.
+
+        A person is asked, unless the demands were approved before.
+        `where` tells the person what it is; `content` is the hash of all that it consists of. Raises
+        `TrustRequired` if the person says no, or if nobody can be asked.
+        """
+        listed, known = list(dict.fromkeys(demands)), self._known(content)
+        approval = Approval(known.union(listed))
+        if known.issuperset(listed) or self.trust:
+            self._given[content] = approval
+            return approval
+        needs = f"{where} needs your approval to do {_counted(listed)}:\n{_listed(listed)}"
+        if self.confirm is None:
+            raise TrustRequired(f"{needs}\nread the scenario, then add --trust")
+        if not self.confirm(f"{needs}\nApprove, and remember that for this content?"):
+            raise TrustRequired(f"{where}: you did not approve it; nothing was run")
+        self.remember(where, content, listed)
+        return approval
+
+    def remember(self, where: str, content: str, demands: Iterable[str]) -> None:
+        """Keep the approval of a content: of one that a person was asked about, or that was made from it."""
+        known, demands = self._known(content), frozenset(demands)
+        self._given[content] = Approval(known | demands)
+        if demands <= known:
+            return
+        try:
+            folder = _folder()
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if is_private(folder):
+                made = folder / f".{content}-{os.getpid()}"
+                made.touch(0o600)
+                made.write_text(json.dumps({"what": where, "demands": sorted(known | demands)}))
+                made.replace(folder / content)
+        except OSError:
+            return  # where nothing can be kept, a person is asked again
+
+    def _known(self, content: str) -> frozenset[str]:
+        given = self._given.get(content, Approval()).demands
+        folder = _folder()
+        try:
+            # What others could have written there is nobody's approval.
+            if is_private(folder):
+                given |= frozenset(json.loads((folder / content).read_text())["demands"])
+        except (OSError, ValueError, LookupError, TypeError):
+            pass  # nothing is kept, or nothing that can be read: a person is asked
+        return given
+
+
+def first_use(path: Path) -> bool:
+    """Whether a file, such as a store that was found, was never used by this user; from now on it was."""
+    name = digest(str(path.resolve()).encode())
+    try:
+        folder = _folder().with_name("used")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / name).touch(0o600, exist_ok=False)
+    except OSError:
+        return False  # it was, or nothing can be kept, so that each time would be the first
+    return True
+
+
+def demand(what: str, value: str) -> str:
+    """A demand as a person reads it: on one line, and nothing in it can pass for something else."""
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value)
+    if not value.isascii():
+        shown += f" (in ASCII: {_ascii(value)})"
+    return f"{what}: {shown}"
+
+
+def _ascii(value: str) -> str:
+    try:
+        return value.encode("idna").decode() if "." in value and "/" not in value else ascii(value)[1:-1]
+    except UnicodeError:
+        return ascii(value)[1:-1]
+
+
+def _folder() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    approvals = Path(state) / "pyscrai" / "trusted"
-    if approvals.exists() and content in approvals.read_text().split():
-        return
-    listed = "\n".join(f"  - {demand}" for demand in demands)
-    if confirm is None:
-        raise TrustRequired(
-            f"{where}: this scenario needs your approval to:\n{listed}\nread the scenario, then add --trust"
-        )
-    if not confirm(
-        f"{where} needs your approval to:\n{listed}\nApprove, and remember that for this content?"
-    ):
-        raise TrustRequired(f"{where}: you did not approve it; nothing was run")
-    approvals.parent.mkdir(parents=True, exist_ok=True)
-    with approvals.open("a") as file:
-        file.write(content + "\n")
+    return Path(state) / "pyscrai" / "approvals"
+
+
+def _listed(demands: Iterable[str]) -> str:
+    return "\n".join(f"  {number}. {one}" for number, one in enumerate(demands, 1))
+
+
+def _counted(demands: Collection[str]) -> str:
+    return "this" if len(demands) == 1 else f"these {len(demands)} things"

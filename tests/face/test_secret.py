@@ -20,6 +20,7 @@ from pyscrai_testing.servers import FaultServer, Hang, Reply
 from pyscrai_core import ConfigError, Provider, read_secret
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario.plan import provider_of
+from pyscrai_core.scenario.trust import Gate
 from pyscrai_core.secret import redact, redact_bytes
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
@@ -289,7 +290,9 @@ def test_representations(keys: dict[str, str]) -> None:
 
     for given in PROVIDERS.values():
         use = {**{key: value for key, value in given.items() if key != "base"}, "model": "m"}
-        asyncio.run(look(provider_of("default", {**use, "base_url": "http://127.0.0.1:1"}, Host())))
+        asyncio.run(
+            look(provider_of("default", {**use, "base_url": "http://127.0.0.1:1"}, Host(), Gate(trust=True)))
+        )
 
 
 @pytest.mark.parametrize("mark", [" ", '"', "\\", "\n", "é"])

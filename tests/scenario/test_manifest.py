@@ -32,7 +32,6 @@ def forked(after: int, **more: Any) -> Fork:
 
 def test_it_is_stored_with_these_keys_in_this_order() -> None:
     whole = manifest(
-        trusted=True,
         reuse="all",
         forks=(
             forked(2, set={"seed": "8"}, seed=8, scenario={**SCENARIO, "seed": 8}, files={"b": "3"}),
@@ -44,14 +43,14 @@ def test_it_is_stored_with_these_keys_in_this_order() -> None:
     stored = whole.to_dict()
     assert list(stored) == [
         *("format", "kernel", "estimator", "scenario", "folder", "files", "plugins", "extensions"),
-        *("prompts", "modules", "trusted", "reuse", "forks", "changes", "resumes"),
+        *("prompts", "modules", "reuse", "forks", "changes", "resumes"),
     ]
     assert [list(fork) for fork in stored["forks"]] == [
         ["parent", "after", "at", "set", "seed", "scenario", "files"],
         ["parent", "after", "at", "accepted", "scenario"],
     ]
     assert Manifest.from_dict(stored) == whole
-    assert not {"trusted", "reuse", "forks", "changes", "resumes"} & manifest().to_dict().keys()
+    assert not {"reuse", "forks", "changes", "resumes"} & manifest().to_dict().keys()
     assert whole.last_scenario["seed"] == 8
     assert whole.known_files == {"a": "1", "b": "3"}
     assert (whole.last_plugins, manifest().last_plugins) == ([], PLUGINS)
@@ -101,7 +100,7 @@ def test_a_resume_notes_its_changes_and_other_versions() -> None:
 def test_a_fork_goes_on_with_the_versions_of_its_plan() -> None:
     parent = manifest(resumes=({"kernel": "2", "plugins": []},))
     same = parent.forked(forked(1), None, "none")
-    assert same == evolve(parent, forks=(forked(1),), reuse="none", trusted=True, resumes=())
+    assert same == evolve(parent, forks=(forked(1),), reuse="none", resumes=())
     other = parent.forked(forked(1, scenario=SCENARIO), manifest(kernel="3", prompts={"p": "x"}), "parent")
     assert (other.kernel, other.prompts, other.folder) == ("3", {"p": "x"}, "/s")
 

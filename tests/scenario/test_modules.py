@@ -11,6 +11,7 @@ import pytest
 import pyscrai_core
 from pyscrai_core import Event, NoConfig, Observer, ScenarioError, TrustRequired, api
 from pyscrai_core.config import load_settings
+from pyscrai_core.scenario.trust import Gate
 
 MODULE = """
 from pathlib import Path
@@ -85,7 +86,8 @@ def test_what_is_set_on_a_function_is_meant(play: Any, tmp_path: Path, module: P
     module.write_text(module.read_text() + "\nweather.repeatable = False\n")
     play(agent("./mine.py:weather", "./mine.py:double"), trust=True)
     plan = api.prepare(tmp_path / "scenario.json", settings=load_settings())
-    assert [blueprint.make().repeatable for blueprint in plan.tools["A"]] == [False, True]
+    approval = Gate(trust=True).approve("t", plan.content, plan.demands)
+    assert [blueprint.make(approval).repeatable for blueprint in plan.tools["A"]] == [False, True]
 
 
 def test_a_pure_tool_is_executed_again_from_the_recorded_text(

@@ -487,9 +487,9 @@ agents:
     first, second = (plan.agents["A"]["reasoning"], plan.agents["B"]["reasoning"])
     assert first is not None
     assert second is not None
-    made = first.make()
+    made = first.examine()
     assert len(list(with_inner(made))) == 5
-    assert made.config.inner is not first.make().config.inner
+    assert made.config.inner is not first.examine().config.inner
     result = pyscrai_core.run("scenario.yaml", host=host, store="runs.db")
     assert (result.status, result.calls) == ("completed", 2 * 5)
 

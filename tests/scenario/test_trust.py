@@ -15,10 +15,11 @@ import pyscrai_core
 from pyscrai_core import Engine, FilePath, SecretName, TrustRequired, Turn, Url, api
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
+from pyscrai_core.runtime import execution
 from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.overrides import Override
 from pyscrai_core.scenario.plan import Plan
-from pyscrai_core.scenario.trust import check_trust
+from pyscrai_core.scenario.trust import Gate
 
 
 @frozen
@@ -72,7 +73,7 @@ def prepared(host: Host, **given: Any) -> Plan:
     return api.prepare("scenario.yaml", settings=load_settings(), host=host, **given)
 
 
-OUTSIDE = "read the file outside of its folder"
+OUTSIDE = "read the file"
 DEMANDING = [
     ("{A: {template: ../other/agent.yaml}}", f"{OUTSIDE}: UP/other/agent.yaml"),
     ("{A: {engine: actor, prompt: ../other/prompt.j2}}", f"{OUTSIDE}: UP/other/prompt.j2"),
@@ -143,7 +144,9 @@ def test_a_path_in_an_option_is_absolute_wherever_the_command_is_run(
     blueprint = again.agents["A"]["engine"]
     assert blueprint is not None
     assert blueprint.load()[1].file == f"{study}/sub/x"
-    assert list(again.demands) == []
+    # Whose folder that was, nobody knows of a run that comes from elsewhere. It is remembered of this one.
+    assert list(again.demands) == [f"{OUTSIDE}: {study}/sub/x", f"{OUTSIDE}: {study}/sub/w"]
+    assert api.replay(host=host, store=".pyscrai/runs.db").status == "completed"
 
 
 # -- an approval --------------------------------------------------------------------------------
@@ -162,7 +165,7 @@ class Person:
 
 
 def ask(host: Host, person: Person, **given: Any) -> None:
-    check_trust(prepared(host, **given), "scenario.yaml", trusted=False, confirm=person)
+    execution.approve(Gate(confirm=person), prepared(host, **given), "scenario.yaml")
 
 
 def test_a_person_is_asked_with_the_full_list_and_a_no_is_a_no(host: Host, study: Path) -> None:
@@ -173,9 +176,9 @@ def test_a_person_is_asked_with_the_full_list_and_a_no_is_a_no(host: Host, study
             ask(host, person)
     assert len(person.asked) == 2
     assert person.asked[0].splitlines()[1:-1] == [
-        f"  - {OUTSIDE}: {study.parent}/other/agent.yaml",
-        f"  - {OUTSIDE}: /etc/hosts",
-        "  - read the secret in the environment variable: MY_KEY",
+        f"  1. {OUTSIDE}: {study.parent}/other/agent.yaml",
+        f"  2. {OUTSIDE}: /etc/hosts",
+        "  3. read the secret in the environment variable: MY_KEY",
     ]
 
 

@@ -92,7 +92,7 @@ def test_doctor_tells_what_is_wrong_with_a_vendor(
         url = {"no key": "https://models.example", "server down": closed()}.get(state, server.url)
         model = "strange" if state == "unknown model" else "known"
         configure(mine={"use": use, "model": model, "base_url": url + base, "api_key": variable})
-        shown = CliRunner().invoke(cli, ["doctor"], prog_name="pyscrai")
+        shown = CliRunner().invoke(cli, ["doctor", "--trust"], prog_name="pyscrai")
     told = shown.stdout.partition("providers of pyscrai.toml\n")[2]
     assert told.splitlines()[0].split() == ["mine", model]
     # Others that speak Anthropic's interface need not have its list of models.
@@ -118,13 +118,16 @@ def test_doctor_on_four_vendors_and_offline() -> None:
             for use, (base, variable) in VENDORS.items()
         }
         configure(**chosen, local={"use": "llamacpp"})
-        fine = execute("doctor", **keys)
+        refused = execute("doctor", **keys)
+        assert (refused.returncode, server.requests) == (1, [])
+        assert "1. read the secret in the environment variable: OPENAI_API_KEY" in refused.stdout
+        fine = execute("doctor", "--trust", **keys)
         assert fine.returncode == 0, fine.stdout
         assert len(server.requests) == 4
         told = fine.stdout.partition("providers of pyscrai.toml\n")[2]
         assert re.search(r"local.*\n +weights +yes +SmolLM2", told), told
         configure(**chosen, local={"use": "llamacpp", "model": "missing.gguf"})
-        broken = execute("doctor", **keys)
+        broken = execute("doctor", "--trust", **keys)
         assert broken.returncode == 1
         assert re.search("local.*\n +weights +no .*missing.gguf", broken.stdout), broken.stdout
         asked = len(server.requests)

@@ -21,6 +21,7 @@ from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.records import RunResult
 from pyscrai_core.runtime.run import DRAIN
 from pyscrai_core.runtime.session import Running, Session
+from pyscrai_core.scenario.trust import Gate, first_use
 from pyscrai_core.secret import redact
 from pyscrai_core.store.opening import path_of
 
@@ -84,14 +85,22 @@ class View:
 def settings_for(store: str | None) -> tuple[Settings, Hints]:
     """The settings in force with `--store`, and hints that name that store if it has to be named."""
     settings = load_settings(store=store)
+    if settings.ignored:
+        output.note(f"{output.path(str(settings.ignored))} is not used: others can write it")
+    if settings.source and first_use(settings.source):
+        output.note(f"settings are taken from {output.path(str(settings.source))}, for the first time")
+    if store is None and "://" not in settings.store:
+        path, there = Path(settings.store), Path(settings.store).exists()
+        if first_use(path) and there:
+            output.note(f"runs are kept in {output.path(str(path))}, which was there, for the first time")
     return settings, Hints(store if store and load_settings().store != store else None)
 
 
-def confirm() -> Callable[[str], bool] | None:
-    """How a person is asked for a yes; None: nobody is there."""
+def gate_of(trust: bool) -> Gate:
+    """The gate of a person's command: they are asked for approval if they are at a terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-    return lambda question: click.confirm(output.clean(question), err=True)
+        return Gate(trust)
+    return Gate(trust, lambda question: click.confirm(output.clean(question), err=True))
 
 
 class Stopper:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyscrai_core.config import Settings
     from pyscrai_core.contracts import Provider
     from pyscrai_core.plugins import Host, Offer, Plugin
+    from pyscrai_core.scenario.trust import Gate
 
 #: The environment's settings. Others of such a name may hold a secret.
 SETTINGS = ("PYSCRAI_DEBUG", "PYSCRAI_DISABLE", "PYSCRAI_OBSERVERS", "PYSCRAI_PLUGINS", "PYSCRAI_STORE")
@@ -148,11 +149,12 @@ def _troubles(host: Host) -> list[str]:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @options.store_option
 @click.option("--offline", is_flag=True, help="Do not contact any server.")
-def doctor(file: Path | None, store: str | None, offline: bool) -> int:
+@options.trust_option
+def doctor(file: Path | None, store: str | None, offline: bool, trust: bool) -> int:
     """Report what is installed, usable and configured; status 1 if something is broken.
 
     For the providers in pyscrai.toml, or in the scenario FILE, it checks that the key is set, the server is
-    reachable and the model is known.
+    reachable and the model is known. What these demand beyond being data needs your approval, as for a run.
 
     \b
     Examples:
@@ -164,6 +166,8 @@ def doctor(file: Path | None, store: str | None, offline: bool) -> int:
     from pyscrai_core.canonical import LOG_FORMAT
     from pyscrai_core.config import load_settings
     from pyscrai_core.hookspecs import API_VERSION
+
+    from .perform import gate_of
 
     settings = load_settings(store=store)
     host = host_of(settings)
@@ -199,7 +203,7 @@ def doctor(file: Path | None, store: str | None, offline: bool) -> int:
             output.echo(f"  pyscrai demo --model {model}  ({size})")
         output.echo('  to download them: pip install "pyscrai-llamacpp[hub]"')
     fine = True
-    for title, providers in _chosen(settings, host, file):
+    for title, providers in _chosen(settings, host, file, None if offline else gate_of(trust)):
         output.heading(title)
         for name, provider in providers.items():
             fine &= _look(name, provider, offline)
@@ -207,21 +211,32 @@ def doctor(file: Path | None, store: str | None, offline: bool) -> int:
 
 
 def _chosen(
-    settings: Settings, host: Host, file: Path | None
+    settings: Settings, host: Host, file: Path | None, gate: Gate | None
 ) -> Iterator[tuple[str, dict[str, Provider | str]]]:
-    """The providers that somebody means to use, by where they are named; text is why one is none."""
+    """The providers that somebody means to use, by where they are named; text is why one is none.
+
+    Without a gate, they are only examined.
+    """
     from pyscrai_core import api
     from pyscrai_core.errors import InputError
+    from pyscrai_core.runtime import execution
     from pyscrai_core.scenario.plan import provider_of
 
     if file is not None:
         plan = api.prepare(file, settings=settings, host=host)
-        yield f"providers of {output.path(str(file))}", {n: one.make() for n, one in plan.providers.items()}
+        made: dict[str, Provider | str] = {}
+        approval = None if gate is None else execution.approve(gate, plan, str(file))
+        for name, one in plan.providers.items():
+            if approval is not None:
+                made[name] = one.make(approval)
+            else:
+                made[name] = "its code is not executed offline" if one.deferred else one.examine()
+        yield f"providers of {output.path(str(file))}", made
     elif settings.providers:
         found: dict[str, Provider | str] = {}
         for name, use in settings.providers.items():
             try:
-                found[name] = provider_of(name, use, host)
+                found[name] = provider_of(name, use, host, gate, f"{settings.source}: providers.{name}")
             except InputError as error:
                 found[name] = str(error)
         yield "providers of pyscrai.toml", found

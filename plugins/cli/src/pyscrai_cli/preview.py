@@ -20,6 +20,7 @@ from pyscrai_core.runtime.run import Run
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.scenario.model import Limits
 from pyscrai_core.scenario.plan import Plan
+from pyscrai_core.scenario.trust import Approval
 from pyscrai_core.store.store import Store
 
 
@@ -68,7 +69,7 @@ class _Look:
         return Completion(_answer(request), model="nobody")
 
 
-async def preview(plan: Plan, agent: str, step: int | None = None) -> Preview:
+async def preview(plan: Plan, approval: Approval, agent: str, step: int | None = None) -> Preview:
     """The first request of `agent` in `step` (None: of its first turn).
 
     Nobody is asked: what others would have answered before stands there in brackets. Raises `ConfigError` if
@@ -80,7 +81,7 @@ async def preview(plan: Plan, agent: str, step: int | None = None) -> Preview:
     agents = {name: evolve(one, limits=AgentLimits()) for name, one in plan.scenario.agents.items()}
     plan.scenario = evolve(plan.scenario, agents=agents, limits=Limits())
     look = _Look(agent, step)
-    components = Components(plan)
+    components = Components(plan, approval)
     components.providers = {
         name: _Stand(look, provider.capabilities) for name, provider in components.providers.items()
     }

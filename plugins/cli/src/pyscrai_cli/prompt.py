@@ -107,13 +107,14 @@ def _of_scenario(
 ) -> Told:
     from pyscrai_core import api
     from pyscrai_core.config import load_settings
-    from pyscrai_core.scenario.trust import check_trust
+    from pyscrai_core.runtime import execution
 
+    from .perform import gate_of
     from .preview import preview
 
     plan = api.prepare(file, settings=load_settings(store=store), seed=seed, overrides=overrides)
-    check_trust(plan, str(file), trusted=trust)
-    found = asyncio.run(preview(plan, agent, step))
+    approval = execution.approve(gate_of(trust), plan, str(file))
+    found = asyncio.run(preview(plan, approval, agent, step))
     if found.invented:
         output.note("no model was asked: earlier answers are placeholders in brackets")
     request = found.request

@@ -69,15 +69,14 @@ def resume(
     from pyscrai_core import api
     from pyscrai_core.errors import ConfigError
 
-    from .perform import View, confirm, settings_for
+    from .perform import View, gate_of, settings_for
 
     if every and runs:
         raise ConfigError("--all: it stands for every run; leave the names of runs out, or --all")
     settings, hints = settings_for(store)
     view = View(as_json, quiet, log_file)
     given = {"overrides": changes, "on_uncertain": on_uncertain, "accept_changes": accept_changes}
-    with api.open_session(settings, create=False, trust=trust) as session:
-        session.confirm = confirm()
+    with api.open_session(settings, gate_of(trust), create=False) as session:
         if every:
             chosen = [run for run in reversed(session.store.runs()) if _unfinished(run)]
         else:
@@ -158,7 +157,7 @@ def _resume(
         output.note(f"{recorded.id} continues in {recorded.owner}")
         return 0
     # Before anything is shown, so that a person can be asked.
-    execution.check_recorded_trust(recorded, session)
+    execution.ask_first(session, recorded, replay=False)
     before, calls = recorded.count_events(), recorded.count_calls()
 
     async def work(session: Session) -> RunResult:
@@ -178,7 +177,7 @@ def _resume(
             if begin is not None:
                 begin(run)
 
-        allowed = attrs.evolve(session, trust=True, begin=begun)
+        allowed = attrs.evolve(session, begin=begun)
         return await execution.resume(allowed, recorded.id, **given)
 
     agents = list(recorded.manifest["scenario"]["agents"])
@@ -250,11 +249,10 @@ def fork(
     from pyscrai_core import api
     from pyscrai_core.runtime import execution
 
-    from .perform import View, confirm, settings_for
+    from .perform import View, gate_of, settings_for
 
     settings, hints = settings_for(store)
-    with api.open_session(settings, create=False, trust=trust) as session:
-        session.confirm = confirm()
+    with api.open_session(settings, gate_of(trust), create=False) as session:
         parent = session.store.run(run)
         at = _last_event(parent) if at is None else at
         made = asyncio.run(
@@ -290,14 +288,13 @@ def replay(run: str, store: str | None, trust: bool, as_json: bool) -> int:
     from pyscrai_core.runtime.session import Session
     from pyscrai_core.store.store import Store
 
-    from .perform import View, confirm, perform, settings_for
+    from .perform import View, gate_of, perform, settings_for
 
     settings, hints = settings_for(store)
     with Store.open(settings.store, create=False) as opened, opened.snapshot():
         recorded = opened.run(run)
-        session = Session(opened, settings.host(), trust=trust, confirm=confirm())
-        execution.check_recorded_trust(recorded, session)
-        session.trust = True
+        session = Session(opened, settings.host(), gate=gate_of(trust))
+        execution.ask_first(session, recorded, replay=True)
 
         async def work(session: Session) -> RunResult:
             return await execution.replay(session, recorded.id)

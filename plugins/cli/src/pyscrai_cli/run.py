@@ -135,17 +135,17 @@ def run_file(
     """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
     from pyscrai_core import api
     from pyscrai_core.runtime import execution
-    from pyscrai_core.scenario.trust import check_trust
 
-    from .perform import confirm, perform, report, settings_for
+    from .perform import gate_of, perform, report, settings_for
 
     settings, hints = settings_for(store)
     plan = api.prepare(file, settings=settings, seed=seed, overrides=overrides)
-    check_trust(plan, str(file), trusted=trust, confirm=confirm())
-    with api.open_session(settings, host=plan.host, trust=trust) as session:
+    gate, where = gate_of(trust), str(file)
+    execution.approve(gate, plan, where)  # before there is a store
+    with api.open_session(settings, gate, host=plan.host) as session:
 
         async def work(session: Session) -> RunResult:
-            return await execution.start(session, plan, reuse=reuse)
+            return await execution.start(session, plan, where, reuse=reuse)
 
         result = perform(session, work, view=view, agents=list(plan.scenario.agents), hints=hints)
     return report(result, settings, hints, view, more)

@@ -1,0 +1,287 @@
+"""Content of strangers: however it comes, nothing of it has an effect before a person approves it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from pyscrai_cli.main import cli
+from pyscrai_testing.servers import FaultServer
+
+import pyscrai_core
+from pyscrai_core import StoredRun, TrustRequired, api
+from pyscrai_core.config import load_settings
+from pyscrai_core.errors import ConfigError
+from pyscrai_core.scenario.trust import Approval, Gate, demand
+
+ROOT = Path(__file__).parents[2]
+#: A provider that leaves a trace where it is executed.
+CODE = """
+import pathlib
+from pyscrai_core import Completion, Provider
+
+pathlib.Path("executed").touch()
+
+class Mine(Provider):
+    async def complete(self, request, sink=None):
+        return Completion("Hello.")
+"""
+SCENARIO = {
+    "scenario": "t",
+    "providers": {"default": {"use": "./mine.py:Mine"}},
+    "agents": {"A": {}},
+    "schedule": {"use": "round-robin", "rounds": 1},
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of somebody else's content, which is the current one."""
+    made = tmp_path / "theirs"
+    made.mkdir()
+    (made / "mine.py").write_text(CODE)
+    (made / "scenario.json").write_text(json.dumps(SCENARIO))
+    monkeypatch.chdir(made)
+    return made
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, [str(one) for one in arguments])
+
+
+def another_person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From now on the user is one who never approved anything."""
+    Path("executed").unlink(missing_ok=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+
+
+@pytest.mark.parametrize("command", ["run", "doctor", "prompt"])
+def test_a_scenario_s_code_is_not_executed(command: str, folder: Path) -> None:
+    more = ["--agent", "A"] if command == "prompt" else []
+    done = invoke(command, "scenario.json", *more)
+    assert (done.exit_code, Path("executed").exists()) == (2, False)
+    assert "1. run the Python code in the file: ./mine.py" in done.stderr
+    done = invoke(command, "scenario.json", "--trust", *more)
+    assert (done.exit_code, Path("executed").exists()) == (0, True), done.output
+
+
+def test_settings_that_were_found_are_asked_about_too(folder: Path) -> None:
+    Path("scenario.json").write_text(json.dumps({**SCENARIO, "providers": {"default": {}}}))
+    Path("pyscrai.toml").write_text('[providers.default]\nuse = "./mine.py:Mine"\n')
+    for command in (["doctor"], ["run", "scenario.json"]):
+        done = invoke(*command)
+        assert (done.exit_code != 0, Path("executed").exists()) == (True, False)
+        assert "run the Python code in the file: ./mine.py" in done.output
+    assert "are taken from pyscrai.toml, for the first time" in done.stderr
+    assert "for the first time" not in invoke("run", "scenario.json").stderr
+    assert invoke("run", "scenario.json", "--trust").exit_code == 0
+
+
+def test_settings_that_others_can_write_are_not_used(folder: Path) -> None:
+    Path("pyscrai.toml").write_text("rubbish")
+    for mode in (0o777, 0o707):
+        folder.chmod(mode)
+        assert load_settings().source is None
+        assert "pyscrai.toml is not used: others can write it" in invoke("run", "scenario.json").stderr
+    folder.chmod(0o755)
+    with pytest.raises(ConfigError, match="it is not TOML"):
+        load_settings()
+
+
+def test_settings_do_not_lead_to_a_store_elsewhere(folder: Path) -> None:
+    Path("pyscrai.toml").write_text('store = "postgresql://evil.example/runs"\n')
+    with pytest.raises(
+        ConfigError, match=r"pyscrai\.toml:1: store: it is on another machine, 'evil\.example'"
+    ):
+        load_settings()
+
+
+@pytest.fixture
+def recorded(folder: Path) -> Path:
+    """A store with a run that its owner approved, and that says so of itself, as earlier versions did."""
+    assert pyscrai_core.run("scenario.json", trust=True).status == "completed"
+    store = folder / ".pyscrai" / "runs.db"
+    with sqlite3.connect(store) as connection:
+        ((body,),) = connection.execute("SELECT body FROM manifests")
+        changed = json.dumps({**json.loads(body), "trusted": True})
+        connection.execute("UPDATE manifests SET body = ?", [changed])
+    return store
+
+
+WAYS: dict[str, Callable[[], Any]] = {
+    "replay": lambda: api.replay(),
+    "fork": lambda: api.fork(at=1),
+    "fork with another seed": lambda: api.fork(at=1, seed=5),
+    "resume": lambda: api.resume(),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_store_that_was_found_is_not_believed(
+    way: str, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _unfinish(recorded, way)
+    Path("executed").unlink()
+    WAYS[way]()  # whoever approved the run is not asked again
+    _unfinish(recorded, way)
+    another_person(monkeypatch, tmp_path)
+    if way == "replay":  # of which the provider is no part
+        assert WAYS[way]().status == "completed"
+    else:
+        with pytest.raises(TrustRequired, match=r"run the Python code in the file: \./mine\.py"):
+            WAYS[way]()
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize("way", ["fork", "resume"])
+def test_a_bundle_is_not_believed(
+    way: str, recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _unfinish(recorded, way)
+    assert invoke("runs", "export-bundle", "last", "--out", str(tmp_path / "b")).exit_code == 0
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    another_person(monkeypatch, tmp_path)
+    assert invoke("runs", "import-bundle", str(tmp_path / "b")).exit_code == 0
+    command = ["fork", "last", "--at", "1"] if way == "fork" else ["resume"]
+    done = invoke(*command)
+    assert (done.exit_code, Path("executed").exists()) == (2, False)
+    assert "run the Python code in the file: ./mine.py" in done.stderr
+
+
+def _unfinish(store: Path, way: str) -> None:
+    if way == "resume":
+        with sqlite3.connect(store) as connection:
+            connection.execute("UPDATE runs SET status = 'stopped' WHERE status = 'completed'")
+
+
+def test_a_recorded_run_reads_no_file_of_this_machine(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is what its manifest says: a stranger could write there what they like."""
+    tool = {"use": "files", "folder": "notes"}
+    agents = {"A": {"tools": [tool]}}
+    providers = {"default": {"use": "scripted", "replies": ["Hello."]}}
+    (folder / "notes").mkdir()
+    Path("plain.json").write_text(json.dumps({**SCENARIO, "providers": providers, "agents": agents}))
+    assert pyscrai_core.run("plain.json").status == "completed"  # data, in its own folder
+    assert api.replay().status == "completed"
+    with sqlite3.connect(folder / ".pyscrai" / "runs.db") as connection:
+        ((body,),) = connection.execute("SELECT body FROM manifests")
+        changed = json.dumps({**json.loads(body), "folder": "/"})
+        connection.execute("UPDATE manifests SET body = ?", [changed])
+    with pytest.raises(TrustRequired, match="read the file: /notes"):
+        api.replay()
+
+
+def test_an_approval_is_kept_outside_and_for_this_content(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = list((tmp_path / "state/pyscrai/approvals").iterdir())
+    assert [oct(one.stat().st_mode & 0o777) for one in kept] == ["0o600"]
+    assert json.loads(kept[0].read_text())["demands"] == ["run the Python code in the file: ./mine.py"]
+    with api.Store.open(recorded) as store:
+        files = _files(store.run("last"))
+    assert files["mine.py" if "mine.py" in files else "./mine.py"] == CODE
+    with sqlite3.connect(recorded) as connection:
+        ((body,),) = connection.execute("SELECT body FROM manifests")
+        changed = body.replace("Hello.", "Hallo.")
+        assert changed != body
+        connection.execute("UPDATE manifests SET body = ?", [changed])
+    with pytest.raises(TrustRequired):
+        api.fork(at=1)
+    # What others could have written is nobody's approval.
+    with sqlite3.connect(recorded) as connection:
+        connection.execute("UPDATE manifests SET body = ?", [body])
+    kept[0].parent.chmod(0o777)
+    with pytest.raises(TrustRequired):
+        api.fork(at=1)
+    kept[0].parent.chmod(0o700)
+    api.fork(at=1)
+
+
+def _files(run: StoredRun) -> Mapping[str, str]:
+    files: Mapping[str, str] = run.manifest["files"]
+    return files
+
+
+def test_the_question_cannot_be_spoofed() -> None:
+    shown = demand("connect to", "a.example\n  9. nothing\x1b[2J")
+    assert shown == "connect to: a.example\\n  9. nothing\\x1b[2J"
+    assert "\u202e" not in demand("read the file", "/a/\u202eyp.live")
+    assert demand("connect to", "ex\u0430mple.org").endswith("(in ASCII: xn--exmple-4nf.org)")
+    asked: list[str] = []
+    gate = Gate(confirm=lambda question: bool(asked.append(question)))
+    demands = [demand("run the Python code in the file", f"file{n}.py") for n in range(200)]
+    with pytest.raises(TrustRequired, match="you did not approve it"):
+        gate.approve("it", "0" * 64, demands)
+    assert asked[0].startswith("it needs your approval to do these 200 things:\n  1. run")
+    assert "\n  200. run the Python code in the file: file199.py\n" in asked[0]
+
+
+def test_a_key_that_is_read_by_default_is_named_where_it_would_be_sent_elsewhere(folder: Path) -> None:
+    provider = {"use": "openai", "model": "m", "base_url": "https://evil.example/v1"}
+    Path("scenario.json").write_text(json.dumps({**SCENARIO, "providers": {"default": provider}}))
+    done = invoke("doctor", "scenario.json")
+    assert done.exit_code == 2
+    assert "1. connect to: evil.example" in done.stderr
+    assert "2. read the secret in the environment variable: OPENAI_API_KEY" in done.stderr
+
+
+def test_nothing_is_made_without_the_gate(folder: Path) -> None:
+    plan = api.prepare("scenario.json", settings=load_settings())
+    with pytest.raises(TrustRequired, match="it was not approved"):
+        plan.providers["default"].make(Approval())
+    with pytest.raises(TrustRequired):
+        plan.providers["default"].examine()
+    assert not Path("executed").exists()
+    makers = [
+        str(path.relative_to(ROOT))
+        for base in ("pyscrai_core", "plugins", "contrib")
+        for path in (ROOT / base).rglob("*.py")
+        if "tests" not in path.parts and _calls(path, "Approval")
+    ]
+    assert makers == ["pyscrai_core/scenario/trust.py"]
+
+
+def _calls(path: Path, name: str) -> bool:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(isinstance(func, ast.Name) and func.id == name for func in calls)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize(("use", "base"), [("openai", "/v1"), ("anthropic", ""), ("ollama", "")])
+def test_a_request_is_not_sent_on_to_another_host(
+    use: str, base: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-none")
+    with FaultServer() as thief:
+
+        def answer(path: str, body: Any) -> tuple[int, Mapping[str, str], bytes]:
+            return status, {"Location": thief.url + path}, b""
+
+        with FaultServer(answer=answer) as server:
+            provider = {"use": use, "model": "m", "base_url": server.url + base}
+            file = tmp_path / "scenario.json"
+            file.write_text(json.dumps({**SCENARIO, "providers": {"default": provider}}))
+            result = pyscrai_core.run(file, store=tmp_path / "runs.db")
+            assert (result.status, len(server.requests), thief.requests) == ("failed", 1, [])
+            assert "redirects to" in result.error
+            assert "name it in `base_url`" in result.error
+
+
+def test_where_nothing_can_be_kept_a_person_is_asked_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/none")
+    assert pyscrai_core.run("scenario.json", trust=True).status == "completed"
+    with pytest.raises(TrustRequired):
+        api.fork(at=1)
