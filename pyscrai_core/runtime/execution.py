@@ -262,7 +262,9 @@ async def _perform(
     try:
         await components.open(replay=replay)
         if not replay:
-            check_prices(Prices(session.prices, components.providers), plan.last.scenario)
+            prices = Prices(session.prices, components.providers)
+            prices.load()
+            check_prices(prices, plan.last.scenario)
         run = make(components)
         if session.begin is not None:
             session.begin(run)

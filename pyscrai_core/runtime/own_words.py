@@ -63,6 +63,12 @@ def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
     return None
 
 
+def may_be_speaker(begin: str, known: Mapping[str, str]) -> bool:
+    """Whether a line that begins so may have the name of an agent before a colon."""
+    bare = begin.lstrip(_BEFORE).casefold()
+    return any(name.startswith(bare) or bare.startswith(name) for name in known)
+
+
 def map_texts(value: Any, change: Callable[[str], str]) -> Any:
     """A structured answer with its texts changed. Texts in lists are left as they are: they may be names."""
     if isinstance(value, dict):

@@ -29,6 +29,11 @@ class Prices:
         cost = asked.cost(usage, served)
         return asked.cost(usage) if cost is None and served else cost
 
+    def load(self) -> None:
+        """Have the providers load their price lists, which takes long: no answer then waits for that."""
+        for provider in self._providers:
+            self.cost(provider, Usage(1, 1))
+
     def model(self, provider: str) -> str:
         """The model that a provider is configured with, if it names one."""
         asked = self._providers.get(provider)

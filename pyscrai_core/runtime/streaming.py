@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..contracts import Sink
-from .own_words import PREFIX, speaker_of
+from .own_words import PREFIX, may_be_speaker, speaker_of
 from .thoughts import CLOSING, OPENING
 
 #: The characters that a tag of thoughts begins with, and the length of the longest one.
@@ -76,7 +76,7 @@ class OwnWordsSink(WordsSink):
             line, newline, rest = self._held.partition("\n")
             if self._begins:
                 prefix = PREFIX.match(line)
-                whole = last or newline or len(line) > self._longest
+                whole = last or newline or len(line) > self._longest or not may_be_speaker(line, self._agents)
                 if not whole and (prefix is None or prefix.end() == len(line)):
                     return
                 speaker = speaker_of(prefix["head"], self._agents) if prefix else None

@@ -48,6 +48,7 @@ CASES = {
     "votes": ("votes", 8, ""),
     "tools": ("tools", 1, ""),
     "outside": ("outside", 3, ""),
+    "priced": ("priced", 1, ""),
     "sequential-full": ("sequential", 1, "?synchronous=full"),
     "votes-full": ("votes", 8, "?synchronous=full"),
 }
@@ -110,6 +111,8 @@ class Place:
     ends: list[str] = field(factory=list)
     seen: list[Seen] = field(factory=list)
     spawned: float = 0.0
+    #: When each process ended, in seconds since 1970.
+    ended_at: list[float] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         shutil.copytree(Path(__file__).parent / "scenarios", self.folder)
@@ -163,6 +166,7 @@ class Place:
 
     def ended(self, how: str) -> None:
         """Look at what a process left: at a copy, since whoever opens a store mends it."""
+        self.ended_at.append(time.time())
         copy = self.folder / "copy" / "runs.db"
         shutil.rmtree(copy.parent, ignore_errors=True)
         copy.parent.mkdir()
@@ -201,11 +205,13 @@ class Whole:
         return cls(seen, keys, marks[0][1] - place.spawned, seconds)
 
 
-#: What is counted; the last three must be 0.
+#: What is counted; the last four must be 0. `paid late`: an answer was asked for again that had come more
+#: than LATE seconds before the kill.
 COLUMNS = (
     *("runs", "kills", "starting", "amid calls", "ending", "of resumes"),
-    *("in flight", "asked again", "though journaled", "events lost", "events doubled"),
+    *("in flight", "asked again", "paid late", "though journaled", "events lost", "events doubled"),
 )
+LATE = 0.05
 Tally = Counter[str]
 
 
@@ -223,6 +229,7 @@ def judge(whole: Whole, place: Place) -> tuple[Tally, list[str]]:
     started: list[list[str]] = [[] for _ in place.seen]
     for process, _, key in place.marks("start"):
         started[process].append(key)
+    answered = {(process, key): at for process, at, key in place.marks("end")}
     asked: set[str] = set()
     before = Seen()
     for number, (keys, seen, end) in enumerate(zip(started, place.seen, place.ends, strict=True)):
@@ -241,6 +248,11 @@ def judge(whole: Whole, place: Place) -> tuple[Tally, list[str]]:
             if found:
                 wrong.append(f"process {number} ({end or 'to the end'}): {what}: {found}")
         if end.startswith("killed"):
+            came = place.ended_at[number] - LATE
+            late = [key for key in flying if answered.get((number, key), came) < came]
+            if late:
+                wrong.append(f"process {number} ({end}): answers had come, and were not journaled: {late}")
+            tally["paid late"] += len(late)
             left = set(whole.keys) - seen.journal.keys()
             phase = "starting" if not keys else "amid calls" if left else "ending"
             tally.update({"kills": 1, phase: 1, "in flight": len(flying), "of resumes": bool(before.status)})
@@ -267,7 +279,9 @@ def _differs(whole: Sequence[str], other: Sequence[str]) -> str:
 
 @frozen
 class Moment:
-    """When to kill: seconds after the process is `spawned`, its store `created`, a call `answered`."""
+    """When to kill: seconds after the process is `spawned`, its store `created`, its `first` or its last call
+    `answered`.
+    """
 
     after: str
     seconds: float
@@ -278,6 +292,8 @@ class Moment:
         lot = random.random()
         if lot < 0.1 and not place.begun:
             return cls("created", random.uniform(0, 0.03))
+        if lot < 0.2:
+            return cls("first", random.uniform(0, 0.8))
         if lot > 0.85:
             return cls("answered", random.uniform(0, 0.06))
         left = 1 - len(place.seen[-1].journal) / len(whole.keys) if place.seen else 1
@@ -300,8 +316,11 @@ class Moment:
             return place.store.exists()
         if self.after == "spawned":
             return True
+        begin, end = ("end\t", f"\t{last}\n")
+        if self.after == "first":
+            begin, end = f"end\t{len(place.seen)}\t", "\n"
         with (place.folder / "witness").open() as file:  # its last line may not be complete yet
-            return any(line.startswith("end\t") and line.endswith(f"\t{last}\n") for line in file)
+            return any(line.startswith(begin) and line.endswith(end) for line in file)
 
 
 def chain(whole: Whole, place: Place, random: Random) -> None:

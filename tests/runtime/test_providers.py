@@ -32,11 +32,13 @@ from pyscrai_core import (
     RunResult,
     Sampling,
     ScenarioError,
+    Sink,
     TimedOut,
     Tool,
     ToolFailed,
     Turn,
     Unreachable,
+    Usage,
     api,
 )
 from pyscrai_core.config import load_settings
@@ -320,7 +322,7 @@ def test_a_stop_ends_waiting_at_once(vendors: Vendors, waits: str, monkeypatch: 
         with Store.open(vendors.store) as store:
             begin = lambda run: setattr(watch, "run", run)  # noqa: E731
             session = Session(store, vendors.host, observers=[watch], begin=begin)
-            begun = asyncio.ensure_future(execution.start(session, plan))
+            begun = asyncio.ensure_future(execution.start(session, plan, "it"))
             done, _ = await asyncio.wait([begun], timeout=50)
             assert done, "it still waits"
             return await begun
@@ -492,3 +494,22 @@ def test_a_refused_option_of_a_request_is_not_sent(vendors: Vendors) -> None:
     result = vendors.run(use="cold", **more)
     assert (result.status, Vendor.asked) == ("failed", [])
     assert "provider 'default': temperature: this model takes none" in result.error
+
+
+def test_prices_are_loaded_before_the_first_request(play: Any) -> None:
+    """Loading a list takes long: an answer that waited for it would be paid twice after a kill."""
+    done: list[str] = []
+
+    class Priced(Provider):
+        async def complete(self, request: Request, sink: Sink | None = None) -> Completion:
+            done.append("complete")
+            return Completion("Hello.")
+
+        def cost(self, usage: Usage, model: str = "") -> float | None:
+            done.append("cost")
+            return 0.5
+
+    agents, schedule = {"A": {}}, {"use": "round-robin", "rounds": 1}
+    made = {"providers": {"default": "priced"}, "agents": agents, "schedule": schedule}
+    assert play(made, provider__priced=Priced).cost.dollars == 0.5
+    assert done == ["cost", "complete", "cost"]

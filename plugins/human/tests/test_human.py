@@ -110,7 +110,7 @@ def play(tmp_path: Path) -> Play:
                     result = await execution.resume(session, "last")
                 else:
                     plan = api.prepare(tmp_path / "scenario.json", settings=settings, host=HOST)
-                    result = await execution.start(session, plan)
+                    result = await execution.start(session, plan, "it")
                 if result.status == "completed":
                     again = await execution.replay(session, "last")
                     assert (again.fingerprint, again.asked) == (result.fingerprint, 0)

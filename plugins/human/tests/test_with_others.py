@@ -42,7 +42,7 @@ async def main():
     with Store.open(settings.store) as opened:
         session = Session(opened, settings.host(), ask=ask)
         if mode == "run":
-            result = await execution.start(session, api.prepare("s.yaml", settings=settings))
+            result = await execution.start(session, api.prepare("s.yaml", settings=settings), "s.yaml")
         else:
             for call in opened.run("last").calls():
                 answers[call["agent"]].pop(0)

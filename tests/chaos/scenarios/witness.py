@@ -18,6 +18,7 @@ import orjson
 from pyscrai_scripted.generate import generate
 
 from pyscrai_core import Completion, Provider, Request, Sink, ToolCall, Usage
+from pyscrai_core.vendors import library_cost
 
 WORDS = (
     "the wind",
@@ -76,6 +77,13 @@ class Witness(Provider):
         await asyncio.sleep(0.002)
         mark("end", key)
         return vectors
+
+
+class Priced(Witness):
+    """One whose price is looked up in a list, which takes more than half a second to load."""
+
+    def cost(self, usage: Usage, model: str = "") -> float | None:
+        return library_cost(usage, "gpt-4.1", vendor="openai")
 
 
 async def weigh(load: str) -> dict[str, Any]:
