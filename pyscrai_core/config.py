@@ -27,7 +27,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 from attrs import field, frozen
@@ -130,11 +129,6 @@ def _read(file: Path) -> dict[str, Any]:
             raise ConfigError(f"{where}: {unknown_key(key, known)}")
         if key == "store":
             fits = isinstance(value, str) and bool(value.strip())
-            if fits and (remote := _remote(value)):
-                raise ConfigError(
-                    f"{where}: store: it is on another machine, {remote!r}, and anybody may have "
-                    "written this file; name it with --store or in the environment variable PYSCRAI_STORE"
-                )
         elif key in ("providers", "prices"):
             part_types = (dict, str) if key == "providers" else dict
             fits = isinstance(value, dict) and all(isinstance(part, part_types) for part in value.values())
@@ -154,15 +148,6 @@ def _read(file: Path) -> dict[str, Any]:
         line = _line(text, "prices", model) or _line(text, "prices")
         given["prices"][model] = _price(f'{file}{line}: prices."{model}"', price)
     return given
-
-
-def _remote(store: str) -> str:
-    """The host of a store on another machine; empty for any other."""
-    try:
-        host = urlsplit(store).hostname if "://" in store else None
-    except ValueError:  # such as a bracket that is not closed: whoever opens it says what is wrong
-        host = None
-    return "" if host in (None, "localhost", "127.0.0.1", "::1") else str(host)
 
 
 def _price(where: str, given: dict[str, Any]) -> Price:

@@ -35,6 +35,8 @@ RETRY_INTERVAL = 0.02
 FLUSH_INTERVAL = 0.05
 #: or as soon as there are so many of them.
 FLUSH_ROWS = 2000
+#: The size of the smallest database, in bytes.
+SMALLEST = 512
 
 Row = Sequence[Any]
 Result = TypeVar("Result")
@@ -92,6 +94,8 @@ class Writer:
         self._handle: asyncio.Handle | None = None
         self._soon = False
         self._lock_wait = LockWait(path)
+        #: The files of the store that this process writes to: device and inode of each.
+        self._files: tuple[Any, ...] = ()
         #: Whether the last commit failed. Whoever waited for it got the error.
         self.failed = False
 
@@ -126,6 +130,9 @@ class Writer:
         self._handle, self._soon = None, False
         try:
             self.flush()
+        except StoreError as error:
+            self.failed = True
+            self._settle(str(error))
         except sqlite3.Error as error:
             if self._lock_wait.try_again(error):
                 self._soon = True
@@ -141,7 +148,7 @@ class Writer:
             self._settle("")
 
     def flush(self) -> None:
-        """Write all queued rows now, in one transaction."""
+        """Write all queued rows now, in one transaction. Raises `StoreError` if the files are gone."""
         if not self._count:
             return
         connection = connection_of(self._database)
@@ -159,6 +166,25 @@ class Writer:
             rows.clear()
         self._count = 0
         self._lock_wait = LockWait(self._path)
+        self._check_files()
+
+    def _check_files(self) -> None:
+        """Raise `StoreError` if the files that this process writes to are not those at the store's path.
+
+        On POSIX a file that was removed can be written still, and all of it would be lost.
+        """
+        try:
+            main = self._path.stat()
+            log = self._path.with_name(f"{self._path.name}-wal").stat()
+            found = (main.st_dev, main.st_ino, log.st_dev, log.st_ino) if main.st_size >= SMALLEST else ()
+        except FileNotFoundError:
+            found = ()
+        if not found or found != (self._files or found):
+            raise StoreError(
+                f"store {self._path}: it was removed, replaced or cut off while a run was executed, and what "
+                "was written since is lost; restore it from a copy, or run the scenario again"
+            )
+        self._files = found
 
     def _settle(self, error: str) -> None:
         waiters, self._waiters = self._waiters, []

@@ -94,14 +94,6 @@ def test_settings_that_others_can_write_are_not_used(folder: Path) -> None:
         load_settings()
 
 
-def test_settings_do_not_lead_to_a_store_elsewhere(folder: Path) -> None:
-    Path("pyscrai.toml").write_text('store = "postgresql://evil.example/runs"\n')
-    with pytest.raises(
-        ConfigError, match=r"pyscrai\.toml:1: store: it is on another machine, 'evil\.example'"
-    ):
-        load_settings()
-
-
 @pytest.fixture
 def recorded(folder: Path) -> Path:
     """A store with a run that its owner approved, and that says so of itself, as earlier versions did."""

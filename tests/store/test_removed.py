@@ -1,0 +1,62 @@
+"""A store that goes away under a run that is being executed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pyscrai_core
+from pyscrai_core import Event, NoConfig, Observer, StoreError, api
+
+SCENARIO = """
+scenario: t
+providers: {default: {use: scripted, replies: [Hello.]}}
+agents: {A: {}, B: {}}
+schedule: {use: round-robin, rounds: 10}
+"""
+
+
+def remove(store: Path) -> None:
+    store.unlink()
+
+
+def remove_log(store: Path) -> None:
+    store.with_name(f"{store.name}-wal").unlink()
+
+
+def replace(store: Path) -> None:
+    copy = store.with_name("copy")
+    shutil.copy(store, copy)
+    copy.replace(store)
+
+
+def cut_off(store: Path) -> None:
+    with store.open("r+b") as file:
+        file.truncate(0)
+
+
+@pytest.mark.parametrize("harm", [remove, remove_log, replace, cut_off])
+def test_the_run_ends_with_an_error(harm: Callable[[Path], None], tmp_path: Path) -> None:
+    store, file = tmp_path / "runs.db", tmp_path / "t.yaml"
+    file.write_text(SCENARIO)
+
+    class Harms(Observer):
+        def on_event(self, event: Event, **more: Any) -> None:
+            if event.seq == 7:
+                harm(store)
+
+    with pytest.raises(StoreError, match=r"runs\.db: .*(removed, replaced or cut off|damaged)"):
+        pyscrai_core.run(file, store=store, observers=[Harms(NoConfig())])
+
+
+def test_an_undisturbed_run_is_fine(tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text(SCENARIO)
+    for _ in range(2):
+        assert pyscrai_core.run(file, store=tmp_path / "runs.db").status == "completed"
+    with api.Store.open(tmp_path / "runs.db") as opened:
+        assert len(opened.runs()) == 2
