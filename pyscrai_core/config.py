@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
+from .base.ownership import is_private
 from .canonical import check_json
 from .errors import ConfigError
 from .plugins import Host
@@ -64,15 +64,6 @@ class Settings:
     def host(self, *, extra: Sequence[object] = ()) -> Host:
         """Return a host with the plugins that these settings select, and `extra`."""
         return Host(plugins=self.plugins, disable=self.disable, extra=extra)
-
-
-def is_private(path: Path) -> bool:
-    """Whether a folder or a file is this user's and nobody else can write it."""
-    found = path.stat()
-    # The group that many systems give each user has no other members.
-    own_group = found.st_gid == os.getgid() == os.getuid()
-    others = stat.S_IWOTH if own_group else stat.S_IWOTH | stat.S_IWGRP
-    return found.st_uid == os.getuid() and not found.st_mode & others
 
 
 def load_settings(

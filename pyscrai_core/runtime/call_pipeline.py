@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from attrs import evolve
 
-from .. import seeds
 from ..agent import OnUncertain
+from ..base import seeds
 from ..base.frozen import freeze
 from ..canonical import canonical
 from ..contracts import Provider, Tool, Toolset

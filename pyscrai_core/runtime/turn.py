@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar
 import orjson
 from attrs import asdict, define, evolve, field
 
-from .. import seeds
 from ..agent import Action, Agent
+from ..base import seeds
 from ..base.frozen import FrozenList, freeze
 from ..canonical import Json, canonical, check_json
 from ..errors import (

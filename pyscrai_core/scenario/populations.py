@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .. import seeds
+from ..base import seeds
 from ..language.misfit import Misfit, Path
 from ..language.templates import Filling
 from ..suggest import expected

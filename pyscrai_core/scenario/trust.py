@@ -15,8 +15,8 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
+from ..base.ownership import is_private
 from ..canonical import digest
-from ..config import is_private
 from ..errors import TrustRequired
 
 #: How a person is asked: with a question, for a yes or no.
