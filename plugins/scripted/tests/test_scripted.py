@@ -165,7 +165,8 @@ def test_tools_that_nobody_offers_are_rejected() -> None:
 
 def test_the_arguments_of_a_call_are_its_own() -> None:
     provider = make(replies=[LOOKUP])
-    answer(provider, tools=(SEARCH,)).tool_calls[0].arguments["q"] = "changed"
+    with pytest.raises(TypeError, match="read-only"):
+        answer(provider, tools=(SEARCH,)).tool_calls[0].arguments["q"] = "changed"
     assert answer(provider, tools=(SEARCH,)).tool_calls[0].arguments == {"q": "apples"}
 
 
