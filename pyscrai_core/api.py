@@ -280,8 +280,10 @@ def configured_observers(settings: Settings, host: Host) -> list[Observer]:
     observers = []
     for name in settings.observers:
         cls = host.load("observer", name)
+        offer = host.offer("observer", name)
         try:
             observers.append(cls(cls.Config()))
+            observers[-1].origin = str(offer)
         except TypeError as error:
             raise ConfigError(f"observers: {name!r} cannot be used without options: {error}") from None
     return observers

@@ -68,6 +68,8 @@ class Component:
     """The base of all contracts: configured, and opened and closed with the run."""
 
     Config: ClassVar[type] = NoConfig
+    #: Its kind, name, distribution and version, as messages name them. The kernel sets it.
+    origin: str = ""
 
     def __init__(self, config: Any) -> None:
         #: An instance of `Config`. Read it when you need it: a fork may replace it.

@@ -46,6 +46,10 @@ class Offer:
     distribution: str
     version: str
 
+    def __str__(self) -> str:
+        package = f"{self.distribution} {self.version}".strip()
+        return f"{self.kind} {self.name!r} ({package.strip('()')})"
+
 
 @frozen
 class Plugin:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from ..base.log import logger
 from ..canonical import canonical
 from .explain import explain
 from .metaschema import metaschema
@@ -260,8 +261,6 @@ def _can_search(pattern: Any) -> bool:
         if isinstance(pattern, str):
             compile_pattern(pattern)
     except Misfit as error:
-        from loguru import logger
-
         logger.warning("a schema of a tool: {}; the tool alone checks it", error)
         return False
     return True

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 from attrs import evolve
-from loguru import logger
 
+from ..base.log import logger
 from ..canonical import check_json
 from ..errors import AnswerRejected, AnswerTruncated, Refused
 from ..language.parsing import find_json, parse_json

@@ -6,6 +6,7 @@ from ..agent import Agent
 from ..contracts import Tool, Toolset
 from ..errors import ContractError
 from ..records import Position
+from .blame import awaitable, check_list
 from .bound_tools import BoundTool
 from .call_pipeline import CallPipeline
 from .components import Components
@@ -51,7 +52,8 @@ class Binding:
                 position = Position(agent.name, step, f"{path}.{index}")
                 tools = await self._calls.toolset(component, use.use, position)
             else:
-                tools = await component.list()
+                tools = await awaitable(component, "list", component.list())
+                check_list(component, "list", tools, Tool, "a list of tools")
             for tool in tools:
                 if tool.name in bound:
                     raise ContractError(

@@ -10,12 +10,14 @@ import orjson
 from attrs import define, field
 
 from ..agent import ToolPolicy
+from ..base.log import report
 from ..canonical import Json, canonical, check_json
 from ..contracts import Tool
 from ..errors import ContractError, PyscraiError, ToolFailed
 from ..language.schemas import check_value
 from ..records import ToolSpec
 from ..turn import Turn
+from .blame import awaitable, describe, origin
 from .limiter import Account, Bounds
 
 #: The largest answer of a tool, in bytes of JSON.
@@ -86,13 +88,14 @@ class BoundTool:
                 ticket.sent()
                 # A pure tool is part of the execution: it waits for nothing that a clock could measure.
                 async with asyncio.timeout(policy.timeout if tool.external else None):
-                    answer = await tool.call(arguments, turn)
+                    answer = await awaitable(tool, "call", tool.call(arguments, turn))
         except (PyscraiError, asyncio.CancelledError):
             raise
         except TimeoutError:
             raise ToolFailed(f"tool {tool.name}: no answer within {policy.timeout:g} s") from None
         except (Exception, SystemExit) as error:
             # Whatever a tool raises is its answer to the agent, not the end of the run.
+            report("INFO", error, "{} raised {}", origin(tool), describe(error))
             raise ToolFailed(f"tool {tool.name}: {type(error).__name__}: {error}") from error
         return self._encoded(answer)
 

@@ -32,6 +32,7 @@ from ..errors import (
 )
 from ..messages import Message
 from ..records import CallRecord, Completion, Cost, Position, Request, Usage
+from .blame import awaitable, check_list
 from .bound_tools import BoundTool, RecordedTool, described
 from .budget import Budget
 from .call import OUTSIDE, Attempt, Call, encode_answer
@@ -255,13 +256,18 @@ class CallPipeline:
         call = Call.of(position, "tools", use, {"toolset": use})
         found: list[Tool] = []
 
+        async def tools() -> list[Tool]:
+            listed: list[Tool] = await awaitable(toolset, "list", toolset.list())
+            check_list(toolset, "list", listed, Tool, "a list of tools")
+            return listed
+
         async def make(before: Call | None) -> None:
-            found.extend(await toolset.list())
+            found.extend(await tools())
             call.answer_json = encode_answer(described(found), use)
 
         told = (await self._take(call, make)).answer
         if not found and not self._journal.replay:
-            found.extend(await toolset.list())
+            found.extend(await tools())
         behind = {tool.name: tool for tool in found}
         return [RecordedTool(one, behind.get(one["name"])) for one in told]
 

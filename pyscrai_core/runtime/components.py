@@ -7,12 +7,15 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from ..base.log import report
 from ..canonical import canonical
 from ..contracts import Component, Provider, Schedule, Tool, Toolset
+from ..errors import PyscraiError
 from ..scenario.blueprints import Blueprint
 from ..scenario.options import inside
 from ..scenario.plan import Plan
 from ..scenario.trust import Approval
+from .blame import awaitable, describe, origin, raised
 
 #: The roles of an agent's components, beside its tools.
 ROLES = ("engine", "reasoning", "memory")
@@ -149,12 +152,20 @@ class Components:
                 continue
             there.add(id(component))
             if type(component).aopen is not Component.aopen:
-                await component.aopen()
+                try:
+                    await awaitable(component, "aopen", component.aopen())
+                except PyscraiError:
+                    raise
+                except Exception as error:
+                    report("INFO", error, "{} could not be opened: {}", origin(component), describe(error))
+                    failure = raised(error, origin(component))
+                    failure.args = (f"aopen: {failure}",)
+                    raise failure from error
             self._opened.append(component)
 
-    async def close(self) -> list[Exception]:
-        """Close what was opened, in reverse; the errors of those that could not be closed."""
-        errors: list[Exception] = []
+    async def close(self) -> list[tuple[str, Exception]]:
+        """Close what was opened, in reverse; the errors of those that could not be, with their names."""
+        errors: list[tuple[str, Exception]] = []
         while self._opened:
             component = self._opened.pop()
             if type(component).aclose is Component.aclose:
@@ -162,5 +173,5 @@ class Components:
             try:
                 await component.aclose()
             except Exception as error:  # noqa: BLE001  the others still have to be closed; the caller reports it
-                errors.append(error)
+                errors.append((origin(component), error))
         return errors

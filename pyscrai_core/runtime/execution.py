@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import attrs
-from loguru import logger
 
 from ..agent import OnUncertain
+from ..base.log import clean, report
 from ..errors import ConfigError, Divergence, StoreError
 from ..records import RunResult
 from ..scenario import plan as planning
@@ -269,6 +269,9 @@ async def _perform(
         if session.begin is not None:
             session.begin(run)
         return await run.execute()
+    except Exception as error:
+        clean(error)
+        raise
     finally:
-        for problem in await components.close():
-            logger.opt(exception=problem).warning("a component could not be closed: {}", problem)
+        for name, problem in await components.close():
+            report("WARNING", problem, "{} could not be closed: {}", name, problem)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
-from loguru import logger
 
+from ..base.log import report
 from ..contracts import Observer, Sink
 from ..records import CallRecord, Event, Position, RunResult, RunStatus
+from .blame import describe, origin
 
 
 @frozen
@@ -74,5 +75,5 @@ class Observers:
                 self._leave_out(observer, error)
 
     def _leave_out(self, observer: Observer, error: Exception) -> None:
-        logger.opt(exception=error).error("observer {} raised and is left out", type(observer).__name__)
+        report("ERROR", error, "{} raised and is left out: {}", origin(observer), describe(error))
         self._observers.remove(observer)

@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
-from loguru import logger
 
+from ..base.log import report
 from ..contracts import Provider, Sink
 from ..errors import (
     CallFailed,
@@ -28,6 +28,7 @@ from ..scenario.model import CallPolicy
 from ..secret import redact
 from ..tokens import estimate_tokens
 from . import answers, emulation
+from .blame import TELL, awaitable, check_list, describe, origin, raiser
 from .call import Call
 from .limiter import Bounds, Ticket, account
 from .own_words import speakers
@@ -126,7 +127,7 @@ class Providers:
 
         async def send() -> Completion:
             words = None if streamed is None else self._words_of(request, streamed, policy)
-            answer = await provider.complete(fitted, words)
+            answer = await awaitable(provider, "complete", provider.complete(fitted, words))
             if words is not None:
                 words.end()
             answer = answers.as_completion(answer)
@@ -163,9 +164,9 @@ class Providers:
         provider = self._providers[call.provider]
         sending = _Send(
             tokens=lambda: sum(map(estimate_tokens, texts)),
-            send=lambda: provider.embed(texts),
+            send=lambda: awaitable(provider, "embed", provider.embed(texts)),
             used=lambda vectors: (Usage(sum(map(estimate_tokens, texts)), estimated=True), None),
-            read=lambda vectors: vectors,
+            read=lambda vectors: _one_each(provider, vectors, texts),
         )
         return await self._with_retries(sending, call, tell, last=True)
 
@@ -263,7 +264,7 @@ async def _send(sending: _Send[Any], seconds: float) -> Any:
     try:
         async with asyncio.timeout(seconds):
             return await sending.send()
-    except (CallFailed, NotImplementedError, asyncio.CancelledError):
+    except (CallFailed, ContractError, NotImplementedError, asyncio.CancelledError):
         raise
     except TimeoutError:
         raise TimedOut(
@@ -271,10 +272,21 @@ async def _send(sending: _Send[Any], seconds: float) -> Any:
         ) from None
     except (Exception, SystemExit) as error:
         # A vendor's plugin may raise anything that it forgot to map. It fails the call, visibly.
-        logger.opt(exception=error).info("a provider raised")
+        report("INFO", error, "a provider raised {}", describe(error))
+        culprit = raiser(error)
+        who = f" ({origin(culprit)})" if culprit is not None else ""
         raise CallFailed(
-            f"{type(error).__name__}: {error}; an error that its plugin does not explain"
+            f"{type(error).__name__}: {error}; an error that its plugin does not explain{who}; {TELL}"
         ) from error
+
+
+def _one_each(provider: Provider, vectors: list[list[float]], texts: Sequence[str]) -> list[list[float]]:
+    """The vectors, if there is one for each text. Raises `ContractError`."""
+    check_list(provider, "embed", vectors, list, "a list of vectors")
+    if len(vectors) != len(texts):
+        counts = f"{len(vectors)} vectors for {len(texts)} texts, expected one for each"
+        raise ContractError(f"{origin(provider)}: embed returned {counts}; {TELL}")
+    return vectors
 
 
 def estimated(request: Request) -> Usage:

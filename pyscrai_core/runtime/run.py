@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from loguru import logger
-
 from ..agent import Acts, OnUncertain
+from ..base.log import logger, report
+from ..contracts import Component
 from ..errors import (
     BudgetSpent,
     CallFailed,
@@ -29,8 +29,10 @@ from ..errors import (
 from ..records import RunResult, RunStatus
 from ..scenario.manifest import Manifest
 from ..scenario.plan import Plan, identities
+from ..secret import redact
 from ..store.runs import RecordedRun
 from .binding import Binding
+from .blame import awaitable, check_list, origin, raised, raiser
 from .call import OUTSIDE
 from .call_pipeline import CallPipeline
 from .components import Components
@@ -184,8 +186,11 @@ class Run:
         except PyscraiError as failure:
             status, error = "failed", str(failure)
         except BaseException as failure:
-            self._end("failed", f"{type(failure).__name__}: {failure}", {})
-            raise
+            if isinstance(failure, Exception) and raiser(failure) is not None:
+                status, error = "failed", str(self._broken(None, failure))
+            else:
+                self._end("failed", f"{type(failure).__name__}: {failure}", {})
+                raise
         return self._end(status, error, outcomes)
 
     # -- between two steps --
@@ -286,23 +291,25 @@ class Run:
         if self.stopping:
             raise RunStopping
         stage = RunStage(self._world, self._calls)
-        use = self._world.scenario.schedule.use
+        schedule = self._components.schedule
         try:
-            group = list(await self._components.schedule.next(stage))
+            chosen = await awaitable(schedule, "next", schedule.next(stage))
+            check_list(schedule, "next", chosen, str, "a list of agents' names")
+            group = list(chosen)
         except (PyscraiError, RunStopping, asyncio.CancelledError) as error:
             self._reopen(stage, error)
             raise
         except Exception as error:
             # A plugin's schedule may raise anything. The run fails, and says which one it was.
-            raise self._broken("schedule", use, error) from error
+            raise self._broken(schedule, error) from error
         if stage.failure.error is not None:
             self._reopen(stage, stage.failure.error)
             raise stage.failure.error
         for name in group:
             if name not in self._world.participants:
-                raise ContractError(f"schedule {use!r}: there is no agent {name!r}")
+                raise ContractError(f"{origin(schedule)}: there is no agent {name!r}")
         if len(set(group)) != len(group):
-            raise ContractError(f"schedule {use!r}: {group} names an agent twice")
+            raise ContractError(f"{origin(schedule)}: {group} names an agent twice")
         return group
 
     async def _run_group(self, names: Sequence[str]) -> None:
@@ -359,7 +366,8 @@ class Run:
         agent = turn.agent
         error: BaseException | None = None
         try:
-            await turn.participant.engine.run(turn)
+            engine = turn.participant.engine
+            await awaitable(engine, "run", engine.run(turn))
         except (PyscraiError, RunStopping) as failure:
             error = failure
         except asyncio.CancelledError as failure:
@@ -368,7 +376,7 @@ class Run:
                 raise
         except (Exception, SystemExit) as failure:  # noqa: BLE001
             # A component may raise anything, or exit. It ends the turn, and the run says which one it was.
-            error = self._broken("engine", agent.engine.use, failure, agent.name)
+            error = self._broken(turn.participant.engine, failure)
         error = turn.failure.error or error
         if agent.on_error == "skip" and isinstance(error, CallFailed):
             turn.drafts = [Draft("turn.failed", {"error": type(error).__name__}, (), turn.cause)]
@@ -378,10 +386,12 @@ class Run:
             error.args = (f"agents.{agent.name}, step {self._world.step}: {error}",)
         return error
 
-    def _broken(self, kind: str, use: str, error: BaseException, agent: str = "") -> ContractError:
-        # The message is the run's error; the traceback is for who reads the log.
-        logger.opt(exception=error).info("{} {} raised", kind, use)
-        return ContractError(f"{kind} {use!r} raised {type(error).__name__}: {error}; tell its author")
+    def _broken(self, component: Component | None, error: BaseException) -> ContractError:
+        """The failure for what a component raised: `component`, unless the traceback tells of another."""
+        # The message is the run's error; the traceback is for who reads the log, or wants to debug.
+        failure = raised(error, origin(component) if component else "a component")
+        report("INFO", error, "a component raised: {}", failure)
+        return failure
 
     # -- ending and telling --
 
@@ -392,6 +402,7 @@ class Run:
         return Divergence(f"run {self.id}: {failure}{changed}", failure.step)
 
     def _end(self, status: RunStatus, error: str, outcomes: dict[str, Any]) -> RunResult:
+        error = redact(error)
         # What an earlier execution came to is kept, also if this one ended before it.
         steps = self._world.step if self._replay else max(self._world.step, self._world.log.rest())
         result = RunResult(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 import orjson
@@ -15,6 +16,7 @@ from ..agent import Action, Agent
 from ..base import seeds
 from ..base.frozen import FrozenList, freeze
 from ..canonical import Json, canonical, check_json
+from ..contracts import Component
 from ..errors import (
     AnswerRejected,
     BudgetSpent,
@@ -33,6 +35,7 @@ from ..records import EVERYONE, Completion, Event, Position, Request, Sampling, 
 from ..suggest import quote
 from ..turn import Scope, Stage, Turn, View
 from . import emulation
+from .blame import awaitable, check_list, wrong
 from .bound_tools import BoundTool
 from .call_pipeline import CallPipeline
 from .participant import Participant
@@ -273,8 +276,10 @@ class RunTurn(RunScope, Turn):
         child = self._child("recall")
         fresh = self.participant.unremembered()
         if fresh:
-            await memory.observe(fresh, child)
-        messages = await memory.recall(child)
+            await self._of(memory, "observe", fresh, child)
+        messages = await self._of(memory, "recall", child)
+        with self._kept():
+            check_list(memory, "recall", messages, Message, "a list of messages")
         self._adopt(child)
         return list(messages)  # the memory keeps its own
 
@@ -290,10 +295,26 @@ class RunTurn(RunScope, Turn):
         if reasoning is None:
             completion = await child.converse(request)
         else:
-            completion = await reasoning.reason(request, child)
+            completion = await self._of(reasoning, "reason", request, child)
+            if not isinstance(completion, Completion):
+                raise self.failure.set(wrong(reasoning, "reason", completion, "a Completion"))
         self._adopt(child)
         self._truncated = completion.truncated
         return completion
+
+    async def _of(self, component: Component, method: str, *arguments: Any) -> Any:
+        """What a method of the agent's memory or reasoning returns."""
+        with self._kept():
+            work = awaitable(component, method, getattr(component, method)(*arguments))
+        return await work
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Keep a component's fault as the turn's failure: no plugin code must catch it."""
+        try:
+            yield
+        except ContractError as error:
+            raise self.failure.set(error) from None
 
     async def converse(self, request: Request) -> Completion:
         for _ in range(TOOL_ROUNDS):

@@ -45,6 +45,7 @@ class Blueprint:
     deferred: bool = False
     code: Mapping[str, str] = field(factory=dict)
     demands: tuple[str, ...] = ()
+    origin: str = ""
 
     def make(self, approval: Approval) -> Any:
         """The component.
@@ -64,13 +65,15 @@ class Blueprint:
     def _make(self) -> Any:
         cls, config = self.load()
         try:
-            return cls(config)
+            made = cls(config)
+            made.origin = self.origin
+            return made
         except PyscraiError:
             raise
         except Exception as error:
             # A plugin's constructor may raise anything: report it as a failure of the plugin.
             raise ContractError(
-                f"{self.kind} {self.use!r}: it cannot be made: {type(error).__name__}: {error}; "
+                f"{self.origin}: it cannot be made: {type(error).__name__}: {error}; "
                 "options are refused by its Config, with a ValueError; tell its author"
             ) from error
 
@@ -126,21 +129,24 @@ class Resolver:
         def load() -> tuple[Any, Any]:
             return cls, self._configure(kind, use, cls)
 
+        origin = str(self.host.offer(kind, use.use))
         self._path = path
         try:
             loaded = load()
         except Misfit as error:
-            return Blueprint(kind, use.use, use.options, load), error.found
+            return Blueprint(kind, use.use, use.options, load, origin=origin), error.found
         finally:
             self._path = None
         # If its options hold components, every agent needs its own.
         own = any(isinstance(value, Component) for value in inside(loaded[1]))
         demands = tuple(self._source.latest)
-        return Blueprint(kind, use.use, use.options, load if own else lambda: loaded, demands=demands), ()
+        load = load if own else lambda: loaded
+        return Blueprint(kind, use.use, use.options, load, demands=demands, origin=origin), ()
 
     def _deferred(self, kind: str, use: AnyUse, path: Path) -> Blueprint:
         """The blueprint for a component of the scenario's own, of which nothing is executed yet."""
         self._record(kind, use, "", use.options, path)
+        own = f"{kind} {use.use!r} (the scenario's own code)"
 
         def load() -> tuple[Any, Any]:
             try:
@@ -153,7 +159,9 @@ class Resolver:
                 raise self._document.error(path, str(error)) from error
 
         code, demands = self.modules.hashes, tuple(self._source.latest)
-        return Blueprint(kind, use.use, use.options, load, deferred=True, code=code, demands=demands)
+        return Blueprint(
+            kind, use.use, use.options, load, deferred=True, code=code, demands=demands, origin=own
+        )
 
     def _make_nested(self, kind: str, value: Any) -> Component:
         """The component for a nested `{use: …}`. Raises `Misfit`."""
@@ -164,7 +172,9 @@ class Resolver:
             raise Misfit(str(error), ("use",) if isinstance(value, dict) else ()) from None
         config = self._configure(kind, use, cls, kind)
         # What it demands, the component demands that has it as an option.
-        component: Component = Blueprint(kind, use.use, use.options, lambda: (cls, config)).examine()
+        origin = str(self.host.offer(kind, use.use))
+        made = Blueprint(kind, use.use, use.options, lambda: (cls, config), origin=origin)
+        component: Component = made.examine()
         return component
 
     def _configure(self, kind: str, use: AnyUse, cls: Any, *below: str) -> Any:

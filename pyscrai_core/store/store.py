@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 from attrs import frozen
 from filelock import FileLock
-from loguru import logger
 from peewee import Model, SqliteDatabase
 
+from ..base.log import logger
 from ..canonical import canonical
 from ..errors import StoreError
 from ..records import Event, RunResult, RunStatus

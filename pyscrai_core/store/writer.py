@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import peewee
-from loguru import logger
 from peewee import SqliteDatabase
 
+from ..base.log import logger
 from ..errors import StoreError
 from .opening import as_store_error, connection_of
 

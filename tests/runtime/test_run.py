@@ -425,7 +425,10 @@ def test_a_component_that_raises_names_itself(play: Any) -> None:
             raise KeyError("oops")
 
     result = play({"agents": {"A": {"engine": "breaks"}}, "schedule": ROUND}, engine__breaks=Breaks)
-    assert result.error == "agents.A, step 1: engine 'breaks' raised KeyError: 'oops'; tell its author"
+    assert result.error == (
+        "agents.A, step 1: engine 'breaks' (given) raised KeyError: 'oops'; tell its author; "
+        "for the traceback: pyscrai --debug …"
+    )
 
 
 def test_an_observer_that_raises_is_left_out(play: Any) -> None:

@@ -708,7 +708,7 @@ def test_what_the_kernel_reports_is_seen_in_one_line(install: Install, write: Ca
     done = execute("run", write(), "--json", PYSCRAI_OBSERVERS="sink")
     assert done.returncode == 0
     assert json.loads(done.stdout)["status"] == "completed"
-    assert done.stderr == "error: observer Sink raised and is left out: ValueError: full\n"
+    assert done.stderr == "error: observer 'sink' (sinks 1.0) raised and is left out: ValueError: full\n"
 
 
 def test_the_commands_are_click_commands() -> None:

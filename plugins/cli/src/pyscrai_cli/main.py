@@ -122,16 +122,19 @@ def _log_to_stderr(debug: bool) -> None:
 
     def show(message: Any) -> None:
         record = message.record
-        words = record["message"]
-        if record["exception"] is not None:
-            error = record["exception"].value
-            words += f": {type(error).__name__}: {error}"
-        output.fail(" ".join(words.split()), label=record["level"].name.lower())
-        if debug and record["exception"] is not None:
-            _traceback(record["exception"].value, debug)
+        output.fail(" ".join(record["message"].split()), label=record["level"].name.lower())
+        if debug and (traceback := record["extra"].get("traceback")):
+            output.note(traceback.rstrip())
 
     logger.remove()
-    logger.add(show, level="WARNING", format="{message}", diagnose=False)
+    # What a plugin raised is logged with its traceback, also where the run's own error says it.
+    logger.add(
+        show,
+        level="INFO" if debug else "WARNING",
+        filter=lambda record: record["level"].no >= 30 or "traceback" in record["extra"],
+        format="{message}",
+        diagnose=False,
+    )
 
 
 if __name__ == "__main__":

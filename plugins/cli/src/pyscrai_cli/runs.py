@@ -385,9 +385,11 @@ def export(run: str, name: str, out: Path, store: str | None) -> None:
     from pyscrai_core.store.store import Store
 
     settings = load_settings(store=store)
-    cls = settings.host().load("exporter", name)
+    host = settings.host()
+    cls = host.load("exporter", name)
     try:
         exporter = cls(cls.Config())
+        exporter.origin = str(host.offer("exporter", name))
     except TypeError as error:
         raise ConfigError(f"exporter {name!r}: it cannot be used without options: {error}") from None
     with Store.open(settings.store, create=False) as opened:
@@ -405,7 +407,13 @@ def export(run: str, name: str, out: Path, store: str | None) -> None:
         except Exception as error:
             # An exporter may raise anything; it is named as what failed.
             raise ContractError(
-                f"exporter {name!r} raised {type(error).__name__}: {error}; tell its author"
+                f"{exporter.origin} raised {type(error).__name__}: {error}; tell its author; for the "
+                "traceback: pyscrai --debug …"
             ) from error
+        if not isinstance(files, (list, tuple)):
+            raise ContractError(
+                f"{exporter.origin}: export returned {type(files).__name__}, expected a list of the files "
+                "that were written; tell its author"
+            )
     for file in files:
         output.echo(output.path(str(file)))

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import threading
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -117,7 +118,9 @@ class McpServer(Toolset):
                 self._ready.set_result("")
                 await self._stopped.wait()
         except Exception as error:  # noqa: BLE001  any error of the server; calls and `aopen` report it
-            logger.opt(exception=error).info("mcp {}: {}", self._where, _message(error))
+            # As text: handlers of loguru would print the values of variables, which may hold a key.
+            text = "".join(traceback.format_exception(error))
+            logger.bind(traceback=text).info("mcp {}: {}", self._where, _message(error))
             if not self._ready.done():
                 self._ready.set_result(_message(error))
 

@@ -1,0 +1,38 @@
+"""The library's logger: loguru's, with secrets removed, and without objects that a handler would look into.
+
+loguru's handlers print the values of a traceback's variables, unless they are told not to. So an exception is
+logged as text, in the record's `extra["traceback"]`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import loguru
+
+from ..secret import redact
+
+
+def _redact(record: Any) -> None:
+    record["message"] = redact(record["message"])
+
+
+logger = loguru.logger.patch(_redact)
+
+
+def report(level: str, error: BaseException, message: str, *values: Any) -> None:
+    """Log `message`, formatted with `values`, and the traceback of `error`."""
+    text = redact("".join(traceback.format_exception(error)))
+    logger.opt(depth=1).bind(traceback=text).log(level, message, *values)
+
+
+def clean(error: BaseException | None) -> None:
+    """Remove secrets from an error that a caller is about to see, and from those that it came from.
+
+    Tools also show the variables of the frames that an error left, keys among them; these are cleared.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error.args = tuple(redact(part) if isinstance(part, str) else part for part in error.args)
+        error = error.__cause__ or error.__context__

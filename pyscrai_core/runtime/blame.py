@@ -1,0 +1,72 @@
+"""Whose fault it is: the component whose code raised, or returned what its contract does not allow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..contracts import CONTRACTS, Component
+from ..errors import ContractError
+from ..secret import redact
+
+#: What the message of a plugin's fault ends with.
+TELL = "tell its author; for the traceback: pyscrai --debug …"
+
+
+def raiser(error: BaseException) -> Component | None:
+    """The component whose method raised `error`: the innermost one of its traceback."""
+    found = None
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if frame.f_code.co_argcount and (name := frame.f_code.co_varnames[0]) != "cls":
+            owner = frame.f_locals.get(name)
+            if isinstance(owner, Component):
+                found = owner
+        traceback = traceback.tb_next
+    return found
+
+
+def origin(component: Component) -> str:
+    """A component as messages name it, with the package that it came with."""
+    if component.origin:
+        return component.origin
+    kinds = (kind for kind, contract in CONTRACTS.items() if isinstance(component, contract))
+    name = getattr(component, "name", "") or type(component).__name__
+    return f"{next(kinds, 'component')} {name!r} ({type(component).__module__})"
+
+
+def describe(error: BaseException) -> str:
+    """An error with the name of its class."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def raised(error: BaseException, otherwise: str) -> ContractError:
+    """The failure that says who raised `error`: the component at fault, `otherwise` what is named here."""
+    culprit = raiser(error)
+    name = otherwise if culprit is None else origin(culprit)
+    made = ContractError(redact(f"{name} raised {describe(error)}; {TELL}"))
+    made.__cause__ = error
+    return made
+
+
+def wrong(component: Component, method: str, returned: Any, expected: str) -> ContractError:
+    """The failure that says what a method returned, and what was expected."""
+    return ContractError(
+        f"{origin(component)}: {method} returned {type(returned).__name__}, expected {expected}; {TELL}"
+    )
+
+
+def awaitable(component: Component, method: str, returned: Any) -> Any:
+    """What a method returned, which has to be awaited. Raises `ContractError` if it cannot be."""
+    if not hasattr(returned, "__await__"):
+        raise wrong(component, method, returned, f"to be awaited: write `async def {method}`")
+    return returned
+
+
+def check_list(component: Component, method: str, returned: Any, kind: type, expected: str) -> None:
+    """Raise `ContractError` if a method returned anything but a list or tuple of `kind`."""
+    if not isinstance(returned, (list, tuple)):
+        raise wrong(component, method, returned, expected)
+    for one in returned:
+        if not isinstance(one, kind):
+            raise wrong(component, method, one, f"{expected}, each a {kind.__name__}")

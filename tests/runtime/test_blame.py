@@ -1,0 +1,193 @@
+"""A fault names the component whose code it is, with its package, and a wrong return value as such."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import frozen
+from loguru import logger
+
+from pyscrai_core import (
+    Completion,
+    ContractError,
+    Engine,
+    Memory,
+    Observer,
+    Provider,
+    Reasoning,
+    Schedule,
+    Tool,
+    Toolset,
+)
+
+
+class Recalls(Engine):
+    async def run(self, turn: Any) -> None:
+        await turn.recall()
+        turn.say((await turn.think("x")).text)
+
+
+class Calls(Engine):
+    async def run(self, turn: Any) -> None:
+        turn.say(str(await turn.call_tool("t", {})))
+
+
+class Kept(Memory):
+    async def observe(self, events: Any, turn: Any) -> None: ...
+
+    async def recall(self, turn: Any) -> Any:
+        return []
+
+
+class Fine(Reasoning):
+    async def reason(self, request: Any, turn: Any) -> Any:
+        return await turn.complete(request)
+
+
+class Says(Provider):
+    async def complete(self, request: Any, sink: Any = None) -> Any:
+        return Completion("x")
+
+
+class Each(Schedule):
+    async def next(self, stage: Any) -> Any:
+        return [] if stage.log else ["A"]
+
+
+class Uses(Tool):
+    name = "t"
+
+    async def call(self, arguments: Any, turn: Any) -> Any:
+        return 1
+
+
+class Offers(Toolset):
+    async def list(self) -> Any:
+        return []
+
+
+BASES = {
+    "engine": Recalls, "memory": Kept, "reasoning": Fine, "provider": Says, "schedule": Each, "tool": Uses,
+}  # fmt: skip
+
+
+def played(play: Any, kind: str, cls: type, **agent: Any) -> Any:
+    components = {f"{name}__part": base for name, base in {**BASES, kind: cls}.items()}
+    part = {"engine": "part", "memory": "part", "reasoning": "part", "tools": ["part"], **agent}
+    scenario = {"providers": {"default": {"use": "part"}}, "agents": {"A": part}, "schedule": "part"}
+    return play(scenario, **components)
+
+
+def broken(base: type, method: str) -> type:
+    async def breaks(self: Any, *_: Any) -> None:
+        raise KeyError("gone")
+
+    return type("Broken", (base,), {method: breaks})
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "method"),
+    [
+        ("engine", Recalls, "run"),
+        ("memory", Kept, "recall"),
+        ("reasoning", Fine, "reason"),
+        ("provider", Says, "complete"),
+        ("schedule", Each, "next"),
+        ("tool", Offers, "list"),
+        ("memory", Kept, "aopen"),
+        ("tool", Uses, "aopen"),
+    ],
+)
+def test_who_raised_is_named(play: Any, kind: str, base: type, method: str) -> None:
+    try:
+        error = played(play, kind, broken(base, method)).error
+    except ContractError as failure:
+        error = str(failure)
+    assert f"{kind} 'part' (components_of_a_test" in error or f"{kind} 'part' (given)" in error
+    assert "KeyError: 'gone'" in error
+    assert "--debug" in error
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "method", "returned", "said"),
+    [
+        ("memory", Kept, "recall", None, "recall returned NoneType, expected a list of messages"),
+        (
+            "memory",
+            Kept,
+            "recall",
+            ["hello"],
+            "recall returned str, expected a list of messages, each",
+        ),
+        ("reasoning", Fine, "reason", "hello", "reason returned str, expected a Completion"),
+        ("schedule", Each, "next", None, "next returned NoneType, expected a list of agents' names"),
+        ("schedule", Each, "next", "A", "next returned str, expected a list of agents' names"),
+        ("tool", Offers, "list", [1], "list returned int, expected a list of tools, each a Tool"),
+    ],
+)
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_wrong_return_value_is_said_as_such(
+    play: Any, kind: str, base: type, method: str, returned: Any, said: str, sync: bool
+) -> None:
+    async def later(self: Any, *_: Any) -> Any:
+        return returned
+
+    def at_once(self: Any, *_: Any) -> Any:
+        return returned
+
+    error = played(play, kind, type("Odd", (base,), {method: at_once if sync else later})).error
+    assert f"{kind} 'part' (" in error
+    assert (f"expected to be awaited: write `async def {method}`" if sync else said) in error
+
+
+def test_a_nested_reasoning_is_named_instead_of_the_one_around_it(play: Any) -> None:
+    class Around(Reasoning):
+        @frozen
+        class Config:
+            inner: Reasoning
+
+        async def reason(self, request: Any, turn: Any) -> Any:
+            return await self.config.inner.reason(request, turn)
+
+    result = play(
+        {
+            "providers": {"default": {"use": "part"}},
+            "agents": {
+                "A": {"engine": "part", "memory": None, "reasoning": {"use": "around", "inner": "part"}}
+            },
+            "schedule": "part",
+        },
+        engine__part=Recalls,
+        provider__part=Says,
+        schedule__part=Each,
+        reasoning__around=Around,
+        reasoning__part=broken(Fine, "reason"),
+    )
+    assert "reasoning 'part' (" in result.error
+
+
+def test_the_traceback_of_a_tool_and_of_an_observer_is_logged(play: Any) -> None:
+    class Odd(Observer):
+        def on_event(self, event: Any) -> None:
+            raise KeyError("seen")
+
+    logged: list[Any] = []
+    sink = logger.add(lambda message: logged.append(message.record), level=0)
+    try:
+        components = {f"{name}__part": base for name, base in BASES.items()}
+        components |= {"engine__part": Calls, "tool__part": broken(Uses, "call"), "observers": [Odd(None)]}
+        play(
+            {
+                "providers": {"default": {"use": "part"}},
+                "agents": {"A": {"engine": "part", "memory": None, "tools": ["part"], "on_error": "skip"}},
+                "schedule": {"use": "round-robin", "rounds": 1},
+            },
+            **components,
+        )
+    finally:
+        logger.remove(sink)
+    told = {record["message"]: record["extra"].get("traceback", "") for record in logged}
+    assert any("tool 'part'" in message for message in told), told
+    assert any("Odd" in message for message in told), told
+    assert all("Traceback" in traceback for traceback in told.values())
