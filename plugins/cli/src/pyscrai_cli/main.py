@@ -6,8 +6,10 @@ Commands return their exit status: 0 completed, 1 failed, 2 bad input, 3 stopped
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 import click
@@ -28,12 +30,26 @@ class Commands(OfferedCommands):
         complete_var: str | None = None,
         **extra: Any,
     ) -> NoReturn:
+        if sys.stderr is None:  # it was closed, and must not become the number of a file that is opened
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+        if sys.stdout is None:
+            output.fail("stdout: it is closed; to see nothing, write to /dev/null")
+            os._exit(2)
         # Click's own handlers would print in its words and exit with its statuses.
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
         try:
-            status = super().main(args, prog_name, complete_var, **{**extra, "standalone_mode": False})
+            alone = output.results_alone() if "--json" in (args or sys.argv[1:]) else nullcontext()
+            with output.writing("stdout"), alone:
+                status = super().main(args, prog_name, complete_var, **{**extra, "standalone_mode": False})
+        except output.Unwritable as error:  # where click prints, its help for example
+            output.fail(str(error))
+            output.mute()
+            status = 1
+        except BrokenPipeError:
+            output.mute()
+            status = 0
         except (click.Abort, KeyboardInterrupt):
             output.note("interrupted")
             status = 130
@@ -53,12 +69,17 @@ class Commands(OfferedCommands):
         try:
             _log_to_stderr(debug)
             status = super().invoke(ctx)
-            sys.stdout.flush()
+            with output.writing("stdout"):
+                output.stdout().flush()
             return status
         except BrokenPipeError:
             # Whoever reads has seen enough, as `head` does: that is no failure.
             output.mute()
             return 0
+        except output.Unwritable as error:
+            output.fail(str(error))
+            output.mute()
+            return 1
         except PyscraiError as error:
             _traceback(error, debug)
             output.fail_with(error)

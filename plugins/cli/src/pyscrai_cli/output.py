@@ -11,7 +11,8 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 import click
@@ -59,14 +60,68 @@ def in_lines(text: str) -> str:
     return f"\n{INDENT}".join(line.strip() for line in clean(text).strip().split("\n"))
 
 
+class Unwritable(PyscraiError):
+    """What is printed cannot be written, because a disk is full for example."""
+
+
+#: Where results go while stdout is kept for them alone; None: to `sys.stdout`.
+_results: TextIO | None = None
+
+
+def stdout() -> TextIO:
+    """Where results go."""
+    return _results or sys.stdout
+
+
+@contextmanager
+def results_alone() -> Iterator[None]:
+    """Keep stdout for results: what a plugin or a library prints goes to stderr, that of C code too."""
+    global _results
+    ours = sys.stdout
+    try:
+        redirected = ours.fileno() == 1
+    except (OSError, ValueError):  # not a file, as in a test
+        redirected = False
+    if redirected:
+        ours.flush()
+        kept = os.dup(1)
+        os.dup2(2, 1)
+        _results = open(kept, "w", encoding=ours.encoding, errors="replace", closefd=False)  # noqa: SIM115
+    else:
+        _results = ours
+    sys.stdout = sys.stderr
+    try:
+        yield
+        _results.flush()
+    finally:
+        sys.stdout, _results = ours, None
+        if redirected:
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+@contextmanager
+def writing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Unwritable(
+            f"{name}: it cannot be written ({error.strerror}); make room, or write to another place"
+        ) from error
+
+
 def echo(text: str = "") -> None:
     """A line on stdout."""
-    _write(sys.stdout, text)
+    with writing("stdout"):
+        _write(stdout(), text)
 
 
 def note(text: str) -> None:
-    """A line on stderr."""
-    _write(sys.stderr, text)
+    """A line on stderr. If that cannot be written, the exit status alone tells."""
+    with suppress(OSError):
+        _write(sys.stderr, text)
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -79,7 +134,8 @@ def _write(stream: TextIO, text: str) -> None:
 
 def fail(message: str, label: str = "error") -> None:
     """A message on stderr; a label that is not `error` is less alarming."""
-    sys.stdout.flush()
+    with suppress(OSError, AttributeError):  # full, or closed
+        stdout().flush()
     colour = "red" if label == "error" else "yellow"
     note(f"{click.style(label + ':', fg=colour, bold=True)} {clean(message)}")
 
@@ -99,15 +155,18 @@ def print_json(value: Any) -> None:
 
 def write_bytes(data: bytes) -> None:
     """Bytes on stdout, behind what was printed before."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(redact_bytes(data))
-    sys.stdout.buffer.flush()
+    with writing("stdout"):
+        stdout().flush()
+        stdout().buffer.write(redact_bytes(data))
+        stdout().buffer.flush()
 
 
 def mute() -> None:
-    """Send what is still printed nowhere: the reader of stdout is gone."""
+    """Send what is still printed nowhere: the reader of stdout is gone, or its disk is full."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, 1)
+    with suppress(OSError, ValueError):
+        os.dup2(nowhere, stdout().fileno())
     os.close(nowhere)
 
 

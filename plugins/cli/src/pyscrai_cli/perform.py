@@ -38,15 +38,23 @@ Display = Plain | Screen
 Work = Callable[[Session], Awaitable[RunResult]]
 
 
-@frozen
 class _Redacted:
-    """A file that no secret reaches."""
+    """A file that no secret reaches. If it cannot be written, that is said once, and the run continues."""
 
-    file: TextIO
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._full = False
 
     def write(self, text: str) -> None:
-        self.file.write(redact(text))
-        self.file.flush()
+        if self._full:
+            return
+        try:
+            self._file.write(redact(text))
+            self._file.flush()
+        except OSError as error:
+            self._full = True
+            what = f"--log-file {self._file.name}: it cannot be written ({error.strerror})"
+            output.fail(f"{what}; make room: nothing more is logged", label="warning")
 
 
 @frozen
@@ -60,8 +68,8 @@ class View:
     def display(self, agents: Sequence[str], after: int = 0) -> Display | None:
         """What shows the run while it is executed; None: nothing does."""
         # With --json, stdout is the result's alone, and stderr is for people if it is not the same screen.
-        out = sys.stderr if self.as_json else sys.stdout
-        if self.quiet or (self.as_json and (sys.stdout.isatty() or not out.isatty())):
+        out = sys.stderr if self.as_json else output.stdout()
+        if self.quiet or (self.as_json and (output.stdout().isatty() or not out.isatty())):
             return None
         return Screen(out, agents, after) if is_terminal(out) else Plain(out, after)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -75,7 +74,7 @@ def runs(context: click.Context, store: str | None, as_json: bool) -> None:
 
 def _table(listed: Sequence[RecordedRun]) -> None:
     """The runs in columns; a narrow terminal gets those that tell them apart."""
-    narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDE
+    narrow = output.stdout().isatty() and shutil.get_terminal_size().columns < WIDE
     columns: dict[str, Callable[[RecordedRun], str]] = {
         "run": lambda run: run.id,
         "scenario": lambda run: output.shown(run.scenario),
@@ -132,7 +131,7 @@ def show(run: str, scenario: bool, file: str | None, store: str | None, as_json:
         if scenario or file is not None:
             text = _kept(stored, file)
             # Somebody may read it to decide on trust: it must not tell the screen to hide a part.
-            output.write_bytes((output.clean(text) if sys.stdout.isatty() else text).encode())
+            output.write_bytes((output.clean(text) if output.stdout().isatty() else text).encode())
         elif as_json:
             output.print_json(_summary(stored))
         else:
@@ -351,7 +350,7 @@ def log(run: str, text: bool, store: str | None) -> None:
         batch: list[bytes] = []
         for event in opened.run(run).events():
             if text:
-                sys.stdout.write(line(event) + "\n")
+                output.stdout().write(line(event) + "\n")
                 continue
             batch.append(event.line())
             if len(batch) == BATCH:

@@ -74,6 +74,8 @@ class Plain(Observer):
             # Nobody reads any more. A run that costs money continues all the same.
             self._out = None
             mute()
+        except OSError:
+            self._out = None  # its disk is full, say; the command says so at its end
 
     def show_from(self, after: int) -> None:
         """Show the events with numbers above `after`."""
