@@ -66,7 +66,7 @@ def run(
     *,
     seed: int | None = None,
     set: Mapping[str, Any] | None = None,
-    reuse: bool = False,
+    reuse: bool | Sequence[str] = False,
     **options: Unpack[Options],
 ) -> RunResult:
     """Run the scenario in the file `scenario` and return its result.
@@ -77,7 +77,7 @@ def run(
         overrides by dotted path, as `--set` has them, with plain values: `{"agents.Mara.goals": ["win"]}`
     reuse
         take the answers that other runs of the store have to the same requests at the same positions under
-        the same seed, instead of asking again
+        the same seed, instead of asking again: True for all runs but imported ones, or the ids of some
 
     Where an event loop runs already, as in a notebook, use `await arun(…)`.
     """
@@ -89,7 +89,7 @@ async def arun(
     *,
     seed: int | None = None,
     set: Mapping[str, Any] | None = None,
-    reuse: bool = False,
+    reuse: bool | Sequence[str] = False,
     **options: Unpack[Options],
 ) -> RunResult:
     """The awaitable twin of `run`."""

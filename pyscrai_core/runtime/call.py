@@ -115,11 +115,12 @@ class Call:
         (
             agent, step, path, number, kind, target, request, status, answer, error, detail, model, sent,
             received, cached, cache_writes, estimated, cost, provider, seconds, reused,
+            key,
         ) = row  # fmt: skip
         call = cls(Position(agent, step, path), kind, target, request)
         call.number, call.status, call.model = number, status, model
         call.usage, call.cost = Usage(sent, received, cached, cache_writes, estimated), cost
-        call.provider, call.seconds, call.reused = provider, seconds, reused
+        call.provider, call.seconds, call.reused, call.key = provider, seconds, reused, key
         if answer:
             call.answer = orjson.loads(answer)
         if error:
@@ -146,7 +147,7 @@ class Call:
 STORED = (
     "agent", "step", "path", "number", "kind", "target", "request", "status", "answer", "error", "detail",
     "model", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "estimated", "cost",
-    "provider", "seconds", "reused",
+    "provider", "seconds", "reused", "key",
 )  # fmt: skip
 
 

@@ -48,19 +48,25 @@ def ask_first(session: Session, recorded: RecordedRun, *, replay: bool) -> None:
         approve_recorded(session, recorded, planning.from_manifest(manifest, session.host, replay=replay))
 
 
-async def start(session: Session, plan: Plan, where: str, *, reuse: bool = False) -> RunResult:
-    """Execute a plan from `where` as a new run. With `reuse`, answers of other runs are taken over."""
+async def start(
+    session: Session, plan: Plan, where: str, *, reuse: bool | Sequence[str] = False
+) -> RunResult:
+    """Execute a plan from `where` as a new run.
+
+    With `reuse`, answers of other runs are taken over: of all but imported ones, or of those that are named.
+    """
     store = session.store
+    source = "all" if reuse is True else ",".join(store.run(ref).id for ref in reuse or ()) or "none"
     approval = approve(session.gate, plan, where)
     session.gate.remember(where, plan.manifest.content, plan.source.recorded_demands)
-    manifest = attrs.evolve(plan.manifest, reuse="all" if reuse else "none").to_dict()
+    manifest = attrs.evolve(plan.manifest, reuse=source).to_dict()
 
     with ExitStack() as owned:
 
         def new(components: Components) -> Run:
             run = store.create_run(plan.scenario.name, plan.scenario.seed, manifest)
             owned.callback(store.release, run)
-            return Run(components, session, run, reuse=Reuse(store, run, "") if reuse else None)
+            return Run(components, session, run, reuse=Reuse.of(store, run, source, ""))
 
         return await _perform(session, plan, approval, new)
 
@@ -92,11 +98,9 @@ async def resume(
 
         def old(components: Components) -> Run:
             store.reopen_run(recorded.id, manifest.resumed(changes, plan.manifest).to_dict())
-            source = manifest.reuse or "none"
-            reuse = Reuse(store, recorded.id, recorded.parent if source == "parent" else "")
             return Run(
                 components, session, recorded.id, recorded=recorded, on_uncertain=on_uncertain,
-                reuse=None if source == "none" else reuse,
+                reuse=Reuse.of(store, recorded.id, manifest.reuse, recorded.parent),
             )  # fmt: skip
 
         return await _perform(session, plan, approval, old)

@@ -90,6 +90,12 @@ class Journal:
         found = Call.from_row(row)
         if (found.kind, found.request) != (call.kind, call.request):
             raise self._differs(call, found, turns_of(position.agent))
+        if self.replay and found.key and call.key and found.key != call.key:
+            raise Divergence(
+                f"{position}: the key of the recorded answer is not that of the call; it was changed, and "
+                "other runs would take it for theirs: remove the run",
+                position.step,
+            )
         return found
 
     def _next_page(self) -> None:

@@ -7,33 +7,48 @@ first claims it in the store, the other waits. A claim of a process that was end
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from ..errors import RunStopping
 from ..store.store import Store
 from .call import Call
 
+NOT_IMPORTED = '"run" NOT IN (SELECT "run" FROM "imports")'
 #: Seconds between two looks at a claim of somebody else.
 POLL = 0.05
 
-Source = Literal["none", "parent", "all"]
+#: Whose answers are taken; runs by their ids, with commas between them.
+Source = Literal["none", "parent", "all"] | str
 
 
 class Reuse:
-    """Finds answers for `run`: those of its `parent`, or (empty) of every run in the store."""
+    """Finds answers for `run`: those of the runs that are `named`, or (empty) of all but imported ones.
 
-    def __init__(self, store: Store, run: str, parent: str) -> None:
+    What a stranger's run has for an answer need not be one.
+    """
+
+    def __init__(self, store: Store, run: str, named: Sequence[str] = ()) -> None:
         self._store = store
         self._run = run
-        self._parent = parent
+        self._named = tuple(named)
+        self._whose = f'"run" IN ({",".join("?" * len(named))})' if named else NOT_IMPORTED
+
+    @classmethod
+    def of(cls, store: Store, run: str, source: Source, parent: str) -> Reuse | None:
+        """What finds answers of a source; None if none are taken."""
+        if source in ("none", ""):
+            return None
+        if source == "all":
+            return cls(store, run)
+        return cls(store, run, (parent,) if source == "parent" else source.split(","))
 
     async def take(self, call: Call, stopping: Callable[[], bool]) -> bool:
         """Give a call the answer that is there; False: it is to be made, and is claimed until `settle`."""
         while True:
             if self._find(call):
                 return True
-            if self._parent:
+            if self._named:
                 return False
             if self._store.claim(call.key, self._run):
                 # Its answer may have come, and its claim gone, between the look and the claim.
@@ -47,14 +62,14 @@ class Reuse:
 
     def settle(self, key: str) -> None:
         """The call was made, or was given up."""
-        if not self._parent:
+        if not self._named:
             self._store.remove_claim(key)
 
     def _find(self, call: Call) -> bool:
         row = self._store.connection.execute(
-            """SELECT "run","reused","answer","model","provider","finish_reason" FROM "calls"
-               WHERE "key"=? AND "run"!=? AND "status"='answered' AND (?='' OR "run"=?) LIMIT 1""",
-            (call.key, self._run, self._parent, self._parent),
+            f"""SELECT "run","reused","answer","model","provider","finish_reason" FROM "calls"
+               WHERE "key"=? AND "run"!=? AND "status"='answered' AND {self._whose} LIMIT 1""",
+            (call.key, self._run, *self._named),
         ).fetchone()
         if row is None:
             return False

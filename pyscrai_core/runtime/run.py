@@ -111,7 +111,7 @@ class Run:
             session,
             components.providers,
             self._observers,
-            identities=identities(plan.last) if not replay else {},
+            identities=identities(plan.last) if not (replay and plan.segments) else {},
             reuse=reuse,
             on_uncertain=on_uncertain,
         )

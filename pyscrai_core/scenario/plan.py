@@ -98,9 +98,13 @@ def from_file(
 
 def identities(plan: Plan) -> dict[str, str]:
     """What tells the models of a plan's providers from others: their extension and its options, hashed."""
-    modules = plan.manifest.modules
+
+    def code(use: str) -> str:
+        text = plan.source.files.get(use.partition(":")[0])
+        return "" if text is None else digest(text.encode())
+
     return {
-        name: digest(canonical([use.use, use.options, modules.get(use.use.partition(":")[0], "")]))
+        name: digest(canonical([use.use, use.options, code(use.use)]))
         for name, use in plan.scenario.providers.items()
     }
 

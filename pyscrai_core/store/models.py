@@ -185,6 +185,15 @@ class ClaimRow(Model):
         table_name = "claims"
 
 
+class ImportRow(Model):
+    """A run that was imported: others take no answers of it, unless a person names it."""
+
+    run = CharField(primary_key=True)
+
+    class Meta:
+        table_name = "imports"
+
+
 TABLES: tuple[type[Model], ...] = (
     RunRow,
     ManifestRow,
@@ -194,4 +203,5 @@ TABLES: tuple[type[Model], ...] = (
     OutcomeRow,
     InputRow,
     ClaimRow,
+    ImportRow,
 )

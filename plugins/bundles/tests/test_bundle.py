@@ -22,7 +22,7 @@ from pyscrai_bundles import bundle as bundles
 from pyscrai_bundles.bundle import FORMAT, Bundle, export_bundle
 from pyscrai_cli.main import cli
 
-from pyscrai_core import Engine, FilePath, StoreError
+from pyscrai_core import Engine, FilePath, StoreError, api
 from pyscrai_core import secret as keys
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.store.store import Store
@@ -124,7 +124,6 @@ def test_runs_arrive_as_they_were_and_replay_elsewhere(study: list[str], tmp_pat
     for (_, body), (_, original) in zip(got["manifests"], sent["manifests"], strict=True):
         before, after = json.loads(original), json.loads(body)
         assert before.pop("folder") == str(tmp_path)
-        assert before.pop("trusted", True)
         assert after.pop("folder") == "."
         assert list(after.items()) == list(before.items())
     assert invoke("runs", "verify").stdout == "2 runs: fine\n"
@@ -394,3 +393,40 @@ def test_another_s_run_is_not_trusted(study: list[str]) -> None:
     for _, body in content("other.db")["manifests"]:
         assert "trusted" not in json.loads(body)
         assert json.loads(body)["folder"] == "."
+
+
+def test_answers_of_an_imported_run_are_not_taken_unless_it_is_named(
+    study: list[str], tmp_path: Path
+) -> None:
+    assert invoke("runs", "import-bundle", "b").exit_code == 0
+    Path("talk.json").write_text(json.dumps({"scenario": "test", **TALK}))
+    alone = api.run("talk.json", store="other.db", reuse=True)
+    assert _reused(alone.run) == 0
+    assert _reused(api.run("talk.json", store="other.db", reuse=True).run) == 6  # of the one before
+    assert _reused(api.run("talk.json", store="other.db", reuse=[study[0]]).run) == 6
+    done = invoke("run", "talk.json", "--reuse-from", study[0], "--json")
+    assert _reused(json.loads(done.stdout)["run"]) == 6
+    strange = invoke("run", "talk.json", "--reuse-from", "fff")
+    assert "run 'fff': the store other.db has no such run" in strange.stderr
+
+
+def _reused(run: str) -> int:
+    with Store.open("other.db") as store:
+        return store.run(run).count_reused()
+
+
+def test_an_imported_run_is_replayed_before_it_is_called_fine(study: list[str]) -> None:
+    parts = members()
+    calls = [orjson.loads(line) for line in parts["calls.jsonl"].splitlines()]
+    answer = {**json.loads(calls[0]["answer"]), "text": "a lie"}
+    for changes, words in (
+        ({"key": "f" * 32}, "the key of the recorded answer is not that of the call"),
+        ({"answer": orjson.dumps(answer).decode()}, "a lie"),
+    ):
+        Path("other.db").unlink(missing_ok=True)
+        forge({**parts, "calls.jsonl": rewritten(parts["calls.jsonl"], 0, **changes)})
+        assert invoke("runs", "import-bundle", "changed").exit_code == 0
+        shown = invoke("runs", "verify")
+        assert shown.exit_code == 1
+        assert words in shown.stdout
+        assert "1 run: fine" in shown.stdout

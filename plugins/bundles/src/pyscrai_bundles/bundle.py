@@ -29,7 +29,7 @@ from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.secret import redact_bytes
 from pyscrai_core.store.maintenance import REFERENCED, check_not_executing, referenced_messages, table_name
-from pyscrai_core.store.models import EventRow, ManifestRow, MessageRow, RunRow
+from pyscrai_core.store.models import EventRow, ImportRow, ManifestRow, MessageRow, RunRow
 from pyscrai_core.store.store import Store
 
 from .checks import KEYS, RUN_ID, Row, check_run, columns, misfit, rows
@@ -230,6 +230,8 @@ class Bundle:
                     raise self._wrong(
                         f"{table_name(table)}: a row is there twice ({error}); {ANEW}"
                     ) from None
+            marked = f'INSERT INTO "{table_name(ImportRow)}" ("run") VALUES (?)'
+            store.connection.executemany(marked, [(run,) for run in self.runs])
             for run in self.runs:
                 if (problem := next(check_run(store.connection, run), None)) is not None:
                     raise self._wrong(f"{problem.rpartition(';')[0]}; {ANEW}")

@@ -9,7 +9,9 @@ from typing import Any
 import click
 import orjson
 
-from pyscrai_core.config import load_settings
+from pyscrai_core import api
+from pyscrai_core.config import Settings, load_settings
+from pyscrai_core.errors import Divergence, InputError, PyscraiError
 from pyscrai_core.secret import redact
 from pyscrai_core.store.maintenance import list_executing
 from pyscrai_core.store.store import Store
@@ -35,7 +37,9 @@ def verify(refs: tuple[str, ...], store: str | None, as_json: bool) -> int:
     """Check that runs and their store are whole.
 
     Without RUN, all runs are checked. Runs that are being executed are left out. Every event, call, message
-    and hash is read. Each problem is a line; if there is one, the exit status is 1.
+    and hash is read. Runs that were imported are replayed too: their events must follow from their answers.
+    Nothing is asked, and their own code is executed only if you approved it. Each problem is a line; if there
+    is one, the exit status is 1.
 
     \b
     Examples:
@@ -50,10 +54,8 @@ def verify(refs: tuple[str, ...], store: str | None, as_json: bool) -> int:
         if not as_json:
             _print(problem)
 
-    with (
-        Store.open(load_settings(store=store).store, create=False) as opened,
-        opened.snapshot() as connection,
-    ):
+    settings = load_settings(store=store)
+    with Store.open(settings.store, create=False) as opened, opened.snapshot() as connection:
         running = set(list_executing(opened))
         every = 'SELECT "id" FROM "runs" ORDER BY "created" DESC, "id"'
         chosen = [opened.run(ref).id for ref in refs] or [run for (run,) in connection.execute(every)]
@@ -69,14 +71,37 @@ def verify(refs: tuple[str, ...], store: str | None, as_json: bool) -> int:
                 for problem in check_run(connection, run):
                     report(problem)
                 fine += [run] if len(problems) == before and run not in damaged else []
+        imported = {run for (run,) in connection.execute('SELECT "run" FROM "imports"')}
     left_out = [run for run in chosen if run in running]
+    unproven: list[str] = []
+    for run in [run for run in fine if run in imported]:
+        if why := _replayed(run, settings):
+            fine.remove(run)
+            (unproven if isinstance(why, InputError) else problems).append(f"run {run}: {why}")
+            if not as_json:
+                _print(f"run {run}: {why}")
     if as_json:
-        _print_json({"fine": fine, "executed": left_out, "problems": problems})
+        _print_json({"fine": fine, "executed": left_out, "problems": problems, "not replayed": unproven})
     else:
         for run in left_out:
             _print(f"run {run}: it is being executed, and was left out; check it when it has ended")
         click.echo(f"{_count(len(fine), 'run')}: {click.style('fine', fg='green')}")
     return 1 if problems else 0
+
+
+def _replayed(run: str, settings: Settings) -> Exception | None:
+    """Why the replay of a run is not what was recorded (`InputError`: why it cannot be replayed)."""
+    try:
+        with Store.open(settings.store, create=False) as opened, opened.snapshot():
+            recorded = opened.run(run)
+            result = api.replay(run, store=settings.store)
+            if (result.status, len(result.events)) != (recorded.status, recorded.count_events()):
+                return Divergence(
+                    f"its replay is {result.status} after {_count(len(result.events), 'event')}"
+                )
+    except PyscraiError as error:
+        return error
+    return None
 
 
 @click.command("export-bundle")

@@ -39,7 +39,11 @@ SUGGESTED_MODELS = {
 @click.option(
     "--reuse",
     is_flag=True,
-    help="Reuse answers of other runs in the store to the same requests at the same position and seed.",
+    help="Reuse answers of other runs in the store to the same requests at the same position and seed; not "
+    "of imported runs.",
+)
+@click.option(
+    "--reuse-from", multiple=True, metavar="RUN", help="The same of this run alone, also of an imported one."
 )
 @options.watching
 def run(
@@ -49,6 +53,7 @@ def run(
     store: str | None,
     trust: bool,
     reuse: bool,
+    reuse_from: tuple[str, ...],
     as_json: bool,
     quiet: bool,
     log_file: Path | None,
@@ -66,7 +71,7 @@ def run(
     """
     from .perform import View
 
-    return run_file(file, overrides, seed, store, trust, View(as_json, quiet, log_file), reuse)
+    return run_file(file, overrides, seed, store, trust, View(as_json, quiet, log_file), reuse_from or reuse)
 
 
 @click.command()
@@ -129,7 +134,7 @@ def run_file(
     store: str | None,
     trust: bool,
     view: View,
-    reuse: bool = False,
+    reuse: bool | Sequence[str] = False,
     more: Sequence[tuple[str, str]] = (),
 ) -> int:
     """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
