@@ -13,6 +13,7 @@ from ..errors import FAILURES, AnswerRejected, CallFailed
 from ..messages import Message
 from ..records import Position, Usage
 from ..secret import redact, redact_bytes
+from ..store.checksums import damaged, is_damaged
 
 #: Stands for the agent where something comes from outside of the run.
 OUTSIDE = "@outside"
@@ -111,18 +112,22 @@ class Call:
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Call:
-        """A journaled call, from the columns `STORED`."""
+        """A journaled call, from the columns `STORED`. Raises `StoreError` if it is damaged."""
+        if is_damaged(dict(zip(STORED, row, strict=True))):
+            raise damaged(f"call {row[STORED.index('number')]}")
         (
             agent, step, path, number, kind, target, request, status, answer, error, detail, model, sent,
             received, cached, cache_writes, estimated, cost, provider, seconds, reused,
-            key,
+            key, _,
         ) = row  # fmt: skip
         call = cls(Position(agent, step, path), kind, target, request)
         call.number, call.status, call.model = number, status, model
         call.usage, call.cost = Usage(sent, received, cached, cache_writes, estimated), cost
         call.provider, call.seconds, call.reused, call.key = provider, seconds, reused, key
-        if answer:
-            call.answer = orjson.loads(answer)
+        try:
+            call.answer = orjson.loads(answer) if answer else None
+        except ValueError:
+            raise damaged(f"call {number}") from None
         if error:
             call.failure = FAILURES.get(error, CallFailed)(detail)
             call.failure.calls = (number,)
@@ -147,7 +152,7 @@ class Call:
 STORED = (
     "agent", "step", "path", "number", "kind", "target", "request", "status", "answer", "error", "detail",
     "model", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "estimated", "cost",
-    "provider", "seconds", "reused", "key",
+    "provider", "seconds", "reused", "key", "checksum",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from attrs import asdict, evolve
 from ..canonical import canonical, digest
 from ..errors import Divergence, EndOfRecord
 from ..records import Position, Request
+from ..store.checksums import checksum_of_call
 from ..store.runs import RecordedRun
 from ..store.store import CALL_COLUMNS, Store
 from .call import STORED, Call, CallStatus, ChainedRequest
@@ -206,6 +207,7 @@ class Journal:
             # A fallback's answer is not what the request's own provider would say.
             "key": call.key if call.provider in ("", call.target) and failure is None else "",
         }  # fmt: skip
+        row["checksum"] = checksum_of_call(row)
         if call.chained is not None:
             row |= self._put_messages(position.agent, call.chained)
             if failure is None:  # a failure may be replaced when the run is resumed: nothing builds on it

@@ -45,6 +45,7 @@ class ManifestRow(Model):
 
     run = CharField(primary_key=True)
     body = TextField()
+    checksum = CharField(default="")
 
     class Meta:
         table_name = "manifests"
@@ -108,6 +109,8 @@ class CallRow(Model):
         identifies the answer for runs that may take it from this one
     reused
         the run that the answer was taken from; such an answer cost nothing
+    checksum
+        of what nothing else protects; empty in rows of older versions
     """
 
     run = CharField()
@@ -142,6 +145,7 @@ class CallRow(Model):
     key = CharField(default="")
     estimated = IntegerField(default=0)
     finish_reason = CharField(default="")
+    checksum = CharField(default="")
 
     class Meta:
         table_name = "calls"
@@ -155,6 +159,7 @@ class OutcomeRow(Model):
     run = CharField()
     name = CharField()
     value = TextField()
+    checksum = CharField(default="")
 
     class Meta:
         table_name = "outcomes"

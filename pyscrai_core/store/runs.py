@@ -13,6 +13,7 @@ from ..errors import StoreError
 from ..messages import Message
 from ..records import Cost, Event, RunStatus, Usage
 from ..stored_run import StoredRun
+from .checksums import checksum, damaged
 from .locks import Locks, Owner
 from .models import ACTIVE, CallRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 
@@ -121,10 +122,16 @@ class RecordedRun(StoredRun):
     @property
     def manifest(self) -> dict[str, Any]:
         if self._manifest is None:
-            self._manifest = self._select(ManifestRow, ManifestRow.body).scalar()
-        if self._manifest is None:
-            raise StoreError(f"run {self.id}: its manifest is missing; the store is damaged: restore it")
-        manifest: dict[str, Any] = orjson.loads(self._manifest)
+            row = self._select(ManifestRow, ManifestRow.body, ManifestRow.checksum).get_or_none()
+            if row is None:
+                raise StoreError(f"run {self.id}: its manifest is missing; the store is damaged: restore it")
+            self._manifest, known = row
+            if known not in ("", checksum(self._manifest)):
+                raise damaged(f"run {self.id}: its manifest")
+        try:
+            manifest: dict[str, Any] = orjson.loads(self._manifest)
+        except ValueError:
+            raise damaged(f"run {self.id}: its manifest") from None
         return manifest
 
     @property

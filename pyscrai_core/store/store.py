@@ -19,6 +19,7 @@ from ..base.log import logger
 from ..canonical import canonical
 from ..errors import StoreError
 from ..records import Event, RunResult, RunStatus
+from .checksums import checksum
 from .locks import Locks, Owner
 from .models import CallRow, ClaimRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 from .opening import as_store_error, check_file, connection_of, migrate, parse_url, translate_errors
@@ -229,7 +230,8 @@ class Store:
                     id=run, scenario=scenario, seed=seed, status="running", created=time.time(),
                     owner=Owner.current().to_json(), parent=prefix.run if prefix else "",
                 ).execute(self.database)  # fmt: skip
-                ManifestRow.insert(run=run, body=_manifest_body(manifest)).execute(self.database)
+                body = _manifest_body(manifest)
+                ManifestRow.insert(run=run, body=body, checksum=checksum(body)).execute(self.database)
                 if prefix is not None:
                     self.connection.execute(COPY_EVENTS, (run, prefix.run, prefix.step))
                     self.connection.execute(COPY_CALLS, (run, prefix.run, prefix.run, prefix.step))
@@ -280,7 +282,10 @@ class Store:
             ClaimRow.delete().where(ClaimRow.run == run).execute(self.database)
             OutcomeRow.delete().where(OutcomeRow.run == run).execute(self.database)
             for name, value in result.outcomes.items():
-                OutcomeRow.insert(run=run, name=name, value=canonical(value).decode()).execute(self.database)
+                text = canonical(value).decode()
+                OutcomeRow.insert(run=run, name=name, value=text, checksum=checksum(name, text)).execute(
+                    self.database
+                )
         if result.status == "completed":
             self.locks.remove(run)  # it is not executed any more
 
@@ -301,7 +306,8 @@ class Store:
 
     def _update_manifest(self, run: str, manifest: dict[str, Any]) -> None:
         body = _manifest_body(manifest)
-        ManifestRow.update(body=body).where(ManifestRow.run == run).execute(self.database)
+        changed = ManifestRow.update(body=body, checksum=checksum(body))
+        changed.where(ManifestRow.run == run).execute(self.database)
 
     # -- events and calls --
 

@@ -210,6 +210,10 @@ def test_a_tampered_answer_is_noticed(flaky: Host, tmp_path: Path) -> None:
     pyscrai_core.run(scenario(tmp_path), host=flaky, store=store)
     with sqlite3.connect(store) as database:
         database.execute("""UPDATE calls SET answer = replace(answer, 'A ', 'Z ') WHERE agent = 'A'""")
+    with pytest.raises(StoreError, match="call 1 is not as it was written"):
+        api.replay(store=store, host=flaky)
+    with sqlite3.connect(store) as database:
+        database.execute("UPDATE calls SET checksum = ''")
     with pytest.raises(Divergence):
         api.replay(store=store, host=flaky)
 

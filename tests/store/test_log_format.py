@@ -27,7 +27,7 @@ def foreign(play: Any, talk: dict[str, Any], tmp_path: Path) -> str:
     fingerprint = hashlib.sha256(b"\n".join(log)).hexdigest()
     with closing(sqlite3.connect(tmp_path / "runs.db")) as database, database:
         database.execute(
-            "UPDATE manifests SET body = json_set(body, '$.format', ?, '$.kernel', '0.0.9')",
+            "UPDATE manifests SET checksum = '', body = json_set(body, '$.format', ?, '$.kernel', '0.0.9')",
             [LOG_FORMAT + 1],
         )
         database.execute("UPDATE runs SET fingerprint = ?", [fingerprint])

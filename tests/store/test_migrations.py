@@ -18,10 +18,12 @@ from pyscrai_core.store.store import Store
 
 
 def older(path: Path) -> None:
-    """Make a store one of the version before manifests lost their column `served`."""
+    """Make a store one of the version before rows had checksums."""
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("ALTER TABLE manifests ADD COLUMN served TEXT NOT NULL DEFAULT '{}'")
-        database.execute("DELETE FROM schema_migration WHERE name = '0004_no_served'")
+        for table in ("calls", "manifests", "outcomes"):
+            database.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+        database.execute("DROP TABLE imports")
+        database.execute("DELETE FROM schema_migration WHERE name = '0006_strangers'")
 
 
 def columns(path: Path, table: str) -> list[str]:
@@ -35,9 +37,9 @@ def test_an_older_store_is_migrated(
     path = tmp_path / "runs.db"
     recorded = play(talk)
     older(path)
-    assert columns(path, "manifests") == ["run", "body", "served"]
-    assert api.replay(store=path).fingerprint == recorded.fingerprint
     assert columns(path, "manifests") == ["run", "body"]
+    assert api.replay(store=path).fingerprint == recorded.fingerprint
+    assert columns(path, "manifests") == ["run", "body", "checksum"]
     assert play(talk).fingerprint == recorded.fingerprint
     assert count(path)["manifests"] == 2
 

@@ -102,7 +102,7 @@ def recorded(folder: Path) -> Path:
     with sqlite3.connect(store) as connection:
         ((body,),) = connection.execute("SELECT body FROM manifests")
         changed = json.dumps({**json.loads(body), "trusted": True})
-        connection.execute("UPDATE manifests SET body = ?", [changed])
+        connection.execute("UPDATE manifests SET checksum = '', body = ?", [changed])
     return store
 
 
@@ -167,7 +167,7 @@ def test_a_recorded_run_reads_no_file_of_this_machine(
     with sqlite3.connect(folder / ".pyscrai" / "runs.db") as connection:
         ((body,),) = connection.execute("SELECT body FROM manifests")
         changed = json.dumps({**json.loads(body), "folder": "/"})
-        connection.execute("UPDATE manifests SET body = ?", [changed])
+        connection.execute("UPDATE manifests SET checksum = '', body = ?", [changed])
     with pytest.raises(TrustRequired, match="read the file: /notes"):
         api.replay()
 
@@ -183,14 +183,15 @@ def test_an_approval_is_kept_outside_and_for_this_content(
     assert files["mine.py" if "mine.py" in files else "./mine.py"] == CODE
     with sqlite3.connect(recorded) as connection:
         ((body,),) = connection.execute("SELECT body FROM manifests")
-        changed = body.replace("Hello.", "Hallo.")
-        assert changed != body
-        connection.execute("UPDATE manifests SET body = ?", [changed])
+        manifest = json.loads(body)
+        manifest["scenario"]["description"] = "Another one."
+        changed = json.dumps(manifest)
+        connection.execute("UPDATE manifests SET checksum = '', body = ?", [changed])
     with pytest.raises(TrustRequired):
         api.fork(at=1)
     # What others could have written is nobody's approval.
     with sqlite3.connect(recorded) as connection:
-        connection.execute("UPDATE manifests SET body = ?", [body])
+        connection.execute("UPDATE manifests SET checksum = '', body = ?", [body])
     kept[0].parent.chmod(0o777)
     with pytest.raises(TrustRequired):
         api.fork(at=1)

@@ -121,7 +121,7 @@ def test_runs_arrive_as_they_were_and_replay_elsewhere(study: list[str], tmp_pat
         row[:owner] + row[owner + 1 :] for row in sent["runs"]
     ]
     assert {row[owner] for row in got["runs"]} == {""}
-    for (_, body), (_, original) in zip(got["manifests"], sent["manifests"], strict=True):
+    for (_, body, _), (_, original, _) in zip(got["manifests"], sent["manifests"], strict=True):
         before, after = json.loads(original), json.loads(body)
         assert before.pop("folder") == str(tmp_path)
         assert after.pop("folder") == "."
@@ -387,10 +387,15 @@ def test_another_s_run_is_not_trusted(study: list[str]) -> None:
     row = orjson.loads(parts["manifests.jsonl"].splitlines()[0])
     body = {**orjson.loads(row["body"]), "trusted": True, "folder": "/etc"}
     forge(
-        {**parts, "manifests.jsonl": rewritten(parts["manifests.jsonl"], 0, body=orjson.dumps(body).decode())}
+        {
+            **parts,
+            "manifests.jsonl": rewritten(
+                parts["manifests.jsonl"], 0, body=orjson.dumps(body).decode(), checksum=""
+            ),
+        }
     )
     assert invoke("runs", "import-bundle", "changed").exit_code == 0
-    for _, body in content("other.db")["manifests"]:
+    for _, body, _ in content("other.db")["manifests"]:
         assert "trusted" not in json.loads(body)
         assert json.loads(body)["folder"] == "."
 
@@ -424,7 +429,7 @@ def test_an_imported_run_is_replayed_before_it_is_called_fine(study: list[str]) 
         ({"answer": orjson.dumps(answer).decode()}, "a lie"),
     ):
         Path("other.db").unlink(missing_ok=True)
-        forge({**parts, "calls.jsonl": rewritten(parts["calls.jsonl"], 0, **changes)})
+        forge({**parts, "calls.jsonl": rewritten(parts["calls.jsonl"], 0, checksum="", **changes)})
         assert invoke("runs", "import-bundle", "changed").exit_code == 0
         shown = invoke("runs", "verify")
         assert shown.exit_code == 1

@@ -28,6 +28,7 @@ from pyscrai_core import __version__
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.secret import redact_bytes
+from pyscrai_core.store.checksums import checksum
 from pyscrai_core.store.maintenance import REFERENCED, check_not_executing, referenced_messages, table_name
 from pyscrai_core.store.models import EventRow, ImportRow, ManifestRow, MessageRow, RunRow
 from pyscrai_core.store.store import Store
@@ -35,7 +36,7 @@ from pyscrai_core.store.store import Store
 from .checks import KEYS, RUN_ID, Row, check_run, columns, misfit, rows
 
 #: Raised when the members or their columns change: a bundle is read by those who know its format.
-FORMAT = 3
+FORMAT = 4
 HEADER = "bundle.json"
 #: The members: the keys by which their rows are ordered, so that none can be there twice.
 MEMBERS: dict[type[Model], tuple[str, ...]] = {**KEYS, MessageRow: ("digest",)}
@@ -155,6 +156,7 @@ def _portable(table: type[Model], row: Row) -> Row:
         manifest["folder"] = "."
         manifest.pop("trusted", None)  # whoever has the bundle is asked anew
         row["body"] = orjson.dumps(manifest).decode()
+        row["checksum"] = checksum(row["body"])
     return row
 
 

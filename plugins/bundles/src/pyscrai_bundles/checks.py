@@ -16,6 +16,7 @@ from peewee import BlobField, Field, FloatField, IntegerField, Model
 
 from pyscrai_core.canonical import LOG_FORMAT, canonical, check_json, digest
 from pyscrai_core.records import Event, RunStatus
+from pyscrai_core.store.checksums import checksum, is_damaged
 from pyscrai_core.store.maintenance import table_name
 from pyscrai_core.store.models import TABLES, CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 
@@ -56,7 +57,7 @@ def check_store(connection: sqlite3.Connection) -> Iterator[str]:
     """What is wrong with the file, with its messages, and with rows whose run does not exist: a line each."""
     restore = "restore the store from a copy, or take the good runs out with: pyscrai runs export-bundle"
     try:
-        for (words,) in connection.execute("PRAGMA quick_check(10)"):
+        for (words,) in connection.execute("PRAGMA integrity_check(10)"):
             if words != "ok":
                 yield f"store: the file is damaged ({words}); {restore}"
         for table in TABLES:
@@ -161,6 +162,11 @@ def _manifest(connection: sqlite3.Connection, run: str) -> Iterator[str]:
     if manifest is None:
         yield "its manifest is missing"
         return
+    if manifest["checksum"] not in ("", checksum(manifest["body"])):
+        yield "its manifest is not as it was written"
+    for row in rows(connection, OutcomeRow, run):
+        if row["checksum"] not in ("", checksum(row["name"], row["value"])):
+            yield f"its outcome {row['name']!r} is not as it was written"
     body = orjson.loads(manifest["body"])
     if wrong := [key for key, kind in MANIFEST.items() if type(body.get(key)) is not kind]:
         yield f"its manifest lacks {', '.join(wrong)}"
@@ -210,6 +216,8 @@ def _calls(connection: sqlite3.Connection, run: str) -> Iterator[str]:
                     stored = connection.execute('SELECT 1 FROM "messages" WHERE "digest" = ?', (one,))
                     if stored.fetchone() is None:
                         raise ValueError(f"its message {one} is not stored")
+            if is_damaged(row):
+                raise ValueError("it is not as it was written")
         except ValueError as error:
             what = "its answer is not JSON: " if isinstance(error, orjson.JSONDecodeError) else ""
             yield f"call {row['number']}: {what}{error}"
