@@ -49,8 +49,8 @@ class _Meter:
                 )
             raise self._spent(name, unit.format(bound), why)
 
-    def _spent(self, name: str, bound: str, why: str = "") -> BudgetSpent:
-        reason = f"is too small: {why}" if why else "is spent"
+    def _spent(self, name: str, bound: str, why: str = "", late: str = "") -> BudgetSpent:
+        reason = f"is too small: {why}" if why else f"is spent{late and f', and {late} has not ended'}"
         return BudgetSpent(
             f"{self.where}.{name}: the budget of {bound} {reason}; "
             f"continue with a larger one: pyscrai resume RUN --set {self.where}.{name}=…"
@@ -84,6 +84,15 @@ class Budget:
     def paused(self, seconds: float) -> None:
         """The run's clock stood still for so long."""
         self._began += seconds
+
+    def seconds_left(self) -> float | None:
+        """How long the run may still last; None: without a limit."""
+        bound = self._run.limits.seconds
+        return None if bound is None else bound - (time.monotonic() - self._began)
+
+    def late(self, waiting: str) -> BudgetSpent:
+        """The run's seconds are over, while it is `waiting` for what does not end."""
+        return self._run._spent("seconds", f"{self._run.limits.seconds:g} seconds", late=waiting)
 
     @contextmanager
     def reserved(self, call: Call, tokens: int, money: float) -> Iterator[None]:

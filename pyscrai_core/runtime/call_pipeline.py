@@ -80,14 +80,14 @@ class CallPipeline:
         scenario = world.plan.last.scenario
         policies = {name: use.policy for name, use in scenario.providers.items()}
         self._providers = Providers(providers, policies, scenario.limits.concurrency, tuple(world.agents))
-        self._budget = Budget(
-            scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()}
-        )
+        self.budget = Budget(scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()})
         self._prices = Prices(session.prices, providers)
         self._ask = session.ask
         self._observers = observers
         self._people: set[asyncio.Future[str]] = set()
         self.stopping = False
+        #: How many calls somebody is answering now, all of whom have time limits or are people.
+        self.under_way = 0
         #: How many calls the run has made, and how many of them this execution.
         self.made = 0
         self.asked = 0
@@ -102,10 +102,6 @@ class CallPipeline:
         self._providers.stop()
         for asked in self._people:
             asked.cancel()
-
-    def paused(self, seconds: float) -> None:
-        """The run was paused for so long; its budget of time was too."""
-        self._budget.paused(seconds)
 
     # -- completions --
 
@@ -360,10 +356,15 @@ class CallPipeline:
         """Make a call, and journal what comes of it."""
         if before is not None:
             call.usage = before.usage  # an earlier attempt failed, and was paid for
-        with self._budget.reserved(call, *self._estimate(request)):
+        with self.budget.reserved(call, *self._estimate(request)):
             self._tell(call, "started")
             clock, started = time.perf_counter(), time.time()
-            await make(before)
+            bounded = call.kind != "tools"
+            self.under_way += bounded
+            try:
+                await make(before)
+            finally:
+                self.under_way -= bounded
             if not call.started:
                 call.started, call.seconds = started, time.perf_counter() - clock
         if call.made:
@@ -382,7 +383,7 @@ class CallPipeline:
         self.made += call.made
         self._add(call)
         if not call.reused:  # budgets bound what is asked; this was another run's
-            self._budget.count(call)
+            self.budget.count(call)
         if call.failure is not None:
             raise call.failure
         self._journal.follow(call)
@@ -395,10 +396,10 @@ class CallPipeline:
 
     def _estimate(self, request: Request | None) -> tuple[int, float]:
         """The tokens and US dollars that a completion is expected to need, as far as a budget asks."""
-        if request is None or not self._budget.needs_tokens:
+        if request is None or not self.budget.needs_tokens:
             return 0, 0.0
         usage = estimated(request)
-        money = self._prices.cost(request.provider, usage) if self._budget.needs_money else None
+        money = self._prices.cost(request.provider, usage) if self.budget.needs_money else None
         return usage.total, money or 0.0
 
     def _tell(self, call: Call, status: Progress, **more: Any) -> None:

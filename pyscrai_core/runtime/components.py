@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -19,6 +20,9 @@ from .blame import awaitable, describe, origin, raised
 
 #: The roles of an agent's components, beside its tools.
 ROLES = ("engine", "reasoning", "memory")
+
+#: Seconds that a component may take to close.
+CLOSING = 10.0
 
 #: What a component is for: the schedule, or an agent's role, or an agent's tool by its index.
 Place: TypeAlias = tuple[str, str | int]
@@ -109,6 +113,7 @@ class Components:
         )
         for name, provider in self.providers.items():
             provider.max_answer_bytes = plan.last.scenario.providers[name].policy.max_answer_bytes
+        self.opening = ""  # what is being opened
         self._made: dict[Place, tuple[Blueprint, Any]] = {}
         self._opened: list[Component] = former._opened if former else []
         before = former._made if former else {}
@@ -151,6 +156,7 @@ class Components:
             if id(component) in there or (replay and _external(component)):
                 continue
             there.add(id(component))
+            self.opening = origin(component)
             if type(component).aopen is not Component.aopen:
                 try:
                     await awaitable(component, "aopen", component.aopen())
@@ -171,7 +177,11 @@ class Components:
             if type(component).aclose is Component.aclose:
                 continue
             try:
-                await component.aclose()
+                async with asyncio.timeout(CLOSING) as waiting:
+                    await component.aclose()
+            except TimeoutError as error:
+                late = TimeoutError(f"it did not end within {CLOSING:g} seconds")
+                errors.append((origin(component), late if waiting.expired() else error))
             except Exception as error:  # noqa: BLE001  the others still have to be closed; the caller reports it
                 errors.append((origin(component), error))
         return errors

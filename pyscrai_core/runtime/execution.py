@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
@@ -9,7 +10,7 @@ import attrs
 
 from ..agent import OnUncertain
 from ..base.log import clean, report
-from ..errors import ConfigError, Divergence, StoreError
+from ..errors import BudgetSpent, ConfigError, Divergence, StoreError
 from ..records import RunResult
 from ..scenario import plan as planning
 from ..scenario.manifest import Fork, Manifest
@@ -264,7 +265,15 @@ async def _perform(
     # Components are opened first: what cannot be opened leaves no run behind.
     components = Components(plan, approval)
     try:
-        await components.open(replay=replay)
+        limit = plan.last.scenario.limits.seconds
+        try:
+            async with asyncio.timeout(limit) as waiting:
+                await components.open(replay=replay)
+        except TimeoutError:
+            if not waiting.expired():
+                raise
+            what = f"{components.opening} could not be opened within {limit:g} seconds; nothing was run"
+            raise BudgetSpent(f"limits.seconds: {what}") from None
         if not replay:
             prices = Prices(session.prices, components.providers)
             prices.load()

@@ -36,6 +36,7 @@ from .blame import awaitable, check_list, origin, raised, raiser
 from .call import OUTSIDE
 from .call_pipeline import CallPipeline
 from .components import Components
+from .deadline import Deadline
 from .divergence import other_versions
 from .inputs import POLL, Inputs
 from .journal import Journal
@@ -81,6 +82,9 @@ class Run:
         self.stopping = False
         #: Whether it came to the end of the step `until`.
         self.reached = False
+        self.result: RunResult | None = None
+        #: For what it waits.
+        self._waiting = "the list of tools"
         plan = components.plan
         self._components = components
         self._until = until
@@ -116,12 +120,13 @@ class Run:
             on_uncertain=on_uncertain,
         )
         self._binding = Binding(self._world, self._calls)
+        self._deadline = Deadline(self._calls)
 
     # -- executing --
 
     def stop(self) -> None:
         """Stop soon: no new call starts, those in flight may still be answered for `DRAIN` seconds."""
-        if self.stopping:
+        if self.stopping or self.result is not None:
             self.cancel()
             return
         self.stopping = True
@@ -142,6 +147,8 @@ class Run:
         differs from the recorded one, `StoreError` if the store fails.
         """
         self._main = asyncio.current_task()
+        assert self._main is not None
+        self._deadline.watch(self._main)
         async with self._observers:
             return await self._execute()
 
@@ -170,10 +177,16 @@ class Run:
         except RunStopping:
             status, error = "interrupted", "interrupted by a person"
         except asyncio.CancelledError:
-            if not self.stopping:
+            if self._deadline.late and not self.stopping:
+                status, error = "stopped", str(self._calls.budget.late(self._waiting))
+            elif not self.stopping:
                 self._end("interrupted", "cancelled", {})
                 raise
-            status, error = "interrupted", "interrupted by a person"
+            else:
+                status, error = "interrupted", "interrupted by a person"
+        except KeyboardInterrupt:
+            self._end("interrupted", "interrupted by a person", {})
+            raise
         except Divergence as failure:
             if self._recorded is not None and not self._replay:
                 self._store.restore_run(self._recorded)
@@ -226,12 +239,14 @@ class Run:
             return
         await self._store.writer.committed()
         began = time.monotonic()
+        self._deadline.paused = True
         self._show("paused")
         while self._inputs.pausing():
             if self.stopping:
                 raise RunStopping
             await asyncio.sleep(POLL)
-        self._calls.paused(time.monotonic() - began)
+        self._calls.budget.paused(time.monotonic() - began)
+        self._deadline.paused = False
         self._show("running")
 
     def _show(self, status: RunStatus) -> None:
@@ -290,6 +305,7 @@ class Run:
     async def _next(self) -> list[str]:
         if self.stopping:
             raise RunStopping
+        self._waiting = "the schedule"
         stage = RunStage(self._world, self._calls)
         schedule = self._components.schedule
         try:
@@ -319,6 +335,7 @@ class Run:
         # A step is not begun when the run is being stopped; one that is under way may use the journal.
         if self.stopping:
             raise RunStopping
+        self._waiting = f"step {self._world.step} ({', '.join(names[:3])})"
         turns = [self._begin(self._world.participants[name]) for name in names]
         if len(turns) == 1:
             errors = [await self._run_turn(turns[0])]
@@ -428,5 +445,6 @@ class Run:
                 )
         if not self._replay:
             self._store.end_run(result)
+        self.result, self._deadline.over = result, True
         self._observers.on_run(status, result)
         return result

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from ..contracts import Ask, Observer
 from ..plugins import Host
-from ..records import Price
+from ..records import Price, RunResult
 from ..scenario.trust import Gate
 from ..store.store import Store
 
@@ -20,6 +20,8 @@ class Running(Protocol):
     id: str
     #: Whether it came to the end of the step at which it was to end.
     reached: bool
+    #: How it ended, once it has: what is stored.
+    result: RunResult | None
 
     def stop(self) -> None: ...
 

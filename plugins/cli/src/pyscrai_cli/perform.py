@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -30,8 +31,10 @@ from .output import Hints
 from .person import somebody
 from .transcript import LogFile, Plain, Screen, is_terminal
 
-#: Seconds that an execution may take to end once it was cancelled.
+#: Seconds that an execution may take to end once it was cancelled, and to hear of a SIGTERM.
 PATIENCE = 3.0
+#: Seconds after which a loop that has not heard of a signal is taken for blocked.
+BLOCKED = 0.5
 
 Display = Plain | Screen
 #: Executes something in a session.
@@ -114,14 +117,16 @@ def gate_of(trust: bool) -> Gate:
 class Stopper:
     """Ctrl-C and SIGTERM: once stops the run cleanly, twice at once, three times ends the process.
 
-    The handlers run between two instructions of Python, so that a plugin which blocks the event loop can
-    be stopped too; all but the third then goes through the loop.
+    The handlers run between two instructions of Python and go through the event loop, all but the third.
+    Code that blocks the loop is interrupted where it is: by the second Ctrl-C, or seconds after a SIGTERM.
     """
 
     def __init__(self, display: Display | None) -> None:
         self.run: Running | None = None
         self._display = display
         self._count = 0
+        self._heard = 0  # the signals that the loop has seen
+        self._since = 0.0  # when the first that it has not seen came
         self._left = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -136,6 +141,7 @@ class Stopper:
     def __exit__(self, *exc: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._before.clear()
 
     def attach(self) -> None:
         """Called inside of the event loop, by the task that executes."""
@@ -149,10 +155,24 @@ class Stopper:
         self._count += 1
         if self._count > 2 or self._loop is None:
             self._leave()
+        if self._count == 2:
+            # A thread that a library waits for (a model that computes) must not hold the person up.
+            _later(PATIENCE, self._leave)
+            if self._heard == 0 and time.monotonic() - self._since > BLOCKED:
+                raise KeyboardInterrupt
+        self._since = self._since or time.monotonic()
+        if number == signal.SIGTERM:  # whoever sent it may not send another
+            _later(PATIENCE, self._insist)
         self._loop.call_soon_threadsafe(self._stop, self._count)
 
+    def _insist(self) -> None:
+        """Send SIGTERM again if the loop is blocked."""
+        if self._heard == 0 and self._count == 1 and self._before:
+            os.kill(os.getpid(), signal.SIGTERM)
+
     def _stop(self, count: int) -> None:
-        if self.run is not None and count == 1:
+        self._heard = count
+        if self.run is not None and self.run.result is None and count == 1:
             self.run.stop()
             # Said where the status line is, or on stderr where there is none.
             if isinstance(self._display, Screen):
@@ -166,10 +186,6 @@ class Stopper:
             self.run.cancel()
         elif self._task is not None:
             self._task.cancel()
-        # A thread that a library waits for (a model that computes) must not hold the person up.
-        watchdog = threading.Timer(PATIENCE, self._leave)
-        watchdog.daemon = True
-        watchdog.start()
 
     def _leave(self) -> NoReturn:
         """End the process without waiting for anything. Not through Python's streams: they may be locked."""
@@ -179,6 +195,12 @@ class Stopper:
             kept = f"; what was answered is kept: pyscrai resume {self.run.id}" if self.run else ""
             os.write(2, f"{cursor}\nleft at once{kept}\n".encode())
         os._exit(130)
+
+
+def _later(seconds: float, do: Callable[[], object]) -> None:
+    timer = threading.Timer(seconds, do)
+    timer.daemon = True
+    timer.start()
 
 
 def perform(
@@ -209,9 +231,15 @@ def perform(
     try:
         with stopper:
             return asyncio.run(watched())
-    except asyncio.CancelledError:
-        output.fail("before the run began; nothing was written", label="interrupted")
-        raise click.exceptions.Exit(130) from None
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        if stopper.run is None:
+            output.fail("before the run began; nothing was written", label="interrupted")
+            raise click.exceptions.Exit(130) from None
+        if stopper.run.result is None:
+            output.fail(f"run {stopper.run.id} is kept", label="interrupted")
+            output.note(f"continue: {hints.resume(stopper.run.id, '')}")
+            raise click.exceptions.Exit(130) from None
+        return stopper.run.result  # only what follows on it was interrupted
     except StoreError as error:
         if stopper.run is None:
             raise

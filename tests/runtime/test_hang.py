@@ -1,0 +1,179 @@
+"""Plugins that never end: the run's seconds and Ctrl-C end them, and what is told then is what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from pyscrai_cli import perform
+from pyscrai_cli.main import cli
+
+from pyscrai_core import BudgetSpent, Engine, Schedule, Tool, Toolset
+from pyscrai_core.runtime import components
+
+NEVER = 3600
+
+
+class Runs(Engine):
+    async def run(self, turn: Any) -> None:
+        await asyncio.sleep(NEVER)
+
+
+class Stubborn(Engine):
+    async def run(self, turn: Any) -> None:
+        try:
+            await asyncio.sleep(NEVER)
+        except asyncio.CancelledError:
+            await asyncio.sleep(NEVER)
+
+
+class Opens(Engine):
+    async def aopen(self) -> None:
+        await asyncio.sleep(NEVER)
+
+    async def run(self, turn: Any) -> None: ...
+
+
+class Closes(Engine):
+    async def run(self, turn: Any) -> None:
+        turn.say("hello")
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(NEVER)
+
+
+class Waits(Schedule):
+    async def next(self, stage: Any) -> list[str]:
+        await asyncio.sleep(NEVER)
+        return []
+
+
+class Lists(Toolset):
+    async def list(self) -> list[Tool]:
+        await asyncio.sleep(NEVER)
+        return []
+
+
+def scenario(engine: str, agents: str = "A", **more: Any) -> dict[str, Any]:
+    return {
+        "agents": {name: {"engine": engine, **more.pop("agent", {})} for name in agents},
+        "schedule": {"use": "simultaneous", "rounds": 1},
+        "limits": {"seconds": 0.2},
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (scenario("runs"), "and step 1 (A) has not ended"),
+        (scenario("runs", "ABCDE"), "and step 1 (A, B, C) has not ended"),
+        (scenario("stubborn"), "and step 1 (A) has not ended"),
+        (scenario("closes", schedule="waits"), "and the schedule has not ended"),
+        (scenario("closes", agent={"tools": ["lists"]}), "and the list of tools has not ended"),
+    ],
+)
+def test_the_seconds_of_a_run_end_what_makes_no_call(
+    play: Any, monkeypatch: pytest.MonkeyPatch, given: Any, told: str
+) -> None:
+    monkeypatch.setattr(components, "CLOSING", 0.01)
+    plugins = {"engine__runs": Runs, "engine__stubborn": Stubborn, "engine__closes": Closes}
+    result = play(given, **plugins, schedule__waits=Waits, tool__lists=Lists)
+    assert result.status == "stopped"
+    assert result.error.startswith("limits.seconds: the budget of 0.2 seconds is spent, ")
+    assert told in result.error
+    assert "--set limits.seconds=" in result.error
+
+
+def test_what_does_not_open_leaves_no_run(play: Any, tmp_path: Path) -> None:
+    with pytest.raises(BudgetSpent, match=r"limits.seconds: .*opens.* could not be opened within 0.2 s"):
+        play(scenario("opens"), engine__opens=Opens)
+
+
+def test_what_does_not_close_is_left(
+    play: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(components, "CLOSING", 0.01)
+    assert play(scenario("closes"), engine__closes=Closes).status == "completed"
+
+
+# -- Ctrl-C -------------------------------------------------------------------------------------
+
+PARTS = """
+import asyncio, signal
+from pyscrai_core import Engine
+
+class Blocks(Engine):
+    async def run(self, turn):
+        signal.raise_signal({0})
+        if {1}:
+            signal.raise_signal(signal.SIGINT)
+        while True:
+            pass
+
+class Closes(Engine):
+    async def run(self, turn):
+        turn.say("hello")
+
+    async def aclose(self):
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(3600)
+
+class Opens(Engine):
+    async def aopen(self):
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(3600)
+
+    async def run(self, turn):
+        pass
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs a scenario with an engine of its own, and gives the command's result and the stored status."""
+    monkeypatch.setattr(perform, "BLOCKED", 0.0)
+    monkeypatch.setattr(perform, "PATIENCE", 0.2)
+    monkeypatch.setattr(perform.Stopper, "_leave", lambda self: None)  # which ends the process
+
+    def work(engine: str, agents: str, number: str = "signal.SIGINT", twice: bool = True) -> Any:
+        (tmp_path / "parts.py").write_text(PARTS.replace("{0}", number).replace("{1}", str(twice)))
+        given = {**scenario(f"parts.py:{engine}", agents), "scenario": "t", "limits": {}}
+        (tmp_path / "t.yaml").write_text(json.dumps(given))
+        store = tmp_path / "runs.db"
+        done = CliRunner().invoke(cli, ["run", str(tmp_path / "t.yaml"), "--trust", "--store", str(store)])
+        listed = CliRunner().invoke(cli, ["runs", "--json", "--store", str(store)])
+        return done, [one["status"] for one in json.loads(listed.stdout)]
+
+    return work
+
+
+@pytest.mark.parametrize("agents", ["A", "AB"])
+@pytest.mark.parametrize(("number", "twice"), [("signal.SIGINT", True), ("signal.SIGTERM", False)])
+def test_code_that_blocks_the_loop_is_interrupted(run: Any, agents: str, number: str, twice: bool) -> None:
+    done, stored = run("Blocks", agents, number, twice)
+    assert done.exit_code == 130
+    assert "interrupted" in done.stdout
+    assert "pyscrai resume" in done.stdout
+    assert stored == ["interrupted"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_run_that_was_interrupted_while_it_closed_is_told_as_it_is_stored(run: Any) -> None:
+    done, stored = run("Closes", "A")
+    assert done.exit_code == 0
+    assert "nothing was written" not in done.stderr
+    assert "completed" in done.stdout
+    assert stored == ["completed"]
+
+
+def test_a_run_that_was_interrupted_while_it_opened_is_not_stored(run: Any) -> None:
+    done, stored = run("Opens", "A")
+    assert done.exit_code == 130
+    assert "before the run began; nothing was written" in done.stderr
+    assert stored == []
