@@ -93,6 +93,7 @@ from .turn import Scope, Stage, Turn, View
 if TYPE_CHECKING:
     __version__: str
     from .api import Session, arun, run
+    from .base.files import read_file
     from .language.describe import describe_schema, without_meanings
     from .language.expressions import Expression
     from .language.patterns import compile_pattern
@@ -112,6 +113,7 @@ _LAZY = {
     "check_value": "language.schemas",
     "compile_pattern": "language.patterns",
     "describe_schema": "language.describe",
+    "read_file": "base.files",
     "run": "api",
     "tool": "tools",
     "without_meanings": "language.describe",
@@ -217,6 +219,7 @@ __all__ = [
     "describe_schema",
     "estimate_tokens",
     "hookimpl",
+    "read_file",
     "read_secret",
     "run",
     "tool",

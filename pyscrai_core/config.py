@@ -30,6 +30,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
+from .base.files import read_file
 from .base.ownership import is_private
 from .canonical import check_json
 from .errors import ConfigError
@@ -105,14 +106,16 @@ def _listed(variable: str | None, given: list[str] | None) -> tuple[str, ...] | 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        text = file.read_bytes().decode()
+        text = read_file(file).decode()
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: it is not TOML: {error}; correct the line") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: it is not UTF-8 text ({error.reason}); save it in UTF-8") from None
     except OSError as error:
-        raise ConfigError(f"{file}: it cannot be read: {error.strerror}; change its permissions") from None
+        raise ConfigError(
+            f"{file}: it cannot be read: {error.strerror}; check its permissions and the path"
+        ) from None
     known = {option.name for option in attrs.fields(Settings)} - {"source", "ignored"}
     for key, value in given.items():
         where = f"{file}{_line(text, key)}"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path as FilesystemPath
 from typing import Any
 
+from ..base.files import read_file
 from ..canonical import check_json, digest
 from ..errors import ContractError, Mistake, PyscraiError, ScenarioError
 from ..language.lookalikes import normalize
@@ -37,7 +38,7 @@ def read(path: FilesystemPath, host: Host, source: Source) -> Document:
     else:
         document = _load_with_plugin(path, host, suffix)
     with contextlib.suppress(OSError):  # a loader may read a file that is none
-        source.written = digest(path.read_bytes())
+        source.written = digest(read_file(path))
     if not isinstance(document.value, dict):
         raise document.error((), expected("a mapping with at least `agents`", document.value))
     return document
@@ -78,7 +79,9 @@ def resolve(
 
 def _load_with_plugin(path: FilesystemPath, host: Host, suffix: str) -> Document:
     """What a plugin's loader makes of the file."""
-    if not path.is_file():
+    try:
+        read_file(path)
+    except (OSError, ValueError):
         yaml.load(path)  # which says what is wrong with it
     load = host.load("scenario loader", suffix)
     try:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path as FilesystemPath
 
 from attrs import define, field
 
+from ..base.files import MAX_BYTES, read_file
 from ..language.lookalikes import normalize
 from ..suggest import closest
 from .trust import demand
-
-#: The largest file that is read, in bytes.
-MAX_BYTES = 10_000_000
 
 
 def read_bytes(path: FilesystemPath, name: str = "") -> bytes:
     """What is in a file. Raises `ValueError`, with its `name` if the place of the mistake is not the file."""
     file, this = (f"the file {name!r}", repr(name)) if name else ("the file", "this")
     try:
-        with path.open("rb") as opened:
-            data = opened.read(MAX_BYTES + 1)
+        return read_file(path)
     except FileNotFoundError:
         there = f"there is no {f'file {name!r}' if name else 'such file'}"
         remedy = f"expected it at {path}" if name else "check the path"
@@ -30,12 +28,13 @@ def read_bytes(path: FilesystemPath, name: str = "") -> bytes:
     except OSError as error:
         if os.path.isdir(path):
             raise ValueError(f"{this} is a folder, where a file was expected; name the file in it") from None
+        if error.errno == errno.EFBIG:
+            what = f"{file} is larger than the {MAX_BYTES:,} bytes that are read"
+            raise ValueError(f"{what}; keep large data in files of their own, such as a CSV") from None
+        if error.errno == errno.EINVAL:
+            raise ValueError(f"{this} is not a file but a device or a pipe; name a file") from None
         reason = error.strerror or type(error).__name__
         raise ValueError(f"{file} cannot be read ({reason}); check its permissions and the path") from None
-    if len(data) > MAX_BYTES:
-        what = f"{file} is larger than the {MAX_BYTES:,} bytes that are read"
-        raise ValueError(f"{what}; keep large data in files of their own, such as a CSV")
-    return data
 
 
 def _similar(path: FilesystemPath, name: str) -> str:
@@ -84,8 +83,6 @@ class Source:
         path = self._place(name)
         if not path.is_relative_to(self.folder):
             self.demand("read the file", str(path))
-        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-            raise ValueError(f"{name!r} is not a file but a device or a pipe; name a file")
         data = read_bytes(path, name)
         try:
             decoded = data.decode("utf-8-sig")

@@ -35,7 +35,7 @@ Prompt Provider PyscraiError RateLimitStatus RateLimited Reasoning Refused Reque
 RunStatus Sampling ScenarioError ScenarioNames Schedule Scope SecretName Session Sink Stage StoreError
 StoredRun Text Thinking TimedOut Tool ToolCall ToolFailed ToolResult ToolSpec Toolset TransientError Trial
 TrialResult TrustRequired Turn Uncertain Unreachable Url Usage View arun check_value compile_pattern
-describe_schema estimate_tokens hookimpl read_secret run tool without_meanings
+describe_schema estimate_tokens hookimpl read_file read_secret run tool without_meanings
 """
 
 

@@ -25,6 +25,7 @@ from attrs import asdict, frozen
 from peewee import Model
 
 from pyscrai_core import __version__
+from pyscrai_core.base.files import open_file
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.secret import redact_bytes
@@ -185,17 +186,21 @@ class Bundle:
         self.runs: dict[str, str] = {}
         self.members: dict[str, Member] = {}
         try:
-            self._archive = zipfile.ZipFile(path)
-        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+            self._file = open_file(path)
+        except OSError as error:
             raise self._wrong(
                 f"{error.strerror}; name a file that pyscrai runs export-bundle wrote"
             ) from None
+        try:
+            self._archive = zipfile.ZipFile(self._file)
         except DAMAGED as error:
+            self._file.close()
             raise self._wrong(f"it is no bundle, or was cut off ({error}); have it sent again") from None
         try:
             self._check()
         except BaseException:
             self._archive.close()
+            self._file.close()
             raise
 
     def __enter__(self) -> Bundle:
@@ -203,6 +208,7 @@ class Bundle:
 
     def __exit__(self, *exc: object) -> None:
         self._archive.close()
+        self._file.close()
 
     def write(self, store: Store) -> None:
         """Write all of its runs into a store, or none.

@@ -14,7 +14,7 @@ from attrs import frozen
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from pyscrai_core import ConfigError, FilePath, NoConfig, Tool, Toolset, Url
+from pyscrai_core import ConfigError, FilePath, NoConfig, Tool, Toolset, Url, read_file
 
 from .client import Client, ClientConfig, check_address
 from .openapi_schemas import Schemas
@@ -59,7 +59,7 @@ class OpenApi(Toolset):
 
     def _load(self) -> dict[str, Any]:
         try:
-            text = Path(self.config.file).read_text(encoding="utf-8-sig")
+            text = read_file(self.config.file).decode("utf-8-sig")
             document = yaml.load(text, _Loader)  # JSON is YAML
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise ConfigError(f"{self._where}: it cannot be read as JSON or YAML: {error}") from None

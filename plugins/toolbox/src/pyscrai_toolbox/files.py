@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import ConfigError, FilePath, NoConfig, Tool, ToolFailed, Toolset, tool
+from pyscrai_core import ConfigError, FilePath, NoConfig, Tool, ToolFailed, Toolset, read_file, tool
 
 #: The maximum number of listed files.
 MAX_FILES = 500
@@ -69,7 +69,7 @@ class Files(Toolset):
             file = (self._folder / path).resolve()
             if not file.is_relative_to(self._folder):
                 raise ToolFailed(f"files: {path!r} is outside the folder; see list_files")
-            text = file.read_text(encoding="utf-8")
+            text = read_file(file).decode().replace("\r\n", "\n").replace("\r", "\n")
         except (OSError, ValueError) as error:  # a NUL in the path, text that is not UTF-8
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise ToolFailed(f"files: {path!r} cannot be read: {reason}; see list_files") from None
