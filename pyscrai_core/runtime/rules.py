@@ -6,17 +6,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from attrs import field, frozen
+import orjson
+from attrs import evolve, field, frozen
 
 from ..agent import Action, Agent
 from ..base.frozen import freeze
-from ..canonical import Json, check_json
+from ..canonical import Json, canonical, check_json
 from ..errors import ContractError
 from ..language.expressions import Expression, Unevaluable
 from ..language.schemas import check_value
 from ..language.values import UNKNOWN, short
 from ..records import EVERYONE, Event
 from ..scenario.model import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, Rule, Scenario
+from ..secret import redact_bytes
 from ..suggest import did_you_mean, format_json
 from .state import Root, changed, resolve
 
@@ -34,6 +36,12 @@ class Draft:
         """What stands in the log instead of an event that is not possible; only its source sees it."""
         payload = {"kind": self.kind, "payload": self.payload, "reason": str(reason)}
         return Draft("rejected", payload, (), self.cause)
+
+    def redacted(self) -> Draft:
+        """The same, without secrets."""
+        written = canonical(self.payload)
+        clean = redact_bytes(written)
+        return self if clean is written else evolve(self, payload=orjson.loads(clean))
 
     def event(self, seq: int, step: int, source: str) -> Event:
         return Event(seq, step, self.kind, source, self.audience, self.payload, self.cause)

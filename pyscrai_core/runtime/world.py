@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from ..agent import Agent
 from ..canonical import check_json
 from ..errors import ContractError
 from ..language.expressions import Expression
 from ..records import EVERYONE, Event, Sampling
 from ..scenario.plan import Plan
+from ..secret import redact_bytes
 from .log import Log
 from .participant import Participant
 from .rules import Draft, Rejected, Rules, plain, state_changes
@@ -107,7 +110,8 @@ class World:
                 outcomes[name] = check_json(plain(value), f"outcomes.{name}")
             except ValueError as error:
                 raise ContractError(f"{error}") from None
-        return outcomes
+        clean: dict[str, Any] = orjson.loads(redact_bytes(orjson.dumps(outcomes)))
+        return clean
 
     # -- what changes it --
 
@@ -115,6 +119,7 @@ class World:
         """Make a draft an event: check it, number it, apply it to the state, deliver it."""
         seq = len(self.log) + 1
         step = self.step if step is None else step
+        draft = draft.redacted()
         event = draft.event(seq, step, source)
         try:
             self.rules.permitted(draft, source, self._root, step)

@@ -17,6 +17,7 @@ import orjson
 from attrs import asdict, frozen
 from filelock import FileLock, Timeout
 
+from ..base.private import make_folder
 from ..errors import StoreError
 
 #: The lock of the store's tables, in the same folder as those of the runs.
@@ -110,7 +111,7 @@ class Locks:
         """Raises `Timeout`, or `StoreError` if the lock cannot be created."""
         lock = FileLock(self._folder / name)
         try:
-            self._folder.mkdir(exist_ok=True)
+            make_folder(self._folder)
             lock.acquire(timeout=timeout, poll_interval=0.02)
         except Timeout:
             raise

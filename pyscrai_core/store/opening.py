@@ -11,6 +11,7 @@ from pathlib import Path
 
 from peewee import DatabaseError, SqliteDatabase
 
+from ..base.private import make_file, make_folder
 from ..errors import StoreError
 from .locks import Locks
 
@@ -66,7 +67,7 @@ def check_file(path: Path, create: bool) -> bool:
                 f"store {path}: it does not exist; run a scenario first, or name another with --store"
             )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         except OSError as error:
             raise StoreError(
                 f"store {path}: its folder cannot be created ({error.strerror}); "
@@ -74,6 +75,7 @@ def check_file(path: Path, create: bool) -> bool:
             ) from None
         if not os.access(path.parent, os.W_OK):
             raise StoreError(f"store {path}: its folder is read-only; choose another place with --store")
+        make_file(path)  # SQLite gives the files beside it the same permissions
         return True
     # The file is not opened here: closing a file releases all locks that this process has on it, also those
     # of SQLite. Other processes would then remove the write-ahead log of a run that is being executed.

@@ -12,6 +12,7 @@ from peewee import Field, Model, SqliteDatabase, fn
 from ..errors import StoreError
 from ..messages import Message
 from ..records import Cost, Event, RunStatus, Usage
+from ..secret import redact_bytes
 from ..stored_run import StoredRun
 from .checksums import checksum, damaged
 from .locks import Locks, Owner
@@ -43,6 +44,11 @@ def find_run(database: SqliteDatabase, ref: str, store: str) -> RunRow:
         ids = ", ".join(row.id for row in found)
         raise StoreError(f"run {ref!r}: several ids begin with it: {ids}; give more characters of the id")
     raise StoreError(f"run {ref!r}: the store {store} has no such run; `pyscrai runs` lists them")
+
+
+def _read(written: str | bytes) -> Any:
+    """A JSON text, without secrets that were not known when it was written."""
+    return orjson.loads(redact_bytes(written.encode() if isinstance(written, str) else written))
 
 
 def _column(name: str) -> Any:
@@ -87,7 +93,7 @@ class RecordedRun(StoredRun):
         """The message or other JSON to which the column `digest` of a call refers; None if it is missing."""
         query = self._select(CallRow, MessageRow.body).join(MessageRow, on=(digest == MessageRow.digest))
         body = query.where(CallRow.number == number).scalar()
-        return None if body is None else orjson.loads(bytes(body))
+        return None if body is None else _read(bytes(body))
 
     # -- the run --
 
@@ -137,14 +143,14 @@ class RecordedRun(StoredRun):
     @property
     def outcomes(self) -> dict[str, Any]:
         query = self._select(OutcomeRow, OutcomeRow.name, OutcomeRow.value).order_by(OutcomeRow.name)
-        return {name: orjson.loads(value) for name, value in query}
+        return {name: _read(value) for name, value in query}
 
     # -- events --
 
     def events(self, after: int = 0) -> Iterator[Event]:
         for row in self._rows(EventRow, EventRow.seq, after):
             del row["run"]
-            row.update(audience=tuple(orjson.loads(row["audience"])), payload=orjson.loads(row["payload"]))
+            row.update(audience=tuple(orjson.loads(row["audience"])), payload=_read(row["payload"]))
             yield Event(**row)
 
     def count_events(self) -> int:
@@ -176,7 +182,7 @@ class RecordedRun(StoredRun):
 
     def calls(self) -> Iterator[dict[str, Any]]:
         for row in self._rows(CallRow, CallRow.number, 0):
-            row["answer"] = orjson.loads(row["answer"]) if row["answer"] else None
+            row["answer"] = _read(row["answer"]) if row["answer"] else None
             row["messages"] = orjson.loads(row["messages"])
             row["attempts"] = orjson.loads(row["attempts"])
             yield row
@@ -196,7 +202,7 @@ class RecordedRun(StoredRun):
             wanted = base if needed else None
         stored = MessageRow.select().where(MessageRow.digest.in_(set(digests))).bind(self._database)
         bodies = {row.digest: bytes(row.body) for row in stored}
-        return [Message.from_dict(orjson.loads(bodies[digest])) for digest in digests]
+        return [Message.from_dict(_read(bodies[digest])) for digest in digests]
 
     def frame(self, number: int) -> dict[str, Any]:
         """A completion's request without its messages: provider, schema, tools, sampling."""

@@ -19,6 +19,7 @@ from ..base.log import logger
 from ..canonical import canonical
 from ..errors import StoreError
 from ..records import Event, RunResult, RunStatus
+from ..secret import redact_bytes
 from .checksums import checksum
 from .locks import Locks, Owner
 from .models import CallRow, ClaimRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
@@ -331,7 +332,7 @@ class Store:
         """Queue a message, unless this process has stored it already."""
         if digest not in self.known_messages:
             self.known_messages.add(digest)
-            self.writer.put(INSERT_MESSAGE, (digest, body))
+            self.writer.put(INSERT_MESSAGE, (digest, redact_bytes(body)))
 
     def put_call(self, row: Sequence[Any]) -> None:
         """Queue a call: the values of `CALL_COLUMNS`, in their order."""

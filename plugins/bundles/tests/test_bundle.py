@@ -24,6 +24,7 @@ from pyscrai_cli.main import cli
 
 from pyscrai_core import Engine, FilePath, StoreError, api
 from pyscrai_core import secret as keys
+from pyscrai_core.base import redaction
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.store.store import Store
 
@@ -212,7 +213,8 @@ def test_a_file_that_is_there_is_only_replaced_by_a_whole_one(study: list[str]) 
 
 def test_no_secret_leaves(study: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "sk-very-secret-value")
-    monkeypatch.setattr(keys, "_READ", {})
+    monkeypatch.setattr(redaction, "_read", {})
+    monkeypatch.setattr(redaction, "_seen", None)
     keys.read_secret("MY_KEY", "a test")
     with closing(sqlite3.connect("runs.db")) as database, database:
         database.execute("UPDATE runs SET error = 'refused: sk-very-secret-value'")
@@ -220,7 +222,7 @@ def test_no_secret_leaves(study: list[str], monkeypatch: pytest.MonkeyPatch) -> 
         export_bundle(store, study, Path("c"))
         assert b"refused: [MY_KEY]" in members("c")["runs.jsonl"]
         assert b"sk-very" not in b"".join(members("c").values())
-        monkeypatch.setattr(keys, "_READ", {"Second.": "MY_KEY"})
+        redaction.remember("Second.", "MY_KEY")
         with pytest.raises(StoreError, match="messages: a secret stands in a row"):
             export_bundle(store, study, Path("d"))
     assert not Path("d").exists()

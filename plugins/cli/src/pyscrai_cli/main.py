@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 
 import click
 
+from pyscrai_core.base.private import umask
 from pyscrai_core.errors import BudgetSpent, InputError, PyscraiError
 
 from . import output
-from .group import OfferedCommands
+from .group import OfferedCommands, built_in
 
 
 class Commands(OfferedCommands):
@@ -40,7 +41,8 @@ class Commands(OfferedCommands):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
         try:
-            alone = output.results_alone() if "--json" in (args or sys.argv[1:]) else nullcontext()
+            given = list(args if args is not None else sys.argv[1:])
+            alone = output.results_alone() if self._only_results(given) else nullcontext()
             with output.writing("stdout"), alone:
                 status = super().main(args, prog_name, complete_var, **{**extra, "standalone_mode": False})
         except output.Unwritable as error:  # where click prints, its help for example
@@ -64,9 +66,18 @@ class Commands(OfferedCommands):
             status = 2
         sys.exit(status if type(status) is int else 0)
 
+    def _only_results(self, args: Sequence[str]) -> bool:
+        """Whether stdout is for results alone: with --json, for our own commands. Others print as they do."""
+        words = [word for word in args if not word.startswith("-")]
+        ours = {offer.name for offer in built_in().offers("command")}
+        # `runs` has commands of other plugins.
+        name = " ".join(words[:2] if words[:1] == ["runs"] else words[:1])
+        return "--json" in args and name in ours
+
     def invoke(self, ctx: click.Context) -> Any:
         debug = ctx.params["debug"]
         try:
+            os.umask(umask())  # what is written is the person's own: exports, logs, bundles
             _log_to_stderr(debug)
             status = super().invoke(ctx)
             with output.writing("stdout"):

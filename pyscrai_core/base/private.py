@@ -1,0 +1,44 @@
+"""Files and folders that only their owner can read: stores, logs and exports hold what agents said.
+
+The variable `PYSCRAI_UMASK` lets others in, in octal as the shell's `umask` has it: 027 lets the group read.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..errors import ConfigError
+
+
+def umask() -> int:
+    """The permissions that are taken away. Raises `ConfigError`."""
+    given = os.environ.get("PYSCRAI_UMASK", "077")
+    try:
+        mask = int(given, 8)
+    except ValueError:
+        mask = -1
+    if not 0 <= mask <= 0o777:
+        raise ConfigError(
+            f"PYSCRAI_UMASK: {given!r} is no umask; expected octal digits, such as 077 (the owner alone) or "
+            "027 (the group may read)"
+        )
+    return mask
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        path.chmod(0o777 & ~umask())
+
+
+def make_file(path: Path) -> None:
+    """Make an empty file, unless there is one."""
+    mode = 0o666 & ~umask()
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    except FileExistsError:
+        return
+    path.chmod(mode)
