@@ -81,7 +81,7 @@ def run(
 
     Where an event loop runs already, as in a notebook, use `await arun(…)`.
     """
-    return _blocking(arun(scenario, seed=seed, set=set, reuse=reuse, **options))
+    return _blocking(arun(scenario, seed=seed, set=set, reuse=reuse, **options), "arun")
 
 
 async def arun(
@@ -128,15 +128,27 @@ def resume(
     Raises `StoreError` if there is no such run, if it is completed, or if another process executes it;
     `Divergence` if it cannot be the same.
     """
+    return _blocking(
+        aresume(ref, set=set, on_uncertain=on_uncertain, accept_changes=accept_changes, **options), "aresume"
+    )
+
+
+async def aresume(
+    ref: str = "last",
+    *,
+    set: Mapping[str, Any] | None = None,
+    on_uncertain: OnUncertain | None = None,
+    accept_changes: bool = False,
+    **options: Unpack[Options],
+) -> RunResult:
+    """The awaitable twin of `resume`."""
     with open_session(_settings(options), _gate(options), create=False, **options) as session:
-        return _blocking(
-            execution.resume(
-                session,
-                ref,
-                overrides=_overrides(set),
-                on_uncertain=on_uncertain,
-                accept_changes=accept_changes,
-            )
+        return await execution.resume(
+            session,
+            ref,
+            overrides=_overrides(set),
+            on_uncertain=on_uncertain,
+            accept_changes=accept_changes,
         )
 
 
@@ -146,12 +158,17 @@ def replay(ref: str = "last", **options: Unpack[Options]) -> RunResult:
     Nothing is asked and nothing written; the providers' plugins need not be installed. Raises
     `Divergence` where this execution differs from the record.
     """
+    return _blocking(areplay(ref, **options), "areplay")
+
+
+async def areplay(ref: str = "last", **options: Unpack[Options]) -> RunResult:
+    """The awaitable twin of `replay`."""
     settings = _settings(options)
     host = options.get("host") or settings.host()
     with Store.open(settings.store, create=False) as store, store.snapshot():
         # Only the given observers watch: those of the settings saw the run itself.
         session = Session(store, host, observers=options.get("observers", ()), gate=_gate(options))
-        return _blocking(execution.replay(session, ref))
+        return await execution.replay(session, ref)
 
 
 def fork(
@@ -180,13 +197,22 @@ def fork(
 
     Raises `StoreError` if there is no such run or event, `ScenarioError` for changes that are not possible.
     """
+    return _blocking(afork(ref, at=at, set=set, seed=seed, reuse=reuse, **options), "afork")
 
-    async def work(session: Session) -> RunResult:
+
+async def afork(
+    ref: str = "last",
+    *,
+    at: int,
+    set: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    reuse: Literal["parent", "all", "none"] = "parent",
+    **options: Unpack[Options],
+) -> RunResult:
+    """The awaitable twin of `fork`."""
+    with open_session(_settings(options), _gate(options), create=False, **options) as session:
         made = await execution.fork(session, ref, at, overrides=_overrides(set), seed=seed, reuse=reuse)
         return await execution.resume(session, made)
-
-    with open_session(_settings(options), _gate(options), create=False, **options) as session:
-        return _blocking(work(session))
 
 
 def pause(ref: str = "last", *, store: str | Path | None = None) -> str:
@@ -308,13 +334,17 @@ def _overrides(given: Mapping[str, Any] | None) -> list[Override]:
     return [Override.of(path, value) for path, value in (given or {}).items()]
 
 
-def _blocking(work: Coroutine[Any, Any, RunResult]) -> RunResult:
+def _blocking(work: Coroutine[Any, Any, RunResult], twin: str) -> RunResult:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
     work.close()
-    raise RuntimeError("an event loop is running already, as in a notebook: use `await pyscrai_core.arun(…)`")
+    where = "pyscrai_core" if twin == "arun" else "pyscrai_core.api"
+    raise RuntimeError(f"an event loop is running already, as in a notebook: use `await {where}.{twin}(…)`")
 
 
-__all__ = ["Session", "arun", "fork", "inject", "pause", "proceed", "replay", "resume", "run"]
+__all__ = [
+    "Session",
+    *("afork", "areplay", "aresume", "arun", "fork", "inject", "pause", "proceed", "replay", "resume", "run"),
+]

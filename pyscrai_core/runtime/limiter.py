@@ -13,12 +13,12 @@ from collections import deque
 
 from attrs import define, frozen
 
-from ..errors import Overloaded, RateLimited, RequestRejected, TimedOut, TransientError
+from ..errors import Overloaded, RateLimited, RequestRejected, TransientError
 from ..records import RateLimitStatus, Usage
 
 #: Vendors count by the minute.
 WINDOW = 60.0
-#: So many failures in a row, none of them a rate limit, and the vendor counts as down.
+#: So many failures in a row, none of them a rate limit or a timeout, and the vendor counts as down.
 TRIP = 5
 #: A vendor that is down is asked again after so many seconds, by one request alone; then after twice as many.
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
@@ -172,7 +172,7 @@ class Account:
             if isinstance(error, RateLimited):
                 # Everybody waits: another request would only be refused as well.
                 self._opens = max(self._opens, now + wait)
-            elif isinstance(error, (Overloaded, TimedOut)):
+            elif isinstance(error, Overloaded):  # a timeout may be a busy server, which works
                 self._failures += 1
                 if self._failures >= TRIP:
                     if self._down_since is None:

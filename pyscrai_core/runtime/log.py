@@ -131,7 +131,9 @@ class Log:
 
 
 def _lines(event: Event) -> list[str]:
-    return orjson.dumps(event.to_dict(), option=orjson.OPT_INDENT_2).decode().splitlines()
+    return (
+        orjson.dumps(event.to_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode().splitlines()
+    )
 
 
 def _clip(line: bytes) -> str:

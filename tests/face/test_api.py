@@ -66,6 +66,24 @@ def test_bad_input_raises_and_writes_nothing(talk: Path) -> None:
     assert not (talk.parent / ".pyscrai").exists()
 
 
+def test_the_twins_of_resume_replay_and_fork(talk: Path) -> None:
+    from pyscrai_core import api
+
+    whole = pyscrai_core.run(talk, seed=7, store="whole.db")
+    half = pyscrai_core.run(talk, seed=7, store="half.db", set={"limits.steps": 1})
+
+    async def notebook() -> None:
+        for twin, more in (("aresume", {}), ("areplay", {}), ("afork", {"at": 1})):
+            with pytest.raises(RuntimeError, match=rf"use `await pyscrai_core\.api\.{twin}\("):
+                getattr(api, twin[1:])(store="whole.db", **more)
+        assert (await api.areplay(store="whole.db")).fingerprint == whole.fingerprint
+        resumed = await api.aresume(half.run, store="half.db", set={"limits.steps": 99})
+        assert resumed.fingerprint == whole.fingerprint
+        assert (await api.afork(store="whole.db", at=1)).status == "completed"
+
+    asyncio.run(notebook())
+
+
 def test_where_a_loop_runs_the_twin_is_named(talk: Path) -> None:
     async def notebook() -> None:
         with pytest.raises(RuntimeError, match=r"use `await pyscrai_core\.arun"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -191,3 +192,34 @@ def test_the_traceback_of_a_tool_and_of_an_observer_is_logged(play: Any) -> None
     assert any("tool 'part'" in message for message in told), told
     assert any("Odd" in message for message in told), told
     assert all("Traceback" in traceback for traceback in told.values())
+
+
+def test_a_queue_is_named_once_and_not_for_each_agent(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyscrai_core.runtime.providers.SHORT_WAIT", 0.0)
+    told: list[str] = []
+
+    class Busy(Says):
+        concurrency = 1
+
+        async def complete(self, request: Any, sink: Any = None) -> Any:
+            await asyncio.sleep(0.01)
+            return Completion("x")
+
+    class Hears(Observer):
+        def on_call(self, call: Any) -> None:
+            if call.status == "waiting":
+                told.append(call.error)
+
+    result = play(
+        {
+            "providers": {"default": {"use": "busy"}},
+            "agents": {name: {"engine": "part", "memory": None} for name in "ABCDEF"},
+            "schedule": {"use": "simultaneous", "rounds": 2},
+        },
+        provider__busy=Busy,
+        engine__part=Recalls,
+        observers=[Hears(None)],
+    )
+    assert result.status == "completed", result.error
+    assert len(told) == 1, told
+    assert "provider 'default'" in told[0]

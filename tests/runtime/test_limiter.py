@@ -22,6 +22,7 @@ from pyscrai_core import (
     RateLimitStatus,
     Request,
     RequestRejected,
+    TimedOut,
     TransientError,
     Usage,
 )
@@ -236,6 +237,16 @@ def test_who_has_no_patience_leaves() -> None:
         assert "failing for 0 s" in told[2]
 
     asyncio.run(main())
+
+
+def test_timeouts_of_a_busy_server_do_not_count_as_being_down() -> None:
+    async def check() -> None:
+        vendor = Account()
+        await asyncio.gather(*(ask(vendor, fails=TimedOut(""), takes=600) for _ in range(4 * TRIP)))
+        began = now()
+        assert await ask(vendor) == began
+
+    asyncio.run(check())
 
 
 def test_rate_limits_do_not_count_as_being_down() -> None:
