@@ -47,10 +47,14 @@ class ClientConfig:
 
 
 def check_address(url: str, where: str) -> None:
-    """Raise `ValueError` if the host contains a placeholder, a user name or a password."""
+    """Raise `ValueError` if the host is none, or contains a placeholder, a user name or a password."""
     parts = urlsplit(url)
     if not parts.netloc or set("{}@") & set(parts.netloc) or parts.fragment:
         raise ValueError(f"{where}: expected a host without placeholders and password; keys go to `headers`")
+    try:
+        httpx2.URL(url.partition("{")[0])
+    except httpx2.InvalidURL as error:
+        raise ValueError(f"{where}: {error}; correct the address") from None
 
 
 class Client:

@@ -12,6 +12,17 @@ from pyscrai_core import ToolFailed
 
 #: A public address of a cloud's metadata service.
 METADATA = ipaddress.ip_address("168.63.129.16")
+#: What versions of Python take for public and is not: addresses of protocols and relays, and those that hold
+#: one of this machine or its network (IANA's registries of special-purpose addresses).
+SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24", "192.88.99.0/24", "::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "3fff::/20",
+            "5f00::/16",
+        ),
+    )
+)  # fmt: skip
 #: IPv6 addresses that contain an IPv4 address in their last 32 bits.
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -25,6 +36,8 @@ def is_public(address: str) -> bool:
             return is_public(str(inner))
         if ip.is_site_local:
             return False
+    if any(ip in network for network in SPECIAL if network.version == ip.version):
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved and ip != METADATA
 
 
