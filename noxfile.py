@@ -234,6 +234,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def hostile(session: nox.Session) -> None:
+    """Attacks of strangers' content, servers and files, with a table of how many were held."""
+    _install_all(session)
+    session.run("python", "tests/hostile/table.py", *session.posargs)
+
+
+@nox.session
 def chaos(session: nox.Session) -> None:
     """Runs killed at random moments, on full disks, with locked stores: nothing may be lost."""
     _install_all(session)

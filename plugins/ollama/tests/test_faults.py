@@ -104,7 +104,7 @@ def test_what_the_environment_says_is_not_consulted(using: Using, monkeypatch: p
 
 def test_a_prompt_is_not_sent_on(using: Using) -> None:
     with FaultServer() as other, FaultServer(Reply(307, b"", {"Location": other.url})) as server:
-        with pytest.raises(RequestRejected, match=f"set `base_url` to {other.url}"):
+        with pytest.raises(RequestRejected, match=f"redirects to '{other.url}'.* name it in `base_url`"):
             using(lambda provider: provider.complete(ASK), base_url=server.url)
         assert not other.requests
 

@@ -128,7 +128,7 @@ class Client(ollama.AsyncClient):
 
 
 async def _raise_for_status(response: httpx.Response) -> None:
-    if response.status_code >= 300:
+    if response.status_code >= 400:
         await response.aread()
         raise from_error(response.status_code, response.text, response.headers)
 
@@ -165,8 +165,6 @@ def from_error(status: int, body: Any, headers: Mapping[str, str]) -> CallFailed
             "`model` (or `embedding_model`) of this provider: `ollama list` lists the server's models"
         )
     hint = next((hint for part, hint in _HINTS.items() if part in text), _STATUS_HINTS.get(status))
-    if 300 <= status < 400:
-        hint = f"it redirects: set `base_url` to {headers.get('location')}"
     return failure(status, f"ollama: {text} (status {status})" + (f"; {hint}" if hint else ""), headers)
 
 

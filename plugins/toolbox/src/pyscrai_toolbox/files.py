@@ -70,7 +70,11 @@ class Files(Toolset):
             if not file.is_relative_to(self._folder):
                 raise ToolFailed(f"files: {path!r} is outside the folder; see list_files")
             text = read_file(file).decode().replace("\r\n", "\n").replace("\r", "\n")
-        except (OSError, ValueError) as error:  # a NUL in the path, text that is not UTF-8
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # a NUL, text that is not UTF-8, links in a circle
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise ToolFailed(f"files: {path!r} cannot be read: {reason}; see list_files") from None
         if not 0 <= start <= len(text):

@@ -1,0 +1,60 @@
+"""Paths that lead out of the folder of `files`, or to what is no file: none is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pyscrai_toolbox.files import Files, FilesConfig
+
+from pyscrai_core import FilePath, ToolFailed
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    folder = tmp_path / "library"
+    (folder / "old").mkdir(parents=True)
+    (folder / "apples.txt").write_text("Apples are red.")
+    (tmp_path / "secret.txt").write_text("the treasure")
+    (tmp_path / "library-2").mkdir()
+    (tmp_path / "library-2" / "secret.txt").write_text("the treasure")
+    for name, target in (
+        ("out.txt", "../secret.txt"),
+        ("out", ".."),
+        ("round", "round"),
+        ("zero", "/dev/zero"),
+        ("random", "/dev/urandom"),
+        ("memory", "/proc/self/mem"),
+        ("environment", "/proc/self/environ"),
+        ("old/far", str(tmp_path / "secret.txt")),
+    ):
+        (folder / name).symlink_to(target)
+    os.mkfifo(folder / "pipe")
+    with (folder / "large").open("wb") as file:
+        file.truncate(10_000_000_000)
+    return Files(FilesConfig(FilePath(str(folder))))
+
+
+PATHS = [
+    "../secret.txt", "../../secret.txt", "old/../../secret.txt", "./../secret.txt",
+    "old/./.././../secret.txt", "/etc/passwd", "/etc/../etc/passwd", "//etc/passwd", "/proc/self/environ",
+    "/dev/zero", "~/secret.txt", "~root", "out.txt", "out/secret.txt", "out/library-2/secret.txt",
+    "../library-2/secret.txt", "round", "round/x", "zero", "random", "memory", "environment", "old/far",
+    "pipe", "large", "", ".", "..", "old", "old/", "apples.txt/x", "apples.txt\x00.png", "..\\secret.txt",
+    "C:\\secret.txt", "file:///etc/passwd", "%2e%2e/secret.txt", "..%2fsecret.txt", "a" * 300, "a/" * 3000,
+    "\ud800", "apples.txt ", "library/../../secret.txt",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: ascii(path)[:30])
+def test_nothing_else_is_read(path: str, files: Files) -> None:
+    with pytest.raises(ToolFailed, match="^files: "):
+        files.read_file(path)
+
+
+def test_what_is_there_is_read(files: Files) -> None:
+    assert files.read_file("apples.txt")["text"] == "Apples are red."
+    assert files.read_file("old/../apples.txt")["text"] == "Apples are red."
+    assert "apples.txt" in files.list_files()
+    assert not {"out.txt", "zero", "pipe"} & set(files.list_files())
