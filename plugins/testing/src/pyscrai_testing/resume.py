@@ -8,16 +8,21 @@
         check_resume("scenario.yaml", tmp_path)
 
 Each execution is a process of its own. The undisturbed run, the killed one and the resumed one have
-different hash seeds and different concurrencies, so what depends on either shows.
+different hash seeds and different concurrencies, and answers take different times, so what depends on any of
+these shows. One process has made the same run before: what it kept outside of its components, such as in an
+attribute of a class, shows too.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,13 +57,23 @@ def check_resume(
     path = _written(scenario, folder)
     whole = _execute(path, folder / "whole.db", seed, hash_seed=1, concurrency=64, timeout=timeout)
     assert whole.result["status"] == "completed", f"the undisturbed run failed: {whole.result['error']}"
-    again = _execute(path, folder / "again.db", seed, hash_seed=2, concurrency=1, timeout=timeout)
-    _same(whole, again, "a second run under another hash seed and concurrency 1")
+    again = _execute(
+        path, folder / "again.db", seed, hash_seed=2, concurrency=1, mode="second", timeout=timeout
+    )
+    _same(whole, again, "a second run in one process, under another hash seed and concurrency 1")
+    mixed = _execute(path, folder / "mixed.db", seed, hash_seed=6, concurrency=64, timeout=timeout)
+    _same(whole, mixed, "a run whose answers come in another order")
     replayed = _execute(None, folder / "whole.db", seed, hash_seed=3, mode="replay", timeout=timeout)
     _same(whole, replayed, "the replay")
     assert not replayed.started, f"the replay asked: {replayed.started}"
 
     total = len(whole.started)
+    if not total:
+        warnings.warn(
+            "the scenario makes no call, so that no kill and no resume was tested; let an agent think, or "
+            "use a tool",
+            stacklevel=2,
+        )
     if kills is None:
         kills = sorted({1, (total + 1) // 2, total}) if total else []
     for kill in kills:
@@ -140,6 +155,19 @@ def _journaled(store: Path) -> set[str]:
 # -- the process --
 
 
+def _vary_times(draw: random.Random) -> None:
+    """Let each request to a provider take another time, so that answers come in another order."""
+    from pyscrai_core.runtime import providers
+
+    send = providers._send
+
+    async def slowly(*arguments: Any) -> Any:
+        await asyncio.sleep(draw.random() / 50)
+        return await send(*arguments)
+
+    providers._send = slowly  # type: ignore[assignment]
+
+
 def _main(mode: str, path: str, store: str, seed: str, concurrency: str) -> None:
     from pyscrai_core import api
     from pyscrai_core.contracts import NoConfig, Observer
@@ -162,8 +190,11 @@ def _main(mode: str, path: str, store: str, seed: str, concurrency: str) -> None
             if begins == (moment == "started") and len(seen) == int(count):
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    _vary_times(random.Random(os.environ["PYTHONHASHSEED"]))
+    if mode == "second":
+        api.run(path, seed=int(seed), store=f"{store}.first", trust=True)
     watch = Watch()
-    if mode == "run":
+    if mode in ("run", "second"):
         result = api.run(
             path,
             seed=int(seed),

@@ -1,0 +1,72 @@
+"""The resume test finds what its authors must not do: state outside of a component's own attributes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pyscrai_testing import check_resume
+
+SHARED_BY_AGENTS = """
+from pyscrai_core import Engine
+class Counts(Engine):
+    order = []
+    async def run(self, turn):
+        await turn.think("x")
+        Counts.order.append(turn.agent.name)
+        turn.say(str(Counts.order[-3:]))
+        if len(Counts.order) == 6:
+            Counts.order.clear()
+"""
+SHARED_BY_RUNS = """
+from pyscrai_core import Engine, Extension, hookimpl
+pyscrai_api = 1
+@hookimpl
+def pyscrai_engines():
+    return [Extension("counts", "counts:Counts", "Counts its turns.")]
+class Counts(Engine):
+    seen = {}
+    async def run(self, turn):
+        await turn.think("x")
+        self.seen[turn.agent.name] = self.seen.get(turn.agent.name, 0) + 1
+        turn.say(str(self.seen[turn.agent.name]))
+"""
+SILENT = """
+from pyscrai_core import Engine
+class Counts(Engine):
+    async def run(self, turn):
+        turn.say("x")
+"""
+
+
+def scenario(folder: Path, source: str, engine: str = "counts.py:Counts") -> Path:
+    (folder / "counts.py").write_text(source)
+    path = folder / "scenario.yaml"
+    path.write_text(
+        "scenario: counts\n"
+        "providers: {default: {use: scripted, replies: [hello]}}\n"
+        f"agents: {{A: {{engine: '{engine}'}}, B: {{engine: '{engine}'}}, C: {{engine: '{engine}'}}}}\n"
+        "schedule: {use: simultaneous, rounds: 2}\n"
+    )
+    return path
+
+
+def test_state_that_agents_share_is_found(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="another order|second run"):
+        check_resume(scenario(tmp_path, SHARED_BY_AGENTS), tmp_path)
+
+
+def test_state_that_runs_share_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "counts-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: counts\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pyscrai]\ncounts = counts\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    with pytest.raises(AssertionError, match="a second run in one process"):
+        check_resume(scenario(tmp_path, SHARED_BY_RUNS, "counts"), tmp_path)
+
+
+def test_a_run_without_a_call_says_that_nothing_was_tested(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="no resume was tested"):
+        check_resume(scenario(tmp_path, SILENT), tmp_path)
