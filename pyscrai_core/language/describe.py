@@ -31,6 +31,10 @@ _BOUNDS = {
 }
 
 
+#: How many references are written out in one form.
+MAX_REFERENCES = 1_000
+
+
 def describe_schema(
     schema: Any, name: str = "", within: Mapping[str, Any] | None = None
 ) -> tuple[str, list[tuple[str, str]]]:
@@ -42,7 +46,10 @@ def describe_schema(
     References lead into the schema `within`, which is `schema` itself by default.
     """
     reader = _Reader(schema if within is None else within)
-    return reader.form(schema, name, ()), list(dict.fromkeys(reader.meanings))
+    try:
+        return reader.form(schema, name, ()), list(dict.fromkeys(reader.meanings))
+    except _TooLong:
+        return _json(schema), []
 
 
 def without_meanings(schema: Any) -> Any:
@@ -53,9 +60,14 @@ def without_meanings(schema: Any) -> Any:
     return map_schemas(rest, lambda _, part: without_meanings(part))
 
 
+class _TooLong(Exception):
+    """A form in words would be too long, as references within references are written out."""
+
+
 class _Reader:
     def __init__(self, root: Any) -> None:
         self.root = root
+        self.followed = 0
         self.meanings: list[tuple[str, str]] = []
 
     def form(self, schema: Any, place: str, references: tuple[str, ...]) -> str:
@@ -67,6 +79,9 @@ class _Reader:
         if (reference := rest.get("$ref")) is not None and len(rest) == 1:
             if reference in references:
                 return "the same again"
+            self.followed += 1
+            if self.followed > MAX_REFERENCES:
+                raise _TooLong
             return self.form(schema_at(self.root, reference), place, (*references, reference))
         noted = len(self.meanings)
         form = self._words(rest, place, references) if rest else "anything"

@@ -32,7 +32,7 @@ from jinja2 import (
     pass_environment,
 )
 from jinja2.exceptions import SecurityError
-from jinja2.filters import do_indent, make_attrgetter
+from jinja2.filters import do_indent, ignore_case, make_attrgetter
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
@@ -151,7 +151,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         filters: dict[str, Any] = {**self.filters, **_OWN_FILTERS}
         tests: dict[str, Any] = self.tests
         self.filters = {name: _bounded(filters[name], name) for name in FILTERS}
-        self.filters |= {"@each": _each, "@pay": _pay, "@step": _step}
+        self.filters |= {"@each": _each, "@key": _key, "@pay": _pay, "@step": _step}
         self.tests = {name: _bounded(tests[name]) for name in TESTS}
         self.globals = {"range": _range}
 
@@ -259,7 +259,7 @@ class _Bounded(NodeTransformer):
         elif isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const):
             node.arg = _filter("@pay", node.arg)
         elif isinstance(node, nodes.Pair):
-            node.key = _filter("@pay", node.key)
+            node.key = _filter("@key", node.key)
         return node
 
 
@@ -291,6 +291,11 @@ def _pay(value: Any) -> Any:
 @pass_context  # which also keeps Jinja2 from evaluating outputs while it compiles
 def _output(context: Context, value: Any) -> Any:
     return _work.get().pay(value, shown=True)
+
+
+def _key(value: Any) -> Any:
+    """A key, or an element of a set, whose hash cannot be made to collide with others."""
+    return _work.get().key(_pay(value)) if isinstance(value, (int, tuple)) else _pay(value)
 
 
 # -- filters and methods ------------------------------------------------------------------------
@@ -375,7 +380,29 @@ def _plain(value: Any) -> Any:
     raise Misfit(f"{kind_of(value)} has no form in JSON")
 
 
-_OWN_FILTERS = {"indent": _indent, "join": _join, "replace": _replace, "sum": _sum, "tojson": _tojson}
+@pass_environment
+def _unique(
+    made_in: Environment,
+    value: Iterable[Any],
+    case_sensitive: bool = False,
+    attribute: str | int | None = None,
+) -> Iterator[Any]:
+    key_of = make_attrgetter(made_in, attribute, None if case_sensitive else ignore_case)
+    seen: set[Any] = set()
+    for part in value:
+        if (key := _key(key_of(part))) not in seen:
+            seen.add(key)
+            yield part
+
+
+_OWN_FILTERS = {
+    "indent": _indent,
+    "join": _join,
+    "replace": _replace,
+    "sum": _sum,
+    "tojson": _tojson,
+    "unique": _unique,
+}
 _OWN_METHODS: dict[str, Callable[..., str]] = {"join": _join_method, "replace": _replace}
 #: Where all templates are compiled and rendered.
 SANDBOX = Sandbox()

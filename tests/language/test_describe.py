@@ -101,3 +101,14 @@ def test_a_schema_without_meanings_fits_the_same_values() -> None:
         "anyOf": [{"required": ["title"]}, True],
         "default": {"title": "kept"},
     }
+
+
+def test_references_within_references_are_not_written_out_for_ever() -> None:
+    steps = {
+        f"d{n}": {"type": "object", "properties": {key: {"$ref": f"#/$defs/d{n + 1}"} for key in "ab"}}
+        for n in range(40)
+    }
+    schema = {"$ref": "#/$defs/d0", "$defs": {**steps, "d40": {"type": "integer"}}}
+    form, meanings = describe_schema(schema)
+    assert form.startswith('{"$ref":"#/$defs/d0"')
+    assert meanings == []

@@ -502,3 +502,28 @@ def test_a_prompt_inside_of_other_options_is_checked_too(
         ScenarioError, match=r"agents\.Mara\.inner\.template: mine\.j2:1: the name 'nam' is not"
     ):
         play(scenario, engine__speaker=Speaker)
+
+
+INTEGERS = ", ".join(str(n * (2**61 - 1)) for n in range(1, 2000))  # whose hashes are all the same
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (f"{{{{ [{INTEGERS}] | unique | list | length }}}}", "a number is too large to be a key"),
+        ("{{ {" + INTEGERS.replace(",", ": 1,") + ": 1} | length }}", "a number is too large to be a key"),
+        ("{{ {" + str(2**61) + ": 1} }}", "a number is too large to be a key"),
+    ],
+)
+def test_no_keys_whose_hashes_collide(source: str, told: str) -> None:
+    with pytest.raises(ContractError, match=told):
+        Prompt(source, "", frozenset()).render()
+
+
+def test_unique_is_what_it_was() -> None:
+    source = (
+        "{{ x | unique | join(' ') }}; {{ x | unique(true) | join(' ') }}; "
+        "{{ y | unique(attribute='a') | list | length }}"
+    )
+    given = {"x": ["a", "A", "b", 1, 1.0, "a"], "y": [{"a": 1}, {"a": 2}, {"a": 1}]}
+    assert Prompt(source, "", frozenset(given)).render(**given) == "a b 1; a A b 1; 2"
