@@ -242,8 +242,9 @@ def hostile(session: nox.Session) -> None:
 
 @nox.session
 def chaos(session: nox.Session) -> None:
-    """Runs killed at random moments, on full disks, with locked stores: nothing may be lost."""
+    """Runs and commands killed at random moments, full disks, locked stores: nothing may be lost."""
     _install_all(session)
     session.run("python", "tests/chaos/harness.py", *session.posargs)
     if not session.posargs:
         session.run("python", "tests/chaos/harness.py", "--disk-full", "--locked", "30")
+        session.run("python", "tests/chaos/harness.py", "--maintenance", "25")

@@ -391,6 +391,12 @@ def main() -> int:
     )
     parser.add_argument("--disk-full", action="store_true", help="fill the disk, instead of killing")
     parser.add_argument("--locked", type=float, metavar="S", help="lock the store for S seconds, instead")
+    parser.add_argument(
+        "--maintenance",
+        type=int,
+        metavar="N",
+        help="kill import, rm, gc and migrations, N times each",
+    )
     given = parser.parse_args()
     cases, began = given.scenario or [*CASES], time.monotonic()
 
@@ -398,7 +404,11 @@ def main() -> int:
         print(f"{time.monotonic() - began:6.1f} s  {words}", flush=True)
 
     with grounds() as (root, server):
-        if given.disk_full or given.locked is not None:
+        if given.maintenance:
+            import maintenance
+
+            failures = maintenance.all_of(root, given.maintenance, given.seed, tell)
+        elif given.disk_full or given.locked is not None:
             import faults
 
             failures = faults.all_of(root, server, tell, given.disk_full, given.locked)
