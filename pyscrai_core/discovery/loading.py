@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from operator import attrgetter
 from traceback import TracebackException
 from typing import Any, Literal, TypeAlias
 
+import attrs
 import pluggy
 from attrs import evolve, field, frozen
 
@@ -205,6 +207,10 @@ def _checked(where: str, hook: Callable[[], object]) -> list[Extension]:
     for extension in answer:
         if not (isinstance(extension.name, str) and extension.name):
             raise ContractError(f"{where}: an extension has the name {extension.name!r}; expected a word")
+        words = extension.name.split(" ") if hook.__name__ == "pyscrai_commands" else [extension.name]
+        if not all(re.fullmatch(r"[\w.+@-]+", word) for word in words):
+            expected = "expected letters, digits and any of . + @ _ -"
+            raise ContractError(f"{where}: an extension has the name {extension.name!r}; {expected}")
         if not re.fullmatch(r"[\w.]+:[\w.]+", str(extension.target)):
             target = f"has the target {extension.target!r}; expected 'module:attribute'"
             raise ContractError(f"{where}: {extension.name!r} {target}")
@@ -229,7 +235,10 @@ def import_target(offer: Offer) -> Any:
             if offer.distribution == GIVEN
             else f"install it and all that it needs again: pip install --force-reinstall {offer.distribution}"
         )
-        raise ExtensionError(f"{where}: {module} cannot be imported: {_line(error)}; {remedy}") from error
+        raise ExtensionError(
+            f"{where}: {module} cannot be imported: {_line(error)}{_place(error)}; {remedy}; for the "
+            "traceback: pyscrai --debug …"
+        ) from error
     try:
         value = attrgetter(attribute)(imported)
     except AttributeError as error:
@@ -248,6 +257,12 @@ def import_target(offer: Offer) -> Any:
     if inspect.isabstract(value):
         lacks = ", ".join(sorted(getattr(value, "__abstractmethods__", ())))
         raise ExtensionError(f"{where}: {target!r} does not implement {lacks}: tell its author")
+    config = getattr(value, "Config", None)
+    if not (inspect.isclass(config) and attrs.has(config)):
+        raise ExtensionError(
+            f"{where}: the Config of {target!r} is {_short(config)}, expected a frozen class of attrs "
+            f"(module {value.__module__}): tell its author"
+        )
     return value
 
 
@@ -261,6 +276,14 @@ def _line(error: BaseException) -> str:
     if isinstance(error, PyscraiError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _place(error: BaseException) -> str:
+    """The file and the line of a plugin that raised, as text to add; empty if it is not in one."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}:{error.lineno})"
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if "importlib" not in one.filename]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames[1:] else ""
 
 
 def _short(value: object) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 #: The environment's settings. Others of such a name may hold a secret.
 SETTINGS = ("PYSCRAI_DEBUG", "PYSCRAI_DISABLE", "PYSCRAI_OBSERVERS", "PYSCRAI_PLUGINS", "PYSCRAI_STORE")
+#: Imports that take longer are named, in seconds.
+SLOW = 1.0
 #: Seconds that a provider may take to look around.
 PROBE_SECONDS = 15.0
 
@@ -63,10 +66,17 @@ def _unusable(host: Host, offers: list[Offer]) -> dict[tuple[str, str], str]:
 
     reasons = {}
     for offer in offers:
+        began = time.perf_counter()
         try:
-            host.load(offer.kind, offer.name)
+            made = host.load(offer.kind, offer.name)
         except ExtensionError as error:
             reasons[offer.kind, offer.name] = str(error)
+            continue
+        if (seconds := time.perf_counter() - began) > SLOW:
+            output.note(f"slow: {offer} takes {seconds:.1f} s to import, which its first use waits for")
+        if offer.kind == "command" and not isinstance(made, click.Command):
+            what = f"the target {offer.extension.target!r} is of the class {type(made).__name__}"
+            reasons[offer.kind, offer.name] = f"{offer}: {what}, expected a click.Command: tell its author"
     return reasons
 
 

@@ -1,0 +1,77 @@
+"""`pyscrai plugins --check`: what a plugin offers and cannot be used, with the place of the fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGIN = """
+from pyscrai_core import Extension, hookimpl
+pyscrai_api = 1
+
+@hookimpl
+def pyscrai_commands():
+    return [
+        Extension("greet", "faulty_parts:not_a_command", ""),
+        Extension("show", "faulty_parts:show", ""),
+    ]
+
+@hookimpl
+def pyscrai_engines():
+    return [
+        Extension("plain", "faulty_parts:Plain", ""),
+        Extension("gone", "faulty_gone:Engine", ""),
+    ]
+"""
+PARTS = """
+import click
+from pyscrai_core import Engine
+not_a_command = 3
+
+@click.command()
+def show(): ...
+
+class Plain(Engine):
+    class Config:
+        option = 3
+    async def run(self, turn): ...
+"""
+
+
+def checked(folder: Path, monkeypatch: pytest.MonkeyPatch, plugin: str) -> dict[str, str]:
+    """The errors of the plugin `faulty`, by what has them."""
+    info = folder / "faulty-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pyscrai]\nfaulty = faulty\n")
+    (folder / "faulty.py").write_text(plugin)
+    (folder / "faulty_parts.py").write_text(PARTS)
+    (folder / "faulty_gone.py").write_text("\n\nimport nothing_of_this_name\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYSCRAI_PLUGINS", "faulty")
+    command = [sys.executable, "-m", "pyscrai_cli.main", "plugins", "--check", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    (found,) = [one for one in json.loads(done.stdout)["plugins"] if one["name"] == "faulty"]
+    return {"": found["error"], **{one["name"]: one["error"] for one in found["extensions"]}}
+
+
+def test_each_fault_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = checked(tmp_path, monkeypatch, PLUGIN)
+    assert "is of the class int, expected a click.Command" in errors["greet"]
+    assert "command 'show': offered by more than one plugin" in errors["show"]
+    assert "expected a frozen class of attrs" in errors["plain"]
+    assert "faulty_gone.py:3" in errors["gone"]
+    assert "--debug" in errors["gone"]
+    assert all("faulty 1.0" in error for name, error in errors.items() if name)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", " x", "ä\\n"])
+def test_a_name_that_is_no_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    plugin = PLUGIN.replace('"plain"', f'"{name}"')
+    assert "expected letters, digits" in checked(tmp_path, monkeypatch, plugin)[""]
