@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import orjson
 
@@ -28,7 +29,9 @@ class Log:
         self._store = store
         self._run = run
         self._replay = replay
-        self._stored: Iterator[Event] | None = recorded.events() if recorded else None
+        self._stored: Iterator[Event] | None = recorded.raw_events() if recorded else None
+        #: The next recorded event, if somebody looked at it already.
+        self._ahead: list[Event] = []
         self._completed = recorded is not None and recorded.status == "completed"
         #: A schedule looks at this list itself, so nobody but `add` may change it.
         self.events: list[Event] = FrozenList()
@@ -43,6 +46,17 @@ class Log:
             heard = self._ears.setdefault(agent, [])
             if not heard or heard[-1][1] != (*groups, agent):
                 heard.append((len(self.events), (*groups, agent)))
+
+    def recorded(self) -> Event | None:
+        """The recorded event in the place of the next one; None if there is none."""
+        if not self._ahead and self._stored is not None:
+            self._ahead = list(islice(self._stored, 1))
+        return self._ahead[0] if self._ahead else None
+
+    def _next_recorded(self) -> Event | None:
+        event = self.recorded()
+        self._ahead = []
+        return event
 
     def __len__(self) -> int:
         return len(self.events)
@@ -93,7 +107,7 @@ class Log:
         back.
         """
         step = 0
-        for event in self._stored or ():
+        while (event := self._next_recorded()) is not None:
             self._hash.update(event.line() + b"\n")
             step = event.step
         self._stored = None
@@ -102,7 +116,7 @@ class Log:
     def _keep(self, event: Event, line: bytes) -> None:
         """Write the event, or compare it with the one that is there."""
         if self._stored is not None:
-            stored = next(self._stored, None)
+            stored = self._next_recorded()
             if stored is not None:
                 if stored.line() != line:
                     raise Divergence(
@@ -123,7 +137,7 @@ class Log:
 
     def check_complete(self) -> None:
         """The record must not hold more events than this execution came to."""
-        stored = next(self._stored, None) if self._stored is not None else None
+        stored = self._next_recorded()
         # Events of a step that was derived but whose calls were not all journaled cannot be there.
         if stored is not None:
             what = f"the record continues with {_clip(stored.line())}, this execution has ended"

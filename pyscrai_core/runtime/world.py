@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from ..agent import Agent
-from ..canonical import check_json
+from ..canonical import canonical, check_json
 from ..errors import ContractError
 from ..language.expressions import Expression
 from ..records import EVERYONE, Event, Sampling
@@ -119,7 +119,7 @@ class World:
         """Make a draft an event: check it, number it, apply it to the state, deliver it."""
         seq = len(self.log) + 1
         step = self.step if step is None else step
-        draft = draft.redacted()
+        draft = self._without_secrets(draft)
         event = draft.event(seq, step, source)
         try:
             self.rules.permitted(draft, source, self._root, step)
@@ -131,6 +131,14 @@ class World:
             if name != source and event.kind in self.agents[name].acts.on and self._hears(name, event):
                 self.participants[name].triggers.append(seq)
         self._tell(event)
+
+    def _without_secrets(self, draft: Draft) -> Draft:
+        """A draft without secrets; but as it was recorded, which may be before a secret was known."""
+        clean = draft.redacted()
+        if clean is draft:
+            return draft
+        recorded = self.log.recorded()
+        return clean if recorded is None or canonical(clean.payload) in recorded.line() else draft
 
     def refresh(self) -> None:
         """Let turns see the state as it is now."""

@@ -12,7 +12,9 @@ from typing import Any
 
 import orjson
 
+from ..canonical import canonical, digest
 from ..errors import StoreError
+from ..secret import redact_bytes
 
 #: The columns of a call that stay as they are, and those that a copy in a fork has not.
 STABLE = (
@@ -30,6 +32,29 @@ def damaged(what: str) -> StoreError:
         f"{what} is not as it was written; the store is damaged, or was changed: restore it from a copy, and "
         "see what else is wrong: pyscrai runs verify"
     )
+
+
+def clean_body(body: bytes) -> bytes:
+    """A message's body without secrets. One that had some gets a checksum, as its digest is another."""
+    clean = redact_bytes(body)
+    return body if clean == body else canonical({"redacted": digest(clean), "body": orjson.loads(clean)})
+
+
+def is_body(key: str, body: Any) -> bool:
+    """Whether a body is the one with the digest `key`, or one without secrets that is as it was written."""
+    if not isinstance(body, bytes) or digest(body) == key:
+        return isinstance(body, bytes)
+    try:
+        found = orjson.loads(body)
+        return bool(digest(canonical(found["body"])) == found["redacted"])
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
+def read_body(body: bytes) -> Any:
+    """What a message's body says, without secrets."""
+    found = orjson.loads(redact_bytes(body))
+    return found["body"] if isinstance(found, dict) and found.keys() == {"redacted", "body"} else found
 
 
 def checksum(*values: Any) -> str:

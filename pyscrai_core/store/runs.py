@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..messages import Message
 from ..records import Cost, Event, RunStatus, Usage
 from ..secret import redact_bytes
 from ..stored_run import StoredRun
-from .checksums import checksum, damaged
+from .checksums import checksum, damaged, read_body
 from .locks import Locks, Owner
 from .models import ACTIVE, CallRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 
@@ -93,7 +93,7 @@ class RecordedRun(StoredRun):
         """The message or other JSON to which the column `digest` of a call refers; None if it is missing."""
         query = self._select(CallRow, MessageRow.body).join(MessageRow, on=(digest == MessageRow.digest))
         body = query.where(CallRow.number == number).scalar()
-        return None if body is None else _read(bytes(body))
+        return None if body is None else read_body(bytes(body))
 
     # -- the run --
 
@@ -148,9 +148,16 @@ class RecordedRun(StoredRun):
     # -- events --
 
     def events(self, after: int = 0) -> Iterator[Event]:
+        return self._events(after, _read)
+
+    def raw_events(self) -> Iterator[Event]:
+        """The events as they were written, with secrets that were not known then: to be compared alone."""
+        return self._events(0, orjson.loads)
+
+    def _events(self, after: int, read: Callable[[str], Any]) -> Iterator[Event]:
         for row in self._rows(EventRow, EventRow.seq, after):
             del row["run"]
-            row.update(audience=tuple(orjson.loads(row["audience"])), payload=_read(row["payload"]))
+            row.update(audience=tuple(orjson.loads(row["audience"])), payload=read(row["payload"]))
             yield Event(**row)
 
     def count_events(self) -> int:
@@ -202,7 +209,7 @@ class RecordedRun(StoredRun):
             wanted = base if needed else None
         stored = MessageRow.select().where(MessageRow.digest.in_(set(digests))).bind(self._database)
         bodies = {row.digest: bytes(row.body) for row in stored}
-        return [Message.from_dict(_read(bodies[digest])) for digest in digests]
+        return [Message.from_dict(read_body(bodies[digest])) for digest in digests]
 
     def frame(self, number: int) -> dict[str, Any]:
         """A completion's request without its messages: provider, schema, tools, sampling."""

@@ -19,8 +19,7 @@ from ..base.log import logger
 from ..canonical import canonical
 from ..errors import StoreError
 from ..records import Event, RunResult, RunStatus
-from ..secret import redact_bytes
-from .checksums import checksum
+from .checksums import checksum, clean_body
 from .locks import Locks, Owner
 from .models import CallRow, ClaimRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 from .opening import as_store_error, check_file, connection_of, migrate, parse_url, translate_errors
@@ -332,7 +331,7 @@ class Store:
         """Queue a message, unless this process has stored it already."""
         if digest not in self.known_messages:
             self.known_messages.add(digest)
-            self.writer.put(INSERT_MESSAGE, (digest, redact_bytes(body)))
+            self.writer.put(INSERT_MESSAGE, (digest, clean_body(body)))
 
     def put_call(self, row: Sequence[Any]) -> None:
         """Queue a call: the values of `CALL_COLUMNS`, in their order."""

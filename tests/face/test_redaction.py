@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from click.testing import CliRunner
+from pyscrai_cli.main import cli
 
-from pyscrai_core import Completion, Engine, Message, Provider
+from pyscrai_core import Completion, Engine, Message, Provider, api
 from pyscrai_core.secret import redact, redact_bytes
 
 KEY = "sk-Proj+0123/456=789abcdef"
@@ -117,3 +119,30 @@ def test_stores_are_their_owners_alone(
 
 
 async def _nothing() -> None: ...
+
+
+def test_a_key_in_a_prompt_damages_nothing_and_an_older_record_stays_as_it_is(
+    play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = {
+        "providers": {"default": {"use": "scripted", "replies": [f"my key is {KEY}, ok"]}},
+        "world": {"premise": f"The key is {KEY}."},
+        "agents": {"A": {}, "B": {}},
+        "schedule": {"use": "round-robin", "rounds": 2},
+        "limits": {"calls": 3},
+    }
+    play(scenario, store=tmp_path / "before.db")
+    monkeypatch.setenv("MY_KEY", KEY)
+    play(scenario, store=tmp_path / "after.db")
+    for name in ("before.db", "after.db"):
+        for known in (True, False):
+            if not known:
+                monkeypatch.delenv("MY_KEY")
+            verified = CliRunner().invoke(cli, ["runs", "verify", "--store", str(tmp_path / name)])
+            assert (verified.exit_code, verified.stdout) == (0, "1 run: fine\n"), verified.output
+            assert api.replay(store=tmp_path / name).status == "stopped"
+            monkeypatch.setenv("MY_KEY", KEY)
+        resumed = api.resume(store=tmp_path / name, set={"limits.calls": 9})
+        assert resumed.status == "completed", resumed.error
+        assert KEY not in resumed.events[-1].payload["text"]
+        assert api.replay(store=tmp_path / name).fingerprint == resumed.fingerprint

@@ -29,7 +29,7 @@ from pyscrai_core.base.files import open_file
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.secret import redact_bytes
-from pyscrai_core.store.checksums import checksum
+from pyscrai_core.store.checksums import checksum, is_body
 from pyscrai_core.store.maintenance import REFERENCED, check_not_executing, referenced_messages, table_name
 from pyscrai_core.store.models import EventRow, ImportRow, ManifestRow, MessageRow, RunRow
 from pyscrai_core.store.store import Store
@@ -139,7 +139,7 @@ def _rows(connection: sqlite3.Connection, table: type[Model], runs: list[str]) -
         return
     wanted = f'"digest" IN ({REFERENCED}) ORDER BY "digest"'
     for key, body in connection.execute(f'SELECT "digest", "body" FROM "messages" WHERE {wanted}'):
-        if not (isinstance(body, bytes) and digest(body) == key):
+        if not is_body(key, body):
             raise StoreError(f"message {key}: its body was changed; see what is damaged: pyscrai runs verify")
         yield {"digest": key, "body": body.decode()}
 
@@ -345,7 +345,7 @@ class Bundle:
         if (wrong := misfit(table, row)) is not None:
             raise ValueError(wrong)
         if table is MessageRow:
-            if digest(row["body"]) != row["digest"]:
+            if not is_body(row["digest"], row["body"]):
                 raise ValueError("the body has another digest")
             return row
         if (run := row[MEMBERS[table][0]]) not in self.runs:

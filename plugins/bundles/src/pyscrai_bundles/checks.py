@@ -14,9 +14,9 @@ import orjson
 from attrs import frozen
 from peewee import BlobField, Field, FloatField, IntegerField, Model
 
-from pyscrai_core.canonical import LOG_FORMAT, canonical, check_json, digest
+from pyscrai_core.canonical import LOG_FORMAT, canonical, check_json
 from pyscrai_core.records import Event, RunStatus
-from pyscrai_core.store.checksums import checksum, is_damaged
+from pyscrai_core.store.checksums import checksum, is_body, is_damaged
 from pyscrai_core.store.maintenance import table_name
 from pyscrai_core.store.models import TABLES, CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 
@@ -76,7 +76,7 @@ def check_messages(connection: sqlite3.Connection) -> tuple[list[str], set[str]]
     damaged: set[str] = set()
     try:
         bodies = connection.execute('SELECT "digest", "body" FROM "messages"')
-        changed = [key for key, body in bodies if not (isinstance(body, bytes) and digest(body) == key)]
+        changed = [key for key, body in bodies if not is_body(key, body)]
         for key in changed:
             which = (
                 'SELECT DISTINCT "run" FROM "calls" WHERE ? IN ("frame", "request") OR instr("messages", ?)'
