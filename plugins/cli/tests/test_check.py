@@ -26,6 +26,7 @@ def pyscrai_engines():
     return [
         Extension("plain", "faulty_parts:Plain", ""),
         Extension("gone", "faulty_gone:Engine", ""),
+        Extension("shut", "faulty_parts:Shut", ""),
     ]
 """
 PARTS = """
@@ -35,6 +36,11 @@ not_a_command = 3
 
 @click.command()
 def show(): ...
+
+class Shut(Engine):
+    async def run(self, turn): ...
+    async def aopen(self):
+        return {}["door"]
 
 class Plain(Engine):
     class Config:
@@ -68,6 +74,7 @@ def test_each_fault_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "expected a frozen class of attrs" in errors["plain"]
     assert "faulty_gone.py:3" in errors["gone"]
     assert "--debug" in errors["gone"]
+    assert "it cannot be opened: KeyError: 'door'; tell its author" in errors["shut"]
     assert all("faulty 1.0" in error for name, error in errors.items() if name)
 
 

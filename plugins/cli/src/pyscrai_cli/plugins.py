@@ -37,7 +37,9 @@ PROBE_SECONDS = 15.0
 
 @click.command()
 @click.option(
-    "--check", is_flag=True, help="Import everything that they offer; exit status 1 if anything is broken."
+    "--check",
+    is_flag=True,
+    help="Import all that they offer, and open what needs no options; exit status 1 if any of it is broken.",
 )
 @options.json_option
 def plugins(check: bool, as_json: bool) -> int:
@@ -51,7 +53,7 @@ def plugins(check: bool, as_json: bool) -> int:
     from pyscrai_core.config import load_settings
 
     host = host_of(load_settings())
-    unusable = _unusable(host, host.offers()) if check else {}
+    unusable = _unusable(host, host.offers(), opened=True) if check else {}
     if as_json:
         output.print_json(_as_json(host, unusable))
     else:
@@ -60,8 +62,8 @@ def plugins(check: bool, as_json: bool) -> int:
     return 1 if check and (broken or unusable) else 0
 
 
-def _unusable(host: Host, offers: list[Offer]) -> dict[tuple[str, str], str]:
-    """Those of the offers that cannot be loaded, by kind and name, with the reason."""
+def _unusable(host: Host, offers: list[Offer], opened: bool = False) -> dict[tuple[str, str], str]:
+    """Those of the offers that cannot be loaded (or `opened`), by kind and name, with the reason."""
     from pyscrai_core.errors import ExtensionError
 
     reasons = {}
@@ -77,7 +79,32 @@ def _unusable(host: Host, offers: list[Offer]) -> dict[tuple[str, str], str]:
         if offer.kind == "command" and not isinstance(made, click.Command):
             what = f"the target {offer.extension.target!r} is of the class {type(made).__name__}"
             reasons[offer.kind, offer.name] = f"{offer}: {what}, expected a click.Command: tell its author"
+        if opened and (fault := asyncio.run(_open_and_close(made))) is not None:
+            what = f"it cannot be opened: {type(fault).__name__}: {fault}"
+            reasons[offer.kind, offer.name] = f"{offer}: {what}; tell its author"
     return reasons
+
+
+async def _open_and_close(made: Any) -> Exception | None:
+    """What opening and closing a component that needs no options raises, if no message for a person."""
+    from pyscrai_core.contracts import Component
+    from pyscrai_core.errors import PyscraiError
+
+    if not (isinstance(made, type) and issubclass(made, Component)):
+        return None
+    try:
+        component = made(made.Config())
+    except (TypeError, ValueError, PyscraiError):
+        return None  # it needs options, or a key
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await component.aopen()
+            await component.aclose()
+    except (PyscraiError, TimeoutError):
+        return None
+    except Exception as error:  # noqa: BLE001  a plugin may raise anything; that is what is told of it
+        return error
+    return None
 
 
 def _as_json(host: Host, unusable: dict[tuple[str, str], str]) -> dict[str, Any]:
@@ -120,6 +147,11 @@ def _print(host: Host, unusable: dict[tuple[str, str], str]) -> None:
         )
         if plugin.error:
             output.echo(f"  {output.shown(plugin.error)}")
+        if plugin.details:
+            debug = click.get_current_context().find_root().params.get("debug")
+            output.echo(
+                output.clean(plugin.details) if debug else "  for the traceback: pyscrai --debug plugins"
+            )
         if plugin.status == "loaded":
             offered = [
                 (output.shown(o.kind), output.shown(o.name), output.shown(o.extension.summary))
