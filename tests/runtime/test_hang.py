@@ -156,12 +156,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("agents", ["A", "AB"])
 @pytest.mark.parametrize(("number", "twice"), [("signal.SIGINT", True), ("signal.SIGTERM", False)])
 def test_code_that_blocks_the_loop_is_interrupted(run: Any, agents: str, number: str, twice: bool) -> None:
+    before = signal.getsignal(signal.SIGINT)
     done, stored = run("Blocks", agents, number, twice)
     assert done.exit_code == 130
     assert "interrupted" in done.stdout
     assert "pyscrai resume" in done.stdout
     assert stored == ["interrupted"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_run_that_was_interrupted_while_it_closed_is_told_as_it_is_stored(run: Any) -> None:

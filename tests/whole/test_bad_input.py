@@ -886,7 +886,7 @@ def test_an_audience_that_does_not_exist_fails_the_run(play: Callable[..., RunRe
 def test_a_component_that_cannot_be_made_leaves_no_run(play: Callable[..., RunResult]) -> None:
     scenario = {"agents": {"Mara": {"engine": "whisperer", "memory": "forgetful"}}}
     with pytest.raises(
-        ContractError, match="memory 'forgetful': it cannot be made: RuntimeError: I forgot how"
+        ContractError, match="memory 'forgetful' .*: it cannot be made: RuntimeError: I forgot how"
     ):
         play(scenario, engine__whisperer=Whisperer, memory__forgetful=Forgetful)
     with pytest.raises(InputError, match="last"):

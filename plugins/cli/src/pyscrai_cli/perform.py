@@ -101,8 +101,8 @@ def settings_for(store: str | None) -> tuple[Settings, Hints]:
     if settings.source and first_use(settings.source):
         output.note(f"settings are taken from {output.path(str(settings.source))}, for the first time")
     if store is None and "://" not in settings.store:
-        path, there = Path(settings.store), Path(settings.store).exists()
-        if first_use(path) and there:
+        path = Path(settings.store)
+        if path.exists() and first_use(path):
             output.note(f"runs are kept in {output.path(str(path))}, which was there, for the first time")
     return settings, Hints(store if store and load_settings().store != store else None)
 

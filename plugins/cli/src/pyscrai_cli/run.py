@@ -140,6 +140,7 @@ def run_file(
     """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
     from pyscrai_core import api
     from pyscrai_core.runtime import execution
+    from pyscrai_core.scenario.trust import first_use
 
     from .perform import gate_of, perform, report, settings_for
 
@@ -148,6 +149,7 @@ def run_file(
     gate, where = gate_of(trust), str(file)
     execution.approve(gate, plan, where)  # before there is a store
     with api.open_session(settings, gate, host=plan.host) as session:
+        first_use(session.store.path)
 
         async def work(session: Session) -> RunResult:
             return await execution.start(session, plan, where, reuse=reuse)
