@@ -218,7 +218,7 @@ def doctor(file: Path | None, store: str | None, offline: bool, trust: bool) -> 
         [
             ("python", f"{platform.python_version()}, {output.clean(sys.executable)}"),
             ("pyscrai", f"{__version__}, plugin contract {API_VERSION}, log format {LOG_FORMAT}"),
-            ("settings", output.path(str(settings.source)) if settings.source else "no pyscrai.toml"),
+            ("settings", _settings(settings)),
             *((name, output.shown(os.environ[name])) for name in SETTINGS if name in os.environ),
             ("store", store_words),
             ("plugins", _count(host)),
@@ -250,6 +250,12 @@ def doctor(file: Path | None, store: str | None, offline: bool, trust: bool) -> 
         for name, provider in providers.items():
             fine &= _look(name, provider, offline)
     return 1 if broken or unusable or host.conflicts or not store_fine or not fine else 0
+
+
+def _settings(settings: Settings) -> str:
+    if settings.ignored:
+        return f"{output.path(str(settings.ignored))} is not used: others can write it"
+    return output.path(str(settings.source)) if settings.source else "no pyscrai.toml"
 
 
 def _chosen(
