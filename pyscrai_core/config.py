@@ -31,7 +31,7 @@ import attrs
 from attrs import field, frozen
 
 from .base.files import read_file
-from .base.ownership import is_private
+from .base.private import is_private
 from .canonical import check_json
 from .errors import ConfigError
 from .plugins import Host

@@ -1,1 +1,1 @@
-"""What the rest of the kernel is built on, and no plugin sees: frozen data, redaction."""
+"""What the rest of the kernel is built on: frozen data, files, seeds, redaction, the logger."""

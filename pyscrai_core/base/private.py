@@ -1,4 +1,4 @@
-"""Files and folders that only their owner can read: stores, logs and exports hold what agents said.
+"""Files and folders of one user alone: stores, logs and exports hold what agents said.
 
 The variable `PYSCRAI_UMASK` lets others in, in octal as the shell's `umask` has it: 027 lets the group read.
 """
@@ -6,9 +6,19 @@ The variable `PYSCRAI_UMASK` lets others in, in octal as the shell's `umask` has
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from ..errors import ConfigError
+
+
+def is_private(path: Path) -> bool:
+    """Whether a folder or a file is this user's and nobody else can write it."""
+    found = path.stat()
+    # The group that many systems give each user has no other members.
+    own_group = found.st_gid == os.getgid() == os.getuid()
+    others = stat.S_IWOTH if own_group else stat.S_IWOTH | stat.S_IWGRP
+    return found.st_uid == os.getuid() and not found.st_mode & others
 
 
 def umask() -> int:

@@ -163,6 +163,7 @@ class Components:
                 except PyscraiError:
                     raise
                 except Exception as error:
+                    # A plugin may raise anything: report it as a failure of the plugin.
                     report("INFO", error, "{} could not be opened: {}", origin(component), describe(error))
                     failure = raised(error, origin(component))
                     failure.args = (f"aopen: {failure}",)

@@ -282,7 +282,7 @@ async def _perform(
         if session.begin is not None:
             session.begin(run)
         return await run.execute()
-    except Exception as error:
+    except Exception as error:  # whatever it is, a caller who shows it must not show a key
         clean(error)
         raise
     finally:

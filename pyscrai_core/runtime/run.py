@@ -198,7 +198,7 @@ class Run:
             raise
         except PyscraiError as failure:
             status, error = "failed", str(failure)
-        except BaseException as failure:
+        except BaseException as failure:  # recorded, and raised again if it is no plugin's fault
             if isinstance(failure, Exception) and raiser(failure) is not None:
                 status, error = "failed", str(self._broken(None, failure))
             else:

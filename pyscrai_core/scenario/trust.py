@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-from ..base.ownership import is_private
+from ..base.private import is_private
 from ..canonical import digest
 from ..errors import TrustRequired
 
