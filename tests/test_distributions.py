@@ -32,7 +32,11 @@ PLUGINS = sorted(
 DISTRIBUTIONS = [ROOT, *PLUGINS]
 CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
 #: Imported by a function that says what to install; its callers declare them.
-OPTIONAL = {"pyscrai-core": {"genai-prices"}, "pyscrai-testing": {"xllamacpp"}}
+OPTIONAL = {
+    "pyscrai-core": {"genai-prices"},
+    "pyscrai-statistics": {"pandas", "pyarrow", "salib", "statsmodels", "zstandard"},
+    "pyscrai-testing": {"xllamacpp"},
+}
 #: Declared for what the kernel does with the first if it is installed; imported by name, with a remedy.
 INDIRECT = {"genai-prices", "xllamacpp"}
 

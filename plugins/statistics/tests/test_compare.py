@@ -1,0 +1,167 @@
+"""Tables, arms and contrasts; what a sentence says; and that equal seeds give equal bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyscrai_statistics as st
+import pytest
+
+
+def table(effect: float = 1.0, pairs: int = 20) -> list[dict[str, Any]]:
+    random = np.random.default_rng(3)
+    rows = []
+    for seed in range(pairs):
+        base = float(random.normal(0, 2))
+        for arm, shift in (("plain", 0.0), ("new", effect)):
+            score = base + shift + float(random.normal(0, 0.5))
+            rows.append(
+                {"arm": arm, "seed": seed, "run": f"{arm}-{seed}", "score": score, "won": score > 0.5}
+            )
+    return rows
+
+
+def test_a_supported_difference() -> None:
+    found = st.compare(table(), outcome="score", arm="arm", pair="seed", direction="greater", smallest=0.5)
+    (contrast,) = found.contrasts
+    assert (contrast.first, contrast.second, contrast.n, contrast.verdict) == (
+        "new",
+        "plain",
+        (20, 20),
+        "supported",
+    )
+    assert contrast.difference.interval
+    assert 1.0 in contrast.difference.interval
+    assert contrast.variance_ratio
+    assert contrast.variance_ratio.estimate
+    assert contrast.variance_ratio.estimate < 0.2
+    assert found.sentence.startswith("Supported: new is greater than plain. The difference of means is ")
+    assert "beyond the smallest difference of interest" in found.sentence
+    # The same comparison without the pairs cannot see it.
+    unpaired = st.compare(table(), outcome="score", arm="arm").contrasts[0]
+    assert unpaired.verdict == "undecided"
+    assert "does not follow that there is no difference" in unpaired.sentence
+
+
+def test_what_is_not_supported() -> None:
+    tiny = st.compare(table(0.02), outcome="score", arm="arm", pair="seed", smallest=1.0).contrasts[0]
+    assert tiny.verdict == "not supported"
+    assert tiny.equivalence
+    assert tiny.equivalence.p_value < 0.05
+    assert "does not follow that it is exactly zero" in tiny.sentence
+    wrong = st.compare(table(-1), outcome="score", arm="arm", pair="seed", direction="greater").contrasts[0]
+    assert wrong.verdict == "not supported"
+    assert "other side of zero" in wrong.sentence
+    small = st.compare(table(0.3), outcome="score", arm="arm", pair="seed", direction="greater", smallest=2)
+    assert small.contrasts[0].verdict == "not supported"
+    assert "does not follow" in st.compare(table(), outcome="score", arm="arm", pair="seed").sentence
+
+
+def test_arms_are_corrected_as_a_family() -> None:
+    rows = [*table(), *({**row, "arm": "other"} for row in table() if row["arm"] == "new")]
+    found = st.compare(rows, outcome="score", arm="arm", pair="seed", reference="plain")
+    assert [each.first for each in found.contrasts] == ["new", "other"]
+    for each in found.contrasts:
+        assert each.p_adjusted == pytest.approx(2 * each.test.p_value)
+        assert "Holm's correction for 2 comparisons" in each.sentence
+
+
+def test_every_kind_in_both_designs() -> None:
+    answers = ["no", "perhaps", "yes"]
+    rows = [{**row, "answer": answers[int(row["score"] > 0) + int(row["score"] > 1)]} for row in table()]
+    expected = {
+        ("proportion", True): ("McNemar", "Bonett-Price"),
+        ("proportion", False): ("Fisher", "Agresti-Caffo"),
+        ("ordered", True): ("sign", "Bonett-Price"),
+        ("ordered", False): ("ordered", "Feng-Cliff"),
+        ("category", True): ("categories", "noncentral chi-squared"),
+        ("category", False): ("categories", "noncentral chi-squared"),
+    }
+    for (kind, paired), names in expected.items():
+        found = st.compare(
+            rows,
+            outcome="won" if kind == "proportion" else "answer",
+            arm="arm",
+            pair="seed" if paired else None,
+            kind=kind,
+            order=answers if kind == "ordered" else None,
+        )
+        contrast = found.contrasts[0]
+        assert contrast.difference.interval
+        assert (contrast.test.name, contrast.difference.interval.method) == names
+        assert set(found.arms["new"].proportions) == ({"success"} if kind == "proportion" else set(answers))
+        json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_rows_of_one_unit_count_once() -> None:
+    rows = table() + table()
+    with_units = st.compare(rows, outcome="score", arm="arm", unit="run", pair="seed")
+    assert with_units.contrasts[0].n == (20, 20)
+    assert "several rows" in with_units.warnings[0]
+    assert (
+        with_units.contrasts[0].test
+        == st.compare(table(), outcome="score", arm="arm", pair="seed").contrasts[0].test
+    )
+    assert st.summarize(rows, outcome="score", arm="arm", unit="run")["new"].n == 20
+
+
+def test_failures_are_told() -> None:
+    rows: list[dict[str, Any]] = [*table(), {"arm": "new", "seed": 99, "score": None}]
+    found = st.summarize(rows, outcome="score", arm="arm", failures={"plain": 3})
+    assert (found["new"].failures, found["plain"].failures, found["plain"].n) == (1, 3, 20)
+    assert "3 units gave no value" in found["plain"].warnings[0]
+
+
+def test_pairs_without_a_partner() -> None:
+    with pytest.raises(st.StatisticsError, match=r"no partner \(seed: 0\).*incomplete='drop'"):
+        st.compare(table()[1:], outcome="score", arm="arm", pair="seed")
+    found = st.compare(table()[1:], outcome="score", arm="arm", pair="seed", incomplete="drop")
+    assert found.contrasts[0].n == (19, 19)
+    assert found.dropped == {"new": ("0",)}
+    assert "left out" in found.warnings[0]
+
+
+def test_identical_arms_are_undecided() -> None:
+    rows = [{"arm": arm, "seed": seed, "score": 1} for arm in "ab" for seed in range(12)]
+    for pair in ("seed", None):
+        for kind in ("number", "proportion", "category", "ordered"):
+            contrast = st.compare(rows, outcome="score", arm="arm", pair=pair, kind=kind).contrasts[0]
+            assert (contrast.verdict, contrast.test.p_value) == ("undecided", 1.0)
+            assert "identical in every value" in contrast.sentence
+
+
+def test_equal_seeds_give_equal_bytes() -> None:
+    def run(seed: int) -> str:
+        return json.dumps(st.compare(table(), outcome="score", arm="arm", pair="seed", seed=seed).to_dict())
+
+    assert run(1) == run(1) != run(2)
+
+
+def test_tables_of_all_shapes(tmp_path: Path) -> None:
+    rows = [{"arm": "a", "score": 1.5}, {"arm": "b", "score": 2}]
+    frame = {"arm": ["a", "b"], "score": [1.5, 2]}
+
+    class Frame:
+        def to_dict(self, orient: str) -> dict[str, list[Any]]:
+            assert orient == "list"
+            return frame
+
+    for each in (rows, frame, Frame()):
+        assert st.summarize(each, outcome="score", arm="arm")["b"].mean.estimate == 2  # type: ignore[union-attr]
+    (tmp_path / "t.csv").write_text("arm,score,code\na,1.5,007\nb,,7\n")
+    assert st.read_table(tmp_path / "t.csv") == {
+        "arm": ["a", "b"],
+        "score": [1.5, None],
+        "code": ["007", "7"],
+    }
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    for name in ("t.json", "t.jsonl"):
+        assert st.read_table(tmp_path / name) == frame
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table(frame), tmp_path / "t.parquet")
+    assert st.read_table(tmp_path / "t.parquet") == frame
