@@ -67,7 +67,7 @@ from .errors import (
     Unreachable,
 )
 from .hookspecs import hookimpl
-from .messages import Message, Text, Thinking, ToolCall, ToolResult
+from .messages import Message, Text, Thinking, ToolCall, ToolResult, estimate_tokens
 from .records import (
     EVERYONE,
     CallRecord,
@@ -87,7 +87,6 @@ from .records import (
 )
 from .secret import read_secret
 from .stored_run import StoredRun
-from .tokens import estimate_tokens
 from .turn import Scope, Stage, Turn, View
 
 if TYPE_CHECKING:

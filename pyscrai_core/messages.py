@@ -10,6 +10,10 @@ from attrs import field, frozen
 from .base.frozen import as_tuple, freeze
 from .canonical import canonical, digest
 
+#: How tokens are estimated. Recorded in manifests, because another rule would give other prompts.
+ESTIMATOR = "bytes4-1"
+PER_MESSAGE = 4
+
 
 @frozen
 class Text:
@@ -81,12 +85,12 @@ class Message:
     """One message of a request: who speaks (`role`) and its parts, in order.
 
     Keep message objects and hand the same ones in again when a history grows: each computes its
-    digest once, which is what makes a long history cheap.
+    digest and its estimated tokens once, which is what makes a long history cheap.
     """
 
     role: Role
     parts: tuple[Part, ...] = field(converter=as_tuple)
-    _digest: list[str] = field(factory=list, init=False, eq=False, repr=False)
+    _computed: dict[str, Any] = field(factory=dict, init=False, eq=False, repr=False)
 
     @classmethod
     def system(cls, text: str) -> Message:
@@ -115,6 +119,33 @@ class Message:
     @property
     def digest(self) -> str:
         """The SHA-256 of the message's canonical form (computed once)."""
-        if not self._digest:
-            self._digest.append(digest(canonical(self.to_dict())))
-        return self._digest[0]
+        if "digest" not in self._computed:
+            self._computed["digest"] = digest(canonical(self.to_dict()))
+        return str(self._computed["digest"])
+
+    @property
+    def tokens(self) -> int:
+        """The estimated tokens (computed once), as by `estimate_tokens`."""
+        if "tokens" not in self._computed:
+            texts = [one.text if isinstance(one, Text) else as_json(one) for one in self.parts]
+            self._computed["tokens"] = PER_MESSAGE + sum(map(estimate_tokens, texts))
+        return int(self._computed["tokens"])
+
+
+def as_json(part: Part) -> str:
+    """The canonical JSON of a part."""
+    return canonical(part_to_dict(part)).decode()
+
+
+def estimate_tokens(content: str | Message) -> int:
+    """Estimate the number of tokens of a text or of a whole message.
+
+    Code that builds prompts must count tokens with this, not with a vendor's tokenizer, so that prompts do
+    not depend on the model. A token is four bytes of UTF-8, OpenAI's rule of thumb for English. Other scripts
+    have more bytes per character and count for more, as in real tokenizers. Each message counts four more
+    tokens, for the chat template.
+    """
+    if isinstance(content, Message):
+        return content.tokens
+    length = len(content) if content.isascii() else len(content.encode())
+    return (length + 3) // 4

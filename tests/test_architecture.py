@@ -31,7 +31,6 @@ ROWS: tuple[dict[str, tuple[str, ...]], ...] = (
             "records",
             "errors",
             "hookspecs",
-            "tokens",
             "secret",
             "suggest",
             "vendors",

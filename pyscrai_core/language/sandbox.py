@@ -309,7 +309,8 @@ def _bounded(function: Callable[..., Any], name: str = "") -> Callable[..., Any]
     def bounded(*args: Any, **kwargs: Any) -> Any:
         value, *others = (*args[skip:], *kwargs.values())
         _work.get().pay(value, shown=name in _SHOWING)
-        _work.get().pay(others)
+        if others:
+            _work.get().pay(others)
         if isinstance(value, Iterator):
             args = (*args[:skip], _each(value, 1), *args[skip + 1 :])
         if name in _SHAPING:

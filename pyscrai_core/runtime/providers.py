@@ -23,10 +23,10 @@ from ..errors import (
     TimedOut,
     TransientError,
 )
+from ..messages import estimate_tokens
 from ..records import Completion, RateLimitStatus, Request, Usage
 from ..scenario.model import CallPolicy
 from ..secret import redact
-from ..tokens import estimate_tokens
 from . import answers, emulation
 from .blame import TELL, awaitable, check_list, describe, origin, raiser
 from .call import Call

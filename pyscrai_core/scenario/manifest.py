@@ -11,8 +11,8 @@ from attrs import asdict, evolve, field, frozen
 from ..canonical import LOG_FORMAT, canonical, digest
 from ..discovery.installed import version
 from ..errors import StoreError
+from ..messages import ESTIMATOR
 from ..stored_run import StoredRun
-from ..tokens import ESTIMATOR
 from .overrides import Override
 
 

@@ -88,6 +88,7 @@ class Writer:
     def __init__(self, database: SqliteDatabase, path: Path) -> None:
         self._database = database
         self._path = path
+        self._log_path = path.with_name(f"{path.name}-wal")
         self._queue: dict[str, list[Row]] = {}
         self._count = 0
         self._waiters: list[asyncio.Future[None]] = []
@@ -175,7 +176,7 @@ class Writer:
         """
         try:
             main = self._path.stat()
-            log = self._path.with_name(f"{self._path.name}-wal").stat()
+            log = self._log_path.stat()
             found = (main.st_dev, main.st_ino, log.st_dev, log.st_ino) if main.st_size >= SMALLEST else ()
         except FileNotFoundError:
             found = ()

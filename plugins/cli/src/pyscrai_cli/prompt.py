@@ -12,8 +12,7 @@ import orjson
 from attrs import frozen
 
 from pyscrai_core.canonical import canonical
-from pyscrai_core.messages import Message
-from pyscrai_core.tokens import estimate_tokens
+from pyscrai_core.messages import Message, estimate_tokens
 
 from . import options, output
 
