@@ -226,6 +226,32 @@ def test_with_nothing_to_do_and_silent_it_is_not_asked(play: Play) -> None:
     assert facts(result) == [("Mara", "go", {})] * 2
 
 
+def test_alone_it_speaks_only_without_an_open_action_and_after_its_examples(play: Play) -> None:
+    go = {"when": "step == 2"}
+    examples = ["My guests like pie.", "My guests like soup."]
+    mara = {"engine": "actor", "speak": "alone", "examples": examples, "actions": {"go": go}}
+    result = play({"Mara": mara}, {"Mara": ["My guests like tea.", {"action": "go"}]}, steps=2)
+    assert facts(result) == [("Mara", "say", {"text": "My guests like tea."}), ("Mara", "go", {})]
+    free, acting = asked("Mara")
+    (_, first, one, second, two, last) = free.messages
+    assert first == second == last
+    assert [message.text for message in (one, two)] == examples
+    assert [message.role for message in free.messages[1:]] == ["user", "assistant"] * 2 + ["user"]
+    assert not any(text in shown(acting) for text in examples)
+    # After something that it heard, the examples still answer a question.
+    mara = {"engine": "actor", "examples": examples}
+    play({"Ada": {"engine": "actor"}, "Mara": mara}, {"Ada": ["Hello."], "Mara": ["Good day."]}, steps=2)
+    assert asked("Mara")[0].messages[-2].text == examples[1]
+
+
+def test_a_narrator_follows_examples(play: Play) -> None:
+    narrator = {"engine": "narrator", "examples": ["The market smells of bread."]}
+    result = play({"Voice": narrator}, {"Voice": ["The market smells of tea."]}, steps=1)
+    assert facts(result) == [("Voice", "narration", {"text": "The market smells of tea."})]
+    texts = [message.text for message in asked("Voice")[0].messages[1:]]
+    assert texts == ["Set the scene.", "The market smells of bread.", "Set the scene."]
+
+
 def test_it_must_act_if_told_so(play: Play) -> None:
     agents = {"Mara": {"engine": "actor", "must_act": True, "actions": {"go": {}}}}
     result = play(agents, {"Mara": [{"say": "", "action": None}]}, steps=1)

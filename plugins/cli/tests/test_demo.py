@@ -65,6 +65,13 @@ def texts(events: Sequence[Event]) -> list[str]:
     return [event.payload["text"] for event in events if "text" in event.payload]
 
 
+def free_texts(log: Sequence[Event]) -> list[tuple[str, str]]:
+    """What the agents wrote freely, with their names: the narration, and what Mara and Jon say first."""
+    return [
+        (event.source, event.payload["text"]) for event in log if event.step < 3 and "text" in event.payload
+    ]
+
+
 def distinct_2(texts: Sequence[str]) -> float:
     """The share of different pairs among all pairs of words that follow each other."""
     words = [re.findall(r"[\w']+", text.lower()) for text in texts]
@@ -81,15 +88,21 @@ def test_the_talk_is_whole_and_does_not_repeat_itself(runs: list[StoredRun]) -> 
     logs = [list(run.events()) for run in runs]
     rejected = sum(event.kind == "rejected" for log in logs for event in log)
     spread = [distinct_2(texts(log)) for log in logs]
+    written = [text for log in logs for text in free_texts(log)]
+    copied = sum(text in SCENARIO["agents"][name]["examples"] for name, text in written)
     whole = [bool(re.search(r"[.!?]$", text)) for log in logs for text in texts(log)]
     print(
-        f"{len(logs)} runs, {len(calls)} answers, none cut off; {rejected} rejected; distinct-2 of a run: "
-        f"mean {sum(spread) / len(spread):.3f}, least {min(spread):.3f}"
+        f"{len(logs)} runs, {len(calls)} answers, none cut off; {rejected} rejected; {len(written)} free "
+        f"texts, {copied} as in the examples; "
+        f"distinct-2 of a run: mean {sum(spread) / len(spread):.3f}, least {min(spread):.3f}"
     )
     assert rejected == 0
     assert sum(spread) / len(spread) > 0.9
     assert min(spread) > 0.8
     assert all(whole)
+    assert len(written) == 3 * len(logs)
+    assert all(3 <= len(text.split()) <= 16 and "\n" not in text for _, text in written)
+    assert copied < 0.5 * len(written)
 
 
 def test_words_and_actions_and_the_finding_fit_together(runs: list[StoredRun]) -> None:
@@ -97,8 +110,10 @@ def test_words_and_actions_and_the_finding_fit_together(runs: list[StoredRun]) -
         events = list(run.events())
         assert [event.kind for event in events[:1]] == ["narration"]
         assert {event.source for event in events if event.kind == "say"} <= {"Mara", "Jon"}
+        talk = [event for event in events if event.kind == "say" and event.step in (1, 2)]
+        assert [event.source for event in talk] == ["Mara", "Jon"]
         for said, done in pairwise(events):
-            if said.kind == "say":
+            if said.kind == "say" and said not in talk:
                 assert done.source == said.source
                 assert said.payload["text"] in SCENARIO["agents"][said.source]["lines"][done.kind]
         prices = {

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Agent, ContractError, Engine, Message, Prompt, Turn, without_meanings
+from pyscrai_core import Agent, ContractError, Engine, Prompt, Turn, without_meanings
 
 from .answers import CHARACTERS_PER_WORD, ask_for_text, parsed, tidy
 from .templates import (
     PROMPT_NAMES,
     SYSTEM_NAMES,
     SystemMessage,
+    ask_with_examples,
     has_no_arguments,
     heard_last,
     prompt_variables,
@@ -39,21 +40,24 @@ class ActorConfig:
     style
         A description of how the agent speaks.
     speak
-        Whether the agent speaks. If not, it only acts.
+        Whether the agent speaks. If not, it only acts. With `alone`, it speaks only if no action is open.
     must_act
         Whether the agent must take an action if one is open.
     lines
         What the agent may say with an action, by the action's name. The model chooses the action first, and
         then one of its lines. With `speak: false`, the agent says nothing else.
+    examples
+        Texts that the agent could say when no action is open. Small models follow them.
     system, prompt
         The templates of the first and of the last message.
     """
 
     words: int = field(default=60, validator=validators.ge(1))
     style: str = ""
-    speak: bool = True
+    speak: bool | Literal["alone"] = True
     must_act: bool = False
     lines: dict[str, tuple[str, ...]] = field(factory=dict)
+    examples: tuple[str, ...] = ()
     system: Prompt = SYSTEM
     prompt: Prompt = PROMPT
 
@@ -82,15 +86,15 @@ class Actor(Engine):
             return
         more = {"speak": config.speak, "must_act": config.must_act}
         recalled = await turn.recall()
-        messages = [self._system.render(turn, config, **more), *recalled]
-        heard = heard_last(turn, messages)
         values = {**system_variables(turn, config), **prompt_variables(turn, recalled, config), **more}
-        values["heard"] = heard
+        messages = [self._system.render(turn, config, **more), *recalled]
+        examples = () if names else config.examples
+        values["heard"] = heard = not examples and heard_last(turn, messages)
         closing = config.prompt.render(**values)
         # If another agent spoke last and there is nothing to show, no closing message is needed. The next
         # prompt then begins with this prompt and its answer, so the vendor's cache covers the answer too.
         if closing or not heard:
-            messages.append(Message.user(closing))
+            messages += ask_with_examples(closing, examples)
         if not names:
             turn.say(await ask_for_text(turn, messages))
             return
@@ -121,7 +125,7 @@ class Actor(Engine):
                         f"{', '.join(agent.actions)}; correct the name"
                     )
             schema = answer_schema(
-                agent, names, config.words, config.speak, config.must_act, lines=config.lines
+                agent, names, config.words, config.speak is True, config.must_act, lines=config.lines
             )
             if config.prompt == PROMPT:  # which says what the arguments mean
                 schema = without_meanings(schema)

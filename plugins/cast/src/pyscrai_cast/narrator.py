@@ -6,13 +6,14 @@ from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Engine, Message, Prompt, Turn
+from pyscrai_core import Engine, Prompt, Turn
 
 from .answers import ask_for_text
 from .templates import (
     PROMPT_NAMES,
     SYSTEM_NAMES,
     SystemMessage,
+    ask_with_examples,
     prompt_variables,
     system_variables,
 )
@@ -33,6 +34,8 @@ class NarratorConfig:
         The maximum length of a narration, as told to the model.
     style
         A description of how the narrator writes.
+    examples
+        Texts that the narrator could write. Small models follow them.
     system, prompt
         The templates of the first and of the last message.
     """
@@ -40,6 +43,7 @@ class NarratorConfig:
     perspective: Literal["third", "omniscient", "second", "first"] = "third"
     words: int = field(default=80, validator=validators.ge(1))
     style: str = ""
+    examples: tuple[str, ...] = ()
     system: Prompt = SYSTEM
     prompt: Prompt = PROMPT
 
@@ -74,6 +78,6 @@ class Narrator(Engine):
         messages = [
             self._system.render(turn, config, **more),
             *recalled,
-            Message.user(config.prompt.render(**values)),
+            *ask_with_examples(config.prompt.render(**values), config.examples),
         ]
         turn.emit("narration", {"text": await ask_for_text(turn, messages)})

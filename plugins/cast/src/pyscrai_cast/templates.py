@@ -71,6 +71,12 @@ def prompt_variables(turn: Turn, recalled: Sequence[Message], config: Any = None
     }
 
 
+def ask_with_examples(closing: str, examples: Sequence[str]) -> list[Message]:
+    """The closing message, after examples of answers to it. Only the model sees them: nobody said them."""
+    asked = Message.user(closing)
+    return [message for text in examples for message in (asked, Message.assistant(text))] + [asked]
+
+
 def news(turn: Turn) -> list[str]:
     """The events since the agent's last turn as lines, without changes of states, which are shown anyway."""
     return [event.describe() for event in turn.observed if _is_news(event)]
