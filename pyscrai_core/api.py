@@ -67,6 +67,7 @@ def run(
     seed: int | None = None,
     set: Mapping[str, Any] | None = None,
     reuse: bool | Sequence[str] = False,
+    labels: Mapping[str, str] | None = None,
     **options: Unpack[Options],
 ) -> RunResult:
     """Run the scenario in the file `scenario` and return its result.
@@ -78,10 +79,12 @@ def run(
     reuse
         take the answers that other runs of the store have to the same requests at the same positions under
         the same seed, instead of asking again: True for all runs but imported ones, or the ids of some
+    labels
+        texts by name that the run can be found by: `{"arm": "control"}`
 
     Where an event loop runs already, as in a notebook, use `await arun(…)`.
     """
-    return _blocking(arun(scenario, seed=seed, set=set, reuse=reuse, **options), "arun")
+    return _blocking(arun(scenario, seed=seed, set=set, reuse=reuse, labels=labels, **options), "arun")
 
 
 async def arun(
@@ -90,6 +93,7 @@ async def arun(
     seed: int | None = None,
     set: Mapping[str, Any] | None = None,
     reuse: bool | Sequence[str] = False,
+    labels: Mapping[str, str] | None = None,
     **options: Unpack[Options],
 ) -> RunResult:
     """The awaitable twin of `run`."""
@@ -101,7 +105,7 @@ async def arun(
     gate = _gate(options)
     execution.approve(gate, plan, str(scenario))  # before there is a store
     with open_session(settings, gate, **options) as session:
-        return await execution.start(session, plan, str(scenario), reuse=reuse)
+        return await execution.start(session, plan, str(scenario), reuse=reuse, labels=labels)
 
 
 def resume(

@@ -43,6 +43,11 @@ class StoredRun(ABC):
 
     @property
     @abstractmethod
+    def labels(self) -> dict[str, str]:
+        """What whoever started the run named it by, such as the arm of an experiment."""
+
+    @property
+    @abstractmethod
     def created(self) -> float:
         """The time when it started, in seconds since 1970."""
 

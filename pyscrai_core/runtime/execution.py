@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import attrs
@@ -17,7 +17,7 @@ from ..scenario.manifest import Fork, Manifest
 from ..scenario.overrides import Override
 from ..scenario.plan import Plan
 from ..scenario.trust import Approval, Gate
-from ..store.runs import RecordedRun
+from ..store.runs import RecordedRun, as_labels
 from ..store.store import Prefix, Store
 from .components import Components
 from .prices import Prices, check_prices
@@ -50,13 +50,18 @@ def ask_first(session: Session, recorded: RecordedRun, *, replay: bool) -> None:
 
 
 async def start(
-    session: Session, plan: Plan, where: str, *, reuse: bool | Sequence[str] = False
+    session: Session,
+    plan: Plan,
+    where: str,
+    *,
+    reuse: bool | Sequence[str] = False,
+    labels: Mapping[str, str] | None = None,
 ) -> RunResult:
-    """Execute a plan from `where` as a new run.
+    """Execute a plan from `where` as a new run with these labels.
 
     With `reuse`, answers of other runs are taken over: of all but imported ones, or of those that are named.
     """
-    store = session.store
+    store, named = session.store, as_labels(labels)
     source = "all" if reuse is True else ",".join(store.run(ref).id for ref in reuse or ()) or "none"
     approval = approve(session.gate, plan, where)
     session.gate.remember(where, plan.manifest.content, plan.source.recorded_demands)
@@ -65,7 +70,7 @@ async def start(
     with ExitStack() as owned:
 
         def new(components: Components) -> Run:
-            run = store.create_run(plan.scenario.name, plan.scenario.seed, manifest)
+            run = store.create_run(plan.scenario.name, plan.scenario.seed, manifest, labels=named)
             owned.callback(store.release, run)
             return Run(components, session, run, reuse=Reuse.of(store, run, source, ""))
 

@@ -21,7 +21,8 @@ class RunRow(Model):
     """An execution of a scenario under one seed.
 
     `owner` is the process that executes the run or did so last (JSON: pid, host, since). Only the run's lock
-    tells whether it still does. `parent` is the run that it was forked from.
+    tells whether it still does. `parent` is the run that it was forked from. `labels` are texts by
+    name, as a JSON object.
     """
 
     id = CharField(primary_key=True)
@@ -35,6 +36,7 @@ class RunRow(Model):
     fingerprint = CharField(default="")
     owner = TextField(default="")
     parent = CharField(default="")
+    labels = TextField(default="{}")
 
     class Meta:
         table_name = "runs"
@@ -154,12 +156,13 @@ class CallRow(Model):
 
 
 class OutcomeRow(Model):
-    """A named value of a finished run, as JSON."""
+    """What a finished run has under a name, as JSON: an `outcome`, a `measure` or a `table` (its `kind`)."""
 
     run = CharField()
     name = CharField()
     value = TextField()
     checksum = CharField(default="")
+    kind = CharField(default="outcome")
 
     class Meta:
         table_name = "outcomes"

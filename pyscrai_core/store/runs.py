@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
 import orjson
 from peewee import Field, Model, SqliteDatabase, fn
 
-from ..errors import StoreError
+from ..errors import ConfigError, StoreError
 from ..messages import Message
 from ..records import Cost, Event, RunStatus, Usage
 from ..secret import redact_bytes
@@ -44,6 +45,18 @@ def find_run(database: SqliteDatabase, ref: str, store: str) -> RunRow:
         ids = ", ".join(row.id for row in found)
         raise StoreError(f"run {ref!r}: several ids begin with it: {ids}; give more characters of the id")
     raise StoreError(f"run {ref!r}: the store {store} has no such run; `pyscrai runs` lists them")
+
+
+def as_labels(given: Mapping[str, str] | None) -> dict[str, str]:
+    """The labels of a run: texts by name. Raises `ConfigError` for names or texts that are none."""
+    for name, text in (given or {}).items():
+        if not (isinstance(name, str) and re.fullmatch(r"[\w.-]{1,100}", name)):
+            raise ConfigError(
+                f"label {name!r:.120}: expected a name of up to 100 letters, digits, `_`, `.` and `-`"
+            )
+        if not (isinstance(text, str) and text.isprintable() and len(text) <= 1000):
+            raise ConfigError(f"label {name}: expected a text of one line, not {text!r:.120}")
+    return dict(given or {})
 
 
 def _read(written: str | bytes) -> Any:
@@ -107,6 +120,10 @@ class RecordedRun(StoredRun):
     fingerprint: str = _column("fingerprint")
     #: The process that executed the run last, as the store keeps it.
     last_owner: str = _column("owner")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(_read(self._row.labels))
 
     @property
     def status(self) -> RunStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from attrs import frozen
 from filelock import FileLock
-from peewee import Model, SqliteDatabase
+from peewee import Model, SqliteDatabase, fn
 
 from ..base.log import logger
 from ..canonical import canonical
@@ -21,7 +21,7 @@ from ..errors import StoreError
 from ..records import Event, RunResult, RunStatus
 from .checksums import checksum, clean_body
 from .locks import Locks, Owner
-from .models import CallRow, ClaimRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
+from .models import ACTIVE, CallRow, ClaimRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
 from .opening import as_store_error, check_file, connection_of, migrate, parse_url, translate_errors
 from .runs import RecordedRun, find_run
 from .writer import Writer, retry_while_locked
@@ -168,10 +168,38 @@ class Store:
         finally:
             self.connection.execute("ROLLBACK")
 
-    def runs(self) -> list[RecordedRun]:
-        """All runs, newest first."""
+    def runs(
+        self,
+        *,
+        labels: Mapping[str, str] | None = None,
+        scenario: str | None = None,
+        status: str | None = None,
+        since: float | None = None,
+    ) -> list[RecordedRun]:
+        """The runs that have all these `labels`, this `scenario` and `status`, newest first.
+
+        since
+            only those that began then or later, in seconds since 1970
+        """
         query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id).bind(self.database)
-        return [RecordedRun(self.database, row, self.locks) for row in query]
+        # A process that is gone leaves its run as `running`: such a run's status is `interrupted`.
+        written = ("interrupted", *ACTIVE) if status == "interrupted" else (status,)
+        conditions = [
+            *(fn.json_extract(RunRow.labels, f'$."{name}"') == text for name, text in (labels or {}).items()),
+            *([RunRow.scenario == scenario] if scenario is not None else []),
+            *([RunRow.status << written] if status is not None else []),
+            *([RunRow.created >= since] if since is not None else []),
+        ]
+        if conditions:
+            query = query.where(*conditions)
+        found = (RecordedRun(self.database, row, self.locks) for row in query)
+        return [run for run in found if status in (None, run.status)]
+
+    def count_events(self) -> dict[str, int]:
+        """How many events each run has."""
+        query = EventRow.select(EventRow.run, fn.COUNT(EventRow.seq)).group_by(EventRow.run)
+        counts: Any = query.tuples().bind(self.database)
+        return dict(counts)
 
     def run(self, ref: str) -> RecordedRun:
         """The run with the id `ref`, a unique prefix of it, or `last`. Raises `StoreError`."""
@@ -211,7 +239,13 @@ class Store:
             yield
 
     def create_run(
-        self, scenario: str, seed: int, manifest: dict[str, Any], *, prefix: Prefix | None = None
+        self,
+        scenario: str,
+        seed: int,
+        manifest: dict[str, Any],
+        *,
+        labels: Mapping[str, str] | None = None,
+        prefix: Prefix | None = None,
     ) -> str:
         """Write a new run; return its id. This process owns the run.
 
@@ -229,6 +263,7 @@ class Store:
                 RunRow.insert(
                     id=run, scenario=scenario, seed=seed, status="running", created=time.time(),
                     owner=Owner.current().to_json(), parent=prefix.run if prefix else "",
+                    labels=canonical(dict(labels or {})).decode(),
                 ).execute(self.database)  # fmt: skip
                 body = _manifest_body(manifest)
                 ManifestRow.insert(run=run, body=body, checksum=checksum(body)).execute(self.database)

@@ -27,7 +27,9 @@ schedule: {use: round-robin, rounds: 100}
 OLDER = (
     *(f"ALTER TABLE {table} DROP COLUMN checksum" for table in ("calls", "manifests", "outcomes")),
     "DROP TABLE imports",
-    "DELETE FROM schema_migration WHERE name = '0006_strangers'",
+    "ALTER TABLE runs DROP COLUMN labels",
+    "ALTER TABLE outcomes DROP COLUMN kind",
+    "DELETE FROM schema_migration WHERE name >= '0006'",
 )
 COMMANDS = {
     "import": ("runs", "import-bundle", "bundle"),

@@ -23,7 +23,9 @@ def older(path: Path) -> None:
         for table in ("calls", "manifests", "outcomes"):
             database.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
         database.execute("DROP TABLE imports")
-        database.execute("DELETE FROM schema_migration WHERE name = '0006_strangers'")
+        database.execute("ALTER TABLE runs DROP COLUMN labels")
+        database.execute("ALTER TABLE outcomes DROP COLUMN kind")
+        database.execute("DELETE FROM schema_migration WHERE name >= '0006'")
 
 
 def columns(path: Path, table: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pyscrai_core import Message, StoreError, api
+from pyscrai_core import ConfigError, Message, StoreError, api
 from pyscrai_core.store.store import Store
 
 TALK = {
@@ -302,3 +302,52 @@ def test_a_second_opening_takes_no_lock_from_a_run_of_the_same_process(
         # Each event needs a call, which is on disk before it; but for the one from outside.
         assert (run.status, run.count_calls()) == ("interrupted", 90)
         assert run.count_events() >= 88
+
+
+def test_runs_are_found_by_label_scenario_status_and_date(tmp_path: Path) -> None:
+    file, path = tmp_path / "talk.json", tmp_path / "runs.db"
+    file.write_text(json.dumps({"scenario": "talk", **TALK}))
+    ids = [
+        api.run(file, seed=seed, store=path, labels={"arm": arm, "the.study": "π"}).run
+        for seed, arm in enumerate(("poor", "rich", "rich"))
+    ]
+    short = api.run(file, store=path, set={"limits.calls": 1, "scenario": "other"})
+    assert short.status == "stopped"
+    with Store.open(path) as store:
+        assert {run.id for run in store.runs(labels={"arm": "rich"})} == set(ids[1:])
+        assert [run.id for run in store.runs(labels={"arm": "poor", "the.study": "π"})] == ids[:1]
+        assert store.runs(labels={"arm": "rich", "the.study": "other"}) == []
+        assert [run.id for run in store.runs(scenario="other")] == [short.run]
+        assert [run.id for run in store.runs(status="stopped")] == [short.run]
+        assert store.runs(status="running") == store.runs(status="interrupted") == []
+        assert len(store.runs(since=store.run(ids[1]).created)) == 3
+        assert (store.run(ids[0]).labels, store.run(short.run).labels) == (
+            {"arm": "poor", "the.study": "π"},
+            {},
+        )
+        assert store.count_events()[ids[0]] == store.run(ids[0]).count_events()
+    # A label is no part of what the run is.
+    assert api.run(file, seed=0, store=path).fingerprint == store_fingerprint(path, ids[0])
+
+
+def store_fingerprint(path: Path, run: str) -> str:
+    with Store.open(path) as store:
+        return store.run(run).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"my arm": "x"}, "label 'my arm': expected a name"),
+        ({'a"b': "x"}, "expected a name"),
+        ({"arm": "two\nlines"}, r"label arm: expected a text of one line, not 'two\\nlines'"),
+        ({"arm": 3}, "label arm: expected a text of one line, not 3"),
+    ],
+)
+def test_labels_that_are_none(labels: Any, said: str, tmp_path: Path) -> None:
+    file, path = tmp_path / "talk.json", tmp_path / "runs.db"
+    file.write_text(json.dumps({"scenario": "talk", **TALK}))
+    with pytest.raises(ConfigError, match=said):
+        api.run(file, store=path, labels=labels)
+    with Store.open(path) as store:
+        assert store.runs() == []

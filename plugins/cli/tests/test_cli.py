@@ -454,6 +454,25 @@ def test_the_log_hashes_to_the_fingerprint(write: Callable[..., str]) -> None:
     assert hashlib.sha256(b"pyscrai log 3\n" + log).hexdigest() == stored()["fingerprint"]
 
 
+def test_runs_are_listed_by_their_labels(write: Callable[..., str]) -> None:
+    file = write()
+    for seed, arm in (("1", "poor"), ("2", "rich")):
+        done = invoke("run", file, "--seed", seed, "--label", f"arm={arm}", "--label", "study=pilot")
+        assert done.exit_code == 0, done.output
+    (rich,) = json.loads(invoke("runs", "--label", "arm=rich", "--json", "--outcomes").stdout)
+    assert (rich["seed"], rich["labels"]) == (2, {"arm": "rich", "study": "pilot"})
+    assert rich["outcomes"] == stored()["outcomes"]
+    head, *rows = invoke("runs", "--outcomes", "--status", "completed").stdout.splitlines()
+    assert {"arm", *rich["outcomes"]} <= set(head.split())
+    assert ["rich" in row for row in rows] == [True, False]
+    assert "arm=rich, study=pilot" in invoke("show").stdout
+    assert invoke("runs", "--since", "2999-01-01").stdout.startswith("no such run")
+    wrong = invoke("runs", "--label", "rich")
+    assert (wrong.exit_code, "expected NAME=TEXT" in wrong.output) == (2, True)
+    assert invoke("runs", "--status", "done").exit_code == 2
+    assert invoke("run", file, "--label", "a b=c").exit_code == 2
+
+
 def test_runs_and_show(write: Callable[..., str]) -> None:
     assert "no runs yet" in invoke("runs").stdout
     assert json.loads(invoke("runs", "--json").stdout) == []

@@ -37,7 +37,7 @@ from pyscrai_core.store.store import Store
 from .checks import KEYS, RUN_ID, Row, check_run, columns, misfit, rows
 
 #: Raised when the members or their columns change: a bundle is read by those who know its format.
-FORMAT = 4
+FORMAT = 5
 HEADER = "bundle.json"
 #: The members: the keys by which their rows are ordered, so that none can be there twice.
 MEMBERS: dict[type[Model], tuple[str, ...]] = {**KEYS, MessageRow: ("digest",)}

@@ -32,6 +32,7 @@ KEYS: dict[type[Model], tuple[str, ...]] = {
 }
 #: The columns that hold JSON, and what it has to be (an answer is JSON where there is one); those of strings.
 JSON: dict[type[Model], dict[str, type]] = {
+    RunRow: {"labels": dict},
     ManifestRow: {"body": dict},
     EventRow: {"audience": list, "payload": dict},
     CallRow: {"messages": list, "attempts": list},

@@ -37,6 +37,17 @@ def _changes(context: click.Context, option: click.Parameter, given: Sequence[st
     return overrides
 
 
+def labels(context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, str]:
+    """`NAME=TEXT` strings as labels."""
+    labels = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r}: expected NAME=TEXT, such as arm=control")
+        labels[name.strip()] = value
+    return labels
+
+
 run_argument = click.argument("run", default="last", metavar="[RUN]")
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
@@ -58,6 +69,15 @@ changes_option = click.option(
     callback=_changes,
     help="Replace a limit of the run or of an agent, an outcome, or how a provider may be called. "
     "Can be given more than once.",
+)
+
+label_option = click.option(
+    "--label",
+    "labels",
+    metavar="NAME=TEXT",
+    multiple=True,
+    callback=labels,
+    help="A label of the run, by which it can be found. Can be given more than once.",
 )
 
 seed_option = click.option("--seed", type=int, metavar="N", help="Use this seed instead of the scenario's.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,7 @@ SUGGESTED_MODELS = {
 @click.option(
     "--reuse-from", multiple=True, metavar="RUN", help="The same of this run alone, also of an imported one."
 )
+@options.label_option
 @options.watching
 def run(
     file: Path,
@@ -54,6 +55,7 @@ def run(
     trust: bool,
     reuse: bool,
     reuse_from: tuple[str, ...],
+    labels: dict[str, str],
     as_json: bool,
     quiet: bool,
     log_file: Path | None,
@@ -68,10 +70,12 @@ def run(
       pyscrai run market.yaml
       pyscrai run market.yaml --seed 8 --set agents.Mara.reasoning=react
       pyscrai run market.yaml --set limits.calls=50 --json > result.json
+      pyscrai run market.yaml --label study=pilot --label arm=poor --set agents.Jon.state.purse=9
     """
     from .perform import View
 
-    return run_file(file, overrides, seed, store, trust, View(as_json, quiet, log_file), reuse_from or reuse)
+    view = View(as_json, quiet, log_file)
+    return run_file(file, overrides, seed, store, trust, view, reuse_from or reuse, labels)
 
 
 @click.command()
@@ -135,6 +139,7 @@ def run_file(
     trust: bool,
     view: View,
     reuse: bool | Sequence[str] = False,
+    labels: Mapping[str, str] | None = None,
     more: Sequence[tuple[str, str]] = (),
 ) -> int:
     """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
@@ -152,7 +157,7 @@ def run_file(
         first_use(session.store.path)
 
         async def work(session: Session) -> RunResult:
-            return await execution.start(session, plan, where, reuse=reuse)
+            return await execution.start(session, plan, where, reuse=reuse, labels=labels)
 
         result = perform(session, work, view=view, agents=list(plan.scenario.agents), hints=hints)
     return report(result, settings, hints, view, more)

@@ -6,13 +6,14 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 import click
 
-from pyscrai_core.records import Cost
+from pyscrai_core.records import Cost, RunStatus
 
 from . import options, output
 from .group import OfferedCommands
@@ -33,16 +34,39 @@ VALUES = re.compile(r"""('[^']*')|"(?:[^"\\]|\\.)*"|(?<![\w.\[])-?\d+(?:[.,]\d+)
 @click.group(
     cls=OfferedCommands, prefix="runs ", invoke_without_command=True, subcommand_metavar="[COMMAND] …"
 )
+@click.option(
+    "--label",
+    "labels",
+    metavar="NAME=TEXT",
+    multiple=True,
+    callback=options.labels,
+    help="Only runs with this label. Can be given more than once.",
+)
+@click.option("--scenario", metavar="NAME", help="Only runs of the scenario with this name.")
+@click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs with this status.")
+@click.option("--since", type=click.DateTime(), metavar="DATE", help="Only runs that began then or later.")
+@click.option("--outcomes", is_flag=True, help="Show the runs' labels and outcomes.")
 @options.store_option
 @options.json_option
 @click.pass_context
-def runs(context: click.Context, store: str | None, as_json: bool) -> None:
+def runs(
+    context: click.Context,
+    labels: dict[str, str],
+    scenario: str | None,
+    status: str | None,
+    since: datetime | None,
+    outcomes: bool,
+    store: str | None,
+    as_json: bool,
+) -> None:
     """List the runs, newest first, or manage them with a subcommand.
 
     \b
     Examples:
       pyscrai runs
       pyscrai runs --json --store study.db
+      pyscrai runs --label study=pilot --status completed --outcomes
+      pyscrai runs --scenario apple-market --since 2026-05-01
       pyscrai runs rm 1f2e
     """
     if context.invoked_subcommand is not None:
@@ -63,16 +87,24 @@ def runs(context: click.Context, store: str | None, as_json: bool) -> None:
             output.echo("no runs yet; make one with: pyscrai run FILE, or: pyscrai demo")
         return
     with Store.open(settings.store, create=False) as opened:
-        listed = opened.runs()
+        listed = opened.runs(
+            labels=labels, scenario=scenario, status=status, since=since.timestamp() if since else None
+        )
+        events = opened.count_events()
         if as_json:
-            output.print_json([_brief(run) for run in listed])
-        elif not listed:
-            output.echo("no runs yet; make one with: pyscrai run FILE, or: pyscrai demo")
+            listing = [_brief(run, events.get(run.id, 0)) for run in listed]
+            for run, brief in zip(listed, listing, strict=True):
+                brief |= {"outcomes": run.outcomes} if outcomes else {}
+            output.print_json(listing)
+        elif listed:
+            _table(listed, events, outcomes)
+        elif labels or scenario or status or since:
+            output.echo("no such run; without options, pyscrai runs lists all")
         else:
-            _table(listed)
+            output.echo("no runs yet; make one with: pyscrai run FILE, or: pyscrai demo")
 
 
-def _table(listed: Sequence[RecordedRun]) -> None:
+def _table(listed: Sequence[RecordedRun], events: Mapping[str, int], outcomes: bool) -> None:
     """The runs in columns; a narrow terminal gets those that tell them apart."""
     narrow = output.stdout().isatty() and shutil.get_terminal_size().columns < WIDE
     columns: dict[str, Callable[[RecordedRun], str]] = {
@@ -81,27 +113,37 @@ def _table(listed: Sequence[RecordedRun]) -> None:
         "seed": lambda run: str(run.seed),
         "status": lambda run: output.status(run.status),
         **({} if narrow else {"steps": lambda run: f"{run.steps:,}"}),
-        "events": lambda run: f"{run.count_events():,}",
+        "events": lambda run: f"{events.get(run.id, 0):,}",
         "created": lambda run: output.moment(run.created),
         **({} if narrow else {"fingerprint": lambda run: output.shown(run.fingerprint)[: output.SHORT]}),
         **({"fork of": lambda run: run.parent} if any(run.parent for run in listed) else {}),
     }
-    output.table([*columns], [[cell(run) for cell in columns.values()] for run in listed])
+    found = [{**run.labels, **run.outcomes} if outcomes else {} for run in listed]
+    named = list(dict.fromkeys(name for each in found for name in each))
+    rows = [
+        [
+            *(cell(run) for cell in columns.values()),
+            *(output.shown(each[name]) if name in each else "-" for name in named),
+        ]
+        for run, each in zip(listed, found, strict=True)
+    ]
+    output.table([*columns, *map(output.shown, named)], rows)
 
 
-def _brief(run: RecordedRun) -> dict[str, Any]:
+def _brief(run: RecordedRun, events: int) -> dict[str, Any]:
     return {
         "run": run.id,
         "scenario": run.scenario,
         "seed": run.seed,
         "status": run.status,
         "steps": run.steps,
-        "events": run.count_events(),
+        "events": events,
         "created": run.created,
         "ended": run.ended,
         "fingerprint": run.fingerprint,
         "error": run.error,
         "parent": run.parent,
+        "labels": run.labels,
     }
 
 
@@ -163,7 +205,7 @@ def _summary(run: RecordedRun) -> dict[str, Any]:
     costs = run.cost_by_agent()
     providers = manifest.scenario.get("providers", {})
     return {
-        **_brief(run),
+        **_brief(run, run.count_events()),
         "owner": attrs.asdict(run.owner) if run.owner else None,
         "forks": [fork.describe() for fork in manifest.forks],
         "inputs": run.inputs(),
@@ -207,6 +249,7 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             *([("why", output.clean(summary["error"]))] if summary["error"] else []),
             ("scenario", output.shown(summary["scenario"])),
             ("seed", str(summary["seed"])),
+            *([("labels", _labels(summary["labels"]))] if summary["labels"] else []),
             ("fingerprint", output.shown(summary["fingerprint"]) or "none yet"),
             ("started", output.moment(summary["created"]) + took),
             *([("executed", f"by process {owner['pid']} on {owner['host']}")] if owner else []),
@@ -311,6 +354,10 @@ def _forked(fork: dict[str, Any]) -> str:
         changes = ["a plugin or a prompt had changed since, which was accepted"]
     at = output.shown(fork["at"])
     return f"behind step {fork['after']} (event {at}): {', '.join(changes) or 'nothing is different'}"
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={output.shown(text)}" for name, text in labels.items())
 
 
 def _added(given: dict[str, Any]) -> str:
