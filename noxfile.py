@@ -105,9 +105,9 @@ def _compile(session: nox.Session, requirements: Iterable[str], *options: str) -
     return [line for line in pins.read_text().splitlines(keepends=True) if line.strip()]
 
 
-def _test(session: nox.Session) -> None:
+def _test(session: nox.Session, *options: str) -> None:
     # Hundreds of tests start processes; without bytecode each of them compiles the kernel anew.
-    session.run(*PYTEST, *session.posargs, env={"PYTHONDONTWRITEBYTECODE": ""})
+    session.run(*PYTEST, *options, *session.posargs, env={"PYTHONDONTWRITEBYTECODE": ""})
 
 
 @nox.session
@@ -119,12 +119,22 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests: the kernel's, every plugin's, the whole's; then lint and types."""
+    """The tests of the kernel, every plugin and the whole, but for the slow ones; then lint and types."""
+    if session.posargs:
+        _install_all(session)
+        _test(session)
+        return
+    _install_all(session, *LINT, *TYPES)
+    _test(session, "-m", "not slow")
+    _lint(session)
+    _types(session)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """The slow tests: many kills, long runs, whole scenarios on a real model."""
     _install_all(session)
-    _test(session)
-    if not session.posargs:
-        session.notify("lint")
-        session.notify("types")
+    _test(session, "-m", "slow")
 
 
 @nox.session(python=PYTHONS)
@@ -203,22 +213,27 @@ def plugin(session: nox.Session, name: str) -> None:
         session.run("pytest", *session.posargs)
 
 
+def _lint(session: nox.Session) -> None:
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+def _types(session: nox.Session) -> None:
+    session.run("mypy", "pyscrai_core", *(str(path / "src") for path in PLUGINS if (path / "src").is_dir()))
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Ruff: style and formatting."""
     _install(session, *LINT)
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
+    _lint(session)
 
 
 @nox.session
 def types(session: nox.Session) -> None:
     """Mypy, strict, over the kernel and every plugin."""
     _install_all(session, *TYPES)
-    session.run("mypy", "pyscrai_core")
-    for path in PLUGINS:
-        if (path / "src").is_dir():
-            session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), str(path / "src"))
+    _types(session)
 
 
 @nox.session

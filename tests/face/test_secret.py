@@ -201,6 +201,7 @@ def toml(name: str, given: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("padding", [0, 38, 78, 258, 458])
+@pytest.mark.slow
 def test_servers_that_repeat_the_key(padding: int, keys: dict[str, str]) -> None:
     """With `padding` 20 of its characters stand before the 80th, 120th, 300th, 500th: where words are cut."""
     with Echo(padding).server as server:

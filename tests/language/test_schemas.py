@@ -268,6 +268,7 @@ def test_no_check_of_a_value_takes_for_ever(name: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("ends")
+@pytest.mark.slow
 def test_no_check_of_a_schema_takes_for_ever(schema: dict[str, Any], told: str) -> None:
     with pytest.raises(Misfit, match=told):
         check_schema(schema)

@@ -290,6 +290,7 @@ CHAIN: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_each_moment_of_a_run_with_everything_can_be_forked(host: Host, tmp_path: Path) -> None:
     file, store = tmp_path / "scenario.json", tmp_path / "runs.db"
     file.write_text(json.dumps(ALL))
@@ -318,6 +319,7 @@ def command(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_command_forks_as_the_function_does(tmp_path: Path) -> None:
     file, store = tmp_path / "scenario.json", str(tmp_path / "runs.db")
     given = {**ALL, "providers": {"default": GIVEN["providers"]["default"]}}

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import pyscrai_core
 
 #: Turns of the two runs.
@@ -40,6 +42,7 @@ def made(turns: int) -> str:
     return result.fingerprint
 
 
+@pytest.mark.slow
 def test_ten_thousand_turns_are_replayed_in_little_memory() -> None:
     peaks = []
     for turns in (SHORT, LONG):

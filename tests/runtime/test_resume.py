@@ -53,6 +53,7 @@ def test_kill_and_resume(schedule: dict[str, Any], tmp_path: Path) -> None:
     check_resume(scenario, tmp_path)
 
 
+@pytest.mark.slow
 def test_kill_and_resume_a_reactive_flow(tmp_path: Path) -> None:
     agents = {
         "Crier": {"acts": "start"},

@@ -298,6 +298,7 @@ server.run("stdio")
 """
 
 
+@pytest.mark.slow
 def test_a_tool_of_an_mcp_server_without_hints_is_not_called_twice() -> None:
     Path("library.py").write_text(LIBRARY)
     for name in ("witness", "hang"):

@@ -250,6 +250,7 @@ def test_populations_together_are_bounded(installed: Host) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_templates_of_a_population_do_is_bounded_together(installed: Host) -> None:
     loops = "{% for a in range(9999) %}{{ a }}{% endfor %}"
     (line,) = mistakes(installed, f"agents: {{A: {{count: 50000, persona: '{loops}'}}}}\n")
@@ -326,6 +327,7 @@ def test_what_members_have_in_common_is_worked_out_once(installed: Host) -> None
     assert again == plan.scenario
 
 
+@pytest.mark.slow
 def test_memory_grows_in_step_with_the_members(installed: Host) -> None:
     def peak(count: int) -> int:
         tracemalloc.start()

@@ -117,6 +117,7 @@ def test_nothing_is_removed_unless_all_can_be(study: list[str]) -> None:
     assert tables() == before
 
 
+@pytest.mark.slow
 def test_a_person_is_asked_and_may_say_no(study: list[str]) -> None:
     for answer, status, left in ((b"n\n", 1, 2), (b"y\n", 0, 1)):
         ours, theirs = pty.openpty()

@@ -60,6 +60,7 @@ def test_killed_at_random_moments_nothing_is_lost(case: str, grounds: Grounds) -
     assert (tally["paid late"], *counted(tally)) == (0, 0, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_harness_notices_a_call_that_is_made_again_though_journaled(whole: Whole, place: Place) -> None:
     process = place.start(Random(1))
     assert Moment("answered", 0).kill(process, place, whole.keys[len(whole.keys) // 2])
@@ -104,6 +105,7 @@ def forged(place: Place) -> None:
         (forged, (0, 0, 0), "another"),
     ],
 )
+@pytest.mark.slow
 def test_the_harness_notices_what_was_tampered_with(
     tamper: Callable[[Place], None], found: tuple[int, int, int], said: str, place: Place
 ) -> None:
@@ -117,6 +119,7 @@ def test_the_harness_notices_what_was_tampered_with(
     assert said in "\n".join(wrong)
 
 
+@pytest.mark.slow
 def test_where_there_is_no_room_the_run_ends_clearly_and_goes_on_later(whole: Whole, place: Place) -> None:
     disk = faults.can_mount()
     assert faults.disk_full(whole, place, size=500_000, disk=disk) == []
@@ -124,5 +127,6 @@ def test_where_there_is_no_room_the_run_ends_clearly_and_goes_on_later(whole: Wh
 
 
 @pytest.mark.parametrize("when", ["middle", "resume"])
+@pytest.mark.slow
 def test_a_run_waits_for_a_store_that_is_locked(when: str, whole: Whole, place: Place) -> None:
     assert faults.locked(whole, place, seconds=2, when=when) == []

@@ -42,6 +42,7 @@ def test_each_scenario_is_valid_and_says_what_it_teaches(name: str) -> None:
     assert plan.scenario.outcomes
 
 
+@pytest.mark.slow
 def test_conversation(tmp_path: Path) -> None:
     result = run("conversation", tmp_path)
     assert [(event.source, event.kind) for event in result.events if event.kind != "say"] == [
@@ -56,6 +57,7 @@ def test_market_is_the_demo() -> None:
     assert (FOLDER / "market.yaml").resolve() == DEMO.resolve()
 
 
+@pytest.mark.slow
 def test_newsroom(tmp_path: Path) -> None:
     result = run("newsroom", tmp_path)
     told = [event for event in result.events if event.source != "Desk"]
@@ -82,6 +84,7 @@ def test_survey(tmp_path: Path) -> None:
         assert "Should the town build a tram line?" in store.run("last").messages(1)[-1].text
 
 
+@pytest.mark.slow
 def test_election(tmp_path: Path) -> None:
     result = run("election", tmp_path, set={"agents.Voter.count": 6})
     assert result.outcomes["turnout"] == 6
@@ -89,6 +92,7 @@ def test_election(tmp_path: Path) -> None:
     assert len({event.source for event in result.events}) == 6
 
 
+@pytest.mark.slow
 def test_auction_keeps_values_private(tmp_path: Path) -> None:
     result = run("auction", tmp_path)
     bids = kinds(result, "bid") + kinds(result, "high_bid")

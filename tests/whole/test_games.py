@@ -131,6 +131,7 @@ def test_commons_the_last_fish_go_to_those_who_come_first(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["prisoners-dilemma", "public-goods", "commons"])
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_game(name: str, tmp_path: Path) -> None:
     check_resume(FOLDER / f"{name}.yaml", tmp_path)
 
@@ -143,6 +144,7 @@ def test_killed_and_resumed_it_is_the_same_game(name: str, tmp_path: Path) -> No
         ("commons", "Fisher-2", {"catch"}),
     ],
 )
+@pytest.mark.slow
 def test_a_model_takes_somebodys_place(name: str, agent: str, kind: set[str], tmp_path: Path) -> None:
     sets = {f"agents__{agent}__engine": ACTOR, "providers__default": MODEL, "schedule__rounds": 2}
     result = run(name, tmp_path, **sets)

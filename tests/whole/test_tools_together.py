@@ -124,6 +124,7 @@ def test_every_call_and_answer_is_in_the_log(tmp_path: Path, weather: str) -> No
     assert api.replay(store="runs.db").fingerprint == result.fingerprint
 
 
+@pytest.mark.slow
 def test_a_small_model_uses_each_kind_of_tool(tmp_path: Path, weather: str) -> None:
     model = {"use": "llamacpp", "model": "smollm2", "slots": 1, "temperature": 0.3, "max_tokens": 120}
     result = pyscrai_core.run(write(tmp_path, weather, model), trust=True, store="runs.db", seed=2)

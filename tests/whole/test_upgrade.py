@@ -127,6 +127,7 @@ def undisturbed(first: tuple[Environment, str]) -> str:
 MORE = ("--set", "limits.calls=99")
 
 
+@pytest.mark.slow
 def test_upgrades_that_change_nothing_of_a_run_do_not_hinder_it(
     environment: Environment, undisturbed: str
 ) -> None:
@@ -140,6 +141,7 @@ def test_upgrades_that_change_nothing_of_a_run_do_not_hinder_it(
     environment.execute("replay")
 
 
+@pytest.mark.slow
 def test_an_upgrade_that_asks_something_else_is_told_and_can_be_accepted(environment: Environment) -> None:
     run = environment.json("show")["run"]
     environment.upgrade("bystander", "2")

@@ -143,6 +143,7 @@ def ollama(url: str, template: str) -> Iterator[str]:
     ],
     ids=["openai", "openai, tools in words", "anthropic", "ollama"],
 )
+@pytest.mark.slow
 def test_a_market(
     options: str, cost: str, url: str, ollama: str, tmp_path: Path, host_with: Callable[..., Host]
 ) -> None:

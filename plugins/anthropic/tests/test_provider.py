@@ -87,6 +87,7 @@ def test_a_tool_is_called(using: Callable[..., Any]) -> None:
     assert answer.finish_reason == "tool_calls"
 
 
+@pytest.mark.slow
 def test_what_llama_cpp_does_not_do(using: Callable[..., Any]) -> None:
     """Why `schema` is off for other servers, and `tools: false` is there: both are ignored in silence."""
     plain = Request((Message.user("Hello."),), sampling=Sampling(temperature=0, max_tokens=12))

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 from pyscrai_cli.main import cli
 
@@ -38,6 +39,7 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(cli, [*arguments, "--store", "flipped.db"])
 
 
+@pytest.mark.slow
 def test_verify_finds_what_would_make_a_replay_fail(play: Callable[..., Any]) -> None:
     assert play(TALK).status == "completed"
     with closing(sqlite3.connect("runs.db")) as database:

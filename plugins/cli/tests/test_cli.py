@@ -265,6 +265,7 @@ def test_many_thinkers_are_counted(write: Callable[..., str]) -> None:
 
 
 @pytest.mark.parametrize("answer, status", [("y\n", 0), ("n\n", 2)])
+@pytest.mark.slow
 def test_trust_is_asked_for_on_a_terminal(tmp_path: Path, answer: str, status: int) -> None:
     (tmp_path / "outside.yaml").write_text("persona: A stranger")
     inner = tmp_path / "inner"
@@ -290,6 +291,7 @@ def test_trust_is_asked_for_on_a_terminal(tmp_path: Path, answer: str, status: i
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_a_signal_stops_the_run_and_resume_completes_it(
     write: Callable[..., str], number: signal.Signals
 ) -> None:
@@ -360,6 +362,7 @@ def test_a_plugin_that_blocks_everything_can_be_left(install: Install, write: Ca
 
 
 @pytest.mark.parametrize("arguments", ["log", "log --text"])
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error(write: Callable[..., str], arguments: str) -> None:
     invoke("run", write(schedule={"use": "round-robin", "rounds": 2000}), "--quiet")
     line = f"{' '.join(PYSCRAI)} {arguments} | head -n 1; echo status ${{PIPESTATUS[0]}}"
@@ -687,6 +690,7 @@ def test_plugins_lists_and_checks(install: Install) -> None:
     assert "cannot start" in bad["error"]
 
 
+@pytest.mark.slow
 def test_two_that_offer_the_same_are_shown(install: Install) -> None:
     for name in ("first", "second"):
         install(name, hooks={"commands": [("wave", "first_parts:wave")]}, parts=COMMAND_PARTS)
@@ -695,6 +699,7 @@ def test_two_that_offer_the_same_are_shown(install: Install) -> None:
     assert "conflict: command 'wave' is offered by first and second" in shown.stdout
 
 
+@pytest.mark.slow
 def test_doctor_looks_and_touches_nothing(
     tmp_path: Path, install: Install, write: Callable[..., str]
 ) -> None:

@@ -141,6 +141,7 @@ def test_the_record_names_the_model(demos: Any) -> None:
     assert "SmolLM2-135M-Instruct" in json.dumps(shown)
 
 
+@pytest.mark.slow
 def test_replay_without_the_models_plugin(demos: Any) -> None:
     store, results = demos
     for result in results[:2]:
@@ -151,6 +152,7 @@ def test_replay_without_the_models_plugin(demos: Any) -> None:
     assert "llamacpp" in refused.stderr
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_fingerprint_and_the_end_says_what_to_try_next(demos: Any) -> None:
     """With the path of the same model, which is another way to name it."""
     store, (first, *_) = demos
@@ -165,6 +167,7 @@ def test_the_same_seed_gives_the_same_fingerprint_and_the_end_says_what_to_try_n
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     done = pyscrai("demo", "--model", str(tmp_path / "no.gguf"), store=tmp_path / "runs.db")
     assert done.returncode in (1, 2)

@@ -82,6 +82,7 @@ def closed() -> str:
 
 @pytest.mark.parametrize("use", VENDORS)
 @pytest.mark.parametrize("state", ["no key", "server down", "wrong key", "unknown model", "fine"])
+@pytest.mark.slow
 def test_doctor_tells_what_is_wrong_with_a_vendor(
     use: str, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +111,7 @@ def test_doctor_tells_what_is_wrong_with_a_vendor(
     assert bool(server.requests) is (state not in ("no key", "server down"))
 
 
+@pytest.mark.slow
 def test_doctor_on_four_vendors_and_offline() -> None:
     keys = {variable: "planted-key-1234" for _, variable in VENDORS.values()}
     with FaultServer(answer=vendor) as server:

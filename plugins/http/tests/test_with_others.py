@@ -75,6 +75,7 @@ def test_each_option_is_in_the_readme(config: type) -> None:
         assert f"| `{option.name}` |" in README
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(api: Any, tmp_path: Path) -> None:
     calls = [
         {"name": "weather", "arguments": {"city": "Rome"}},
@@ -114,6 +115,7 @@ class Parts:
 
 
 @pytest.mark.parametrize("index, form", [(0, "weather"), (1, "look")])
+@pytest.mark.slow
 def test_a_model_calls_it_and_a_replay_needs_no_server(
     api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int, form: str
 ) -> None:

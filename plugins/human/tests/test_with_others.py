@@ -68,6 +68,7 @@ def execute(mode: str, store: str, answers: dict[str, list[str]], kill: int = 0)
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_killed_at_any_question_and_resumed_it_is_the_same_run_and_nobody_is_asked_twice(
     tmp_path: Path,
 ) -> None:

@@ -119,6 +119,7 @@ def server(tmp_path: Path) -> Iterator[Hub]:
     made.server.server_close()
 
 
+@pytest.mark.slow
 def test_a_file_is_downloaded_once(server: Hub, tmp_path: Path) -> None:
     offline = server.python(FIND, MODEL, HF_HUB_OFFLINE="1")
     assert offline.returncode == 1
@@ -152,6 +153,7 @@ def test_a_revision_a_folder_and_a_model_in_several_files(server: Hub) -> None:
     assert path.with_name("m-00002-of-00002.gguf").read_bytes() == b"GGUF2"
 
 
+@pytest.mark.slow
 def test_what_is_not_there(server: Hub) -> None:
     missing = server.python(FIND, "hf:org/tiny-GGUF/other.gguf")
     assert missing.returncode == 1

@@ -36,6 +36,7 @@ pyscrai_core.run(sys.argv[1], store=sys.argv[2], observers=[Watch(NoConfig())])
 """
 
 
+@pytest.mark.slow
 def test_killed_amid_an_answer_it_is_the_same_run(tmp_path: Path) -> None:
     for name in ("cast", "schedules"):
         pytest.importorskip(f"pyscrai_{name}.plugin", reason=f"needs pyscrai-{name}")

@@ -61,6 +61,7 @@ def test_the_target_is_the_provider() -> None:
     assert issubclass(getattr(import_module(module), attribute), Provider)
 
 
+@pytest.mark.slow
 def test_nothing_is_printed(weights: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.gguf"
     damaged.write_bytes(weights.open("rb").read(3_000_000))
@@ -156,11 +157,13 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("case", ENDS)
+@pytest.mark.slow
 def test_the_interpreter_exits(case: str) -> None:
     done = run(ENDS[case])
     assert (done.returncode, done.stderr) == (3 if "error" in case else 0, "")
 
 
+@pytest.mark.slow
 def test_exact_is_the_same_in_another_process() -> None:
     code = """
 async def main():

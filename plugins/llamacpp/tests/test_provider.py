@@ -180,6 +180,7 @@ def test_stop_ends_the_answer(using: Using) -> None:
     assert cut.finish_reason == "stop"
 
 
+@pytest.mark.slow
 def test_the_seed_decides(using: Using) -> None:
     async def work(provider: LlamaCppProvider) -> list[str]:
         seeds = (1, 2, 2**53 - 1, 1, 2**53 - 1)
@@ -190,6 +191,7 @@ def test_the_seed_decides(using: Using) -> None:
     assert (one, large) == (one_again, large_again)
 
 
+@pytest.mark.slow
 def test_options_of_sampling_reach_llama_cpp(using: Using) -> None:
     async def work(provider: LlamaCppProvider) -> list[str]:
         seeds = (1, 2)
@@ -215,6 +217,7 @@ def test_no_seed_means_draw_one() -> None:
     assert request_body(ask(seed=2**40 + 7), exact=True)["seed"] != 7
 
 
+@pytest.mark.slow
 def test_a_schema_is_obeyed(using: Using) -> None:
     async def work(provider: LlamaCppProvider) -> list[Completion]:
         return [
@@ -240,6 +243,7 @@ def test_a_context_too_long(using: Using) -> None:
         using(lambda provider: provider.complete(ask("word " * 300)), exact=True, context=256)
 
 
+@pytest.mark.slow
 def test_the_answer_ends_with_the_context(using: Using) -> None:
     request = ask("word " * 200, temperature=1.5, max_tokens=None).but(
         schema={"type": "array", "minItems": 200}
@@ -272,6 +276,7 @@ def test_the_sink_gets_the_words(using: Using) -> None:
 # -- exact, and not -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_exact_repeats_whatever_came_between(using: Using) -> None:
     requests = [
         ask(f"Tell a story about day {day}. " + "It rained. " * (20 * day), seed=day) for day in range(4)
@@ -302,6 +307,7 @@ def test_exact_repeats_whatever_came_between(using: Using) -> None:
     assert all(answer.usage.cached_tokens == 0 for answer in expected)
 
 
+@pytest.mark.slow
 def test_exact_does_not_depend_on_the_number_of_threads(using: Using) -> None:
     # The prompt is long enough for llama.cpp to divide its attention between threads, if it may.
     request = ask("Apples are scarce this year. " * 40, temperature=1.0, max_tokens=30)
@@ -312,6 +318,7 @@ def test_exact_does_not_depend_on_the_number_of_threads(using: Using) -> None:
     assert using(work, exact=True, threads=1) == using(work, exact=True, threads=2)
 
 
+@pytest.mark.slow
 def test_slots_work_side_by_side_and_use_the_cache(using: Using) -> None:
     async def work(provider: LlamaCppProvider) -> tuple[list[Completion], list[Completion]]:
         requests = [ask(f"Tell a story about day {day}.", seed=day) for day in range(6)]

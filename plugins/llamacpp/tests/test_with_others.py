@@ -11,6 +11,7 @@ from pyscrai_testing.resume import check_resume
 import pyscrai_core
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     """Also at another concurrency and under another hash seed: that is what `exact` is for."""
     pytest.importorskip("pyscrai_cast.plugin", reason="needs pyscrai-cast")
@@ -30,6 +31,7 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     assert len(whole.answered) == 6
 
 
+@pytest.mark.slow
 def test_most_of_a_conversation_comes_from_the_cache(tmp_path: Path) -> None:
     """Whose turn it is, answers in the slot in which it answered before; what it said there is cached too."""
     for name in ("cast", "memory", "schedules"):

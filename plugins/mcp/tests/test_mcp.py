@@ -70,6 +70,7 @@ def alive(process: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_over_standard_input_and_output(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     monkeypatch.setenv("MINE", "secret-of-mine")
     monkeypatch.setenv("OTHER", "x")

@@ -90,6 +90,7 @@ def test_each_option_is_in_the_readme() -> None:
         assert f"| `{option.name}` |" in README
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     provider = calls(("weather", {"city": "Rome"}), ("words", {"count": 2}))
     whole = check_resume(scenario(SERVER, provider), tmp_path, kills=[1, 8])
@@ -109,6 +110,7 @@ def test_a_server_killed_in_the_midst_of_a_run(tmp_path: Path) -> None:
     assert replay(store=tmp_path / "runs.db", host=HOST).fingerprint == result.fingerprint
 
 
+@pytest.mark.slow
 def test_a_model_calls_it_and_a_replay_needs_no_server(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp", reason="needs pyscrai-llamacpp")
     said = json.dumps({"next": {"tool": "weather", "arguments": {"city": "Rome"}}})

@@ -103,6 +103,7 @@ def test_the_readme_names_every_option(config: Any) -> None:
 
 
 @pytest.mark.parametrize("name", MEMORIES)
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(name: str, tmp_path: Path) -> None:
     (tmp_path / "vectors.py").write_text(VECTORS)
     made = scenario(asking(name, MEMORIES[name]))
@@ -132,6 +133,7 @@ def test_members_see_what_others_noted(tmp_path: Path) -> None:
         assert begins(words, note) == (call["step"] > 1 and call["agent"] != "Out")
 
 
+@pytest.mark.slow
 def test_a_real_model_lives_with_each(tmp_path: Path) -> None:
     pytest.importorskip("pyscrai_llamacpp.plugin", reason="needs pyscrai-llamacpp")
     pytest.importorskip("xllamacpp", reason="needs xllamacpp")

@@ -71,6 +71,7 @@ def test_the_readme_names_every_option() -> None:
     assert rows == {option.name for option in attrs.fields(OllamaProvider.Config)}
 
 
+@pytest.mark.slow
 def test_the_readmes_example_runs(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert '"qwen3:4b"' in code
@@ -159,6 +160,7 @@ def test_all_that_can_be_asked() -> None:
 # -- answers --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_schema_is_obeyed(using: Using) -> None:
     schema = {
         "type": "object",
@@ -258,6 +260,7 @@ def test_what_is_too_long_is_refused(using: Using, sink: Any) -> None:
         using(lambda provider: provider.complete(ask("word " * 300), sink), context=256)
 
 
+@pytest.mark.slow
 def test_an_old_server_that_cuts_is_caught(servers: ModuleType, model: str, using: Using) -> None:
     """Before 0.12.6 `truncate` was not known: the prompt was cut, and the answer an ordinary one."""
     with servers.ollama_server(upstream=model, version="0.12.5") as url:

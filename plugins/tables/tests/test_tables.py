@@ -240,6 +240,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=25)
 @given(st.lists(texts, min_size=1, max_size=20))
+@pytest.mark.slow
 def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, said: list[str]) -> None:
     folder = tmp_path_factory.mktemp("any")
     events = [Event(seq, 1, "say", "Mara", ("*",), {"text": text}) for seq, text in enumerate(said, 1)]
@@ -254,6 +255,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, said: lis
 
 
 @pytest.mark.parametrize("kind", [JsonLines, Csv])
+@pytest.mark.slow
 def test_a_long_run_takes_no_more_memory(tmp_path: Path, out: Path, kind: type[Exporter]) -> None:
     words = "All of them, at three coins each. " * 30  # a kilobyte
     with Store.open(tmp_path / "runs.db") as store:

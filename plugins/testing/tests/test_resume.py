@@ -67,6 +67,7 @@ def test_state_that_runs_share_is_found(tmp_path: Path, monkeypatch: pytest.Monk
         check_resume(scenario(tmp_path, SHARED_BY_RUNS, "counts"), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_without_a_call_says_that_nothing_was_tested(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="no resume was tested"):
         check_resume(scenario(tmp_path, SILENT), tmp_path)

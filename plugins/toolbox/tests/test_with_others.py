@@ -47,6 +47,7 @@ def test_each_option_is_in_the_readme(config: type) -> None:
         assert f"`{option.default}` |" in README
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
     replies = [
         {

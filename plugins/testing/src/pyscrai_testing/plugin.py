@@ -26,6 +26,10 @@ pytest.register_assert_rewrite("pyscrai_testing.providers")
 SETTINGS = ("PYSCRAI_STORE", "PYSCRAI_PLUGINS", "PYSCRAI_DISABLE", "PYSCRAI_OBSERVERS", "PYSCRAI_DEBUG")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes many seconds; leave it out with -m 'not slow'")
+
+
 class NetworkDenied(RuntimeError):
     """A test tried to reach something beyond loopback."""
 
