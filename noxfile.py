@@ -249,6 +249,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def calibration(session: nox.Session) -> None:
+    """Error rates of the statistics, measured in synthetic experiments: the tables of its README."""
+    _install(session, str(ROOT / "plugins" / "statistics"))
+    session.run("python", "-m", "pyscrai_statistics.calibration", *session.posargs)
+
+
+@nox.session
 def hostile(session: nox.Session) -> None:
     """Attacks of strangers' content, servers and files, with a table of how many were held."""
     _install_all(session)

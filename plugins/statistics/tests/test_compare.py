@@ -73,12 +73,12 @@ def test_every_kind_in_both_designs() -> None:
     answers = ["no", "perhaps", "yes"]
     rows = [{**row, "answer": answers[int(row["score"] > 0) + int(row["score"] > 1)]} for row in table()]
     expected = {
-        ("proportion", True): ("McNemar", "Bonett-Price"),
+        ("proportion", True): ("McNemar", "adjusted Wald"),
         ("proportion", False): ("Fisher", "Agresti-Caffo"),
         ("ordered", True): ("sign", "Bonett-Price"),
         ("ordered", False): ("ordered", "Feng-Cliff"),
-        ("category", True): ("categories", "noncentral chi-squared"),
-        ("category", False): ("categories", "noncentral chi-squared"),
+        ("category", True): ("categories", "bootstrap, corrected for bias"),
+        ("category", False): ("categories", "bootstrap, corrected for bias"),
     }
     for (kind, paired), names in expected.items():
         found = st.compare(

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from .checks import Numbers, category_list, count, fraction, same_length
 from .intervals import few
@@ -96,15 +95,26 @@ def _pearson(counts: Any, totals: Numbers, size: int) -> Numbers:
     return found
 
 
-def cramers_v(first: Iterable[Any], second: Iterable[Any], *, level: float = 0.95) -> Estimate:
+def cramers_v(
+    first: Iterable[Any],
+    second: Iterable[Any],
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Estimate:
     """Cramér's V (1946) of the table of samples and categories: 0, no association, to 1; unpaired.
 
-    The estimate is corrected for its bias (Bergsma 2013); `details` has the uncorrected one. The interval
-    inverts the noncentral chi-squared distribution of Pearson's statistic (Smithson 2003).
+    The estimate is corrected for its bias (Bergsma 2013); `details` has the uncorrected one. The interval is
+    the percentile bootstrap of V squared within the samples, corrected for the bias that it shows, twice at
+    the lower end; the lower end is 0 if the permutation test does not reject. So it holds 0 more often than
+    its level.
 
     Args:
         first, second: categories (texts, whole numbers or booleans).
         level: the confidence level.
+        seed: of the resamples, a whole number from 0.
+        resamples: bootstrap resamples, and permutations.
 
     Raises:
         StatisticsError: missing values, only one category, a level outside of (0, 1).
@@ -112,24 +122,32 @@ def cramers_v(first: Iterable[Any], second: Iterable[Any], *, level: float = 0.9
     where = "cramers_v"
     one, other, names = _codes(where, first, second)
     fraction(f"{where}, level", level)
-    totals = np.bincount(np.concatenate((one, other)), minlength=len(names)).astype(float)
+    count(f"{where}, resamples", resamples)
+    samples = [np.bincount(each, minlength=len(names)) for each in (one, other)]
     n, freedom = len(one) + len(other), len(names) - 1
-    statistic = float(_pearson(np.bincount(one, minlength=len(names))[None], totals, len(one))[0])
-    corrected = max(0.0, statistic / n - freedom / (n - 1))
-    # Of two samples, the smaller dimension is 2; its correction is 2 - 1/(n - 1).
-    estimate = min(1.0, math.sqrt(corrected / (1 - 1 / (n - 1))))
-    low, high = (
-        min(1.0, math.sqrt(_noncentral_square(statistic, freedom, (1 + sign * level) / 2) / n))
-        for sign in (1, -1)
-    )
-    interval = Interval(low, high, level, "noncentral chi-squared")
+    plain = float(_squared(samples[0], samples[1]))
+    # Of two samples, the smaller dimension is 2; Bergsma's correction makes it 2 - 1/(n - 1).
+    estimate = min(1.0, math.sqrt(max(0.0, plain - freedom / (n - 1)) / (1 - 1 / (n - 1))))
+    random = generator(seed, where)
+    again = _squared(*(random.multinomial(each.sum(), each / each.sum(), resamples) for each in samples))
+    swapped = random.multivariate_hypergeometric(samples[0] + samples[1], len(one), resamples)
+    null = _squared(swapped, samples[0] + samples[1] - swapped)
+    low, high = (float(each) for each in np.quantile(again, [(1 - level) / 2, (1 + level) / 2]))
+    bias = float(again.mean()) - plain
+    low = 0.0 if plain <= float(np.quantile(null, level)) else low - 2 * bias
+    low, high = (math.sqrt(min(1.0, max(0.0, each))) for each in (low, high - bias))
+    interval = Interval(low, high, level, "bootstrap, corrected for bias")
     warnings = few(min(len(one), len(other)), LEAST, "values")
-    details = {"uncorrected": math.sqrt(statistic / n), "chi_squared": statistic}
+    details = {"uncorrected": math.sqrt(plain), "chi_squared": n * plain}
     return Estimate("Cramér's V", estimate, interval, n, warnings, details)
 
 
-def _noncentral_square(statistic: float, freedom: int, probability: float) -> float:
-    """The noncentrality for which the statistic is this quantile; 0 if there is none."""
-    if float(special.chdtr(freedom, statistic)) <= probability:
-        return 0.0
-    return float(special.chndtrinc(statistic, freedom, probability))
+def _squared(first: Any, second: Any) -> Any:
+    """Pearson's statistic over n, of (rows of) counts of two samples: V squared."""
+    sizes = first.sum(axis=-1, keepdims=True), second.sum(axis=-1, keepdims=True)
+    expected = (first + second) / (sizes[0] + sizes[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = (first / sizes[0] - second / sizes[1]) ** 2 / expected
+    return (
+        np.nan_to_num(terms).sum(axis=-1) * (sizes[0] * sizes[1])[..., 0] / (sizes[0] + sizes[1])[..., 0] ** 2
+    )

@@ -62,6 +62,18 @@ def same_length(where: str, first: Sequence[Any] | Numbers, second: Sequence[Any
         )
 
 
+def subtract(first: Numbers, second: Numbers) -> Numbers:
+    """First minus second, where what only rounding left of two equal values is 0."""
+    found = first - second
+    found[np.abs(found) <= 1e-12 * np.maximum(np.abs(first), np.abs(second))] = 0.0
+    return found
+
+
+def is_constant(values: Numbers) -> bool:
+    """Whether all values are equal, up to rounding."""
+    return float(np.ptp(values)) <= 1e-12 * float(np.abs(values).max())
+
+
 def binary(where: str, values: Iterable[Any], least: int = 1) -> Numbers:
     """Values that are 0 or 1 (or false and true)."""
     found = number_list(where, values, least)

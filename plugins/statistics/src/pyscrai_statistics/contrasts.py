@@ -7,8 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .categories import categories_test, cramers_v
-from .checks import binary, category_list, choice, direction_of, fraction, number_list, same_length
+from .checks import (
+    binary,
+    category_list,
+    choice,
+    direction_of,
+    fraction,
+    is_constant,
+    number_list,
+    same_length,
+    subtract,
+)
 from .differences import paired_difference, unpaired_difference, variance_ratio
 from .effects import cohens_dz, hedges_g
 from .multiple import benjamini_hochberg, holm
@@ -120,12 +132,12 @@ def contrast(
         difference = cliffs_delta(one, other, paired=paired, level=level)
         test = _test(ordered_test, one, other, direction, paired=paired, **draws)
     else:
-        difference = _strength(one, other, level, paired)
+        difference = _strength(one, other, level, paired, **draws)
         test = _test(categories_test, one, other, "any difference", paired=paired, **draws)
     if kind in ("number", "proportion"):
         if bounds:
             equivalence = _equivalence(one, other, bounds, paired, seed, resamples)
-        if paired and len(one) > 2:
+        if paired and len(one) > 3:
             ratio = _if_possible("", variance_ratio, one, other, level=level).get("")
     found = Contrast(
         *names,
@@ -157,6 +169,8 @@ def _values(where: str, values: Iterable[Any], kind: str, order: Sequence[Any] |
 
 
 def _vary(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray):
+        return not is_constant(np.concatenate((one, other)))
     return len({*one, *other}) > 1
 
 
@@ -164,7 +178,7 @@ def _test(test: Any, one: Any, other: Any, direction: str, **options: Any) -> Te
     """The test; for arms without any variation, which it refuses, the p-value 1."""
     same = not _vary(one, other)
     if test in (sign_flip_test, mcnemar_test) or options.get("paired"):
-        same = len(one) == len(other) and all(a == b for a, b in zip(one, other, strict=True))
+        same = _identical(one, other)
     if same:
         warning = "the arms are identical in every value, so nothing can be tested"
         return Test("none", 0.0, 1.0, 1.0, direction, len(one), "no variation", (warning,))
@@ -172,6 +186,12 @@ def _test(test: Any, one: Any, other: Any, direction: str, **options: Any) -> Te
         one, other, **options, **({} if direction == "any difference" else {"direction": direction})
     )
     return found
+
+
+def _identical(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray):
+        return not subtract(one, other).any()
+    return bool(one == other)
 
 
 def _if_possible(name: str, function: Any, *arguments: Any, **options: Any) -> dict[str, Estimate]:
@@ -182,9 +202,9 @@ def _if_possible(name: str, function: Any, *arguments: Any, **options: Any) -> d
         return {}
 
 
-def _strength(one: Any, other: Any, level: float, paired: bool) -> Estimate:
+def _strength(one: Any, other: Any, level: float, paired: bool, **draws: Any) -> Estimate:
     if _vary(one, other):
-        found = cramers_v(one, other, level=level)
+        found = cramers_v(one, other, level=level, **draws)
         ignored = ("Cramér's V and its interval do not use the pairs; the test does",) if paired else ()
         return dataclasses.replace(found, warnings=found.warnings + ignored)
     warning = f"all values are {one[0]!r}, so no association can be estimated"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from .checks import Numbers, choice, count, fraction, number_list, paired_numbers
-from .intervals import METHODS, few, mean_interval, studentized, t_quantile
+from .checks import Numbers, choice, count, fraction, is_constant, number_list, paired_numbers, subtract
+from .intervals import METHODS, few, is_discrete, mean_interval, studentized, t_quantile
 from .resampling import RESAMPLES, bootstrap_moments, chunks, generator, middle_quantile
 from .results import Estimate, Interval, StatisticsError
 
@@ -33,10 +33,11 @@ def paired_difference(
 ) -> Estimate:
     """The mean difference of pairs, first minus second, with an interval.
 
-    The default inverts the sign-flip test: the interval holds the differences that the test does not reject
-    (by its mid-p value). Its ends are quantiles of means of random subsets of the differences (Hartigan 1969,
-    "typical values"). It covers exactly if the differences are symmetric around their mean, as they are if
-    the arms differ by a shift. Measured coverage was better than that of every bootstrap (see `calibration`).
+    The default inverts the sign-flip test: the interval holds the differences that the test does not reject.
+    Its ends are quantiles of means of random subsets of the differences (Hartigan 1969, "typical values"). It
+    covers exactly if the differences are symmetric around their mean, as they are if the arms differ by a
+    shift. Its measured coverage was better than that of every bootstrap (see `calibration`). For discrete
+    values, of which fewer than three quarters are different, Student's interval was better.
 
     Args:
         first, second: numbers of equal unit; element i of both belongs to pair i. At least 2 pairs.
@@ -55,9 +56,11 @@ def paired_difference(
     fraction(f"{where}, level", level)
     choice(f"{where}, method", method, PAIRED_METHODS)
     count(f"{where}, resamples", resamples)
-    values = one - other
+    values = subtract(one, other)
     warnings = few(len(values), LEAST_PAIRS, "pairs")
-    if method in ("auto", "sign-flip") and np.ptp(values) > 0:
+    if method == "auto":
+        method = "t" if is_discrete(values) else "sign-flip"
+    if method == "sign-flip" and not is_constant(values):
         draws = typical_values(values, resamples, generator(seed, where))
         low, high = (middle_quantile(draws, (1 + sign * level) / 2) for sign in (-1, 1))
         interval: Interval | None = Interval(low, high, level, "inverted sign-flip test")
@@ -97,8 +100,9 @@ def unpaired_difference(
         resamples: how many permutations or resamples are drawn.
         method: `permutation` (the inverted permutation test, by its mid-p value), `t` (Welch 1947),
             `percentile` (levels expanded for small samples, Hesterberg 2015) or `bootstrap-t` (Efron 1981).
-            `auto` chooses by measured coverage: `permutation` if neither sample has more than 1.25 times the
-            values of the other, else `t`, because the permutation test then needs equal variances.
+            `auto` chooses by measured coverage: `permutation`, but `t` for discrete values (fewer than three
+            quarters are different), or if one sample has more than 1.25 times the values of the other,
+            because the permutation test then needs equal variances.
 
     Raises:
         StatisticsError: values that are missing, no numbers, not finite or fewer than 2; a level outside of
@@ -111,12 +115,13 @@ def unpaired_difference(
     count(f"{where}, resamples", resamples)
     sizes = sorted((len(one), len(other)))
     warnings = few(sizes[0], LEAST_VALUES, "values")
-    if np.ptp(one) == 0 and np.ptp(other) == 0:
+    if is_constant(one) and is_constant(other):
         interval = None
         warnings = ("the values of each sample are equal, so no interval can be estimated", *warnings)
     else:
         if method == "auto":
-            method = "permutation" if sizes[1] <= SIMILAR * sizes[0] else "t"
+            discrete = is_discrete(np.concatenate((one, other)))
+            method = "t" if discrete or sizes[1] > SIMILAR * sizes[0] else "permutation"
         interval = _unpaired_interval(one, other, level, generator(seed, where), resamples, method)
     return Estimate("difference", float(one.mean() - other.mean()), interval, len(one) + len(other), warnings)
 
@@ -172,29 +177,31 @@ def variance_ratio(first: Iterable[Any], second: Iterable[Any], *, level: float 
 
     The ratio is var(a - b) / (var(a) + var(b)). 1: pairing bought nothing; 0.25: a paired experiment needs a
     quarter of the runs; above 1: pairing cost precision. It equals 2 / (1 + F), where F is the ratio of the
-    variances of sums and differences (Pitman 1939); the interval is that of log F by the delta method with
-    estimated kurtosis, with Student's quantile.
+    variances of sums and differences (Pitman 1939); the interval is that of log F by the jackknife (Miller
+    1968). For normal and for discrete values it was measured to cover, for exponential ones 93 %.
 
     Args:
-        first, second: numbers; element i of both belongs to pair i. At least 3 pairs.
+        first, second: numbers; element i of both belongs to pair i. At least 4 pairs.
         level: the confidence level.
 
     Raises:
         StatisticsError: as `paired_difference`; values of both samples that are all equal.
     """
     where = "variance_ratio"
-    one, other = paired_numbers(where, first, second, 3)
+    one, other = paired_numbers(where, first, second, 4)
     fraction(f"{where}, level", level)
     n = len(one)
-    sums, differences = one - one.mean() + other - other.mean(), one - one.mean() - other + other.mean()
-    above, below = float((sums**2).sum()), float((differences**2).sum())
+    squares = [(values - values.mean()) ** 2 for values in (one + other, subtract(one, other))]
+    above, below = (float(each.sum()) for each in squares)
     if above + below == 0:
         raise StatisticsError(where, "all values are equal", "values that vary", "leave the ratio out")
     ratio = 2 * below / (above + below)
-    if below < 1e-12 * above or above < 1e-12 * below:
-        return Estimate("variance ratio", ratio, None, n, ("sums or differences are constant: no interval",))
-    influence = n * (sums**2 / above - differences**2 / below)
-    half = t_quantile(level, n - 1) * float(influence.std(ddof=1)) / math.sqrt(n)
+    # The sums of squares without one pair.
+    without = [total - each * n / (n - 1) for total, each in ((above, squares[0]), (below, squares[1]))]
+    if min(float(each.min()) for each in without) < 1e-9 * (above + below):
+        return Estimate("variance ratio", ratio, None, n, ("one pair alone makes the variance: no interval",))
+    pseudo = n * math.log(above / below) - (n - 1) * np.log(without[0] / without[1])
+    half = t_quantile(level, n - 1) * float(pseudo.std(ddof=1)) / math.sqrt(n)
     low, high = (2 / (1 + above / below * math.exp(sign * half)) for sign in (1, -1))
-    interval = Interval(low, high, level, "log variance ratio, delta method")
+    interval = Interval(low, high, level, "jackknife of the log variance ratio")
     return Estimate("variance ratio", ratio, interval, n, few(n, LEAST_RATIO, "pairs"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from .checks import fraction, number_list, paired_numbers
+from .checks import fraction, is_constant, number_list, paired_numbers, subtract
 from .intervals import few
 from .results import Estimate, Interval, StatisticsError
 
@@ -33,9 +33,9 @@ def cohens_dz(first: Iterable[Any], second: Iterable[Any], *, level: float = 0.9
     where = "cohens_dz"
     one, other = paired_numbers(where, first, second, 3)
     fraction(f"{where}, level", level)
-    values = one - other
+    values = subtract(one, other)
     n = len(values)
-    if np.ptp(values) <= 1e-12 * float(np.abs(values).max()):
+    if is_constant(values):
         raise StatisticsError(
             where, "all differences are equal", "differences that vary", "leave the effect size out"
         )

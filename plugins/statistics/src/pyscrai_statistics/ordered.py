@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from .checks import Numbers, category_list, fraction, known_categories, number_list, same_length
-from .intervals import few, t_quantile
+from .intervals import few
 from .permutation import permutation_test
 from .proportions import sign_interval, sign_test
 from .resampling import RESAMPLES
@@ -22,7 +23,13 @@ LEAST = 12
 def ranks_of(where: str, values: Iterable[Any], order: Sequence[Any] | None, least: int = 2) -> Numbers:
     """Values as numbers: their places in `order` from the lowest, or themselves if they are numbers."""
     if order is None:
-        return number_list(where, values, least)
+        found = category_list(where, values, least)
+        if any(isinstance(value, str) for value in found):
+            raise StatisticsError(
+                where, "the values are names, of which the order is unknown", "numbers, or an order",
+                "give order=[…], from the lowest to the highest",
+            )  # fmt: skip
+        return number_list(where, found, least)
     names = known_categories(f"{where}, order", [], order)
     found = category_list(where, values, least)
     known_categories(where, found, names)
@@ -40,8 +47,8 @@ def cliffs_delta(
     """Cliff's delta (1993): how much more often the first value is greater than the second, than smaller.
 
     It lies between -1 and 1. Unpaired, all pairs of one value of each sample count, and the interval is that
-    of Feng & Cliff (2004). Paired, the values of each pair are compared, and the interval is Bonett & Price's
-    (2012).
+    of Feng & Cliff (2004). Paired, the values of each pair are compared, and the interval
+    is that of Bonett & Price (2012).
 
     Args:
         first, second: numbers, or categories of `order`; paired: element i of both is a pair.
@@ -58,7 +65,7 @@ def cliffs_delta(
     fraction(f"{where}, level", level)
     if paired:
         same_length(where, one, other)
-        center, low, high = sign_interval(np.sign(one - other), level)
+        center, low, high = sign_interval(np.sign(one - other), level, 1.0)
         interval, n = Interval(low, high, level, "Bonett-Price"), len(one)
         return Estimate("paired Cliff's delta", center, interval, n, few(n, LEAST, "pairs"))
     # Counts instead of a matrix of all pairs, which would be large.
@@ -71,7 +78,7 @@ def cliffs_delta(
         rest**2 * float(((rows - delta) ** 2).sum()) + size**2 * float(((columns - delta) ** 2).sum()) - total
     ) / (size * rest * (size - 1) * (rest - 1))
     variance = max(spread, (1 - delta**2) / (size * rest - 1))
-    score = t_quantile(level, size + rest - 2)
+    score = float(special.ndtri((1 + level) / 2))
     n, warnings = size + rest, few(min(size, rest), LEAST, "values")
     if variance == 0:
         warnings = ("every value of one sample is greater than all of the other: no interval", *warnings)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import Numbers, count, direction_of, number_list, paired_numbers
+from .checks import Numbers, count, direction_of, is_constant, number_list, paired_numbers, subtract
 from .resampling import EXACT, RESAMPLES, chunks, generator
 from .results import StatisticsError, Test
 
@@ -60,10 +60,10 @@ def sign_flip_test(
         values = number_list(where, first, 1)
     else:
         one, other = paired_numbers(where, first, second, 1)
-        values = one - other
+        values = subtract(one, other)
     direction_of(where, direction)
     count(f"{where}, resamples", resamples)
-    moved = values[np.abs(values) > 1e-12 * max(float(np.abs(values).max()), 1e-300)]
+    moved = values[values != 0]
     if not moved.size:
         raise StatisticsError(
             where,
@@ -140,7 +140,7 @@ def permutation_test(
     direction_of(where, direction)
     count(f"{where}, resamples", resamples)
     everything = np.concatenate((one, other))
-    if np.ptp(everything) == 0:
+    if is_constant(everything):
         raise StatisticsError(
             where,
             f"all {len(everything)} values are equal",
@@ -187,7 +187,7 @@ def _all_groups(total: int, size: int) -> Iterator[Any]:
 
 def _random_groups(total: int, size: int, draws: int, random: np.random.Generator) -> Iterator[Any]:
     for rows in chunks(draws, total):
-        yield random.random((rows, total)).argsort(axis=1)[:, :size]
+        yield random.random((rows, total)).argpartition(size, axis=1)[:, :size]
 
 
 def equivalence_test(

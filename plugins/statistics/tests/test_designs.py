@@ -1,0 +1,265 @@
+"""Spread, agreement, references, factors, power and sequences: known results, and what is refused."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyscrai_statistics as st
+import pytest
+
+RANDOM = np.random.default_rng(11)
+#: Krippendorff (2011), part C: four observers, twelve units, five values.
+RATINGS = [
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],
+    [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None],
+]
+
+
+def test_krippendorffs_example() -> None:
+    published = {"nominal": 0.743, "ordinal": 0.815, "interval": 0.849, "ratio": 0.797}
+    for metric, alpha in published.items():
+        found = st.krippendorff_alpha(RATINGS, metric=metric)
+        assert found.estimate == pytest.approx(alpha, abs=0.0005)
+        assert found.interval
+        assert alpha in found.interval
+    # Krippendorff (2011), part A: two observers, ten units, two values.
+    two = [[0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]]
+    assert st.krippendorff_alpha(two).estimate == pytest.approx(0.095, abs=0.0005)
+
+
+def test_ratings_from_a_tidy_table() -> None:
+    rows = [
+        {"unit": unit, "rater": rater, "value": value}
+        for rater, row in enumerate(RATINGS)
+        for unit, value in enumerate(row)
+        if value is not None
+    ]
+    ratings = st.ratings_of(rows, unit="unit", rater="rater", value="value")
+    assert st.krippendorff_alpha(ratings).estimate == st.krippendorff_alpha(RATINGS).estimate
+
+
+def test_variance_components_by_hand() -> None:
+    # Means 2, 4, 9 of two values each; mean squares: within 2 (3 degrees of freedom), between 26.
+    found = st.variance_components([1, 3, 3, 5, 8, 10], ["a", "a", "b", "b", "c", "c"])
+    assert found.within_agents.estimate == pytest.approx(2)
+    assert found.between_agents.estimate == pytest.approx((26 - 2) / 2)
+    assert found.between_runs is None
+    # Two runs with the same agents' names: agents are nested in runs.
+    nested = st.variance_components([1, 3, 3, 5, 11, 13, 13, 15], list("aabbaabb"), [0, 0, 0, 0, 1, 1, 1, 1])
+    assert nested.between_agents.estimate == pytest.approx(2 - 2 / 2)
+    assert nested.between_runs
+    assert nested.between_runs.estimate == pytest.approx(50 - 2 / 2)
+
+
+def test_entropy_by_hand() -> None:
+    found = st.entropy(list("aabb") * 10)
+    # One bit, and (2 - 1) / (2 * 40) nats of Miller and Madow.
+    assert found.estimate == pytest.approx(1 + 1 / 80 / math.log(2))
+    bounded = st.entropy(list("aabb") * 10, categories=["a", "b"])
+    assert bounded.interval
+    assert bounded.interval.high == bounded.estimate == 1.0
+    assert st.entropy(["a", "a"]).interval is None
+
+
+def test_habits_of_answering() -> None:
+    found = st.first_option_share(["A", "A", "B", "A"], ["A", "B", "B", "A"])
+    assert (found.estimate, found.n) == (0.75, 4)
+    by_agent = st.first_option_share(["A", "A", "A", "B"], "A", agents=[1, 1, 1, 2])
+    assert (by_agent.estimate, by_agent.n) == (0.5, 2)
+    assert st.straight_lining_share([[3, 3, 3], [1, 2, 3], [2, 2, 2]]).estimate == pytest.approx(2 / 3)
+
+
+def test_a_reference_by_hand() -> None:
+    values = ["a"] * 60 + ["b"] * 30 + ["c"] * 10
+    found = st.compare_to_reference(values, {"a": 50, "b": 30, "c": 20}, order=["a", "b", "c"])
+    assert found.test.statistic == pytest.approx(100 / 50 + 0 + 100 / 20)
+    assert found.total_variation.details["uncorrected"] == pytest.approx(0.1)
+    assert found.wasserstein
+    assert found.wasserstein.details["uncorrected"] == pytest.approx(0.1 + 0.1)
+    assert found.test.p_value == pytest.approx(
+        math.exp(-7 / 2), abs=0.01
+    )  # chi-squared with 2 degrees of freedom
+    same = st.compare_to_reference(["a", "b"] * 50, {"a": 1, "b": 1})
+    assert same.jensen_shannon.interval
+    assert same.jensen_shannon.interval.low == 0.0
+    assert same.wasserstein is None
+
+
+def test_effects_of_a_grid_by_hand() -> None:
+    cells = {("a", 0): 1.0, ("a", 1): 2.0, ("b", 0): 3.0, ("b", 1): 6.0}
+    rows = [{"f": f, "g": g, "y": y + e} for (f, g), y in cells.items() for e in (-0.5, 0.5)]
+    found = st.factor_effects(rows, outcome="y", factors=["f", "g"])
+    values = {each.name: each.estimate for each in (*found.main, *found.interactions)}
+    assert values == pytest.approx({"f: b - a": 3.0, "g: 1 - 0": 2.0, "(f: b - a) x (g: 1 - 0)": 2.0})
+    as_levels = st.factor_effects(rows, outcome="y", factors=["f", "g"], categorical=["g"])
+    assert as_levels.main[1].estimate == pytest.approx(2.0)
+
+
+def test_effects_of_a_space_filling_design() -> None:
+    x, z = RANDOM.random((2, 60))
+    table = {"x": (10 * x).tolist(), "z": z.tolist(), "block": list("ab") * 30, "y": (3 * x + z).tolist()}
+    found = st.factor_effects(table, outcome="y", factors=["x", "z"], block="block")
+    span = x.max() - x.min()
+    assert found.main[0].estimate == pytest.approx(3 * span)
+    assert [each.details["factor"] for each in found.main] == ["x", "z"]
+
+
+def test_sobol_and_morris_of_a_known_function() -> None:
+    pytest.importorskip("SALib")
+    bounds = {"x": (0.0, 1.0), "z": (0.0, 1.0), "idle": (0.0, 1.0)}
+    design = st.sobol_design(bounds, n=256, seed=3)
+    found = st.sobol_indices(bounds, [2 * row["x"] + row["z"] for row in design])
+    for name, share in (("x", 0.8), ("z", 0.2), ("idle", 0.0)):  # 4 : 1 : 0
+        assert found.first[name].estimate == pytest.approx(share, abs=0.05)
+        assert found.total[name].estimate == pytest.approx(share, abs=0.05)
+    steps = st.morris_design(bounds, n=8, seed=3)
+    effects = st.morris_indices(bounds, steps, [2 * row["x"] - row["z"] for row in steps])
+    assert {name: each.estimate for name, each in effects.importance.items()} == pytest.approx(
+        {"x": 2.0, "z": 1.0, "idle": 0.0}
+    )
+    assert effects.mean["z"] == pytest.approx(-1.0)
+
+
+def test_a_mixed_model_finds_an_effect() -> None:
+    pytest.importorskip("statsmodels")
+    seeds, agents = RANDOM.normal(size=8), RANDOM.normal(size=6)
+    rows = [
+        {
+            "model": arm,
+            "seed": seed,
+            "agent": agent,
+            "the score": 2 * (arm == "new") + s + a + RANDOM.normal() / 4,
+        }
+        for seed, s in enumerate(seeds)
+        for agent, a in enumerate(agents)
+        for arm in ("old", "new")
+    ]
+    found = st.mixed_model(rows, outcome="the score", fixed=["model"], random=["seed", "agent"])
+    effect = found.effects["model: new - old"]
+    assert effect.estimate == pytest.approx(2, abs=0.2)
+    assert found.converged
+    assert found.variances["residual"] == pytest.approx(1 / 16, rel=0.5)
+    assert found.variances["seed"] > 0.1
+    assert "fewer than 20 levels" in found.warnings[-1]
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "call"),
+    [
+        ("SALib.sample.sobol", "sensitivity", lambda: st.sobol_design({"x": (0, 1)}, n=4)),
+        ("SALib.sample.morris", "sensitivity", lambda: st.morris_design({"x": (0, 1)}, n=4)),
+        (
+            "pandas",
+            "mixed",
+            lambda: st.mixed_model(
+                {"y": [1, 2, 3, 4], "s": [1, 1, 2, 2]}, outcome="y", fixed=[], random=["s"]
+            ),
+        ),
+        ("pyarrow.parquet", "parquet", lambda: st.read_table("t.parquet")),
+    ],
+)
+def test_a_missing_extra_is_named(
+    module: str, extra: str, call: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(st.StatisticsError, match=rf"pip install 'pyscrai-statistics\[{extra}\]'"):
+        call()
+
+
+def test_power_agrees_with_the_formula() -> None:
+    pilot = RANDOM.normal(size=400)
+    for n, difference in ((12, 0.9), (30, 0.5)):
+        found = st.power_paired(pilot, difference=difference, n=n)
+        assert found.estimate == pytest.approx(found.details["analytic"], abs=0.05)
+    # Cohen (1988): 34 pairs for d = 0.5 at a power of 0.8.
+    scaled = pilot / pilot.std(ddof=1)
+    planned = st.replicates_paired(scaled, difference=0.5)
+    assert planned.details["analytic"] == 34
+    assert planned.estimate == pytest.approx(34, abs=3)
+    assert planned.interval
+    assert planned.interval.low < 34 < planned.interval.high
+    assert st.power_paired(pilot, difference=-0.9, n=12, direction="less").estimate > 0.8  # type: ignore[operator]
+
+
+def test_power_of_proportions_is_what_experiments_show() -> None:
+    found = st.power_proportions(0.8, 0.4, n=25)
+    hits = 0
+    for _ in range(1000):
+        one, other = RANDOM.random(25) < 0.8, RANDOM.random(25) < 0.4
+        hits += st.fisher_test(one, other).p_value <= 0.05
+    assert found.estimate == pytest.approx(hits / 1000, abs=0.08)  # 5 standard errors
+    needed = st.replicates_proportions(0.8, 0.4).n
+    assert st.power_proportions(0.8, 0.4, n=needed).estimate >= 0.8  # type: ignore[operator]
+    paired = st.replicates_proportions(0.8, 0.4, both=0.4).n
+    assert paired < needed
+
+
+def test_sequences_narrow_and_hold() -> None:
+    values = (RANDOM.random(600) < 0.3).astype(float)
+    bets = st.betting_sequence(values)
+    assert bets.interval
+    assert 0.3 in bets.interval
+    assert bets.interval.high - bets.interval.low < 0.16
+    assert list(bets.low) == sorted(bets.low)
+    wide = st.betting_sequence(10 * values - 5, bounds=(-5, 5))
+    assert wide.high[-1] == pytest.approx(10 * bets.high[-1] - 5)
+    asymptotic = st.asymptotic_sequence(values)
+    assert asymptotic.to_dict()["low"][:2] == [None, None]
+    assert asymptotic.interval
+    # At n = 600 with sd 0.46, about 3.1 standard errors wide to each side.
+    assert asymptotic.interval.high - asymptotic.interval.low == pytest.approx(
+        2 * 3.1 * 0.46 / 600**0.5, rel=0.1
+    )
+    assert st.asymptotic_sequence([1, 2, 3]).interval is None
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
+    "raters": (lambda: st.krippendorff_alpha([[1, 2]]), "a row for each of at least two raters"),
+    "no variation": (lambda: st.krippendorff_alpha([[1, 1], [1, 1]]), "all values are equal"),
+    "rated twice": (
+        lambda: st.ratings_of([{"u": 1, "r": 1, "v": 1}] * 2, unit="u", rater="r", value="v"),
+        "rated unit 1 twice",
+    ),
+    "one value per agent": (lambda: st.variance_components([1, 2, 3], "abc"), "an agent with two values"),
+    "unknown category": (lambda: st.entropy(["a", "x"], categories=["a", "b"]), "unknown categories: 'x'"),
+    "unknown to the reference": (
+        lambda: st.compare_to_reference(["a", "x", "y"], {"a": 1}),
+        "unknown categories: 'x', 'y'; expected only 'a'",
+    ),
+    "impossible": (
+        lambda: st.compare_to_reference(["a", "b"], {"a": 1, "b": 0}),
+        "b occurs, and has the weight 0",
+    ),
+    "too few runs": (
+        lambda: st.factor_effects({"a": ["x", "y", "x"], "y": [1, 2, 3]}, outcome="y", factors=["a", "y"]),
+        "there are 3 runs for 4 coefficients",
+    ),
+    "confounded": (
+        lambda: st.factor_effects(
+            {"a": list("xy") * 5, "b": list("uv") * 5, "y": range(10)}, outcome="y", factors=["a", "b"]
+        ),
+        "cannot be told apart",
+    ),
+    "no power of 2": (lambda: st.sobol_design({"x": (0, 1)}, n=6), "expected a power of 2; give 8"),
+    "against the direction": (
+        lambda: st.power_paired(range(9), difference=-1, n=9, direction="greater"),
+        "difference: it is -1",
+    ),
+    "constant pilot": (lambda: st.power_paired([1] * 9, difference=1, n=9), "all differences are equal"),
+    "impossible pairs": (lambda: st.power_proportions(0.5, 0.4, n=9, both=0.6), "both: it is 0.6"),
+    "out of bounds": (lambda: st.betting_sequence([0, 2]), "2 is a value; expected values from 0 to 1"),
+    "bounds": (lambda: st.betting_sequence([0], bounds=(1, 0)), "the lowest and the highest possible value"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_input_is_told(name: str) -> None:
+    call, message = REFUSED[name]
+    with pytest.raises(st.StatisticsError, match=message):
+        call()
