@@ -36,6 +36,7 @@ def test_a_row_per_sample_epoch_and_scorer() -> None:
         "model": "mockllm/model",
         "status": "success",
         "sample": "s1",
+        "item": "capitals/s1",
         "epoch": 1,
         "scorer": "match",
         "value": "C",

@@ -16,7 +16,7 @@ EXAMPLES = """\
 examples:
   python -m pyscrai_statistics compare runs.csv --outcome score --arm model --pair seed
   python -m pyscrai_statistics compare runs.csv --outcome won --arm model --pair task --kind proportion --json
-  python -m pyscrai_statistics compare logs/ --outcome score --arm model --pair sample --smallest 0.05
+  python -m pyscrai_statistics compare logs/ --outcome score --arm model --pair item --smallest 0.05
   python -m pyscrai_statistics summarize runs.jsonl --outcome score --arm model --unit run
 
 TABLE is a .csv, .jsonl, .json or .parquet file, a log of Inspect (.eval), or a folder of such logs.

@@ -163,7 +163,10 @@ def _swapped(one: Numbers, other: Numbers, draws: int, random: np.random.Generat
     """
     size, total, found = len(one), len(one) + len(other), []
     for rows in chunks(draws, total):
-        in_first = random.random((rows, total)).argsort(axis=1) < size
+        in_first = np.zeros((rows, total), dtype=bool)
+        np.put_along_axis(
+            in_first, random.random((rows, total)).argpartition(size, axis=1)[:, :size], True, axis=1
+        )
         leaves, joins = ~in_first[:, :size], in_first[:, size:]
         for row in np.flatnonzero(~leaves.any(axis=1)):  # nothing swapped; any single pair is as likely
             leaves[row, random.integers(size)] = joins[row, random.integers(total - size)] = True

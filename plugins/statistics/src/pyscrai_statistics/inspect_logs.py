@@ -21,8 +21,9 @@ WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 def read_inspect(path: str | Path) -> Columns:
     """A table of Inspect's logs: a row per log, sample, epoch and scorer.
 
-    Columns: `log` (the file's name), `task`, `model`, `status` (of the log), `sample`, `epoch`, `scorer`,
-    `value` (as logged), `score` (as a number), `error`, `input_tokens`, `output_tokens`, `total_tokens`.
+    Columns: `log` (the file's name), `task`, `model`, `status` (of the log), `sample`, `item` (task and
+    sample: it pairs models if there are several tasks), `epoch`, `scorer`, `value` (as logged), `score` (as a
+    number), `error`, `input_tokens`, `output_tokens`, `total_tokens`.
 
     `score` is what Inspect's `value_to_float` gives: C (correct) is 1, I (incorrect) 0, P (partial) 0.5, N
     (no answer) 0; yes and true are 1, no and false 0; texts of digits are numbers. Other texts and lists have
@@ -125,7 +126,8 @@ def _rows_of_sample(base: Mapping[str, Any], sample: Mapping[str, Any]) -> Itera
             for name in ("input_tokens", "output_tokens", "total_tokens")
         },
     }
-    head = {**base, "sample": sample["id"], "epoch": sample.get("epoch", 1)}
+    name = sample["id"]
+    head = {**base, "sample": name, "item": f"{base['task']}/{name}", "epoch": sample.get("epoch", 1)}
     scored: list[tuple[str | None, Any]] = []
     for scorer, score in (sample.get("scores") or {}).items():
         value = score["value"]
@@ -133,8 +135,8 @@ def _rows_of_sample(base: Mapping[str, Any], sample: Mapping[str, Any]) -> Itera
             scored.extend((f"{scorer}.{key}", one) for key, one in value.items())
         else:
             scored.append((scorer, value))
-    for name, value in scored or [(None, None)]:
-        yield {**head, "scorer": name, "value": value, "score": score_number(value), **tail}
+    for scorer_name, value in scored or [(None, None)]:
+        yield {**head, "scorer": scorer_name, "value": value, "score": score_number(value), **tail}
 
 
 def score_number(value: Any) -> float | None:

@@ -70,14 +70,17 @@ def mean(
     choice(f"{where}, method", method, METHODS)
     count(f"{where}, resamples", resamples)
     interval, warnings = mean_interval(where, found, level, seed, resamples, method)
-    if interval and abs(_skewness(found)) > STRONG:
+    if interval and abs(skewness(found)) > STRONG:
         warnings += ("the values are strongly skewed, for which the interval was measured to be too narrow",)
     return Estimate(
         "mean", float(found.mean()), interval, len(found), warnings + few(len(found), LEAST_MEAN, "values")
     )
 
 
-def _skewness(values: Numbers) -> float:
+def skewness(values: Numbers) -> float:
+    """The sample's skewness; 0 without variation."""
+    if is_constant(values):
+        return 0.0
     deviations = values - values.mean()
     return float((deviations**3).mean() / (deviations**2).mean() ** 1.5)
 

@@ -72,7 +72,7 @@ def sign_flip_test(
             "report that the arms are identical",
         )
     if 2 ** len(moved) <= EXACT:
-        p_value, p_mid = _exact_flips(moved, direction)
+        p_value, p_mid = exact_flips(moved, direction)
         method = f"sign flips, all {2 ** len(moved)} assignments"
     else:
         p_value, p_mid = tails(
@@ -82,7 +82,7 @@ def sign_flip_test(
     return Test("sign-flip", float(values.mean()), p_value, p_mid, direction, len(values), method)
 
 
-def _exact_flips(values: Numbers, direction: str) -> tuple[float, float]:
+def exact_flips(values: Numbers, direction: str) -> tuple[float, float]:
     """Counts all assignments by the sums of two halves (Horowitz & Sahni 1974): fast, and small in memory."""
     halves = []
     for part in (values[: len(values) // 2], values[len(values) // 2 :]):

@@ -11,12 +11,13 @@ from scipy import special
 
 from .checks import Numbers, count, direction_of, fraction, is_constant, number_list
 from .intervals import wilson_bounds
+from .permutation import exact_flips
 from .proportions import exact_binomial, exact_hypergeometric
-from .resampling import generator
+from .resampling import EXACT, generator
 from .results import Estimate, Interval, StatisticsError
 
-#: Random assignments of each simulated test.
-_FLIPS = 999
+#: Random assignments of each simulated test; as many simulated experiments share them.
+_FLIPS, _BATCH = 999, 50
 #: No search goes beyond this number of replicates.
 _MOST = 100_000
 
@@ -173,9 +174,9 @@ def replicates_proportions(
     cells = _cells(where, first, second, both, alpha, direction)
     fraction(f"{where}, power", power)
     start = _smallest(where, lambda n: _normal_power(cells, n, alpha, direction) >= power)
-    if start > 1500:
+    if start > 1800:
         raise StatisticsError(
-            where, f"about {start} replicates are needed", "at most 2000", "plan for a larger difference"
+            where, f"about {start} replicates are needed", "at most 1800", "plan for a larger difference"
         )
     n = _smallest(where, lambda n: _exact_power(cells, n, alpha, direction) >= power, start, 2000)
     details = {"first": first, "second": second, "both": both, "alpha": alpha, "direction": direction}
@@ -246,11 +247,13 @@ def _simulated(
     times: int,
 ) -> float:
     """The share of simulated experiments that reject."""
-    signs = np.where(random.random((_FLIPS, n)) < 0.5, 1.0, -1.0)
     rejected = 0
-    for rows in [500] * (times // 500) + ([times % 500] if times % 500 else []):
-        drawn = centered[random.integers(0, len(centered), (rows, n))] + difference
-        observed, null = drawn.sum(axis=1), drawn @ signs.T
+    for start in range(0, times, _BATCH):
+        drawn = centered[random.integers(0, len(centered), (min(_BATCH, times - start), n))] + difference
+        if 2**n <= EXACT:
+            rejected += sum(exact_flips(each, direction)[0] <= alpha for each in drawn)
+            continue
+        observed, null = drawn.sum(axis=1), drawn @ np.where(random.random((n, _FLIPS)) < 0.5, 1.0, -1.0)
         if direction == "two-sided":
             observed, null = np.abs(observed), np.abs(null)
         elif direction == "less":

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .checks import Numbers, count, fraction, number_list
+from .intervals import STRONG, skewness
 from .results import Interval, Result, StatisticsError
 
 #: The first look for which the asymptotic sequence was measured to keep its level (see `calibration`).
@@ -175,6 +176,10 @@ def asymptotic_sequence(
         interval = Interval(float(lows[-1]), float(highs[-1]), level, "asymptotic confidence sequence")
     else:
         warnings.append(f"there are {n} values, and the sequence begins with {start}")
+    if interval and abs(skewness(found)) > STRONG:
+        warnings.append(
+            "the values are strongly skewed: the sequence was measured to err in up to 8 % instead of 5 %"
+        )
     return ConfidenceSequence(
         "mean",
         float(running[-1]),

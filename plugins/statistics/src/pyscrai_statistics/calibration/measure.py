@@ -83,7 +83,7 @@ class PowerFigure:
 
 
 def measure_power(experiments: int, seed: int = 1) -> list[PowerFigure]:
-    """Predictions from a large pilot and from known proportions, and what experiments then show."""
+    """Predictions from a very large pilot and from known proportions, and what experiments then show."""
     figures = []
     random = np.random.default_rng([seed, 7])
     for name, effect in (("normal", 0.9), ("exponential", 0.9), ("lognormal", 1.2), ("5 points", 0.9)):
@@ -96,7 +96,7 @@ def measure_power(experiments: int, seed: int = 1) -> list[PowerFigure]:
             return one - other
 
         for n in (12, 20, 40):
-            found = power_paired(differences(random, 2000), difference=effect, n=n, seed=seed)
+            found = power_paired(differences(random, 20_000), difference=effect, n=n, seed=seed)
             hits = [
                 sign_flip_test(differences(random, n) + effect, seed=number, resamples=DRAWS).p_value <= 0.05
                 for number in range(experiments)
