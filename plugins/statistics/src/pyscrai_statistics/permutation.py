@@ -159,7 +159,7 @@ def permutation_test(
     p_value, p_mid = tails(null, observed, direction, not exact)
     method = f"studentized permutations, {'all ' if exact else ''}{assignments if exact else resamples}"
     method += " assignments" if exact else " random assignments"
-    return Test("permutation", float(np.nan_to_num(observed)), p_value, p_mid, direction, total, method)
+    return Test("permutation", observed, p_value, p_mid, direction, total, method)
 
 
 def _welch(values: Numbers, groups: Any) -> Numbers:

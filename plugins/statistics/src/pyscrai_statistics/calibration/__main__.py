@@ -10,19 +10,41 @@ from .cases import Case, coverage_cases, level_cases, sequence_cases
 from .measure import Figure, PowerFigure, measure, measure_power
 
 
-def _head(name: str, data: str, n: int) -> str:
+def label(name: str) -> str:
+    """A case's name, with its function as code."""
     function, _, detail = name.partition(", ")
-    return f"| `{function}`{', ' + detail if detail else ''} | {data} | {n} |"
+    return f"`{function}`{', ' + detail if detail else ''}"
 
 
-def _percent(*values: float | None) -> str:
-    return "".join(f" {100 * (value or 0):.1f} |" for value in values)
+def test_cell(figure: Figure) -> str:
+    rates = (figure.rejects, figure.rejects_mid, figure.rejects_randomized)
+    return f"{figure.n}: " + " / ".join(f"{100 * (rate or 0):.1f}" for rate in rates)
 
 
-def _rows(cases: Iterable[Case], experiments: int) -> Iterator[tuple[Case, Figure]]:
+def interval_cell(figure: Figure, recommended: int) -> str:
+    """The coverage; an asterisk marks an n for which the result carries a warning."""
+    return f"{figure.n}: {100 * (figure.covers or 0):.1f}{'*' if figure.n < recommended else ''}"
+
+
+def _tests(cases: Iterable[Case], experiments: int) -> Iterator[str]:
+    yield "| test | data | rejections in %, n: by p / mid-p / randomized p |\n| --- | --- | --- |"
     for case in cases:
-        for n in case.sizes:
-            yield case, measure(case, n, experiments)
+        cells = [test_cell(measure(case, n, experiments)) for n in case.sizes]
+        yield f"| {label(case.name)} | {case.data} | {', '.join(cells)} |"
+
+
+def _intervals(title: str, cases: Iterable[Case], experiments: int) -> Iterator[str]:
+    yield f"\n| {title} | data | coverage in %, by n |\n| --- | --- | --- |"
+    for case in cases:
+        cells = [interval_cell(measure(case, n, experiments), case.recommended) for n in case.sizes]
+        yield f"| {label(case.name)} | {case.data} | {', '.join(cells)} |"
+
+
+def _power(figures: Iterable[PowerFigure]) -> Iterator[str]:
+    yield "\n| power | data | n | predicted | formula | measured |\n| --- | --- | --- | --- | --- | --- |"
+    for each in figures:
+        shares = " | ".join(f"{100 * share:.1f}" for share in (each.predicted, each.analytic, each.measured))
+        yield f"| {label(each.name)} | {each.data} | {each.n} | {shares} |"
 
 
 def main() -> None:
@@ -35,31 +57,21 @@ def main() -> None:
     options = parser.parse_args()
     started = time.monotonic()
 
-    def chosen(cases: Iterable[Case]) -> Iterator[Case]:
-        return (case for case in cases if options.only in case.name)
+    def chosen(cases: Iterable[Case]) -> list[Case]:
+        return [case for case in cases if options.only in case.name]
 
-    print("| test | data | n | p | mid-p | randomized |\n| --- | --- | --- | --- | --- | --- |")
-    for _, each in _rows(chosen(level_cases()), options.experiments):
-        rates = _percent(each.rejects, each.rejects_mid, each.rejects_randomized)
-        print(_head(each.name, each.data, each.n) + rates, flush=True)
-    for title, cases in (("interval", coverage_cases()), ("sequence", sequence_cases())):
-        print(f"\n| {title} | data | n | covers | absent | |\n| --- | --- | --- | --- | --- | --- |")
-        for case, each in _rows(chosen(cases), options.experiments):
-            note = " below the recommended n |" if each.n < case.recommended else " |"
-            print(_head(each.name, each.data, each.n) + _percent(each.covers, each.absent) + note, flush=True)
-    if options.only in "power":
-        print(
-            "\n| power | data | n | predicted | formula | measured |\n| --- | --- | --- | --- | --- | --- |"
+    def lines() -> Iterator[str]:
+        yield from _tests(chosen(level_cases()), options.experiments)
+        yield from _intervals("interval", chosen(coverage_cases()), options.experiments)
+        yield from _intervals(
+            "sequence, looked at after every value", chosen(sequence_cases()), options.experiments
         )
-        for figure in measure_power(options.experiments):
-            print(_power(figure))
+        if options.only in "power":
+            yield from _power(measure_power(options.experiments))
+
+    for line in lines():
+        print(line, flush=True)
     print(f"\n{options.experiments} experiments each, {time.monotonic() - started:.0f} s")
-
-
-def _power(figure: PowerFigure) -> str:
-    return _head(figure.name, figure.data, figure.n) + _percent(
-        figure.predicted, figure.analytic, figure.measured
-    )
 
 
 if __name__ == "__main__":
