@@ -68,6 +68,10 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         ),
         "unit 1: it has 2 rows",
     ),
+    "nan in a table": (
+        lambda: st.summarize([{"x": 1.0}, {"x": math.nan}], outcome="x"),
+        "row 1: the outcome is nan; expected a finite number; set it to None",
+    ),
     "suffix": (lambda: st.read_table("x.xls"), "suffix is '.xls'; expected .csv, .jsonl, .json or .parquet"),
     "no file": (lambda: st.read_table("nowhere.csv"), "nowhere.csv: it cannot be read"),
 }

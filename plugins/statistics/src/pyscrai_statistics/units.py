@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,13 @@ def _coded(number: int, value: Any, kind: str, success: Any) -> Any:
             "name the value of success",
         )
     if kind == "number":
+        if isinstance(value, float) and not math.isfinite(value):
+            raise StatisticsError(
+                f"table, row {number}",
+                f"the outcome is {value}",
+                "a finite number",
+                "set it to None for a failure",
+            )
         number_list(f"table, row {number}", [value])
     return value
 
