@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from pathlib import Path as Folder
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from ..language.misfit import Misfit, Misfits, Path
 from ..language.schemas import check_schema
 from ..language.templates import Prompt
 from .source import Source
-from .structure import Hook, unfit
+from .structure import Hook, Structurer, unfit
 
 #: What is demanded of options of these types.
 CONNECT, READ_SECRET = "connect to", "read the secret in the environment variable"
@@ -87,6 +88,11 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
         contracts.Program: program,
         contracts.JsonSchema: schema,
     }
+
+
+def check_options(config: type) -> None:
+    """Raise `ContractError` if a Config has an option of a type that no scenario can give."""
+    Structurer(option_hooks(Source(Folder())), lambda kind, value: value).check_type(config)
 
 
 def check_prompts(config: Any) -> None:

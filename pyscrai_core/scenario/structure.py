@@ -98,6 +98,7 @@ class Structurer:
 
     def __init__(self, hooks: Mapping[Any, Hook], build: Callable[[str, Any], Component]) -> None:
         self._build = build
+        self._checked: set[type] = set()
         self.converter = Converter(detailed_validation=False)
         self.converter.register_structure_hook_factory(_is_plain, self._hook)
         for kind, hook in {**_HOOKS, **hooks}.items():
@@ -111,6 +112,19 @@ class Structurer:
             raise
         except (ValueError, TypeError, KeyError) as error:
             raise Misfit(str(error)) from None
+
+    def check_type(self, kind: Any) -> None:
+        """Raise `ContractError` for a type that no option can have, also as a part of another."""
+        if kind in self._checked:  # a class may have options of its own kind
+            return
+        if attrs.has(kind):
+            self._checked.add(kind)
+        if self.converter.get_structure_hook(kind) is _no_option:
+            _no_option(None, kind)
+        if (get_origin(kind) or kind) in (*_UNIONS, *_SEQUENCES, *_MAPPINGS):
+            for member in get_args(kind):
+                if member is not Ellipsis:
+                    self.check_type(member)
 
     def each(self, parts: Iterable[tuple[Any, Any, Any]], others: Iterable[Misfit] = ()) -> dict[Any, Any]:
         """What is made of parts, given as (key, value, type), by key.
@@ -204,7 +218,7 @@ class _Fields:
         self._options = {option.alias: option for option in attrs.fields(kind) if option.init}
         for option in self._options.values():
             try:
-                structurer.converter.get_structure_hook(option.type or Any)
+                structurer.check_type(option.type or Any)
             except (ContractError, StructureHandlerNotFoundError) as error:
                 raise ContractError(f"{self._name}.{option.name}: {error}") from None
 

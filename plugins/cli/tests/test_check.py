@@ -26,10 +26,15 @@ def pyscrai_engines():
     return [
         Extension("plain", "faulty_parts:Plain", ""),
         Extension("gone", "faulty_gone:Engine", ""),
+        Extension("typed", "faulty_parts:Typed", ""),
+        Extension("nested", "faulty_parts:Nested", ""),
         Extension("shut", "faulty_parts:Shut", ""),
     ]
 """
 PARTS = """
+import datetime
+import pathlib
+import attrs
 import click
 from pyscrai_core import Engine
 not_a_command = 3
@@ -41,6 +46,23 @@ class Shut(Engine):
     async def run(self, turn): ...
     async def aopen(self):
         return {}["door"]
+
+@attrs.frozen
+class Part:
+    when: dict[str, list[datetime.date]] = attrs.field(factory=dict)
+    parts: "list[Part]" = attrs.field(factory=list)
+
+class Typed(Engine):
+    @attrs.frozen
+    class Config:
+        option: pathlib.Path | None = None
+    async def run(self, turn): ...
+
+class Nested(Engine):
+    @attrs.frozen
+    class Config:
+        part: list[Part] = attrs.field(factory=list)
+    async def run(self, turn): ...
 
 class Plain(Engine):
     class Config:
@@ -72,6 +94,8 @@ def test_each_fault_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "is of the class int, expected a click.Command" in errors["greet"]
     assert "command 'show': offered by more than one plugin" in errors["show"]
     assert "expected a frozen class of attrs" in errors["plain"]
+    assert "Config.option: an option has the type Path, expected one" in errors["typed"]
+    assert "Config.part: faulty_parts.Part.when: an option has the type date" in errors["nested"]
     assert "faulty_gone.py:3" in errors["gone"]
     assert "--debug" in errors["gone"]
     assert "it cannot be opened: KeyError: 'door'; tell its author" in errors["shut"]

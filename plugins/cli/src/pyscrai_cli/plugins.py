@@ -79,10 +79,27 @@ def _unusable(host: Host, offers: list[Offer], opened: bool = False) -> dict[tup
         if offer.kind == "command" and not isinstance(made, click.Command):
             what = f"the target {offer.extension.target!r} is of the class {type(made).__name__}"
             reasons[offer.kind, offer.name] = f"{offer}: {what}, expected a click.Command: tell its author"
-        if opened and (fault := asyncio.run(_open_and_close(made))) is not None:
+        if opened and (wrong := _wrong_options(made)):
+            reasons[offer.kind, offer.name] = f"{offer}: {wrong}"
+        elif opened and (fault := asyncio.run(_open_and_close(made))) is not None:
             what = f"it cannot be opened: {type(fault).__name__}: {fault}"
             reasons[offer.kind, offer.name] = f"{offer}: {what}; tell its author"
     return reasons
+
+
+def _wrong_options(made: Any) -> str:
+    """What is wrong with the types of a component's options; empty if nothing is."""
+    from pyscrai_core.contracts import Component
+    from pyscrai_core.errors import ContractError
+    from pyscrai_core.scenario.options import check_options
+
+    if not (isinstance(made, type) and issubclass(made, Component)):
+        return ""
+    try:
+        check_options(made.Config)
+    except ContractError as error:
+        return str(error)
+    return ""
 
 
 async def _open_and_close(made: Any) -> Exception | None:
