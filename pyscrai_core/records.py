@@ -389,7 +389,8 @@ class RunResult:
     `status` is how it ended, `error` the reason if it did not complete, `events` the whole log, `outcomes`
     the values of the scenario's outcomes, and `fingerprint` the SHA-256 of the canonical log. `calls` is the
     number of all calls of the run, `asked` the number of those that this execution made itself, and
-    `truncated` the number of answers that were cut off.
+    `truncated` the number of answers that were cut off. `measures` are series of `[step, value]` by name,
+    and `tables` lists of rows by name, each row a mapping of its columns.
     """
 
     run: str
@@ -406,6 +407,8 @@ class RunResult:
     error: str = ""
     cost: Cost = Cost()
     truncated: int = 0
+    measures: dict[str, Any] = field(factory=dict, converter=freeze)
+    tables: dict[str, Any] = field(factory=dict, converter=freeze)
 
     def to_dict(self) -> dict[str, Any]:
         """The summary that `--json` prints, with the number of events instead of the events."""
@@ -423,6 +426,8 @@ class RunResult:
             "cost": self.cost.to_dict(),
             "truncated": self.truncated,
             "outcomes": self.outcomes,
+            "measures": self.measures,
+            "tables": self.tables,
             "error": self.error,
         }
 

@@ -76,6 +76,16 @@ class StoredRun(ABC):
     def outcomes(self) -> dict[str, Any]:
         """The values of the scenario's outcomes by name, as JSON."""
 
+    @property
+    @abstractmethod
+    def measures(self) -> dict[str, list[Any]]:
+        """The scenario's measures by name: each a list of `[step, value]`."""
+
+    @property
+    @abstractmethod
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows of the scenario's tables by name."""
+
     @abstractmethod
     def events(self, after: int = 0) -> Iterator[Event]:
         """Iterate over the log in order, from the event after number `after`."""

@@ -86,8 +86,9 @@ def test_the_scenarios_are_valid(text: str) -> None:
 
 
 def test_the_parts_of_scenarios_say_what_they_should() -> None:
-    _, market, vendors, tools = map(prepared, YAML)
+    _, market, results, vendors, tools = map(prepared, YAML)
     assert market.scenario.name == "apple-market"
+    assert list(results.scenario.tables) == ["answers", "people"]
     assert vendors.scenario.limits.money == 2.5
     approval = Gate(trust=True).approve("README", tools.content, tools.demands)
     assert [one.make(approval).name for one in tools.tools["Mara"]] == ["stock", "throw"]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..agent import Acts, OnUncertain
+from ..agent import OnUncertain
 from ..base.log import logger, report
 from ..contracts import Component
 from ..errors import (
@@ -43,6 +43,7 @@ from .journal import Journal
 from .log import Log
 from .observers import Observers
 from .participant import Participant
+from .results import NOTHING, Results
 from .reuse import Reuse
 from .rules import Draft
 from .session import Session
@@ -97,6 +98,7 @@ class Run:
         self._observers = Observers(run, session.observers)
         log = Log(self._store, run, recorded, replay)
         self._world = World(plan, log, self._observers.on_event)
+        self._results = Results(self._world)
         #: How many turns each agent has taken in this step.
         self._ordinals: dict[str, int] = {}
         self._main: asyncio.Task[Any] | None = None
@@ -155,11 +157,11 @@ class Run:
     async def _execute(self) -> RunResult:
         self._observers.on_run("running", None)
         status: RunStatus = "completed"
-        error, outcomes = "", {}
+        error, found = "", NOTHING
         try:
             await self._binding.bind(self._components, "tools", 0)
             await self._loop()
-            outcomes = self._world.outcomes()
+            found = self._results.finish()
             self._world.log.check_complete()
         except (BudgetSpent, Uncertain) as failure:
             status, error = "stopped", str(failure)
@@ -180,12 +182,12 @@ class Run:
             if self._deadline.late and not self.stopping:
                 status, error = "stopped", str(self._calls.budget.late(self._waiting))
             elif not self.stopping:
-                self._end("interrupted", "cancelled", {})
+                self._end("interrupted", "cancelled")
                 raise
             else:
                 status, error = "interrupted", "interrupted by a person"
         except KeyboardInterrupt:
-            self._end("interrupted", "interrupted by a person", {})
+            self._end("interrupted", "interrupted by a person")
             raise
         except Divergence as failure:
             if self._recorded is not None and not self._replay:
@@ -194,7 +196,7 @@ class Run:
         except StoreError:
             raise
         except InputError as failure:
-            self._end("failed", str(failure), {})
+            self._end("failed", str(failure))
             raise
         except PyscraiError as failure:
             status, error = "failed", str(failure)
@@ -202,9 +204,9 @@ class Run:
             if isinstance(failure, Exception) and raiser(failure) is not None:
                 status, error = "failed", str(self._broken(None, failure))
             else:
-                self._end("failed", f"{type(failure).__name__}: {failure}", {})
+                self._end("failed", f"{type(failure).__name__}: {failure}")
                 raise
-        return self._end(status, error, outcomes)
+        return self._end(status, error, found)
 
     # -- between two steps --
 
@@ -266,7 +268,8 @@ class Run:
         world.refresh()
 
     async def _loop(self) -> None:
-        await self._run_group(self._acting(lambda acts: acts.start))
+        await self._run_group(self._world.acting(lambda acts: acts.start))
+        self._results.after_step()
         while True:
             await self._before_step()
             scenario = self._world.scenario
@@ -286,21 +289,15 @@ class Run:
                 raise EndOfRecord(f"step {self._world.step + 1}: the recorded run ended before it")
             self._ordinals.clear()
             await self._run_group(group)
-            await self._run_group(self._acting(lambda acts: acts.after_group))
+            await self._run_group(self._world.acting(lambda acts: acts.after_group))
             if not self._components.schedule.schedules_reactions:
                 await self._run_group(self._world.pending())
-            await self._run_group(self._acting(self._due))
+            await self._run_group(self._world.acting(self._world.due))
+            self._results.after_step()
         self._world.step += 1
         self._ordinals.clear()
-        await self._run_group(self._acting(lambda acts: acts.end))
+        await self._run_group(self._world.acting(lambda acts: acts.end))
         self._world.step -= 1
-
-    def _acting(self, now: Callable[[Acts], bool]) -> list[str]:
-        """The names of the agents that act now, in the scenario's order."""
-        return [name for name, agent in self._world.agents.items() if now(agent.acts)]
-
-    def _due(self, acts: Acts) -> bool:
-        return bool(acts.every) and self._world.step % acts.every == 0
 
     async def _next(self) -> list[str]:
         if self.stopping:
@@ -418,7 +415,7 @@ class Run:
         changed = other_versions(Manifest.from_dict(self._recorded.manifest), self._world.plan.host)
         return Divergence(f"run {self.id}: {failure}{changed}", failure.step)
 
-    def _end(self, status: RunStatus, error: str, outcomes: dict[str, Any]) -> RunResult:
+    def _end(self, status: RunStatus, error: str, found: Mapping[str, Any] = NOTHING) -> RunResult:
         error = redact(error)
         # What an earlier execution came to is kept, also if this one ended before it.
         steps = self._world.step if self._replay else max(self._world.step, self._world.log.rest())
@@ -433,10 +430,10 @@ class Run:
             calls=self._calls.made,
             asked=self._calls.asked,
             usage=self._calls.usage,
-            outcomes=outcomes,
             error=error,
             cost=self._calls.cost,
             truncated=self._calls.truncated,
+            **found,
         )
         if status == "completed" and not self._replay:
             for _, late in self._inputs.events():

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
-
-from ..agent import Agent
-from ..canonical import canonical, check_json
+from ..agent import Acts, Agent
+from ..canonical import canonical
 from ..errors import ContractError
 from ..language.expressions import Expression
 from ..records import EVERYONE, Event, Sampling
 from ..scenario.plan import Plan
-from ..secret import redact_bytes
 from .log import Log
 from .participant import Participant
-from .rules import Draft, Rejected, Rules, plain, state_changes
+from .rules import Draft, Rejected, Rules, state_changes
 from .state import Root, Snapshot
 
 
@@ -81,6 +78,14 @@ class World:
         names = self.scenario.providers
         return "default" if "default" in names or not names else next(iter(names))
 
+    def acting(self, now: Callable[[Acts], bool]) -> list[str]:
+        """The names of the agents that act now, in the scenario's order."""
+        return [name for name, agent in self.agents.items() if now(agent.acts)]
+
+    def due(self, acts: Acts) -> bool:
+        """Whether it is the turn of who acts every so many steps."""
+        return bool(acts.every) and self.step % acts.every == 0
+
     def pending(self) -> list[str]:
         """The agents that have events to react to."""
         return [name for name in self._reacting if self.participants[name].triggers]
@@ -89,29 +94,19 @@ class World:
         """The agent's actions whose guard holds now."""
         return [name for name in agent.actions if self.rules.open(agent.name, name, self._root, self.step)]
 
-    def value(self, expression: Expression, where: str) -> Any:
-        """What an expression of the scenario comes to now. Raises `ContractError`."""
+    def value(self, expression: Expression, where: str, given: Mapping[str, Any] | None = None) -> Any:
+        """What an expression of the scenario comes to now, with more names. Raises `ContractError`."""
         values = {**self._root, "state": self._root["world"], "events": self.log.events, "step": self.step}
+        values |= given or {}
         try:
             return expression.evaluate(**{name: values[name] for name in expression.uses})
         except ValueError as error:
             raise ContractError(f"{where}: {error}") from None
 
-    def outcomes(self) -> dict[str, Any]:
-        """The scenario's outcomes. Raises `ContractError`."""
-        outcomes = {}
-        for name, expression in self.scenario.outcomes.items():
-            try:
-                value = self.value(expression, f"outcomes.{name}")
-            except ContractError as error:
-                # The run is whole all the same: a resume asks nothing again.
-                raise ContractError(f"{error}; fix it: pyscrai resume RUN --set outcomes.{name}=…") from None
-            try:
-                outcomes[name] = check_json(plain(value), f"outcomes.{name}")
-            except ValueError as error:
-                raise ContractError(f"{error}") from None
-        clean: dict[str, Any] = orjson.loads(redact_bytes(orjson.dumps(outcomes)))
-        return clean
+    def states(self, part: str) -> Mapping[str, Any]:
+        """The states of the `agents` or `groups` by name."""
+        states: Mapping[str, Any] = self._root[part]
+        return states
 
     # -- what changes it --
 

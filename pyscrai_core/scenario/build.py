@@ -31,6 +31,7 @@ from .model import (
     Rule,
     Scenario,
 )
+from .quantities import ROW_NAMES, Quantity, QuantitySpec, Table, TableSpec
 from .resolve import NAME
 from .spec import AGENT_KEYS, AgentSpec, GroupSpec, RuleSpec, ScenarioSpec, WorldSpec
 from .structure import Structurer
@@ -61,7 +62,7 @@ class Builder:
         #: The actions of each text of `actions:`; the members of a population have one.
         self._actions: dict[bytes, dict[str, Action]] = {}
 
-    def _read(self, kind: type[T], value: Any, path: Path, **instead: Any) -> T:
+    def _read(self, kind: type[T], value: Any, path: Path, /, **instead: Any) -> T:
         """`value` as a `kind`, without what does not fit; `instead` has the fields without a default."""
         try:
             return self._structurer.structure(value, kind)
@@ -86,9 +87,6 @@ class Builder:
                     raise Misfit(expected("the JSON Schema of the event's payload", schema))
                 check_schema(schema)
         groups = self._groups()
-        outcomes = {
-            name: self._expression(text, RUN_NAMES, "outcomes", name) for name, text in spec.outcomes.items()
-        }
         return Scenario(
             name=spec.scenario,
             description=spec.description,
@@ -104,7 +102,9 @@ class Builder:
             schedule=spec.schedule,
             stop_when=self._expression(spec.stop_when, RUN_NAMES, "stop_when"),
             limits=self._read(Limits, spec.limits, ("limits",)),
-            outcomes={name: expression for name, expression in outcomes.items() if expression is not None},
+            outcomes=self._quantities(spec.outcomes, RUN_NAMES, "outcomes"),
+            measures=self._quantities(spec.measures, RUN_NAMES, "measures"),
+            tables=self._tables(),
             document=self._document,
         )
 
@@ -116,6 +116,53 @@ class Builder:
                 raise Misfit(expected("an expression, as text", text))
             return Expression(text, names)
         return None
+
+    # -- outcomes, measures, tables --
+
+    def _quantities(
+        self, given: Mapping[str, Any], names: tuple[str, ...], *path: str
+    ) -> dict[str, Quantity]:
+        """What is measured: expressions, or mappings with the expression as `value`."""
+        quantities = {}
+        for name, one in given.items():
+            short = not isinstance(one, dict)
+            if short and not isinstance(one, str):
+                what = expected("an expression, as text, or a mapping {value: …, kind: …}", one)
+                self._mistakes.add((*path, name), what)
+                continue
+            spec = self._read(QuantitySpec, {"value": one} if short else one, (*path, name), value="null")
+            below = () if short else ("value",)
+            if path == ("outcomes",) and name.startswith(("measures.", "tables.")):
+                what = "its name begins as those of measures and tables do; change it"
+                self._mistakes.add((*path, name), what)
+            if path != ("measures",) and spec.every != 1:
+                self._mistakes.add((*path, name, "every"), "only a measure has `every`; leave it out")
+            expression = self._expression(spec.value, names, *path, name, *below)
+            if expression is not None:
+                quantities[name] = Quantity(expression, spec.kind, spec.unit, spec.levels, spec.every)
+        return quantities
+
+    def _tables(self) -> dict[str, Table]:
+        tables = {}
+        for name, given in self._spec.tables.items():
+            path = ("tables", name)
+            if not NAME.fullmatch(name):
+                what = f"{name!r} is not a valid name for a table; choose a plain word"
+                self._mistakes.add(path, what, on_key=True)
+            spec = self._read(TableSpec, given, path, rows="steps", columns={})
+            rows, _, kind = spec.rows.partition(".")
+            if rows not in ROW_NAMES or (kind and rows != "events"):
+                kinds = f"{', '.join(ROW_NAMES)} or events.KIND"
+                self._mistakes.add((*path, "rows"), expected(kinds, spec.rows))
+                continue
+            names = (*RUN_NAMES, *ROW_NAMES[rows])
+            tables[name] = Table(
+                rows,
+                self._quantities(spec.columns, names, *path, "columns"),
+                self._expression(spec.when, names, *path, "when"),
+                kind,
+            )
+        return tables
 
     # -- providers, groups --
 

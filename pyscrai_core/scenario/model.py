@@ -15,6 +15,7 @@ from ..agent import Agent, ToolPolicy, Use, positive
 from ..contracts import MAX_ANSWER_BYTES
 from ..language.expressions import Expression
 from ..records import Sampling
+from .quantities import Quantity, Table
 
 #: Kinds that only the kernel writes, with the keys of each payload: a change of the state (`op` is set or
 #: add), something tried that was not possible, the use of a tool, and a turn that failed and was skipped.
@@ -172,5 +173,7 @@ class Scenario:
     schedule: Use
     stop_when: Expression | None
     limits: Limits
-    outcomes: dict[str, Expression]
+    outcomes: dict[str, Quantity]
+    measures: dict[str, Quantity]
+    tables: dict[str, Table]
     document: dict[str, Any]

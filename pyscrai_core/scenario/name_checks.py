@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from ..agent import Agent
 from ..contracts import Component
 from ..language.misfit import Misfit, Path
-from ..language.shapes import ANY, join, mapping, shape_of_schema
+from ..language.shapes import ANY, TEXT, join, mapping, shape_of, shape_of_schema
 from ..language.templates import Prompt
 from ..suggest import did_you_mean, list_some
 from .blueprints import Blueprint, Resolver
@@ -23,6 +23,7 @@ from .document import Mistakes
 from .model import Scenario
 from .names import Note, ScenarioNames
 from .options import walk
+from .quantities import ROW_NAMES, Table
 
 #: How often everything is gone through at most; in the last two rounds, what is set can be anything.
 ROUNDS = 6
@@ -89,8 +90,11 @@ def _check_scenario(names: ScenarioNames, note: Note) -> None:
     scenario = names.scenario
     if scenario.stop_when is not None:
         names.expression(scenario.stop_when, "stop_when")
-    for name, outcome in scenario.outcomes.items():
-        names.expression(outcome, "outcomes", name)
+    for part, quantities in (("outcomes", scenario.outcomes), ("measures", scenario.measures)):
+        for name, quantity in quantities.items():
+            names.expression(quantity.expression, part, name)
+    for name, table in scenario.tables.items():
+        _check_table(names, name, table)
     there = f"known: {list_some(sorted(names.kinds))}"
     for index, rule in enumerate(scenario.rules):
         if rule.on not in names.kinds:
@@ -125,6 +129,32 @@ def _check_scenario(names: ScenarioNames, note: Note) -> None:
             below = next((path for path, value in acts if value == kind and "on" in path), ())
             names.kind(kind, "agents", name, "acts", *below, heard=True)
     names.agent = None
+
+
+def _check_table(names: ScenarioNames, name: str, table: Table) -> None:
+    """Check the expressions of a table, with what a row knows."""
+    if table.event and table.event not in names.kinds:
+        there = f"known: {list_some(sorted(names.kinds))}"
+        what = f"there is no kind of events {table.event!r}{did_you_mean(table.event, names.kinds)}; {there}"
+        names.mistake(what, "tables", name, "rows")
+        return
+    sources = names.senders.get(table.event) or names.scenario.agents.values()
+    variables = [shape_of(dict(agent.variables)) for agent in sources]
+    states = {
+        "agents": [names.states["agents"][agent.name] for agent in sources],
+        "groups": list(names.states["groups"].values()),
+    }
+    known = {
+        "self": join(states["groups" if table.rows == "groups" else "agents"]),
+        "event": names.event(*([table.event] if table.event else [])),
+        "variables": join(variables),
+        "name": TEXT,
+    }
+    given = {key: known[key] for key in ROW_NAMES[table.rows]}
+    if table.when is not None:
+        names.expression(table.when, "tables", name, "when", **given)
+    for key, column in table.columns.items():
+        names.expression(column.expression, "tables", name, "columns", key, **given)
 
 
 def _check_component(

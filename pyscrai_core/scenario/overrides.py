@@ -43,10 +43,9 @@ class Override:
         if not all(keys):
             what = "expected PATH=VALUE, such as agents.Mara.goals=[win]"
             raise ScenarioError([Mistake(self.flag, "", what)])
-        # An outcome is an expression and has no parts: what dots there are belong to its name.
-        return (
-            ("outcomes", self.path.removeprefix("outcomes.")) if keys[0] == "outcomes" and keys[1:] else keys
-        )
+        # An outcome or a measure is set as a whole: what dots there are belong to its name.
+        whole = keys[0] in ("outcomes", "measures") and keys[1:]
+        return (keys[0], self.path.removeprefix(f"{keys[0]}.")) if whole else keys
 
     @classmethod
     def parse(cls, path: str, text: str) -> Override:
@@ -78,7 +77,7 @@ class Override:
     @property
     def has_expression(self) -> bool:
         """Whether it sets an expression, of those that a resume can change."""
-        return self.keys[0] in ("outcomes", "rules") or self.keys[-1] == "when"
+        return self.keys[0] in ("outcomes", "measures", "tables", "rules") or self.keys[-1] == "when"
 
     def apply(self, document: Document) -> None:
         """Set the value. Raises `ScenarioError` if there is no such place."""
@@ -110,7 +109,9 @@ class Override:
         new one makes different ones, the execution diverges, and says so.
         """
         match self.keys:
-            case ["limits", _] | ["outcomes", _] | ["agents", _, "limits", _] | ["rules", *_]:
+            case ["outcomes" | "measures", _] | ["tables", *_]:
+                return
+            case ["limits", _] | ["agents", _, "limits", _] | ["rules", *_]:
                 return
             case ["agents", _, "actions", _, "when"] | ["agents", _, "on_error"]:
                 return
@@ -118,8 +119,8 @@ class Override:
                 return
         raise ConfigError(
             f"--set {self.path}: a resume cannot change that; expected limits.NAME, agents.NAME.limits.NAME, "
-            "outcomes.NAME, rules[N].KEY, agents.NAME.actions.NAME.when, agents.NAME.on_error, or "
-            "providers.NAME.KEY with one of "
+            "outcomes.NAME, measures.NAME, tables.NAME, rules[N].KEY, agents.NAME.actions.NAME.when, "
+            "agents.NAME.on_error, or providers.NAME.KEY with one of "
             f"{', '.join(sorted(_ACCESS))}; for another story: pyscrai fork RUN --at SEQ --set …"
         )
 

@@ -78,6 +78,8 @@ class ScenarioSpec:
     stop_when: str | None = None
     limits: dict[str, Any] = field(factory=dict)
     outcomes: dict[str, Any] = field(factory=dict)
+    measures: dict[str, Any] = field(factory=dict)
+    tables: dict[str, Any] = field(factory=dict)
 
 
 AGENT_KEYS = frozenset(option.name for option in attrs.fields(AgentSpec))

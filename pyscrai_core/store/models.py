@@ -17,6 +17,10 @@ from peewee import (
 ACTIVE = ("running", "paused")
 
 
+#: What the names of the kinds of outcomes begin with.
+PREFIXES = {"outcome": "", "measure": "measures.", "table": "tables."}
+
+
 class RunRow(Model):
     """An execution of a scenario under one seed.
 
@@ -156,7 +160,10 @@ class CallRow(Model):
 
 
 class OutcomeRow(Model):
-    """What a finished run has under a name, as JSON: an `outcome`, a `measure` or a `table` (its `kind`)."""
+    """What a finished run has under a name, as JSON: an `outcome`, a `measure` or a `table` (its `kind`).
+
+    The names of measures and tables have the prefix of their kind.
+    """
 
     run = CharField()
     name = CharField()

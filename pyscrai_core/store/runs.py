@@ -17,7 +17,17 @@ from ..secret import redact_bytes
 from ..stored_run import StoredRun
 from .checksums import checksum, damaged, read_body
 from .locks import Locks, Owner
-from .models import ACTIVE, CallRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
+from .models import (
+    ACTIVE,
+    PREFIXES,
+    CallRow,
+    EventRow,
+    InputRow,
+    ManifestRow,
+    MessageRow,
+    OutcomeRow,
+    RunRow,
+)
 
 #: Rows that are read at a time, so that long reads need little memory and block no writer.
 PAGE = 1000
@@ -159,8 +169,21 @@ class RecordedRun(StoredRun):
 
     @property
     def outcomes(self) -> dict[str, Any]:
+        return self._found("outcome")
+
+    @property
+    def measures(self) -> dict[str, list[Any]]:
+        return self._found("measure")
+
+    @property
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        return self._found("table")
+
+    def _found(self, kind: str) -> dict[str, Any]:
+        """What the run came to, of one kind."""
         query = self._select(OutcomeRow, OutcomeRow.name, OutcomeRow.value).order_by(OutcomeRow.name)
-        return {name: _read(value) for name, value in query}
+        prefix = PREFIXES[kind]
+        return {name[len(prefix) :]: _read(value) for name, value in query.where(OutcomeRow.kind == kind)}
 
     # -- events --
 

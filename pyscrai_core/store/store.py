@@ -21,7 +21,18 @@ from ..errors import StoreError
 from ..records import Event, RunResult, RunStatus
 from .checksums import checksum, clean_body
 from .locks import Locks, Owner
-from .models import ACTIVE, CallRow, ClaimRow, EventRow, InputRow, ManifestRow, MessageRow, OutcomeRow, RunRow
+from .models import (
+    ACTIVE,
+    PREFIXES,
+    CallRow,
+    ClaimRow,
+    EventRow,
+    InputRow,
+    ManifestRow,
+    MessageRow,
+    OutcomeRow,
+    RunRow,
+)
 from .opening import as_store_error, check_file, connection_of, migrate, parse_url, translate_errors
 from .runs import RecordedRun, find_run
 from .writer import Writer, retry_while_locked
@@ -316,11 +327,13 @@ class Store:
             )  # fmt: skip
             ClaimRow.delete().where(ClaimRow.run == run).execute(self.database)
             OutcomeRow.delete().where(OutcomeRow.run == run).execute(self.database)
-            for name, value in result.outcomes.items():
-                text = canonical(value).decode()
-                OutcomeRow.insert(run=run, name=name, value=text, checksum=checksum(name, text)).execute(
-                    self.database
-                )
+            found = {"outcome": result.outcomes, "measure": result.measures, "table": result.tables}
+            for kind, values in found.items():
+                for name, value in values.items():
+                    name, text = PREFIXES[kind] + name, canonical(value).decode()
+                    OutcomeRow.insert(
+                        run=run, name=name, value=text, checksum=checksum(name, text), kind=kind
+                    ).execute(self.database)
         if result.status == "completed":
             self.locks.remove(run)  # it is not executed any more
 

@@ -219,6 +219,8 @@ def _summary(run: RecordedRun) -> dict[str, Any]:
         "retried": dict(zip(("calls", "attempts"), run.attempts(), strict=True)),
         "rejected": _counted(run.rejections()),
         "outcomes": _ordered(run.outcomes, manifest.last_scenario),
+        "measures": run.measures,
+        "tables": run.tables,
         "agents": {
             agent: {"calls": calls, **usage.to_dict(), "cost": costs.get(agent, Cost()).to_dict()}
             for agent, (calls, usage) in run.usage_by_agent().items()
@@ -281,6 +283,19 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             indent="  ",
         )
     output.outcomes(summary["outcomes"])
+    if summary["measures"]:
+        output.heading("measures")
+        output.pairs(
+            (
+                (output.shown(name), f"{output.counted(len(series), 'value')}{_last(series)}")
+                for name, series in summary["measures"].items()
+            ),
+            indent="  ",
+        )
+    if summary["tables"]:
+        output.heading("tables")
+        counts = ((name, output.counted(len(rows), "row")) for name, rows in summary["tables"].items())
+        output.pairs(counts, indent="  ")
     if summary["agents"]:
         output.heading("calls")
         output.table(
@@ -358,6 +373,10 @@ def _forked(fork: dict[str, Any]) -> str:
 
 def _labels(labels: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={output.shown(text)}" for name, text in labels.items())
+
+
+def _last(series: Sequence[Sequence[Any]]) -> str:
+    return f", the last {output.shown(series[-1][1])} after step {series[-1][0]}" if series else ""
 
 
 def _added(given: dict[str, Any]) -> str:

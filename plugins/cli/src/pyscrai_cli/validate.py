@@ -71,6 +71,8 @@ def _found(file: Path, plan: Plan) -> dict[str, Any]:
         "schedule": scenario.schedule.use,
         "rules": len(scenario.rules),
         "outcomes": list(scenario.outcomes),
+        "measures": list(scenario.measures),
+        "tables": {name: list(table.columns) for name, table in scenario.tables.items()},
         "limits": {
             name: value
             for name in ("calls", "tokens", "seconds", "steps", "concurrency")
@@ -114,6 +116,8 @@ def _print(found: dict[str, Any]) -> None:
             ("rules", str(found["rules"])),
             ("limits", _listed(f"{name} {value:,}" for name, value in found["limits"].items())),
             ("outcomes", _listed(found["outcomes"])),
+            *([("measures", _listed(found["measures"]))] if found["measures"] else []),
+            *([("tables", _listed(found["tables"]))] if found["tables"] else []),
             ("agents", f"{len(found['agents']):,}"),
         ]
     )
