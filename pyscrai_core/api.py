@@ -38,12 +38,11 @@ from loguru import logger
 from .agent import OnUncertain
 from .config import Settings, load_settings
 from .contracts import Ask, Observer
-from .errors import ConfigError
 from .plugins import Host
 from .records import RunResult, as_audience
 from .runtime import execution, inputs
 from .runtime.prices import Prices, check_prices
-from .runtime.session import Session
+from .runtime.session import Session, configured_observers
 from .scenario import plan as planning
 from .scenario.overrides import Override
 from .scenario.plan import Plan
@@ -303,20 +302,6 @@ def prepare(
     if len(made) == len(plan.providers):
         check_prices(Prices(settings.prices, made), plan.scenario)
     return plan
-
-
-def configured_observers(settings: Settings, host: Host) -> list[Observer]:
-    """The observers that the settings name, ready to watch a run."""
-    observers = []
-    for name in settings.observers:
-        cls = host.load("observer", name)
-        offer = host.offer("observer", name)
-        try:
-            observers.append(cls(cls.Config()))
-            observers[-1].origin = str(offer)
-        except TypeError as error:
-            raise ConfigError(f"observers: {name!r} cannot be used without options: {error}") from None
-    return observers
 
 
 def _gate(options: Options) -> Gate:

@@ -322,30 +322,38 @@ class Observer(Component):
 
 @frozen
 class Trial:
-    """One run of an experiment: a resolved scenario `document`, its `seed`, and a label."""
+    """What the runner has as `plan`, or `run` resumed. It takes over answers of the runs `reuse`."""
 
-    label: str
-    document: dict[str, Any]
+    plan: str
     seed: int
+    labels: dict[str, str]
+    run: str = ""
+    reuse: tuple[str, ...] = ()
 
 
 @frozen
 class TrialResult:
-    """The outcome of a trial: `result`, or `error` if it could not be run."""
+    """How a trial ended. `asked` calls were made now, which cost `dollars`, as far as that is known."""
 
     trial: Trial
-    result: RunResult | None
-    error: str = ""
+    run: str
+    status: RunStatus
+    error: str
+    asked: int
+    dollars: float
 
 
 class Executor(Component, ABC):
     """Runs the trials of an experiment: in this process, in others, or on other machines.
 
-    Yields each result as soon as it is available, in any order.
+    Pass blocks to `run` of the runner, a `pyscrai_core.runtime.trials.Trials`, at most `concurrency` at a
+    time; yield each result at once, in any order.
     """
 
     @abstractmethod
-    def run(self, trials: Sequence[Trial]) -> AsyncIterator[TrialResult]: ...
+    def run(
+        self, blocks: Sequence[Sequence[Trial]], runner: Any, concurrency: int
+    ) -> AsyncIterator[TrialResult]: ...
 
 
 #: The contract behind each kind of extension that a scenario can name with `use:`.

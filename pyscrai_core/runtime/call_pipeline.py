@@ -78,7 +78,7 @@ class CallPipeline:
         self._on_uncertain = on_uncertain
         self._journal = journal
         scenario = world.plan.last.scenario
-        policies = {name: use.policy for name, use in scenario.providers.items()}
+        policies = {name: use.policy.divided(session.processes) for name, use in scenario.providers.items()}
         self._providers = Providers(providers, policies, scenario.limits.concurrency, tuple(world.agents))
         self.budget = Budget(scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()})
         self._prices = Prices(session.prices, providers)

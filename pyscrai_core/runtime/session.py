@@ -7,7 +7,9 @@ from typing import Protocol
 
 from attrs import define, field
 
+from ..config import Settings
 from ..contracts import Ask, Observer
+from ..errors import ConfigError
 from ..plugins import Host
 from ..records import Price, RunResult
 from ..scenario.trust import Gate
@@ -44,6 +46,8 @@ class Session:
         has the approvals of what scenarios demand beyond being data
     begin
         called with a run that is about to be executed, so that the caller can stop it
+    processes
+        how many processes divide the limits of the vendors
     """
 
     store: Store
@@ -53,3 +57,18 @@ class Session:
     ask: Ask | None = None
     gate: Gate = field(factory=Gate)
     begin: Callable[[Running], None] | None = None
+    processes: int = 1
+
+
+def configured_observers(settings: Settings, host: Host) -> list[Observer]:
+    """The observers that the settings name, ready to watch a run."""
+    observers = []
+    for name in settings.observers:
+        cls = host.load("observer", name)
+        offer = host.offer("observer", name)
+        try:
+            observers.append(cls(cls.Config()))
+            observers[-1].origin = str(offer)
+        except TypeError as error:
+            raise ConfigError(f"observers: {name!r} cannot be used without options: {error}") from None
+    return observers

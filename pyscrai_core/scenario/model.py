@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..agent import Agent, ToolPolicy, Use, positive
 from ..contracts import MAX_ANSWER_BYTES
@@ -88,6 +88,12 @@ class CallPolicy:
     on_truncated: Literal["keep", "repair", "fail"] | None = None
     split_thoughts: bool = True
     max_answer_bytes: int = field(default=MAX_ANSWER_BYTES, validator=positive)
+
+    def divided(self, processes: int) -> CallPolicy:
+        """The same for one of so many processes, which have the bounds of one account together."""
+        bounds = ("requests_per_minute", "tokens_per_minute", "concurrency")
+        given = {name: getattr(self, name) for name in bounds}
+        return evolve(self, **{name: bound and max(1, bound // processes) for name, bound in given.items()})
 
 
 #: The kernel's parts of the options of a provider, and of a tool.

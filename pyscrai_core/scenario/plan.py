@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path as FilesystemPath
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from ..agent import Use
 from ..canonical import canonical, digest
@@ -61,6 +61,14 @@ class Plan:
     def all(self) -> tuple[Plan, ...]:
         """Every plan that is in force at some time."""
         return (self, *(segment.plan for segment in self.segments))
+
+    def with_seed(self, seed: int) -> Plan:
+        """The same under another seed; not if the seed samples its populations (`source.sampled`)."""
+        document = {**self.scenario.document, "seed": seed}
+        plan = copy.copy(self)
+        plan.scenario = evolve(self.scenario, seed=seed, document=document)
+        plan.manifest = evolve(self.manifest, scenario=document)
+        return plan
 
     @property
     def demands(self) -> Collection[str]:

@@ -86,6 +86,7 @@ def _make_members(
     count = given.get("count", len(rows or ()))
     if type(count) is not int or not 1 <= count <= MAX_COUNT:
         raise Misfit(expected(f"a number of agents from 1 to {MAX_COUNT:,}", count), ("count",))
+    source.sampled |= rows is None and bool(given.get("vary"))
     if rows is not None and len(rows) < count:
         what = f"the table has {len(rows)} rows, for {count} agents; add rows or lower `count`"
         raise Misfit(what, ("vary",))

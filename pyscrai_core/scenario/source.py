@@ -65,6 +65,8 @@ class Source:
     #: What was demanded since this was emptied.
     latest: list[str] = field(factory=list)
     written: str = ""
+    #: Whether members of populations were drawn with the seed.
+    sampled: bool = False
 
     def demand(self, what: str, value: str, inside: bool = False) -> None:
         """Note what a person has to approve; what is `inside` of the folder only where that is recorded."""

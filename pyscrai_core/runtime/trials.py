@@ -1,0 +1,134 @@
+"""The trials of an experiment: runs of a few plans under many seeds, in one process or in several."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from attrs import define, evolve, field
+
+from ..config import Settings
+from ..contracts import Observer, Trial, TrialResult
+from ..errors import PyscraiError, StoreError
+from ..records import CallRecord
+from ..scenario import plan as planning
+from ..scenario.manifest import Manifest
+from ..scenario.plan import Plan
+from ..scenario.trust import Gate
+from ..store.store import Store
+from . import execution
+from .session import Running, Session, configured_observers
+
+
+class Meter(Observer):
+    """Counts the calls that are made, and what they cost."""
+
+    def __init__(self) -> None:
+        self.asked, self.dollars = 0, 0.0
+
+    def on_call(self, call: CallRecord) -> None:
+        if call.status == "answered" and call.kind == "complete" and not call.journaled:
+            self.asked += 1
+            self.dollars += call.cost or 0.0
+
+
+@define(eq=False)
+class Trials:
+    """Runs blocks: trials one after another, each of which takes over answers of those before it.
+
+    After `stop` no trial starts, and those that run end soon; after a second one at once. `stops` counts
+    them. A pickled one has the manifests of the plans, which a person approved, and works in another process,
+    inside of `opened`.
+    """
+
+    session: Session | None
+    settings: Settings
+    plans: Mapping[str, Plan]
+    where: str
+    #: What all trials together made and paid in this process.
+    meter: Meter = field(factory=Meter)
+    stops: int = 0
+    #: The runs that this process executed; what they cost, `meter` has counted.
+    here: set[str] = field(factory=set)
+    _running: set[Running] = field(factory=set)
+
+    def __reduce__(self) -> Any:
+        manifests = {name: plan.manifest.to_dict() for name, plan in self.plans.items()}
+        return _Closed, (self.settings, manifests, self.where)
+
+    def opened(self, processes: int) -> AbstractContextManager[Trials]:
+        return nullcontext(self)  # where it was made, it is open
+
+    def stop(self) -> None:
+        self.stops += 1
+        for run in list(self._running):
+            run.stop()
+
+    async def run(self, block: Sequence[Trial]) -> AsyncIterator[TrialResult]:
+        done: list[str] = []
+        for trial in block:
+            if self.stops:
+                return
+            result = await self._run(trial, done)
+            done.append(result.run)
+            yield result
+
+    async def _run(self, trial: Trial, done: Sequence[str]) -> TrialResult:
+        assert self.session is not None
+        begun: list[Running] = []
+
+        def begin(run: Running) -> None:
+            begun.append(run)
+            self._running.add(run)
+            self.here.add(run.id)
+            if self.stops:
+                run.stop()
+
+        meter = Meter()
+        observers = (*self.session.observers, meter, self.meter)
+        session = evolve(self.session, begin=begin, observers=observers)
+        try:
+            if trial.run:
+                result = await execution.resume(session, trial.run)
+            else:
+                plan = self.plans[trial.plan]
+                if plan.scenario.seed != trial.seed:
+                    plan = plan.with_seed(trial.seed)
+                result = await execution.start(
+                    session, plan, self.where, reuse=[*trial.reuse, *done], labels=trial.labels
+                )
+            run, status, error = result.run, result.status, result.error
+        except StoreError:
+            raise
+        except PyscraiError as failure:
+            if not begun:  # nothing was run, and other trials would not be either
+                raise
+            run, error = begun[0].id, str(failure)
+            status = session.store.run(run).status
+        finally:
+            self._running.difference_update(begun)
+        return TrialResult(trial, run, status, error, meter.asked, meter.dollars)
+
+
+@define
+class _Closed:
+    """What `Trials` are in another process, until they are `opened`."""
+
+    settings: Settings
+    manifests: Mapping[str, dict[str, Any]]
+    where: str
+
+    @contextmanager
+    def opened(self, processes: int) -> Iterator[Trials]:
+        host = self.settings.host()
+        plans = {
+            name: planning.from_manifest(Manifest.from_dict(manifest), host, replay=False)
+            for name, manifest in self.manifests.items()
+        }
+        with Store.open(self.settings.store, create=False) as store:
+            session = Session(
+                store, host, prices=self.settings.prices, observers=configured_observers(self.settings, host),
+                gate=Gate(trust=True), processes=processes,
+            )  # fmt: skip
+            yield Trials(session, self.settings, plans, self.where)

@@ -1,0 +1,64 @@
+"""Trials: blocks of runs that share answers, in this process and in another one."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from pathlib import Path
+from typing import Any
+
+from pyscrai_core import Trial, TrialResult, api
+from pyscrai_core.config import Settings
+from pyscrai_core.runtime.session import Session
+from pyscrai_core.runtime.trials import Trials
+from pyscrai_core.scenario.model import CallPolicy
+from pyscrai_core.store.store import Store
+
+TALK = """
+scenario: talk
+providers: {default: {use: scripted, choice: [one, two, three], requests_per_minute: 100}}
+agents: {A: {persona: First.}, B: {persona: Second.}}
+schedule: {use: round-robin, rounds: 1}
+outcomes: {first: "events[0].payload.text"}
+"""
+
+
+async def all_of(trials: Any, block: list[Trial]) -> list[TrialResult]:
+    return [result async for result in trials.run(block)]
+
+
+def made(store: Store, settings: Settings) -> Trials:
+    Path("talk.yaml").write_text(TALK)
+    host = settings.host()
+    plan = api.prepare("talk.yaml", settings=settings, host=host)
+    return Trials(Session(store, host), settings, {"talk": plan}, "talk.yaml")
+
+
+def test_a_block_shares_answers_and_keeps_labels() -> None:
+    settings = Settings("runs.db")
+    with Store.open("runs.db") as store:
+        trials = made(store, settings)
+        block = [Trial("talk", 5, {"arm": name}) for name in ("a", "b")]
+        first, second = asyncio.run(all_of(trials, block))
+        assert (first.status, first.asked, second.asked) == ("completed", 2, 0)
+        assert store.run(second.run).labels == {"arm": "b"}
+        assert {store.run(one.run).seed for one in (first, second)} == {5}
+        trials.stop()
+        assert asyncio.run(all_of(trials, block)) == []
+
+
+def test_pickled_trials_come_to_the_same_run() -> None:
+    settings = Settings("runs.db")
+    with Store.open("runs.db") as store:
+        trials = made(store, settings)
+        (here,) = asyncio.run(all_of(trials, [Trial("talk", 3, {})]))
+        copied = pickle.loads(pickle.dumps(trials))
+        with copied.opened(2) as there:
+            assert there.session.processes == 2
+            (elsewhere,) = asyncio.run(all_of(there, [Trial("talk", 3, {})]))
+        assert store.run(here.run).fingerprint == store.run(elsewhere.run).fingerprint
+
+
+def test_processes_divide_the_limits_of_an_account() -> None:
+    policy = CallPolicy(requests_per_minute=100, concurrency=3).divided(4)
+    assert (policy.requests_per_minute, policy.tokens_per_minute, policy.concurrency) == (25, None, 1)
