@@ -34,6 +34,7 @@ CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
 #: Imported by a function that says what to install; its callers declare them.
 OPTIONAL = {
     "pyscrai-core": {"genai-prices"},
+    "pyscrai-experiments": {"matplotlib", "pandas"},
     "pyscrai-statistics": {"pandas", "pyarrow", "salib", "statsmodels", "zstandard"},
     "pyscrai-testing": {"xllamacpp"},
 }
@@ -228,9 +229,10 @@ def test_the_metapackage_lists_what_it_brings() -> None:
     assert brought == {"pyscrai-core", *with_code}
     listed = rows(ROOT / "plugins" / "standard" / "README.md")
     assert listed == {name: names for name, names in offered().items() if name in with_code}
-    # Whoever brings a vendor's library is asked for by name.
+    # Whoever brings a large library is asked for by name.
     assert extras == {
-        name: [f"pyscrai-{name}>=0.1"] for name in ("anthropic", "http", "mcp", "ollama", "openai")
+        name: [f"pyscrai-{name}>=0.1"]
+        for name in ("anthropic", "experiments", "http", "mcp", "ollama", "openai")
     }
 
 

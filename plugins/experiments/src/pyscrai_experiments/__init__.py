@@ -1,0 +1,1 @@
+"""Experiments for PyScrAI: see the README, or `run`, `arun` and `report`."""

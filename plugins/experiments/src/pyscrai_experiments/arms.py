@@ -1,0 +1,180 @@
+"""The arms of an experiment: named ones, the points of factors, or the pairs of a tournament."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from .spec import DesignSpec, ExperimentSpec, FactorSpec, PairingsSpec
+
+#: A place in the experiment file.
+Place = tuple[str | int, ...]
+
+
+@frozen
+class Setting:
+    """One override of an arm, and where the experiment file has it."""
+
+    path: str
+    value: Any
+    place: Place
+
+
+@frozen
+class Arm:
+    """A variant of the scenario.
+
+    `levels` are the factors' levels, `pair` the strategies of a pairing. `variant` is the variant that should
+    not matter, of the arm `of`.
+    """
+
+    name: str
+    settings: tuple[Setting, ...]
+    place: Place
+    levels: Mapping[str, Any] = field(factory=dict)
+    pair: tuple[str, str] | None = None
+    variant: str = ""
+    of: str = ""
+
+
+def count_arms(spec: ExperimentSpec, design: DesignSpec) -> int:
+    """How many arms there will be, without making them."""
+    if spec.pairings:
+        several = len(spec.pairings.strategies)
+        pairs = several * (several - 1) // (1 if spec.pairings.both_sides else 2)
+        made = pairs + several * spec.pairings.self_play
+    elif spec.factors and design.use == "grid":
+        made = math.prod(len(factor.values or ()) for factor in spec.factors.values())
+    elif spec.factors:
+        made = design.points or 0
+    else:
+        made = max(1, len(spec.arms))
+    return made * (1 + len(spec.robustness))
+
+
+def make_arms(spec: ExperimentSpec, design: DesignSpec) -> list[Arm]:
+    """All arms, in the order of the file; those of a variant after all others."""
+    if spec.pairings:
+        arms = list(_pairs(spec.pairings))
+    elif spec.factors:
+        arms = list(_points(spec.factors, design))
+    else:
+        named = spec.arms or {"all": {}}
+        arms = [
+            Arm(name, tuple(Setting(*pair, ("arms", name, pair[0])) for pair in (given or {}).items()),
+                ("arms", name))
+            for name, given in named.items()
+        ]  # fmt: skip
+    common = tuple(Setting(path, value, ("set", path)) for path, value in spec.set.items())
+    arms = [evolve(arm, settings=(*common, *arm.settings), of=arm.name) for arm in arms]
+    variants = [
+        evolve(
+            arm,
+            name=f"{arm.name} ~ {variant}",
+            settings=(
+                *arm.settings,
+                *(Setting(path, value, ("robustness", variant, path)) for path, value in given.items()),
+            ),
+            place=("robustness", variant),
+            variant=variant,
+        )
+        for variant, given in spec.robustness.items()
+        for arm in arms
+    ]
+    return [*arms, *variants]
+
+
+# -- factors --
+
+
+def _points(factors: Mapping[str, FactorSpec], design: DesignSpec) -> Iterator[Arm]:
+    levels = [_levels(factor) for factor in factors.values()]
+    points: Iterator[Sequence[tuple[str, Any]]]
+    if design.use == "grid":
+        points = itertools.product(*levels)
+    else:
+        points = (
+            [_at(*of) for of in zip(row, factors.values(), levels, strict=True)]
+            for row in _sample(design, len(factors))
+        )
+    seen = set()
+    for point in points:
+        name = ", ".join(f"{factor}={shown}" for factor, (shown, _) in zip(factors, point, strict=True))
+        if name in seen:  # of few levels, a point may be drawn twice
+            continue
+        seen.add(name)
+        settings = tuple(
+            Setting(path, value, ("factors", factor))
+            for (factor, given), (_, value) in zip(factors.items(), point, strict=True)
+            for path in ((given.path,) if isinstance(given.path, str) else given.path)
+        )
+        chosen = {
+            factor: value if isinstance(value, int | float) and not isinstance(value, bool) else shown
+            for factor, (shown, value) in zip(factors, point, strict=True)
+        }
+        yield Arm(name, settings, ("factors",), chosen)
+
+
+def _levels(factor: FactorSpec) -> list[tuple[str, Any]]:
+    """The levels that a factor names, with their values."""
+    if isinstance(factor.values, dict):
+        return list(factor.values.items())
+    return [(_shown(value, index), value) for index, value in enumerate(factor.values or (), 1)]
+
+
+def _shown(value: Any, index: int) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, int | float):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    return value if isinstance(value, str) and len(value) <= 40 else f"#{index}"
+
+
+def _sample(design: DesignSpec, dimensions: int) -> Iterator[Sequence[float]]:
+    """Points of the unit cube."""
+    import numpy as np
+    from scipy.stats import qmc
+
+    points = design.points or 0
+    generator = np.random.default_rng(design.seed)
+    if design.use == "random":
+        found = generator.random((points, dimensions))
+    elif design.use == "latin-hypercube":
+        found = qmc.LatinHypercube(dimensions, rng=generator).random(points)
+    else:
+        found = qmc.Sobol(dimensions, rng=generator).random(points)
+    yield from found.tolist()
+
+
+def _at(share: float, factor: FactorSpec, levels: list[tuple[str, Any]]) -> tuple[str, Any]:
+    """The level of a factor at a share of its range, from 0 to 1."""
+    if levels:
+        return levels[min(int(share * len(levels)), len(levels) - 1)]
+    assert factor.low is not None
+    assert factor.high is not None
+    if factor.integer:
+        low, high = math.ceil(factor.low), math.floor(factor.high)
+        number: float = min(low + int(share * (high - low + 1)), high)
+    else:
+        number = float(f"{factor.low + share * (factor.high - factor.low):.6g}")
+    return _shown(number, 0), number
+
+
+# -- pairings --
+
+
+def _pairs(pairings: PairingsSpec) -> Iterator[Arm]:
+    names = list(pairings.strategies)
+    for index, first in enumerate(names):
+        for second in names if pairings.both_sides else names[index:]:
+            if first == second and not pairings.self_play:
+                continue
+            settings = tuple(
+                Setting(path, pairings.strategies[name], ("pairings", "strategies", name))
+                for path, name in zip(pairings.places, (first, second), strict=True)
+            )
+            yield Arm(f"{first} / {second}", settings, ("pairings",), pair=(first, second))

@@ -1,0 +1,194 @@
+"""What a store has of an experiment: the values of each trial, and what the answers of each arm were like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+
+from pyscrai_core.store.runs import RecordedRun
+from pyscrai_core.store.store import Store
+
+from .experiment import Experiment
+from .registry import trials_of
+
+PART = 500
+#: What the kernel sends to a model whose answer did not fit.
+REPAIR = "That is not a valid answer: "
+#: In a run's error, its id.
+_RUN = re.compile(r"\b[0-9a-f]{8}\b")
+
+CALLS = """SELECT "run", COUNT(*), SUM("reused"!=''), COALESCE(SUM("cost"),0),
+    SUM("cost" IS NULL AND "status"='answered'), SUM("input_tokens"), SUM("output_tokens"),
+    SUM("finish_reason"='length'),
+    SUM("error"='Refused' OR ("error"='' AND "finish_reason" IN ('refusal','content_filter'))),
+    SUM("error"='AnswerRejected')
+    FROM "calls" WHERE "kind"='complete' AND "provider"!='' AND "run" IN ({marks}) GROUP BY "run" """
+REPAIRS = """SELECT "calls"."run", COUNT(*) FROM "calls" JOIN "messages"
+    ON "messages"."digest" = json_extract("calls"."messages", '$[#-1]')
+    WHERE "calls"."kind"='complete' AND CAST("messages"."body" AS TEXT) LIKE '%{text}%'
+    AND "calls"."run" IN ({marks}) GROUP BY "calls"."run" """
+ATTEMPTS = """SELECT "run", COUNT(*) FROM "events" WHERE "kind"='rejected' AND "run" IN ({marks})
+    GROUP BY "run" """
+SERVED = """SELECT DISTINCT "provider", "model" FROM "calls" WHERE "kind"='complete' AND "status"='answered'
+    AND "run" IN ({marks})"""
+
+
+@define
+class Answers:
+    """What the calls of some runs were like. `reused` ones were answered by another run, and cost nothing."""
+
+    calls: int = 0
+    reused: int = 0
+    dollars: float = 0.0
+    unpriced: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    truncated: int = 0
+    refused: int = 0
+    rejected: int = 0
+    repaired: int = 0
+    #: What agents tried and could not do, which the scenario refused.
+    rejected_attempts: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "calls": self.calls, "reused": self.reused, "dollars": round(self.dollars, 9),
+            "unpriced": self.unpriced, "input_tokens": self.input_tokens, "output_tokens": self.output_tokens,
+            "truncated": self.truncated, "refused": self.refused, "repaired": self.repaired,
+            "rejected": self.rejected, "rejected_attempts": self.rejected_attempts,
+        }  # fmt: skip
+
+
+@frozen
+class TrialRecord:
+    """One trial. `outcomes` are empty unless its status is `completed`; status `missing`: there is no run."""
+
+    arm: str
+    replicate: int
+    seed: int
+    status: str
+    run: str = ""
+    error: str = ""
+    outcomes: Mapping[str, Any] = field(factory=dict)
+
+
+@define
+class Collected:
+    """All that a report is made of."""
+
+    trials: list[TrialRecord]
+    answers: dict[str, Answers]
+    served: dict[str, list[str]]
+    versions: dict[str, list[str]]
+    declared: dict[str, dict[str, Any]]
+    scenario: str
+
+    def values(self, arm: str, path: str) -> dict[int, Any]:
+        """The values of an outcome by replicate; None: the trial has none."""
+        return {
+            one.replicate: value_at(one.outcomes, path)
+            for one in self.trials
+            if one.arm == arm and one.status == "completed"
+        }
+
+
+def value_at(outcomes: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path of the outcomes; None if there is none."""
+    if path in outcomes:
+        return outcomes[path]
+    value: Any = outcomes
+    for key in path.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return None
+    return value
+
+
+def collect(experiment: Experiment, store: Store, seeds: Sequence[int]) -> Collected:
+    """What the store has of an experiment, in the order of its arms and replicates."""
+    known = trials_of(store, experiment.name)
+    trials = []
+    runs: dict[str, list[RecordedRun]] = {}
+    for arm in experiment.arms:
+        runs[arm.name] = []
+        for number, seed in enumerate(seeds, 1):
+            run = known.get((arm.name, number))
+            if run is None:
+                trials.append(TrialRecord(arm.name, number, seed, "missing"))
+                continue
+            runs[arm.name].append(run)
+            completed = run.status == "completed"
+            trials.append(
+                TrialRecord(
+                    arm.name, number, run.seed, run.status, run.id,
+                    "" if completed else _RUN.sub("RUN", run.error), run.outcomes if completed else {},
+                )
+            )  # fmt: skip
+    everything = [run for several in runs.values() for run in several]
+    declared: dict[str, dict[str, Any]] = {}
+    for run in everything[:1]:
+        written = run.manifest["scenario"].get("outcomes", {})
+        declared = {name: one for name, one in written.items() if isinstance(one, dict)}
+    return Collected(
+        trials,
+        {arm: _answers(store, [run.id for run in several]) for arm, several in runs.items()},
+        _served(store, [run.id for run in everything]),
+        _versions(everything),
+        declared,
+        everything[0].scenario if everything else "",
+    )
+
+
+def _rows(store: Store, query: str, runs: Sequence[str]) -> Iterable[Any]:
+    for start in range(0, len(runs), PART):
+        part = runs[start : start + PART]
+        text = query.replace("{marks}", ",".join("?" * len(part))).replace("{text}", REPAIR)
+        yield from store.connection.execute(text, part)
+
+
+def _answers(store: Store, runs: Sequence[str]) -> Answers:
+    found = Answers()
+    names = (
+        "calls",
+        "reused",
+        "dollars",
+        "unpriced",
+        "input_tokens",
+        "output_tokens",
+        "truncated",
+        "refused",
+    )
+    # In one order, so that sums of money do not depend on the runs' random ids.
+    rows = {row[0]: row[1:] for row in _rows(store, CALLS, runs)}
+    for run in runs:
+        for name, value in zip((*names, "rejected"), rows.get(run, ()), strict=False):
+            setattr(found, name, getattr(found, name) + (value or 0))
+    found.repaired = sum(count for _, count in _rows(store, REPAIRS, runs))
+    found.rejected_attempts = sum(count for _, count in _rows(store, ATTEMPTS, runs))
+    return found
+
+
+def _served(store: Store, runs: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for provider, model in _rows(store, SERVED, runs):
+        found.setdefault(provider, set()).add(model)
+    return {name: sorted(found[name]) for name in sorted(found)}
+
+
+def _versions(runs: Iterable[RecordedRun]) -> dict[str, list[str]]:
+    """The versions of the kernel and of the plugins that the runs used."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        manifest = run.manifest
+        found.setdefault("pyscrai-core", set()).add(manifest["kernel"])
+        used = {one.get("plugin") for one in manifest["extensions"]}
+        for plugin in manifest["plugins"]:
+            if plugin["name"] in used:
+                found.setdefault(plugin["distribution"], set()).add(plugin["version"])
+    return {name: sorted(found[name]) for name in sorted(found)}

@@ -1,0 +1,259 @@
+"""`pyscrai experiment`: run, report, plan, power, extend, export."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import orjson
+
+from pyscrai_core.config import Settings, load_settings
+from pyscrai_core.errors import ConfigError
+from pyscrai_core.scenario.trust import Gate
+from pyscrai_core.secret import redact
+from pyscrai_core.store.store import Store
+
+from .experiment import Experiment, read_experiment
+from .perform import Progress, Summary
+
+Result = TypeVar("Result")
+Command = Callable[..., Any]
+
+EXIT = {"completed": 0, "failed": 1, "stopped": 3, "interrupted": 130}
+#: Seconds between two plain lines of progress.
+INTERVAL = 5.0
+
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+store_option = click.option(
+    "--store",
+    metavar="URL",
+    help="Where runs are kept: a path or sqlite:///PATH.  [default: as pyscrai.toml or PYSCRAI_STORE say, "
+    "else .pyscrai/runs.db]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
+trust_option = click.option(
+    "--trust", is_flag=True, help="Approve all that the arms demand: files elsewhere, hosts, secrets, code."
+)
+yes_option = click.option("--yes", is_flag=True, help="Ask nothing before very many trials, or a large cost.")
+
+
+@click.group()
+def experiment() -> None:
+    """Run many variants of a scenario, and compare them.
+
+    An experiment is a YAML file. It names a scenario, the arms, the number of replicates, and the planned
+    comparisons.
+
+    \b
+    Examples:
+      pyscrai experiment plan market-experiment.yaml
+      pyscrai experiment run market-experiment.yaml
+      pyscrai experiment report market-experiment.yaml
+    """
+
+
+def _running(command: Command) -> Command:
+    for option in (json_option, yes_option, trust_option, store_option):
+        command = option(command)
+    return command
+
+
+@experiment.command()
+@file_argument
+@click.option("--retry-failed", is_flag=True, help="Run trials again that failed before.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@_running
+def run(
+    file: Path, retry_failed: bool, quiet: bool, store: str | None, trust: bool, yes: bool, as_json: bool
+) -> int:
+    """Run an experiment, or what is left of it.
+
+    Interrupt it with Ctrl-C, or kill it: the same command continues, and no answer is paid for twice.
+    """
+    return _run(file, store, trust, yes, as_json, quiet, retry_failed=retry_failed)
+
+
+@experiment.command()
+@file_argument
+@click.option("--retry-failed", is_flag=True, help="Run trials again that failed before.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@_running
+def extend(
+    file: Path, retry_failed: bool, quiet: bool, store: str | None, trust: bool, yes: bool, as_json: bool
+) -> int:
+    """Add the arms and replicates that the file has by now, and run only what is new.
+
+    Comparisons of extended experiments are exploratory: whoever adds trials could see the first ones.
+    """
+    return _run(file, store, trust, yes, as_json, quiet, retry_failed=retry_failed, extend=True)
+
+
+@experiment.command()
+@file_argument
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "json", "csv", "markdown", "html"]),
+    default="terminal",
+    show_default=True,
+    help="The form of the report; csv is a table of all trials.",
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it to FILE.")
+@store_option
+def report(file: Path, form: str, out: Path | None, store: str | None) -> None:
+    """Report what an experiment came to, so far."""
+    from .forms import render
+
+    found = read_experiment(file, confirm=lambda question: True)
+    with Store.open(load_settings(store=store).store, create=False) as opened:
+        text = render(found, opened, form)
+    _write(text, out)
+
+
+def _run(
+    file: Path, store: str | None, trust: bool, yes: bool, as_json: bool, quiet: bool, **options: Any
+) -> int:
+    found = read_experiment(file, confirm=_confirm(yes))
+    settings = load_settings(store=store)
+    shown = _Shown(quiet or (as_json and not sys.stderr.isatty()))
+    summary = _perform(found, settings, gate_of(trust), shown, **options)
+    if as_json:
+        click.echo(redact(orjson.dumps(summary.to_dict(), option=orjson.OPT_INDENT_2).decode()))
+    else:
+        _tell(summary, file, store)
+    return EXIT[summary.status]
+
+
+def _perform(found: Experiment, settings: Settings, gate: Gate, shown: _Shown, **options: Any) -> Summary:
+    from .running import arun_experiment
+
+    with shown:
+        return asyncio.run(arun_experiment(found, settings, gate, watcher=shown, **options))
+
+
+def _tell(summary: Summary, file: Path, store: str | None) -> None:
+    for failure in summary.failures[:5]:
+        click.echo(redact(f"failed: {failure}"), err=True)
+    if len(summary.failures) > 5:
+        click.echo(f"and {len(summary.failures) - 5} more", err=True)
+    cost = f", ${summary.spent:.4f}" if summary.spent else ""
+    left = f", {summary.left} left" if summary.left else ""
+    click.echo(
+        f"{summary.experiment}: {summary.status}; {summary.done} of {summary.trials} trials completed, "
+        f"{summary.failed} failed{left}; {summary.calls:,} calls{cost}"
+    )
+    if summary.reason:
+        click.echo(summary.reason, err=True)
+    option = f" --store {store}" if store else ""
+    if summary.status in ("stopped", "interrupted") or summary.left:
+        click.echo(f"continue: pyscrai experiment run {file}{option}")
+    elif summary.failed:
+        click.echo(f"retry: pyscrai experiment run {file}{option} --retry-failed")
+    if summary.done:
+        click.echo(f"report: pyscrai experiment report {file}{option}")
+
+
+def gate_of(trust: bool) -> Gate:
+    """A gate that asks a person, if there is one."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return Gate(trust)
+    return Gate(trust, lambda question: click.confirm(question, err=True))
+
+
+def _confirm(yes: bool) -> Callable[[str], bool] | None:
+    if yes:
+        return lambda question: True
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        return lambda question: click.confirm(question, err=True)
+    return None
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(redact(text), nl=False)
+        return
+    made = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        made.write_text(redact(text), encoding="utf-8")
+        made.replace(out)
+    except OSError as error:
+        made.unlink(missing_ok=True)
+        raise ConfigError(
+            f"--out {out}: it cannot be written ({error.strerror}); choose another place"
+        ) from None
+
+
+class _Shown:
+    """Shows the progress, and passes Ctrl-C on: once stops cleanly, twice at once, three times leaves."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._line = not quiet and sys.stderr.isatty()
+        self._last = 0.0
+        self._stop: Callable[[], None] | None = None
+        self._count = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Shown:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+        except ValueError:  # not the main thread: nobody can press Ctrl-C here
+            self._before = {}
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._line and self._last:
+            click.echo("", err=True)
+
+    def _on_signal(self, *_: object) -> None:
+        self._count += 1
+        if self._count > 2:
+            os._exit(130)
+        if self._stop is None:
+            raise KeyboardInterrupt
+        self._loop.call_soon_threadsafe(self._stop)
+        what = "stopping; trials under way end soon; again: leave at once"
+        os.write(2, f"\n{what}\n".encode())
+
+    def begin(self, stop: Callable[[], None], progress: Progress) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = stop
+        self.moved(progress)
+
+    def moved(self, progress: Progress) -> None:
+        now = time.monotonic()
+        over = progress.left == 0
+        if self._quiet or (now - self._last < (0.1 if self._line else INTERVAL) and not over):
+            return
+        self._last = now
+        text = progress_line(progress)
+        click.echo(f"\r\x1b[K{text}" if self._line else text, nl=not self._line, err=True)
+
+
+def progress_line(progress: Progress) -> str:
+    """`12/40 trials, 8 running, 1 failed; $0.12 of about $0.40; 2:10 left`."""
+    parts = [f"{progress.done}/{progress.trials} trials"]
+    if progress.left:
+        parts[0] += f", {progress.running} running"
+    if progress.failed:
+        parts[0] += f", {progress.failed} failed"
+    if progress.spent:
+        expected = f" of about ${progress.expected:.4f}" if progress.expected and progress.left else ""
+        parts.append(f"${progress.spent:.4f}{expected}")
+    else:
+        parts.append(f"{progress.calls:,} calls")
+    if progress.seconds_left is not None and progress.left:
+        minutes, seconds = divmod(int(progress.seconds_left), 60)
+        hours, minutes = divmod(minutes, 60)
+        parts.append(f"{hours}:{minutes:02}:{seconds:02} left" if hours else f"{minutes}:{seconds:02} left")
+    return "; ".join(parts)

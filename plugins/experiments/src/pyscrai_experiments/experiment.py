@@ -1,0 +1,221 @@
+"""An experiment file: read with the place of everything in it, and checked by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from pyscrai_core.agent import Use
+from pyscrai_core.errors import ContractError, ScenarioError
+from pyscrai_core.language.misfit import Misfit
+from pyscrai_core.scenario import yaml
+from pyscrai_core.scenario.document import Document, Mistakes
+from pyscrai_core.scenario.source import read_bytes
+from pyscrai_core.scenario.spec import SPEC_HOOKS
+from pyscrai_core.scenario.structure import Structurer
+from pyscrai_core.suggest import expected, there_is_no
+
+from .arms import Arm, count_arms, make_arms
+from .spec import ClaimSpec, CompareSpec, DesignSpec, ExperimentSpec, OutcomeSpec
+
+#: So many trials, or more, are only made after a question.
+MANY = 10_000
+#: The most arms that are made at all.
+MOST_ARMS = 100_000
+
+Confirm = Callable[[str], bool]
+
+
+@frozen
+class Comparison:
+    """A planned comparison of an outcome in two arms."""
+
+    outcome: str
+    arm: str
+    against: str
+    direction: str
+    smallest: float | tuple[float, float] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        smallest = list(self.smallest) if isinstance(self.smallest, tuple) else self.smallest
+        return {
+            "outcome": self.outcome, "arm": self.arm, "against": self.against, "direction": self.direction,
+            "smallest": smallest,
+        }  # fmt: skip
+
+
+@frozen
+class Experiment:
+    """An experiment as its file has it. `arms` are in the file's order."""
+
+    path: Path
+    document: Document
+    spec: ExperimentSpec
+    arms: tuple[Arm, ...]
+    outcomes: dict[str, OutcomeSpec]
+    comparisons: tuple[Comparison, ...]
+    claim: ClaimSpec | None
+    _seeds: list[int] | int | None = field(default=None, alias="seeds")
+
+    @property
+    def name(self) -> str:
+        return self.spec.experiment
+
+    @property
+    def scenario(self) -> Path:
+        return self.path.parent / self.spec.scenario
+
+    @property
+    def executor(self) -> Use:
+        return self.spec.executor
+
+    def seeds(self, first: int) -> list[int]:
+        """The seed of each replicate; `first` is the scenario's own."""
+        if isinstance(self._seeds, list):
+            return self._seeds[: self.spec.replicates]
+        return list(islice(count(first if self._seeds is None else self._seeds), self.spec.replicates))
+
+    def error(self, place: tuple[str | int, ...], what: str, on_key: bool = False) -> ScenarioError:
+        """An error at a place of the file."""
+        return self.document.error(place, what, on_key)
+
+
+def read_experiment(
+    path: Path, *, replicates: int | None = None, confirm: Confirm | None = None
+) -> Experiment:
+    """The experiment at `path`.
+
+    `replicates` overrules the file's. `confirm` is asked before very many arms are made; without it, they are
+    refused. Raises `ScenarioError` with all mistakes found.
+    """
+    document = yaml.load(path)
+    if not isinstance(document.value, dict):
+        what = "a mapping with at least `experiment` and `scenario`"
+        raise document.error((), expected(what, document.value))
+    mistakes = Mistakes(document)
+    try:
+        spec = _structurer().structure(document.value, ExperimentSpec)
+    except Misfit as error:
+        mistakes.note((), error.found)
+        mistakes.check()
+        raise AssertionError from error  # `check` has raised
+    if replicates is not None:
+        spec = evolve(spec, replicates=replicates)
+    elif isinstance(spec.seeds, list) and "replicates" not in document.value:
+        spec = evolve(spec, replicates=len(spec.seeds))
+    design = spec.design if isinstance(spec.design, DesignSpec) else DesignSpec(spec.design)
+    for place, what in _problems(spec, design, path):
+        mistakes.add(place, what)
+    mistakes.check()
+
+    arms = count_arms(spec, design)
+    trials = arms * spec.replicates
+    if arms > MOST_ARMS or trials >= MANY:
+        what = f"{arms:,} arms with {spec.replicates:,} replicates are {trials:,} trials"
+        if arms > MOST_ARMS:
+            raise document.error(
+                _origin(spec), f"{what}; expected at most {MOST_ARMS:,} arms; sample points with `design`"
+            )
+        if confirm is None or not confirm(f"{what}. Continue?"):
+            raise document.error(_origin(spec), f"{what}; nothing was run; if you mean it, add --yes")
+    made = make_arms(spec, design)
+    outcomes, comparisons = _outcomes(spec, made, mistakes)
+    mistakes.check()
+    claim = ClaimSpec(spec.claim) if isinstance(spec.claim, str) else spec.claim
+    return Experiment(path, document, spec, tuple(made), outcomes, tuple(comparisons), claim, spec.seeds)
+
+
+def _structurer() -> Structurer:
+    def build(kind: str, value: Any) -> Any:
+        raise ContractError(f"an experiment names no {kind}")
+
+    return Structurer(SPEC_HOOKS, build)
+
+
+def _origin(spec: ExperimentSpec) -> tuple[str, ...]:
+    return ("pairings",) if spec.pairings else ("factors",) if spec.factors else ("arms",)
+
+
+def _problems(
+    spec: ExperimentSpec, design: DesignSpec, path: Path
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong by itself, with its place."""
+    if not spec.experiment.strip():
+        yield ("experiment",), "expected a name, got an empty one; name the experiment"
+    try:
+        read_bytes(path.parent / spec.scenario, spec.scenario)
+    except ValueError as error:
+        yield ("scenario",), str(error)
+    given = [name for name in ("arms", "factors", "pairings") if getattr(spec, name)]
+    if len(given) > 1:
+        what = f"expected one of arms, factors and pairings, got {' and '.join(given)}; keep one of them"
+        yield (given[1],), what
+    if spec.replicates < 1:
+        yield ("replicates",), f"expected a number of replicates, 1 or more, got {spec.replicates}"
+    if isinstance(spec.seeds, list):
+        if len(set(spec.seeds)) < len(spec.seeds):
+            yield ("seeds",), "a seed stands twice; replicates under one seed are no replicates"
+        if len(spec.seeds) < spec.replicates:
+            what = f"{len(spec.seeds)} seeds for {spec.replicates} replicates"
+            yield ("seeds",), f"{what}; expected one for each; add seeds, or give the first one alone"
+    for name in ("alpha", "level"):
+        if not 0 < getattr(spec, name) < 1:
+            yield (name,), f"expected a number between 0 and 1, got {getattr(spec, name):g}"
+    if design.use == "grid" and design.points is not None:
+        yield ("design", "points"), "a grid has the points of its factors' values; leave `points` out"
+    if spec.factors and design.use != "grid" and design.points is None:
+        yield ("design",), f"`points` is missing; expected {{use: {design.use}, points: N}}"
+    if design.use == "sobol" and design.points and design.points & (design.points - 1):
+        near = 1 << design.points.bit_length()
+        yield ("design", "points"), f"Sobol points are balanced by powers of 2; use {near // 2} or {near}"
+    for name, factor in spec.factors.items():
+        ranged = factor.low is not None and factor.high is not None
+        if bool(factor.values) == ranged or (not ranged and (factor.low, factor.high) != (None, None)):
+            yield ("factors", name), "expected either `values`, or `low` and `high`"
+        elif ranged and design.use == "grid":
+            yield ("factors", name), "a grid needs `values`; or choose another `design`"
+        elif factor.low is not None and factor.high is not None and factor.low >= factor.high:
+            yield ("factors", name, "high"), f"expected a number above {factor.low:g}, got {factor.high:g}"
+    if spec.pairings and len(spec.pairings.strategies) < 2:
+        yield ("pairings", "strategies"), "expected two strategies or more"
+
+
+def _outcomes(
+    spec: ExperimentSpec, arms: list[Arm], mistakes: Mistakes
+) -> tuple[dict[str, OutcomeSpec], list[Comparison]]:
+    listed = dict.fromkeys(spec.outcomes) if isinstance(spec.outcomes, list) else spec.outcomes
+    outcomes = {name: given or OutcomeSpec() for name, given in listed.items()}
+    names = [arm.name for arm in arms if not arm.variant]
+    comparisons: list[Comparison] = []
+    for outcome, given in outcomes.items():
+        at = ("outcomes", outcome)
+        if given.kind == "ordered" and len(given.levels) < 2:
+            mistakes.add((*at, "levels"), "expected the levels from the lowest to the highest, two or more")
+        if given.levels and given.kind not in ("ordered", "category"):
+            mistakes.add((*at, "levels"), "only outcomes of the kinds ordered and category have levels")
+        if given.kind == "text" and given.compare:
+            mistakes.add((*at, "compare"), "a text cannot be compared; make a number or a category of it")
+        for arm, several in given.compare.items():
+            if arm not in names:
+                mistakes.add((*at, "compare", arm), there_is_no("arm", arm, names), on_key=True)
+            for one in several if isinstance(several, list) else [several]:
+                one = CompareSpec(one) if isinstance(one, str) else one
+                place = (*at, "compare", arm)
+                if one.against not in names:
+                    mistakes.add(place, there_is_no("arm", one.against, names))
+                elif one.against == arm:
+                    mistakes.add(place, f"{arm!r} is compared with itself; name another arm")
+                if given.kind == "category" and (one.direction != "two-sided" or one.smallest is not None):
+                    what = "categories have no order: neither `direction` nor `smallest` can be asked of them"
+                    mistakes.add(place, f"{what}; leave it out, or use the kind ordered with `levels`")
+                if given.kind == "ordered" and one.smallest is not None:
+                    mistakes.add(place, "an ordered outcome has no unit for `smallest`; leave it out")
+                if spec.replicates < 2:
+                    what = f"a comparison needs two replicates or more, and there is {spec.replicates}"
+                    mistakes.add(place, f"{what}; raise `replicates`, or take the comparison out")
+                comparisons.append(Comparison(outcome, arm, one.against, one.direction, one.smallest))
+    return outcomes, comparisons

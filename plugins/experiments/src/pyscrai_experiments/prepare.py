@@ -1,0 +1,216 @@
+"""From an experiment file to plans that can be run: one for each arm, checked, and approved once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from pyscrai_core import api
+from pyscrai_core.canonical import canonical, digest
+from pyscrai_core.config import Settings
+from pyscrai_core.errors import Mistake, ScenarioError
+from pyscrai_core.plugins import Host
+from pyscrai_core.scenario import yaml
+from pyscrai_core.scenario.document import Document
+from pyscrai_core.scenario.overrides import Override
+from pyscrai_core.scenario.plan import Plan
+from pyscrai_core.scenario.trust import Gate
+from pyscrai_core.suggest import did_you_mean, list_some
+
+from .arms import Arm, Setting
+from .experiment import Experiment
+
+#: Mappings whose keys are the scenario's own: a new key in them is hardly ever meant.
+_OWN_KEYS = ("state", "variables")
+
+
+@frozen
+class Prepared:
+    """An experiment that is ready to run.
+
+    `plans` are named by `plan_of`: one for each arm, or one for each arm and seed where the seed samples its
+    agents. `digests` tell whether an arm is still what it was.
+    """
+
+    experiment: Experiment
+    plans: Mapping[str, Plan]
+    seeds: list[int]
+    digests: Mapping[str, str]
+
+    def plan_of(self, arm: str, seed: int) -> str:
+        sampled = f"{arm} @ {seed}"
+        return sampled if sampled in self.plans else arm
+
+    def approve(self, gate: Gate) -> None:
+        """Have all that the arms demand approved, with one question. Raises `TrustRequired`."""
+        plans = list(self.plans.values())
+        content = digest(canonical(sorted({plan.content for plan in plans})))
+        demands = list(dict.fromkeys(demand for plan in plans for demand in plan.demands))
+        where = str(self.experiment.path)
+        if demands:
+            gate.approve(where, content, demands)
+            for plan in plans if not gate.trust else ():
+                gate.remember(where, plan.content, plan.demands)
+
+
+def prepare(experiment: Experiment, settings: Settings, host: Host) -> Prepared:
+    """Check every arm; executes and writes nothing. Raises `ScenarioError`."""
+    written = _written(experiment)
+    plans: dict[str, Plan] = {}
+    digests: dict[str, str] = {}
+    mistakes: dict[Mistake, set[str]] = {}
+    seeds = []
+    for arm in experiment.arms:
+        try:
+            _check_paths(experiment, arm, written, settings)
+            plan = _plan(experiment, arm, settings, host, None)
+            seeds = experiment.seeds(plan.scenario.seed)
+            digests[arm.name] = content_of(plan.manifest.to_dict())
+            if plan.source.sampled:
+                for seed in seeds:
+                    plans[f"{arm.name} @ {seed}"] = _plan(experiment, arm, settings, host, seed)
+            else:
+                plans[arm.name] = plan
+        except ScenarioError as error:
+            for mistake in error.mistakes:
+                mistakes.setdefault(mistake, set()).add(arm.name)
+    if mistakes:
+        raise ScenarioError(list(mistakes))
+    _check_equal(experiment, digests)
+    for name in experiment.outcomes:
+        _check_outcome(experiment, name, next(iter(plans.values())), written)
+    return Prepared(experiment, plans, seeds, digests)
+
+
+def content_of(manifest: Mapping[str, Any]) -> str:
+    """The hash of what a run is made of, by its manifest, whatever its seed."""
+    parts = [manifest.get(key) for key in ("files", "prompts", "modules")]
+    return digest(canonical([{**manifest["scenario"], "seed": 0}, *parts]))
+
+
+def _written(experiment: Experiment) -> Document | None:
+    """The scenario as it is written, for the places in it; None if a plugin reads it."""
+    try:
+        document = yaml.load(experiment.scenario)
+    except ScenarioError:
+        return None  # making a plan of it tells what is wrong
+    return document if isinstance(document.value, dict) else None
+
+
+def _plan(experiment: Experiment, arm: Arm, settings: Settings, host: Host, seed: int | None) -> Plan:
+    by_flag: dict[str, Setting] = {}
+    overrides = []
+    for setting in arm.settings:
+        try:
+            overrides.append(Override.of(setting.path, setting.value))
+        except ScenarioError as error:
+            what = error.mistakes[0].what
+            raise experiment.error(setting.place, f"{setting.path}: {what}") from None
+        by_flag[overrides[-1].flag] = setting
+        if overrides[-1].keys == ("seed",):
+            what = "the seeds are those of the replicates; set them with `seeds`"
+            raise experiment.error(setting.place, what, on_key=True)
+    try:
+        return api.prepare(experiment.scenario, settings=settings, host=host, seed=seed, overrides=overrides)
+    except ScenarioError as error:
+        written = _written(experiment)
+        found = []
+        for mistake in error.mistakes:
+            setting_at = by_flag.get(mistake.where)
+            if setting_at is None:
+                found.append(mistake)
+                continue
+            where = experiment.document.place(setting_at.place)
+            beside = f" (in the scenario: {_nearest(written, setting_at.path)})" if written else ""
+            found.append(Mistake(where, mistake.path, f"{mistake.what}{beside}"))
+        raise ScenarioError(found) from error
+
+
+def _nearest(written: Document, path: str) -> str:
+    return written.place(Override(path, None, "").keys)
+
+
+def _check_paths(experiment: Experiment, arm: Arm, written: Document | None, settings: Settings) -> None:
+    """Raise `ScenarioError` for paths that name what the scenario does not have, and that it would accept."""
+    if written is None:
+        return
+    for setting in arm.settings:
+        keys = Override(setting.path, None, "").keys
+        if keys[0] == "providers" and len(keys) > 2:
+            known = {**settings.providers, **(written.value.get("providers") or {})}
+            if keys[1] not in known:
+                _no_such(experiment, setting, written, "provider", keys[1], known, ("providers",))
+        if "template" in _at(written, keys[:2]):
+            continue  # which says more than is written here
+        for end in range(1, len(keys)):
+            parent = _at(written, keys[:end])
+            if any(key in _OWN_KEYS for key in keys[:end]) and parent and keys[end] not in parent:
+                _no_such(experiment, setting, written, "key", keys[end], parent, keys[:end])
+
+
+def _at(written: Document, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    """The mapping at some keys; an empty one if there is none."""
+    value: Any = written.value
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _no_such(
+    experiment: Experiment,
+    setting: Setting,
+    written: Document,
+    kind: str,
+    name: str,
+    known: Mapping[str, Any],
+    place: tuple[str, ...],
+) -> None:
+    what = f"{setting.path}: there is no {kind} {name!r}{did_you_mean(name, known)}"
+    there = f"{written.place(place)} has: {list_some(known)}"
+    raise experiment.error(setting.place, f"{what}; {there}", on_key=True)
+
+
+def _check_equal(experiment: Experiment, digests: Mapping[str, str]) -> None:
+    """Raise `ScenarioError` if two arms are the same."""
+    first: dict[str, Arm] = {}
+    for arm in experiment.arms:
+        other = first.setdefault(digests[arm.name], arm)
+        if other is arm:
+            continue
+        place = experiment.document.place(other.place, on_key=True)
+        what = f"the arms {other.name!r} ({place}) and {arm.name!r} are equal"
+        if arm.variant and other.of == arm.of:
+            what = f"the variant {arm.variant!r} changes nothing in the arm {arm.of!r}"
+        raise experiment.error(arm.place, f"{what}; expected a difference; take one out", on_key=True)
+
+
+def _check_outcome(experiment: Experiment, name: str, plan: Plan, written: Document | None) -> None:
+    """Raise `ScenarioError` for an outcome that the scenario does not have, or not of this kind."""
+    given = experiment.outcomes[name]
+    known = plan.scenario.outcomes
+    source = (given.value or name).split(".")[0]
+    place: tuple[str, ...] = ("outcomes", name, "value") if given.value else ("outcomes", name)
+    if source not in known:
+        there = written.place(("outcomes",)) if written else str(experiment.scenario)
+        what = f"there is no outcome {source!r}{did_you_mean(source, known)}"
+        raise experiment.error(place, f"{what}; {there} has: {list_some(known) or 'none'}")
+    declared = getattr(known[source], "kind", None)
+    if declared and given.kind and not given.value and declared != given.kind:
+        there = written.place(("outcomes", source)) if written else str(experiment.scenario)
+        what = f"the scenario's outcome {source!r} is of the kind {declared} ({there}), not {given.kind}"
+        raise experiment.error((*place, "kind"), f"{what}; use its kind, or leave `kind` out")
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two JSON values differ: path, old and new value (`...`: it is not there)."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            inner = f"{path}.{key}" if path else key
+            yield from differences(old.get(key, ...), new.get(key, ...), inner)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from differences(one, other, f"{path}[{index}]")
+    elif old != new:
+        yield path, old, new

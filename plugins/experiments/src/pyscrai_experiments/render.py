@@ -1,0 +1,297 @@
+"""A report as text: for a terminal, as Markdown, as JSON and as a table of all trials."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from .collect import Collected
+from .experiment import Experiment
+
+Row = Sequence[str]
+
+
+def as_json(content: dict[str, Any]) -> str:
+    """The whole report as JSON."""
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def as_csv(experiment: Experiment, data: Collected) -> str:
+    """One line for each trial: its arm, replicate, seed, status, factors and outcomes."""
+    names = list(dict.fromkeys(name for trial in data.trials for name in trial.outcomes))
+    levels = {arm.name: arm.levels for arm in experiment.arms}
+    factors = list(experiment.spec.factors)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    taken = ("arm", "replicate", "seed", "status", *factors)
+    writer.writerow([*taken, *(f"outcome.{name}" if name in taken else name for name in names)])
+    for trial in data.trials:
+        chosen = [levels[trial.arm].get(factor, "") for factor in factors]
+        values = [_cell(trial.outcomes.get(name)) for name in names]
+        writer.writerow([trial.arm, trial.replicate, trial.seed, trial.status, *chosen, *values])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return (
+        orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if isinstance(value, list | dict) else value
+    )
+
+
+# -- parts that all texts share --
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for people: four significant digits."""
+    if value is None:
+        return "–"
+    return f"{value:.{digits}g}" if abs(value) < 10**6 else f"{value:,.0f}"
+
+
+def estimate(found: dict[str, Any] | None) -> str:
+    """An estimate with its interval: `2.5 [1.2, 3.8]`."""
+    if not found or found["estimate"] is None:
+        return "–"
+    interval = found["interval"]
+    if interval is None:
+        return number(found["estimate"])
+    return f"{number(found['estimate'])} [{number(interval['low'])}, {number(interval['high'])}]"
+
+
+def _proportions(summary: dict[str, Any]) -> str:
+    shares = summary.get("proportions") or {}
+    if summary["kind"] == "proportion":
+        return estimate(shares.get("success"))
+    return "; ".join(f"{name} {estimate(share)}" for name, share in shares.items())
+
+
+def tables(content: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]]:
+    """The parts of a report: heading, table (its first row has the columns), and lines below it."""
+    arms = content["arms"]
+    rows: list[Row] = [("arm", "completed", "failed", "left", "calls", "reused", "tokens", "cost")]
+    rows += [
+        (
+            arm["arm"], str(arm["completed"]), str(arm["failed"]), str(arm["unfinished"]), str(arm["calls"]),
+            str(arm["reused"]), f"{arm['input_tokens']:,} + {arm['output_tokens']:,}", money(arm),
+        )
+        for arm in arms
+    ]  # fmt: skip
+    yield "Arms", rows, []
+    keys = ("truncated", "refused", "repaired", "rejected", "rejected_attempts")
+    if any(arm[key] for arm in arms for key in keys):
+        odd: list[Row] = [("arm", "cut off", "refused", "repaired", "rejected", "attempts refused")]
+        odd += [(arm["arm"], *(str(arm[key]) for key in keys)) for arm in arms]
+        yield "Answers", odd, []
+    for outcome in content["outcomes"]:
+        yield from _outcome(outcome, content)
+    if "tournament" in content:
+        yield _tournament(content["tournament"])
+    for effects in content.get("factors", ()):
+        yield _effects(effects)
+    for robust in content.get("robustness", ()):
+        yield _robust(robust)
+
+
+def money(arm: dict[str, Any]) -> str:
+    """What an arm cost; answers without a known price are counted."""
+    text = f"${arm['dollars']:.4f}" if arm["dollars"] else "–"
+    return f"{text} ({arm['unpriced']} unpriced)" if arm["unpriced"] and arm["dollars"] else text
+
+
+def _outcome(outcome: dict[str, Any], content: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]]:
+    level = f"{content['design']['level'] * 100:g} %"
+    unit = f", in {outcome['unit']}" if outcome["unit"] else ""
+    title = f"{outcome['name']} ({outcome['kind']}{unit})"
+    kind = outcome["kind"]
+    if kind == "number":
+        rows: list[Row] = [("arm", "n", "failed", f"mean [{level}]", f"median [{level}]", "sd")]
+        rows += [
+            (one["arm"], str(one["n"]), str(one["failures"]), estimate(one.get("mean")),
+             estimate(one.get("median")), number(one.get("sd")))
+            for one in outcome["arms"]
+        ]  # fmt: skip
+    elif kind == "text":
+        rows = [
+            ("arm", "n", "failed"),
+            *((one["arm"], str(one["n"]), str(one["failures"])) for one in outcome["arms"]),
+        ]
+    else:
+        rows = [("arm", "n", "failed", f"proportions [{level}]")]
+        rows += [
+            (one["arm"], str(one["n"]), str(one["failures"]), _proportions(one)) for one in outcome["arms"]
+        ]
+    yield title, rows, []
+    for planned, heading in ((True, "planned comparisons"), (False, "other comparisons, exploratory")):
+        found = [one for one in outcome["comparisons"] if one["planned"] == planned]
+        if not found:
+            continue
+        header: Row = (
+            "comparison", "pairs", f"difference [{level}]", "method", "p", "p adjusted", "effect",
+            "equivalent", "variance paired/unpaired",
+        )  # fmt: skip
+        yield f"{outcome['name']}: {heading}", [header, *map(_contrast, found)], list(_sentences(found))
+
+
+def _contrast(one: dict[str, Any]) -> Row:
+    interval = one["difference"]["interval"]
+    effects = "; ".join(f"{name} {estimate(found)}" for name, found in one["effects"].items())
+    equivalence = one["equivalence"]
+    return (
+        f"{one['first']} - {one['second']}",
+        str(one["n"][0]),
+        estimate(one["difference"]),
+        f"{interval['method'] if interval else 'none'}; {one['test']['name']}, {one['test']['method']}",
+        _p(one["test"]["p_value"]),
+        _p(one["p_adjusted"]),
+        effects or "–",
+        f"p {_p(equivalence['p_value'])}" if equivalence else "–",
+        estimate(one["variance_ratio"]),
+    )
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"{value:.3g}"
+
+
+def _sentences(found: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for one in found:
+        yield one["sentence"]
+        if one["planned"] and one["exploratory"]:
+            yield f"Exploratory: {one['exploratory']}."
+        for warning in dict.fromkeys(one["warnings"]):
+            yield f"Note on {one['first']} - {one['second']}: {warning}."
+    if any(one["variance_ratio"] for one in found):
+        yield (
+            "A variance ratio below 1 means that pairing by seed helped; near 1, that it did not. A seed "
+            "does not pair what a model says."
+        )
+
+
+def _tournament(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
+    names = found["strategies"]
+    means = {one["strategy"]: one["mean"] for one in found["ranking"]}
+    rows: list[Row] = [("strategy", *names, "mean")]
+    for one in found["ranking"]:
+        row = found["table"][one["strategy"]]
+        rows.append((one["strategy"], *(number(row[name]) for name in names), number(means[one["strategy"]])))
+    return "Tournament: the row's mean score against the column", rows, []
+
+
+def _effects(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
+    rows: list[Row] = [("effect", "estimate")]
+    rows += [(one["name"], estimate(one)) for one in found["effects"]]
+    return f"{found['outcome']}: effects of factors", rows, found.get("notes", [])
+
+
+def _robust(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
+    rows: list[Row] = [("variant", "pairs", "difference", "verdict")]
+    rows += [
+        (row["variant"], str(row["pairs"]), estimate(row["difference"]), row["verdict"])
+        for row in found["rows"]
+    ]
+    of = found["variants"]
+    line = (
+        f"Of {of} variants, {found['same_sign']} agree in sign, {found['inside_interval']} lie in the "
+        f"interval of the plan as it is, {found['same_verdict']} have its verdict."
+    )
+    return f"{found['outcome']}: {found['arm']} - {found['against']} under variants", rows, [line]
+
+
+def head(content: dict[str, Any]) -> Iterator[str]:
+    """The lines on top: the claim, and the plan."""
+    if content["description"]:
+        yield content["description"]
+    claim = content["claim"]
+    if claim:
+        yield f"Claim ({claim['status']}): {claim['text']}"
+        if claim["because"]:
+            yield f"Because: {claim['because']}"
+        marks = f" (exploratory: {'; '.join(claim['exploratory'])})" if claim["exploratory"] else ""
+        yield f"The claim is {claim['verdict']}{marks}."
+    design = content["design"]
+    yield (
+        f"{design['arms']} arms, {design['replicates']} replicates, paired by seed; unit of replication: "
+        f"{design['unit']}."
+    )
+    yield f"Plan registered before the first trial: SHA-256 {content['registration']['hash']}"
+    changes = content["registration"]["changes"]
+    if changes:
+        yield f"Changed since, so that what depends on it is exploratory: {'; '.join(changes)}"
+
+
+def failures(content: dict[str, Any]) -> list[Row]:
+    """The table of trials that did not complete; those of an arm that failed alike are one row."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for one in content["failures"]:
+        why = " ".join(one["error"].split())
+        alike.setdefault((one["arm"], one["status"], why[:200]), []).append(str(one["replicate"]))
+    rows: list[Row] = [("arm", "trials", "replicates", "status", "why")]
+    for (arm, status, why), replicates in alike.items():
+        some = ", ".join(replicates[:8]) + (", …" if len(replicates) > 8 else "")
+        rows.append((arm, str(len(replicates)), some, status, why))
+    return rows
+
+
+# -- Markdown --
+
+
+def as_markdown(content: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    lines = [f"# {_escaped(content['experiment'])}", ""]
+    for line in head(content):
+        lines += [_escaped(line), ""]
+    if content["warnings"]:
+        lines += ["## Warnings", "", *(f"- {_escaped(one)}" for one in content["warnings"]), ""]
+    for title, rows, below in tables(content):
+        lines += [f"## {_escaped(title)}", "", *_pipes(rows), ""]
+        for line in below:
+            lines += [_escaped(line), ""]
+    if content["failures"]:
+        lines += ["## Trials that did not complete", "", *_pipes(failures(content)), ""]
+    lines += ["## Methods", "", _escaped(content["methods"]), ""]
+    return "\n".join(lines)
+
+
+def _pipes(rows: Sequence[Row]) -> Iterator[str]:
+    for index, row in enumerate(rows):
+        yield f"| {' | '.join(_escaped(cell) for cell in row)} |"
+        if index == 0:
+            yield f"|{' --- |' * len(row)}"
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+
+
+# -- terminal --
+
+
+def as_text(content: dict[str, Any]) -> str:
+    """The report for a terminal."""
+    lines = [content["experiment"], "=" * len(content["experiment"]), *head(content), ""]
+    if content["warnings"]:
+        lines += ["Warnings", *(f"  ! {one}" for one in content["warnings"]), ""]
+    for title, rows, below in tables(content):
+        lines += [title, *_columns(rows), *(f"  {line}" for line in below), ""]
+    if content["failures"]:
+        lines += ["Trials that did not complete", *_columns(failures(content)), ""]
+    lines += ["Methods", f"  {content['methods']}"]
+    return "\n".join(lines) + "\n"
+
+
+def _columns(rows: Sequence[Row]) -> Iterator[str]:
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield f"  {'  '.join(cells)}".rstrip()

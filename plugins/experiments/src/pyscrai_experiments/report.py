@@ -1,0 +1,396 @@
+"""The report of an experiment, as plain data: the same for the same finished experiment, to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyscrai_statistics as st
+from attrs import define
+
+from pyscrai_core.discovery.installed import version
+from pyscrai_core.errors import ConfigError
+from pyscrai_core.store.store import Store
+from pyscrai_core.suggest import format_json
+
+from .collect import Collected, collect
+from .experiment import Comparison, Experiment
+from .factors import effects_of
+from .methods import methods_of
+from .outcomes import Resolved, resolve, values_of
+from .prepare import differences
+from .registry import Registration, analysis_of, registrations
+from .tournament import tournament_of
+
+#: Fewer trials than this in an arm are pointed out.
+FEW = 10
+FORMAT = 1
+
+
+@define
+class Report:
+    """A report: `content` is plain data, which every form of it is made from."""
+
+    content: dict[str, Any]
+
+
+def make_report(experiment: Experiment, store: Store) -> Report:
+    """The report of an experiment, from what the store has of it. Raises `ConfigError` if that is nothing."""
+    registered = registrations(store, experiment.name)
+    if not registered:
+        raise ConfigError(
+            f"{experiment.path}: of the experiment {experiment.name!r} nothing was run in the store "
+            f"{store.path}; run it with: pyscrai experiment run {experiment.path}"
+        )
+    seeds = registered[-1].body["seeds"]
+    data = collect(experiment, store, seeds)
+    changes = list(_changes(experiment, registered))
+    outcomes = [resolve(experiment, data, name) for name in _names(experiment, data)]
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "experiment": experiment.name,
+        "description": experiment.spec.description,
+        "scenario": data.scenario,
+        "registration": {"hash": registered[0].hash, "changes": changes},
+        "claim": _claim(experiment),
+        "design": _design(experiment, seeds),
+        "warnings": list(_warnings(experiment, data, outcomes)),
+        "arms": [
+            _arm(arm.name, data) | ({"levels": dict(arm.levels)} if arm.levels else {})
+            for arm in experiment.arms
+            if not arm.variant
+        ],
+        "outcomes": [],
+        "failures": [
+            {"arm": one.arm, "replicate": one.replicate, "seed": one.seed, "status": one.status,
+             "error": one.error}
+            for one in data.trials
+            if one.status not in ("completed", "missing")
+        ],
+    }  # fmt: skip
+    planned, explored = _contrasts(experiment, data, outcomes)
+    for outcome in outcomes:
+        content["outcomes"].append(
+            _outcome(experiment, data, outcome, registered, planned, explored, bool(changes))
+        )
+    _judge(content)
+    if experiment.spec.factors:
+        content["factors"] = effects_of(experiment, data, outcomes)
+    if experiment.spec.pairings:
+        content["tournament"] = tournament_of(experiment, data)
+    if experiment.spec.robustness:
+        content["robustness"] = _robustness(experiment, data, outcomes)
+    content["models"] = data.served
+    content["versions"] = {**data.versions, "pyscrai-statistics": [version("pyscrai-statistics")]}
+    content["warnings"] += [
+        f"{name} was used in the versions {', '.join(several)}"
+        for name, several in data.versions.items()
+        if len(several) > 1
+    ]
+    content["methods"] = methods_of(content)
+    return Report(content)
+
+
+# -- outcomes --
+
+
+def _names(experiment: Experiment, data: Collected) -> list[str]:
+    """The outcomes to report: those of the file, or else all that the runs have."""
+    if experiment.outcomes:
+        return list(experiment.outcomes)
+    return list(dict.fromkeys(name for trial in data.trials for name in trial.outcomes))
+
+
+def _outcome(
+    experiment: Experiment,
+    data: Collected,
+    outcome: Resolved,
+    registered: Sequence[Registration],
+    planned: Mapping[tuple[str, str, str, str], st.Contrast],
+    explored: Mapping[tuple[str, str, str], st.Contrast],
+    changed: bool,
+) -> dict[str, Any]:
+    arms = [arm.name for arm in experiment.arms if not arm.variant]
+    found: dict[str, Any] = {
+        "name": outcome.name,
+        "kind": outcome.kind,
+        "unit": outcome.unit,
+        "arms": [_summary(experiment, data, outcome, arm) for arm in arms],
+        "comparisons": [],
+    }
+    for (name, *_), contrast in planned.items():
+        if name == outcome.name:
+            why = _why_exploratory(experiment, registered, contrast, outcome)
+            found["comparisons"].append({"planned": True, "exploratory": why, **contrast.to_dict()})
+    for (name, *_), contrast in explored.items():
+        if name == outcome.name:
+            found["comparisons"].append(
+                {"planned": False, "exploratory": "it was not planned", **contrast.to_dict()}
+            )
+    return found
+
+
+def _summary(experiment: Experiment, data: Collected, outcome: Resolved, arm: str) -> dict[str, Any]:
+    values = list(values_of(data, outcome, arm).values())
+    ended = [one for one in data.trials if one.arm == arm and one.status in ("completed", "failed")]
+    if not values or outcome.kind == "text":
+        return {"arm": arm, "n": len(values), "failures": len(ended) - len(values), "kind": outcome.kind}
+    summary = st.summarize_values(
+        values, arm=arm, kind=outcome.kind, order=outcome.levels or None, failures=len(ended) - len(values),
+        level=experiment.spec.level,
+    )  # fmt: skip
+    return summary.to_dict()
+
+
+# -- comparisons --
+
+
+def _contrasts(
+    experiment: Experiment, data: Collected, outcomes: Sequence[Resolved]
+) -> tuple[dict[tuple[str, str, str, str], st.Contrast], dict[tuple[str, str, str], st.Contrast]]:
+    """The planned comparisons, corrected as one family by Holm, and the other ones with the first arm."""
+    by_name = {outcome.name: outcome for outcome in outcomes}
+    planned: dict[tuple[str, str, str, str], st.Contrast] = {}
+    for one in experiment.comparisons:
+        contrast = contrast_of(experiment, data, by_name[one.outcome], one)
+        if contrast is not None:
+            planned[one.outcome, one.arm, one.against, one.direction] = contrast
+    explored: dict[tuple[str, str, str], st.Contrast] = {}
+    arms = [arm.name for arm in experiment.arms if not arm.variant]
+    if not (experiment.spec.factors or experiment.spec.pairings):
+        for outcome in outcomes:
+            for arm in arms[1:] if outcome.kind != "text" else ():
+                if (outcome.name, arm, arms[0]) not in {key[:3] for key in planned}:
+                    other = Comparison(outcome.name, arm, arms[0], "two-sided", None)
+                    contrast = contrast_of(experiment, data, outcome, other)
+                    if contrast is not None:
+                        explored[outcome.name, arm, arms[0]] = contrast
+    return _adjusted(planned, "holm"), _adjusted(explored, "benjamini-hochberg")
+
+
+def _adjusted(found: dict[Any, st.Contrast], correction: str) -> dict[Any, st.Contrast]:
+    if not found:
+        return {}
+    return dict(zip(found, st.adjust(list(found.values()), correction=correction), strict=True))
+
+
+def contrast_of(
+    experiment: Experiment, data: Collected, outcome: Resolved, one: Comparison
+) -> st.Contrast | None:
+    """The comparison of the pairs that both arms have; None if there are fewer than two."""
+    if outcome.kind == "text":
+        return None
+    first, second = (values_of(data, outcome, arm) for arm in (one.arm, one.against))
+    both = sorted(first.keys() & second.keys())
+    if len(both) < 2:
+        return None
+    try:
+        return st.contrast(
+            [first[key] for key in both],
+            [second[key] for key in both],
+            paired=True,
+            names=(one.arm, one.against),
+            kind=outcome.kind,
+            order=outcome.levels or None,
+            direction=one.direction,
+            alpha=experiment.spec.alpha,
+            level=experiment.spec.level,
+            smallest=one.smallest,
+        )
+    except st.StatisticsError as error:
+        raise experiment.error(("outcomes", outcome.name), str(error)) from error
+
+
+def _why_exploratory(
+    experiment: Experiment, registered: Sequence[Registration], contrast: st.Contrast, outcome: Resolved
+) -> str:
+    """Why a planned comparison is exploratory nevertheless; "" if it is as it was registered."""
+    first = registered[0].body
+    analysis, now = first["analysis"], analysis_of(experiment)
+    if experiment.claim and experiment.claim.status == "exploratory":
+        return "the claim is exploratory"
+    same = [
+        one for one in analysis["comparisons"]
+        if one in now["comparisons"] and one["outcome"] == outcome.name
+        and (one["arm"], one["against"]) == (contrast.first, contrast.second)
+        and one["direction"] == contrast.direction
+    ]  # fmt: skip
+    if not same:
+        return "it was not registered before the first trial"
+    if analysis["outcomes"].get(outcome.name) != now["outcomes"].get(outcome.name):
+        return "its outcome was changed after the first trial"
+    if any(analysis[key] != now[key] for key in ("alpha", "level", "correction")):
+        return "the error rate, the level or the correction was changed after the first trial"
+    if len(analysis["comparisons"]) > len(now["comparisons"]):
+        return "planned comparisons were taken out after the first trial"
+    if registered[-1].body["seeds"] != first["seeds"]:
+        return "replicates were added after results could be seen"
+    return ""
+
+
+def _changes(experiment: Experiment, registered: Sequence[Registration]) -> Iterator[str]:
+    """What differs from the plan that was registered before the first trial."""
+    first, last = registered[0].body, registered[-1].body
+    for name in last["arms"]:
+        if name not in first["arms"]:
+            yield f"the arm {name!r} was added"
+    if len(last["seeds"]) > len(first["seeds"]):
+        yield f"replicates were added: {len(first['seeds'])} -> {len(last['seeds'])}"
+    for path, old, new in differences(first["analysis"], analysis_of(experiment)):
+        yield f"{path}: {_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    return "(nothing)" if value is ... else format_json(value)
+
+
+def _judge(content: dict[str, Any]) -> None:
+    """What becomes of the claim: it is supported if all planned comparisons are, and were registered."""
+    if content["claim"] is None:
+        return
+    planned = [one for outcome in content["outcomes"] for one in outcome["comparisons"] if one["planned"]]
+    verdicts = {one["verdict"] for one in planned}
+    if not planned:
+        verdict = "undecided"
+    elif verdicts == {"supported"}:
+        verdict = "supported"
+    else:
+        verdict = "not supported" if "not supported" in verdicts else "undecided"
+    why = sorted({one["exploratory"] for one in planned if one["exploratory"]})
+    content["claim"] |= {"verdict": verdict, "exploratory": why}
+
+
+# -- the rest --
+
+
+def _claim(experiment: Experiment) -> dict[str, Any] | None:
+    claim = experiment.claim
+    return None if claim is None else {"text": claim.text, "because": claim.because, "status": claim.status}
+
+
+def _design(experiment: Experiment, seeds: Sequence[int]) -> dict[str, Any]:
+    spec = experiment.spec
+    kind = "pairings" if spec.pairings else "factors" if spec.factors else "arms"
+    return {
+        "kind": kind,
+        "arms": len([arm for arm in experiment.arms if not arm.variant]),
+        "replicates": len(seeds),
+        "seeds": list(seeds),
+        "paired": True,
+        "shared_answers": spec.share_answers,
+        "alpha": spec.alpha,
+        "level": spec.level,
+        "unit": "the run; agents are nested in runs",
+    }
+
+
+def _arm(name: str, data: Collected) -> dict[str, Any]:
+    statuses = [one.status for one in data.trials if one.arm == name]
+    return {
+        "arm": name,
+        "trials": len(statuses),
+        "completed": statuses.count("completed"),
+        "failed": statuses.count("failed"),
+        "unfinished": len(statuses) - statuses.count("completed") - statuses.count("failed"),
+        **data.answers[name].to_dict(),
+    }
+
+
+def _warnings(experiment: Experiment, data: Collected, outcomes: Sequence[Resolved]) -> Iterator[str]:
+    arms = {arm.name: _arm(arm.name, data) for arm in experiment.arms}
+    unfinished = sum(arm["unfinished"] for arm in arms.values())
+    if unfinished:
+        trials = sum(arm["trials"] for arm in arms.values())
+        yield f"the experiment is not finished: {unfinished} of {trials} trials are left"
+    failed = {name: arm["failed"] for name, arm in arms.items() if arm["failed"]}
+    if failed:
+        yield f"trials failed: {_listed(failed)}; they have no outcomes, and are counted"
+        if len({arms[name]["failed"] for name in arms}) > 1:
+            yield "arms failed unequally often: if failing depends on the outcome, comparisons are biased"
+    few = {name: arm["completed"] for name, arm in arms.items() if arm["completed"] < FEW}
+    if few:
+        some = _listed(few) if len(few) <= 6 else f"{len(few)} arms"
+        yield f"fewer than {FEW} completed trials: {some}; intervals are wide, and tests can hardly reject"
+    for word, key in (("cut off", "truncated"), ("refused", "refused"), ("rejected for good", "rejected")):
+        counts = {name: arm[key] for name, arm in arms.items() if arm[key]}
+        if counts:
+            yield f"answers were {word}: {_listed(counts)}"
+    for outcome in outcomes:
+        missing, constant = {}, []
+        for arm in experiment.arms:
+            values = data.values(arm.name, outcome.path)
+            if count := sum(value is None for value in values.values()):
+                missing[arm.name] = count
+            there = [value for value in values.values() if value is not None]
+            if len(there) > 1 and all(value == there[0] for value in there) and not arm.variant:
+                constant.append(arm.name)
+        if missing:
+            yield f"{outcome.name}: completed trials have no value: {_listed(missing)}"
+        if constant and outcome.kind != "text":
+            some = ", ".join(constant) if len(constant) <= 6 else f"{len(constant)} arms"
+            yield f"{outcome.name}: the same value in every trial of {some}: it tells nothing about chance"
+    for one in experiment.comparisons:
+        outcome = next(each for each in outcomes if each.name == one.outcome)
+        first, second = (values_of(data, outcome, arm).keys() for arm in (one.arm, one.against))
+        if alone := len(first ^ second):
+            yield (
+                f"{one.outcome}: {alone} trials of {one.arm} and {one.against} have no partner under the "
+                "same seed, and are not compared"
+            )
+        if len(first & second) < 2:
+            yield f"{one.outcome}: {one.arm} and {one.against} have fewer than two pairs: not compared"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} in {name}" for name, count in counts.items())
+
+
+def _robustness(
+    experiment: Experiment, data: Collected, outcomes: Sequence[Resolved]
+) -> list[dict[str, Any]]:
+    """Each planned difference under every variant that should not matter."""
+    found = []
+    for one in experiment.comparisons:
+        outcome = next(each for each in outcomes if each.name == one.outcome)
+        if outcome.kind == "text":
+            continue
+        rows: list[dict[str, Any]] = []
+        for variant in ("", *experiment.spec.robustness):
+            suffix = f" ~ {variant}" if variant else ""
+            changed = Comparison(
+                one.outcome, one.arm + suffix, one.against + suffix, one.direction, one.smallest
+            )
+            contrast = contrast_of(experiment, data, outcome, changed)
+            if contrast is not None:
+                rows.append(
+                    {"variant": variant or "as planned", "pairs": contrast.n[0],
+                     "difference": contrast.difference.to_dict(), "verdict": contrast.verdict}
+                )  # fmt: skip
+        if not rows or rows[0]["variant"] != "as planned":
+            continue
+        base, others = rows[0]["difference"], rows[1:]
+        sign = _sign(base["estimate"])
+        found.append(
+            {
+                **one.to_dict(),
+                "rows": rows,
+                "variants": len(others),
+                "same_sign": sum(_sign(row["difference"]["estimate"]) == sign for row in others),
+                "inside_interval": sum(_inside(base, row["difference"]) for row in others),
+                "same_verdict": sum(row["verdict"] == rows[0]["verdict"] for row in others),
+            }
+        )
+    return found
+
+
+def _sign(value: float | None) -> int:
+    return 0 if not value else 1 if value > 0 else -1
+
+
+def _inside(base: dict[str, Any], other: dict[str, Any]) -> bool:
+    interval = base["interval"]
+    return bool(
+        interval
+        and other["estimate"] is not None
+        and interval["low"] <= other["estimate"] <= interval["high"]
+    )

@@ -1,0 +1,112 @@
+"""The keys of an experiment file, as attrs classes: what is written, before anything is made of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from pyscrai_core.agent import Use, positive
+
+Kind = Literal["number", "proportion", "category", "ordered", "text"]
+Direction = Literal["two-sided", "greater", "less"]
+
+
+@frozen
+class CompareSpec:
+    """A planned comparison: with which arm, what is claimed, the smallest difference of interest."""
+
+    against: str
+    direction: Direction = "two-sided"
+    smallest: float | tuple[float, float] | None = None
+
+
+@frozen
+class OutcomeSpec:
+    """An outcome that is looked at: `value` is its path in the scenario's outcomes (default: its name)."""
+
+    value: str = ""
+    kind: Kind | None = None
+    unit: str = ""
+    levels: tuple[str, ...] = ()
+    compare: dict[str, str | CompareSpec | list[CompareSpec]] = field(factory=dict)
+
+
+@frozen
+class FactorSpec:
+    """What is varied: the value at `path` (or at several), by `values` or from `low` to `high`."""
+
+    path: str | tuple[str, ...]
+    values: list[Any] | dict[str, Any] | None = None
+    low: float | None = None
+    high: float | None = None
+    integer: bool = False
+
+
+@frozen
+class DesignSpec:
+    """Which points of the factors are tried."""
+
+    use: Literal["grid", "random", "latin-hypercube", "sobol"] = "grid"
+    points: int | None = field(default=None, validator=positive)
+    seed: int = 0
+
+
+@frozen
+class PairingsSpec:
+    """A tournament: each strategy against each, at two places of the scenario."""
+
+    strategies: dict[str, Any]
+    places: tuple[str, str]
+    scores: tuple[str, str]
+    self_play: bool = True
+    both_sides: bool = False
+
+
+@frozen
+class ClaimSpec:
+    text: str
+    because: str = ""
+    status: Literal["confirmatory", "exploratory"] = "confirmatory"
+
+
+@frozen
+class BudgetSpec:
+    """What the whole experiment may use. `money` is in US dollars, `seconds` are those of one execution."""
+
+    money: float | None = field(default=None, validator=positive)
+    calls: int | None = field(default=None, validator=positive)
+    seconds: float | None = field(default=None, validator=positive)
+
+
+@frozen
+class SequentialSpec:
+    """Stop early: look after every block whether the confidence sequence excludes zero."""
+
+    outcome: str
+    low: float
+    high: float
+    minimum: int = field(default=10, validator=positive)
+
+
+@frozen
+class ExperimentSpec:
+    experiment: str
+    scenario: str
+    description: str = ""
+    arms: dict[str, dict[str, Any] | None] = field(factory=dict)
+    factors: dict[str, FactorSpec] = field(factory=dict)
+    design: Literal["grid", "random", "latin-hypercube", "sobol"] | DesignSpec = "grid"
+    pairings: PairingsSpec | None = None
+    set: dict[str, Any] = field(factory=dict)
+    replicates: int = 10
+    seeds: int | list[int] | None = None
+    share_answers: bool = True
+    outcomes: dict[str, OutcomeSpec | None] | list[str] = field(factory=dict)
+    alpha: float = 0.05
+    level: float = 0.95
+    claim: str | ClaimSpec | None = None
+    robustness: dict[str, dict[str, Any]] = field(factory=dict)
+    budget: BudgetSpec = field(factory=BudgetSpec)
+    concurrency: int = field(default=16, validator=positive)
+    executor: Use = field(factory=lambda: Use("local"))
