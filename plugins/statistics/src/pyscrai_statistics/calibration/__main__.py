@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Iterable, Iterator
 
-from .cases import Case, coverage_cases, level_cases, sequence_cases
+from .cases import Case, coverage_cases, level_cases, method_cases, sequence_cases
 from .measure import Figure, PowerFigure, measure, measure_power
 
 
@@ -47,6 +47,11 @@ def _power(figures: Iterable[PowerFigure]) -> Iterator[str]:
         yield f"| {label(each.name)} | {each.data} | {each.n} | {shares} |"
 
 
+def _order(case: Case) -> tuple[str, str]:
+    """By function and data, so that methods stand side by side."""
+    return case.name.partition(", ")[0], case.data
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pyscrai_statistics.calibration",
@@ -63,6 +68,7 @@ def main() -> None:
     def lines() -> Iterator[str]:
         yield from _tests(chosen(level_cases()), options.experiments)
         yield from _intervals("interval", chosen(coverage_cases()), options.experiments)
+        yield from _intervals("method", sorted(chosen(method_cases()), key=_order), options.experiments)
         yield from _intervals(
             "sequence, looked at after every value", chosen(sequence_cases()), options.experiments
         )

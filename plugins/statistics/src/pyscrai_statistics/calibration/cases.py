@@ -35,6 +35,7 @@ from .. import (
     variance_components,
     variance_ratio,
 )
+from ..differences import PAIRED_METHODS
 from ..results import Interval
 from . import data
 from .data import DATA, Draw
@@ -188,6 +189,17 @@ def coverage_cases() -> Iterator[Case]:
     yield from _differences()
     yield from _effects()
     yield from _spread()
+
+
+def method_cases() -> Iterator[Case]:
+    """The methods among which the default intervals were chosen."""
+    truths = {"normal": 0.0, "exponential": 2.0, "lognormal": float(np.exp(0.5))}
+    for name, draw in DATA.items():
+        for method in PAIRED_METHODS[1:]:
+            if name != "binary" and method != "sign-flip":
+                one = data.with_truth(draw, truths[name]) if name in truths else data.five_with_mean
+                yield Case(f"mean, {method}", name, one, single_seeded(mean, method=method))
+            yield Case(f"paired_difference, {method}", name, draw, seeded(paired_difference, method=method))
 
 
 def sequence_cases() -> Iterator[Case]:
