@@ -13,6 +13,11 @@ import pytest
 ROWS = [{"arm": arm, "seed": seed, "score": seed} for arm in "ab" for seed in range(5)]
 CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "nan": (lambda: st.mean([1, math.nan]), "mean: value 1 is nan; expected finite numbers"),
+    "huge": (lambda: st.mean([1, 10**400]), "value 1 is too large; expected finite numbers"),
+    "all failed": (
+        lambda: st.compare([*ROWS, {"arm": "c", "score": None}], outcome="score", arm="arm"),
+        "arm c: none of its 1 units gave a value",
+    ),
     "infinite": (lambda: st.median([1, math.inf]), "value 1 is inf"),
     "missing": (lambda: st.mean([1, None]), "value 1 is None, which is not a number"),
     "mean of categories": (lambda: st.mean(["a", "b"]), "value 0 is 'a'.*use the kind 'category'"),
@@ -71,6 +76,14 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "nan in a table": (
         lambda: st.summarize([{"x": 1.0}, {"x": math.nan}], outcome="x"),
         "row 1: the outcome is nan; expected a finite number; set it to None",
+    ),
+    "a list as a name": (
+        lambda: st.compare([{"a": "x", "y": 1, "s": [1]}], outcome="y", arm="a", pair="s"),
+        r"table, unit s: value 0 is \[1\]; expected a text or a number",
+    ),
+    "missing pair": (
+        lambda: st.compare([{"a": "x", "y": 1, "s": None}], outcome="y", arm="a", pair="s"),
+        "value 0 is None",
     ),
     "suffix": (lambda: st.read_table("x.xls"), "suffix is '.xls'; expected .csv, .jsonl, .json or .parquet"),
     "no file": (lambda: st.read_table("nowhere.csv"), "nowhere.csv: it cannot be read"),

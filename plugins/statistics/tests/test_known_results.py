@@ -35,9 +35,10 @@ def test_sign_flips_agree_with_scipy() -> None:
 
 def test_drawn_assignments_come_close_to_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = RANDOM.normal(0.4, 1, 15), RANDOM.normal(0, 1, 15)
-    exact = st.sign_flip_test(one, other), st.permutation_test(one[:9], other[:9])
+    exact = st.sign_flip_test(one, other), st.permutation_test(one[:8], other[:8])
     monkeypatch.setattr("pyscrai_statistics.permutation.EXACT", 1)
-    drawn = st.sign_flip_test(one, other), st.permutation_test(one[:9], other[:9])
+    monkeypatch.setattr("pyscrai_statistics.permutation.LISTED", 1)
+    drawn = st.sign_flip_test(one, other), st.permutation_test(one[:8], other[:8])
     for few, many in zip(drawn, exact, strict=True):
         assert "random" in few.method
         assert "all" in many.method
@@ -131,6 +132,15 @@ def test_the_interval_belongs_to_the_test() -> None:
     assert interval.method == "inverted sign-flip test"
     for bound in (interval.low, interval.high):
         assert st.sign_flip_test(values - bound).p_mid == pytest.approx(0.05, abs=0.006)
+
+
+def test_an_interval_of_too_few_values_is_students() -> None:
+    """Of 5 pairs, no assignment is rare enough for 95 %; of 6, two of 64 are."""
+    methods = [st.paired_difference(RANDOM.normal(size=n), np.zeros(n)).interval for n in (5, 6)]
+    assert [each and each.method for each in methods] == ["Student t", "inverted sign-flip test"]
+    few = st.unpaired_difference([1, 2, 5], [3, 4, 7]).interval
+    assert few
+    assert few.method == "Welch t"
 
 
 def test_effect_sizes_by_hand() -> None:

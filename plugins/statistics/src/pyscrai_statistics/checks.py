@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers as kinds
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from .results import StatisticsError
 
 Numbers = NDArray[np.float64]
+#: Squares of larger numbers are not finite.
+LARGEST = 1e150
 DIRECTIONS = ("two-sided", "greater", "less")
 
 
@@ -24,6 +26,7 @@ def number_list(where: str, values: Iterable[Any], least: int = 1) -> Numbers:
         )
     found = list(values.ravel() if isinstance(values, np.ndarray) else values)
     for place, value in enumerate(found):
+        number: Any = value
         if isinstance(value, str | bytes) or not isinstance(value, kinds.Real | np.bool_):
             raise StatisticsError(
                 where,
@@ -31,11 +34,11 @@ def number_list(where: str, values: Iterable[Any], least: int = 1) -> Numbers:
                 "numbers",
                 "leave out missing values and count them as failures; for names, use the kind 'category'",
             )
-        if not math.isfinite(value):
+        if not abs(number) < LARGEST:  # also what is not a number
             raise StatisticsError(
                 where,
-                f"value {place} is {float(value)}",
-                "finite numbers",
+                f"value {place} is {value if isinstance(value, float) else 'too large'}",
+                f"finite numbers below {LARGEST:g}",
                 "leave it out and count it as a failure, or mend the outcome",
             )
     if len(found) < least:
@@ -123,6 +126,15 @@ def known_categories(where: str, values: Iterable[Any], known: Iterable[Any]) ->
             "add them, or mend the values",
         )
     return names
+
+
+def name_list(where: str, names: Iterable[Any]) -> list[Any]:
+    """Names of agents, runs, units or pairs: anything that can be compared, and is not missing."""
+    found = list(names)
+    for place, name in enumerate(found):
+        if name is None or not isinstance(name, Hashable):
+            raise StatisticsError(where, f"value {place} is {name!r}", "a text or a number", "name it")
+    return found
 
 
 def fraction(where: str, value: Any) -> float:

@@ -58,8 +58,9 @@ def paired_difference(
     count(f"{where}, resamples", resamples)
     values = subtract(one, other)
     warnings = few(len(values), LEAST_PAIRS, "pairs")
-    if method == "auto":
-        method = "t" if is_discrete(values) else "sign-flip"
+    possible = 2.0 ** len(values) * (1 - level) >= 2  # else no assignment is rare enough to be rejected
+    if method == "auto" or (method == "sign-flip" and not possible):
+        method = "t" if is_discrete(values) or not possible else "sign-flip"
     if method == "sign-flip" and not is_constant(values):
         draws = typical_values(values, resamples, generator(seed, where))
         low, high = (middle_quantile(draws, (1 + sign * level) / 2) for sign in (-1, 1))
@@ -115,13 +116,15 @@ def unpaired_difference(
     count(f"{where}, resamples", resamples)
     sizes = sorted((len(one), len(other)))
     warnings = few(sizes[0], LEAST_VALUES, "values")
-    if is_constant(one) and is_constant(other):
+    if one.var() + other.var() == 0 or (is_constant(one) and is_constant(other)):
         interval = None
         warnings = ("the values of each sample are equal, so no interval can be estimated", *warnings)
     else:
         if method == "auto":
             discrete = is_discrete(np.concatenate((one, other)))
             method = "t" if discrete or sizes[1] > SIMILAR * sizes[0] else "permutation"
+        if method == "permutation" and math.comb(sum(sizes), sizes[0]) * (1 - level) < 2:
+            method = "t"  # no assignment is rare enough to be rejected
         interval = _unpaired_interval(one, other, level, generator(seed, where), resamples, method)
     return Estimate("difference", float(one.mean() - other.mean()), interval, len(one) + len(other), warnings)
 
@@ -132,7 +135,7 @@ def _unpaired_interval(
     center = float(one.mean() - other.mean())
     errors = np.array([one.var(ddof=1) / len(one), other.var(ddof=1) / len(other)])
     error = math.sqrt(errors.sum())
-    freedom = float(errors.sum() ** 2 / (errors**2 / [len(one) - 1, len(other) - 1]).sum())
+    freedom = 1 / float(((errors / errors.sum()) ** 2 / [len(one) - 1, len(other) - 1]).sum())
     if method == "t":
         half = t_quantile(level, freedom) * error
         return Interval(center - half, center + half, level, "Welch t")

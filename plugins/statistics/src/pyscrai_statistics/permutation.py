@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .checks import Numbers, count, direction_of, is_constant, number_list, paired_numbers, subtract
-from .resampling import EXACT, RESAMPLES, chunks, generator
+from .resampling import EXACT, LISTED, RESAMPLES, chunks, generator
 from .results import StatisticsError, Test
 
 
@@ -123,8 +123,8 @@ def permutation_test(
     """The unpaired permutation test of the difference of means, studentized.
 
     Exact if both samples have the same distribution, and right for large samples if only the means are equal,
-    because the statistic is Welch's t (Janssen 1997; Chung & Romano 2013). All assignments are listed up to
-    2**20 of them (11 values in each sample), else `resamples` are drawn.
+    because the statistic is Welch's t (Janssen 1997; Chung & Romano 2013). All assignments are
+    listed up to 20,000 of them (8 values in each sample), else `resamples` are drawn.
 
     Args:
         first, second: numbers, at least 2 of each.
@@ -150,7 +150,7 @@ def permutation_test(
     everything = everything - everything.mean()
     size, total = len(one), len(everything)
     assignments = math.comb(total, size)
-    exact = assignments <= EXACT
+    exact = assignments <= LISTED
     groups = (
         _all_groups(total, size) if exact else _random_groups(total, size, resamples, generator(seed, where))
     )

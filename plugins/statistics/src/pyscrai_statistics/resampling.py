@@ -16,8 +16,9 @@ from .checks import Numbers, count
 
 #: Draws of bootstraps and of Monte Carlo tests. With the observed one they make 10,000.
 RESAMPLES = 9_999
-#: A test lists all assignments up to this number, and draws at random beyond.
-EXACT = 2**20
+#: Up to so many assignments a test counts all of them, and draws at random beyond: of sign flips, which are
+#: counted by halves, and of permutations, which are listed.
+EXACT, LISTED = 2**20, 20_000
 #: Cells of a matrix of draws that are held at once (8 bytes each).
 _CELLS = 4_000_000
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from .checks import Numbers, category_list, fraction, known_categories, number_list, same_length
+from .checks import Numbers, category_list, fraction, known_categories, name_list, number_list, same_length
 from .intervals import few, mean, t_quantile, wilson
 from .results import Estimate, Interval, Result, StatisticsError
 
@@ -58,8 +58,9 @@ def variance_components(
     where = "variance_components"
     found = number_list(where, values, 3)
     fraction(f"{where}, level", level)
-    names = [0] * len(found) if runs is None else list(runs)
-    same_length(f"{where}, agents", found, list(agents))
+    names = [0] * len(found) if runs is None else name_list(f"{where}, runs", runs)
+    agents = name_list(f"{where}, agents", agents)
+    same_length(f"{where}, agents", found, agents)
     same_length(f"{where}, runs", found, names)
     grouped: dict[Hashable, dict[Hashable, list[float]]] = {}
     for value, agent, run in zip(found.tolist(), agents, names, strict=True):
@@ -233,7 +234,8 @@ def _share_of(
     if agents is None:
         found = wilson(int(hits.sum()), len(hits), level=level)
     else:
-        same_length(where, hits, list(agents))
+        agents = name_list(f"{where}, agents", agents)
+        same_length(where, hits, agents)
         grouped: dict[Hashable, list[float]] = {}
         for hit, agent in zip(hits.tolist(), agents, strict=True):
             grouped.setdefault(agent, []).append(hit)

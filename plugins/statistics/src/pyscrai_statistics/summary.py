@@ -67,6 +67,14 @@ def summarize_values(
     choice(f"{where}, kind", kind, KINDS)
     count(f"{where}, failures", failures, 0)
     warnings: list[str] = []
+    values = list(values)
+    if not values and failures:
+        raise StatisticsError(
+            where,
+            f"none of its {failures} units gave a value",
+            "at least one",
+            "leave the arm out, or run it again",
+        )
     if failures:
         warnings.append(
             f"{failures} units gave no value: if failing depends on the outcome, results are biased"

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .checks import choice, number_list
+from .checks import choice, name_list, number_list
 from .results import StatisticsError
 from .tables import Columns, column
 
@@ -44,14 +44,13 @@ def values_of_arms(
     outcomes = column(found, outcome, "outcome")
     arms = column(found, arm, "arm") if arm is not None else ["all"] * len(outcomes)
     units = column(found, unit, role) if unit is not None else list(range(len(outcomes)))
+    if unit is not None:
+        name_list(f"table, {role} {unit}", units)
     grouped: dict[str, dict[Any, list[Any]]] = {}
     for number, (name, key, value) in enumerate(zip(arms, units, outcomes, strict=True)):
-        if name is None or key is None:
+        if name is None:
             raise StatisticsError(
-                f"table, row {number}",
-                f"its {'arm' if name is None else role} is missing",
-                "a name",
-                "fill it, or drop the row",
+                f"table, row {number}", "its arm is missing", "a name", "fill it, or drop the row"
             )
         listed = grouped.setdefault(str(name), {}).setdefault(key, [])
         if value is not None:
