@@ -330,7 +330,9 @@ class Store:
             found = {"outcome": result.outcomes, "measure": result.measures, "table": result.tables}
             for kind, values in found.items():
                 for name, value in values.items():
-                    name, text = PREFIXES[kind] + name, canonical(value).decode()
+                    # The columns of a table keep their order.
+                    written = orjson.dumps(value) if kind == "table" else canonical(value)
+                    name, text = PREFIXES[kind] + name, written.decode()
                     OutcomeRow.insert(
                         run=run, name=name, value=text, checksum=checksum(name, text), kind=kind
                     ).execute(self.database)
