@@ -3,7 +3,7 @@
 from .agreement import krippendorff_alpha, ratings_of
 from .categories import categories_test, cramers_v
 from .comparison import Comparison, compare
-from .contrasts import Contrast, adjust, contrast
+from .contrasts import adjust, contrast
 from .differences import paired_difference, unpaired_difference, variance_ratio
 from .effects import cohens_dz, hedges_g
 from .factors import FactorEffects, factor_effects
@@ -16,7 +16,7 @@ from .permutation import equivalence_test, permutation_test, sign_flip_test
 from .power import power_paired, power_proportions, replicates_paired, replicates_proportions
 from .proportions import fisher_test, mcnemar_test, proportion_difference
 from .reference import ReferenceComparison, compare_to_reference
-from .results import Estimate, Interval, StatisticsError, Test
+from .results import Contrast, Estimate, Interval, StatisticsError, Test
 from .sensitivity import Morris, Sobol, morris_design, morris_indices, sobol_design, sobol_indices
 from .sequential import ConfidenceSequence, asymptotic_sequence, betting_sequence
 from .spread import Components, entropy, first_option_share, straight_lining_share, variance_components

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .checks import choice
-from .contrasts import CORRECTIONS, Contrast, adjust, contrast
+from .contrasts import CORRECTIONS, adjust, contrast
 from .resampling import RESAMPLES
-from .results import Result, StatisticsError
+from .results import Contrast, Result, StatisticsError
 from .summary import ArmSummary, summarize_values
 from .tables import Columns, column, columns
 from .units import Units, values_of_arms

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,40 +27,11 @@ from .ordered import cliffs_delta, ordered_test, ranks_of
 from .permutation import bounds_of, equivalence_test, permutation_test, sign_flip_test
 from .proportions import fisher_test, mcnemar_test, proportion_difference
 from .resampling import RESAMPLES
-from .results import Estimate, Result, StatisticsError, Test
+from .results import Contrast, Estimate, StatisticsError, Test
 from .sentences import sentence_of, verdict_of
 from .units import KINDS
 
 CORRECTIONS = ("holm", "benjamini-hochberg", "none")
-
-
-@dataclass(frozen=True)
-class Contrast(Result):
-    """The comparison of two arms, first minus second.
-
-    `n` are the values of both arms (the pairs twice, if paired). `difference` is that of means or
-    proportions, or Cliff's delta, or Cramér's V. `p_adjusted` is the test's p-value after the family's
-    correction. `verdict` is `supported`, `not supported` or `undecided`; `sentence` says in words what
-    follows and what does not.
-    """
-
-    first: str
-    second: str
-    kind: str
-    paired: bool
-    n: tuple[int, int]
-    difference: Estimate
-    test: Test
-    p_adjusted: float
-    effects: Mapping[str, Estimate]
-    equivalence: Test | None
-    variance_ratio: Estimate | None
-    direction: str
-    alpha: float
-    smallest: tuple[float, float] | None
-    verdict: str
-    sentence: str
-    warnings: tuple[str, ...]
 
 
 def contrast(

@@ -92,3 +92,32 @@ class Test(Result):
     n: int
     method: str
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Contrast(Result):
+    """The comparison of two arms, first minus second.
+
+    `n` are the values of both arms (the pairs twice, if paired). `difference` is that of means or
+    proportions, or Cliff's delta, or Cramér's V. `p_adjusted` is the test's p-value after the family's
+    correction. `verdict` is `supported`, `not supported` or `undecided`; `sentence` says in words what
+    follows and what does not.
+    """
+
+    first: str
+    second: str
+    kind: str
+    paired: bool
+    n: tuple[int, int]
+    difference: Estimate
+    test: Test
+    p_adjusted: float
+    effects: Mapping[str, Estimate]
+    equivalence: Test | None
+    variance_ratio: Estimate | None
+    direction: str
+    alpha: float
+    smallest: tuple[float, float] | None
+    verdict: str
+    sentence: str
+    warnings: tuple[str, ...]

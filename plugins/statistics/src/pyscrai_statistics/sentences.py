@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # `contrasts` imports this file
-    from .contrasts import Contrast
+from .results import Contrast
 
 QUANTITY = {
     "number": "the difference of means",
