@@ -69,7 +69,7 @@ def as_labels(given: Mapping[str, str] | None) -> dict[str, str]:
     return dict(given or {})
 
 
-def _read(written: str | bytes) -> Any:
+def read_json(written: str | bytes) -> Any:
     """A JSON text, without secrets that were not known when it was written."""
     return orjson.loads(redact_bytes(written.encode() if isinstance(written, str) else written))
 
@@ -133,7 +133,7 @@ class RecordedRun(StoredRun):
 
     @property
     def labels(self) -> dict[str, str]:
-        return dict(_read(self._row.labels))
+        return dict(read_json(self._row.labels))
 
     @property
     def status(self) -> RunStatus:
@@ -183,12 +183,12 @@ class RecordedRun(StoredRun):
         """What the run came to, of one kind."""
         query = self._select(OutcomeRow, OutcomeRow.name, OutcomeRow.value).order_by(OutcomeRow.name)
         prefix = PREFIXES[kind]
-        return {name[len(prefix) :]: _read(value) for name, value in query.where(OutcomeRow.kind == kind)}
+        return {name[len(prefix) :]: read_json(value) for name, value in query.where(OutcomeRow.kind == kind)}
 
     # -- events --
 
     def events(self, after: int = 0) -> Iterator[Event]:
-        return self._events(after, _read)
+        return self._events(after, read_json)
 
     def raw_events(self) -> Iterator[Event]:
         """The events as they were written, with secrets that were not known then: to be compared alone."""
@@ -229,7 +229,7 @@ class RecordedRun(StoredRun):
 
     def calls(self) -> Iterator[dict[str, Any]]:
         for row in self._rows(CallRow, CallRow.number, 0):
-            row["answer"] = _read(row["answer"]) if row["answer"] else None
+            row["answer"] = read_json(row["answer"]) if row["answer"] else None
             row["messages"] = orjson.loads(row["messages"])
             row["attempts"] = orjson.loads(row["attempts"])
             yield row

@@ -13,16 +13,16 @@ from typing import Any
 import orjson
 from attrs import frozen
 from filelock import FileLock
-from peewee import Model, SqliteDatabase, fn
+from peewee import Model, SqliteDatabase
 
 from ..base.log import logger
 from ..canonical import canonical
 from ..errors import StoreError
 from ..records import Event, RunResult, RunStatus
 from .checksums import checksum, clean_body
+from .listing import run_rows
 from .locks import Locks, Owner
 from .models import (
-    ACTIVE,
     PREFIXES,
     CallRow,
     ClaimRow,
@@ -192,25 +192,9 @@ class Store:
         since
             only those that began then or later, in seconds since 1970
         """
-        query = RunRow.select().order_by(RunRow.created.desc(), RunRow.id).bind(self.database)
-        # A process that is gone leaves its run as `running`: such a run's status is `interrupted`.
-        written = ("interrupted", *ACTIVE) if status == "interrupted" else (status,)
-        conditions = [
-            *(fn.json_extract(RunRow.labels, f'$."{name}"') == text for name, text in (labels or {}).items()),
-            *([RunRow.scenario == scenario] if scenario is not None else []),
-            *([RunRow.status << written] if status is not None else []),
-            *([RunRow.created >= since] if since is not None else []),
-        ]
-        if conditions:
-            query = query.where(*conditions)
-        found = (RecordedRun(self.database, row, self.locks) for row in query)
+        rows = run_rows(self.database, labels or {}, scenario, status, since)
+        found = [RecordedRun(self.database, row, self.locks) for row in rows]
         return [run for run in found if status in (None, run.status)]
-
-    def count_events(self) -> dict[str, int]:
-        """How many events each run has."""
-        query = EventRow.select(EventRow.run, fn.COUNT(EventRow.seq)).group_by(EventRow.run)
-        counts: Any = query.tuples().bind(self.database)
-        return dict(counts)
 
     def run(self, ref: str) -> RecordedRun:
         """The run with the id `ref`, a unique prefix of it, or `last`. Raises `StoreError`."""

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pyscrai_core import ConfigError, Message, StoreError, api
+from pyscrai_core.store.listing import count_events
 from pyscrai_core.store.store import Store
 
 TALK = {
@@ -274,7 +275,8 @@ import os, subprocess, sys
 import pyscrai_core
 from pyscrai_core import NoConfig, Observer, api
 
-LOOK = "from pyscrai_core.store.store import Store\\nwith Store.open('runs.db') as store: store.runs()"
+LOOK = "from pyscrai_core.store.listing import count_events
+from pyscrai_core.store.store import Store\\nwith Store.open('runs.db') as store: store.runs()"
 
 class Steers(Observer):
     def on_event(self, event):
@@ -325,7 +327,7 @@ def test_runs_are_found_by_label_scenario_status_and_date(tmp_path: Path) -> Non
             {"arm": "poor", "the.study": "π"},
             {},
         )
-        assert store.count_events()[ids[0]] == store.run(ids[0]).count_events()
+        assert count_events(store.database)[ids[0]] == store.run(ids[0]).count_events()
     # A label is no part of what the run is.
     assert api.run(file, seed=0, store=path).fingerprint == store_fingerprint(path, ids[0])
 

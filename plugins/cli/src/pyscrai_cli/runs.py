@@ -75,6 +75,7 @@ def runs(
         context.default_map = {context.invoked_subcommand: given}
         return
     from pyscrai_core.config import load_settings
+    from pyscrai_core.store.listing import count_events, outcomes_of_all
     from pyscrai_core.store.opening import path_of
     from pyscrai_core.store.store import Store
 
@@ -90,21 +91,24 @@ def runs(
         listed = opened.runs(
             labels=labels, scenario=scenario, status=status, since=since.timestamp() if since else None
         )
-        events = opened.count_events()
+        events = count_events(opened.database)
+        found = outcomes_of_all(opened.database) if outcomes else None
         if as_json:
             listing = [_brief(run, events.get(run.id, 0)) for run in listed]
             for run, brief in zip(listed, listing, strict=True):
-                brief |= {"outcomes": run.outcomes} if outcomes else {}
+                brief |= {} if found is None else {"outcomes": found.get(run.id, {})}
             output.print_json(listing)
         elif listed:
-            _table(listed, events, outcomes)
+            _table(listed, events, found)
         elif labels or scenario or status or since:
             output.echo("no such run; without options, pyscrai runs lists all")
         else:
             output.echo("no runs yet; make one with: pyscrai run FILE, or: pyscrai demo")
 
 
-def _table(listed: Sequence[RecordedRun], events: Mapping[str, int], outcomes: bool) -> None:
+def _table(
+    listed: Sequence[RecordedRun], events: Mapping[str, int], outcomes: Mapping[str, Any] | None
+) -> None:
     """The runs in columns; a narrow terminal gets those that tell them apart."""
     narrow = output.stdout().isatty() and shutil.get_terminal_size().columns < WIDE
     columns: dict[str, Callable[[RecordedRun], str]] = {
@@ -118,7 +122,7 @@ def _table(listed: Sequence[RecordedRun], events: Mapping[str, int], outcomes: b
         **({} if narrow else {"fingerprint": lambda run: output.shown(run.fingerprint)[: output.SHORT]}),
         **({"fork of": lambda run: run.parent} if any(run.parent for run in listed) else {}),
     }
-    found = [{**run.labels, **run.outcomes} if outcomes else {} for run in listed]
+    found = [{} if outcomes is None else {**run.labels, **outcomes.get(run.id, {})} for run in listed]
     named = list(dict.fromkeys(name for each in found for name in each))
     rows = [
         [
