@@ -275,8 +275,7 @@ import os, subprocess, sys
 import pyscrai_core
 from pyscrai_core import NoConfig, Observer, api
 
-LOOK = "from pyscrai_core.store.listing import count_events
-from pyscrai_core.store.store import Store\\nwith Store.open('runs.db') as store: store.runs()"
+LOOK = "from pyscrai_core.store.store import Store\\nwith Store.open('runs.db') as store: store.runs()"
 
 class Steers(Observer):
     def on_event(self, event):
