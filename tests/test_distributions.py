@@ -34,7 +34,7 @@ CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
 #: Imported by a function that says what to install; its callers declare them.
 OPTIONAL = {
     "pyscrai-core": {"genai-prices"},
-    "pyscrai-experiments": {"matplotlib", "pandas"},
+    "pyscrai-experiments": {"matplotlib"},
     "pyscrai-statistics": {"pandas", "pyarrow", "salib", "statsmodels", "zstandard"},
     "pyscrai-testing": {"xllamacpp"},
 }

@@ -25,6 +25,10 @@ def test_the_example_runs() -> None:
         done = CliRunner().invoke(cli, arguments, prog_name="pyscrai")
         assert done.exit_code == 0, (line, done.output)
     assert "Supported: marked is greater than plain" in Path("report.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(example, "README", "exec"), names)
+    assert names["markdown"] == Path("report.md").read_text()
 
 
 def test_the_tables_name_every_key_of_the_file() -> None:
@@ -41,4 +45,4 @@ def test_the_tables_name_every_command_and_option() -> None:
         assert f"| `{name} FILE` |" in README
         for option in command.params:
             if isinstance(option, click.Option):
-                assert f"`{option.opts[-1]}" in README, option
+                assert f"`{max(option.opts, key=len)}" in README, option

@@ -192,3 +192,14 @@ def _versions(runs: Iterable[RecordedRun]) -> dict[str, list[str]]:
             if plugin["name"] in used:
                 found.setdefault(plugin["distribution"], set()).add(plugin["version"])
     return {name: sorted(found[name]) for name in sorted(found)}
+
+
+def used_by_run(store: Store, runs: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The calls that each run made, with their tokens and their cost in US dollars."""
+    found = {run: dict.fromkeys(("calls", "tokens", "dollars", "unpriced"), 0.0) for run in runs}
+    for row in _rows(store, CALLS, runs):
+        run, calls, reused, dollars, unpriced, given, taken = row[:7]
+        found[run] = {
+            "calls": calls - reused, "tokens": given + taken, "dollars": dollars, "unpriced": unpriced
+        }  # fmt: skip
+    return found

@@ -8,8 +8,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
@@ -18,17 +19,21 @@ from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.scenario.trust import Gate
 from pyscrai_core.secret import redact
+from pyscrai_core.store.opening import path_of
 from pyscrai_core.store.store import Store
 
 from .experiment import Experiment, read_experiment
-from .perform import Progress, Summary
 
-Result = TypeVar("Result")
+if TYPE_CHECKING:
+    from .perform import Progress, Summary
+
 Command = Callable[..., Any]
 
 EXIT = {"completed": 0, "failed": 1, "stopped": 3, "interrupted": 130}
 #: Seconds between two plain lines of progress.
 INTERVAL = 5.0
+#: US dollars; an experiment that is expected to cost more is only run after a question.
+ASK_ABOVE = 10.0
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 store_option = click.option(
@@ -117,15 +122,96 @@ def report(file: Path, form: str, out: Path | None, store: str | None) -> None:
     _write(text, out)
 
 
+@experiment.command()
+@file_argument
+@click.option(
+    "--pilot", type=click.IntRange(1), metavar="N", help="Run the first N replicates, and estimate from them."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@_running
+def plan(
+    file: Path, pilot: int | None, quiet: bool, store: str | None, trust: bool, yes: bool, as_json: bool
+) -> int:
+    """Say what an experiment will need: trials, calls, tokens and money.
+
+    A pilot's trials are part of the experiment: `run` continues after them.
+    """
+    from .planning import describe_use, estimate_use
+    from .running import ready
+
+    found = read_experiment(file, confirm=_confirm(yes))
+    settings, gate = load_settings(store=store), gate_of(trust)
+    prepared = ready(found, settings, gate)
+    if pilot is not None:
+        shown = _Shown(quiet or (as_json and not sys.stderr.isatty()))
+        summary = _perform(found, settings, gate, shown, limit=min(pilot, found.spec.replicates))
+        if summary.status != "completed":
+            _tell(summary, file, store)
+            return EXIT[summary.status]
+    there = Path(path_of(settings.store)).exists()
+    with Store.open(settings.store, create=False) if there else nullcontext() as opened:
+        use = estimate_use(found, opened, prepared.seeds)
+    if as_json:
+        _print_json(use)
+    else:
+        click.echo(redact("\n".join(describe_use(use))))
+    return 0
+
+
+@experiment.command()
+@file_argument
+@click.option(
+    "--power",
+    "wanted",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.8,
+    show_default=True,
+    help="The probability with which the smallest difference of interest is to be found.",
+)
+@store_option
+@json_option
+def power(file: Path, wanted: float, store: str | None, as_json: bool) -> None:
+    """Say how many replicates the planned comparisons need, from the trials that there are."""
+    from .collect import collect
+    from .planning import describe_power, power_of
+    from .registry import registered_seeds
+
+    found = read_experiment(file, confirm=lambda question: True)
+    with Store.open(load_settings(store=store).store, create=False) as opened:
+        data = collect(found, opened, registered_seeds(found, opened))
+        powers = power_of(found, data, wanted)
+    if as_json:
+        _print_json(powers)
+    else:
+        click.echo(redact("\n".join(describe_power(powers, found.spec.replicates, wanted))))
+
+
+@experiment.command()
+@file_argument
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="The folder to write to."
+)
+@store_option
+def export(file: Path, out: Path, store: str | None) -> None:
+    """Write the report in all forms, a table of all trials, and the registered plan, into a folder."""
+    from .forms import write_all
+
+    found = read_experiment(file, confirm=lambda question: True)
+    with Store.open(load_settings(store=store).store, create=False) as opened:
+        for path in write_all(found, opened, out):
+            click.echo(str(path))
+
+
 def _run(
     file: Path, store: str | None, trust: bool, yes: bool, as_json: bool, quiet: bool, **options: Any
 ) -> int:
     found = read_experiment(file, confirm=_confirm(yes))
     settings = load_settings(store=store)
+    _ask_about_cost(found, settings, _confirm(yes))
     shown = _Shown(quiet or (as_json and not sys.stderr.isatty()))
     summary = _perform(found, settings, gate_of(trust), shown, **options)
     if as_json:
-        click.echo(redact(orjson.dumps(summary.to_dict(), option=orjson.OPT_INDENT_2).decode()))
+        _print_json(summary.to_dict())
     else:
         _tell(summary, file, store)
     return EXIT[summary.status]
@@ -175,19 +261,44 @@ def _confirm(yes: bool) -> Callable[[str], bool] | None:
     return None
 
 
+def _ask_about_cost(found: Experiment, settings: Settings, confirm: Callable[[str], bool] | None) -> None:
+    """Ask before an experiment that is expected to cost much, as far as its earlier trials tell.
+
+    Raises `InputError` if its budget is too small for one trial, or if nobody can be asked.
+    """
+    from .planning import check_budget, estimate_use
+    from .registry import registrations
+
+    if not Path(path_of(settings.store)).exists():
+        return
+    with Store.open(settings.store, create=False) as store:
+        registered = registrations(store, found.name)
+        if not registered:
+            return
+        seeds = found.seeds(registered[0].body["seeds"][0])
+        use = estimate_use(found, store, seeds)
+    check_budget(found, use)
+    if not use["pilot"] or found.spec.budget.money is not None:
+        return
+    left = use["expected"]["dollars"]["estimate"] - use["spent"]
+    if left > ASK_ABOVE:
+        what = f"the trials that are left are expected to cost ${left:,.2f}"
+        if confirm is None or not confirm(f"{what}. Continue?"):
+            remedy = "add --yes, or set budget.money in the file"
+            raise ConfigError(f"{found.path}: {what}; nothing was run; if you mean it, {remedy}")
+
+
+def _print_json(value: Any) -> None:
+    click.echo(redact(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()))
+
+
 def _write(text: str, out: Path | None) -> None:
     if out is None:
         click.echo(redact(text), nl=False)
         return
-    made = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        made.write_text(redact(text), encoding="utf-8")
-        made.replace(out)
-    except OSError as error:
-        made.unlink(missing_ok=True)
-        raise ConfigError(
-            f"--out {out}: it cannot be written ({error.strerror}); choose another place"
-        ) from None
+    from .forms import write_file
+
+    write_file(out, text)
 
 
 class _Shown:

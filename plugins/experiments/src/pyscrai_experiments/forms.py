@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import orjson
+
+from pyscrai_core.errors import ConfigError
+from pyscrai_core.secret import redact
 from pyscrai_core.store.store import Store
 
+from .analysis import make_report
 from .collect import collect
 from .experiment import Experiment
-from .registry import registrations
+from .registry import registered_seeds, registrations
 from .render import as_csv, as_json, as_markdown, as_text
-from .report import make_report
+
+FILES = {"csv": "trials.csv", "json": "report.json", "markdown": "report.md", "html": "report.html"}
 
 
 def render(experiment: Experiment, store: Store, form: str) -> str:
-    """The report in a form: terminal, json, csv, markdown or html."""
-    report = make_report(experiment, store)
+    """The report in a form: terminal, json, csv, markdown or html. Raises `InputError`."""
     if form == "csv":
-        seeds = registrations(store, experiment.name)[-1].body["seeds"]
-        return as_csv(experiment, collect(experiment, store, seeds))
+        return as_csv(experiment, collect(experiment, store, registered_seeds(experiment, store)))
+    content = make_report(experiment, store).content
     if form == "html":
         from .page import as_html
 
-        return as_html(report.content)
-    return {"json": as_json, "markdown": as_markdown, "terminal": as_text}[form](report.content)
+        return as_html(content)
+    return {"json": as_json, "markdown": as_markdown, "terminal": as_text}[form](content)
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a text to a file, whole or not at all. Raises `ConfigError`."""
+    made = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        made.write_text(redact(text), encoding="utf-8")
+        made.replace(path)
+    except OSError as error:
+        made.unlink(missing_ok=True)
+        what = f"it cannot be written ({error.strerror})"
+        raise ConfigError(f"--out {path}: {what}; choose another place") from None
+
+
+def write_all(experiment: Experiment, store: Store, folder: Path) -> list[Path]:
+    """Write the report in all forms, and the registered plans, into a folder; the files.
+
+    The HTML page is left out where matplotlib is not installed. Raises `InputError`.
+    """
+    forms = [form for form in FILES if form != "html" or find_spec("matplotlib")]
+    texts = {FILES[form]: render(experiment, store, form) for form in forms}
+    plans = [
+        {"number": one.number, "hash": one.hash, "plan": one.body}
+        for one in registrations(store, experiment.name)
+    ]
+    texts["plan.json"] = orjson.dumps(plans, option=orjson.OPT_INDENT_2).decode() + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"the folder cannot be made ({error.strerror})"
+        raise ConfigError(f"--out {folder}: {what}; choose another place") from None
+    for name, text in texts.items():
+        write_file(folder / name, text)
+    return [folder / name for name in texts]

@@ -107,7 +107,7 @@ def _plan(experiment: Experiment, arm: Arm, settings: Settings, host: Host, seed
             overrides.append(Override.of(setting.path, setting.value))
         except ScenarioError as error:
             what = error.mistakes[0].what
-            raise experiment.error(setting.place, f"{setting.path}: {what}") from None
+            raise experiment.error(setting.place, what) from None
         by_flag[overrides[-1].flag] = setting
         if overrides[-1].keys == ("seed",):
             what = "the seeds are those of the replicates; set them with `seeds`"
@@ -122,7 +122,7 @@ def _plan(experiment: Experiment, arm: Arm, settings: Settings, host: Host, seed
             if setting_at is None:
                 found.append(mistake)
                 continue
-            where = experiment.document.place(setting_at.place)
+            where = experiment.document.place(setting_at.place, on_key=True)
             beside = f" (in the scenario: {_nearest(written, setting_at.path)})" if written else ""
             found.append(Mistake(where, mistake.path, f"{mistake.what}{beside}"))
         raise ScenarioError(found) from error
@@ -167,7 +167,7 @@ def _no_such(
     known: Mapping[str, Any],
     place: tuple[str, ...],
 ) -> None:
-    what = f"{setting.path}: there is no {kind} {name!r}{did_you_mean(name, known)}"
+    what = f"there is no {kind} {name!r}{did_you_mean(name, known)}"
     there = f"{written.place(place)} has: {list_some(known)}"
     raise experiment.error(setting.place, f"{what}; {there}", on_key=True)
 

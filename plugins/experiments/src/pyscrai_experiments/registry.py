@@ -103,6 +103,18 @@ def registrations(store: Store, name: str) -> list[Registration]:
     ]
 
 
+def registered_seeds(experiment: Experiment, store: Store) -> list[int]:
+    """The seeds of an experiment's replicates. Raises `ConfigError` if nothing of it was run."""
+    known = registrations(store, experiment.name)
+    if not known:
+        raise ConfigError(
+            f"{experiment.path}: of the experiment {experiment.name!r} nothing was run in the store "
+            f"{store.path}; run it with: pyscrai experiment run {experiment.path}"
+        )
+    seeds: list[int] = known[-1].body["seeds"]
+    return seeds
+
+
 def register(store: Store, body: Mapping[str, Any], *, anew: bool = False) -> None:
     """Register a plan, unless it is the last one registered. `anew`: nothing was run, forget the others."""
     name, text = body["experiment"], canonical(body).decode()

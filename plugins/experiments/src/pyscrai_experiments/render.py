@@ -53,6 +53,8 @@ def number(value: float | None, digits: int = 4) -> str:
     """A number for people: four significant digits."""
     if value is None:
         return "–"
+    if abs(value) < 1e-12:  # what is left of rounding
+        return "0"
     return f"{value:.{digits}g}" if abs(value) < 10**6 else f"{value:,.0f}"
 
 
@@ -106,11 +108,15 @@ def money(arm: dict[str, Any]) -> str:
     return f"{text} ({arm['unpriced']} unpriced)" if arm["unpriced"] and arm["dollars"] else text
 
 
+def outcome_title(outcome: dict[str, Any]) -> str:
+    """The heading of an outcome's table: its name, kind and unit."""
+    unit = f", in {outcome['unit']}" if outcome["unit"] else ""
+    return f"{outcome['name']} ({outcome['kind']}{unit})"
+
+
 def _outcome(outcome: dict[str, Any], content: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]]:
     level = f"{content['design']['level'] * 100:g} %"
-    unit = f", in {outcome['unit']}" if outcome["unit"] else ""
-    title = f"{outcome['name']} ({outcome['kind']}{unit})"
-    kind = outcome["kind"]
+    kind, title = outcome["kind"], outcome_title(outcome)
     if kind == "number":
         rows: list[Row] = [("arm", "n", "failed", f"mean [{level}]", f"median [{level}]", "sd")]
         rows += [

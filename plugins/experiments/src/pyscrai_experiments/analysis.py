@@ -9,7 +9,6 @@ import pyscrai_statistics as st
 from attrs import define
 
 from pyscrai_core.discovery.installed import version
-from pyscrai_core.errors import ConfigError
 from pyscrai_core.store.store import Store
 from pyscrai_core.suggest import format_json
 
@@ -19,7 +18,7 @@ from .factors import effects_of
 from .methods import methods_of
 from .outcomes import Resolved, resolve, values_of
 from .prepare import differences
-from .registry import Registration, analysis_of, registrations
+from .registry import Registration, analysis_of, registered_seeds, registrations
 from .tournament import tournament_of
 
 #: Fewer trials than this in an arm are pointed out.
@@ -36,13 +35,8 @@ class Report:
 
 def make_report(experiment: Experiment, store: Store) -> Report:
     """The report of an experiment, from what the store has of it. Raises `ConfigError` if that is nothing."""
+    seeds = registered_seeds(experiment, store)
     registered = registrations(store, experiment.name)
-    if not registered:
-        raise ConfigError(
-            f"{experiment.path}: of the experiment {experiment.name!r} nothing was run in the store "
-            f"{store.path}; run it with: pyscrai experiment run {experiment.path}"
-        )
-    seeds = registered[-1].body["seeds"]
     data = collect(experiment, store, seeds)
     changes = list(_changes(experiment, registered))
     outcomes = [resolve(experiment, data, name) for name in _names(experiment, data)]

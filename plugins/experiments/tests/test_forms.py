@@ -1,0 +1,144 @@
+"""Forms of a report, estimates, power, robustness, and Python."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyscrai_experiments
+import pytest
+from click.testing import Result
+
+from pyscrai_core import InputError
+
+Invoke = Callable[..., Result]
+
+
+class Page(HTMLParser):
+    """Checks that elements are closed, and collects tags and attributes."""
+
+    VOID = {"meta", "path", "use", "br"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_else_and_is_the_same_each_time(files: Path, experiment: Invoke) -> None:
+    text = Path("exp.yaml").read_text()
+    Path("exp.yaml").write_text(text.replace("experiment: markup", "experiment: <script>alert(1)</script>"))
+    experiment("run", "exp.yaml", "-q")
+    assert experiment("report", "exp.yaml", "--format", "html", "--out", "a.html").exit_code == 0
+    assert experiment("report", "exp.yaml", "--format", "html", "--out", "b.html").exit_code == 0
+    html = Path("a.html").read_text()
+    assert html == Path("b.html").read_text()
+    page = Page()
+    page.feed(html)
+    assert page.open == []
+    assert "script" not in page.tags
+    assert page.tags.count("svg") == 3  # two outcomes, and the planned differences
+    assert all(link.startswith("#") for link in page.links)
+    assert len(html) < 1_000_000
+    assert "prefers-color-scheme: dark" in html
+    assert "@media print" in html
+    assert not re.search(r"stroke: #000000|fill: #000000", html)  # black could not be read on a dark page
+    assert "A seed pairs what the simulation draws" in html
+
+
+def test_the_export_holds_all_forms_and_the_registered_plan(files: Path, experiment: Invoke) -> None:
+    experiment("run", "exp.yaml", "-q")
+    assert experiment("export", "exp.yaml", "--out", "out").exit_code == 0
+    assert {path.name for path in Path("out").iterdir()} == {
+        "trials.csv", "report.json", "report.md", "report.html", "plan.json",
+    }  # fmt: skip
+    (plan,) = json.loads(Path("out/plan.json").read_text())
+    assert plan["hash"] == json.loads(Path("out/report.json").read_text())["registration"]["hash"]
+    assert plan["plan"]["analysis"]["comparisons"][0]["smallest"] == 0.5
+    assert len(Path("out/trials.csv").read_text().splitlines()) == 31
+
+
+def test_a_plan_tells_what_a_pilot_needed_and_is_part_of_the_experiment(
+    files: Path, experiment: Invoke
+) -> None:
+    before = experiment("plan", "exp.yaml")
+    assert "3 arms with 10 replicates: 30 trials, 0 completed" in before.stdout
+    assert not Path(".pyscrai").exists()
+    found = json.loads(experiment("plan", "exp.yaml", "--pilot", "2", "--json", "-q").stdout)
+    assert (found["completed"], found["pilot"]) == (6, 2)
+    done = json.loads(experiment("run", "exp.yaml", "--json", "-q").stdout)
+    assert done["ran"] == 24
+    # Each trial makes as many calls, so that the estimate is exact.
+    assert found["expected"]["calls"]["estimate"] == done["calls"]
+
+
+def test_the_power_of_planned_comparisons(files: Path, experiment: Invoke) -> None:
+    text = Path("exp.yaml").read_text()
+    Path("exp.yaml").write_text(text.replace("poor: plain", "poor: {against: marked, smallest: 1}"))
+    experiment("run", "exp.yaml", "-q")
+    found = json.loads(experiment("power", "exp.yaml", "--json").stdout)
+    assert "differences that vary" in found[0]["note"]  # the markup is added to every price
+    text = Path("exp.yaml").read_text().replace("experiment: markup", "experiment: noisy")
+    # Mara acts in every second step alone, so that differences vary.
+    Path("noisy.yaml").write_text(
+        text.replace("agents.Jon.persona: You are poor.", "agents.Mara.acts: {every: 2}")
+    )
+    done = experiment("run", "noisy.yaml", "-q")
+    assert done.exit_code == 0, done.output
+    found = json.loads(experiment("power", "noisy.yaml", "--json", "--power", "0.9").stdout)
+    assert 0 <= found[1]["power"]["estimate"] <= 1
+    assert found[1]["replicates"]["estimate"] >= 2
+
+
+def test_variants_that_should_not_matter(files: Path, experiment: Invoke) -> None:
+    text = Path("exp.yaml").read_text()
+    words = "  other-words: {agents.Mara.persona: You grow apples.}\n"
+    Path("exp.yaml").write_text(f"{text}robustness:\n{words}  longer: {{schedule.rounds: 3}}\n")
+    done = json.loads(experiment("run", "exp.yaml", "--json", "-q").stdout)
+    assert done["done"] == 3 * 3 * 10
+    content = json.loads(experiment("report", "exp.yaml", "--format", "json").stdout)
+    first = content["robustness"][0]
+    assert [row["variant"] for row in first["rows"]] == ["as planned", "other-words", "longer"]
+    assert [row["difference"]["estimate"] for row in first["rows"]] == [2.0, 2.0, 2.0]
+    assert (first["variants"], first["same_sign"]) == (2, 2)
+    assert [arm["arm"] for arm in content["arms"]] == ["plain", "marked", "poor"]
+    Path("exp.yaml").write_text(text + "robustness:\n  nothing: {world.state.price: 0}\n")
+    refused = experiment("run", "exp.yaml", "--store", "other.db")
+    assert "the variant 'nothing' changes nothing in the arm 'plain'" in refused.output
+
+
+def test_from_python(files: Path) -> None:
+    result = pyscrai_experiments.run("exp.yaml", replicates=4, store="python.db")
+    assert result.status == "completed"
+    frame = result.to_pandas()
+    assert len(frame) == 12
+    assert list(frame.columns) == [
+        "arm", "replicate", "seed", "status", "run", "error", "high", "price", "total",
+    ]  # fmt: skip
+    means = frame.groupby("arm")["price"].mean()
+    assert means["marked"] - means["plain"] == pytest.approx(2)
+    assert result.content["outcomes"][0]["name"] == "price"
+    more = pyscrai_experiments.run("exp.yaml", replicates=5, extend=True, store="python.db")
+    assert more.summary.ran == 3
+    assert "# markup" in pyscrai_experiments.report("exp.yaml", form="markdown", store="python.db")
+    with pytest.raises(InputError, match="pyscrai experiment extend"):
+        pyscrai_experiments.run("exp.yaml", replicates=6, store="python.db")

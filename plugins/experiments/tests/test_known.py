@@ -1,0 +1,150 @@
+"""Games whose results are known: the tables of a report are equal to theory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+Invoke = Callable[..., Result]
+
+DILEMMA = """\
+scenario: prisoners-dilemma
+world:
+  premise: A game for two in ten rounds.
+  state:
+    score: {A: 0, B: 0}
+    points: {cooperate: {cooperate: 3, defect: 0}, defect: {cooperate: 5, defect: 1}}
+agents:
+  A: &player
+    persona: Play.
+    engine: {use: rules, policy: [{do: defect}]}
+    actions: {cooperate: {}, defect: {}}
+  B: *player
+  Referee:
+    engine: world
+    acts: after-group
+    decides: [cooperate, defect]
+    rulings:
+      - when: len(attempts) == 2
+        decision: counted
+        add:
+          score.{event.source}: >-
+            state.points[event.kind][[a.kind for a in attempts if a.source != event.source][0]]
+schedule: {use: simultaneous, rounds: 10}
+outcomes: {score: state.score}
+"""
+TOURNAMENT = """\
+experiment: axelrod
+scenario: dilemma.yaml
+pairings:
+  strategies:
+    tit-for-tat: [{when: any(e.kind == 'defect' for e in heard), do: defect}, {do: cooperate}]
+    defector: [{do: defect}]
+    cooperator: [{do: cooperate}]
+    grim: [{when: any(e.kind == 'defect' for e in events if e.source != name), do: defect}, {do: cooperate}]
+    suspicious: [{when: turn == 0 or any(e.kind == 'defect' for e in heard), do: defect}, {do: cooperate}]
+  places: [agents.A.engine.policy, agents.B.engine.policy]
+  scores: [score.A, score.B]
+replicates: 2
+outcomes:
+  first: {value: score.A}
+"""
+#: What the strategy of a row gets against that of a column in ten rounds.
+PAYOFFS = {
+    "tit-for-tat": {"tit-for-tat": 30, "defector": 9, "cooperator": 30, "grim": 30, "suspicious": 25},
+    "defector": {"tit-for-tat": 14, "defector": 10, "cooperator": 50, "grim": 14, "suspicious": 10},
+    "cooperator": {"tit-for-tat": 30, "defector": 0, "cooperator": 30, "grim": 30, "suspicious": 27},
+    "grim": {"tit-for-tat": 30, "defector": 9, "cooperator": 30, "grim": 30, "suspicious": 13},
+    "suspicious": {"tit-for-tat": 25, "defector": 10, "cooperator": 32, "grim": 13, "suspicious": 10},
+}
+GUESS = """\
+scenario: guess
+world: {state: {share: 0.5, target: 64}}
+agents:
+  Player:
+    count: 3
+    vary: {luck: [1, 2]}
+    persona: Guess.
+    actions: {guess: {number: {type: number}}}
+    engine: {use: rules, policy: [{do: guess, arguments: {number: state.target * state.share}}]}
+rules:
+  - {on: guess, set: {target: event.payload.number}}
+schedule: {use: simultaneous, rounds: 1}
+outcomes: {guess: state.target}
+"""
+SHARES = """\
+experiment: shares
+scenario: guess.yaml
+factors:
+  share: {path: world.state.share, values: [0.5, 0.75, 1]}
+  rounds: {path: schedule.rounds, values: [1, 2, 4]}
+replicates: 2
+outcomes: [guess]
+"""
+
+
+def report(experiment: Invoke, file: str) -> dict[str, Any]:
+    done = experiment("run", file, "-q")
+    assert done.exit_code == 0, done.output
+    content: dict[str, Any] = json.loads(experiment("report", file, "--format", "json").stdout)
+    return content
+
+
+def test_a_tournament_gives_the_known_payoffs(tmp_path: Path, experiment: Invoke) -> None:
+    Path("dilemma.yaml").write_text(DILEMMA)
+    Path("exp.yaml").write_text(TOURNAMENT)
+    content = report(experiment, "exp.yaml")
+    assert len(content["arms"]) == 15
+    found = content["tournament"]
+    assert found["table"] == PAYOFFS
+    means = {name: sum(row.values()) / 5 for name, row in PAYOFFS.items()}
+    assert {one["strategy"]: one["mean"] for one in found["ranking"]} == means
+    assert found["ranking"][0]["strategy"] == max(means, key=means.__getitem__)
+    text = experiment("report", "exp.yaml").stdout
+    assert "Tournament: the row's mean score against the column" in text
+
+
+def test_guessing_a_share_of_the_average_converges_as_it_must(tmp_path: Path, experiment: Invoke) -> None:
+    Path("guess.yaml").write_text(GUESS)
+    Path("exp.yaml").write_text(SHARES)
+    content = report(experiment, "exp.yaml")
+    (guess,) = content["outcomes"]
+    found = {arm["arm"]: arm["mean"]["estimate"] for arm in guess["arms"]}
+    assert found == {
+        f"share={share:g}, rounds={rounds}": 64 * share**rounds
+        for share in (0.5, 0.75, 1)
+        for rounds in (1, 2, 4)
+    }
+    (effects,) = content["factors"]
+    assert {one["details"]["factor"] for one in effects["effects"] if "factor" in one["details"]} == {
+        "share",
+        "rounds",
+    }
+    # The seed draws the players' luck, so that each seed has a plan of its own.
+    assert content["design"]["seeds"] == [0, 1]
+
+
+@pytest.mark.parametrize("design", ["random", "latin-hypercube", "sobol"])
+def test_designs_sample_the_ranges_of_factors(design: str, tmp_path: Path, experiment: Invoke) -> None:
+    Path("guess.yaml").write_text(GUESS)
+    Path("exp.yaml").write_text(
+        "experiment: sampled\nscenario: guess.yaml\nfactors:\n"
+        "  share: {path: world.state.share, low: 0.25, high: 0.75}\n"
+        "  rounds: {path: schedule.rounds, low: 1, high: 3, integer: true}\n"
+        f"design: {{use: {design}, points: 8, seed: 3}}\nreplicates: 1\noutcomes: [guess]\n"
+    )
+    content = report(experiment, "exp.yaml")
+    assert len(content["arms"]) == 8
+    for arm in content["arms"]:
+        assert 0.25 <= arm["levels"]["share"] <= 0.75
+        assert arm["levels"]["rounds"] in (1, 2, 3)
+    if design == "latin-hypercube":  # one point in each eighth of the range
+        assert sorted(int((arm["levels"]["share"] - 0.25) * 16) for arm in content["arms"]) == list(range(8))
+    csv = experiment("report", "exp.yaml", "--format", "csv").stdout.splitlines()
+    assert csv[0] == "arm,replicate,seed,status,share,rounds,guess"
+    assert len(csv) == 9
