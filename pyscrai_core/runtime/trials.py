@@ -49,6 +49,8 @@ class Trials:
     #: What all trials together made and paid in this process.
     meter: Meter = field(factory=Meter)
     stops: int = 0
+    #: Whether no further block is to be begun.
+    enough: bool = False
     #: The runs that this process executed; what they cost, `meter` has counted.
     here: set[str] = field(factory=set)
     _running: set[Running] = field(factory=set)
@@ -56,6 +58,11 @@ class Trials:
     def __reduce__(self) -> Any:
         manifests = {name: plan.manifest.to_dict() for name, plan in self.plans.items()}
         return _Closed, (self.settings, manifests, self.where)
+
+    @property
+    def under_way(self) -> int:
+        """How many trials run in this process."""
+        return len(self._running)
 
     def opened(self, processes: int) -> AbstractContextManager[Trials]:
         return nullcontext(self)  # where it was made, it is open
@@ -67,7 +74,7 @@ class Trials:
 
     async def run(self, block: Sequence[Trial]) -> AsyncIterator[TrialResult]:
         done: list[str] = []
-        for trial in block:
+        for trial in block if not self.enough else ():
             if self.stops:
                 return
             result = await self._run(trial, done)

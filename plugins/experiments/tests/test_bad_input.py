@@ -121,6 +121,11 @@ CASES = {
         "seed: 2",
         ["exp.yaml:5:12", "the seeds are those of the replicates"],
     ),
+    "a stopping rule that can never hold": (
+        "replicates: 10",
+        "replicates: 10\nstopping: {outcome: high, arm: marked, against: plian, bounds: [0, 1]}",
+        ["exp.yaml:8:49", "there is no arm 'plian' (did you mean 'plain'?)", "with 0 between them"],
+    ),
     "no scenario": ("market.yaml", "markte.yaml", ["exp.yaml:2:11", "did you mean 'market.yaml'?"]),
 }
 
@@ -202,3 +207,17 @@ def test_nothing_that_was_run_cannot_be_reported(files: Path, experiment: Invoke
     done = experiment("report", "other.yaml")
     assert done.exit_code == 2
     assert "run it with: pyscrai experiment run other.yaml" in done.output
+
+
+def test_another_experiment_of_the_same_name(files: Path, experiment: Invoke) -> None:
+    experiment("run", "exp.yaml", "-q")
+    Path("shop.yaml").write_text(Path("market.yaml").read_text().replace("A farmer.", "A grocer."))
+    Path("other.yaml").write_text(Path("exp.yaml").read_text().replace("market.yaml", "shop.yaml"))
+    done = experiment("run", "other.yaml")
+    assert done.exit_code == 2
+    assert "another experiment of this name was run in the store" in done.output
+    assert "the scenario market.yaml and the arms marked, plain, poor" in done.output
+    Path("exp.yaml").write_text(Path("exp.yaml").read_text().replace("markup: 2", "markup: 3"))
+    done = experiment("report", "exp.yaml")
+    assert done.exit_code == 2
+    assert "the arm 'marked' is not what was run: world.state.markup: 2 -> 3" in done.output

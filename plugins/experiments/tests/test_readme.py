@@ -35,7 +35,7 @@ def test_the_tables_name_every_key_of_the_file() -> None:
     keys = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", README, re.MULTILINE))))
     for kind in (spec.ExperimentSpec, spec.OutcomeSpec, spec.FactorSpec, spec.PairingsSpec):
         assert {option.name for option in attrs.fields(kind)} <= keys
-    for kind in (spec.BudgetSpec, spec.ClaimSpec, spec.CompareSpec, spec.DesignSpec):
+    for kind in (spec.BudgetSpec, spec.ClaimSpec, spec.CompareSpec, spec.DesignSpec, spec.StoppingSpec):
         for option in attrs.fields(kind):
             assert re.search(rf"[`{{ ]{option.name}[`:,]", README), option.name
 

@@ -198,3 +198,31 @@ def test_demands_of_all_arms_are_refused_before_anything_is_run(files: Path, exp
     assert "needs your approval" in done.output
     assert "own.py" in done.output
     assert not Path(".pyscrai/runs.db").exists()
+
+
+def test_an_experiment_stops_early_at_the_same_replicate_at_any_speed(
+    files: Path, experiment: Invoke
+) -> None:
+    edit("exp.yaml", "world.state.markup: 2", "world.state.markup: 5")
+    edit("exp.yaml", "replicates: 10", "replicates: 80\nconcurrency: 1")
+    rule = "stopping: {outcome: high, arm: marked, against: plain, bounds: [-1, 1], minimum: 5}\n"
+    Path("exp.yaml").write_text(Path("exp.yaml").read_text() + rule)
+    first = json.loads(experiment("run", "exp.yaml", "--json", "-q", "--store", "one.db").stdout)
+    assert first["status"] == "completed"
+    assert first["reason"].startswith("stopping: ")
+    edit("exp.yaml", "concurrency: 1", "concurrency: 16")
+    second = json.loads(experiment("run", "exp.yaml", "--json", "-q", "--store", "two.db").stdout)
+    assert first["ran"] < second["ran"] < 240
+    texts = [
+        experiment("report", "exp.yaml", "--format", "json", "--store", store).stdout
+        for store in ("one.db", "two.db")
+    ]
+    assert texts[0] == texts[1]
+    content = json.loads(texts[0])
+    stopped = content["stopping"]["stopped"]
+    assert stopped >= 5
+    assert first["ran"] == 3 * stopped
+    assert content["stopping"]["low"] > 0
+    assert "may stop early" in content["outcomes"][0]["comparisons"][0]["exploratory"]
+    again = json.loads(experiment("run", "exp.yaml", "--json", "-q", "--store", "two.db").stdout)
+    assert (again["ran"], again["status"]) == (0, "completed")

@@ -18,7 +18,8 @@ from .factors import effects_of
 from .methods import methods_of
 from .outcomes import Resolved, resolve, values_of
 from .prepare import differences
-from .registry import Registration, analysis_of, registered_seeds, registrations
+from .registry import Registration, analysis_of, check_reported, registered_seeds, registrations, trials_of
+from .stopping import stopping_of
 from .tournament import tournament_of
 
 #: Fewer trials than this in an arm are pointed out.
@@ -37,6 +38,10 @@ def make_report(experiment: Experiment, store: Store) -> Report:
     """The report of an experiment, from what the store has of it. Raises `ConfigError` if that is nothing."""
     seeds = registered_seeds(experiment, store)
     registered = registrations(store, experiment.name)
+    check_reported(experiment, registered)
+    sequence = stopping_of(experiment, trials_of(store, experiment.name)).look()
+    if sequence and sequence["stopped"]:
+        seeds = seeds[: sequence["stopped"]]
     data = collect(experiment, store, seeds)
     changes = list(_changes(experiment, registered))
     outcomes = [resolve(experiment, data, name) for name in _names(experiment, data)]
@@ -74,6 +79,8 @@ def make_report(experiment: Experiment, store: Store) -> Report:
         content["tournament"] = tournament_of(experiment, data)
     if experiment.spec.robustness:
         content["robustness"] = _robustness(experiment, data, outcomes)
+    if sequence:
+        content["stopping"] = sequence
     content["models"] = data.served
     content["versions"] = {**data.versions, "pyscrai-statistics": [version("pyscrai-statistics")]}
     content["warnings"] += [
@@ -215,6 +222,8 @@ def _why_exploratory(
         return "its outcome was changed after the first trial"
     if any(analysis[key] != now[key] for key in ("alpha", "level", "correction")):
         return "the error rate, the level or the correction was changed after the first trial"
+    if experiment.spec.stopping:
+        return "the experiment may stop early, which only the confidence sequence allows for"
     if len(analysis["comparisons"]) > len(now["comparisons"]):
         return "planned comparisons were taken out after the first trial"
     if registered[-1].body["seeds"] != first["seeds"]:

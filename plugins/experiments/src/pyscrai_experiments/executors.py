@@ -137,7 +137,7 @@ class _Worker:
 
     async def _next(self, stream: asyncio.StreamWriter, waiting: Any) -> int:
         """Give the process the next block; whether there was one."""
-        block = None if self._runner.stops else next(waiting, None)
+        block = None if self._runner.stops or self._runner.enough else next(waiting, None)
         if block is None:
             return 0
         await _send(stream, block)

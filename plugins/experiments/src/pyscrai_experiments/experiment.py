@@ -218,4 +218,15 @@ def _outcomes(
                     what = f"a comparison needs two replicates or more, and there is {spec.replicates}"
                     mistakes.add(place, f"{what}; raise `replicates`, or take the comparison out")
                 comparisons.append(Comparison(outcome, arm, one.against, one.direction, one.smallest))
+    if rule := spec.stopping:
+        for key, name, known in (
+            ("outcome", rule.outcome, list(outcomes)), ("arm", rule.arm, names),
+            ("against", rule.against, names),
+        ):  # fmt: skip
+            if name not in known:
+                kind = "outcome" if key == "outcome" else "arm"
+                mistakes.add(("stopping", key), there_is_no(kind, name, known))
+        if not rule.bounds[0] < 0 < rule.bounds[1]:
+            what = "the lowest and the highest difference that is possible, with 0 between them"
+            mistakes.add(("stopping", "bounds"), expected(what, list(rule.bounds)))
     return outcomes, comparisons

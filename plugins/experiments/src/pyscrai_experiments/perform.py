@@ -26,6 +26,7 @@ from .experiment import Experiment
 from .prepare import Prepared
 from .registry import alone, body_of, check_unchanged, register, registrations, trials_of
 from .spec import BudgetSpec
+from .stopping import stopping_of
 
 #: A trial takes over answers of at most so many others of its block.
 MOST_SHARED = 100
@@ -246,6 +247,9 @@ async def _perform(
     watcher: Watcher | None,
 ) -> Summary:
     experiment, budget = prepared.experiment, prepared.experiment.spec.budget
+    stopping = stopping_of(experiment, known)
+    if (look := stopping.look()) and look["stopped"]:
+        limit = min(limit or look["stopped"], look["stopped"])
     blocks = blocks_of(prepared, known, retry_failed=retry_failed, limit=limit)
     todo = {trial.run for block in blocks for trial in block}
     replicates = len(prepared.seeds[:limit])
@@ -269,8 +273,9 @@ async def _perform(
         reason = f"budget.seconds: this execution has lasted {budget.seconds:g} seconds"
         timer = asyncio.get_running_loop().call_later(budget.seconds, meter.spent, reason)
     failures: list[str] = []
-    ran = 0
+    ran = reached = 0
     concurrency = experiment.spec.concurrency
+    progress.running = min(concurrency, len(blocks))
     if watcher is not None:
         watcher.begin(stop, progress)
     meter.check()
@@ -287,14 +292,21 @@ async def _perform(
                 failures.append(_failure(result))
             elif result.status != "interrupted" or not trials.stops:
                 failures.append(_failure(result))
-            left = sum(map(len, blocks)) - ran
-            progress.running = min(concurrency, len(blocks), left)
+            if experiment.spec.stopping and result.run:
+                labels = result.trial.labels
+                stopping.add(labels["arm"], int(labels["replicate"]), session.store.run(result.run))
+                if (look := stopping.look()) and look["stopped"]:
+                    trials.enough = True
+                    reached = look["stopped"]
+            progress.running = trials.under_way or min(concurrency, sum(map(len, blocks)) - ran)
             if watcher is not None:
                 watcher.moved(progress)
     finally:
         if timer is not None:
             timer.cancel()
     left = progress.left
+    if reached:
+        left = max(0, sum(n <= reached for _, n in _unfinished(session.store, experiment, replicates)))
     if stops:
         status, reason = "interrupted", "interrupted by a person"
     elif meter.reason:
@@ -304,10 +316,19 @@ async def _perform(
             reason += "; it is too small for one trial"
     else:
         status, reason = ("failed" if progress.failed or left else "completed"), ""
+        if reached:
+            reason = f"stopping: the interval excludes zero after replicate {reached}; no more are needed"
     return Summary(
         experiment.name, status, progress.trials, progress.done, progress.failed, left, ran, progress.calls,
         progress.spent, reason, tuple(failures),
     )  # fmt: skip
+
+
+def _unfinished(store: Store, experiment: Experiment, replicates: int) -> list[tuple[str, int]]:
+    """The trials that have neither completed nor failed, by arm and replicate."""
+    known = trials_of(store, experiment.name)
+    every = [(arm.name, number) for arm in experiment.arms for number in range(1, replicates + 1)]
+    return [key for key in every if key not in known or known[key].status not in ("completed", "failed")]
 
 
 def _failure(result: TrialResult) -> str:

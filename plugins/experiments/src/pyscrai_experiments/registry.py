@@ -15,7 +15,7 @@ from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
-from pyscrai_core.suggest import format_json
+from pyscrai_core.suggest import format_json, list_some
 
 from .experiment import Experiment
 from .prepare import Prepared, content_of, differences
@@ -61,6 +61,7 @@ def analysis_of(experiment: Experiment) -> dict[str, Any]:
             "level": experiment.spec.level,
             "correction": "holm",
             "claim": asdict(experiment.claim) if experiment.claim else None,
+            "stopping": asdict(experiment.spec.stopping) if experiment.spec.stopping else None,
         }
     )
 
@@ -115,6 +116,24 @@ def registered_seeds(experiment: Experiment, store: Store) -> list[int]:
     return seeds
 
 
+def check_reported(experiment: Experiment, known: list[Registration]) -> None:
+    """Raise `ConfigError` if what was run is not what the file says: a report leaves no arm out."""
+    where = f"{experiment.path}: experiment {experiment.name!r}"
+    arms = {arm.name: {one.path: one.value for one in arm.settings} for arm in experiment.arms}
+    for name, given in known[-1].body["arms"].items():
+        if name not in arms:
+            raise ConfigError(
+                f"{where}: the arm {name!r} was registered and is not in the file; put it back, as a report "
+                "leaves no arm out, or use the file of that experiment"
+            )
+        if _json(arms[name]) != given["set"]:
+            path, old, new = next(differences(given["set"], _json(arms[name])))
+            raise ConfigError(
+                f"{where}: the arm {name!r} is not what was run: {path}: {_shown(old)} -> {_shown(new)}; "
+                "undo the change, or give the experiment another name"
+            )
+
+
 def register(store: Store, body: Mapping[str, Any], *, anew: bool = False) -> None:
     """Register a plan, unless it is the last one registered. `anew`: nothing was run, forget the others."""
     name, text = body["experiment"], canonical(body).decode()
@@ -167,6 +186,12 @@ def check_unchanged(
     experiment, body = prepared.experiment, known[-1].body
     arms = body["arms"]
     where = f"{experiment.path}: experiment {experiment.name!r}"
+    if body["scenario"] != experiment.spec.scenario or not arms.keys() & prepared.digests.keys():
+        raise ConfigError(
+            f"{where}: another experiment of this name was run in the store: with the scenario "
+            f"{body['scenario']} and the arms {list_some(arms)}; give this one another name, or use another "
+            "store"
+        )
     for name in arms:
         if name not in prepared.digests and any(arm == name for arm, _ in trials):
             raise ConfigError(

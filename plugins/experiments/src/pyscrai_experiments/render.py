@@ -94,6 +94,8 @@ def tables(content: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]
         yield "Answers", odd, []
     for outcome in content["outcomes"]:
         yield from _outcome(outcome, content)
+    if "stopping" in content:
+        yield _stopping(content["stopping"])
     if "tournament" in content:
         yield _tournament(content["tournament"])
     for effects in content.get("factors", ()):
@@ -179,6 +181,19 @@ def _sentences(found: Iterable[dict[str, Any]]) -> Iterator[str]:
             "A variance ratio below 1 means that pairing by seed helped; near 1, that it did not. A seed "
             "does not pair what a model says."
         )
+
+
+def _stopping(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
+    rows: list[Row] = [("comparison", "pairs", f"difference [{found['level'] * 100:g} %]", "stopped after")]
+    interval = f"[{number(found['low'])}, {number(found['high'])}]"
+    stopped = f"replicate {found['stopped']}" if found["stopped"] else "not yet"
+    name = f"{found['arm']} - {found['against']}"
+    rows.append((name, str(found["pairs"]), f"{number(found['estimate'])} {interval}", stopped))
+    line = (
+        "A confidence sequence (Waudby-Smith & Ramdas 2023) keeps its level however often it is looked at. "
+        "Trials behind the replicate at which it stopped are no part of this report."
+    )
+    return f"{found['outcome']}: stopping early", rows, [line]
 
 
 def _tournament(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:

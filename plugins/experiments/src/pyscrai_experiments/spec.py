@@ -80,12 +80,16 @@ class BudgetSpec:
 
 
 @frozen
-class SequentialSpec:
-    """Stop early: look after every block whether the confidence sequence excludes zero."""
+class StoppingSpec:
+    """Stop early, as soon as a confidence sequence for a difference excludes zero.
+
+    `bounds` are the lowest and the highest difference that is possible.
+    """
 
     outcome: str
-    low: float
-    high: float
+    arm: str
+    against: str
+    bounds: tuple[float, float]
     minimum: int = field(default=10, validator=positive)
 
 
@@ -107,6 +111,7 @@ class ExperimentSpec:
     level: float = 0.95
     claim: str | ClaimSpec | None = None
     robustness: dict[str, dict[str, Any]] = field(factory=dict)
+    stopping: StoppingSpec | None = None
     budget: BudgetSpec = field(factory=BudgetSpec)
     concurrency: int = field(default=16, validator=positive)
     executor: Use = field(factory=lambda: Use("local"))

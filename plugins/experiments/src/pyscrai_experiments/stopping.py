@@ -1,0 +1,80 @@
+"""Stopping early, by a confidence sequence: an interval that may be looked at after every replicate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyscrai_statistics as st
+from attrs import define, field
+
+from pyscrai_core.store.runs import RecordedRun
+
+from .collect import value_at
+from .experiment import Experiment
+
+#: Of an arm and a replicate that ended: the outcome's value, or None if it has none.
+Values = Mapping[tuple[str, int], Any]
+
+
+@define
+class Stopping:
+    """Watches the difference that an experiment stops by.
+
+    Replicates count in their order, also if a later one ends first, so that where it stops does not depend on
+    how fast they are.
+    """
+
+    experiment: Experiment
+    values: dict[tuple[str, int], Any] = field(factory=dict)
+
+    def add(self, arm: str, replicate: int, run: RecordedRun) -> None:
+        """Take in a trial that ended."""
+        rule = self.experiment.spec.stopping
+        if rule is None or arm not in (rule.arm, rule.against) or run.status not in ("completed", "failed"):
+            return
+        given = self.experiment.outcomes[rule.outcome]
+        found = value_at(run.outcomes, given.value or rule.outcome) if run.status == "completed" else None
+        self.values[arm, replicate] = found
+
+    def look(self) -> dict[str, Any] | None:
+        """The interval after the replicates in order, and where it excludes zero (`stopped`)."""
+        rule = self.experiment.spec.stopping
+        if rule is None:
+            return None
+        differences: list[float] = []
+        replicates: list[int] = []
+        number = 1
+        while all((arm, number) in self.values for arm in (rule.arm, rule.against)):
+            first, second = (self.values[arm, number] for arm in (rule.arm, rule.against))
+            if first is not None and second is not None:
+                differences.append(float(first) - float(second))
+                replicates.append(number)
+            number += 1
+        if not differences:
+            return None
+        try:
+            sequence = st.betting_sequence(
+                differences, bounds=rule.bounds, level=1 - self.experiment.spec.alpha
+            )
+        except st.StatisticsError as error:
+            raise self.experiment.error(("stopping", "bounds"), str(error)) from error
+        last, stopped = len(differences) - 1, None
+        for index, (low, high) in enumerate(zip(sequence.low, sequence.high, strict=True)):
+            if index + 1 >= rule.minimum and (low > 0 or high < 0):
+                last, stopped = index, replicates[index]
+                break
+        return {
+            "outcome": rule.outcome, "arm": rule.arm, "against": rule.against, "pairs": last + 1,
+            "estimate": sequence.means[last], "low": sequence.low[last], "high": sequence.high[last],
+            "level": 1 - self.experiment.spec.alpha, "stopped": stopped,
+        }  # fmt: skip
+
+
+def stopping_of(experiment: Experiment, known: Mapping[tuple[str, int], RecordedRun]) -> Stopping:
+    """The watch over an experiment, with the trials that there are."""
+    found = Stopping(experiment)
+    if experiment.spec.stopping is not None:
+        for (arm, replicate), run in known.items():
+            found.add(arm, replicate, run)
+    return found
