@@ -15,7 +15,7 @@ from .resampling import RESAMPLES, chunks, generator
 from .results import Estimate, Interval, StatisticsError, Test
 
 #: The smallest number of values per arm for which the interval was measured to cover (see `calibration`).
-LEAST = 20
+LEAST = 40
 
 
 def _codes(where: str, first: Iterable[Any], second: Iterable[Any]) -> tuple[Any, Any, list[Any]]:

@@ -15,6 +15,9 @@ from .intervals import t_quantile
 from .results import Estimate, Interval, Result, StatisticsError
 from .tables import Columns, column, columns
 
+#: Degrees of freedom from which the intervals were measured to cover (see `calibration`).
+LEAST_FREEDOM = 20
+
 
 @dataclass(frozen=True)
 class FactorEffects(Result):
@@ -116,8 +119,8 @@ def factor_effects(
             }
             crossed.append(estimate(name, contrast, details))
     warnings: tuple[str, ...] = ()
-    if freedom < 10:
-        warnings = (f"{freedom} degrees of freedom are left for the error: intervals are wide and rough",)
+    if freedom < LEAST_FREEDOM:
+        warnings = (f"{freedom} degrees of freedom are left for the error: intervals may be too narrow",)
     return FactorEffects(tuple(main), tuple(crossed), len(values), sd, warnings)
 
 

@@ -159,7 +159,7 @@ def _effects() -> Iterator[Case]:
             name = f"cliffs_delta, {'paired' if paired else 'unpaired'}"
             yield Case(name, f"5 points, {other}", data.dominating(other), plain(cliffs_delta, paired=paired))
         draw = data.associated(other)
-        yield Case("cramers_v", f"5 points, {other}", draw, seeded(cramers_v), recommended=20)
+        yield Case("cramers_v", f"5 points, {other}", draw, seeded(cramers_v), recommended=40)
 
 
 def _spread() -> Iterator[Case]:
@@ -179,7 +179,7 @@ def _spread() -> Iterator[Case]:
         name, draw = "compare_to_reference, total variation", data.against(reference)
         yield Case(name, reference, draw, total_variation, (40, 100, 400), recommended=100)
     yield Case(
-        "factor_effects, main", "normal, 3 x 2 grid", data.grid, main_effect, (3, 5, 10), recommended=3
+        "factor_effects, main", "normal, 3 x 2 grid", data.grid, main_effect, (3, 5, 10), recommended=5
     )
 
 
