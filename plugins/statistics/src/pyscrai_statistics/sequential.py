@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from .checks import Numbers, count, fraction, number_list
-from .intervals import STRONG, skewness
 from .results import Interval, Result, StatisticsError
 
 #: The first look for which the asymptotic sequence was measured to keep its level (see `calibration`).
@@ -136,8 +135,10 @@ def asymptotic_sequence(
     """A confidence sequence for the mean of values without bounds; its level holds for large n.
 
     Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2024, "Time-uniform central limit theory and asymptotic
-    confidence sequences", theorem 2.2). Before `start` values there is no interval: with few values the
-    approximation fails. Prefer `betting_sequence` where the values have bounds.
+    confidence sequences", theorem 2.2). The end on the side to which the values are skewed is moved outward
+    by Johnson's correction (1978), without which it errs too often for skewed values. Before `start` values
+    there is no interval: with few values the approximation fails. Prefer `betting_sequence` where the values
+    have bounds.
 
     Args:
         values: numbers, in the order in which they came; at least 2.
@@ -155,17 +156,22 @@ def asymptotic_sequence(
     target = start if tightest is None else count(f"{where}, tightest", tightest, 2)
     alpha, n = 1 - level, len(found)
     times = np.arange(1, n + 1)
-    centered = found - found[0]
-    running = np.cumsum(centered) / times
-    variances = np.maximum(np.cumsum(centered**2) / times - running**2, 0) * times / np.maximum(times - 1, 1)
+    scale = float(np.abs(found - found[0]).max()) or 1.0  # so that no power overflows
+    centered = (found - found[0]) / scale
+    running, squares, cubes = (np.cumsum(centered**power) / times for power in (1, 2, 3))
+    variances = np.maximum(squares - running**2, 0) * times / np.maximum(times - 1, 1)
     # The parameter that makes the interval tightest at `target` (appendix B.2 of the paper).
     rho = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / target
-    half = np.sqrt(
-        variances * 2 * (times * rho + 1) / (times**2 * rho) * np.log(np.sqrt(times * rho + 1) / alpha)
+    scores = np.sqrt(2 * (times * rho + 1) / (times * rho) * np.log(np.sqrt(times * rho + 1) / alpha))
+    half = scores * np.sqrt(variances / times)
+    # Johnson (1978): how far skewness moves the t statistic, in the unit of the values.
+    third = cubes - 3 * running * squares + 2 * running**3
+    skew = (
+        np.divide(third, variances, out=np.zeros(n), where=variances > 0) * (1 + 2 * scores**2) / (6 * times)
     )
-    running = running + found[0]
     half[: start - 1] = np.inf
-    lows, highs = running - half, running + half
+    lows, highs = running - half + np.minimum(skew, 0), running + half + np.maximum(skew, 0)
+    running, lows, highs = (found[0] + scale * each for each in (running, lows, highs))
     warnings = []
     if start < LEAST_START:
         warnings.append(
@@ -176,10 +182,6 @@ def asymptotic_sequence(
         interval = Interval(float(lows[-1]), float(highs[-1]), level, "asymptotic confidence sequence")
     else:
         warnings.append(f"there are {n} values, and the sequence begins with {start}")
-    if interval and abs(skewness(found)) > STRONG:
-        warnings.append(
-            "the values are strongly skewed: the sequence was measured to err in up to 8 % instead of 5 %"
-        )
     return ConfidenceSequence(
         "mean",
         float(running[-1]),
