@@ -96,6 +96,12 @@ def test_every_kind_in_both_designs() -> None:
         json.dumps(found.to_dict(), allow_nan=False)
 
 
+def test_numbers_that_are_proportions_are_told() -> None:
+    found = st.compare(table(), outcome="won", arm="arm", pair="seed").contrasts[0]
+    assert "the kind 'proportion'" in found.warnings[-1]
+    assert not st.compare(table(), outcome="score", arm="arm", pair="seed").contrasts[0].warnings
+
+
 def test_rows_of_one_unit_count_once() -> None:
     rows = table() + table()
     with_units = st.compare(rows, outcome="score", arm="arm", unit="run", pair="seed")

@@ -65,6 +65,10 @@ def test_old_logs_and_json_logs_give_the_same(tmp_path: Path) -> None:
         header["samples"] = [json.loads(_member(log, name)) for name in names]
     (tmp_path / "old.eval").unlink()
     (tmp_path / "new.json").write_text(json.dumps(header))
+    with pytest.raises(
+        st.StatisticsError, match="it is a log of Inspect; expected a table; use read_inspect"
+    ):
+        st.read_table(tmp_path / "new.json")
     assert st.read_inspect(tmp_path / "new.json") == {**expected, "log": ["new.json"] * 10}
     assert st.read_inspect(tmp_path) == st.read_inspect(tmp_path / "new.json")
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from . import Comparison, Estimate, StatisticsError, compare, read_inspect, read_table, summarize
@@ -19,7 +20,8 @@ examples:
   python -m pyscrai_statistics compare logs/ --outcome score --arm model --pair item --smallest 0.05
   python -m pyscrai_statistics summarize runs.jsonl --outcome score --arm model --unit run
 
-TABLE is a .csv, .jsonl, .json or .parquet file, a log of Inspect (.eval), or a folder of such logs.
+TABLE is a .csv, .jsonl, .json or .parquet file, a log of Inspect (.eval; .json with --scorer), or a folder of
+such logs.
 """
 
 
@@ -103,9 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _read(path: str, scorer: str | None) -> dict[str, list[Any]]:
-    if scorer is None and not path.endswith(".eval") and "." in path.rpartition("/")[2]:
-        return read_table(path)
-    table = read_inspect(path)
+    inspects = scorer is not None or path.endswith(".eval") or Path(path).is_dir()
+    table = read_inspect(path) if inspects else read_table(path)
     if scorer is None:
         return table
     kept = [place for place, name in enumerate(table["scorer"]) if name == scorer]

@@ -104,6 +104,9 @@ def contrast(
     else:
         difference = _strength(one, other, level, paired, **draws)
         test = _test(categories_test, one, other, "any difference", paired=paired, **draws)
+    warnings = difference.warnings + test.warnings
+    if kind == "number" and test.name != "none" and np.isin(np.concatenate((one, other)), (0, 1)).all():
+        warnings += ("all values are 0 or 1: the kind 'proportion' has better intervals for them",)
     if kind in ("number", "proportion"):
         if bounds:
             equivalence = _equivalence(one, other, bounds, paired, seed, resamples)
@@ -125,7 +128,7 @@ def contrast(
         smallest=bounds,
         verdict="undecided",
         sentence="",
-        warnings=difference.warnings + test.warnings,
+        warnings=warnings,
     )
     return _judged(found, "none", 1)
 

@@ -102,7 +102,10 @@ def read_table(path: str | Path) -> Columns:
         if source.suffix == ".csv":
             return _csv(where, text)
         if source.suffix == ".json":
-            return columns(json.loads(text))
+            content = json.loads(text)
+            if isinstance(content, dict) and {"eval", "status"} <= set(content):
+                raise StatisticsError(where, "it is a log of Inspect", "a table", "use read_inspect")
+            return columns(content)
         return columns([json.loads(line) for line in text.splitlines() if line.strip()])
     except StatisticsError:
         raise
