@@ -171,3 +171,13 @@ def test_tables_of_all_shapes(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table(frame), tmp_path / "t.parquet")
     assert st.read_table(tmp_path / "t.parquet") == frame
+
+
+def test_a_constant_difference_has_no_interval_and_the_sentence_says_so() -> None:
+    first = [3, 4, 5, 6, 4, 5, 3, 7, 8, 2, 4, 5]
+    found = st.contrast(first, [value - 2 for value in first], paired=True, smallest=0.5)
+    assert found.difference.interval is None
+    assert "the values allow no interval" in found.sentence
+    assert "reaches into" not in found.sentence
+    assert found.variance_ratio is not None
+    assert found.variance_ratio.estimate == 0

@@ -201,6 +201,8 @@ def variance_ratio(first: Iterable[Any], second: Iterable[Any], *, level: float 
     above, below = (float(each.sum()) for each in squares)
     if above + below == 0:
         raise StatisticsError(where, "all values are equal", "values that vary", "leave the ratio out")
+    if below < 1e-12 * above:  # rounding
+        below = 0.0
     ratio = 2 * below / (above + below)
     # The sums of squares without one pair.
     without = [total - each * n / (n - 1) for total, each in ((above, squares[0]), (below, squares[1]))]

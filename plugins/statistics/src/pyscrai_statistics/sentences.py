@@ -75,7 +75,12 @@ def _meaning(found: Contrast, reason: str) -> str:
             return f"{text}: no smallest difference was given."
         interval = found.difference.interval
         low, high = found.smallest
-        if interval and (interval.low >= high or interval.high <= low):
+        if interval is None:
+            return (
+                "It does not follow how large the difference is: the values allow no interval "
+                f"(the smallest difference of interest: {bounds})."
+            )
+        if interval.low >= high or interval.high <= low:
             return f"The whole interval is beyond the smallest difference of interest ({bounds})."
         return (
             "It does not follow that the difference is large enough to matter: the interval reaches into the "
