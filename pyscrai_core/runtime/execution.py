@@ -62,7 +62,7 @@ async def start(
     With `reuse`, answers of other runs are taken over: of all but imported ones, or of those that are named.
     """
     store, named = session.store, as_labels(labels)
-    source = "all" if reuse is True else ",".join(store.run(ref).id for ref in reuse or ()) or "none"
+    source = "all" if reuse is True else ",".join(store.ids(reuse or ())) or "none"
     approval = approve(session.gate, plan, where)
     session.gate.remember(where, plan.manifest.content, plan.source.recorded_demands)
     manifest = attrs.evolve(plan.manifest, reuse=source).to_dict()

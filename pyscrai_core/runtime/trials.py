@@ -20,6 +20,9 @@ from ..store.store import Store
 from . import execution
 from .session import Running, Session, configured_observers
 
+#: A trial takes over answers of so many others of its block at most, the first ones.
+MOST_SHARED = 100
+
 
 class Meter(Observer):
     """Counts the calls that are made, and what they cost."""
@@ -102,9 +105,8 @@ class Trials:
                 plan = self.plans[trial.plan]
                 if plan.scenario.seed != trial.seed:
                     plan = plan.with_seed(trial.seed)
-                result = await execution.start(
-                    session, plan, self.where, reuse=[*trial.reuse, *done], labels=trial.labels
-                )
+                reuse = [*trial.reuse, *done][:MOST_SHARED]
+                result = await execution.start(session, plan, self.where, reuse=reuse, labels=trial.labels)
             run, status, error = result.run, result.status, result.error
         except StoreError:
             raise

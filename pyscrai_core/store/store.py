@@ -200,6 +200,13 @@ class Store:
         """The run with the id `ref`, a unique prefix of it, or `last`. Raises `StoreError`."""
         return RecordedRun(self.database, find_run(self.database, ref, str(self.path)), self.locks)
 
+    def ids(self, refs: Sequence[str]) -> list[str]:
+        """The ids of some runs, as `run` finds them. Raises `StoreError`."""
+        marks = ",".join("?" * len(refs))
+        query = f'SELECT "id" FROM "runs" WHERE "id" IN ({marks})'
+        exact = {run for (run,) in self.connection.execute(query, list(refs))}
+        return [ref if ref in exact else self.run(ref).id for ref in refs]
+
     # -- the process that executes a run --
 
     def own(self, run: str) -> None:

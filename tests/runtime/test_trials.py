@@ -10,7 +10,7 @@ from typing import Any
 from pyscrai_core import Trial, TrialResult, api
 from pyscrai_core.config import Settings
 from pyscrai_core.runtime.session import Session
-from pyscrai_core.runtime.trials import Trials
+from pyscrai_core.runtime.trials import MOST_SHARED, Trials
 from pyscrai_core.scenario.model import CallPolicy
 from pyscrai_core.store.store import Store
 
@@ -62,3 +62,14 @@ def test_pickled_trials_come_to_the_same_run() -> None:
 def test_processes_divide_the_limits_of_an_account() -> None:
     policy = CallPolicy(requests_per_minute=100, concurrency=3).divided(4)
     assert (policy.requests_per_minute, policy.tokens_per_minute, policy.concurrency) == (25, None, 1)
+
+
+def test_a_trial_takes_over_answers_of_a_bounded_number_of_others() -> None:
+    settings = Settings("runs.db")
+    with Store.open("runs.db") as store:
+        trials = made(store, settings)
+        (first,) = asyncio.run(all_of(trials, [Trial("talk", 5, {})]))
+        many = (first.run,) * (MOST_SHARED + 5)
+        (second,) = asyncio.run(all_of(trials, [Trial("talk", 5, {}, reuse=many)]))
+        assert second.asked == 0
+        assert len(store.run(second.run).manifest["reuse"].split(",")) == MOST_SHARED

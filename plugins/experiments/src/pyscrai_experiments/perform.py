@@ -16,7 +16,7 @@ from pyscrai_core.language.misfit import Misfit
 from pyscrai_core.plugins import Host
 from pyscrai_core.records import CallRecord
 from pyscrai_core.runtime.session import Session
-from pyscrai_core.runtime.trials import Meter, Trials
+from pyscrai_core.runtime.trials import MOST_SHARED, Meter, Trials
 from pyscrai_core.scenario.spec import SPEC_HOOKS
 from pyscrai_core.scenario.structure import Structurer
 from pyscrai_core.store.runs import RecordedRun
@@ -27,9 +27,6 @@ from .prepare import Prepared
 from .registry import alone, body_of, check_unchanged, register, registrations, trials_of
 from .spec import BudgetSpec
 from .stopping import stopping_of
-
-#: A trial takes over answers of at most so many others of its block.
-MOST_SHARED = 100
 
 
 @define
