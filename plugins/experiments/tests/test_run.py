@@ -57,6 +57,10 @@ def test_a_finished_experiment_runs_nothing_again(files: Path, experiment: Invok
     done = experiment("run", "exp.yaml", "--json")
     assert json.loads(done.stdout)["ran"] == 0
     assert report(experiment) == before
+    edit("exp.yaml", "replicates: 10", "replicates: 9")
+    refused = experiment("run", "exp.yaml")
+    assert refused.exit_code == 2
+    assert "it has 9 replicates, and 10 were begun; no trial is dropped" in refused.output
 
 
 def test_extend_runs_only_what_is_new_and_marks_it(files: Path, experiment: Invoke) -> None:
@@ -71,9 +75,9 @@ def test_extend_runs_only_what_is_new_and_marks_it(files: Path, experiment: Invo
     assert (done["ran"], done["done"]) == (4 * 12 - 30, 48)
     content = report(experiment)
     changes = content["registration"]["changes"]
-    assert changes == ["the arm 'dear' was added", "replicates were added: 10 -> 12"]
+    assert changes == ["the arm 'dear' was added", "the number of replicates was changed: 10 -> 12"]
     marked = content["outcomes"][0]["comparisons"][0]
-    assert marked["exploratory"] == "replicates were added after results could be seen"
+    assert marked["exploratory"] == "the number of replicates was changed after results could be seen"
 
 
 def test_a_changed_analysis_is_told_and_exploratory(files: Path, experiment: Invoke) -> None:

@@ -227,7 +227,7 @@ def _why_exploratory(
     if len(analysis["comparisons"]) > len(now["comparisons"]):
         return "planned comparisons were taken out after the first trial"
     if registered[-1].body["seeds"] != first["seeds"]:
-        return "replicates were added after results could be seen"
+        return "the number of replicates was changed after results could be seen"
     return ""
 
 
@@ -237,8 +237,8 @@ def _changes(experiment: Experiment, registered: Sequence[Registration]) -> Iter
     for name in last["arms"]:
         if name not in first["arms"]:
             yield f"the arm {name!r} was added"
-    if len(last["seeds"]) > len(first["seeds"]):
-        yield f"replicates were added: {len(first['seeds'])} -> {len(last['seeds'])}"
+    if len(last["seeds"]) != len(first["seeds"]):
+        yield f"the number of replicates was changed: {len(first['seeds'])} -> {len(last['seeds'])}"
     for path, old, new in differences(first["analysis"], analysis_of(experiment)):
         yield f"{path}: {_shown(old)} -> {_shown(new)}"
 

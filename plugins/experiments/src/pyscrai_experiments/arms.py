@@ -143,10 +143,10 @@ def _sample(design: DesignSpec, dimensions: int) -> Iterator[Sequence[float]]:
     generator = np.random.default_rng(design.seed)
     if design.use == "random":
         found = generator.random((points, dimensions))
-    elif design.use == "latin-hypercube":
-        found = qmc.LatinHypercube(dimensions, rng=generator).random(points)
+    elif design.use == "latin-hypercube":  # `seed` became `rng` in later versions, which accept both
+        found = qmc.LatinHypercube(dimensions, seed=generator).random(points)
     else:
-        found = qmc.Sobol(dimensions, rng=generator).random(points)
+        found = qmc.Sobol(dimensions, seed=generator).random(points)
     yield from found.tolist()
 
 

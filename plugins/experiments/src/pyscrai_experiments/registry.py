@@ -217,6 +217,12 @@ def check_unchanged(
             f"{where}: its seeds changed after trials were run: they were {format_json(seeds)}; put them "
             "back, or give the experiment another name"
         )
+    last = max((number for _, number in trials), default=0)
+    if len(prepared.seeds) < last:
+        raise ConfigError(
+            f"{where}: it has {len(prepared.seeds)} replicates, and {last} were begun; no trial is dropped: "
+            f"set replicates to {last} or more, or give the experiment another name"
+        )
     more = [f"the arm {name!r}" for name in new]
     if len(prepared.seeds) > len(seeds):
         more.append(f"{len(prepared.seeds)} replicates instead of {len(seeds)}")
