@@ -92,7 +92,8 @@ def answered(store: str) -> set[str]:
 
 
 @pytest.mark.slow
-def test_kills_change_nothing_and_no_answer_is_paid_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", ["local", "{use: processes, processes: 2}"])
+def test_kills_change_nothing_and_no_answer_is_paid_twice(executor: str, tmp_path: Path) -> None:
     Path("counting.py").write_text(COUNTING)
     Path("talk.yaml").write_text(SCENARIO)
     Path("exp.yaml").write_text(EXPERIMENT)
@@ -104,6 +105,7 @@ def test_kills_change_nothing_and_no_answer_is_paid_twice(tmp_path: Path) -> Non
     assert wanted < 30 * 4  # equal requests of several arms were sent once
 
     Path("requests.txt").unlink()
+    Path("exp.yaml").write_text(f"{EXPERIMENT}executor: {executor}\n")
     chance = random.Random(1)
     kills = made = 0
     while True:
@@ -116,7 +118,7 @@ def test_kills_change_nothing_and_no_answer_is_paid_twice(tmp_path: Path) -> Non
         if process.poll() is None and kills < 5:
             os.kill(process.pid, signal.SIGINT if kills == 2 else signal.SIGKILL)
             kills += 1
-        process.communicate(timeout=120)
+        process.communicate(timeout=120)  # its workers have stderr too, so that they have ended as well
         now = requests()[made:]
         assert not before.intersection(now), "an answer that was there was asked for again"
         made += len(now)
