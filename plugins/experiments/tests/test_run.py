@@ -230,3 +230,17 @@ def test_an_experiment_stops_early_at_the_same_replicate_at_any_speed(
     assert "may stop early" in content["outcomes"][0]["comparisons"][0]["exploratory"]
     again = json.loads(experiment("run", "exp.yaml", "--json", "-q", "--store", "two.db").stdout)
     assert (again["ran"], again["status"]) == (0, "completed")
+
+
+def test_a_budget_in_money_stops_after_the_call_that_spent_it(files: Path, experiment: Invoke) -> None:
+    Path("pyscrai.toml").write_text("[prices.scripted]\ninput = 1000\noutput = 1000\n")
+    edit("exp.yaml", "replicates: 10", "replicates: 10\nbudget: {money: 1.0}\nconcurrency: 1")
+    done = json.loads(experiment("run", "exp.yaml", "--json", "-q").stdout)
+    assert done["status"] == "stopped"
+    assert done["reason"].startswith("budget.money: the experiment has spent $1.")
+    assert 1.0 <= done["dollars"] < 1.2
+    edit("exp.yaml", "money: 1.0", "money: 100")
+    done = json.loads(experiment("run", "exp.yaml", "--json", "-q").stdout)
+    assert done["done"] == 30
+    arms = report(experiment)["arms"]
+    assert sum(arm["dollars"] for arm in arms) == pytest.approx(done["dollars"])

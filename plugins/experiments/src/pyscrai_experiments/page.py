@@ -22,7 +22,7 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: right; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; } thead th { background: var(--soft); }
 .warnings { border-left: 4px solid var(--warn); padding-left: 1rem; }
-figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
+figure { margin: 1rem 0; } figcaption { font-size: .9rem; } svg { max-width: 100%; height: auto; }
 @media print { body { margin: 0; max-width: none; font-size: 11pt; } section { break-inside: avoid; } }
 """
 #: Arms of a plot; more would not be readable.
@@ -78,8 +78,10 @@ def _plots(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
         planned = [one for one in outcome["comparisons"] if one["planned"]]
         differences = [(f"{one['first']} - {one['second']}", one["difference"]) for one in planned]
         if differences and outcome["kind"] in ("number", "proportion", "ordered"):
-            smallest = [one["smallest"] for one in planned if one["smallest"]]
-            plot = _forest(differences, f"difference{unit}", zero=True, smallest=smallest[:1])
+            smallest = [one["smallest"] for one in planned]
+            # One band for all, so only where all have the same.
+            band = smallest[:1] if smallest[0] and all(one == smallest[0] for one in smallest) else []
+            plot = _forest(differences, f"difference{unit}", zero=True, smallest=band)
             yield f"{outcome['name']}: planned comparisons", plot
 
 
@@ -131,4 +133,7 @@ def _forest(
     # Black is the page's text colour, so that dark pages can be read.
     text = re.sub(r"#000000|(?<=fill: )black|(?<=stroke: )black", "currentColor", text)
     text = text.replace("<text ", '<text fill="currentColor" ')
-    return f'<figure role="img" aria-label="{escape(label)}">{text}</figure>'
+    caption = f"{label[:1].upper()}{label[1:]}, with intervals."
+    if smallest:
+        caption += " The grey band holds what is smaller than the smallest difference of interest."
+    return f"<figure>{text}<figcaption>{escape(caption)}</figcaption></figure>"
