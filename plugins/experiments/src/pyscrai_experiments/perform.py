@@ -191,7 +191,7 @@ class _Budget(Meter):
     def check(self) -> None:
         budget, progress = self._budget, self._progress
         if budget.calls is not None and progress.calls + self._under_way > budget.calls:
-            self.spent(f"budget.calls: the experiment has made {progress.calls:,} calls")
+            self.spent(f"budget.calls: all of its {budget.calls:,} calls are used")
         if budget.money is not None and progress.spent >= budget.money:
             self.spent(f"budget.money: the experiment has spent ${progress.spent:.6g}")
 
@@ -308,9 +308,8 @@ async def _perform(
         status, reason = "interrupted", "interrupted by a person"
     elif meter.reason:
         status = "stopped"
-        reason = f"{meter.reason}; continue with a larger one: it is in {experiment.path}"
-        if not progress.done:
-            reason += "; it is too small for one trial"
+        small = "" if progress.done else ", which is too little for one trial"
+        reason = f"{meter.reason}{small}; continue with a larger one: it is in {experiment.path}"
     else:
         status, reason = ("failed" if progress.failed or left else "completed"), ""
         if reached:
