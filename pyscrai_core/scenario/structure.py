@@ -63,7 +63,8 @@ def describe_type(kind: Any) -> str:
         return _WORDS[kind]
     origin = get_origin(kind) or kind
     if origin is Literal:
-        return "one of " + ", ".join(map(str, get_args(kind)))
+        allowed = get_args(kind)
+        return "one of " * (len(allowed) > 1) + ", ".join(map(str, allowed))
     if origin in _UNIONS:
         return " or ".join(describe_type(member) for member in get_args(kind))
     if origin in _SEQUENCES:

@@ -156,7 +156,7 @@ def test_every_key_comes_to_what_it_says(installed: Host) -> None:
     assert scenario.schedule == Use("simultaneous", {"rounds": 2})
     assert scenario.stop_when is not None
     assert (scenario.limits.calls, scenario.limits.seconds, scenario.limits.concurrency) == (50, 60.0, 3)
-    assert scenario.outcomes["price"].source == "state.price"
+    assert scenario.outcomes["price"].expression.source == "state.price"
 
 
 def test_what_is_not_said_has_defaults(installed: Host) -> None:

@@ -36,8 +36,8 @@ agents:
   Mara: {engine: actor}
 """
 TOP = (
-    "known keys: agents, description, events, groups, limits, outcomes, plugins, providers, rules, scenario, "
-    "schedule, seed, stop_when, world"
+    "known keys: agents, description, events, groups, limits, measures, outcomes, plugins, providers, rules, "
+    "scenario, schedule, seed, stop_when, tables, world"
 )
 
 
@@ -92,7 +92,7 @@ def agent(keys: str) -> str:
             agent("engine: {use: actor, wrds: 3}"),
             "scenario.yaml:4:31: agents.Mara.engine.wrds: unknown key 'wrds'; did you mean 'words'? known "
             "keys: "
-            "lines, must_act, prompt, speak, style, system, words",
+            "examples, lines, must_act, prompt, speak, style, system, words",
         ),
         (
             agent("memory: {use: window, tokns: 3}"),
@@ -169,7 +169,7 @@ def test_an_unknown_key_is_told_with_a_guess(installed: Host, text: str, expecte
         ),
         (
             agent("engine: actor, speak: 1"),
-            "scenario.yaml:4:32: agents.Mara.speak: expected true or false, got 1",
+            "scenario.yaml:4:32: agents.Mara.speak: expected true or false or alone, got 1",
         ),
         (
             agent("on_error: skp"),
@@ -216,7 +216,8 @@ def test_an_unknown_key_is_told_with_a_guess(installed: Host, text: str, expecte
         (GOOD + "stop_when: 3\n", "scenario.yaml:5:12: stop_when: expected text, got 3"),
         (
             GOOD + "outcomes: {x: 3}\n",
-            "scenario.yaml:5:15: outcomes.x: expected an expression, as text; got 3",
+            "scenario.yaml:5:15: outcomes.x: expected an expression, as text, or a mapping {value: …, kind: …}"
+            "; got 3",
         ),
         (
             GOOD + "groups: {all: 3}\n",
@@ -791,7 +792,7 @@ class Mine(Engine):
             "share: 2, words: 0",
             ["4:31: agents.Mara.share: 'share' must be <= 1", "4:41: agents.Mara.words: 'words'"],
         ),
-        ("model: 3", ["4:31: agents.Mara.model: expected one of small or the path of a file, got 3"]),
+        ("model: 3", ["4:31: agents.Mara.model: expected small or the path of a file, got 3"]),
         ("weights: {low: 1}, words: 101", ["4:39: agents.Mara.weights.low: it must not be below `words`"]),
         ("inner: {use: chain}", ["4:37: agents.Mara.inner.use: reasoning 'chain': not installed"]),
         ("inner: chain", ["4:31: agents.Mara.inner: reasoning 'chain': not installed"]),

@@ -206,7 +206,8 @@ def test_a_file_that_is_there_is_only_replaced_by_a_whole_one(study: list[str]) 
     assert (damaged.exit_code, "event 3: it follows event 1" in damaged.stderr) == (2, True)
     assert Path("b").read_bytes() == before
     assert not list(Path().glob(".*.part"))
-    for place in ("missing/b", "."):
+    os.mkfifo("pipe")  # which must not be replaced, and nor must a device
+    for place in ("pipe", "missing/b", "."):
         assert invoke(*export, "--out", place, "--force", store="runs.db").exit_code == 2
     assert invoke(*export, "--out", "b", "--force", store="other.db").exit_code == 2
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+from pyscrai_experiments.forms import write_file
 
 Invoke = Callable[..., Result]
 
@@ -221,3 +224,15 @@ def test_another_experiment_of_the_same_name(files: Path, experiment: Invoke) ->
     done = experiment("report", "exp.yaml")
     assert done.exit_code == 2
     assert "the arm 'marked' is not what was run: world.state.markup: 2 -> 3" in done.output
+
+
+def test_a_pipe_is_written_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    write_file(pipe, "a report")
+    reader.join(30)
+    assert read == ["a report"]
+    assert pipe.is_fifo()

@@ -67,8 +67,9 @@ def export_bundle(store: Store, runs: Sequence[str], out: Path, *, force: bool =
     With `force` a file that is there is replaced, once the new one is whole. Raises `ConfigError` if it
     cannot be written, `StoreError` if a run is being executed or is damaged.
     """
-    if out.is_dir() or (out.exists() and not force):
-        what = "a folder, expected a file" if out.is_dir() else "there already; replace it with --force"
+    if out.exists() and not (force and out.is_file()):
+        kind = "a folder" if out.is_dir() else "a device or a pipe"
+        what = "there already; replace it with --force" if out.is_file() else f"{kind}, expected a file"
         raise ConfigError(f"--out {out}: it is {what}, or choose another name")
     ids = sorted(set(runs))
     part = out.with_name(f".{out.name}.{os.getpid()}.part")

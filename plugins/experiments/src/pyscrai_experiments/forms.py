@@ -37,6 +37,9 @@ def write_file(path: Path, text: str) -> None:
     """Write a text to a file, whole or not at all. Raises `ConfigError`."""
     made = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe, which must not be replaced
+            path.write_text(redact(text), encoding="utf-8")
+            return
         made.write_text(redact(text), encoding="utf-8")
         made.replace(path)
     except OSError as error:
