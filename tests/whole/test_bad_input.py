@@ -216,8 +216,8 @@ def test_an_unknown_key_is_told_with_a_guess(installed: Host, text: str, expecte
         (GOOD + "stop_when: 3\n", "scenario.yaml:5:12: stop_when: expected text, got 3"),
         (
             GOOD + "outcomes: {x: 3}\n",
-            "scenario.yaml:5:15: outcomes.x: expected an expression, as text, or a mapping {value: …, kind: …}"
-            "; got 3",
+            "scenario.yaml:5:15: outcomes.x: expected an expression, as text, or a mapping {value: …, "
+            "kind: …}; got 3",
         ),
         (
             GOOD + "groups: {all: 3}\n",
