@@ -228,8 +228,8 @@ def check_unchanged(
         more.append(f"{len(prepared.seeds)} replicates instead of {len(seeds)}")
     if more and not extend:
         raise ConfigError(
-            f"{where}: it was registered without {', '.join(more)}; to add to it: pyscrai experiment extend "
-            f"{experiment.path}"
+            f"{where}: the file has more than was registered: {', '.join(more)}; to run what is new: pyscrai "
+            f"experiment extend {experiment.path}"
         )
 
 
