@@ -530,9 +530,15 @@ for _ in range(5):
     ],
 )
 @pytest.mark.usefixtures("ends")
-def test_work_is_bounded(source: str) -> None:
+def test_work_is_bounded(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator, "MAX_WORK", evaluator.MAX_WORK // 10)  # as much a bound, in less time
     message = refusal(source)
     assert "too much work" in message or "times; loop over less" in message
+
+
+@pytest.mark.usefixtures("ends")
+def test_the_bound_itself_is_reached_in_bounded_time() -> None:
+    assert "too much work" in refusal("[events for e in events for f in [0] * 100000]")
 
 
 @pytest.mark.parametrize(

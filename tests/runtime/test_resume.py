@@ -43,8 +43,8 @@ CAST = {
     "schedule",
     [
         {"use": "round-robin", "rounds": 3},
-        {"use": "simultaneous", "rounds": 3},
-        {"use": "random", "steps": 5, "group": 2},
+        pytest.param({"use": "simultaneous", "rounds": 3}, marks=pytest.mark.slow),
+        pytest.param({"use": "random", "steps": 5, "group": 2}, marks=pytest.mark.slow),
     ],
     ids=lambda schedule: schedule["use"],
 )

@@ -49,7 +49,15 @@ def changed(store: Path, statement: str) -> None:
         assert database.execute(statement).rowcount == 1
 
 
-@pytest.mark.parametrize("case", ["simultaneous", "reactive", "outside", "priced"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "simultaneous",
+        "outside",
+        pytest.param("reactive", marks=pytest.mark.slow),
+        pytest.param("priced", marks=pytest.mark.slow),
+    ],
+)
 def test_killed_at_random_moments_nothing_is_lost(case: str, grounds: Grounds) -> None:
     told: list[str] = []
     tally, failures = harness.torture(case, 2, 1, *grounds, told.append)

@@ -73,11 +73,11 @@ def test_newsroom(tmp_path: Path) -> None:
 
 
 def test_survey(tmp_path: Path) -> None:
-    result = run("survey", tmp_path, set={"agents.Respondent.count": 5})
+    result = run("survey", tmp_path, set={"agents.Respondent.count": 2})
     answers = [event.payload for event in kinds(result, "answer")]
-    assert len(answers) == len(result.events) == result.outcomes["answers"] == 5
-    assert sum(result.outcomes["mode_bus_bicycle_car_walk"]) == 5
-    assert sum(result.outcomes["satisfied_1_to_5"]) == 5
+    assert len(answers) == len(result.events) == result.outcomes["answers"] == 2
+    assert sum(result.outcomes["mode_bus_bicycle_car_walk"]) == 2
+    assert sum(result.outcomes["satisfied_1_to_5"]) == 2
     assert result.outcomes["tram_yes"] == sum(answer["tram"] for answer in answers)
     # The wording of a question reaches the model.
     with api.Store.open(tmp_path / "runs.db") as store:
