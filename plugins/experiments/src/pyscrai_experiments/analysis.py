@@ -16,9 +16,12 @@ from .collect import Collected, collect
 from .experiment import Comparison, Experiment
 from .factors import effects_of
 from .methods import methods_of
+from .mixed import mixed_models
 from .outcomes import Resolved, resolve, values_of
 from .prepare import differences
+from .references import compared_with_references
 from .registry import Registration, analysis_of, check_reported, registered_seeds, registrations, trials_of
+from .spread import spread_of
 from .stopping import stopping_of
 from .tournament import tournament_of
 
@@ -77,6 +80,12 @@ def make_report(experiment: Experiment, store: Store) -> Report:
         content["factors"] = effects_of(experiment, data, outcomes)
     if experiment.spec.pairings:
         content["tournament"] = tournament_of(experiment, data)
+    arms = [arm.name for arm in experiment.arms if not arm.variant]
+    content["spread"] = spread_of(data.choices, arms, experiment.spec.level)
+    if experiment.spec.references:
+        content["references"] = compared_with_references(experiment, data, outcomes)
+    if experiment.spec.mixed:
+        content["mixed"] = mixed_models(experiment, data, outcomes)
     if experiment.spec.robustness:
         content["robustness"] = _robustness(experiment, data, outcomes)
     if sequence:
@@ -240,6 +249,8 @@ def _changes(experiment: Experiment, registered: Sequence[Registration]) -> Iter
     if len(last["seeds"]) != len(first["seeds"]):
         yield f"the number of replicates was changed: {len(first['seeds'])} -> {len(last['seeds'])}"
     for path, old, new in differences(first["analysis"], analysis_of(experiment)):
+        if old in (None, ...) and new in (None, ...):
+            continue  # not there in either
         yield f"{path}: {_shown(old)} -> {_shown(new)}"
 
 

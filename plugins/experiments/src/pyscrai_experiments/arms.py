@@ -50,7 +50,9 @@ def count_arms(spec: ExperimentSpec, design: DesignSpec) -> int:
     elif spec.factors and design.use == "grid":
         made = math.prod(len(factor.values or ()) for factor in spec.factors.values())
     elif spec.factors:
-        made = design.points or 0
+        # Of a design for indices, each point stands for a few, in which one factor changes.
+        per_point = {"saltelli": len(spec.factors) + 2, "morris": len(spec.factors) + 1}
+        made = (design.points or 0) * per_point.get(design.use, 1)
     else:
         made = max(1, len(spec.arms))
     return made * (1 + len(spec.robustness))
@@ -92,18 +94,9 @@ def make_arms(spec: ExperimentSpec, design: DesignSpec) -> list[Arm]:
 
 
 def _points(factors: Mapping[str, FactorSpec], design: DesignSpec) -> Iterator[Arm]:
-    levels = [_levels(factor) for factor in factors.values()]
-    points: Iterator[Sequence[tuple[str, Any]]]
-    if design.use == "grid":
-        points = itertools.product(*levels)
-    else:
-        points = (
-            [_at(*of) for of in zip(row, factors.values(), levels, strict=True)]
-            for row in _sample(design, len(factors))
-        )
     seen = set()
-    for point in points:
-        name = ", ".join(f"{factor}={shown}" for factor, (shown, _) in zip(factors, point, strict=True))
+    for point in _tried(factors, design):
+        name = _name_of(factors, point)
         if name in seen:  # of few levels, a point may be drawn twice
             continue
         seen.add(name)
@@ -117,6 +110,25 @@ def _points(factors: Mapping[str, FactorSpec], design: DesignSpec) -> Iterator[A
             for factor, (shown, value) in zip(factors, point, strict=True)
         }
         yield Arm(name, settings, ("factors",), chosen)
+
+
+def _tried(factors: Mapping[str, FactorSpec], design: DesignSpec) -> Iterator[Sequence[tuple[str, Any]]]:
+    """All points of a design: what is shown of each factor's level, and its value."""
+    levels = [_levels(factor) for factor in factors.values()]
+    if design.use == "grid":
+        yield from itertools.product(*levels)
+        return
+    for row in sample(design, len(factors)):
+        yield [_at(*of) for of in zip(row, factors.values(), levels, strict=True)]
+
+
+def _name_of(factors: Mapping[str, FactorSpec], point: Sequence[tuple[str, Any]]) -> str:
+    return ", ".join(f"{factor}={shown}" for factor, (shown, _) in zip(factors, point, strict=True))
+
+
+def names_of_points(factors: Mapping[str, FactorSpec], design: DesignSpec) -> list[str]:
+    """The names of the arms at all points of a design, in its order. A name may stand several times."""
+    return [_name_of(factors, point) for point in _tried(factors, design)]
 
 
 def _levels(factor: FactorSpec) -> list[tuple[str, Any]]:
@@ -134,12 +146,22 @@ def _shown(value: Any, index: int) -> str:
     return value if isinstance(value, str) and len(value) <= 40 else f"#{index}"
 
 
-def _sample(design: DesignSpec, dimensions: int) -> Iterator[Sequence[float]]:
-    """Points of the unit cube."""
+def unit_bounds(dimensions: int) -> dict[str, tuple[float, float]]:
+    """The unit cube, in which designs are sampled. The names of its sides are numbers."""
+    return {str(number): (0.0, 1.0) for number in range(dimensions)}
+
+
+def sample(design: DesignSpec, dimensions: int) -> list[list[float]]:
+    """Points of the unit cube. Raises `pyscrai_statistics.StatisticsError` if SALib is needed and missing."""
     import numpy as np
     from scipy.stats import qmc
 
     points = design.points or 0
+    if design.use in ("saltelli", "morris"):
+        import pyscrai_statistics as st
+
+        make = st.sobol_design if design.use == "saltelli" else st.morris_design
+        return [list(row.values()) for row in make(unit_bounds(dimensions), n=points, seed=design.seed)]
     generator = np.random.default_rng(design.seed)
     if design.use == "random":
         found = generator.random((points, dimensions))
@@ -147,7 +169,8 @@ def _sample(design: DesignSpec, dimensions: int) -> Iterator[Sequence[float]]:
         found = qmc.LatinHypercube(dimensions, seed=generator).random(points)
     else:
         found = qmc.Sobol(dimensions, seed=generator).random(points)
-    yield from found.tolist()
+    listed: list[list[float]] = found.tolist()
+    return listed
 
 
 def _at(share: float, factor: FactorSpec, levels: list[tuple[str, Any]]) -> tuple[str, Any]:

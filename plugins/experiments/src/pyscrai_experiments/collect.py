@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
 
+from .choices import Choices, choices_of
 from .experiment import Experiment
 from .registry import trials_of
 
@@ -85,6 +86,7 @@ class Collected:
     versions: dict[str, list[str]]
     declared: dict[str, dict[str, Any]]
     scenario: str
+    choices: Choices
 
     def values(self, arm: str, path: str) -> dict[int, Any]:
         """The values of an outcome by replicate; None: the trial has none."""
@@ -115,6 +117,7 @@ def collect(experiment: Experiment, store: Store, seeds: Sequence[int]) -> Colle
     known = trials_of(store, experiment.name)
     trials = []
     runs: dict[str, list[RecordedRun]] = {}
+    ended: dict[str, list[tuple[int, RecordedRun]]] = {}
     for arm in experiment.arms:
         runs[arm.name] = []
         for number, seed in enumerate(seeds, 1):
@@ -124,6 +127,8 @@ def collect(experiment: Experiment, store: Store, seeds: Sequence[int]) -> Colle
                 continue
             runs[arm.name].append(run)
             completed = run.status == "completed"
+            if completed and not arm.variant:
+                ended.setdefault(arm.name, []).append((number, run))
             trials.append(
                 TrialRecord(
                     arm.name, number, run.seed, run.status, run.id,
@@ -142,6 +147,7 @@ def collect(experiment: Experiment, store: Store, seeds: Sequence[int]) -> Colle
         _versions(everything),
         declared,
         everything[0].scenario if everything else "",
+        choices_of(store, ended),
     )
 
 

@@ -70,6 +70,11 @@ class Experiment:
         return self.path.parent / self.spec.scenario
 
     @property
+    def design(self) -> DesignSpec:
+        """The design of its factors."""
+        return _design(self.spec)
+
+    @property
     def executor(self) -> Use:
         return self.spec.executor
 
@@ -107,7 +112,7 @@ def read_experiment(
         spec = evolve(spec, replicates=replicates)
     elif isinstance(spec.seeds, list) and "replicates" not in document.value:
         spec = evolve(spec, replicates=len(spec.seeds))
-    design = spec.design if isinstance(spec.design, DesignSpec) else DesignSpec(spec.design)
+    design = _design(spec)
     for place, what in _problems(spec, design, path):
         mistakes.add(place, what)
     mistakes.check()
@@ -122,11 +127,18 @@ def read_experiment(
             )
         if confirm is None or not confirm(f"{what}. Continue?"):
             raise document.error(_origin(spec), f"{what}; nothing was run; if you mean it, add --yes")
-    made = make_arms(spec, design)
+    try:
+        made = make_arms(spec, design)
+    except ValueError as error:  # of pyscrai-statistics, which is only imported for designs that it makes
+        raise document.error(("design",), str(error)) from error
     outcomes, comparisons = _outcomes(spec, made, mistakes)
     mistakes.check()
     claim = ClaimSpec(spec.claim) if isinstance(spec.claim, str) else spec.claim
     return Experiment(path, document, spec, tuple(made), outcomes, tuple(comparisons), claim, spec.seeds)
+
+
+def _design(spec: ExperimentSpec) -> DesignSpec:
+    return spec.design if isinstance(spec.design, DesignSpec) else DesignSpec(spec.design)
 
 
 def _structurer() -> Structurer:
@@ -169,13 +181,17 @@ def _problems(
         yield ("design", "points"), "a grid has the points of its factors' values; leave `points` out"
     if spec.factors and design.use != "grid" and design.points is None:
         yield ("design",), f"`points` is missing; expected {{use: {design.use}, points: N}}"
-    if design.use == "sobol" and design.points and design.points & (design.points - 1):
+    if design.use in ("sobol", "saltelli") and design.points and design.points & (design.points - 1):
         near = 1 << design.points.bit_length()
         yield ("design", "points"), f"Sobol points are balanced by powers of 2; use {near // 2} or {near}"
+    if design.use in ("saltelli", "morris") and design.points == 1:
+        yield ("design", "points"), "indices need 2 points or more"
     for name, factor in spec.factors.items():
         ranged = factor.low is not None and factor.high is not None
         if bool(factor.values) == ranged or (not ranged and (factor.low, factor.high) != (None, None)):
             yield ("factors", name), "expected either `values`, or `low` and `high`"
+        elif factor.values and design.use == "morris":
+            yield ("factors", name), "a Morris design needs `low` and `high`; or choose another `design`"
         elif ranged and design.use == "grid":
             yield ("factors", name), "a grid needs `values`; or choose another `design`"
         elif factor.low is not None and factor.high is not None and factor.low >= factor.high:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import pyscrai_statistics as st
 
+from .arms import Arm, names_of_points, sample, unit_bounds
 from .collect import Collected
 from .experiment import Experiment
 from .outcomes import Resolved, values_of
+
+#: The most levels of a factor whose means have intervals.
+LEVELS = 20
 
 
 def effects_of(experiment: Experiment, data: Collected, outcomes: Sequence[Resolved]) -> list[dict[str, Any]]:
@@ -29,8 +34,79 @@ def effects_of(experiment: Experiment, data: Collected, outcomes: Sequence[Resol
             for arm in arms
             for number, value in values_of(data, outcome, arm.name).items()
         ]
-        found.append({"outcome": outcome.name, **_effects(experiment, rows, factors)})
+        found.append(
+            {
+                "outcome": outcome.name,
+                "unit": outcome.unit,
+                **_effects(experiment, rows, factors),
+                "responses": [_response(experiment, data, outcome, arms, factor) for factor in factors],
+                **_indices(experiment, data, outcome),
+            }
+        )
     return found
+
+
+def _response(
+    experiment: Experiment, data: Collected, outcome: Resolved, arms: Sequence[Arm], factor: str
+) -> dict[str, Any]:
+    """The outcome by the levels of a factor: means over all else; of sampled points, each point's mean."""
+    levels: dict[Any, list[Arm]] = {}
+    for arm in arms:
+        levels.setdefault(arm.levels[factor], []).append(arm)
+    points = []
+    for level, several in levels.items():
+        by_run: dict[int, list[float]] = {}
+        for arm in several:
+            for run, value in values_of(data, outcome, arm.name).items():
+                by_run.setdefault(run, []).append(value)
+        means = [fmean(values) for values in by_run.values()]
+        if not means:
+            continue
+        found: dict[str, Any] = {"estimate": fmean(means), "interval": None}
+        if len(levels) <= LEVELS and len(means) > 1:
+            found = st.mean(means, level=experiment.spec.level).to_dict()
+        points.append({"level": level, "estimate": found["estimate"], "interval": found["interval"]})
+    return {"factor": factor, "points": points}
+
+
+def _indices(experiment: Experiment, data: Collected, outcome: Resolved) -> dict[str, Any]:
+    """Sobol or Morris indices of the factors, where the design is one for them."""
+    design = experiment.design
+    if design.use not in ("saltelli", "morris"):
+        return {}
+    factors = list(experiment.spec.factors)
+    means = {
+        arm.name: fmean(values.values())
+        for arm in experiment.arms
+        if not arm.variant and (values := values_of(data, outcome, arm.name))
+    }
+    found: dict[str, Any]
+    names = names_of_points(experiment.spec.factors, design)
+    missing = len({name for name in names if name not in means})
+    if missing:
+        return {"indices": None, "index_note": f"no indices: {missing} points have no outcome"}
+    bounds, at_points = unit_bounds(len(factors)), [means[name] for name in names]
+    level = experiment.spec.level
+    try:
+        if design.use == "saltelli":
+            found = st.sobol_indices(bounds, at_points, level=level).to_dict()
+            rows = [
+                {"factor": factor, "first": found["first"][str(number)], "total": found["total"][str(number)]}
+                for number, factor in enumerate(factors)
+            ]
+        else:
+            points = [dict(zip(bounds, point, strict=True)) for point in sample(design, len(factors))]
+            found = st.morris_indices(bounds, points, at_points, level=level).to_dict()
+            rows = [
+                {
+                    "factor": factor,
+                    **{key: found[key][str(number)] for key in ("importance", "mean", "sd")},
+                }
+                for number, factor in enumerate(factors)
+            ]
+    except st.StatisticsError as error:
+        return {"indices": None, "index_note": f"no indices: {error}"}
+    return {"indices": {"design": design.use, "rows": rows}, "index_note": ""}
 
 
 def _effects(experiment: Experiment, rows: list[dict[str, Any]], factors: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 #: Where the methods come from, by words in their names.
@@ -15,6 +16,31 @@ SOURCES = {
     "bootstrap-t": "bootstrap-t intervals (Efron 1982)",
     "binomial": "order-statistic intervals for medians (Thompson 1936)",
 }
+
+
+def _more(content: dict[str, Any]) -> Iterator[str]:
+    if any(one["entropy"] for one in content["spread"]["categories"]):
+        yield (
+            "Entropies were corrected for their bias (Miller 1955); their intervals, and those of shares, "
+            "take the run as the unit."
+        )
+    if any(one["between_agents"] for one in content["spread"]["numbers"]):
+        yield (
+            "Variances between and within agents come from an analysis of variance, with modified "
+            "large-sample intervals (Ting et al. 1990)."
+        )
+    for effects in content.get("factors", ())[:1]:
+        if effects.get("indices"):
+            saltelli = effects["indices"]["design"] == "saltelli"
+            yield (
+                "Sobol indices were estimated by Saltelli's design (Saltelli et al. 2010)."
+                if saltelli
+                else "Elementary effects were estimated by Morris's design (Morris 1991)."
+            )
+    if content.get("references"):
+        yield "Distributions were compared with references by Pearson's test, with sampled p-values."
+    if content.get("mixed"):
+        yield "Mixed models were fitted by restricted likelihood (Laird & Ware 1982)."
 
 
 def methods_of(content: dict[str, Any]) -> str:
@@ -59,6 +85,7 @@ def methods_of(content: dict[str, Any]) -> str:
         parts.append(f"We used {', '.join(used)}.")
     if any(one["equivalence"] for one in planned):
         parts.append("Equivalence was tested by two one-sided tests (Schuirmann 1987).")
+    parts += _more(content)
     failed = sum(arm["failed"] for arm in content["arms"])
     parts.append(
         f"{failed} trials failed; they are reported and were not replaced." if failed else "No trial failed."

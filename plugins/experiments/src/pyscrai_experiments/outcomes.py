@@ -38,6 +38,8 @@ def resolve(experiment: Experiment, data: Collected, name: str) -> Resolved:
     ]
     levels = given.levels or tuple(declared.get("levels", ()))
     kind = given.kind or declared.get("kind") or _kind_of(values)
+    if not given.kind and kind == "proportion" and any(value not in (0, 1) for value in values):
+        kind = "number"  # a share within each run; proportions are those of runs
     place = ("outcomes", name)
     for value in values:
         problem = _misfit(kind, value, levels)

@@ -20,7 +20,10 @@ from pyscrai_core.scenario.trust import Gate
 from pyscrai_core.suggest import did_you_mean, list_some
 
 from .arms import Arm, Setting
+from .choices import questions_of
 from .experiment import Experiment
+from .names import check_mixed, check_references
+from .spec import OutcomeSpec
 
 #: Mappings whose keys are the scenario's own: a new key in them is hardly ever meant.
 _OWN_KEYS = ("state", "variables")
@@ -81,6 +84,7 @@ def prepare(experiment: Experiment, settings: Settings, host: Host) -> Prepared:
     _check_equal(experiment, digests)
     for name in experiment.outcomes:
         _check_outcome(experiment, name, next(iter(plans.values())), written)
+    _check_names(experiment, plans)
     return Prepared(experiment, plans, seeds, digests)
 
 
@@ -197,10 +201,26 @@ def _check_outcome(experiment: Experiment, name: str, plan: Plan, written: Docum
         what = f"there is no outcome {source!r}{did_you_mean(source, known)}"
         raise experiment.error(place, f"{what}; {there} has: {list_some(known) or 'none'}")
     declared = getattr(known[source], "kind", None)
-    if declared and given.kind and not given.value and declared != given.kind:
+    same = declared == given.kind or (declared, given.kind) == ("proportion", "number")
+    if declared and given.kind and not given.value and not same:
         there = written.place(("outcomes", source)) if written else str(experiment.scenario)
         what = f"the scenario's outcome {source!r} is of the kind {declared} ({there}), not {given.kind}"
         raise experiment.error((*place, "kind"), f"{what}; use its kind, or leave `kind` out")
+
+
+def _check_names(experiment: Experiment, plans: Mapping[str, Plan]) -> None:
+    """Raise `ScenarioError` for references and mixed models of what the scenario does not have."""
+    if not (experiment.spec.references or experiment.spec.mixed):
+        return
+    choices, _ = questions_of(plan.manifest.to_dict() for plan in plans.values())
+    scenario = next(iter(plans.values())).scenario.outcomes
+    levels: dict[str, tuple[Any, ...]] = {}
+    for name in experiment.outcomes or scenario:
+        given = experiment.outcomes.get(name, OutcomeSpec())
+        declared = scenario.get(given.value or name)
+        levels[name] = given.levels or (declared.levels if declared else ())
+    check_references(experiment, choices, levels)
+    check_mixed(experiment, choices, levels)
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

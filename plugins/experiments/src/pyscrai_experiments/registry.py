@@ -13,6 +13,7 @@ from peewee import CharField, CompositeKey, FloatField, IntegerField, Model, Tex
 
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
+from pyscrai_core.scenario.source import read_bytes
 from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
 from pyscrai_core.suggest import format_json, list_some
@@ -62,8 +63,22 @@ def analysis_of(experiment: Experiment) -> dict[str, Any]:
             "correction": "holm",
             "claim": asdict(experiment.claim) if experiment.claim else None,
             "stopping": asdict(experiment.spec.stopping) if experiment.spec.stopping else None,
+            # Beside the plan's comparisons, so that they are only there if the file has them.
+            **({"mixed": list(experiment.spec.mixed)} if experiment.spec.mixed else {}),
+            **({"references": _references(experiment)} if experiment.spec.references else {}),
         }
     )
+
+
+def _references(experiment: Experiment) -> dict[str, Any]:
+    """The references; of a file, the hash of its content."""
+    found: dict[str, Any] = {}
+    for name, given in experiment.spec.references.items():
+        if isinstance(given, str):
+            found[name] = {given: digest(read_bytes(experiment.path.parent / given, given))}
+        else:
+            found[name] = {str(category): weight for category, weight in given.items()}
+    return found
 
 
 def body_of(prepared: Prepared) -> dict[str, Any]:

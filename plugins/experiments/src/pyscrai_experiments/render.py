@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from .collect import Collected
 from .experiment import Experiment
 
 Row = Sequence[str]
+#: Rows of a table that people read.
+MOST_ROWS = 60
 
 
 def as_json(content: dict[str, Any]) -> str:
@@ -100,6 +103,13 @@ def tables(content: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]
         yield _tournament(content["tournament"])
     for effects in content.get("factors", ()):
         yield _effects(effects)
+        if effects.get("indices"):
+            yield _indices(effects)
+    yield from _spread(content.get("spread", {}))
+    if content.get("references"):
+        yield _references(content["references"])
+    for model in content.get("mixed", ()):
+        yield _mixed(model)
     for robust in content.get("robustness", ()):
         yield _robust(robust)
 
@@ -142,21 +152,19 @@ def _outcome(outcome: dict[str, Any], content: dict[str, Any]) -> Iterator[tuple
         if not found:
             continue
         header: Row = (
-            "comparison", "pairs", f"difference [{level}]", "method", "p", "p adjusted", "effect",
+            "comparison", "pairs", f"difference [{level}]", "p", "p adjusted", "effect",
             "equivalent", "variance paired/unpaired",
         )  # fmt: skip
         yield f"{outcome['name']}: {heading}", [header, *map(_contrast, found)], list(_sentences(found))
 
 
 def _contrast(one: dict[str, Any]) -> Row:
-    interval = one["difference"]["interval"]
     effects = "; ".join(f"{name} {estimate(found)}" for name, found in one["effects"].items())
     equivalence = one["equivalence"]
     return (
         f"{one['first']} - {one['second']}",
         str(one["n"][0]),
         estimate(one["difference"]),
-        f"{interval['method'] if interval else 'none'}; {one['test']['name']}, {one['test']['method']}",
         _p(one["test"]["p_value"]),
         _p(one["p_adjusted"]),
         effects or "–",
@@ -174,6 +182,9 @@ def _sentences(found: Iterable[dict[str, Any]]) -> Iterator[str]:
         yield one["sentence"]
         if one["planned"] and one["exploratory"]:
             yield f"Exploratory: {one['exploratory']}."
+        interval = one["difference"]["interval"]
+        by = f"interval by {interval['method']}; " if interval else ""
+        yield f"{one['first']} - {one['second']}: {by}{one['test']['name']} test, {one['test']['method']}."
         for warning in dict.fromkeys(one["warnings"]):
             yield f"Note on {one['first']} - {one['second']}: {warning}."
     if any(one["variance_ratio"] for one in found):
@@ -209,7 +220,109 @@ def _tournament(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
 def _effects(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
     rows: list[Row] = [("effect", "estimate")]
     rows += [(one["name"], estimate(one)) for one in found["effects"]]
-    return f"{found['outcome']}: effects of factors", rows, found.get("notes", [])
+    notes = [*found.get("notes", ()), *([found["index_note"]] if found.get("index_note") else ())]
+    return effects_title(found), rows, notes
+
+
+def effects_title(found: dict[str, Any]) -> str:
+    """The heading of the table of a factor's effects."""
+    return f"{found['outcome']}: effects of factors"
+
+
+def _indices(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
+    indices = found["indices"]
+    if indices["design"] == "saltelli":
+        rows: list[Row] = [("factor", "first-order index", "total index")]
+        rows += [(one["factor"], estimate(one["first"]), estimate(one["total"])) for one in indices["rows"]]
+        line = (
+            "Shares of the outcome's variance over the ranges of the factors: due to a factor alone, and "
+            "with all its interactions (Sobol 2001; Saltelli et al. 2010)."
+        )
+        return f"{found['outcome']}: Sobol indices", rows, [line]
+    rows = [("factor", "mean size of effects", "mean", "sd")]
+    rows += [
+        (one["factor"], estimate(one["importance"]), number(one["mean"]), number(one["sd"]))
+        for one in indices["rows"]
+    ]
+    line = (
+        "Elementary effects over the whole range of a factor (Morris 1991); a large sd tells that the effect "
+        "is not linear, or depends on other factors."
+    )
+    return f"{found['outcome']}: Morris indices", rows, [line]
+
+
+def _spread(found: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]]:
+    categories = found.get("categories", ())
+    if categories:
+        rows: list[Row] = [("choice", "arm", "answers", "entropy (bits)", "most", "first option", "chance")]
+        rows += [
+            (
+                one["question"], one["arm"], str(one["n"]), estimate(one["entropy"]),
+                number(math.log2(one["options"]) if one["options"] > 1 else 0.0), estimate(one["first"]),
+                number(1 / one["options"], 2) if one["first"] else "–",
+            )
+            for one in categories
+        ]  # fmt: skip
+        lines = [
+            "Agents of one model are often too alike: low entropy, or a first option that is chosen far "
+            "above chance, is a habit of the model before it is an opinion of its agents."
+        ]
+        yield "Spread of choices", *_few_rows(rows, [*lines, *_notes(categories)])
+    numbers = found.get("numbers", ())
+    if numbers:
+        parts = ("between_runs", "between_agents", "within_agents")
+        rows = [("number", "arm", "answers", *(f"variance {part.replace('_', ' ')}" for part in parts))]
+        rows += [
+            (one["question"], one["arm"], str(one["n"]), *(estimate(one[part]) for part in parts))
+            for one in numbers
+        ]
+        yield "Spread of numbers", *_few_rows(rows, list(_notes(numbers)))
+    sheets = found.get("sheets", ())
+    if sheets:
+        rows = [("action", "arm", "answers", "items", "the same answer to all items")]
+        rows += [
+            (one["question"], one["arm"], str(one["n"]), str(len(one["items"])), estimate(one["share"]))
+            for one in sheets
+        ]
+        yield "Straight-lining", *_few_rows(rows, list(_notes(sheets)))
+
+
+def _few_rows(rows: list[Row], lines: list[str]) -> tuple[list[Row], list[str]]:
+    """Rows that a reader can take in; the JSON report has all."""
+    if len(rows) > MOST_ROWS:
+        lines = [*lines, f"{len(rows) - MOST_ROWS} more rows are in the report as JSON."]
+    return rows[:MOST_ROWS], lines
+
+
+def _notes(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The notes of some rows, each with the arms that it is about."""
+    places: dict[str, list[str]] = {}
+    for one in rows:
+        for note in one["notes"]:
+            places.setdefault(note, []).append(f"{one['question']} in {one['arm']}")
+    for note, where in places.items():
+        some = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
+        yield f"Note on {some}: {note}."
+
+
+def _references(found: Sequence[dict[str, Any]]) -> tuple[str, list[Row], list[str]]:
+    rows: list[Row] = [("distribution", "arm", "n", "p", "total variation", "Jensen-Shannon", "Wasserstein")]
+    rows += [
+        (one["name"], one["arm"], str(one["n"]), _p(one["test"]["p_value"]), estimate(one["total_variation"]),
+         estimate(one["jensen_shannon"]), estimate(one["wasserstein"]))
+        for one in found
+    ]  # fmt: skip
+    notes = dict.fromkeys(f"Note: {note}." for one in found for note in one["notes"])
+    line = "Distances: 0 is the same distribution. p is that of Pearson's test against the reference."
+    return "Beside references", rows, [line, *notes]
+
+
+def _mixed(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
+    rows: list[Row] = [("term", "estimate")]
+    rows += [(name, estimate(one)) for name, one in found["effects"].items()]
+    rows += [(f"variance: {name}", number(value)) for name, value in found["variances"].items()]
+    line = f"{found['n']} values; seed, and agent within it, are random effects (Laird & Ware 1982)."
+    return f"{found['name']}: mixed model", rows, [line, *(f"Note: {note}." for note in found["notes"])]
 
 
 def _robust(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
@@ -223,7 +336,12 @@ def _robust(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
         f"Of {of} variants, {found['same_sign']} agree in sign, {found['inside_interval']} lie in the "
         f"interval of the plan as it is, {found['same_verdict']} have its verdict."
     )
-    return f"{found['outcome']}: {found['arm']} - {found['against']} under variants", rows, [line]
+    return robust_title(found), rows, [line]
+
+
+def robust_title(found: dict[str, Any]) -> str:
+    """The heading of the table of a difference under variants."""
+    return f"{found['outcome']}: {found['arm']} - {found['against']} under variants"
 
 
 def head(content: dict[str, Any]) -> Iterator[str]:

@@ -43,11 +43,14 @@ class FactorSpec:
     integer: bool = False
 
 
+DesignName = Literal["grid", "random", "latin-hypercube", "sobol", "saltelli", "morris"]
+
+
 @frozen
 class DesignSpec:
-    """Which points of the factors are tried."""
+    """Which points of the factors are tried. `saltelli` and `morris` have several times `points`."""
 
-    use: Literal["grid", "random", "latin-hypercube", "sobol"] = "grid"
+    use: DesignName = "grid"
     points: int | None = field(default=None, validator=positive)
     seed: int = 0
 
@@ -100,7 +103,7 @@ class ExperimentSpec:
     description: str = ""
     arms: dict[str, dict[str, Any] | None] = field(factory=dict)
     factors: dict[str, FactorSpec] = field(factory=dict)
-    design: Literal["grid", "random", "latin-hypercube", "sobol"] | DesignSpec = "grid"
+    design: DesignName | DesignSpec = "grid"
     pairings: PairingsSpec | None = None
     set: dict[str, Any] = field(factory=dict)
     replicates: int = 10
@@ -111,6 +114,8 @@ class ExperimentSpec:
     level: float = 0.95
     claim: str | ClaimSpec | None = None
     robustness: dict[str, dict[str, Any]] = field(factory=dict)
+    references: dict[str, str | dict[Any, Any]] = field(factory=dict)
+    mixed: tuple[str, ...] = ()
     stopping: StoppingSpec | None = None
     budget: BudgetSpec = field(factory=BudgetSpec)
     concurrency: int = field(default=16, validator=positive)
