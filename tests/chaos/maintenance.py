@@ -16,6 +16,7 @@ from random import Random
 from attrs import frozen
 
 from pyscrai_core import api
+from pyscrai_core.canonical import canonical, digest
 
 SCENARIO = """
 scenario: talk
@@ -57,8 +58,10 @@ class Prepared:
         for name in COMMANDS:
             _copy(folder / "whole.db", folder / f"{name}.db")
         with closing(sqlite3.connect(folder / "gc.db")) as database, database:
-            bodies = [(f"{n:064x}", b"x" * 2000) for n in range(3000)]
-            database.executemany("INSERT INTO messages VALUES (?, ?)", bodies)
+            # Messages that no call refers to any more.
+            bodies = [canonical({"role": "user", "parts": [{"text": f"{n} " * 400}]}) for n in range(3000)]
+            rows = [(digest(body), body) for body in bodies]
+            database.executemany("INSERT INTO messages VALUES (?, ?)", rows)
         with closing(sqlite3.connect(folder / "migrate.db")) as database, database:
             for statement in OLDER:
                 database.execute(statement)

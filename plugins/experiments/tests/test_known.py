@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 
 Invoke = Callable[..., Result]
+SCENARIOS = Path(__file__).parents[3] / "contrib" / "scenarios"
 
 DILEMMA = """\
 scenario: prisoners-dilemma
@@ -127,6 +128,36 @@ def test_guessing_a_share_of_the_average_converges_as_it_must(tmp_path: Path, ex
     }
     # The seed draws the players' luck, so that each seed has a plan of its own.
     assert content["design"]["seeds"] == [0, 1]
+
+
+def test_guessing_two_thirds_of_the_average(tmp_path: Path, experiment: Invoke) -> None:
+    Path("guess.yaml").write_text(GUESS)
+    Path("exp.yaml").write_text(SHARES.replace("[0.5, 0.75, 1]", f"[{2 / 3!r}]"))
+    (guess,) = report(experiment, "exp.yaml")["outcomes"]
+    means = [arm["mean"]["estimate"] for arm in guess["arms"]]
+    assert means == pytest.approx([64 * (2 / 3) ** rounds for rounds in (1, 2, 4)], rel=1e-12)
+
+
+@pytest.mark.skipif(not SCENARIOS.is_dir(), reason="needs the repository's scenarios")
+def test_public_goods_pay_the_group_and_not_the_giver(tmp_path: Path, experiment: Invoke) -> None:
+    """The pot returns 1.6 / 4 = 0.4 of each coin to each of four players, in ten rounds."""
+    Path("game.yaml").write_text((SCENARIOS / "public-goods.yaml").read_text())
+    policy = "[{do: contribute, arguments: {coins: %d}}]"
+    levels = ", ".join(f"{coins}: {policy % coins}" for coins in (0, 10, 20))
+    Path("exp.yaml").write_text(
+        "experiment: goods\nscenario: game.yaml\nreplicates: 2\n"
+        f"factors:\n  coins: {{path: agents.Dag.engine.policy, values: {{{levels}}}}}\n"
+        "outcomes: {dag: {value: wealth.Dag, unit: coins}, ann: {value: wealth.Ann, unit: coins}}\n"
+    )
+    content = report(experiment, "exp.yaml")
+    found = {
+        outcome["name"]: {arm["arm"]: arm["mean"]["estimate"] for arm in outcome["arms"]}
+        for outcome in content["outcomes"]
+    }
+    for name, kept in (("dag", True), ("ann", False)):
+        assert found[name] == {
+            f"coins={coins}": 10 * ((20 - coins) * kept + 0.4 * (60 + coins)) for coins in (0, 10, 20)
+        }
 
 
 @pytest.mark.parametrize("design", ["random", "latin-hypercube", "sobol"])

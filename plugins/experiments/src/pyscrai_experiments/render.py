@@ -344,8 +344,8 @@ def robust_title(found: dict[str, Any]) -> str:
     return f"{found['outcome']}: {found['arm']} - {found['against']} under variants"
 
 
-def head(content: dict[str, Any]) -> Iterator[str]:
-    """The lines on top: the claim, and the plan."""
+def head(content: dict[str, Any], *, told: bool = False) -> Iterator[str]:
+    """The lines on top: the claim, and the plan. `told`: what became of the claim stands there already."""
     if content["description"]:
         yield content["description"]
     claim = content["claim"]
@@ -353,8 +353,8 @@ def head(content: dict[str, Any]) -> Iterator[str]:
         yield f"Claim ({claim['status']}): {claim['text']}"
         if claim["because"]:
             yield f"Because: {claim['because']}"
-        marks = f" (exploratory: {'; '.join(claim['exploratory'])})" if claim["exploratory"] else ""
-        yield f"The claim is {claim['verdict']}{marks}."
+        if not told:
+            yield verdict(claim)
     design = content["design"]
     yield (
         f"{design['arms']} arms, {design['replicates']} replicates, paired by seed; unit of replication: "
@@ -364,6 +364,12 @@ def head(content: dict[str, Any]) -> Iterator[str]:
     changes = content["registration"]["changes"]
     if changes:
         yield f"Changed since, so that what depends on it is exploratory: {'; '.join(changes)}"
+
+
+def verdict(claim: dict[str, Any]) -> str:
+    """What became of the claim, in one sentence."""
+    marks = f" (exploratory: {'; '.join(claim['exploratory'])})" if claim["exploratory"] else ""
+    return f"The claim is {claim['verdict']}{marks}."
 
 
 def failures(content: dict[str, Any]) -> list[Row]:
