@@ -86,6 +86,14 @@ def test_the_scenarios_are_valid(text: str) -> None:
     assert prepared(text).scenario.agents
 
 
+def test_the_experiments_that_have_results_are_there() -> None:
+    contrib = Path(__file__).parents[1] / "contrib" / "experiments"
+    market = (contrib / "market.yaml").read_text(encoding="utf-8").split("\n", 1)[1]
+    assert market == next(text for text in YAML if "apple-market" in text)
+    for name in re.findall(r"`(\w[\w-]*\.yaml)` is an? (?:A/B test|sweep)", README):
+        assert (contrib / name).is_file()
+
+
 def test_the_parts_of_scenarios_say_what_they_should() -> None:
     _, market, results, vendors, tools = map(prepared, YAML)
     assert market.scenario.name == "apple-market"

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 from pyscrai_cli.run import DEMO
+from pyscrai_experiments.experiment import read_experiment
+from pyscrai_experiments.running import ready
 
 import pyscrai_core
 from pyscrai_core import api
 from pyscrai_core.config import load_settings
+from pyscrai_core.scenario.trust import Gate
 
 FOLDER = Path(__file__).parents[2] / "contrib" / "scenarios"
 ALL = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -40,6 +43,12 @@ def test_each_scenario_is_valid_and_says_what_it_teaches(name: str) -> None:
     assert not len(plan.demands)
     assert plan.scenario.description
     assert plan.scenario.outcomes
+
+
+@pytest.mark.parametrize("name", ["chain-of-thought", "temperature"])
+def test_each_experiment_can_be_run(name: str) -> None:
+    experiment = read_experiment(FOLDER.parent / "experiments" / f"{name}.yaml")
+    assert len(ready(experiment, load_settings(), Gate()).seeds) == experiment.spec.replicates
 
 
 @pytest.mark.slow

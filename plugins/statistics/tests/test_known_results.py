@@ -14,6 +14,17 @@ RANDOM = np.random.default_rng(5)
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
 
 
+def test_thousands_of_pairs_are_no_problem() -> None:
+    random = np.random.default_rng(1)
+    first, second = random.normal(0.1, 1, 3000), random.normal(0, 1, 3000)
+    found = st.contrast(first.tolist(), second.tolist(), paired=True, smallest=0.5)
+    assert found.difference.interval is not None
+    assert found.difference.interval.method == "Student t"
+    unpaired = st.unpaired_difference(first.tolist(), second.tolist())
+    assert unpaired.interval is not None
+    assert unpaired.interval.low < 0.1 < unpaired.interval.high
+
+
 def test_darwins_plants_have_fishers_p_value() -> None:
     """Fisher (1935, section 21) counted 1726 of 32768 sums that are at least as large in size."""
     found = st.sign_flip_test(DARWIN)

@@ -42,10 +42,11 @@ def make_report(experiment: Experiment, store: Store) -> Report:
     seeds = registered_seeds(experiment, store)
     registered = registrations(store, experiment.name)
     check_reported(experiment, registered)
-    sequence = stopping_of(experiment, trials_of(store, experiment.name)).look()
+    known = trials_of(store, experiment.name)
+    sequence = stopping_of(experiment, known).look()
     if sequence and sequence["stopped"]:
         seeds = seeds[: sequence["stopped"]]
-    data = collect(experiment, store, seeds)
+    data = collect(experiment, store, seeds, known)
     changes = list(_changes(experiment, registered))
     outcomes = [resolve(experiment, data, name) for name in _names(experiment, data)]
     content: dict[str, Any] = {

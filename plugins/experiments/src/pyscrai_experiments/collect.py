@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
 from attrs import define, field, frozen
 
-from pyscrai_core.store.runs import RecordedRun
+from pyscrai_core.errors import StoreError
+from pyscrai_core.store.runs import RecordedRun, read_json
 from pyscrai_core.store.store import Store
 
 from .choices import Choices, choices_of
@@ -33,6 +36,10 @@ REPAIRS = """SELECT "calls"."run", COUNT(*) FROM "calls" JOIN "messages"
     AND "calls"."run" IN ({marks}) GROUP BY "calls"."run" """
 ATTEMPTS = """SELECT "run", COUNT(*) FROM "events" WHERE "kind"='rejected' AND "run" IN ({marks})
     GROUP BY "run" """
+OUTCOMES = """SELECT "run", "name", "value" FROM "outcomes" WHERE "kind"='outcome' AND "run" IN ({marks})
+    ORDER BY "run", "name" """
+VERSIONS = """SELECT DISTINCT json_extract("body", '$.kernel'), json_extract("body", '$.plugins'),
+    json_extract("body", '$.extensions') FROM "manifests" WHERE "run" IN ({marks})"""
 SERVED = """SELECT DISTINCT "provider", "model" FROM "calls" WHERE "kind"='complete' AND "status"='answered'
     AND "run" IN ({marks})"""
 
@@ -112,9 +119,15 @@ def value_at(outcomes: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def collect(experiment: Experiment, store: Store, seeds: Sequence[int]) -> Collected:
+def collect(
+    experiment: Experiment,
+    store: Store,
+    seeds: Sequence[int],
+    known: Mapping[tuple[str, int], RecordedRun] | None = None,
+) -> Collected:
     """What the store has of an experiment, in the order of its arms and replicates."""
-    known = trials_of(store, experiment.name)
+    known = trials_of(store, experiment.name) if known is None else known
+    found_outcomes = _outcomes(store, [run.id for run in known.values()])
     trials = []
     runs: dict[str, list[RecordedRun]] = {}
     ended: dict[str, list[tuple[int, RecordedRun]]] = {}
@@ -132,7 +145,8 @@ def collect(experiment: Experiment, store: Store, seeds: Sequence[int]) -> Colle
             trials.append(
                 TrialRecord(
                     arm.name, number, run.seed, run.status, run.id,
-                    "" if completed else _RUN.sub("RUN", run.error), run.outcomes if completed else {},
+                    "" if completed else _RUN.sub("RUN", run.error),
+                    found_outcomes.get(run.id, {}) if completed else {},
                 )
             )  # fmt: skip
     everything = [run for several in runs.values() for run in several]
@@ -144,7 +158,7 @@ def collect(experiment: Experiment, store: Store, seeds: Sequence[int]) -> Colle
         trials,
         {arm: _answers(store, [run.id for run in several]) for arm, several in runs.items()},
         _served(store, [run.id for run in everything]),
-        _versions(everything),
+        _versions(store, [run.id for run in everything]),
         declared,
         everything[0].scenario if everything else "",
         choices_of(store, ended),
@@ -155,7 +169,14 @@ def _rows(store: Store, query: str, runs: Sequence[str]) -> Iterable[Any]:
     for start in range(0, len(runs), PART):
         part = runs[start : start + PART]
         text = query.replace("{marks}", ",".join("?" * len(part))).replace("{text}", REPAIR)
-        yield from store.connection.execute(text, part)
+        try:
+            yield from store.connection.execute(text, part)
+        except sqlite3.OperationalError as error:
+            if "JSON" not in str(error):
+                raise
+            raise StoreError(
+                f"{store.path}: a record is not JSON; find the damage with: pyscrai runs verify"
+            ) from None
 
 
 def _answers(store: Store, runs: Sequence[str]) -> Answers:
@@ -187,14 +208,21 @@ def _served(store: Store, runs: Sequence[str]) -> dict[str, list[str]]:
     return {name: sorted(found[name]) for name in sorted(found)}
 
 
-def _versions(runs: Iterable[RecordedRun]) -> dict[str, list[str]]:
+def _outcomes(store: Store, runs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The outcomes of each run by name. One query for many runs is faster than asking each run."""
+    found: dict[str, dict[str, Any]] = {}
+    for run, name, value in _rows(store, OUTCOMES, runs):
+        found.setdefault(run, {})[name] = read_json(value)
+    return found
+
+
+def _versions(store: Store, runs: Sequence[str]) -> dict[str, list[str]]:
     """The versions of the kernel and of the plugins that the runs used."""
     found: dict[str, set[str]] = {}
-    for run in runs:
-        manifest = run.manifest
-        found.setdefault("pyscrai-core", set()).add(manifest["kernel"])
-        used = {one.get("plugin") for one in manifest["extensions"]}
-        for plugin in manifest["plugins"]:
+    for kernel, plugins, extensions in set(_rows(store, VERSIONS, runs)):
+        found.setdefault("pyscrai-core", set()).add(kernel)
+        used = {one.get("plugin") for one in orjson.loads(extensions)}
+        for plugin in orjson.loads(plugins):
             if plugin["name"] in used:
                 found.setdefault(plugin["distribution"], set()).add(plugin["version"])
     return {name: sorted(found[name]) for name in sorted(found)}

@@ -10,9 +10,10 @@ import pyscrai_statistics as st
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.store.store import Store
 
-from .collect import Collected, collect, used_by_run
+from .collect import Collected, used_by_run
 from .experiment import Experiment
 from .outcomes import resolve, values_of
+from .registry import trials_of
 
 #: What is estimated, with its unit for people.
 USED = ("calls", "tokens", "dollars")
@@ -26,12 +27,16 @@ def estimate_use(experiment: Experiment, store: Store | None, seeds: Sequence[in
     From the replicates that are completed in every arm; without one, nothing is estimated.
     """
     arms = [arm.name for arm in experiment.arms]
-    trials = collect(experiment, store, seeds).trials if store else []
-    done = [one for one in trials if one.status == "completed"]
-    used = used_by_run(store, [one.run for one in done]) if store else {}
+    known = trials_of(store, experiment.name) if store else {}
+    done = {
+        (arm, number): run.id
+        for (arm, number), run in known.items()
+        if run.status == "completed" and arm in arms and number <= len(seeds)
+    }
+    used = used_by_run(store, list(done.values())) if store else {}
     whole: list[dict[str, float]] = []
     for number in range(1, len(seeds) + 1):
-        runs = [one.run for one in done if one.replicate == number]
+        runs = [done[arm, number] for arm in arms if (arm, number) in done]
         if len(runs) == len(arms):
             whole.append({name: sum(used[run][name] for run in runs) for name in USED})
     found: dict[str, Any] = {

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from .checks import Numbers, choice, count, fraction, is_constant, number_list, paired_numbers, subtract
-from .intervals import METHODS, few, is_discrete, mean_interval, studentized, t_quantile
+from .intervals import MANY, METHODS, few, is_discrete, mean_interval, studentized, t_quantile
 from .resampling import RESAMPLES, bootstrap_moments, chunks, generator, middle_quantile
 from .results import Estimate, Interval, StatisticsError
 
@@ -44,7 +44,8 @@ def paired_difference(
         level: the confidence level.
         seed: of the resamples, a whole number from 0.
         resamples: how many subsets or resamples are drawn.
-        method: `sign-flip` (the same as `auto`), or `bca`, `percentile`, `bootstrap-t`, `t` as for `mean`.
+        method: `auto` (`sign-flip`, but `t` for discrete values, and from 2,000 pairs on, where they agree),
+            `sign-flip`, or `bca`, `percentile`, `bootstrap-t`, `t` as for `mean`.
             `bca` falls back to `percentile` where it is undefined; the interval's `method` says so.
 
     Raises:
@@ -58,9 +59,9 @@ def paired_difference(
     count(f"{where}, resamples", resamples)
     values = subtract(one, other)
     warnings = few(len(values), LEAST_PAIRS, "pairs")
-    possible = 2.0 ** len(values) * (1 - level) >= 2  # else no assignment is rare enough to be rejected
+    possible = len(values) >= math.log2(2 / (1 - level))  # else no assignment is rare enough to be rejected
     if method == "auto" or (method == "sign-flip" and not possible):
-        method = "t" if is_discrete(values) or not possible else "sign-flip"
+        method = "t" if is_discrete(values) or not possible or len(values) >= MANY else "sign-flip"
     if method == "sign-flip" and not is_constant(values):
         draws = typical_values(values, resamples, generator(seed, where))
         low, high = (middle_quantile(draws, (1 + sign * level) / 2) for sign in (-1, 1))
@@ -103,7 +104,7 @@ def unpaired_difference(
             `percentile` (levels expanded for small samples, Hesterberg 2015) or `bootstrap-t` (Efron 1981).
             `auto` chooses by measured coverage: `permutation`, but `t` for discrete values (fewer than three
             quarters are different), or if one sample has more than 1.25 times the values of the other,
-            because the permutation test then needs equal variances.
+            because the permutation test then needs equal variances, or if both have 2,000 or more.
 
     Raises:
         StatisticsError: values that are missing, no numbers, not finite or fewer than 2; a level outside of
@@ -122,8 +123,9 @@ def unpaired_difference(
     else:
         if method == "auto":
             discrete = is_discrete(np.concatenate((one, other)))
-            method = "t" if discrete or sizes[1] > SIMILAR * sizes[0] else "permutation"
-        if method == "permutation" and math.comb(sum(sizes), sizes[0]) * (1 - level) < 2:
+            unequal = sizes[1] > SIMILAR * sizes[0]
+            method = "t" if discrete or unequal or sizes[0] >= MANY else "permutation"
+        if method == "permutation" and math.comb(sum(sizes), sizes[0]) < 2 / (1 - level):
             method = "t"  # no assignment is rare enough to be rejected
         interval = _unpaired_interval(one, other, level, generator(seed, where), resamples, method)
     return Estimate("difference", float(one.mean() - other.mean()), interval, len(one) + len(other), warnings)

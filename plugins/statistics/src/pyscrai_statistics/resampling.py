@@ -41,11 +41,20 @@ def chunks(draws: int, width: int) -> Iterator[int]:
 def bootstrap_moments(values: Numbers, draws: int, random: np.random.Generator) -> tuple[Numbers, Numbers]:
     """Mean and variance (n - 1) of `draws` resamples of the values, with replacement (Efron 1979)."""
     size = len(values)
+    different, counts = np.unique(values, return_counts=True)
     means, variances = [], []
-    for rows in chunks(draws, size):
-        drawn = values[random.integers(0, size, (rows, size))]
-        means.append(drawn.mean(axis=1))
-        variances.append(drawn.var(axis=1, ddof=1))
+    if len(different) * 4 <= size:  # to draw how often each value occurs is the same, and faster
+        deviations = different - values.mean()
+        for rows in chunks(draws, len(different)):
+            drawn = random.multinomial(size, counts / size, rows)
+            shifts = drawn @ deviations / size
+            means.append(values.mean() + shifts)
+            variances.append((drawn @ deviations**2 - size * shifts**2).clip(0) / (size - 1))
+    else:
+        for rows in chunks(draws, size):
+            drawn = values[random.integers(0, size, (rows, size))]
+            means.append(drawn.mean(axis=1))
+            variances.append(drawn.var(axis=1, ddof=1))
     return np.concatenate(means), np.concatenate(variances)
 
 
