@@ -46,10 +46,12 @@ def bootstrap_moments(values: Numbers, draws: int, random: np.random.Generator) 
     if len(different) * 4 <= size:  # to draw how often each value occurs is the same, and faster
         deviations = different - values.mean()
         for rows in chunks(draws, len(different)):
-            drawn = random.multinomial(size, counts / size, rows)
-            shifts = drawn @ deviations / size
+            times = random.multinomial(size, counts / size, rows)
+            shifts = times @ deviations / size
             means.append(values.mean() + shifts)
-            variances.append((drawn @ deviations**2 - size * shifts**2).clip(0) / (size - 1))
+            squares = (times @ deviations**2 - size * shifts**2).clip(0)
+            squares[times.max(axis=1) == size] = 0  # not what is left of rounding
+            variances.append(squares / (size - 1))
     else:
         for rows in chunks(draws, size):
             drawn = values[random.integers(0, size, (rows, size))]
