@@ -89,6 +89,12 @@ def make_report(experiment: Experiment, store: Store) -> Report:
         content["mixed"] = mixed_models(experiment, data, outcomes)
     if experiment.spec.robustness:
         content["robustness"] = _robustness(experiment, data, outcomes)
+        content["warnings"] += [
+            f"{one['outcome']}: {one['arm']} - {one['against']} depends on what should not matter: "
+            f"{one['variants'] - one['same_verdict']} of {one['variants']} variants have another verdict"
+            for one in content["robustness"]
+            if one["same_verdict"] < one["variants"]
+        ]
     if sequence:
         content["stopping"] = sequence
     content["models"] = data.served
