@@ -232,7 +232,7 @@ def test_the_metapackage_lists_what_it_brings() -> None:
     # Whoever brings a large library is asked for by name.
     assert extras == {
         name: [f"pyscrai-{name}>=0.1"]
-        for name in ("anthropic", "experiments", "http", "mcp", "ollama", "openai")
+        for name in ("anthropic", "experiments", "http", "mcp", "measures", "ollama", "openai")
     }
 
 
