@@ -1,3 +1,4 @@
+# mypy: disable-error-code="empty-body"
 """All hooks. A hook takes no arguments and returns a list of `Extension`.
 
 A plugin is a module that an entry point of the group `pyscrai` names. It imports only `pyscrai_core`, sets
@@ -35,55 +36,46 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def pyscrai_providers() -> list[Extension]:
     """Model vendors and local models: classes that implement `Provider`. Named in `providers:`."""
-    raise NotImplementedError
 
 
 @hookspec
 def pyscrai_engines() -> list[Extension]:
     """Engines, which play an agent's turn: classes that implement `Engine`. Named in an agent's `engine:`."""
-    raise NotImplementedError
 
 
 @hookspec
 def pyscrai_reasoning() -> list[Extension]:
     """Reasoning strategies: classes that implement `Reasoning`. Named in an agent's `reasoning:`."""
-    raise NotImplementedError
 
 
 @hookspec
 def pyscrai_tools() -> list[Extension]:
     """Tools that agents can call: classes that implement `Tool` or `Toolset`. Named in `tools:`."""
-    raise NotImplementedError
 
 
 @hookspec
 def pyscrai_exporters() -> list[Extension]:
     """Export formats: classes that implement `Exporter`. Named by `pyscrai export --format`."""
-    raise NotImplementedError
 
 
 @hookspec
 def pyscrai_memories() -> list[Extension]:
     """Memories of agents: classes that implement `Memory`. Named in an agent's `memory:`."""
-    raise NotImplementedError
 
 
 @hookspec
 def pyscrai_schedules() -> list[Extension]:
     """Schedules, which choose who acts next: classes that implement `Schedule`. Named in `schedule:`."""
-    raise NotImplementedError
 
 
 @hookspec
 def pyscrai_observers() -> list[Extension]:
     """Observers of runs: classes that implement `Observer`. Named in `observers` of `pyscrai.toml`."""
-    raise NotImplementedError
 
 
 @hookspec
 def pyscrai_executors() -> list[Extension]:
     """Executors of experiments: classes that implement `Executor`."""
-    raise NotImplementedError
 
 
 @hookspec
@@ -93,7 +85,6 @@ def pyscrai_scenario_loaders() -> list[Extension]:
     The name is the file's suffix (`toml`). The target is a function that takes the file's path and returns
     the scenario as plain data. It raises `ScenarioError` for bad input.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -103,7 +94,15 @@ def pyscrai_commands() -> list[Extension]:
     A name of two words is a subcommand: `runs verify` is the command `verify` of `pyscrai runs`. It is only
     available if a plugin offers `runs`.
     """
-    raise NotImplementedError
+
+
+@hookspec
+def pyscrai_outcomes() -> list[Extension]:
+    """Further outcomes of stored runs, computed on demand: `NAME.PATH` in an experiment.
+
+    The target is a function of runs, paths and the open store. It returns a mapping from paths to plain JSON,
+    by the run's id. Without runs, and with None as store, it only raises `ValueError` for an impossible path.
+    """
 
 
 #: What each hook offers, in the singular, as messages name it.
@@ -119,4 +118,5 @@ KINDS: dict[str, str] = {
     "pyscrai_executors": "executor",
     "pyscrai_scenario_loaders": "scenario loader",
     "pyscrai_commands": "command",
+    "pyscrai_outcomes": "outcome",
 }

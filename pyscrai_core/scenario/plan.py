@@ -1,7 +1,8 @@
 """Everything that an execution needs, made ready: the scenario, the components' classes and options.
 
-A plan comes from a file (`from_file`) or from the manifest of a run (`from_manifest`). Making it checks all
-of the scenario and executes nothing of it; `Components` then constructs the components.
+A plan comes from a file (`from_file`), from a scenario that a program made (`from_document`), or from the
+manifest of a run (`from_manifest`). Making it checks all of the scenario and executes nothing of it;
+`Components` then constructs the components.
 """
 
 from __future__ import annotations
@@ -99,7 +100,21 @@ def from_file(
 ) -> Plan:
     """The plan for the scenario at `path`. Raises `ScenarioError` with all mistakes found."""
     source = Source(path.resolve().parent, shown=path.parent)
-    document = read(path, host, source)
+    return from_document(
+        read(path, host, source), host, source, overrides=overrides, defaults=defaults, seed=seed
+    )
+
+
+def from_document(
+    document: Document,
+    host: Host,
+    source: Source,
+    *,
+    overrides: Sequence[Override] = (),
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    seed: int | None = None,
+) -> Plan:
+    """The plan for a scenario that is read, or made by a program. `document` is changed."""
     resolve(document, overrides=overrides, defaults=defaults or {}, seed=seed, source=source)
     return _make(document, host, source)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from pyscrai_core.errors import StoreError
 from pyscrai_core.store.runs import RecordedRun, read_json
@@ -16,6 +16,7 @@ from pyscrai_core.store.store import Store
 
 from .choices import Choices, choices_of
 from .experiment import Experiment
+from .later import values_of
 from .registry import trials_of
 
 PART = 500
@@ -150,6 +151,8 @@ def collect(
                 )
             )  # fmt: skip
     everything = [run for several in runs.values() for run in several]
+    if later := values_of(experiment, [run for run in everything if run.status == "completed"], store):
+        trials = [evolve(one, outcomes={**one.outcomes, **later.get(one.run, {})}) for one in trials]
     declared: dict[str, dict[str, Any]] = {}
     for run in everything[:1]:
         written = run.manifest["scenario"].get("outcomes", {})

@@ -22,6 +22,7 @@ from pyscrai_core.suggest import did_you_mean, list_some
 from .arms import Arm, Setting
 from .choices import questions_of
 from .experiment import Experiment
+from .later import check, is_later
 from .names import check_mixed, check_references
 from .spec import OutcomeSpec
 
@@ -194,8 +195,18 @@ def _check_outcome(experiment: Experiment, name: str, plan: Plan, written: Docum
     """Raise `ScenarioError` for an outcome that the scenario does not have, or not of this kind."""
     given = experiment.outcomes[name]
     known = plan.scenario.outcomes
-    source = (given.value or name).split(".")[0]
+    path = given.value or name
+    source = path.split(".")[0]
     place: tuple[str, ...] = ("outcomes", name, "value") if given.value else ("outcomes", name)
+    if is_later(path, known, plan.host):
+        try:
+            check(path, plan.host)
+        except ValueError as error:
+            raise experiment.error(place, str(error)) from error
+        if experiment.spec.stopping and experiment.spec.stopping.outcome == name:
+            what = f"{path} is computed when all trials have ended; expected an outcome of the scenario"
+            raise experiment.error(("stopping", "outcome"), f"{what}; stop by another one")
+        return
     if source not in known:
         there = written.place(("outcomes",)) if written else str(experiment.scenario)
         what = f"there is no outcome {source!r}{did_you_mean(source, known)}"
