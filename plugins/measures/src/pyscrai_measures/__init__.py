@@ -1,4 +1,4 @@
-"""Measures of runs: of texts, of networks and of turn-taking."""
+"""Measures of runs, of their texts, networks and turn-taking; and models that judge runs by a rubric."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import Judgements, ajudge, judge
     from .measuring import MEASURES, Row, measure
 
-_LAZY = {"MEASURES": "measuring", "Row": "measuring", "measure": "measuring"}
+_LAZY = {
+    "Judgements": "api",
+    "MEASURES": "measuring",
+    "Row": "measuring",
+    "ajudge": "api",
+    "judge": "api",
+    "measure": "measuring",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +25,4 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f".{_LAZY[name]}", __name__), name)
 
 
-__all__ = ["MEASURES", "Row", "measure"]
+__all__ = ["MEASURES", "Judgements", "Row", "ajudge", "judge", "measure"]

@@ -1,7 +1,9 @@
-"""`pyscrai measure`."""
+"""`pyscrai measure` and `pyscrai judge`."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import click
 
 from pyscrai_core.config import load_settings
+from pyscrai_core.errors import ConfigError
+from pyscrai_core.scenario.trust import Gate
 from pyscrai_core.store.store import Store
 
 from .choosing import choose, read_labels
@@ -44,6 +48,9 @@ _OPTIONS = (
         "say, else .pyscrai/runs.db]",
     ),
 )
+
+
+EXIT = {"completed": 0, "failed": 1, "stopped": 3, "interrupted": 130}
 
 
 def _shared(command: Command) -> Command:
@@ -107,6 +114,76 @@ def measure(
     else:
         text = "\n".join(_table(run.id, [row for row in rows if row["run"] == run.id]) for run in runs)
     write(text, out)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_shared
+@click.option("--estimate", is_flag=True, help="Say what judging will need, and ask nothing.")
+@click.option(
+    "--trust", is_flag=True, help="Approve all that the rubric demands: hosts, secrets, files elsewhere."
+)
+@click.option("--yes", is_flag=True, help="Ask nothing before very many calls, or a large cost.")
+def judge(
+    file: Path,
+    refs: tuple[str, ...],
+    labels: dict[str, str],
+    experiment: str | None,
+    form: str,
+    as_json_: bool,
+    out: Path | None,
+    store: str | None,
+    estimate: bool,
+    trust: bool,
+    yes: bool,
+) -> int:
+    """Have models judge runs by the rubric in FILE, and show the scores and how far the judges agree.
+
+    What is judged already is not asked again. Interrupt it with Ctrl-C, or kill it: the same command
+    continues.
+
+    \b
+    Examples:
+      pyscrai judge politeness.yaml last
+      pyscrai judge politeness.yaml --experiment markup --estimate
+      pyscrai judge politeness.yaml --label arm=control --format csv --out ratings.csv
+    """
+    from .api import ajudge
+    from .report import as_text, rating_rows
+
+    labels |= {"experiment": experiment} if experiment else {}
+    form = "json" if as_json_ else form
+
+    def confirm(question: str) -> bool:
+        if yes:
+            return True
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise ConfigError(f"{file}: {question}; nothing was asked; if you mean it, add --yes")
+        return click.confirm(f"{question}. Continue?", err=True)
+
+    work = ajudge(
+        file, refs, labels=labels, store=store, gate=_gate(trust), confirm=confirm, warn=warn,
+        only_estimate=estimate,
+    )  # fmt: skip
+    found = asyncio.run(work)
+    if form == "json":
+        text = as_json(found.to_dict())
+    elif form == "csv":
+        text = as_csv(_with_labels(rating_rows(found)))
+    else:
+        text = as_text(found)
+    write(text, out)
+    for failure in found.failures[:5]:
+        warn(failure)
+    if found.status != "completed":
+        click.echo(f"{len(found.left)} runs are left; continue with the same command", err=True)
+    return EXIT[found.status]
+
+
+def _gate(trust: bool) -> Gate:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return Gate(trust)
+    return Gate(trust, lambda question: click.confirm(question, err=True))
 
 
 def _with_labels(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
