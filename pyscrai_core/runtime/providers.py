@@ -67,11 +67,12 @@ class Providers:
         self,
         providers: Mapping[str, Provider],
         policies: Mapping[str, CallPolicy],
+        limits: Mapping[str, Mapping[str, int]],
         concurrency: int,
         agents: Sequence[str],
     ) -> None:
         self._providers = providers
-        self._policies = policies
+        self._policies, self._limits = policies, limits
         self._agents = agents
         self._accounts = {name: account(provider.account) for name, provider in providers.items()}
         self._slots = asyncio.Semaphore(concurrency)
@@ -189,10 +190,11 @@ class Providers:
     async def _once(self, sending: _Send[Result], call: Call, patience: float, tell: Tell) -> Result:
         name = call.provider
         provider, policy, vendor = self._providers[name], self._policies[name], self._accounts[name]
+        limits = self._limits.get(name, {})
         bounds = Bounds(
-            policy.requests_per_minute,
-            policy.tokens_per_minute,
-            _least(policy.concurrency, provider.concurrency),
+            limits.get("requests_per_minute", policy.requests_per_minute),
+            limits.get("tokens_per_minute", policy.tokens_per_minute),
+            _least(limits.get("concurrency", policy.concurrency), provider.concurrency),
         )
         clock = time.perf_counter()
         call.started, call.seconds = time.time(), 0.0

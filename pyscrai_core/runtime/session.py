@@ -48,6 +48,8 @@ class Session:
         called with a run that is about to be executed, so that the caller can stop it
     processes
         how many processes divide the limits of the vendors
+    limits
+        by provider, those of this process in place of the scenario's; they may change at any time
     """
 
     store: Store
@@ -58,6 +60,7 @@ class Session:
     gate: Gate = field(factory=Gate)
     begin: Callable[[Running], None] | None = None
     processes: int = 1
+    limits: dict[str, dict[str, int]] = field(factory=dict)
 
 
 def configured_observers(settings: Settings, host: Host) -> list[Observer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -42,7 +43,7 @@ class Trials:
 
     After `stop` no trial starts, and those that run end soon; after a second one at once. `stops` counts
     them. A pickled one has the manifests of the plans, which a person approved, and works in another process,
-    inside of `opened`.
+    inside of `opened`. Whoever runs it there passes on each of its `orders` to `obey`.
     """
 
     session: Session | None
@@ -52,11 +53,20 @@ class Trials:
     #: What all trials together made and paid in this process.
     meter: Meter = field(factory=Meter)
     stops: int = 0
+    #: What it was told so far: `stop`, `pause`, `continue`, or limits by provider.
+    orders: list[Any] = field(factory=list)
+    #: Cleared while trials are paused.
+    proceeding: asyncio.Event = field(factory=asyncio.Event)
+    #: How many blocks may be run at the same time, if that was changed; executors look at it.
+    concurrency: int | None = None
     #: Whether no further block is to be begun.
     enough: bool = False
     #: The runs that this process executed; what they cost, `meter` has counted.
     here: set[str] = field(factory=set)
     _running: set[Running] = field(factory=set)
+
+    def __attrs_post_init__(self) -> None:
+        self.proceeding.set()
 
     def __reduce__(self) -> Any:
         manifests = {name: plan.manifest.to_dict() for name, plan in self.plans.items()}
@@ -71,13 +81,27 @@ class Trials:
         return nullcontext(self)  # where it was made, it is open
 
     def stop(self) -> None:
-        self.stops += 1
-        for run in list(self._running):
-            run.stop()
+        self.obey("stop")
+
+    def obey(self, order: Any) -> None:
+        """Carry out an order. Limits are those of the whole experiment; each process takes its share."""
+        self.orders.append(order)
+        if order == "stop":
+            self.stops += 1
+            self.proceeding.set()
+            for run in list(self._running):
+                run.stop()
+        elif order in ("pause", "continue"):
+            self.proceeding.clear() if order == "pause" else self.proceeding.set()
+        elif self.session is not None:
+            for name, limits in order.items():
+                share = {key: max(1, number // self.session.processes) for key, number in limits.items()}
+                self.session.limits.setdefault(name, {}).update(share)
 
     async def run(self, block: Sequence[Trial]) -> AsyncIterator[TrialResult]:
         done: list[str] = []
         for trial in block if not self.enough else ():
+            await self.proceeding.wait()
             if self.stops:
                 return
             result = await self._run(trial, done)

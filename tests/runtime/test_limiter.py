@@ -290,7 +290,7 @@ class Hangs(Vendor):
 
 
 def vendors(provider: Provider, access: CallPolicy) -> Providers:
-    return Providers({"default": provider}, {"default": access}, concurrency=5, agents=())
+    return Providers({"default": provider}, {"default": access}, {}, concurrency=5, agents=())
 
 
 def asked(made: Providers) -> asyncio.Future[Completion]:

@@ -24,7 +24,7 @@ def test_the_example_runs() -> None:
         _, *arguments = shlex.split(line)
         done = CliRunner().invoke(cli, arguments, prog_name="pyscrai")
         assert done.exit_code == 0, (line, done.output)
-    assert "Supported: marked is greater than plain" in Path("report.md").read_text()
+    assert "Supported: that marked is greater than plain" in Path("report.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, object] = {}
     exec(compile(example, "README", "exec"), names)

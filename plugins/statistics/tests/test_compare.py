@@ -38,7 +38,7 @@ def test_a_supported_difference() -> None:
     assert contrast.variance_ratio
     assert contrast.variance_ratio.estimate
     assert contrast.variance_ratio.estimate < 0.2
-    assert found.sentence.startswith("Supported: new is greater than plain. The difference of means is ")
+    assert found.sentence.startswith("Supported: that new is greater than plain. The difference of means is ")
     assert "beyond the smallest difference of interest" in found.sentence
     # The same comparison without the pairs cannot see it.
     unpaired = st.compare(table(), outcome="score", arm="arm").contrasts[0]

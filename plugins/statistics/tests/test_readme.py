@@ -37,7 +37,7 @@ def test_the_command_compares(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["compare", str(table), "--outcome", "score", "--arm", "model", "--pair", "seed"]) == 0
     printed = capsys.readouterr().out
     assert "old: 12 values, mean 1.5 (" in printed
-    assert "Supported: new and old differ. The difference of means is 2 (95 % interval " in printed
+    assert "Supported: that new and old differ. The difference of means is 2 (95 % interval " in printed
     options = ["--outcome", "won", "--arm", "model", "--pair", "seed", "--kind", "proportion", "--json"]
     assert main(["compare", str(table), *options, "--reference", "old"]) == 0
     found = json.loads(capsys.readouterr().out)

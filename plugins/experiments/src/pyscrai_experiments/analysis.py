@@ -89,12 +89,12 @@ def make_report(experiment: Experiment, store: Store) -> Report:
         content["mixed"] = mixed_models(experiment, data, outcomes)
     if experiment.spec.robustness:
         content["robustness"] = _robustness(experiment, data, outcomes)
-        content["warnings"] += [
-            f"{one['outcome']}: {one['arm']} - {one['against']} depends on what should not matter: "
-            f"{one['variants'] - one['same_verdict']} of {one['variants']} variants have another verdict"
-            for one in content["robustness"]
-            if one["same_verdict"] < one["variants"]
-        ]
+        for one in content["robustness"]:
+            content["warnings"] += _fragile(one)
+        if content["claim"]:
+            content["claim"]["robust"] = all(
+                one["same_verdict"] == one["variants"] for one in content["robustness"]
+            )
     if sequence:
         content["stopping"] = sequence
     content["models"] = data.served
@@ -332,24 +332,30 @@ def _warnings(experiment: Experiment, data: Collected, outcomes: Sequence[Resolv
     if few:
         some = _listed(few) if len(few) <= 6 else f"{len(few)} arms"
         yield f"fewer than {FEW} completed trials: {some}; intervals are wide, and tests can hardly reject"
-    for word, key in (("cut off", "truncated"), ("refused", "refused"), ("rejected for good", "rejected")):
-        counts = {name: arm[key] for name, arm in arms.items() if arm[key]}
+    for word, key in (
+        ("were cut off", "truncated"), ("were refusals of the model", "refused"),
+        ("were rejected for good", "rejected"),
+    ):  # fmt: skip
+        counts = {name: f"{arm[key]} of {arm['calls']}" for name, arm in arms.items() if arm[key]}
         if counts:
-            yield f"answers were {word}: {_listed(counts)}"
+            yield f"answers {word}: {_listed(counts)}"
+    if data.served and all(models == ["scripted"] for models in data.served.values()):
+        yield "the answers are scripted: this shows the method, and says nothing about models or people"
     for outcome in outcomes:
-        missing, constant = {}, []
+        missing: dict[str, int] = {}
+        constant: dict[str, list[str]] = {}
         for arm in experiment.arms:
             values = data.values(arm.name, outcome.path)
             if count := sum(value is None for value in values.values()):
                 missing[arm.name] = count
             there = [value for value in values.values() if value is not None]
             if len(there) > 1 and all(value == there[0] for value in there) and not arm.variant:
-                constant.append(arm.name)
+                constant.setdefault(format_json(there[0]), []).append(arm.name)
         if missing:
             yield f"{outcome.name}: completed trials have no value: {_listed(missing)}"
-        if constant and outcome.kind != "text":
-            some = ", ".join(constant) if len(constant) <= 6 else f"{len(constant)} arms"
-            yield f"{outcome.name}: the same value in every trial of {some}: it tells nothing about chance"
+        for value, several in constant.items() if outcome.kind != "text" else ():
+            some = ", ".join(several) if len(several) <= 6 else f"{len(several)} arms"
+            yield f"{outcome.name} is {value} in every trial of {some}: nothing is known of its spread there"
     for one in experiment.comparisons:
         outcome = next(each for each in outcomes if each.name == one.outcome)
         first, second = (values_of(data, outcome, arm).keys() for arm in (one.arm, one.against))
@@ -362,7 +368,7 @@ def _warnings(experiment: Experiment, data: Collected, outcomes: Sequence[Resolv
             yield f"{one.outcome}: {one.arm} and {one.against} have fewer than two pairs: not compared"
 
 
-def _listed(counts: Mapping[str, int]) -> str:
+def _listed(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{count} in {name}" for name, count in counts.items())
 
 
@@ -402,6 +408,17 @@ def _robustness(
             }
         )
     return found
+
+
+def _fragile(robust: dict[str, Any]) -> Iterator[str]:
+    name = f"{robust['outcome']}: {robust['arm']} - {robust['against']}"
+    verdict = robust["rows"][0]["verdict"]
+    if other := [row["variant"] for row in robust["rows"] if row["verdict"] != verdict]:
+        some = ", ".join(other)
+        yield f"{name} is not robust: of {robust['variants']} variants, {some} had another verdict"
+    first = robust["rows"][0]["difference"]
+    if same := [row["variant"] for row in robust["rows"][1:] if row["difference"] == first]:
+        yield f"{name}: to the digit the same as planned under {', '.join(same)}: was anything varied?"
 
 
 def _sign(value: float | None) -> int:

@@ -102,6 +102,40 @@ def extend(
 
 @experiment.command()
 @file_argument
+@click.argument("action", type=click.Choice(["status", "pause", "continue", "limits", "retry"]))
+@click.argument("limits", required=False, metavar="[LIMITS]")
+@store_option
+def control(file: Path, action: str, limits: str | None, store: str | None) -> None:
+    """Control an experiment while another process runs it; print its status as JSON.
+
+    \b
+    pause     begin no further trial, and pause those under way before their next step
+    continue  go on
+    limits    change limits: a JSON object, or - to read it from stdin
+    retry     run trials that failed again, when the others are over
+    status    change nothing
+
+    \b
+    Examples:
+      pyscrai experiment control market.yaml pause
+      pyscrai experiment control market.yaml limits '{"providers": {"default": {"requests_per_minute": 30}}}'
+    """
+    from .control import control as tell
+    from .control import read_limits
+
+    if (limits is not None) != (action == "limits"):
+        what = "expected LIMITS, a JSON object" if action == "limits" else "only the action limits has LIMITS"
+        raise ConfigError(f"control {action}: {what}; see: pyscrai experiment control --help")
+    found = read_experiment(file, confirm=lambda question: True)
+    settings = load_settings(store=store)
+    text = sys.stdin.read() if limits == "-" else limits
+    given = read_limits(found, settings, text) if text is not None else {}
+    with Store.open(settings.store, create=False) as opened:
+        _print_json(tell(opened, found, action, given))
+
+
+@experiment.command()
+@file_argument
 @click.option(
     "--format",
     "form",
@@ -355,7 +389,7 @@ def progress_line(progress: Progress) -> str:
     """`12/40 trials, 8 running, 1 failed; $0.12 of about $0.40; 2:10 left`."""
     parts = [f"{progress.done}/{progress.trials} trials"]
     if progress.left:
-        parts[0] += f", {progress.running} running"
+        parts[0] += ", paused" if progress.paused else f", {progress.running} running"
     if progress.failed:
         parts[0] += f", {progress.failed} failed"
     if progress.spent:

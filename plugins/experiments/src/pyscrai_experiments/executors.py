@@ -30,34 +30,40 @@ class Local(Executor):
     async def run(
         self, blocks: Sequence[Block], runner: Trials, concurrency: int
     ) -> AsyncIterator[TrialResult]:
-        results: asyncio.Queue[TrialResult | None] = asyncio.Queue()
+        ended: asyncio.Queue[TrialResult | asyncio.Task[None]] = asyncio.Queue()
         waiting = iter(blocks)
+        tasks: set[asyncio.Task[None]] = set()
 
-        async def work() -> None:
-            try:
-                for block in waiting:
-                    async for result in runner.run(block):
-                        results.put_nowait(result)
-            except BaseException:
-                runner.stop()
-                raise
-            finally:
-                results.put_nowait(None)
+        async def work(block: Block) -> None:
+            async for result in runner.run(block):
+                ended.put_nowait(result)
 
-        workers = [asyncio.ensure_future(work()) for _ in range(min(concurrency, len(blocks)))]
+        def begin() -> None:
+            while len(tasks) < (runner.concurrency or concurrency):
+                block = None if runner.stops else next(waiting, None)
+                if block is None:
+                    return
+                task = asyncio.ensure_future(work(block))
+                task.add_done_callback(ended.put_nowait)
+                tasks.add(task)
+
         try:
-            ended = 0
-            while ended < len(workers):
-                result = await results.get()
-                if result is None:
-                    ended += 1
+            begin()
+            while tasks:
+                one = await ended.get()
+                if isinstance(one, TrialResult):
+                    yield one
                 else:
-                    yield result
-            await asyncio.gather(*workers)
+                    tasks.discard(one)
+                    one.result()
+                    begin()
+        except BaseException:
+            runner.stop()
+            raise
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Processes(Executor):
@@ -75,7 +81,7 @@ class Processes(Executor):
         results: asyncio.Queue[Any] = asyncio.Queue()
         waiting = iter(blocks)
         tasks = [
-            asyncio.ensure_future(_Worker(runner, count, -(-concurrency // count)).work(waiting, results))
+            asyncio.ensure_future(_Worker(runner, count, concurrency).work(waiting, results))
             for _ in range(count)
         ]
         try:
@@ -94,12 +100,13 @@ class Processes(Executor):
 
 
 class _Worker:
-    """One process that runs blocks, `at_once` at the same time."""
+    """One process that runs its share of the blocks that are run at the same time."""
 
-    def __init__(self, runner: Trials, processes: int, at_once: int) -> None:
+    def __init__(self, runner: Trials, processes: int, concurrency: int) -> None:
         self._runner = runner
         self._processes = processes
-        self._at_once = at_once
+        self._concurrency = concurrency
+        self._under_way = 0
 
     async def work(self, waiting: Any, results: asyncio.Queue[Any]) -> None:
         # A group of its own: Ctrl-C is for the parent, which passes it on.
@@ -109,16 +116,17 @@ class _Worker:
         )  # fmt: skip
         assert process.stdin
         assert process.stdout
-        passing = asyncio.ensure_future(self._pass_stops_on(process.stdin))
+        passing = asyncio.ensure_future(self._pass_orders_on(process.stdin))
         try:
             await _send(process.stdin, (self._runner, self._processes))
-            under_way = sum([await self._next(process.stdin, waiting) for _ in range(self._at_once)])
-            while under_way:
+            await self._fill(process.stdin, waiting)
+            while self._under_way:
                 kind, content = await _receive(process.stdout)
                 if kind == "result":
                     results.put_nowait(content)
                 elif kind == "done":
-                    under_way += await self._next(process.stdin, waiting) - 1
+                    self._under_way -= 1
+                    await self._fill(process.stdin, waiting)
                 else:
                     raise content
         except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -135,22 +143,24 @@ class _Worker:
                 process.stdin.close()
             await process.wait()
 
-    async def _next(self, stream: asyncio.StreamWriter, waiting: Any) -> int:
-        """Give the process the next block; whether there was one."""
-        block = None if self._runner.stops or self._runner.enough else next(waiting, None)
-        if block is None:
-            return 0
-        await _send(stream, block)
-        return 1
+    async def _fill(self, stream: asyncio.StreamWriter, waiting: Any) -> None:
+        """Give the process blocks, as many as it may run at the same time."""
+        runner = self._runner
+        while self._under_way < -(-(runner.concurrency or self._concurrency) // self._processes):
+            block = None if runner.stops or runner.enough else next(waiting, None)
+            if block is None:
+                return
+            self._under_way += 1
+            await _send(stream, block)
 
-    async def _pass_stops_on(self, stream: asyncio.StreamWriter) -> None:
+    async def _pass_orders_on(self, stream: asyncio.StreamWriter) -> None:
         passed = 0
         while True:
             await asyncio.sleep(POLL)
-            while passed < self._runner.stops:
+            while passed < len(self._runner.orders):
                 passed += 1
                 with contextlib.suppress(ConnectionError):
-                    await _send(stream, "stop")
+                    await _send(stream, {"order": self._runner.orders[passed - 1]})
 
 
 async def _send(stream: asyncio.StreamWriter, content: Any) -> None:

@@ -119,6 +119,7 @@ def _effects(experiment: Experiment, rows: list[dict[str, Any]], factors: Sequen
         try:
             effects = st.factor_effects(
                 rows, outcome="outcome", factors=columns, interactions=interactions, block=block,
+                categorical=columns if experiment.design.use == "grid" else (),
                 level=experiment.spec.level,
             )  # fmt: skip
         except st.StatisticsError as error:

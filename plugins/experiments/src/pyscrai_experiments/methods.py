@@ -29,6 +29,12 @@ def _more(content: dict[str, Any]) -> Iterator[str]:
             "Variances between and within agents come from an analysis of variance, with modified "
             "large-sample intervals (Ting et al. 1990)."
         )
+    if content.get("factors"):
+        yield (
+            "Effects of factors come from a linear model: of the levels of a grid, each against the first, "
+            "over the average of the other factors; of sampled ranges, along a straight line. Its standard "
+            "errors allow for unequal variances (HC2); seeds are blocks where they could be estimated."
+        )
     for effects in content.get("factors", ())[:1]:
         if effects.get("indices"):
             saltelli = effects["indices"]["design"] == "saltelli"
@@ -68,9 +74,13 @@ def methods_of(content: dict[str, Any]) -> str:
         parts.append(
             f"{len(planned)} comparison{'s were' if len(planned) > 1 else ' was'} planned; the plan was "
             f"registered before the first trial (SHA-256 {content['registration']['hash'][:16]}…). P-values "
-            "of planned comparisons were corrected by Holm's method (Holm 1979), those of all others by "
-            f"Benjamini and Hochberg's (1995). The error rate was {design['alpha']:g}, the level of "
-            f"intervals {design['level'] * 100:g} %."
+            f"of planned comparisons were corrected by Holm's method (Holm 1979). The error rate was "
+            f"{design['alpha']:g}, the level of intervals {design['level'] * 100:g} %."
+        )
+    if len(planned) < len(comparisons):
+        parts.append(
+            "P-values of comparisons that were not planned were corrected by Benjamini and Hochberg's "
+            "method (1995)."
         )
     used = sorted(
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
@@ -22,9 +22,10 @@ from pyscrai_core.scenario.structure import Structurer
 from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
 
+from .control import Listener, failed_trials
 from .experiment import Experiment
 from .prepare import Prepared
-from .registry import alone, body_of, check_unchanged, register, registrations, trials_of
+from .registry import alone, body_of, check_unchanged, lock_of, register, registrations, trials_of
 from .spec import BudgetSpec
 from .stopping import stopping_of
 
@@ -37,6 +38,7 @@ class Progress:
     done: int = 0
     failed: int = 0
     running: int = 0
+    paused: bool = False
     calls: int = 0
     spent: float = 0.0
     #: What this execution added, and since when.
@@ -265,6 +267,9 @@ async def _perform(
         stops += 1
         trials.stop()
 
+    listener = Listener(session.store, lock_of(experiment.name), trials)
+    listener.clear()
+    listening = asyncio.ensure_future(listener.listen())
     timer = None
     if budget.seconds is not None:
         reason = f"budget.seconds: this execution has lasted {budget.seconds:g} seconds"
@@ -276,8 +281,24 @@ async def _perform(
     if watcher is not None:
         watcher.begin(stop, progress)
     meter.check()
-    try:
+
+    async def results() -> AsyncIterator[TrialResult]:
         async for result in executor.run(blocks, trials, concurrency):
+            yield result
+        while listener.retry and not trials.stops:
+            listener.retry = False
+            failed = failed_trials(trials_of(session.store, experiment.name))
+            progress.failed -= len(failed)
+            again = [
+                [Trial("", run.seed, run.labels, run.id)]
+                for (_, number), run in failed
+                if number <= replicates
+            ]
+            async for result in executor.run(again, trials, concurrency):
+                yield result
+
+    try:
+        async for result in results():
             ran += 1
             progress.ended_now += 1
             if result.run not in trials.here:
@@ -295,10 +316,13 @@ async def _perform(
                 if (look := stopping.look()) and look["stopped"]:
                     trials.enough = True
                     reached = look["stopped"]
+            progress.paused = listener.paused
             progress.running = trials.under_way or min(concurrency, sum(map(len, blocks)) - ran)
             if watcher is not None:
                 watcher.moved(progress)
     finally:
+        listening.cancel()
+        listener.clear()
         if timer is not None:
             timer.cancel()
     left = progress.left

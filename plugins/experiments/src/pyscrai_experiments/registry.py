@@ -173,10 +173,15 @@ def trials_of(store: Store, name: str) -> dict[tuple[str, int], RecordedRun]:
     return found
 
 
+def lock_of(name: str) -> str:
+    """The name of an experiment's lock, under which other processes also leave orders for it."""
+    return f"experiment-{digest(name.encode())[:16]}"
+
+
 @contextmanager
 def alone(store: Store, name: str) -> Iterator[None]:
     """Let this process alone run an experiment. Raises `StoreError` if another one does."""
-    key = f"experiment-{digest(name.encode())[:16]}"
+    key = lock_of(name)
     lock = store.locks.acquire(key)
     if lock is None:
         raise StoreError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -89,10 +90,16 @@ def tables(content: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]
         )
         for arm in arms
     ]  # fmt: skip
-    yield "Arms", rows, []
+    lines = []
+    if any(arm["reused"] for arm in arms):
+        lines = [
+            "Reused answers are those of another arm to the same request, under the same seed; calls include "
+            "them."
+        ]
+    yield "Arms", rows, lines
     keys = ("truncated", "refused", "repaired", "rejected", "rejected_attempts")
     if any(arm[key] for arm in arms for key in keys):
-        odd: list[Row] = [("arm", "cut off", "refused", "repaired", "rejected", "attempts refused")]
+        odd: list[Row] = [("arm", "cut off", "model refused", "repaired", "rejected", "actions rejected")]
         odd += [(arm["arm"], *(str(arm[key]) for key in keys)) for arm in arms]
         yield "Answers", odd, []
     for outcome in content["outcomes"]:
@@ -146,16 +153,32 @@ def _outcome(outcome: dict[str, Any], content: dict[str, Any]) -> Iterator[tuple
         rows += [
             (one["arm"], str(one["n"]), str(one["failures"]), _proportions(one)) for one in outcome["arms"]
         ]
-    yield title, rows, []
+    yield title, rows, list(_methods_of_means(outcome))
     for planned, heading in ((True, "planned comparisons"), (False, "other comparisons, exploratory")):
         found = [one for one in outcome["comparisons"] if one["planned"] == planned]
         if not found:
             continue
         header: Row = (
             "comparison", "pairs", f"difference [{level}]", "p", "p adjusted", "effect",
-            "equivalent", "variance paired/unpaired",
+            "p of equivalence", "variance paired/unpaired",
         )  # fmt: skip
         yield f"{outcome['name']}: {heading}", [header, *map(_contrast, found)], list(_sentences(found))
+
+
+def _methods_of_means(outcome: dict[str, Any]) -> Iterator[str]:
+    """The methods of the intervals of an outcome's arms."""
+    found: dict[str, set[str]] = {}
+    for arm in outcome["arms"]:
+        shares = (arm.get("proportions") or {}).values()
+        for name, several in (
+            ("mean", [arm.get("mean")]), ("median", [arm.get("median")]), ("proportion", shares)
+        ):  # fmt: skip
+            found.setdefault(name, set()).update(
+                one["interval"]["method"] for one in several if one and one["interval"]
+            )
+    said = [f"{name}s by {' or '.join(sorted(methods))}" for name, methods in found.items() if methods]
+    if said:
+        yield f"Intervals: {', '.join(said)}."
 
 
 def _contrast(one: dict[str, Any]) -> Row:
@@ -168,7 +191,7 @@ def _contrast(one: dict[str, Any]) -> Row:
         _p(one["test"]["p_value"]),
         _p(one["p_adjusted"]),
         effects or "–",
-        f"p {_p(equivalence['p_value'])}" if equivalence else "–",
+        _p(equivalence["p_value"]) if equivalence else "–",
         estimate(one["variance_ratio"]),
     )
 
@@ -189,8 +212,8 @@ def _sentences(found: Iterable[dict[str, Any]]) -> Iterator[str]:
             yield f"Note on {one['first']} - {one['second']}: {warning}."
     if any(one["variance_ratio"] for one in found):
         yield (
-            "A variance ratio below 1 means that pairing by seed helped; near 1, that it did not. A seed "
-            "does not pair what a model says."
+            "A variance ratio below 1 means that pairing by seed helped; near 1, that it did not; above 1, "
+            "that it cost precision. Requests that are the same share an answer; others are not paired."
         )
 
 
@@ -254,7 +277,9 @@ def _indices(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
 def _spread(found: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]]:
     categories = found.get("categories", ())
     if categories:
-        rows: list[Row] = [("choice", "arm", "answers", "entropy (bits)", "most", "first option", "chance")]
+        rows: list[Row] = [
+            ("choice", "arm", "answers", "entropy (bits)", "most", "first option, mean of runs", "chance")
+        ]
         rows += [
             (
                 one["question"], one["arm"], str(one["n"]), estimate(one["entropy"]),
@@ -265,8 +290,18 @@ def _spread(found: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]]
         ]  # fmt: skip
         lines = [
             "Agents of one model are often too alike: low entropy, or a first option that is chosen far "
-            "above chance, is a habit of the model before it is an opinion of its agents."
+            "above chance, is a habit of the model before it is an opinion of its agents. Entropies are "
+            "corrected for bias, and are at most what is possible."
         ]
+        above = [
+            f"{one['question']} in {one['arm']}"
+            for one in categories
+            if one["first"]
+            and one["first"]["interval"]
+            and one["first"]["interval"]["low"] > 1 / one["options"]
+        ]
+        if above:
+            lines.append(f"The first option is chosen more often than by chance: {_some(above)}.")
         yield "Spread of choices", *_few_rows(rows, [*lines, *_notes(categories)])
     numbers = found.get("numbers", ())
     if numbers:
@@ -294,15 +329,26 @@ def _few_rows(rows: list[Row], lines: list[str]) -> tuple[list[Row], list[str]]:
     return rows[:MOST_ROWS], lines
 
 
-def _notes(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The notes of some rows, each with the arms that it is about."""
-    places: dict[str, list[str]] = {}
+def _notes(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The notes of some rows, each with what it is about: a question, or a question in an arm."""
+    arms = Counter(one["question"] for one in rows)
+    places: dict[str, dict[str, list[str]]] = {}
     for one in rows:
-        for note in one["notes"]:
-            places.setdefault(note, []).append(f"{one['question']} in {one['arm']}")
+        for note in dict.fromkeys(one["notes"]):
+            places.setdefault(note, {}).setdefault(one["question"], []).append(one["arm"])
     for note, where in places.items():
-        some = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
-        yield f"Note on {some}: {note}."
+        named = [
+            name
+            for question, several in where.items()
+            for name in (
+                [question] if len(several) == arms[question] else [f"{question} in {arm}" for arm in several]
+            )
+        ]
+        yield f"Note on {_some(named)}: {note}."
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def _references(found: Sequence[dict[str, Any]]) -> tuple[str, list[Row], list[str]]:
@@ -360,6 +406,9 @@ def head(content: dict[str, Any], *, told: bool = False) -> Iterator[str]:
         f"{design['arms']} arms, {design['replicates']} replicates, paired by seed; unit of replication: "
         f"{design['unit']}."
     )
+    planned = any(one["planned"] for outcome in content["outcomes"] for one in outcome["comparisons"])
+    if not planned:
+        yield "Exploratory: no comparison was planned."
     yield f"Plan registered before the first trial: SHA-256 {content['registration']['hash']}"
     changes = content["registration"]["changes"]
     if changes:
@@ -369,7 +418,10 @@ def head(content: dict[str, Any], *, told: bool = False) -> Iterator[str]:
 def verdict(claim: dict[str, Any]) -> str:
     """What became of the claim, in one sentence."""
     marks = f" (exploratory: {'; '.join(claim['exploratory'])})" if claim["exploratory"] else ""
-    return f"The claim is {claim['verdict']}{marks}."
+    fragile = (
+        ", but this is not robust: variants have another verdict" if claim.get("robust") is False else ""
+    )
+    return f"The claim is {claim['verdict']}{marks}{fragile}."
 
 
 def failures(content: dict[str, Any]) -> list[Row]:

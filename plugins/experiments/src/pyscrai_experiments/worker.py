@@ -1,6 +1,6 @@
 """A process that runs blocks of trials for another: `python -m pyscrai_experiments.worker`.
 
-It reads from stdin: the runner and the number of processes, then blocks, or "stop". It writes results to
+It reads from stdin: the runner and the number of processes, then blocks, and orders. It writes results to
 stdout. It ends at once when stdin ends, so that no worker outlives its experiment.
 """
 
@@ -53,8 +53,8 @@ async def _serve(runner: Any, out: BinaryIO) -> None:
             _write(out, ("error", _plain(error)))
 
     while (order := await orders.get()) is not None:
-        if order == "stop":
-            runner.stop()
+        if isinstance(order, dict):
+            runner.obey(order["order"])
             continue
         task = asyncio.ensure_future(work(order))
         tasks.add(task)

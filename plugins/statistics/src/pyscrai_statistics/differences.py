@@ -193,12 +193,16 @@ def variance_ratio(first: Iterable[Any], second: Iterable[Any], *, level: float 
         level: the confidence level.
 
     Raises:
-        StatisticsError: as `paired_difference`; values of both samples that are all equal.
+        StatisticsError: as `paired_difference`; values of both samples that are all equal. If those of one
+            are, there is no estimate.
     """
     where = "variance_ratio"
     one, other = paired_numbers(where, first, second, 4)
     fraction(f"{where}, level", level)
     n = len(one)
+    if is_constant(one) != is_constant(other):
+        warning = "the values of one sample are all equal, so the variance ratio is 1, whatever pairing does"
+        return Estimate("variance ratio", None, None, n, (warning,))
     squares = [(values - values.mean()) ** 2 for values in (one + other, subtract(one, other))]
     above, below = (float(each.sum()) for each in squares)
     if above + below == 0:

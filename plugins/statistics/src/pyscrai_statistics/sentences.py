@@ -47,8 +47,12 @@ def sentence_of(found: Contrast, verdict: str, reason: str, correction: str, fam
         "greater": f"{found.first} is greater than {found.second}",
         "less": f"{found.first} is less than {found.second}",
     }[found.direction]
-    head = {"supported": "Supported", "not supported": "Not supported", "undecided": "Undecided"}[verdict]
-    return f"{head}: {claim}. {_numbers(found, correction, family)}. {_meaning(found, reason)}"
+    head = {
+        "supported": "Supported: that",
+        "not supported": "Not supported: that",
+        "undecided": "Undecided: whether",
+    }[verdict]
+    return f"{head} {claim}. {_numbers(found, correction, family)}. {_meaning(found, reason)}"
 
 
 def _numbers(found: Contrast, correction: str, family: int) -> str:
@@ -90,7 +94,7 @@ def _meaning(found: Contrast, reason: str) -> str:
         text = f"The difference was shown to lie between the smallest differences of interest ({bounds})"
         if found.p_adjusted <= found.alpha:
             return f"{text}: it is not zero, but too small to matter."
-        return f"{text}; it does not follow that it is exactly zero."
+        return f"{text}, so larger ones are excluded; it does not follow that it is exactly zero."
     if reason == "too small":
         return f"The interval excludes differences of the smallest size of interest ({bounds}) in this way."
     if reason == "opposite":

@@ -105,8 +105,11 @@ def variance_components(
             len(grouped),
         )  # fmt: skip
     total = (between.estimate or 0.0) + within
-    warnings = few(len(cells), LEAST_AGENTS, "agents") + (
-        few(len(grouped), LEAST_AGENTS, "runs") if runs is not None else ()
+    warnings = (
+        between.warnings
+        + (outer.warnings if outer else ())
+        + few(len(cells), LEAST_AGENTS, "agents")
+        + (few(len(grouped), LEAST_AGENTS, "runs") if runs is not None else ())
     )
     return Components(outer, between, inner, (between.estimate or 0.0) / total, warnings)
 
@@ -148,6 +151,9 @@ def _difference(
     up = h1**2 * first**2 + g2**2 * second**2 + h12 * first * second
     low = max(0.0, first - second - math.sqrt(max(0.0, down)))
     high = max(low, first - second + math.sqrt(max(0.0, up)))
+    if high == 0:
+        warning = f"the {name} is not above 0 by any bound: it is shown as 0, without an interval"
+        return Estimate(name, 0.0, None, n, (warning,))
     interval = Interval(low, high, level, "modified large-sample")
     return Estimate(name, max(0.0, first - second), interval, n)
 

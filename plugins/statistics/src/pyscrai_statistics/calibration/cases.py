@@ -167,6 +167,12 @@ def _spread() -> Iterator[Case]:
         yield Case(
             "entropy", name, data.with_entropy(shares), single(entropy), (50, 100, 200, 400), recommended=200
         )
+    in_runs = Case(
+        "entropy, in runs of 6", "5 points", data.entropy_in_runs,
+        lambda one, runs, seed: entropy(one, runs=runs),
+        (12, 20, 40), recommended=20,
+    )  # fmt: skip
+    yield in_runs
     for between in (0.25, 1.0):
         for kind in ("between", "within"):
             name, draw = f"variance_components, {kind}", data.agents(between, kind)

@@ -166,6 +166,13 @@ def with_entropy(shares: Numbers) -> Draw:
     return lambda random, n: (random.choice(len(shares), n, p=shares), None, truth)
 
 
+def entropy_in_runs(random: Random, n: int) -> Sample:
+    """n runs with 6 answers each, which are more alike than those of two runs; the truth is their entropy."""
+    answers = [random.choice(5, 6, p=random.dirichlet(5 * SHARES)) for _ in range(n)]
+    truth = -float(SHARES @ np.log2(SHARES))
+    return np.concatenate(answers), np.repeat(np.arange(n), 6).tolist(), truth
+
+
 def agents(between: float, kind: str) -> Draw:
     """n agents with 5 values each; the truth is the variance `between` agents, or `within` them (1)."""
 
