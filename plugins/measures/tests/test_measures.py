@@ -40,9 +40,9 @@ def test_texts_by_hand() -> None:
     assert text.repetition([first]) == pytest.approx(1 / 4)
     assert text.repetition([first, second]) == pytest.approx(1 / 5)
     assert text.repeated([[["hi"], ["no"], ["hi"], []], [["hi"]]]) == pytest.approx(1 / 4)
-    assert text.overlap(["the", "fresh", "bread"], ["a", "bread", "and", "a", "knife"]) == 1 / 3
-    assert text.overlap(["the"], ["bread"]) is None
-    assert text.mean_overlap([["bread"], ["bread"], ["knife"], []]) == 1 / 3
+    said, other = (text.content_words(words.split()) for words in ("the fresh bread", "a bread and a knife"))
+    assert text.overlap(said, other) == 1 / 3
+    assert text.overlap(said, text.content_words(["the"])) is None
 
 
 def test_sentiment_by_hand() -> None:
@@ -119,6 +119,7 @@ def test_a_run_is_measured(talk: Run, pyscrai: Invoke) -> None:
     assert len(values) == len(rows)
     assert values["words", "", ""] == 2 + 4 + 2 + 2
     assert values["distinct_1", "Mara", ""] == 2 / 4
+    assert values["overlap", "", ""] == values["overlap", "Jon", ""] == 1 / 4  # good bread | good two coins
     assert values["repeated", "", ""] == 1 / 4
     assert values["word_share", "Jon", ""] == 6 / 10
     assert values["transitions", "Mara", "Jon"] == 2
@@ -141,6 +142,36 @@ def test_who_takes_part_and_who_hears_it(talk: Run, pyscrai: Invoke) -> None:
     head = pyscrai("measure", "--agent", "Voice", "--kind", "narration").stdout.splitlines()
     assert head[0].split()[2:] == ["all", "Voice"]
     assert head[1].split() == ["utterances", "1", "1"]
+
+
+def test_a_large_group_is_measured_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is common to several measures and agents is computed once: each network twice, for a check."""
+    made = []
+    build = network._empty
+    monkeypatch.setattr(network, "_empty", lambda talk: made.append(talk) or build(talk))
+    people = tuple(f"P{number}" for number in range(40))
+    said = [utterance(one, step, "x y", people) for step, one in enumerate(people * 5)]
+    talk = Talk("run", people, tuple(said))
+    for known in MEASURES.values():
+        for agent in (None, *people):
+            if known.whole if agent is None else known.each:
+                known.measure(talk, agent)
+    assert len(made) == 2
+
+
+def test_only_who_hears_it_is_linked(talk: Run, pyscrai: Invoke) -> None:
+    talk(
+        {"Mara": [{"say": "", "action": {"whisper": {"text": "Psst."}}}], "Jon": ["Hi."], "Ann": ["Hi."]},
+        groups={"friends": {"members": ["Mara", "Ann"]}},
+        agents={
+            "Mara": {"actions": {"whisper": {"audience": ["friends"], "text": {"const": "Psst."}}}},
+            "Jon": {"acts": "end"},
+            "Ann": {},
+        },
+    )
+    arguments = ("--kind", "whisper", "--measure", "heard_in_degree", "--agent")
+    shown = pyscrai("measure", *arguments, "Mara", "--agent", "Jon", "--agent", "Ann").stdout.splitlines()
+    assert shown[1].split() == ["heard_in_degree", "0", "0", "1"], shown
 
 
 def test_runs_are_chosen_by_label(talk: Run, pyscrai: Invoke) -> None:

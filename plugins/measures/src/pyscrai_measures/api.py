@@ -97,8 +97,13 @@ async def ajudge(
     confirm: Callable[[str], bool] = lambda question: True,
     only_estimate: bool = False,
     warn: Callable[[str], None] = lambda text: None,
+    moved: Callable[[int, int], None] = lambda ended, runs: None,
 ) -> Judgements:
-    """The awaitable twin of `judge`. `confirm` is asked before much is spent."""
+    """The awaitable twin of `judge`.
+
+    `confirm` is asked before much is spent, `warn` gets what is worth knowing, and `moved` the progress: the
+    number of runs that ended, and of all that are judged now.
+    """
     rubric = read_rubric(file)
     settings = load_settings(store=None if store is None else str(store))
     host = host or settings.host()
@@ -114,18 +119,24 @@ async def ajudge(
             large = estimate.calls > MANY_CALLS or (estimate.dollars or 0) > ASK_ABOVE
             if large and not confirm(f"judging needs {expected}"):
                 raise InputError(f"{file}: you did not agree; nothing was asked")
-            summary = await judging.judge(session)
+            summary = await judging.judge(session, moved)
         return _collect(rubric, judging, estimate, summary)
 
 
 def describe(estimate: Estimate) -> str:
     """`12 calls on 4 runs, about 9,000 tokens, about $0.10`."""
     price = "at an unknown price" if estimate.dollars is None else f"about ${estimate.dollars:.4f}"
-    return f"{estimate.calls:,} calls on {estimate.runs:,} runs, about {estimate.tokens:,} tokens, {price}"
+    calls, runs = counted(estimate.calls, "call"), counted(estimate.runs, "run")
+    return f"{calls} on {runs}, about {estimate.tokens:,} tokens, {price}"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 call`, `1,200 calls`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _collect(rubric: Rubric, judging: Judging, estimate: Estimate, summary: Summary) -> Judgements:
-    known = judgements_of(judging.store, rubric.name)
+    known = judgements_of(judging.store, rubric.name, rubric.hash)
     done = {run.id: known[run.id] for run in judging.runs if run.id in known}
     cost = sum((run.cost() for run in done.values()), start=Cost())
     whole = {run: one for run, one in done.items() if one.status == "completed"}

@@ -30,6 +30,8 @@ def choose(
     notes = []
     if labels:
         found = [run for run in store.runs(labels=labels) if "judged" not in run.labels]
+        if "experiment" in labels:  # forks of trials are no trials
+            found = [run for run in found if not run.parent]
         left = [run for run in found if run.status != "completed"]
         if left:
             notes.append(

@@ -148,7 +148,7 @@ def judge(
       pyscrai judge politeness.yaml --experiment markup --estimate
       pyscrai judge politeness.yaml --label arm=control --format csv --out ratings.csv
     """
-    from .api import ajudge
+    from .api import ajudge, counted
     from .report import as_text, rating_rows
 
     labels |= {"experiment": experiment} if experiment else {}
@@ -163,7 +163,7 @@ def judge(
 
     work = ajudge(
         file, refs, labels=labels, store=store, gate=_gate(trust), confirm=confirm, warn=warn,
-        only_estimate=estimate,
+        only_estimate=estimate, moved=_progress,
     )  # fmt: skip
     found = asyncio.run(work)
     if form == "json":
@@ -176,8 +176,13 @@ def judge(
     for failure in found.failures[:5]:
         warn(failure)
     if found.status != "completed":
-        click.echo(f"{len(found.left)} runs are left; continue with the same command", err=True)
+        click.echo(f"not judged: {counted(len(found.left), 'run')}; continue with the same command", err=True)
     return EXIT[found.status]
+
+
+def _progress(ended: int, runs: int) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r{ended}/{runs} runs", nl=ended == runs, err=True)
 
 
 def _gate(trust: bool) -> Gate:

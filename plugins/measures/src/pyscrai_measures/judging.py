@@ -15,7 +15,7 @@ from attrs import asdict, define, frozen
 from pyscrai_core import StoredRun, Trial, Usage
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.config import Settings
-from pyscrai_core.errors import ConfigError
+from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.prices import Prices, check_prices
 from pyscrai_core.runtime.session import Session
@@ -62,13 +62,34 @@ class Summary:
     failures: tuple[str, ...] = ()
 
 
-def judgements_of(store: Store, name: str) -> dict[str, RecordedRun]:
-    """The runs in which the judge of this name judged others, by the judged run's id."""
-    return {
-        run.labels["judged"]: run
-        for run in store.runs(labels={"judge": name})
-        if not run.parent and "judged" in run.labels
-    }
+def judgements_of(store: Store, name: str, rubric: str = "") -> dict[str, RecordedRun]:
+    """The runs in which the judge of this name judged others, by the others' ids.
+
+    `rubric` is the hash of a rubric: only those that were judged by it.
+    """
+    found: dict[str, RecordedRun] = {}
+    for run in store.runs(labels={"judge": name} | ({"rubric": rubric} if rubric else {})):
+        judged = run.labels.get("judged", "")
+        if judged and not run.parent and (judged not in found or found[judged].status != "completed"):
+            found[judged] = run
+    return found
+
+
+@contextlib.contextmanager
+def alone(store: Store, name: str) -> Iterator[None]:
+    """Let this process alone judge by a rubric. Raises `StoreError` if another one does."""
+    key = f"judge-{digest(name.encode())[:16]}"
+    lock = store.locks.acquire(key)
+    if lock is None:
+        raise StoreError(
+            f"judge {name!r}: another process is judging by it in the store {store.path}; wait for it, or "
+            "stop it there with Ctrl-C"
+        )
+    try:
+        yield
+    finally:
+        store.locks.remove(key)
+        lock.release()
 
 
 @define
@@ -88,20 +109,29 @@ class Judging:
         cls, rubric: Rubric, runs: Sequence[RecordedRun], store: Store, settings: Settings, host: Host
     ) -> Judging:
         """Check that runs can be judged; executes and writes nothing. Raises `InputError`."""
-        known = judgements_of(store, rubric.name)
-        other = next((run for run in known.values() if run.labels.get("rubric") != rubric.hash), None)
+        other = next(
+            (
+                run
+                for run in judgements_of(store, rubric.name).values()
+                if run.status == "completed" and run.labels.get("rubric") != rubric.hash
+            ),
+            None,
+        )
         if other is not None:
             raise ConfigError(
                 f"{rubric.path}: judge {rubric.name!r}: runs were judged by another rubric of this name (run "
-                f"{other.labels['judged']}, in run {other.id}); undo the change, give the rubric another "
-                f"name, or remove its judgements: pyscrai runs rm"
+                f"{other.labels['judged']}, in run {other.id}); undo the change, or rename this one"
             )
+        if not rubric.spec.providers and "default" not in settings.providers:
+            what = "`providers` is missing; expected the models that judge, by name, as in a scenario"
+            raise rubric.document.error((), what)
         for run in runs:
             if "judged" in run.labels:
                 raise ConfigError(
                     f"run {run.id}: it is the judgement of another run; expected a run of a scenario; judge "
                     f"that one: {run.labels['judged']}"
                 )
+        known = judgements_of(store, rubric.name, rubric.hash)
         return cls(rubric, runs, store, settings, host, known, hidden_words(rubric, store, runs))
 
     @property
@@ -181,8 +211,16 @@ class Judging:
         dollars = None if None in costs else sum(cost or 0.0 for cost in costs)
         return Estimate(len(left), calls, tokens, dollars)
 
-    async def judge(self, session: Session) -> Summary:
-        """Judge the runs that are left. After Ctrl-C, those under way end soon, and can be resumed."""
+    async def judge(self, session: Session, moved: Callable[[int, int], None]) -> Summary:
+        """Judge the runs that are left. After Ctrl-C, those under way end soon, and can be resumed.
+
+        `moved` is told how many runs have ended, of how many. Raises `StoreError` if another process judges.
+        """
+        with alone(self.store, self.rubric.name):
+            self.known = judgements_of(self.store, self.rubric.name, self.rubric.hash)
+            return await self._judge(session, moved)
+
+    async def _judge(self, session: Session, moved: Callable[[int, int], None]) -> Summary:
         left = self.left
         if not left:
             return Summary("completed", 0, 0, 0.0)
@@ -193,10 +231,10 @@ class Judging:
         waiting = iter(left)
         failures: list[str] = []
         ended: set[str] = set()
-        calls, dollars, judged = 0, 0.0, 0
+        calls, dollars, judged, count = 0, 0.0, 0, 0
 
         async def work() -> None:
-            nonlocal calls, dollars, judged
+            nonlocal calls, dollars, judged, count
             for run in waiting:
                 known = self.known.get(run.id)
                 labels = {"judge": self.rubric.name, "judged": run.id, "rubric": self.rubric.hash}
@@ -205,6 +243,8 @@ class Judging:
                     calls, dollars = calls + result.asked, dollars + result.dollars
                     judged += result.status == "completed"
                     ended.add(result.status)
+                    count += 1
+                    moved(count, len(left))
                     if result.status != "completed":
                         failures.append(
                             f"run {run.id} (in run {result.run}): {result.status}: {result.error}"

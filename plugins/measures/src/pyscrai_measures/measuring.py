@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 from attrs import asdict, frozen
@@ -15,6 +17,8 @@ from . import text, turns
 from .talk import Talk, talk_of
 
 Value = float | int | None
+#: For so many runs, what several measures have in common is kept.
+KEPT = 4
 #: A measure: of the whole (no agent) or of one participant.
 Measure = Callable[[Talk, str | None], Value]
 
@@ -27,19 +31,29 @@ def _by_speaker(talk: Talk, agent: str | None) -> list[list[tuple[str, ...]]]:
     return [_spoken(talk, name) for name in talk.participants if agent in (None, name)]
 
 
-def _word_list(talk: Talk, agent: str) -> list[str]:
-    return [word for words in _spoken(talk, agent) for word in words]
+@lru_cache(maxsize=KEPT)
+def _overlaps(talk: Talk) -> dict[tuple[str, str], float | None]:
+    """The overlap of each pair of participants."""
+    said = {
+        name: text.content_words(word for one in talk.of(name) for word in one.words)
+        for name in talk.participants
+    }
+    return {
+        (one, other): text.overlap(said[one], said[other])
+        for one, other in combinations(talk.participants, 2)
+    }
 
 
 def _overlap(talk: Talk, agent: str | None) -> Value:
-    said = {name: _word_list(talk, name) for name in talk.participants}
-    if agent is None:
-        return text.mean_overlap(list(said.values()))
-    return text.mean(text.overlap(said[agent], words) for name, words in said.items() if name != agent)
+    return text.mean(value for pair, value in _overlaps(talk).items() if agent is None or agent in pair)
 
 
+@lru_cache(maxsize=2 * KEPT)
 def _amounts(talk: Talk, of: Callable[[Any], int]) -> dict[str, int]:
-    return {name: sum(map(of, talk.of(name))) for name in talk.participants}
+    amounts = dict.fromkeys(talk.participants, 0)
+    for one in talk.utterances:
+        amounts[one.agent] += of(one)
+    return amounts
 
 
 def _share(of: Callable[[Any], int]) -> Measure:
@@ -55,12 +69,19 @@ def _inequality(measure: Callable[[Sequence[float]], Value], of: Callable[[Any],
     return lambda talk, agent: measure(list(_amounts(talk, of).values())) if agent is None else None
 
 
+@lru_cache(maxsize=2 * KEPT)
+def _networks(talk: Talk, graph: str) -> tuple[dict[str, Value], dict[str, dict[str, Value]]]:
+    """What is measured of a network, and of its nodes."""
+    from . import network  # networkx takes a while to import
+
+    made = getattr(network, graph)(talk)
+    return network.whole(made), network.of_nodes(made)
+
+
 def _network(graph: str, name: str) -> Measure:
     def value(talk: Talk, agent: str | None) -> Value:
-        from . import network  # networkx takes a while to import
-
-        made = getattr(network, graph)(talk)
-        return network.whole(made)[name] if agent is None else network.of_nodes(made)[agent][name]
+        whole, nodes = _networks(talk, graph)
+        return whole[name] if agent is None else nodes[agent][name]
 
     return value
 

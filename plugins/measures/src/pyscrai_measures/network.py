@@ -9,7 +9,7 @@ import networkx as nx
 
 from .talk import Talk
 
-Values = dict[str, float | None]
+Values = dict[str, float | int | None]
 
 
 def hearing(talk: Talk) -> Any:

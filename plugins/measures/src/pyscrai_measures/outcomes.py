@@ -29,6 +29,10 @@ def measures(runs: Sequence[StoredRun], paths: Sequence[str], store: Any) -> Fou
             which = f"add an agent, as measures.{name}.AGENT" if known.each else "take the agent out"
             raise ValueError(f"{name} is a measure of {'agents' if known.each else 'runs'} alone; {which}")
         chosen[path] = (known, agent)
+    agents = dict.fromkeys(name for run in runs for name in run.manifest["scenario"]["agents"])
+    for path, (_, agent) in chosen.items():
+        if runs and agent and agent not in agents:
+            raise ValueError(f"measures.{path}: {there_is_no('agent', agent, agents)}")
     found: Found = {}
     for run in runs:
         talk = talk_of(run)
@@ -52,6 +56,7 @@ def judge(runs: Sequence[StoredRun], paths: Sequence[str], store: Any) -> Found:
         if not name:
             raise ValueError(f"judge.{path}: the question is missing; expected judge.RUBRIC.QUESTION")
         known = judgements_of(store, rubric) if runs else {}
+        items: dict[str, None] = {}
         for run in runs:
             judgement = known.get(run.id)
             if judgement is None or judgement.status != "completed":
@@ -59,8 +64,10 @@ def judge(runs: Sequence[StoredRun], paths: Sequence[str], store: Any) -> Found:
             questions = questions_of(judgement)
             if name not in questions:
                 raise ValueError(f"judge.{path}: {there_is_no('question', name, questions)}")
-            ratings = [
-                one for one in ratings_of(judgement) if one.question == name and item in ("", one.item)
-            ]
-            found.setdefault(run.id, {})[path] = score(questions[name], ratings)
+            ratings = [one for one in ratings_of(judgement) if one.question == name]
+            items |= dict.fromkeys(one.item for one in ratings)
+            chosen = [one for one in ratings if item in ("", one.item)]
+            found.setdefault(run.id, {})[path] = score(questions[name], chosen)
+        if item and items and item not in items:
+            raise ValueError(f"judge.{path}: {there_is_no('judged item', item, items)}")
     return found

@@ -16,6 +16,7 @@ from pyscrai_core.errors import ContractError
 from pyscrai_core.language.misfit import Misfit
 from pyscrai_core.scenario import yaml
 from pyscrai_core.scenario.document import Document, Mistakes
+from pyscrai_core.scenario.resolve import NAME
 from pyscrai_core.scenario.spec import SPEC_HOOKS
 from pyscrai_core.scenario.structure import Structurer
 from pyscrai_core.suggest import TYPO, closest, expected
@@ -174,6 +175,13 @@ def _problems(spec: RubricSpec) -> Iterator[tuple[tuple[str | int, ...], str, bo
     for name in spec.questions:
         if not re.fullmatch(r"[A-Za-z]\w{0,63}", name, re.ASCII):
             yield ("questions", name), f"expected a name of letters, digits and `_`, got {name!r}", True
+    for name in spec.providers:
+        if not NAME.fullmatch(name):
+            what = f"{name!r} is not a valid name for a judge; expected one without . @ * {{ }} [ ] / # : ,"
+            yield ("providers", name), what, True
+        if spec.repeats > 1 and re.search(r" \d+$", name):
+            what = f"{name!r} is what a repetition is called; expected a name without a number behind a blank"
+            yield ("providers", name), what, True
     if spec.context < 0:
         yield ("context",), expected("a number of lines, 0 or more", spec.context), False
     for index, word in enumerate(spec.blind.words):

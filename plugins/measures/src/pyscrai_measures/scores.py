@@ -91,16 +91,14 @@ def ratings_of(judgement: StoredRun) -> list[Rating]:
 def score(question: Question, ratings: Iterable[Rating]) -> Any:
     """What several ratings come to; None if there is none, or no most frequent category.
 
-    Numbers: the mean. Yes and no: the share of yes; of one rating true or false. Ordered: the lower median.
-    Categories: the most frequent one.
+    Numbers: the mean. Yes and no: the share of yes. Ordered: the lower median. Categories: the most frequent
+    one.
     """
     values = [one.value for one in ratings if one.value is not None]
     if not values:
         return None
-    if question.kind == "number":
+    if question.kind in ("number", "yes-no"):
         return sum(values) / len(values)
-    if question.kind == "yes-no":
-        return values[0] if len(values) == 1 else sum(values) / len(values)
     if question.kind == "ordered":
         return sorted(values, key=question.labels.index)[(len(values) - 1) // 2]
     (first, count), *others = Counter(values).most_common(2)

@@ -31,7 +31,7 @@ class Utterance:
     heard_by: tuple[str, ...]
 
 
-@frozen
+@frozen(eq=False)  # what is computed of it is kept by its identity
 class Talk:
     """The utterances of a run in their order, and its participants in the scenario's order."""
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
-from itertools import combinations
 
 Words = Sequence[str]
 
@@ -60,15 +59,14 @@ def repeated(speakers: Iterable[Sequence[Words]]) -> float | None:
     return 1 - sum(len(set(texts)) for texts in several) / total if total else None
 
 
-def overlap(first: Words, second: Words) -> float | None:
+def content_words(words: Iterable[str]) -> frozenset[str]:
+    """The different words that are no function words."""
+    return frozenset(words) - FUNCTION_WORDS
+
+
+def overlap(first: frozenset[str], second: frozenset[str]) -> float | None:
     """Jaccard's index of the content words that two speakers use."""
-    one, other = set(first) - FUNCTION_WORDS, set(second) - FUNCTION_WORDS
-    return len(one & other) / len(one | other) if one and other else None
-
-
-def mean_overlap(speakers: Sequence[Words]) -> float | None:
-    """The mean of `overlap` over all pairs of speakers for which it is defined."""
-    return mean(overlap(one, other) for one, other in combinations(speakers, 2))
+    return len(first & second) / len(first | second) if first and second else None
 
 
 def sentiment(texts: Iterable[Words]) -> float | None:

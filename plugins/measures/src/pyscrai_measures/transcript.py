@@ -99,14 +99,23 @@ def _letters(number: int) -> str:
     return text
 
 
+def _plain(word: str) -> str:
+    """A word in lower case, with one blank for what separates its parts."""
+    return " ".join(re.split(r"[\s_-]+", word.casefold())).strip()
+
+
 class _Blinded:
-    """Replaces names and words, wherever they stand as whole words, in any case."""
+    """Replaces names and words, wherever they stand as whole words, in any case.
+
+    `high-trust` is also found as `High trust` and `high_trust`.
+    """
 
     def __init__(self, aliases: Mapping[str, str], hidden: Iterable[str]) -> None:
         self._aliases = aliases
-        self._new = {word.casefold(): HIDDEN for word in hidden}
-        self._new |= {name.casefold(): alias for name, alias in aliases.items()}
-        found = "|".join(re.escape(word) for word in sorted(self._new, key=lambda one: (-len(one), one)))
+        self._new = {_plain(word): HIDDEN for word in hidden}
+        self._new |= {_plain(name): alias for name, alias in aliases.items()}
+        words = sorted(self._new, key=lambda one: (-len(one), one))
+        found = "|".join(r"[\s_-]+".join(map(re.escape, word.split())) for word in words if word)
         self._pattern = re.compile(rf"(?<!\w)(?:{found})(?!\w)", re.IGNORECASE) if found else None
 
     def event(self, event: Event) -> str:
@@ -130,4 +139,4 @@ class _Blinded:
     def text(self, text: str) -> str:
         if self._pattern is None:
             return text
-        return self._pattern.sub(lambda found: self._new.get(found[0].casefold(), HIDDEN), text)
+        return self._pattern.sub(lambda found: self._new.get(_plain(found[0]), HIDDEN), text)
