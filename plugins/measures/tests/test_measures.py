@@ -102,6 +102,8 @@ def test_networks_as_networkx_has_them() -> None:
     } == between
     assert network.of_nodes(network.hearing(talk))["A"]["out_degree"] == 2
     assert set(network.replies(talk).edges) == {("B", "A"), ("A", "B"), ("C", "A")}
+    pair = Talk("run", ("A", "B"), tuple(utterance(one, 1, "x", ("A", "B")) for one in "ABABABAB"))
+    assert str(network.whole(network.replies(pair))["modularity"]) == "0.0"
     star = Talk("run", people, (utterance("A", 1, "x", ("B", "C", "D")),))
     assert network.whole(network.hearing(star))["centralisation"] == 1
     alone = network.whole(network.hearing(Talk("run", ("A",), ())))

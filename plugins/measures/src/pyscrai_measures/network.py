@@ -72,7 +72,8 @@ def _modularity(graph: Any) -> float:
     for one, other, weight in graph.edges(data="weight"):
         _add(plain, one, other, weight)
     communities = nx.community.greedy_modularity_communities(plain, weight="weight")
-    return float(nx.community.modularity(plain, communities, weight="weight"))
+    # Rounded, or a network of one community would have 1e-16 instead of 0.
+    return round(float(nx.community.modularity(plain, communities, weight="weight")), 12) + 0.0
 
 
 def _empty(talk: Talk) -> Any:
