@@ -85,6 +85,9 @@ def test_judgements_are_runs_and_nothing_is_asked_twice(talk: Run, pyscrai: Invo
     again = json.loads(pyscrai("judge", "rubric.yaml", *runs, "--json").stdout)
     assert again["asked"] == 0
     assert again["scores"] == found["scores"]
+    # The last run is the last one that is no judgement.
+    last = json.loads(pyscrai("judge", "rubric.yaml", "--json").stdout)
+    assert list(last["judgements"]) == [runs[1]]
     # A run that was judged by another rubric of the same name is not mixed with it.
     other = pyscrai("judge", rubric(RUBRIC.replace("How polite", "How rude")), runs[0])
     assert other.exit_code == 2

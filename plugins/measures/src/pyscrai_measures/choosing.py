@@ -20,7 +20,7 @@ def choose(
     messages. Raises `StoreError` for a run that does not exist, `ConfigError` for one that is not completed,
     or if there is none.
     """
-    runs = {run.id: run for run in map(store.run, refs or (() if labels else ("last",)))}
+    runs = {run.id: run for run in map(store.run, refs or (() if labels else (_last(store),)))}
     for run in runs.values():
         if run.status != "completed":
             raise ConfigError(
@@ -45,6 +45,11 @@ def choose(
                 "pyscrai runs --outcomes"
             )
     return list(runs.values()), notes
+
+
+def _last(store: Store) -> str:
+    """The last run that is no judgement of another one."""
+    return next((run.id for run in store.runs() if "judged" not in run.labels), "last")
 
 
 def read_labels(context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, str]:
