@@ -254,6 +254,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/bench/replay.py")
     session.run("python", "tests/bench/strategies.py")
     session.run("python", "tests/bench/memory.py")
+    session.run("python", "tests/bench/experiments.py")
 
 
 @nox.session

@@ -29,8 +29,8 @@ from .opening import as_store_error, connection_of
 LOCK_PATIENCE = 60.0
 #: Seconds after which a warning says what a run waits for.
 WARN_AFTER = 3.0
-#: Seconds between two tries.
-RETRY_INTERVAL = 0.02
+#: Seconds between the first two tries, as long as a commit takes; they double up to the longest.
+FIRST_INTERVAL, RETRY_INTERVAL = 0.0005, 0.02
 #: Rows that nobody waits for are written after so many seconds,
 FLUSH_INTERVAL = 0.05
 #: or as soon as there are so many of them.
@@ -49,6 +49,8 @@ class LockWait:
         self._path = path
         self._since: float | None = None
         self._warned = False
+        #: Seconds until the next try.
+        self.interval = FIRST_INTERVAL / 2
 
     def try_again(self, error: Exception) -> bool:
         """Whether to try again after `error`. False if the lock is not the cause, or has lasted too long."""
@@ -58,6 +60,7 @@ class LockWait:
         if self._since is None:
             self._since = now
         waited = now - self._since
+        self.interval = min(2 * self.interval, RETRY_INTERVAL)
         if waited >= LOCK_PATIENCE:
             return False
         if waited >= WARN_AFTER and not self._warned:
@@ -79,7 +82,7 @@ def retry_while_locked(action: Callable[[], Result], path: Path) -> Result:
         except (sqlite3.Error, peewee.DatabaseError) as error:
             if not wait.try_again(error):
                 raise as_store_error(path, error) from None
-        time.sleep(RETRY_INTERVAL)
+        time.sleep(wait.interval)
 
 
 class Writer:
@@ -137,7 +140,7 @@ class Writer:
         except sqlite3.Error as error:
             if self._lock_wait.try_again(error):
                 self._soon = True
-                self._handle = asyncio.get_running_loop().call_later(RETRY_INTERVAL, self._flush)
+                self._handle = asyncio.get_running_loop().call_later(self._lock_wait.interval, self._flush)
                 return
             self.failed = True
             self._settle(
