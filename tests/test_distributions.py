@@ -34,6 +34,7 @@ CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
 #: Imported by a function that says what to install; its callers declare them.
 OPTIONAL = {
     "pyscrai-core": {"genai-prices"},
+    "pyscrai-dask": {"dask-jobqueue"},
     "pyscrai-experiments": {"matplotlib"},
     "pyscrai-statistics": {"pandas", "pyarrow", "salib", "statsmodels", "zstandard"},
     "pyscrai-testing": {"xllamacpp"},
@@ -232,7 +233,7 @@ def test_the_metapackage_lists_what_it_brings() -> None:
     # Whoever brings a large library is asked for by name.
     assert extras == {
         name: [f"pyscrai-{name}>=0.1"]
-        for name in ("anthropic", "experiments", "http", "mcp", "measures", "ollama", "openai")
+        for name in ("anthropic", "dask", "experiments", "http", "mcp", "measures", "ollama", "openai")
     }
 
 

@@ -20,8 +20,9 @@ def project(path: Path) -> dict[str, object]:
     return loaded
 
 
-#: Libraries of the repository that are no plugins: any plugin may use them, as it may use numpy.
-LIBRARIES = {
+#: Libraries of the repository: any plugin may use them, as it may use numpy. They are no plugins; but for
+#: the functions behind the commands of pyscrai-bundles, so that what carries runs has one format.
+LIBRARIES = {"pyscrai-bundles"} | {
     str(project(path)["name"])
     for path in PLUGINS
     if "entry-points" not in project(path) and (path / "src").is_dir()

@@ -61,11 +61,14 @@ class Member:
 # -- writing --
 
 
-def export_bundle(store: Store, runs: Sequence[str], out: Path, *, force: bool = False) -> dict[str, Member]:
+def export_bundle(
+    store: Store, runs: Sequence[str], out: Path, *, force: bool = False, own: bool = False
+) -> dict[str, Member]:
     """Write runs, by their ids, into the file `out`; what it holds, by the names of the tables.
 
-    With `force` a file that is there is replaced, once the new one is whole. Raises `ConfigError` if it
-    cannot be written, `StoreError` if a run is being executed or is damaged.
+    With `force` a file that is there is replaced, once the new one is whole. With `own` the runs stay with
+    the person who made them, as for a worker of theirs: paths are kept. Raises `ConfigError` if it cannot be
+    written, `StoreError` if a run is being executed or is damaged.
     """
     if out.exists() and not (force and out.is_file()):
         kind = "a folder" if out.is_dir() else "a device or a pipe"
@@ -83,7 +86,7 @@ def export_bundle(store: Store, runs: Sequence[str], out: Path, *, force: bool =
             for run in ids:
                 if (problem := next(check_run(connection, run), None)) is not None:
                     raise StoreError(problem)
-            members = {table_name(table): _write(archive, connection, table, ids) for table in MEMBERS}
+            members = {table_name(table): _write(archive, connection, table, ids, own) for table in MEMBERS}
             header = {
                 "format": FORMAT,
                 "kernel": __version__,
@@ -111,10 +114,10 @@ def _opened(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
 
 
 def _write(
-    archive: zipfile.ZipFile, connection: sqlite3.Connection, table: type[Model], runs: list[str]
+    archive: zipfile.ZipFile, connection: sqlite3.Connection, table: type[Model], runs: list[str], own: bool
 ) -> Member:
     name, count, size, hashed = table_name(table), 0, 0, sha256()
-    with _opened(archive, f"{name}.jsonl") as file, closing(_rows(connection, table, runs)) as written:
+    with _opened(archive, f"{name}.jsonl") as file, closing(_rows(connection, table, runs, own)) as written:
         for row in written:
             plain = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
             line = redact_bytes(plain)
@@ -131,12 +134,14 @@ def _write(
     return Member(count, size, hashed.hexdigest())
 
 
-def _rows(connection: sqlite3.Connection, table: type[Model], runs: list[str]) -> Generator[Row]:
+def _rows(
+    connection: sqlite3.Connection, table: type[Model], runs: list[str], own: bool = False
+) -> Generator[Row]:
     """The rows of a table as a bundle has them."""
     if table is not MessageRow:
         for run in runs:
             for row in rows(connection, table, run):
-                yield _portable(table, row)
+                yield _portable(table, row, own)
         return
     wanted = f'"digest" IN ({REFERENCED}) ORDER BY "digest"'
     for key, body in connection.execute(f'SELECT "digest", "body" FROM "messages" WHERE {wanted}'):
@@ -145,13 +150,13 @@ def _rows(connection: sqlite3.Connection, table: type[Model], runs: list[str]) -
         yield {"digest": key, "body": body.decode()}
 
 
-def _portable(table: type[Model], row: Row) -> Row:
-    """A row without what is of this machine, or of this person, alone."""
+def _portable(table: type[Model], row: Row, own: bool) -> Row:
+    """A row without what is of this process alone; unless it stays with its `own` person, of this machine."""
     if table is RunRow:
         row["owner"] = ""
         if row["status"] in ("running", "paused"):
             row.update(status="interrupted", fingerprint="", ended=None)
-    elif table is ManifestRow:
+    elif table is ManifestRow and not own:
         manifest = orjson.loads(row["body"])
         # Configurations have paths as they were found.
         manifest["extensions"] = _relative(manifest.get("extensions", []), str(manifest.get("folder")))
@@ -181,9 +186,14 @@ class Bundle:
     `runs` are the ids of its runs, with their fingerprints; `members` what it holds, by the tables' names.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises `StoreError` if it is missing, no bundle, damaged, changed, or made by a newer version."""
+    def __init__(self, path: Path, *, own: bool = False) -> None:
+        """Raises `StoreError` if it is missing, no bundle, damaged, changed, or made by a newer version.
+
+        With `own` its runs are the person's own, such as a worker of theirs made: they do not count as
+        imported, and keep their paths.
+        """
         self.path = path
+        self._own = own
         self.runs: dict[str, str] = {}
         self.members: dict[str, Member] = {}
         try:
@@ -239,8 +249,9 @@ class Bundle:
                     raise self._wrong(
                         f"{table_name(table)}: a row is there twice ({error}); {ANEW}"
                     ) from None
-            marked = f'INSERT INTO "{table_name(ImportRow)}" ("run") VALUES (?)'
-            store.connection.executemany(marked, [(run,) for run in self.runs])
+            if not self._own:
+                marked = f'INSERT INTO "{table_name(ImportRow)}" ("run") VALUES (?)'
+                store.connection.executemany(marked, [(run,) for run in self.runs])
             for run in self.runs:
                 if (problem := next(check_run(store.connection, run), None)) is not None:
                     raise self._wrong(f"{problem.rpartition(';')[0]}; {ANEW}")
@@ -356,4 +367,4 @@ class Bundle:
         for other in ("parent", "reused"):
             if row.get(other) and not RUN_ID.fullmatch(row[other]):
                 raise ValueError(f"{other} is {row[other]!r:.80}, which is no id of a run")
-        return _portable(table, row)
+        return _portable(table, row, self._own)

@@ -1,0 +1,146 @@
+"""The cluster: one that is there, one of this machine, or jobs that a queue starts."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import inspect
+import re
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from distributed import Client, LocalCluster
+from distributed.versions import get_versions
+
+from pyscrai_core.errors import ConfigError
+from pyscrai_core.suggest import unknown_key
+
+#: Seconds until a scheduler has to answer, and until it has to have a worker.
+TIMEOUT = 10.0
+#: Versions that have to be the same, beside Python's and those of PyScrAI's distributions.
+SAME = ("cloudpickle", "dask", "distributed")
+#: Options of a queue's cluster that are set here.
+OURS = ("self", "asynchronous", "job_cls", "loop", "n_workers", "name", "scheduler")
+
+
+@asynccontextmanager
+async def connect(address: str) -> AsyncIterator[Client]:
+    """A client of the scheduler at an address. Raises `ConfigError`."""
+    start = "start it with `dask scheduler`, or correct `address`"
+    try:
+        async with asyncio.timeout(TIMEOUT + 2):
+            client = await Client(  # type: ignore[no-untyped-call]
+                address, asynchronous=True, timeout=TIMEOUT, set_as_default=False
+            )
+    except (OSError, TimeoutError, ValueError) as error:
+        why = str(error) or "it did not answer"
+        raise ConfigError(f"executor: no Dask scheduler answers at {address} ({why}); {start}") from error
+    try:
+        yield client
+    finally:
+        with suppress(OSError, TimeoutError):
+            await client.close()
+
+
+@asynccontextmanager
+async def local(workers: int) -> AsyncIterator[Client]:
+    """A cluster of processes of this machine, which listens on loopback alone."""
+    with tempfile.TemporaryDirectory(prefix="pyscrai-dask-", ignore_cleanup_errors=True) as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of ports that others use
+            cluster = await LocalCluster(  # type: ignore[no-untyped-call]
+                n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", asynchronous=True,
+                dashboard_address=None, memory_limit=0, local_directory=folder, silence_logs=50,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                worker_dashboard_address=None,
+            )  # fmt: skip
+        async with cluster, connect(cluster.scheduler_address) as client:
+            yield client
+
+
+@asynccontextmanager
+async def queued(jobqueue: str, options: Mapping[str, Any], workers: int) -> AsyncIterator[Client]:
+    """Workers that are jobs of a queue, such as SLURM's."""
+    try:
+        cluster = queue_class(jobqueue)(**options, n_workers=workers, asynchronous=True)
+        async with cluster, connect(cluster.scheduler_address) as client:
+            yield client
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        raise ConfigError(
+            f"executor: {jobqueue} could not be used ({error}); see the documentation of dask-jobqueue"
+        ) from error
+
+
+def queue_class(name: str) -> Any:
+    """A class of dask-jobqueue by its name. Raises `ValueError`."""
+    try:
+        import dask_jobqueue
+        from dask_jobqueue.core import JobQueueCluster
+    except ImportError:
+        raise ValueError(
+            "jobqueue: dask-jobqueue is not installed; install it with: pip install 'pyscrai-dask[jobqueue]'"
+        ) from None
+    known = {
+        one: cls
+        for one, cls in vars(dask_jobqueue).items()
+        if inspect.isclass(cls) and issubclass(cls, JobQueueCluster)
+        and cls is not JobQueueCluster
+    }  # fmt: skip
+    if name not in known:
+        raise ValueError(f"jobqueue: {unknown_key(name, known)}")
+    return known[name]
+
+
+def check_queue(jobqueue: str, options: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for a class or an option that dask-jobqueue does not have."""
+    cls = queue_class(jobqueue)
+    known = {
+        name
+        for one in (*cls.__mro__, *cls.job_cls.__mro__)
+        if "__init__" in vars(one) and one is not object
+        for name, parameter in inspect.signature(one.__init__).parameters.items()
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in OURS
+    }
+    for name in options:
+        if name not in known:
+            raise ValueError(f"options: {unknown_key(name, known)}")
+
+
+async def call(client: Client, operation: str, **arguments: Any) -> Any:
+    """Call the scheduler. Raises `OSError` if it is gone."""
+    if client.scheduler is None:
+        raise OSError("the connection was closed")
+    return await getattr(client.scheduler, operation)(**arguments)
+
+
+# -- versions --
+
+
+def compared(distributions: Iterable[str]) -> list[str]:
+    """The distributions whose versions count: these, all of PyScrAI that are installed, and Dask's."""
+    found = {
+        re.sub(r"[-_.]+", "-", name).lower()
+        for one in importlib.metadata.distributions()
+        if (name := one.metadata["Name"]) and name.lower().startswith("pyscrai")
+    }
+    return sorted({*found, *distributions, *SAME})
+
+
+async def differences(client: Client, distributions: Iterable[str]) -> dict[str, list[str]]:
+    """What each worker has in other versions than this process, a line each, by the workers' addresses."""
+    # Dask answers that itself, so that a worker without this distribution can be asked too.
+    packages = compared(distributions)
+    workers = await call(client, "broadcast", msg={"op": "versions", "packages": packages}, on_error="ignore")
+    here, found = get_versions(packages)["packages"], {}
+    names = ["python", *packages]
+    for address, there in workers.items():
+        has = there["packages"]
+        found[address] = [
+            f"{name} {has.get(name) or 'is missing'}, here {here[name] or 'it is missing'}"
+            for name in names
+            if has.get(name) != here[name]
+        ]
+    return found

@@ -1,0 +1,421 @@
+"""The executor `dask`: trials travel to the workers of a cluster in chunks, and come back as bundles."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import re
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+from distributed import Client
+from loguru import logger
+
+from pyscrai_core import Executor, PyscraiError, Trial, TrialResult
+from pyscrai_core.agent import positive
+from pyscrai_core.canonical import canonical, digest
+from pyscrai_core.errors import ConfigError, StoreError
+from pyscrai_core.runtime.trials import Trials
+from pyscrai_core.scenario.trust import demand
+
+from . import cluster, worker
+from .transfer import Chunk, Delivery, Part, pack, unpack
+
+#: Seconds between two looks at the cluster, and between two signs of life to the workers.
+LOOK, SIGN = 0.2, 5.0
+#: Seconds until a cluster that lost all of its workers has to have another one.
+PATIENCE = 60.0
+#: Seconds after which a worker that was lost may take part again, if the scheduler still has it.
+FORGET = 10.0
+#: A trial that was under way when so many workers were lost is given up: it is rather the cause.
+MOST_LOSSES = 3
+
+
+class Dask(Executor):
+    """Trials on the workers of a Dask cluster: one that is there, one of this machine, or a queue's jobs."""
+
+    @frozen
+    class Config:
+        address: str | None = None
+        workers: int | None = field(default=None, validator=positive)
+        jobqueue: str | None = None
+        options: dict[str, Any] = field(factory=dict)
+        #: Seconds after which a worker sends back what it has run.
+        chunk: float = field(default=5.0, validator=positive)
+
+        def __attrs_post_init__(self) -> None:
+            if self.address is not None and not re.fullmatch(r"(tcp|tls)://[^\s/]+:\d+", self.address):
+                raise ValueError(
+                    f"address: expected tcp://HOST:PORT or tls://HOST:PORT, as `dask scheduler` prints it, "
+                    f"not {self.address!r}"
+                )
+            if self.address is not None and (self.jobqueue or self.workers):
+                other = "jobqueue" if self.jobqueue else "workers"
+                raise ValueError(f"{other}: the cluster at `address` has workers of its own; leave one out")
+            if self.jobqueue is None and self.options:
+                raise ValueError("options: they are those of a `jobqueue`, which is missing; name one")
+            if self.jobqueue is not None:
+                if self.workers is None:
+                    raise ValueError("workers: it is missing, expected how many jobs `jobqueue` starts")
+                cluster.check_queue(self.jobqueue, self.options)
+
+    async def run(
+        self, blocks: Sequence[Sequence[Trial]], runner: Trials, concurrency: int
+    ) -> AsyncIterator[TrialResult]:
+        if not blocks:
+            return
+        self._approve(runner)
+        most = max(1, min(concurrency, len(blocks)))
+        async with self._connected(most) as client:
+            work = _Work(client, runner, self.config, blocks, most, concurrency)
+            async for result in work.results():
+                yield result
+
+    def _approve(self, runner: Trials) -> None:
+        """Ask for what an experiment from elsewhere could do by naming a cluster. Raises `TrustRequired`.
+
+        Whoever has the scheduler gets the scenarios, and what it sends back is code to Python.
+        """
+        assert runner.session is not None
+        if self.config.address is not None:
+            wanted = demand(
+                "send the trials to the Dask cluster, and execute what it sends back", self.config.address
+            )
+        elif self.config.jobqueue is not None:
+            options = json.dumps(self.config.options, ensure_ascii=False, sort_keys=True, default=str)
+            wanted = demand("submit jobs", f"{self.config.jobqueue} {options}")
+        else:
+            return
+        content = digest(canonical({"executor": "dask", "demand": wanted}))
+        runner.session.gate.approve("executor: dask", content, [wanted])
+
+    def _connected(self, most: int) -> AbstractAsyncContextManager[Client]:
+        config = self.config
+        if config.address is not None:
+            return cluster.connect(config.address)
+        if config.jobqueue is not None:
+            return cluster.queued(config.jobqueue, config.options, min(config.workers, most))
+        return cluster.local(min(config.workers or os.cpu_count() or 1, most))
+
+
+@define(eq=False)
+class _Block:
+    """What is left of a block. `losses` counts the workers that were lost with it."""
+
+    trials: deque[Trial]
+    begun: bool = False
+    losses: int = 0
+
+    def ran(self, result: TrialResult) -> None:
+        self.begun, self.losses = True, 0
+        self.trials.popleft()
+        self.trials = deque(evolve(trial, reuse=(*trial.reuse, result.run)) for trial in self.trials)
+
+
+class _Work:
+    """The blocks of an experiment, and the workers that take from them: a chunk each at a time."""
+
+    def __init__(
+        self,
+        client: Client,
+        runner: Trials,
+        config: Dask.Config,
+        blocks: Sequence[Sequence[Trial]],
+        most: int,
+        concurrency: int,
+    ) -> None:
+        assert runner.session is not None
+        self._client = client
+        self._runner = runner
+        self._store = runner.session.store
+        self._config = config
+        self._most = most
+        self._concurrency = concurrency
+        self._waiting = deque(_Block(deque(block)) for block in blocks)
+        self._results: asyncio.Queue[TrialResult | None] = asyncio.Queue()
+        self._name = f"pyscrai-{uuid.uuid4().hex}"
+        # Neither options of providers nor paths of this machine: the plans have all that is needed.
+        settings = evolve(runner.settings, providers={}, source=None, ignored=None)
+        self._pickled = pickle.dumps(Trials(None, settings, runner.plans, runner.where))
+        self._distributions = {
+            plugin["distribution"] for plan in runner.plans.values() for plugin in plan.manifest.plugins
+        }
+        #: The workers that may be used, and those that are known and may not.
+        self._workers: dict[str, asyncio.Task[None]] = {}
+        self._refused: set[str] = set()
+        self._lost: dict[str, float] = {}
+        self._under_way = 0
+        self._moved = asyncio.Condition()
+
+    async def results(self) -> AsyncIterator[TrialResult]:
+        """Yields each result when its run is in the store."""
+        whole = asyncio.ensure_future(self._whole())
+        try:
+            while (result := await self._results.get()) is not None:
+                yield result
+            await whole
+        finally:
+            whole.cancel()
+            await asyncio.gather(whole, return_exceptions=True)
+
+    # -- the cluster --
+
+    async def _whole(self) -> None:
+        try:
+            await self._begin()
+            await self._watch()
+        except OSError as error:
+            raise PyscraiError(
+                f"executor: the Dask scheduler cannot be reached any more ({error}); what was delivered is "
+                "kept: run it again"
+            ) from error
+        finally:
+            for task in self._workers.values():
+                task.cancel()
+            await asyncio.gather(*self._workers.values(), return_exceptions=True)
+            with suppress(OSError, TimeoutError):  # who is gone needs no farewell
+                async with asyncio.timeout(cluster.TIMEOUT):
+                    used = list(set(self._workers).intersection(await self._there()))
+                    await self._client.run(worker.move_out, self._name, workers=used, on_error="ignore")
+            self._results.put_nowait(None)
+
+    async def _there(self) -> set[str]:
+        """The addresses of the workers that the scheduler has. Raises `OSError` if it is gone."""
+        return set(await cluster.call(self._client, "ncores"))
+
+    async def _begin(self) -> None:
+        """Wait for the first workers, and compare their versions. Raises `ConfigError`."""
+        since, address = time.monotonic(), self._config.address
+        while not (found := await self._there()):
+            if self._runner.stops:
+                return
+            if self._config.jobqueue is None and time.monotonic() - since > cluster.TIMEOUT:
+                raise ConfigError(
+                    f"executor: the Dask cluster at {address} has no workers; start "
+                    f"some with: dask worker {address}"
+                )
+            await asyncio.sleep(LOOK)
+        differing = {
+            address: lines
+            for address, lines in (await cluster.differences(self._client, self._distributions)).items()
+            if lines
+        }
+        if differing:
+            listed = "".join(
+                f"\n  {address}: {line}" for address, lines in differing.items() for line in lines
+            )
+            raise ConfigError(
+                "executor: workers have other versions, with which a trial would not be the same; nothing "
+                f"was run; install the same there:{listed}"
+            )
+        wanted = self._config.workers if self._config.jobqueue else len(found)
+        self._count = max(1, min(wanted or 1, self._most))
+
+    @property
+    def _at_once(self) -> int:
+        """How many blocks a worker is to run at the same time."""
+        return -(-(self._runner.concurrency or self._concurrency) // self._count)
+
+    async def _watch(self) -> None:
+        """Let workers that come take part, tell all of them what they must know, until all is run."""
+        told, said, since = self._news, time.monotonic(), time.monotonic()
+        failure: BaseException | None = None
+        while not self._over:
+            there = await self._there()
+            await self._admit(there)
+            busy = [address for address, task in self._workers.items() if not task.done()]
+            if failure is None and (failure := self._failure()) is not None:
+                self._runner.stop()  # what is under way elsewhere ends in order, and is delivered
+            now = time.monotonic()
+            if busy:
+                since = now
+            elif now - since > PATIENCE and self._config.jobqueue is None:
+                raise PyscraiError(
+                    f"executor: all workers were lost, and none came within {PATIENCE:g} seconds; what was "
+                    "delivered is kept: run it again"
+                )
+            if self._news != told or now - said > SIGN:
+                told, said = self._news, now
+                reached = [address for address in busy if address in there]
+                await self._client.run(worker.hear, self._name, *told, workers=reached, on_error="ignore")
+            async with self._moved:
+                self._moved.notify_all()  # of what the runner was told
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK):
+                        await self._moved.wait()
+        if failure := failure or self._failure():
+            raise failure
+
+    def _failure(self) -> BaseException | None:
+        """Why a worker could not go on, though it was not lost."""
+        ended = (task for task in self._workers.values() if task.done())
+        return next((error for task in ended if (error := task.exception()) is not None), None)
+
+    @property
+    def _news(self) -> tuple[list[Any], bool]:
+        """What workers must know."""
+        return list(self._runner.orders), self._runner.enough
+
+    @property
+    def _over(self) -> bool:
+        """Whether no trial is under way, and none is to be begun."""
+        return not self._under_way and self._next_block() is None
+
+    async def _admit(self, there: set[str]) -> None:
+        """Give work to workers that are new and have the same versions, as many as share the limits."""
+        free = self._count - sum(not task.done() for task in self._workers.values())
+        for address, lost in list(self._lost.items()):
+            if time.monotonic() - lost > FORGET:  # the network failed, and not the worker
+                del self._lost[address], self._workers[address]
+        new = sorted(there - set(self._workers) - self._refused)
+        if free <= 0 or not new:
+            return
+        found = await cluster.differences(self._client, self._distributions)
+        for address in new:
+            if lines := found.get(address):
+                self._refused.add(address)
+                logger.warning("the worker {} gets no trials: {}", address, "; ".join(lines))
+            elif address in found and free > 0:
+                free -= 1
+                self._workers[address] = asyncio.ensure_future(self._serve(address))
+
+    # -- one worker --
+
+    async def _serve(self, address: str) -> None:
+        """Give chunks to a worker until nothing is left, or it is lost."""
+        alone = self._config.address is None and self._config.jobqueue is None
+        size = self._at_once
+        try:
+            await self._call(address, worker.move_in, self._name, self._pickled, self._count, alone)
+            await self._call(address, worker.hear, self._name, *self._news)
+            while True:
+                async with self._moved:
+                    await self._moved.wait_for(lambda: self._may_begin or self._over)
+                if self._over:
+                    return
+                blocks = self._take(max(size, self._at_once))
+                since = time.monotonic()
+                await self._exchange(address, blocks)
+                if time.monotonic() - since < self._config.chunk / 2:
+                    size *= 2  # short trials travel in large chunks
+        except OSError as error:
+            self._lost[address] = time.monotonic()
+            logger.warning("the worker {} was lost ({}); its trials are run again", address, error)
+
+    async def _exchange(self, address: str, blocks: list[_Block]) -> None:
+        """Have some blocks run. What is not run, they keep, and go back to those that wait."""
+        resumed = [trial.run for block in blocks for trial in block.trials if trial.run]
+        owned: list[str] = []
+        self._under_way += 1
+        try:
+            needed = self._needed(blocks)
+            parts = tuple(Part(tuple(block.trials), block.begun) for block in blocks)
+            chunk = Chunk(parts, pack(self._store, needed), self._at_once, self._config.chunk)
+            for run in resumed:
+                self._store.own(run)
+                owned.append(run)
+            try:
+                answer = await self._call(address, worker.work, self._name, pickle.dumps(chunk))
+            except OSError:
+                self._count_losses(blocks)
+                raise
+            while owned:
+                self._store.release(owned.pop())
+            self._deliver(blocks, pickle.loads(answer))
+        finally:
+            for run in owned:
+                self._store.release(run)
+            self._waiting.extendleft(reversed([block for block in blocks if block.trials]))
+            self._under_way -= 1
+            async with self._moved:
+                self._moved.notify_all()
+
+    def _count_losses(self, blocks: list[_Block]) -> None:
+        for block in blocks:
+            block.losses += 1
+            if block.losses >= MOST_LOSSES:
+                labels = block.trials[0].labels
+                raise PyscraiError(
+                    f"executor: {MOST_LOSSES} workers in a row were lost with the trial of "
+                    f"{labels.get('arm')}, replicate {labels.get('replicate')}; it may need more memory than "
+                    "they have: see their logs; what was delivered is kept"
+                ) from None
+
+    def _deliver(self, blocks: list[_Block], delivery: Delivery) -> None:
+        """Write the runs of a worker into the store: all of them, or none."""
+        resumed = {trial.run for block in blocks for trial in block.trials if trial.run}
+        made = {result.run for _, result in delivery.results}
+        marks = ",".join("?" * len(made - resumed))
+        query = f'SELECT COUNT(*) FROM "runs" WHERE "id" IN ({marks})'
+        if self._store.connection.execute(query, list(made - resumed)).fetchone()[0]:
+            logger.warning("a run of a worker has the id of another; its chunk is run again")
+            return
+        unpack(self._store, delivery.runs, replaced=sorted(made & resumed))
+        for number, result in delivery.results:
+            self._remember(result)
+            blocks[number].ran(result)
+            self._results.put_nowait(result)
+        if delivery.error is not None:
+            raise delivery.error
+
+    def _remember(self, result: TrialResult) -> None:
+        """A run of a plan that a person approved is approved here too: it may be resumed here."""
+        if not (plan := self._runner.plans.get(result.trial.plan)) or not plan.source.recorded_demands:
+            return
+        assert self._runner.session is not None
+        plan = plan.with_seed(result.trial.seed)
+        self._runner.session.gate.remember(
+            self._runner.where, plan.manifest.content, plan.source.recorded_demands
+        )
+
+    async def _call(self, address: str, function: Any, *arguments: Any) -> Any:
+        """Call a function on a worker. Raises `OSError` if it is lost, else what the function raises."""
+        found = await self._client.run(function, *arguments, workers=[address])
+        return found[address]
+
+    # -- blocks --
+
+    def _next_block(self) -> _Block | None:
+        """The next block that may be begun, or continued."""
+        if self._runner.stops:
+            return None
+        return next((block for block in self._waiting if block.begun or not self._runner.enough), None)
+
+    @property
+    def _may_begin(self) -> bool:
+        return self._runner.proceeding.is_set() and self._next_block() is not None
+
+    def _take(self, size: int) -> list[_Block]:
+        """Up to `size` blocks, and no more than leaves some for the other workers."""
+        fair = -(-len(self._waiting) // (2 * self._count))
+        taken: list[_Block] = []
+        while len(taken) < min(size, max(fair, self._at_once)) and (block := self._next_block()) is not None:
+            self._waiting.remove(block)
+            taken.append(block)
+        return taken
+
+    def _needed(self, blocks: list[_Block]) -> set[str]:
+        """The runs of the store that trials resume, or take answers from."""
+        needed: set[str] = set()
+        for trial in (trial for block in blocks for trial in block.trials):
+            needed.update(trial.reuse)
+            if trial.run:
+                needed.add(trial.run)
+                source = self._store.run(trial.run).manifest.get("reuse", "none")
+                needed.update(run for run in source.split(",") if run not in ("none", "all", "parent", ""))
+        return self._present(needed)
+
+    def _present(self, runs: set[str]) -> set[str]:
+        """Those that are in the store: what was removed meanwhile is asked anew."""
+        found: set[str] = set()
+        for run in runs:
+            with suppress(StoreError):
+                found.add(self._store.run(run).id)
+        return found
