@@ -80,7 +80,7 @@ class CallPipeline:
         scenario = world.plan.last.scenario
         policies = {name: use.policy.divided(session.processes) for name, use in scenario.providers.items()}
         self._providers = Providers(
-            providers, policies, session.limits, scenario.limits.concurrency, tuple(world.agents)
+            providers, policies, session.controls.limits, scenario.limits.concurrency, tuple(world.agents)
         )
         self.budget = Budget(scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()})
         self._prices = Prices(session.prices, providers)

@@ -20,17 +20,19 @@ from ..scenario.manifest import Manifest
 from ..store.runs import RecordedRun
 from ..store.store import Store
 from .rules import Rules
+from .session import Controls
 
 #: Seconds between two looks while a run is paused.
 POLL = 0.2
 
 
 class Inputs:
-    """The inputs that wait for `run`."""
+    """The inputs that wait for `run`. Whoever executes it may have it paused, too."""
 
-    def __init__(self, store: Store, run: str) -> None:
+    def __init__(self, store: Store, run: str, controls: Controls) -> None:
         self._store = store
         self._run = run
+        self._controls = controls
         self._version = -1
         self._later = False
 
@@ -38,7 +40,7 @@ class Inputs:
         """Whether there may be something for the next step."""
         (version,) = self._store.connection.execute("PRAGMA data_version").fetchone()
         before, self._version = self._version, version
-        return self._later or bool(version != before)
+        return self._later or self._controls.paused or bool(version != before)
 
     def events(self, step: float = math.inf) -> list[tuple[int, dict[str, Any]]]:
         """The events that wait for a step up to `step`, each with its number in the table, oldest first.
@@ -58,7 +60,7 @@ class Inputs:
 
     def pausing(self) -> bool:
         """Whether the run is to pause, or to stay paused."""
-        return _pausing(self._store, self._run)
+        return self._controls.paused or _pausing(self._store, self._run)
 
 
 def pause(store: Store, ref: str) -> RecordedRun:

@@ -107,7 +107,7 @@ class Run:
         # A run that ended may have taken an event in before a step that it did not take.
         reached = self._last_recorded if recorded and recorded.ended is None else 0
         self._recorded_steps = max(recorded.steps, reached) if recorded else 0
-        self._inputs = Inputs(self._store, run)
+        self._inputs = Inputs(self._store, run, session.controls)
         self._journal = Journal(self._store, run, recorded, replay)
         #: The events from outside that the recorded run took in.
         self._outside = recorded.inputs() if recorded else []

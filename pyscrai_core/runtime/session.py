@@ -31,6 +31,20 @@ class Running(Protocol):
 
 
 @define
+class Controls:
+    """What may change while runs are executed.
+
+    paused
+        whether runs wait before their next step
+    limits
+        by provider, those of this process in place of the scenario's
+    """
+
+    paused: bool = False
+    limits: dict[str, dict[str, int]] = field(factory=dict)
+
+
+@define
 class Session:
     """What executions share.
 
@@ -48,8 +62,8 @@ class Session:
         called with a run that is about to be executed, so that the caller can stop it
     processes
         how many processes divide the limits of the vendors
-    limits
-        by provider, those of this process in place of the scenario's; they may change at any time
+    controls
+        what may change while runs are executed
     """
 
     store: Store
@@ -60,7 +74,7 @@ class Session:
     gate: Gate = field(factory=Gate)
     begin: Callable[[Running], None] | None = None
     processes: int = 1
-    limits: dict[str, dict[str, int]] = field(factory=dict)
+    controls: Controls = field(factory=Controls)
 
 
 def configured_observers(settings: Settings, host: Host) -> list[Observer]:

@@ -19,7 +19,7 @@ from ..scenario.plan import Plan
 from ..scenario.trust import Gate
 from ..store.store import Store
 from . import execution
-from .session import Running, Session, configured_observers
+from .session import Controls, Running, Session, configured_observers
 
 #: A trial takes over answers of so many others of its block at most, the first ones.
 MOST_SHARED = 100
@@ -42,8 +42,9 @@ class Trials:
     """Runs blocks: trials one after another, each of which takes over answers of those before it.
 
     After `stop` no trial starts, and those that run end soon; after a second one at once. `stops` counts
-    them. A pickled one has the manifests of the plans, which a person approved, and works in another process,
-    inside of `opened`. Whoever runs it there passes on each of its `orders` to `obey`.
+    them. While it is paused, no trial starts, and those that run wait before their next step. A pickled one
+    has the manifests of the plans, which a person approved, and works in another process, inside of `opened`.
+    Whoever runs it there passes on each of its `orders` to `obey`.
     """
 
     session: Session | None
@@ -55,6 +56,8 @@ class Trials:
     stops: int = 0
     #: What it was told so far: `stop`, `pause`, `continue`, or limits by provider.
     orders: list[Any] = field(factory=list)
+    #: What was changed by orders, for all trials of this process.
+    controls: Controls = field(factory=Controls)
     #: Cleared while trials are paused.
     proceeding: asyncio.Event = field(factory=asyncio.Event)
     #: How many blocks may be run at the same time, if that was changed; executors look at it.
@@ -92,11 +95,12 @@ class Trials:
             for run in list(self._running):
                 run.stop()
         elif order in ("pause", "continue"):
+            self.controls.paused = order == "pause"
             self.proceeding.clear() if order == "pause" else self.proceeding.set()
         elif self.session is not None:
             for name, limits in order.items():
                 share = {key: max(1, number // self.session.processes) for key, number in limits.items()}
-                self.session.limits.setdefault(name, {}).update(share)
+                self.controls.limits.setdefault(name, {}).update(share)
 
     async def run(self, block: Sequence[Trial]) -> AsyncIterator[TrialResult]:
         done: list[str] = []
@@ -121,7 +125,7 @@ class Trials:
 
         meter = Meter()
         observers = (*self.session.observers, meter, self.meter)
-        session = evolve(self.session, begin=begin, observers=observers)
+        session = evolve(self.session, begin=begin, observers=observers, controls=self.controls)
         try:
             if trial.run:
                 result = await execution.resume(session, trial.run)

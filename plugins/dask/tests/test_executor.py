@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from pyscrai_dask import cluster
+from pyscrai_experiments.registry import registrations
 
 from pyscrai_core.store.store import Store
 
@@ -154,6 +156,31 @@ def ids(store: str) -> set[str]:
 # -- clusters that cannot be used --
 
 
+def test_a_pause_holds_for_trials_under_way_on_workers(files: Path, experiment: Invoke) -> None:
+    text = Path("talk.yaml").read_text().replace("rounds: 2", "rounds: 400")
+    Path("talk.yaml").write_text(text)
+    use("{use: dask, workers: 2}")
+    command = [sys.executable, "-m", "pyscrai_cli.main", "experiment", "run", "exp.yaml", "--trust", "-q"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: len(requests()) > 20)
+        paused = experiment("control", "exp.yaml", "pause")
+        assert json.loads(paused.stdout)["paused"], paused.output
+
+        def still() -> bool:
+            before = len(requests())
+            time.sleep(2)  # many steps, if there were any
+            return len(requests()) == before
+
+        wait_for(still)
+        before = len(requests())
+        assert experiment("control", "exp.yaml", "continue").exit_code == 0
+        wait_for(lambda: len(requests()) > before)
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_an_address_that_nobody_answers(
     files: Path, experiment: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +191,7 @@ def test_an_address_that_nobody_answers(
     assert "no Dask scheduler answers at tcp://127.0.0.1:1" in done.output
     with Store.open("dask.db", create=False) as store:
         assert store.runs() == []
+        assert registrations(store, "spread") == []
 
 
 def test_an_address_needs_approval(files: Path, experiment: Invoke) -> None:

@@ -110,11 +110,6 @@ def control(store: Store, experiment: Experiment, action: str, limits: dict[str,
                 f"{experiment.path} status"
             )
         time.sleep(POLL / 3)
-    if action in ("pause", "continue"):
-        # Runs under way look for this before each step, in whichever process they are.
-        for run in trials_of(store, experiment.name).values():
-            if run.owner is not None:
-                store.put_input(run.id, action, {}, author())
     return status_of(store, experiment)
 
 

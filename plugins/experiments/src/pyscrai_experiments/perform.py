@@ -25,7 +25,7 @@ from pyscrai_core.store.store import Store
 from .control import Listener, failed_trials
 from .experiment import Experiment
 from .prepare import Prepared
-from .registry import alone, body_of, check_unchanged, lock_of, register, registrations, trials_of
+from .registry import alone, body_of, check_unchanged, forget, lock_of, register, registrations, trials_of
 from .spec import BudgetSpec
 from .stopping import stopping_of
 
@@ -228,10 +228,15 @@ async def perform(
         elif extend:
             raise experiment.error((), "nothing of it was run yet; begin with: pyscrai experiment run")
         register(store, body_of(prepared), anew=not known)
-        return await _perform(
-            prepared, session, settings, executor, known,
-            retry_failed=retry_failed, limit=limit, watcher=watcher,
-        )  # fmt: skip
+        try:
+            return await _perform(
+                prepared, session, settings, executor, known,
+                retry_failed=retry_failed, limit=limit, watcher=watcher,
+            )  # fmt: skip
+        except BaseException:
+            if not known and not trials_of(store, experiment.name):
+                forget(store, experiment.name)  # as if it had never been tried
+            raise
 
 
 async def _perform(

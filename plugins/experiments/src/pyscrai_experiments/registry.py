@@ -164,6 +164,12 @@ def register(store: Store, body: Mapping[str, Any], *, anew: bool = False) -> No
             ).execute(store.database)
 
 
+def forget(store: Store, name: str) -> None:
+    """Remove all that is registered under the name of an experiment of which nothing was run."""
+    with store.transaction():
+        RegistrationRow.delete().where(RegistrationRow.name == name).execute(store.database)
+
+
 def trials_of(store: Store, name: str) -> dict[tuple[str, int], RecordedRun]:
     """The runs of an experiment, by arm and replicate. Forks of them are no trials."""
     found: dict[tuple[str, int], RecordedRun] = {}
