@@ -26,6 +26,8 @@ class Counting(Provider):
         key = hashlib.sha256(f"{request.seed} {text}".encode()).hexdigest()
         with open(FOLDER + "/requests.txt", "a") as file:
             file.write(f"{os.getpid()} {key}\\n")
+        if Path(FOLDER + "/die").exists():
+            os._exit(1)
         while request.position.agent == "B" and Path(FOLDER + "/wait").exists():
             await asyncio.sleep(0.01)
         return Completion(key, usage=Usage(100, 20), model="counting-1")

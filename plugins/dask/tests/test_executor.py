@@ -153,6 +153,18 @@ def ids(store: str) -> set[str]:
         return {run.id for run in opened.runs(status="completed")}
 
 
+def test_a_trial_that_every_worker_is_lost_with_is_given_up(files: Path, experiment: Invoke) -> None:
+    use("{use: dask, workers: 1}")
+    Path("die").touch()
+    done = experiment("run", "exp.yaml", "--trust", "--store", "dask.db")
+    assert done.exit_code == 1
+    assert "3 workers in a row were lost with the trial of plain, replicate 1" in done.output
+    assert completed("dask.db") == 0
+    Path("die").unlink()
+    assert experiment("run", "exp.yaml", "--trust", "--store", "dask.db").exit_code == 0
+    assert completed("dask.db") == 24
+
+
 # -- clusters that cannot be used --
 
 

@@ -119,28 +119,30 @@ async def call(client: Client, operation: str, **arguments: Any) -> Any:
 # -- versions --
 
 
-def compared(distributions: Iterable[str]) -> list[str]:
-    """The distributions whose versions count: these, all of PyScrAI that are installed, and Dask's."""
-    found = {
-        re.sub(r"[-_.]+", "-", name).lower()
+def compared(distributions: Iterable[str]) -> dict[str, str]:
+    """The versions that count: of these distributions, of all of PyScrAI that are here, and of Dask."""
+    installed = {
+        re.sub(r"[-_.]+", "-", one.metadata["Name"] or "").lower(): one.version
         for one in importlib.metadata.distributions()
-        if (name := one.metadata["Name"]) and name.lower().startswith("pyscrai")
     }
-    return sorted({*found, *distributions, *SAME})
+    wanted = {re.sub(r"[-_.]+", "-", name).lower() for name in (*distributions, *SAME)}
+    chosen = {name for name in installed if name in wanted or re.match("pyscrai(-|$)", name)}
+    return {name: installed[name] for name in sorted(chosen)}
 
 
 async def differences(client: Client, distributions: Iterable[str]) -> dict[str, list[str]]:
     """What each worker has in other versions than this process, a line each, by the workers' addresses."""
     # Dask answers that itself, so that a worker without this distribution can be asked too.
-    packages = compared(distributions)
-    workers = await call(client, "broadcast", msg={"op": "versions", "packages": packages}, on_error="ignore")
-    here, found = get_versions(packages)["packages"], {}
-    names = ["python", *packages]
+    here = compared(distributions)
+    asked = {"op": "versions", "packages": list(here)}
+    workers = await call(client, "broadcast", msg=asked, on_error="ignore")
+    here["python"] = get_versions()["packages"]["python"]
+    found: dict[str, list[str]] = {}
     for address, there in workers.items():
         has = there["packages"]
         found[address] = [
-            f"{name} {has.get(name) or 'is missing'}, here {here[name] or 'it is missing'}"
-            for name in names
-            if has.get(name) != here[name]
+            f"{name} {has.get(name) or 'is missing'}, here {version}"
+            for name, version in here.items()
+            if has.get(name) != version
         ]
     return found
