@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import inspect
+import logging
 import re
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from distributed import Client, LocalCluster
+from distributed.utils import silence_logging_cmgr
 from distributed.versions import get_versions
 
 from pyscrai_core.errors import ConfigError
@@ -38,11 +40,15 @@ async def connect(address: str) -> AsyncIterator[Client]:
     except (OSError, TimeoutError, ValueError) as error:
         why = str(error) or "it did not answer"
         raise ConfigError(f"executor: no Dask scheduler answers at {address} ({why}); {start}") from error
-    try:
-        yield client
-    finally:
-        with suppress(OSError, TimeoutError):
-            await client.close()
+    with ExitStack() as silent:
+        # What Dask logs of a lost connection is told as an error or a warning of the experiment.
+        for name in ("distributed", "distributed.client"):
+            silent.enter_context(silence_logging_cmgr(logging.CRITICAL, root=name))
+        try:
+            yield client
+        finally:
+            with suppress(OSError, TimeoutError):
+                await client.close()
 
 
 @asynccontextmanager
@@ -53,7 +59,7 @@ async def local(workers: int) -> AsyncIterator[Client]:
             warnings.simplefilter("ignore")  # of ports that others use
             cluster = await LocalCluster(  # type: ignore[no-untyped-call]
                 n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", asynchronous=True,
-                dashboard_address=None, memory_limit=0, local_directory=folder, silence_logs=50,
+                dashboard_address=None, memory_limit=0, local_directory=folder, silence_logs=logging.CRITICAL,
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 worker_dashboard_address=None,
             )  # fmt: skip

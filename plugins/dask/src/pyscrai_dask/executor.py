@@ -22,7 +22,10 @@ from pyscrai_core import Executor, PyscraiError, Trial, TrialResult
 from pyscrai_core.agent import positive
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
+from pyscrai_core.runtime.execution import approve_recorded
 from pyscrai_core.runtime.trials import Trials
+from pyscrai_core.scenario.manifest import Manifest
+from pyscrai_core.scenario.plan import from_manifest
 from pyscrai_core.scenario.trust import demand
 
 from . import cluster, worker
@@ -319,6 +322,7 @@ class _Work:
             parts = tuple(Part(tuple(block.trials), block.begun) for block in blocks)
             chunk = Chunk(parts, pack(self._store, needed), self._at_once, self._config.chunk)
             for run in resumed:
+                self._check_approved(run)
                 self._store.own(run)
                 owned.append(run)
             try:
@@ -364,6 +368,14 @@ class _Work:
             self._results.put_nowait(result)
         if delivery.error is not None:
             raise delivery.error
+
+    def _check_approved(self, run: str) -> None:
+        """Ask here for what a recorded run demands: on a worker nobody is. Raises `TrustRequired`."""
+        session, recorded = self._runner.session, self._store.run(run)
+        assert session is not None
+        manifest = Manifest.to_execute(recorded)
+        plan = from_manifest(manifest.settled(manifest.changes), session.host, replay=False)
+        approve_recorded(session, recorded, plan)
 
     def _remember(self, result: TrialResult) -> None:
         """A run of a plan that a person approved is approved here too: it may be resumed here."""
