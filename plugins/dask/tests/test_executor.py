@@ -243,6 +243,14 @@ def test_a_scheduler_with_other_versions_on_its_worker(
     assert completed("dask.db") == 24
 
 
+def test_a_queue_that_is_not_there(files: Path, experiment: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    use("{use: dask, jobqueue: SLURMCluster, workers: 2, options: {cores: 1, memory: 1GB}}")
+    done = experiment("run", "exp.yaml", "--trust", "--store", "dask.db")
+    assert done.exit_code == 2
+    assert "submits jobs with sbatch, which is not there" in done.output
+
+
 @pytest.mark.parametrize(
     "executor, words",
     [

@@ -7,6 +7,7 @@ import importlib.metadata
 import inspect
 import logging
 import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -70,14 +71,22 @@ async def local(workers: int) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def queued(jobqueue: str, options: Mapping[str, Any], workers: int) -> AsyncIterator[Client]:
     """Workers that are jobs of a queue, such as SLURM's."""
+    cls = queue_class(jobqueue)
+    # Without it, dask-jobqueue would wait for jobs that nobody submitted.
+    submit = (getattr(cls.job_cls, "submit_command", None) or "").partition(" ")[0]
+    if submit and not shutil.which(submit):
+        raise ConfigError(
+            f"executor: {jobqueue} submits jobs with {submit}, which is not there; run the experiment on a "
+            "machine that can submit jobs, or leave `jobqueue` out"
+        )
     try:
-        cluster = queue_class(jobqueue)(**options, n_workers=workers, asynchronous=True)
-        async with cluster, connect(cluster.scheduler_address) as client:
-            yield client
+        cluster = await cls(**options, n_workers=workers, asynchronous=True)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         raise ConfigError(
             f"executor: {jobqueue} could not be used ({error}); see the documentation of dask-jobqueue"
         ) from error
+    async with cluster, connect(cluster.scheduler_address) as client:
+        yield client
 
 
 def queue_class(name: str) -> Any:

@@ -195,15 +195,19 @@ class _Work:
 
     async def _begin(self) -> None:
         """Wait for the first workers, and compare their versions. Raises `ConfigError`."""
-        since, address = time.monotonic(), self._config.address
+        since, address, told = time.monotonic(), self._config.address, False
         while not (found := await self._there()):
             if self._runner.stops:
                 return
-            if self._config.jobqueue is None and time.monotonic() - since > cluster.TIMEOUT:
-                raise ConfigError(
-                    f"executor: the Dask cluster at {address} has no workers; start "
-                    f"some with: dask worker {address}"
-                )
+            if time.monotonic() - since > cluster.TIMEOUT:
+                if self._config.jobqueue is None:
+                    raise ConfigError(
+                        f"executor: the Dask cluster at {address} has no workers; start some "
+                        f"with: dask worker {address}"
+                    )
+                if not told:
+                    told = True
+                    logger.warning("no job of the queue has started yet; Ctrl-C ends the wait")
             await asyncio.sleep(LOOK)
         differing = {
             address: lines
