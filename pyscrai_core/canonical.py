@@ -7,18 +7,15 @@ within 53 bits, valid Unicode strings, lists, and dictionaries with string keys.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from typing import Any, TypeAlias
 
 import orjson
 
 from .base.frozen import FrozenDict, FrozenList
+from .base.strict_json import MAX_INTEGER
 
 Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
-
-#: The largest integer that every JSON reader keeps exactly.
-MAX_INTEGER = 2**53 - 1
 
 #: How deeply lists and dictionaries may be nested. What is stored puts values into others of its own.
 MAX_DEPTH = 200
@@ -37,34 +34,6 @@ def canonical(value: Any) -> bytes:
 def digest(data: bytes) -> str:
     """The SHA-256 of `data`, as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
-
-
-def load_json(text: str) -> Any:
-    """The value of a JSON text, with nothing chosen or rounded, unlike what parsers do.
-
-    Raises `ValueError` if it is not JSON, if a key stands twice with different values, or for an integer of
-    more than 100 digits, and `RecursionError`. The value may be no I-JSON.
-    """
-    return json.loads(text, object_pairs_hook=_unique, parse_int=_integer, parse_constant=_constant)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found and found[key] != value:
-            raise ValueError(f"the key {json.dumps(key)} stands twice, with different values")
-        found[key] = value
-    return found
-
-
-def _constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number of JSON")
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > 100:
-        raise ValueError(f"a number has {len(digits):,} digits, which does not fit into 53 bits")
-    return int(digits)
 
 
 def check_json(value: Any, where: str = "value", depth: int = MAX_DEPTH) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import contextmanager
 from typing import Any
 
-from .canonical import load_json
+from .base.strict_json import load_json
 from .errors import (
     AnswerRejected,
     AuthenticationFailed,

@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from ..canonical import check_json, load_json
+from ..base.strict_json import load_json
+from ..canonical import check_json
 from ..suggest import format_json
 
 _TOKEN = re.compile(

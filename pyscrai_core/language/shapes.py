@@ -135,7 +135,7 @@ class Shape:
                 raise error
             return join(found)
         if MAPPING not in self.kinds:
-            raise Misfit(f"is {self.words}, so it has no {key.words}")
+            raise Misfit(f"is {self.words}, so it cannot be read with {key.words} in brackets")
         if self.kinds == _ALL or self.loose:
             return ANY
         return join((*self.keys.values(), *([self.others] if self.others else [])))

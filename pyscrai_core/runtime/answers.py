@@ -33,6 +33,8 @@ SHOWN = 120
 MOST_TOKENS = 2**40
 #: Reports of fewer input tokens are compared with the prompt.
 FEW_TOKENS = 100
+#: Types of parts of a content that are thoughts.
+_THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking")
 _FINISH = ("stop", "length", "tool_calls", "refusal", "content_filter", "other")
 
 
@@ -49,7 +51,7 @@ def read_raw(returned: Any, policy: CallPolicy, structured: bool) -> Completion:
     If the answer is `structured`, its text becomes the JSON that it contains, where there is only one.
     """
     answer = as_completion(returned)
-    came, found = _content(answer.text)
+    came, found, refused = _content(answer.text)
     came = _paired(came, "the text")
     text = came
     if policy.split_thoughts and has_thoughts(came) and parse_json(came)[1] is not None:
@@ -71,7 +73,11 @@ def read_raw(returned: Any, policy: CallPolicy, structured: bool) -> Completion:
         raw=came if text != came else "",
         tool_calls=calls,
         thinking=tuple(thinking),
-        finish_reason=answer.finish_reason if answer.finish_reason in _FINISH else "other",
+        finish_reason="refusal"
+        if refused
+        else answer.finish_reason
+        if answer.finish_reason in _FINISH
+        else "other",
         model=_name(answer.model),
     )
 
@@ -119,13 +125,13 @@ def cut_off(answer: Completion) -> str:
 # -- what the vendor sent --
 
 
-def _content(content: Any) -> tuple[str, list[str]]:
-    """The text of an answer's content, and the thoughts in it: vendors also send lists of parts."""
+def _content(content: Any) -> tuple[str, list[str], bool]:
+    """The text of a content, the thoughts in it, and whether it refuses: vendors also send parts."""
     if content is None or isinstance(content, str):
-        return content or "", []
+        return content or "", [], False
     if not isinstance(content, list):
         raise AnswerRejected(f"the content is {_kind(content)}, expected text")
-    text, thoughts = "", []
+    text, thoughts, refusals = "", [], []
     for part in content:
         if isinstance(part, str):
             text += part
@@ -133,13 +139,17 @@ def _content(content: Any) -> tuple[str, list[str]]:
             raise AnswerRejected(f"a part of the content is {_kind(part)}, expected text")
         elif any(isinstance(part.get(key), str | list) for key in ("thinking", "reasoning")):
             thoughts.append(_words(part.get("thinking") or part.get("reasoning")))
+        elif part.get("type") in _THOUGHT_PARTS or part.get("thought") is True:
+            thoughts.append(_words(part.get("text") or part.get("summary") or part.get("content")))
+        elif part.get("type") == "refusal" or isinstance(part.get("refusal"), str):
+            refusals.append(_words(part.get("refusal") or part.get("text")))
         elif isinstance(part.get("text"), str):
             text += part["text"]
         else:
             raise AnswerRejected(
                 f"a part of the content is of the type {str(part.get('type'))[:40]!r}, expected text"
             )
-    return text, thoughts
+    return "\n".join(refusals) or text, thoughts, bool(refusals)
 
 
 def _words(value: Any) -> str:
@@ -265,13 +275,33 @@ _MARKED = re.compile(
       | <function= (?P<named> .*?) (?: </function> | \Z)
       | \[TOOL_CALLS\] (?P<mistral> .*)
       | <\|python_tag\|> (?P<llama> .*)
-      | <\|tool_calls?_begin\|> (?P<begin> .*)""",
+      | <\|tool_calls?_begin\|> (?P<begin> .*)
+      | <function_calls> (?P<claude> .*?) (?: </function_calls> | \Z)
+      | ✿FUNCTION✿ (?P<qwen> .*)
+      | <start_function_call> (?P<gemma> .*?) (?: <end_function_call> | \Z)
+      | <[|｜]tool▁calls?▁begin[|｜]> (?P<deepseek> .*)
+      | <\|channel\|>\s*commentary (?P<harmony> .*)
+      | ```tool_code\s (?P<fence> .*?) (?: ``` | \Z)
+      | (?: ^ | (?<=\n) ) Action: (?P<react> [^\n]+ \n\s* Action\ Input: .*)
+      | \A \s* \[? (?P<python> \w[\w.]* \( \s* \w+ \s* = .* \) ) \]? \s* \Z""",
     re.DOTALL | re.VERBOSE,
 )
+#: Other forms of a call's name and arguments, which are JSON.
+_OTHERS = [
+    re.compile(r"\s*:?\s*(?P<name>[\w.-]+)\s*\n?\s*✿ARGS✿\s*:?\s*(?P<arguments>\{.*?\})", re.DOTALL),
+    re.compile(
+        r".*?(?:to=functions\.|<[|｜]tool▁sep[|｜]>)(?P<name>[\w.-]+).*?(?P<arguments>\{.*\})", re.DOTALL
+    ),
+    re.compile(r"\s*(?P<name>[\w.-]+)\s*\n\s*Action Input:\s*(?P<arguments>\{.*?\})\s*(?:\n|\Z)", re.DOTALL),
+]
+_CALLED = re.compile(r"(\w+)\(((?:[^()'\"]|'[^']*'|\"[^\"]*\")*)\)")
+_KEYWORD = re.compile(r"(\w+)\s*=\s*('[^']*'|\"[^\"]*\"|[\w.+-]+)")
+_INVOKED = re.compile(r"<invoke name=\"([\w.-]+)\">(.*?)</invoke>", re.DOTALL)
+_GIVEN = re.compile(r"<parameter name=\"([\w.-]+)\">(.*?)</parameter>", re.DOTALL)
 _NAMED = re.compile(r"\s*(?:<function=)?\s*([\w.:-]+)\s*(?:>|\[ARGS\])(.*?)(?:</function>\s*)?\Z", re.DOTALL)
 _PARAMETER = re.compile(r"<parameter=([\w.:-]+)>\s*(.*?)\s*</parameter>", re.DOTALL)
-_KEYS_OF_NAME = ("name", "tool", "tool_name", "function")
-_KEYS_OF_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input")
+_KEYS_OF_NAME = ("name", "tool", "tool_name", "function", "function_call", "action")
+_KEYS_OF_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "action_input")
 
 
 def with_textual_calls(answer: Completion, request: Request) -> Completion:
@@ -282,6 +312,9 @@ def with_textual_calls(answer: Completion, request: Request) -> Completion:
     if answer.tool_calls or not answer.text:
         return answer
     marked = list(_MARKED.finditer(answer.text))
+    # Python's form is also that of a stage direction, so it counts where such a tool is offered.
+    names = {tool.name for tool in request.tools}
+    marked = [one for one in marked if not one["python"] or one["python"].partition("(")[0] in names]
     if marked:
         found = [call for one in marked for call in _marked_calls(one)]
         text = _MARKED.sub("", answer.text).strip()
@@ -310,14 +343,33 @@ def with_textual_calls(answer: Completion, request: Request) -> Completion:
 def _marked_calls(found: re.Match[str]) -> list[ToolCall]:
     body = next(filter(None, found.groups()), "").strip()
     value, wrong = parse_json(find_json(body))
-    if wrong is None and (calls := _calls_in(value, strict=False)):
+    calls = [] if wrong else _calls_in(value, strict=False)
+    if calls:
         return calls
+    for name, inner in _INVOKED.findall(body):
+        calls.append(ToolCall("", name, {key: _parameter(text) for key, text in _GIVEN.findall(inner)}))
+    if calls or found["python"] or found["fence"]:
+        return calls or _python_calls(body)
+    for form in _OTHERS:
+        if other := form.match(body):
+            return [ToolCall("", other["name"], other["arguments"])]
     named = _NAMED.match(body)
     if named is None:
         return []
     name, inner = named[1], named[2].strip()
     arguments: Any = {key: _parameter(text) for key, text in _PARAMETER.findall(inner)} or inner
     return [ToolCall("", name, arguments)]
+
+
+def _python_calls(text: str) -> list[ToolCall]:
+    """The calls in Python's form with plain values; none if there is anything else."""
+    calls = []
+    for name, inner in _CALLED.findall(text):
+        given = {key: _parameter(value.strip("'\"")) for key, value in _KEYWORD.findall(inner)}
+        if _KEYWORD.sub("", inner).strip(" ,\n\t"):
+            return []
+        calls.append(ToolCall("", name, given))
+    return calls
 
 
 def _parameter(text: str) -> Any:
@@ -327,6 +379,8 @@ def _parameter(text: str) -> Any:
 
 def _calls_in(value: Any, strict: bool) -> list[ToolCall]:
     """The calls in a value; all of a list's elements must be calls. `strict`: with no other keys."""
+    if isinstance(value, dict) and value.keys() == {"tool_calls"}:
+        value = value["tool_calls"]
     values = value if isinstance(value, list) else [value]
     calls = [call for one in values if (call := _as_call(one, strict)) is not None]
     return calls if len(calls) == len(values) else []
@@ -341,7 +395,7 @@ def _as_call(value: Any, strict: bool) -> ToolCall | None:
         return _as_call(name, strict)
     if not isinstance(name, str) or (strict and not isinstance(arguments, dict | str)):
         return None
-    if strict and value.keys() - {*_KEYS_OF_NAME, *_KEYS_OF_ARGUMENTS, "type", "id"}:
+    if strict and value.keys() - {*_KEYS_OF_NAME, *_KEYS_OF_ARGUMENTS, "type", "id", "index"}:
         return None
     given: Any = {} if arguments is None else arguments
     return ToolCall("", name, given)

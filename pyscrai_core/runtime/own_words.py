@@ -10,11 +10,18 @@ from typing import Any
 from ..errors import AnswerRejected
 
 #: What stands before a colon, and the decoration behind it; at the beginning of a line.
-PREFIX = re.compile(r"(?P<head>[^\n:：]{1,200})[:：][*_]*[ \t]*")
-_LINE = re.compile(f"^{PREFIX.pattern}", re.MULTILINE)
-#: What may stand around a name: space, quotation marks, brackets, Markdown, and whom it speaks to.
+_BREAKS = "\\n\\r\\x0b\\x0c\\x85\\u2028\\u2029"
+PREFIX = re.compile(rf"(?P<head>[^{_BREAKS}:：]{{1,200}})[:：][*_]*(?:</\w+>)?[ \t]*")
+_LINE = re.compile(rf"(?:^|(?<=[{_BREAKS}])){PREFIX.pattern}")
+#: What may stand around a name: space, quotation marks, brackets, Markdown, HTML, numbers, and behind it how
+#: or to whom it is said.
 _BEFORE = """ \t>*_#"'“„«[(-"""
-_ADDRESSED = re.compile(r"[*_ \t]*\([^)\n]*\)[*_ \t]*$")
+_AROUND = """ \t>*_#"'“”„«»‹›[](){}-"""
+_UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]|<[^<>]{1,40}>")
+_NUMBER = re.compile(r"^\s*\d{1,3}[.)]\s+")
+_ADDRESSED = [
+    re.compile(rf"[*_ \t]*{said}[*_ \t]*$") for said in (r"\([^)]*\)", r"\[[^\]]*\]", r"(?<=\s)\*[^*]+\*")
+]
 
 
 @lru_cache(maxsize=16)
@@ -56,10 +63,11 @@ def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
 
 def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
     """The agent whose name stands at the beginning of a line, if it is one."""
-    bare = head.lstrip(_BEFORE)
-    for name in (head, bare, bare.rstrip("*_ \t"), _ADDRESSED.sub("", bare).rstrip("*_ \t")):
-        if (found := known.get(name.strip().casefold())) is not None:
-            return found
+    bare = _NUMBER.sub("", _UNSEEN.sub("", head))
+    for name in (head, bare, *(said.sub("", bare) for said in _ADDRESSED)):
+        for form in (name.strip(), name.lstrip(_BEFORE).rstrip("*_ \t"), name.strip(_AROUND)):
+            if (found := known.get(form.casefold())) is not None:
+                return found
     return None
 
 

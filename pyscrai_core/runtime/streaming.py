@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ..contracts import Sink
 from .own_words import PREFIX, may_be_speaker, speaker_of
 from .thoughts import CLOSING, OPENING
 
-#: The characters that a tag of thoughts begins with, and the length of the longest one.
-_BEGIN = "<[◁"
-_LONGEST = len("</reasoning>")
+#: The characters that a tag of thoughts begins with, and the length up to which one is waited for.
+_BEGIN = ("<|channel", "<|end", "<|start", "<", "[", "◁")
+_LONGEST = 80
 
 
 class WordsSink:
@@ -44,21 +45,37 @@ class WordsSink:
 class ThoughtlessSink(WordsSink):
     """Leaves out the thoughts between tags."""
 
-    _thinking = False
+    #: How many tags were opened and not closed.
+    _depth = 0
 
     def _look(self, last: bool) -> None:
-        while found := (CLOSING if self._thinking else OPENING).search(self._held):
-            if not self._thinking:
+        while (found := self._next()) is not None:
+            opens = OPENING.fullmatch(found[0]) is not None
+            if not self._depth:
                 self._pass_on(found.start())
-            self._held = self._held[found.end() :].lstrip() if self._thinking else self._held[len(found[0]) :]
-            self._thinking = not self._thinking
-        if self._thinking:
+                self._held = self._held[len(found[0]) :]
+            else:
+                self._held = self._held[found.end() :]
+            self._depth = max(0, self._depth + (1 if opens else -1))
+            if not self._depth:
+                self._held = self._held.lstrip()
+        if self._depth:
             self._held = self._held[-_LONGEST:]
             return
         # What may be the beginning of a tag waits for the rest of it.
-        tail = max(self._held.rfind(mark) for mark in _BEGIN)
-        partial = not last and tail >= 0 and len(self._held) - tail < _LONGEST
-        self._pass_on(tail if partial else len(self._held))
+        tail = next((at for mark in _BEGIN if self._waits(at := self._held.rfind(mark), mark)), -1)
+        self._pass_on(len(self._held) if last or tail < 0 else tail)
+
+    def _next(self) -> re.Match[str] | None:
+        """The next tag; a closing one counts only inside of thoughts."""
+        tags = (OPENING.search(self._held), CLOSING.search(self._held) if self._depth else None)
+        return min((tag for tag in tags if tag), key=lambda tag: tag.start(), default=None)
+
+    def _waits(self, at: int, mark: str) -> bool:
+        """Whether a tag may begin there, of which the end is missing."""
+        begun = self._held[at:] if at >= 0 else ""
+        closed = len(mark) == 1 and any(end in begun for end in ">]▷")
+        return bool(begun) and len(begun) < _LONGEST and not closed
 
 
 class OwnWordsSink(WordsSink):

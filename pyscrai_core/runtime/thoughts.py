@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 
-_NAMES = "think|thinking|thoughts?|reasoning"
-#: The tags before and behind thoughts.
-OPENING = re.compile(rf"<({_NAMES})>|\[THINK\]|◁think▷", re.IGNORECASE)
-CLOSING = re.compile(rf"</({_NAMES})>|\[/THINK\]|◁/think▷", re.IGNORECASE)
+_NAMES = r"(?:\w+:)?(?:think|thinking|thoughts?|reasoning)"
+#: The tags before and behind thoughts; the last form of each is that of OpenAI's open models ("harmony").
+OPENING = re.compile(
+    rf"<\s*{_NAMES}(?:\s[^<>]{{0,100}})?>|\[THINK\]|◁think▷|<\|channel\|>\s*analysis\b[^<]{{0,100}}<\|message\|>",
+    re.IGNORECASE,
+)
+CLOSING = re.compile(
+    rf"</\s*{_NAMES}\s*>|\[/THINK\]|◁/think▷"
+    r"|(?:<\|end\|>)?(?:<\|start\|>\s*assistant)?<\|channel\|>\s*final\b[^<]{0,100}<\|message\|>",
+    re.IGNORECASE,
+)
 
 
 def has_thoughts(text: str) -> bool:

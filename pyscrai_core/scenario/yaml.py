@@ -28,7 +28,7 @@ from typing import Any
 import yaml
 from attrs import define
 
-from ..canonical import MAX_INTEGER
+from ..base.strict_json import MAX_INTEGER
 from ..errors import Mistake, ScenarioError
 from ..language.lookalikes import normalize
 from ..language.misfit import Path, dotted

@@ -58,6 +58,14 @@ def odd(**fields: Any) -> Completion:
         ("<think>it never ends", "", ["it never ends"]),
         ("Nine. <think>Was that wise?</think> Yes.", "Nine.  Yes.", ["Was that wise?"]),
         ("Nine < ten, and ten > nine.", "Nine < ten, and ten > nine.", []),
+        ("<think >a</think >Nine.", "Nine.", ["a"]),
+        ('<think type="deep">a</think>Nine.', "Nine.", ["a"]),
+        ("<seed:think>a</seed:think>Nine.", "Nine.", ["a"]),
+        (
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>Nine.",
+            "Nine.",
+            ["a"],
+        ),
     ],
 )
 def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> None:
@@ -70,7 +78,15 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
 @pytest.mark.parametrize(
     "text",
-    ["<think>hide</think>\n\nNine < ten [so].", "Nine.<think>hide</think>", "<b>Nine</b> <thi", "<think>a"],
+    [
+        "<think>hide</think>\n\nNine < ten [so].",
+        "Nine.<think>hide</think>",
+        "<b>Nine</b> <thi",
+        "<think>a",
+        '<think type="deep">hide</think>Nine.',
+        "<think>a<think>b</think>still hidden</think>Nine.",
+        "<|channel|>analysis<|message|>hide<|end|><|channel|>final<|message|>Nine.",
+    ],
 )
 def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
     assert shown(ThoughtlessSink, text, size).strip() == split_thoughts(text)[1].strip()
@@ -141,6 +157,7 @@ def test_a_list_is_found_too() -> None:
         ('{"price": 9, "price": 8}', 'the key "price" stands twice'),
         ('{"price": 123456789012345678901234567890}', "does not fit into 53 bits"),
         ('{"price": 9007199254740993}', "does not fit into 53 bits"),
+        ('{"price": 9007199254740993.0}', "does not fit into 53 bits"),
         ('{"price": ' + "9" * 5000 + "}", "a number is too large"),
         ('{"price": NaN}', "expected a value"),
         ('{"price": 1e999}', "not a finite number|too large"),
@@ -185,6 +202,17 @@ def test_a_cut_off_answer_is_kept_repaired_or_an_error() -> None:
         ("Nine.\n**Jon**: Too much!", "Nine."),
         ("Nine.\n[Jon: offer price: 5]", "Nine."),
         ("Mara: Nine.\nMara: And ten.", "Nine.\nAnd ten."),
+        ("[Mara]: Nine coins.", "Nine coins."),
+        ("„Mara“: Nine coins.", "Nine coins."),
+        ("Mara [smiling]: Nine coins.", "Nine coins."),
+        ("Mara *smiling*: Nine coins.", "Nine coins."),
+        ("Nine.\n[Jon]: Too much!", "Nine."),
+        ("Nine.\nJon *sighs*: Too much!", "Nine."),
+        ("Nine.\n« Jon » : Too much!", "Nine."),
+        ("Nine.\n<b>Jon:</b> Too much!", "Nine."),
+        ("Nine.\n1. Jon: Too much!", "Nine."),
+        ("Nine.\n\u200bJon: Too much!", "Nine."),
+        ("Nine.\u2028Jon: Too much!", "Nine."),
         ("I told Jon: nine coins.", "I told Jon: nine coins."),
         ("Nine.\nJonathan: who is that?", "Nine.\nJonathan: who is that?"),
     ],
@@ -220,6 +248,16 @@ CALLS = [
     '{"type": "function", "function": {"name": "stock", "arguments": {"of": "apples"}}}',
     '```json\n{"name": "stock", "parameters": {"of": "apples"}}\n```',
     '<think>which?</think><tool_call>{"name": "stock", "arguments": {"of": "apples"}}</tool_call>',
+    '✿FUNCTION✿: stock\n✿ARGS✿: {"of": "apples"}',
+    '```tool_code\nstock(of="apples")\n```',
+    '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>stock\n```json\n{"of": "apples"}\n```',
+    '<function_calls><invoke name="stock"><parameter name="of">apples</parameter></invoke></function_calls>',
+    '<|channel|>commentary to=functions.stock <|constrain|>json<|message|>{"of": "apples"}<|call|>',
+    'Action: stock\nAction Input: {"of": "apples"}',
+    '{"tool_calls": [{"function": {"name": "stock", "arguments": "{\\"of\\": \\"apples\\"}"}}]}',
+    '{"function_call": {"name": "stock", "arguments": {"of": "apples"}}}',
+    '{"action": "stock", "action_input": {"of": "apples"}}',
+    '{"name": "stock", "arguments": {"of": "apples"}, "index": 0}',
 ]
 
 
@@ -233,7 +271,21 @@ def test_a_tool_call_as_text_is_a_tool_call(text: str) -> None:
             taken(Completion(text), WORDS.but(tools=tools))
 
 
+def test_a_tool_call_in_pythons_form_counts_where_the_tool_is_offered() -> None:
+    text = '[stock(of="apples")]'
+    answer = taken(Completion(text), WORDS.but(tools=(STOCK,)))
+    assert answer.tool_calls == (ToolCall("call00001", "stock", {"of": "apples"}),)
+    assert (
+        taken(Completion("[laughs(how='loudly')]"), WORDS.but(tools=(STOCK,))).text
+        == "[laughs(how='loudly')]"
+    )
+    with pytest.raises(AnswerRejected, match="a form that cannot be read"):
+        taken(Completion("[stock(of=all_of(them))]"), WORDS.but(tools=(STOCK,)))
+
+
 def test_a_tool_call_that_cannot_be_read_is_never_said() -> None:
+    with pytest.raises(AnswerRejected, match="a form that cannot be read"):
+        taken(Completion("<start_function_call>call:stock{of:a}<end_function_call>"), WORDS)
     with pytest.raises(AnswerRejected, match="a form that cannot be read"):
         taken(Completion("<tool_call>apples, please</tool_call>"), WORDS.but(tools=(STOCK,)))
     both = taken(Completion(f"Let me see. {CALLS[0]}"), WORDS.but(tools=(STOCK,)))
@@ -258,12 +310,20 @@ def test_a_tool_call_that_cannot_be_read_is_never_said() -> None:
             "Nine.",
             ["hide"],
         ),
+        ([{"type": "thinking", "text": "hide"}, {"type": "text", "text": "Nine."}], "Nine.", ["hide"]),
+        ([{"type": "reasoning_text", "text": "hide"}, {"type": "text", "text": "Nine."}], "Nine.", ["hide"]),
+        ([{"type": "text", "text": "hide", "thought": True}, "Nine."], "Nine.", ["hide"]),
         ("\ud83d" + "\ude00", "\U0001f600", []),
     ],
 )
 def test_content_comes_in_parts(content: Any, text: str, thoughts: list[str]) -> None:
     answer = taken(odd(text=content))
     assert (answer.text, [one.text for one in answer.thinking]) == (text, thoughts)
+
+
+def test_a_part_that_refuses_is_a_refusal() -> None:
+    with pytest.raises(Refused, match="I cannot"):
+        taken(odd(text=[{"type": "text", "text": "Well."}, {"type": "refusal", "refusal": "I cannot."}]))
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,11 @@ _FINISH: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
     "max_tokens": "length",
+    "max_output_tokens": "length",
+    "max_length": "length",
+    "model_length": "length",
+    "token_limit": "length",
+    "eos_length": "length",
     "tool_calls": "tool_calls",
     "refusal": "refusal",
 }
@@ -147,6 +152,8 @@ class ChatStream:
         text = ""
         for choice in chunk.get("choices") or ():
             self._finish = choice.get("finish_reason") or self._finish
+            if choice.get("error"):
+                self.answer["error"] = choice["error"]
             delta = choice.get("delta") or {}
             for key in ("content", "refusal", *_THINKING):
                 if delta.get(key):

@@ -240,7 +240,10 @@ class OpenAIProvider(Provider):
     def _check_errors(self, answer: dict[str, Any]) -> None:
         """Raise the error in an answer. The answer or its choice may have one even with status 200."""
         for part in (answer, *(answer.get("choices") or ())):
-            if error := part.get("error"):
+            error = part.get("error")
+            if error is None and part.get("finish_reason") == "error":
+                error = "the server ended the answer with an error"
+            if error:
                 raise self._errors.from_body(error, None, {})
 
     @property
