@@ -129,7 +129,10 @@ def _is_words(part: Any) -> bool:
 
 
 def tool_arguments(arguments: Any) -> Any:
-    """The arguments of a tool call, decoded if they are the text of a JSON object; else as they came."""
+    """The arguments of a tool call, decoded if they are the text of a JSON object; else as they came.
+
+    A text may be encoded twice, as the text of a JSON string.
+    """
     if not isinstance(arguments, str):
         return {} if arguments is None else arguments
     if not arguments.strip():
@@ -138,6 +141,8 @@ def tool_arguments(arguments: Any) -> Any:
         value = load_json(arguments)
     except (ValueError, RecursionError):
         return arguments
+    if isinstance(value, str):
+        return tool_arguments(value)
     return value if isinstance(value, dict) else arguments
 
 

@@ -70,11 +70,15 @@ def infer(expression: Expression, shapes: Mapping[str, Shape], events: Events) -
     return shape, list(dict.fromkeys(inference.found))
 
 
-def literals(node: ast.expr) -> Iterator[str]:
-    """The strings that are written out and that a condition chooses as the value of an expression."""
+def literals(node: ast.expr) -> Iterator[Any]:
+    """The numbers, strings and booleans that are written out and that a condition chooses as the value."""
     match node:
-        case ast.Constant(value=str(text)):
-            yield text
+        case ast.Constant(value=value) if value is not None:
+            yield value
+        case ast.Name(id=name) if WORDS.get(name) is not None:
+            yield WORDS[name]
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+            yield -number
         case ast.IfExp(body=first, orelse=second):
             yield from (*literals(first), *literals(second))
         case ast.BoolOp(values=[*_, last]):
@@ -201,6 +205,8 @@ class _Inference:
 
     def eval_binop(self, node: ast.BinOp) -> Shape:
         left, right = self.eval(node.left), self.eval(node.right)
+        if isinstance(node.op, ast.Div | ast.FloorDiv | ast.Mod) and 0 in literals(node.right):
+            raise self.misfit(node, "divides by zero")
         possible: list[Shape] = []
         if left.kinds & _NUMBERS and right.kinds & _NUMBERS:
             possible.append(NUMERIC)

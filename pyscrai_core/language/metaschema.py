@@ -23,6 +23,13 @@ def metaschema() -> dict[str, Any]:
     return {**_moved(root, ""), "$defs": {name.replace("/", "-"): part for name, part in parts.items()}}
 
 
+@functools.cache
+def keywords() -> frozenset[str]:
+    """All keywords."""
+    parts = (metaschema(), *metaschema()["$defs"].values())
+    return frozenset(key for part in parts for key in part.get("properties", ()))
+
+
 def _moved(part: Any, document: str) -> Any:
     """A part of a document, with its references leading into the one document."""
     if isinstance(part, list):

@@ -15,8 +15,9 @@ import orjson
 
 from ..base.log import logger
 from ..canonical import canonical
+from ..suggest import TYPO, closest
 from .explain import explain
-from .metaschema import metaschema
+from .metaschema import keywords, metaschema
 from .misfit import Misfit, Path, dotted
 from .patterns import compile_pattern
 
@@ -28,6 +29,16 @@ REFUSED = {
     "$id": "leave it out",
     "unevaluatedProperties": "use additionalProperties",
     "unevaluatedItems": "use items",
+}
+#: Keywords of other dialects that are written like one of JSON Schema.
+_OF_OTHERS = ("example", "id", "note", "notes")
+#: What is often written for a keyword.
+_MEANT = {
+    "min": "minimum",
+    "max": "maximum",
+    "regex": "pattern",
+    "optional": "default",
+    **dict.fromkeys(("choices", "options", "values", "one_of"), "enum"),
 }
 #: The keywords that hold a schema, and those that hold several, in a list or by name.
 _WITH_A_SCHEMA = ("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
@@ -97,6 +108,14 @@ def _check_part(part: dict[str, Any], places: Container[Path], path: Path) -> in
     for key, remedy in REFUSED.items():
         if key in part:
             raise Misfit(f"{key!r} is not available; {remedy}", (*path, key))
+    known = keywords()
+    for key in part:
+        # Other keywords mean nothing, and are allowed; a mistyped one would mean nothing as well.
+        if key in known or key in _OF_OTHERS:
+            continue
+        if meant := _MEANT.get(key) or closest(key, known, TYPO):
+            what = f"there is no keyword {key!r} in JSON Schema; did you mean {meant!r}?"
+            raise Misfit(f"{what} Correct it, or leave it out", (*path, key), on_key=True)
     reference = part.get("$ref")
     # A reference to anything but a schema in this one would be fetched, or lead to what nobody has checked.
     if reference is not None and _place(reference) not in places:

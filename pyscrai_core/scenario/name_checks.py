@@ -7,7 +7,7 @@ state themselves, so everything is gone through until its shape stays the same.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, frozen
@@ -23,7 +23,7 @@ from .document import Mistakes
 from .model import Scenario
 from .names import Note, ScenarioNames
 from .options import walk
-from .quantities import ROW_NAMES, Table
+from .quantities import ROW_NAMES, Quantity, Table
 
 #: How often everything is gone through at most; in the last two rounds, what is set can be anything.
 ROUNDS = 6
@@ -92,7 +92,7 @@ def _check_scenario(names: ScenarioNames, note: Note) -> None:
         names.expression(scenario.stop_when, "stop_when")
     for part, quantities in (("outcomes", scenario.outcomes), ("measures", scenario.measures)):
         for name, quantity in quantities.items():
-            names.expression(quantity.expression, part, name)
+            _check_quantity(names, quantity, (part, name), {})
     for name, table in scenario.tables.items():
         _check_table(names, name, table)
     there = f"known: {list_some(sorted(names.kinds))}"
@@ -154,7 +154,20 @@ def _check_table(names: ScenarioNames, name: str, table: Table) -> None:
     if table.when is not None:
         names.expression(table.when, "tables", name, "when", **given)
     for key, column in table.columns.items():
-        names.expression(column.expression, "tables", name, "columns", key, **given)
+        _check_quantity(names, column, ("tables", name, "columns", key), given)
+
+
+def _check_quantity(names: ScenarioNames, quantity: Quantity, option: Path, given: Mapping[str, Any]) -> None:
+    """Check the expression of an outcome, a measure or a column, and that its value can be of the kind."""
+
+    def check(literal: Any) -> str | None:
+        try:
+            quantity.check(literal)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    names.value_of_shape(shape_of_schema(quantity.schema), check, quantity.expression, option, given)
 
 
 def _check_component(

@@ -13,6 +13,7 @@ from ..agent import Agent
 from ..language.expressions import Expression
 from ..language.inference import Events, infer, literals
 from ..language.misfit import Misfit, Path
+from ..language.schemas import check_value
 from ..language.shapes import (
     ANY,
     EVENT,
@@ -160,16 +161,45 @@ class ScenarioNames:
 
     def value(self, schema: dict[str, Any], source: Any, /, *option: str | int, **given: Any) -> None:
         """Check an expression whose value must fit a JSON Schema."""
-        shape, wanted = self.expression(source, *option, **given), shape_of_schema(schema)
-        if not shape.kinds & wanted.kinds:
-            self.mistake(f"it is {shape.words}; expected {wanted.words}", *option)
-        names = frozenset((*self.known(), *given))
-        expression = _compiled(source, names) if isinstance(source, str) else None
-        if expression is not None and wanted.strings and wanted.kinds == TEXT.kinds:
-            for text in literals(expression.tree.body):
-                if text not in wanted.strings:
-                    what = f"{quote(text)} is none of the possible values{did_you_mean(text, wanted.strings)}"
-                    self.mistake(f"{what}; expected one of {list_some(sorted(wanted.strings))}", *option)
+        wanted = shape_of_schema(schema)
+
+        def check(literal: Any) -> str | None:
+            if isinstance(literal, str) and wanted.strings and wanted.kinds == TEXT.kinds:
+                if literal in wanted.strings:
+                    return None
+                what = f"{quote(literal)} is none of the possible values"
+                guess = did_you_mean(literal, wanted.strings)
+                return f"{what}{guess}; expected one of {list_some(sorted(wanted.strings))}"
+            return check_value(schema, literal)
+
+        self.value_of_shape(wanted, check, source, option, given)
+
+    def value_of_shape(
+        self,
+        wanted: Shape,
+        check: Callable[[Any], str | None],
+        source: Any,
+        option: Path,
+        given: Mapping[str, Any],
+    ) -> None:
+        """Check an expression whose value must have a shape, by which `check` says what is wrong with it."""
+        shape = self.expression(source, *option, **given)
+        wrong = [what for value in self._literals(source, given) if (what := check(value)) is not None]
+        if not wrong and not shape.kinds & wanted.kinds:
+            wrong = [f"it is {shape.words}; expected {wanted.words}"]
+        can_be, may_be = (None if one.loose else one.strings for one in (shape, wanted))
+        if not wrong and shape.kinds == TEXT.kinds and can_be and may_be is not None and not can_be & may_be:
+            what = f"it can be {list_some(sorted(can_be))}"
+            wrong = [f"{what}; expected one of {list_some(sorted(may_be))}"]
+        for what in wrong:
+            self.mistake(what, *option)
+
+    def _literals(self, source: Any, given: Mapping[str, Any]) -> Iterable[Any]:
+        """The values that an expression has written out, of which a condition chooses one."""
+        if not isinstance(source, (str, Expression)):
+            return [source]
+        expression = _compiled(source, frozenset((*self.known(), *given)))
+        return literals(expression.tree.body) if expression is not None else ()
 
     def text(self, source: str, /, *option: str | int, **given: Any) -> None:
         """Check a text with expressions in braces."""

@@ -67,6 +67,19 @@ class Quantity:
     levels: tuple[Level, ...] = ()
     every: int = 1
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of what the value can be, roughly: `check` decides. Null is a missing value."""
+        types = {
+            "number": ["number", "null"],
+            "proportion": ["boolean", "number", "null"],
+            "category": ["string", "integer", "boolean", "null"],
+            "text": ["string", "null"],
+        }
+        if self.kind == "ordered":
+            return {"enum": [*self.levels, None]}
+        return {"type": types[self.kind]} if self.kind else {}
+
     def check(self, value: Any) -> None:
         """Raise `ValueError` if a value is not of the kind. None is a value that is missing."""
         number = type(value) in (int, float)

@@ -97,7 +97,7 @@ def test_what_may_exist(more: str, tmp_path: Path) -> None:
         ("rules: [{on: pass, add: {sold: \"'x'\"}}]", "a string cannot be added to a number; expected two"),
         ("rules: [{on: pass, set: {sold.x: 1}}]", "what it leads to is a number, which has no keys"),
         ("schedule: {use: moderated, rule: state.nxt}", "11:34: schedule.rule: 'state.nxt': 'state' has no"),
-        ("schedule: {use: moderated, rule: \"'Jno' if last == 'Jno' else 'Jon'\"}", "'last' is never 'Jno'"),
+        ("schedule: {use: moderated, rule: \"'Jon' if last == 'Jno' else 'Mara'\"}", "'last' is never 'Jno'"),
         ("schedule: {use: reactive, opening: [Mara, Jno]}", "opening[1]: there is no agent 'Jno' (did you"),
         ("schedule: {use: round-robin, order: [Jno]}", "order[0]: there is no agent 'Jno' (did you mean"),
         ("schedule: {use: interrupt, claim: pas}", "claim: there is no kind of events 'pas' (did you mean"),
@@ -106,6 +106,110 @@ def test_what_may_exist(more: str, tmp_path: Path) -> None:
 def test_what_cannot_exist(more: str, expected: str, tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path, more)
     assert expected in found
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "outcomes: {a: {value: state.price, kind: text}, b: {value: state.sold, kind: ordered,"
+        " levels: [0, 1]}}",
+        "outcomes: {a: {value: \"'low' if state.sold else null\", kind: ordered, levels: [low, high]}}",
+        "outcomes: {a: {value: mean(state.log), kind: proportion}, b: {value: state.sold > 1,"
+        " kind: proportion}}",
+        "measures: {a: {value: \"'x' if true else 3\", kind: category}}",
+        "tables: {t: {rows: agents, columns: {name: {value: name, kind: category}, n: {value:"
+        " step, kind: number}}}}",
+        "tables: {t: {rows: events.vote, columns: {c: {value: event.payload.choice, kind:"
+        " ordered, levels: [no, yes]}}}}",
+        "schedule: {use: moderated, rule: \"'Jon' if last == 'Mara' else names[0]\"}",
+        "outcomes: {a: state.sold / (1 + state.sold)}",
+    ],
+)
+def test_values_that_can_be_of_their_kind(more: str, tmp_path: Path) -> None:
+    assert mistakes(tmp_path, more) == []
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        (
+            "outcomes: {a: {value: \"'high'\", kind: number}}",
+            "its kind is number: expected a number, got 'high'",
+        ),
+        ("outcomes: {a: {value: groups, kind: number}}", "it is a mapping; expected a number or null"),
+        ("outcomes: {a: {value: state.log, kind: text}}", "it is a list; expected a string or null"),
+        ("outcomes: {a: {value: state.sold, kind: text}}", "it is a number; expected a string or null"),
+        (
+            "outcomes: {a: {value: '2.5 if state.sold else 1', kind: proportion}}",
+            "its kind is proportion: expected",
+        ),
+        ("outcomes: {a: {value: '-1', kind: proportion}}", "a number from 0 to 1; got -1"),
+        ("outcomes: {a: {value: 'len(events) and 0.5', kind: category}}", "its kind is category: expected"),
+        (
+            "outcomes: {a: {value: \"'hihg' if state.sold else 'low'\", kind: ordered, levels: [low, high]}}",
+            "its kind is ordered: expected one of low, high; got 'hihg'",
+        ),
+        (
+            "measures: {a: {value: state.sold > 1, kind: number}}",
+            "it is a boolean; expected a number or null",
+        ),
+        ("measures: {a: {value: 'true', kind: number}}", "its kind is number: expected a number, got true"),
+        (
+            "tables: {t: {rows: agents, columns: {who: {value: name, kind: number}}}}",
+            "it is a string; expected a number or null",
+        ),
+        (
+            "tables: {t: {rows: events.vote, columns:"
+            " {c: {value: event.payload.choice, kind: ordered, levels: [a, b]}}}}",
+            "it can be no, yes; expected one of a, b",
+        ),
+        (
+            "schedule: {use: moderated, rule: \"'Jno'\"}",
+            "'Jno' is none of the possible values (did you mean 'Jon'?)",
+        ),
+        ("schedule: {use: moderated, rule: 'step'}", "it is a number; expected a string"),
+        ("schedule: {use: moderated, rule: 'last == names[0]'}", "it is a boolean; expected a string"),
+        ("outcomes: {a: state.sold / 0}", "'state.sold / 0' divides by zero"),
+        ("outcomes: {a: state.sold % 0.0}", "'state.sold % 0.0' divides by zero"),
+    ],
+)
+def test_values_that_cannot_be_of_their_kind(more: str, expected: str, tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, more)
+    assert expected in found
+
+
+@pytest.mark.parametrize(
+    "schema, expected",
+    [
+        (
+            "{type: object, proprties: {}}",
+            "more.proprties: there is no keyword 'proprties' in JSON Schema; did you",
+        ),
+        ("{properties: {a: {type: integer, min: 1}}}", "did you mean 'minimum'? Correct it, or leave it out"),
+        ("{properties: {a: {options: [a, b]}}}", "more.properties.a.options: there is no keyword 'options'"),
+        ("{properties: {a: {items: {Type: string}}}}", "did you mean 'type'?"),
+    ],
+)
+def test_mistyped_keywords_of_schemas(schema: str, expected: str, tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, base=BASE.replace("events: {", f"events: {{more: {schema}, "))
+    assert expected in found
+
+
+def test_other_keywords_of_schemas_mean_nothing(tmp_path: Path) -> None:
+    schema = "{properties: {min: {type: integer, x-min: 1, example: 3, note: of mine}}, label: 1}"
+    base = BASE.replace("events: {", f"events: {{more: {schema}, ")
+    assert mistakes(tmp_path, base=base) == []
+
+
+def test_lines_belong_to_an_action(tmp_path: Path) -> None:
+    base = """\
+        scenario: lines
+        providers: {default: {use: scripted, replies: [hello]}}
+        agents:
+          Mara: {actions: {go: {}}, engine: {use: actor, lines: {goo: [Bye.], go: [Bye.]}}}
+        """
+    (found,) = mistakes(tmp_path, base=dedent(base))
+    assert "agents.Mara.engine.lines.goo: there is no action 'goo' (did you mean 'go'?)" in found
 
 
 JUDGE = """\

@@ -275,13 +275,6 @@ def test_it_says_one_of_the_lines_of_the_action_that_it_chose(play: Play) -> Non
     assert '- {"go": one of your lines}' in prompt
 
 
-def test_lines_for_no_action_are_refused(play: Play) -> None:
-    mara = {"actions": {"go": {}}, "lines": {"goo": ["Bye."]}}
-    result = play({"Mara": mara}, {"Mara": [{"say": "", "action": "go"}]})
-    assert result.status == "failed"
-    assert "agents.Mara.lines: there is no action 'goo', expected one of go" in result.error
-
-
 def test_an_answer_that_never_comes_fails_visibly(play: Play) -> None:
     result = play({"Mara": {"engine": "actor"}}, {"Mara": ["", ' Mara: "" ']})
     assert (result.status, result.events, len(ASKED)) == ("failed", (), 3)

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Agent, ContractError, Engine, Prompt, Turn, without_meanings
+from pyscrai_core import Agent, Engine, Prompt, ScenarioNames, Turn, without_meanings
+from pyscrai_core.suggest import there_is_no
 
 from .answers import CHARACTERS_PER_WORD, ask_for_text, parsed, tidy
 from .templates import (
@@ -79,6 +80,13 @@ class Actor(Engine):
         # Schemas are cached, because each schema object is compiled once.
         self._schemas: dict[tuple[str, ...], tuple[Agent, ActorConfig, dict[str, Any]]] = {}
 
+    @classmethod
+    def check_names(cls, config: ActorConfig, names: ScenarioNames) -> None:
+        actions = names.agent.actions if names.agent is not None else config.lines
+        for action in config.lines:
+            if action not in actions:
+                names.mistake(there_is_no("action", action, actions), "lines", action, on_key=True)
+
     async def run(self, turn: Turn) -> None:
         config = self.config
         names = turn.actions
@@ -118,12 +126,6 @@ class Actor(Engine):
         key = tuple(names)
         known = self._schemas.get(key)
         if known is None or known[0] is not agent or known[1] is not config:
-            for name in config.lines:
-                if name not in agent.actions:
-                    raise ContractError(
-                        f"agents.{agent.name}.lines: there is no action {name!r}, expected one of "
-                        f"{', '.join(agent.actions)}; correct the name"
-                    )
             schema = answer_schema(
                 agent, names, config.words, config.speak is True, config.must_act, lines=config.lines
             )

@@ -21,7 +21,14 @@ from pyscrai_core.vendors import tool_arguments
 #: Marks thinking that came from Ollama. Only this is sent back to it.
 THINKING_DATA = {"vendor": "ollama"}
 
-_FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+_FINISH: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    # Of servers that pass the answers of other vendors on.
+    "refusal": "refusal",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+}
 
 
 def messages(history: Iterable[Message]) -> list[dict[str, Any]]:

@@ -91,7 +91,8 @@ class Moderated(Schedule):
     def check_names(cls, config: ModeratedConfig, names: ScenarioNames) -> None:
         if config.rule is not None:
             agent = names.one_of(*names.agents)
-            names.expression(config.rule, "rule", names=[agent], last=agent)
+            schema = {"enum": list(names.agents)}
+            names.value(schema, config.rule, "rule", names=[agent], last=agent)
         if config.provider:
             names.name("provider", config.provider, "provider")
 
