@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -249,6 +250,38 @@ def test_a_queue_that_is_not_there(files: Path, experiment: Invoke, monkeypatch:
     done = experiment("run", "exp.yaml", "--trust", "--store", "dask.db")
     assert done.exit_code == 2
     assert "submits jobs with sbatch, which is not there" in done.output
+
+
+def test_a_queue_that_refuses_jobs(files: Path, experiment: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command of the queue is a real one, which refuses as SLURM's does."""
+    command = files / "bin" / "sbatch"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: nowhere' >&2; exit 1\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(command.parent), prepend=os.pathsep)
+    options = "{cores: 1, memory: 1GB, queue: nowhere, interface: lo}"
+    use(f"{{use: dask, jobqueue: SLURMCluster, workers: 2, options: {options}}}")
+    handler = signal.getsignal(signal.SIGINT)
+    done = experiment("run", "exp.yaml", "--trust", "--store", "dask.db")
+    assert signal.getsignal(signal.SIGINT) is handler  # dask-jobqueue sets its own
+    assert done.exit_code == 2
+    assert "refused all jobs (sbatch: error: invalid partition specified: nowhere)" in done.output
+    assert "Traceback" not in done.output
+    with Store.open("dask.db", create=False) as store:
+        assert store.runs() == []
+
+
+@pytest.mark.skipif(
+    shutil.which("sinfo") is None or subprocess.run(["sinfo"], capture_output=True).returncode != 0,
+    reason="SLURM does not run here",
+)
+def test_jobs_of_slurm_come_to_the_same_report(expected: str, experiment: Invoke) -> None:
+    options = "{cores: 1, memory: 1GB, interface: lo}"
+    use(f"{{use: dask, jobqueue: SLURMCluster, workers: 2, chunk: 0.05, options: {options}}}")
+    done = experiment("run", "exp.yaml", "--trust", "--store", "dask.db")
+    assert done.exit_code == 0, done.output
+    assert completed("dask.db") == 24
+    assert report(experiment, "dask.db") == expected
 
 
 @pytest.mark.parametrize(

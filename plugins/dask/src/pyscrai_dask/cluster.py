@@ -8,15 +8,18 @@ import inspect
 import logging
 import re
 import shutil
+import signal
 import tempfile
+import threading
 import warnings
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from distributed import Client, LocalCluster
 from distributed.utils import silence_logging_cmgr
 from distributed.versions import get_versions
+from loguru import logger
 
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.suggest import unknown_key
@@ -43,7 +46,7 @@ async def connect(address: str) -> AsyncIterator[Client]:
         raise ConfigError(f"executor: no Dask scheduler answers at {address} ({why}); {start}") from error
     with ExitStack() as silent:
         # What Dask logs of a lost connection is told as an error or a warning of the experiment.
-        for name in ("distributed", "distributed.client"):
+        for name in ("distributed", "distributed.client", "distributed.batched"):
             silent.enter_context(silence_logging_cmgr(logging.CRITICAL, root=name))
         try:
             yield client
@@ -69,8 +72,10 @@ async def local(workers: int) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def queued(jobqueue: str, options: Mapping[str, Any], workers: int) -> AsyncIterator[Client]:
-    """Workers that are jobs of a queue, such as SLURM's."""
+async def queued(
+    jobqueue: str, options: Mapping[str, Any], workers: int, refused: list[str]
+) -> AsyncIterator[Client]:
+    """Workers that are jobs of a queue, such as SLURM's; `refused` gets what it says of jobs it refuses."""
     cls = queue_class(jobqueue)
     # Without it, dask-jobqueue would wait for jobs that nobody submitted.
     submit = (getattr(cls.job_cls, "submit_command", None) or "").partition(" ")[0]
@@ -79,8 +84,23 @@ async def queued(jobqueue: str, options: Mapping[str, Any], workers: int) -> Asy
             f"executor: {jobqueue} submits jobs with {submit}, which is not there; run the experiment on a "
             "machine that can submit jobs, or leave `jobqueue` out"
         )
+
+    class Job(cls.job_cls):  # type: ignore[misc, name-defined]
+        """A job whose refusal is kept. Dask would only log it, and wait for the worker."""
+
+        async def _submit_job(self, script: str) -> Any:
+            try:
+                return await super()._submit_job(script)
+            except RuntimeError as error:
+                refused.append(_said(str(error)))
+                logger.warning("the queue refused a job: {}", refused[-1])
+                return None
+
+        def _job_id_from_submit_output(self, out: Any) -> Any:
+            return "" if out is None else super()._job_id_from_submit_output(out)
+
     try:
-        cluster = await cls(**options, n_workers=workers, asynchronous=True)
+        cluster = await cls(**options, n_workers=workers, job_cls=Job, asynchronous=True)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         raise ConfigError(
             f"executor: {jobqueue} could not be used ({error}); see the documentation of dask-jobqueue"
@@ -89,11 +109,18 @@ async def queued(jobqueue: str, options: Mapping[str, Any], workers: int) -> Asy
         yield client
 
 
+def _said(text: str) -> str:
+    """What a command that submits jobs said, of dask-jobqueue's text about it, in one line."""
+    said = text.partition("stderr:")[2] or text
+    return "; ".join(line.strip() for line in said.splitlines() if line.strip())[:600]
+
+
 def queue_class(name: str) -> Any:
     """A class of dask-jobqueue by its name. Raises `ValueError`."""
     try:
-        import dask_jobqueue
-        from dask_jobqueue.core import JobQueueCluster
+        with _signals_kept():
+            import dask_jobqueue
+            from dask_jobqueue.core import JobQueueCluster
     except ImportError:
         raise ValueError(
             "jobqueue: dask-jobqueue is not installed; install it with: pip install 'pyscrai-dask[jobqueue]'"
@@ -107,6 +134,19 @@ def queue_class(name: str) -> Any:
     if name not in known:
         raise ValueError(f"jobqueue: {unknown_key(name, known)}")
     return known[name]
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep the handler of Ctrl-C: dask-jobqueue sets its own when it is imported, which ends the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def check_queue(jobqueue: str, options: Mapping[str, Any]) -> None:

@@ -75,9 +75,9 @@ class Dask(Executor):
         if not blocks:
             return
         self._approve(runner)
-        most = max(1, min(concurrency, len(blocks)))
-        async with self._connected(most) as client:
-            work = _Work(client, runner, self.config, blocks, most, concurrency)
+        most, refused = max(1, min(concurrency, len(blocks))), list[str]()
+        async with self._connected(most, refused) as client:
+            work = _Work(client, runner, self.config, blocks, most, concurrency, refused)
             async for result in work.results():
                 yield result
 
@@ -99,12 +99,12 @@ class Dask(Executor):
         content = digest(canonical({"executor": "dask", "demand": wanted}))
         runner.session.gate.approve("executor: dask", content, [wanted])
 
-    def _connected(self, most: int) -> AbstractAsyncContextManager[Client]:
+    def _connected(self, most: int, refused: list[str]) -> AbstractAsyncContextManager[Client]:
         config = self.config
         if config.address is not None:
             return cluster.connect(config.address)
         if config.jobqueue is not None:
-            return cluster.queued(config.jobqueue, config.options, min(config.workers, most))
+            return cluster.queued(config.jobqueue, config.options, min(config.workers, most), refused)
         return cluster.local(min(config.workers or os.cpu_count() or 1, most))
 
 
@@ -133,9 +133,12 @@ class _Work:
         blocks: Sequence[Sequence[Trial]],
         most: int,
         concurrency: int,
+        refused: list[str],
     ) -> None:
         assert runner.session is not None
         self._client = client
+        #: What a queue said of the jobs that it refused.
+        self._refusals = refused
         self._runner = runner
         self._store = runner.session.store
         self._config = config
@@ -199,6 +202,9 @@ class _Work:
         while not (found := await self._there()):
             if self._runner.stops:
                 return
+            if len(self._refusals) >= min(self._config.workers or 1, self._most):
+                what = f"executor: {self._config.jobqueue} refused all jobs ({self._refusals[0]})"
+                raise ConfigError(f"{what}; nothing was run; correct `options`")
             if time.monotonic() - since > cluster.TIMEOUT:
                 if self._config.jobqueue is None:
                     raise ConfigError(
