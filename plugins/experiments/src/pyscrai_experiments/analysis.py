@@ -12,10 +12,11 @@ from pyscrai_core.discovery.installed import version
 from pyscrai_core.store.store import Store
 from pyscrai_core.suggest import format_json
 
+from .arms import VARIANT
 from .collect import Collected, collect
 from .experiment import Comparison, Experiment
 from .factors import effects_of
-from .methods import methods_of
+from .methods import NOT_REGISTERED, methods_of
 from .mixed import mixed_models
 from .outcomes import Resolved, resolve, values_of
 from .prepare import differences
@@ -28,6 +29,8 @@ from .tournament import tournament_of
 #: Fewer trials than this in an arm are pointed out.
 FEW = 10
 FORMAT = 1
+#: The verdict of a comparison for which there are too few trials.
+NOT_COMPARED = "not compared"
 
 
 @define
@@ -84,7 +87,8 @@ def make_report(experiment: Experiment, store: Store) -> Report:
     arms = [arm.name for arm in experiment.arms if not arm.variant]
     content["spread"] = spread_of(data.choices, arms, experiment.spec.level)
     if experiment.spec.references:
-        content["references"] = compared_with_references(experiment, data, outcomes)
+        content["references"], problems = compared_with_references(experiment, data, outcomes)
+        content["warnings"] += problems
     if experiment.spec.mixed:
         content["mixed"] = mixed_models(experiment, data, outcomes)
     if experiment.spec.robustness:
@@ -128,11 +132,12 @@ def _outcome(
     changed: bool,
 ) -> dict[str, Any]:
     arms = [arm.name for arm in experiment.arms if not arm.variant]
+    categories = sorted({str(value) for arm in arms for value in values_of(data, outcome, arm).values()})
     found: dict[str, Any] = {
         "name": outcome.name,
         "kind": outcome.kind,
         "unit": outcome.unit,
-        "arms": [_summary(experiment, data, outcome, arm) for arm in arms],
+        "arms": [_summary(experiment, data, outcome, arm, categories) for arm in arms],
         "comparisons": [],
     }
     for (name, *_), contrast in planned.items():
@@ -147,7 +152,9 @@ def _outcome(
     return found
 
 
-def _summary(experiment: Experiment, data: Collected, outcome: Resolved, arm: str) -> dict[str, Any]:
+def _summary(
+    experiment: Experiment, data: Collected, outcome: Resolved, arm: str, categories: Sequence[str]
+) -> dict[str, Any]:
     values = list(values_of(data, outcome, arm).values())
     ended = [one for one in data.trials if one.arm == arm and one.status in ("completed", "failed")]
     if not values or outcome.kind == "text":
@@ -155,6 +162,7 @@ def _summary(experiment: Experiment, data: Collected, outcome: Resolved, arm: st
     summary = st.summarize_values(
         values, arm=arm, kind=outcome.kind, order=outcome.levels or None, failures=len(ended) - len(values),
         level=experiment.spec.level,
+        categories=(outcome.levels or categories) if outcome.kind == "category" else None,
     )  # fmt: skip
     return summary.to_dict()
 
@@ -233,7 +241,7 @@ def _why_exploratory(
         and one["direction"] == contrast.direction
     ]  # fmt: skip
     if not same:
-        return "it was not registered before the first trial"
+        return NOT_REGISTERED
     if analysis["outcomes"].get(outcome.name) != now["outcomes"].get(outcome.name):
         return "its outcome was changed after the first trial"
     if any(analysis[key] != now[key] for key in ("alpha", "level", "correction")):
@@ -298,6 +306,7 @@ def _design(experiment: Experiment, seeds: Sequence[int]) -> dict[str, Any]:
         "replicates": len(seeds),
         "seeds": list(seeds),
         "paired": True,
+        "planned_comparisons": len(experiment.comparisons),
         "shared_answers": spec.share_answers,
         "alpha": spec.alpha,
         "level": spec.level,
@@ -326,8 +335,7 @@ def _warnings(experiment: Experiment, data: Collected, outcomes: Sequence[Resolv
     failed = {name: arm["failed"] for name, arm in arms.items() if arm["failed"]}
     if failed:
         yield f"trials failed: {_listed(failed)}; they have no outcomes, and are counted"
-        if len({arms[name]["failed"] for name in arms}) > 1:
-            yield "arms failed unequally often: if failing depends on the outcome, comparisons are biased"
+        yield from _unequal(experiment, {name: arm["failed"] for name, arm in arms.items()}, "failed")
     few = {name: arm["completed"] for name, arm in arms.items() if arm["completed"] < FEW}
     if few:
         some = _listed(few) if len(few) <= 6 else f"{len(few)} arms"
@@ -353,6 +361,8 @@ def _warnings(experiment: Experiment, data: Collected, outcomes: Sequence[Resolv
                 constant.setdefault(format_json(there[0]), []).append(arm.name)
         if missing:
             yield f"{outcome.name}: completed trials have no value: {_listed(missing)}"
+            none = {arm.name: missing.get(arm.name, 0) for arm in experiment.arms}
+            yield from _unequal(experiment, none, f"had no value of {outcome.name}", outcome.name)
         for value, several in constant.items() if outcome.kind != "text" else ():
             some = ", ".join(several) if len(several) <= 6 else f"{len(several)} arms"
             yield f"{outcome.name} is {value} in every trial of {some}: nothing is known of its spread there"
@@ -366,6 +376,24 @@ def _warnings(experiment: Experiment, data: Collected, outcomes: Sequence[Resolv
             )
         if len(first & second) < 2:
             yield f"{one.outcome}: {one.arm} and {one.against} have fewer than two pairs: not compared"
+
+
+def _unequal(
+    experiment: Experiment, counts: Mapping[str, int], what: str, outcome: str = ""
+) -> Iterator[str]:
+    """A warning if arms that are compared have other counts of trials without a value."""
+    compared = [(one.arm, one.against) for one in experiment.comparisons if outcome in ("", one.outcome)] or [
+        (arm.name, experiment.arms[0].name) for arm in experiment.arms if not arm.variant
+    ]
+    suffixes = ("", *(VARIANT + variant for variant in experiment.spec.robustness))
+    pairs = [(one + suffix, other + suffix) for one, other in compared for suffix in suffixes]
+    unequal = [
+        f"{one} and {other}" for one, other in dict.fromkeys(pairs)
+        if counts.get(one, 0) != counts.get(other, 0)
+    ]  # fmt: skip
+    if unequal:
+        some = ", ".join(unequal[:6]) + (f" and {len(unequal) - 6} more pairs" if len(unequal) > 6 else "")
+        yield f"trials {what} unequally often in {some}: if that depends on the outcome, this is biased"
 
 
 def _listed(counts: Mapping[str, Any]) -> str:
@@ -383,17 +411,20 @@ def _robustness(
             continue
         rows: list[dict[str, Any]] = []
         for variant in ("", *experiment.spec.robustness):
-            suffix = f" ~ {variant}" if variant else ""
+            suffix = VARIANT + variant if variant else ""
             changed = Comparison(
                 one.outcome, one.arm + suffix, one.against + suffix, one.direction, one.smallest
             )
             contrast = contrast_of(experiment, data, outcome, changed)
+            if contrast is None and not variant:
+                break
+            row = {"variant": variant or "as planned", "pairs": 0, "verdict": NOT_COMPARED}
+            row["difference"] = {"estimate": None, "interval": None}
             if contrast is not None:
-                rows.append(
-                    {"variant": variant or "as planned", "pairs": contrast.n[0],
-                     "difference": contrast.difference.to_dict(), "verdict": contrast.verdict}
-                )  # fmt: skip
-        if not rows or rows[0]["variant"] != "as planned":
+                row |= {"pairs": contrast.n[0], "difference": contrast.difference.to_dict()}
+                row["verdict"] = contrast.verdict
+            rows.append(row)
+        if not rows:
             continue
         base, others = rows[0]["difference"], rows[1:]
         sign = _sign(base["estimate"])
@@ -402,7 +433,9 @@ def _robustness(
                 **one.to_dict(),
                 "rows": rows,
                 "variants": len(others),
-                "same_sign": sum(_sign(row["difference"]["estimate"]) == sign for row in others),
+                "same_sign": sum(
+                    _sign(row["difference"]["estimate"]) == sign for row in others if row["pairs"]
+                ),
                 "inside_interval": sum(_inside(base, row["difference"]) for row in others),
                 "same_verdict": sum(row["verdict"] == rows[0]["verdict"] for row in others),
             }
@@ -413,7 +446,10 @@ def _robustness(
 def _fragile(robust: dict[str, Any]) -> Iterator[str]:
     name = f"{robust['outcome']}: {robust['arm']} - {robust['against']}"
     verdict = robust["rows"][0]["verdict"]
-    if other := [row["variant"] for row in robust["rows"] if row["verdict"] != verdict]:
+    if none := [row["variant"] for row in robust["rows"] if row["verdict"] == NOT_COMPARED]:
+        yield f"{name} could not be compared under {', '.join(none)}: too few completed trials"
+    other = [row["variant"] for row in robust["rows"] if row["verdict"] not in (verdict, NOT_COMPARED)]
+    if other:
         some = ", ".join(other)
         yield f"{name} is not robust: of {robust['variants']} variants, {some} had another verdict"
     first = robust["rows"][0]["difference"]

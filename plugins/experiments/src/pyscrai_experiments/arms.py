@@ -11,6 +11,8 @@ from attrs import evolve, field, frozen
 
 from .spec import DesignSpec, ExperimentSpec, FactorSpec, PairingsSpec
 
+#: What stands between the name of an arm and that of a variant.
+VARIANT = " ~ "
 #: A place in the experiment file.
 Place = tuple[str | int, ...]
 
@@ -76,7 +78,7 @@ def make_arms(spec: ExperimentSpec, design: DesignSpec) -> list[Arm]:
     variants = [
         evolve(
             arm,
-            name=f"{arm.name} ~ {variant}",
+            name=f"{arm.name}{VARIANT}{variant}",
             settings=(
                 *arm.settings,
                 *(Setting(path, value, ("robustness", variant, path)) for path, value in given.items()),

@@ -18,6 +18,7 @@ from .choices import Choices, choices_of
 from .experiment import Experiment
 from .later import values_of
 from .registry import trials_of
+from .series import is_series, summary_at
 
 PART = 500
 #: What the kernel sends to a model whose answer did not fit.
@@ -39,6 +40,8 @@ ATTEMPTS = """SELECT "run", COUNT(*) FROM "events" WHERE "kind"='rejected' AND "
     GROUP BY "run" """
 OUTCOMES = """SELECT "run", "name", "value" FROM "outcomes" WHERE "kind"='outcome' AND "run" IN ({marks})
     ORDER BY "run", "name" """
+SERIES = """SELECT "run", "kind", "name", "value" FROM "outcomes" WHERE "kind" IN ('measure', 'table')
+    AND "run" IN ({marks}) ORDER BY "run", "kind", "name" """
 VERSIONS = """SELECT DISTINCT json_extract("body", '$.kernel'), json_extract("body", '$.plugins'),
     json_extract("body", '$.extensions') FROM "manifests" WHERE "run" IN ({marks})"""
 SERVED = """SELECT DISTINCT "provider", "model" FROM "calls" WHERE "kind"='complete' AND "status"='answered'
@@ -128,7 +131,11 @@ def collect(
 ) -> Collected:
     """What the store has of an experiment, in the order of its arms and replicates."""
     known = trials_of(store, experiment.name) if known is None else known
-    found_outcomes = _outcomes(store, [run.id for run in known.values()])
+    ids = [run.id for run in known.values()]
+    found_outcomes = _outcomes(store, ids)
+    paths = [given.value or name for name, given in experiment.outcomes.items()]
+    for id_, values in _summaries(store, ids, [path for path in paths if is_series(path)]).items():
+        found_outcomes[id_] = {**values, **found_outcomes.get(id_, {})}
     trials = []
     runs: dict[str, list[RecordedRun]] = {}
     ended: dict[str, list[tuple[int, RecordedRun]]] = {}
@@ -217,6 +224,14 @@ def _outcomes(store: Store, runs: Sequence[str]) -> dict[str, dict[str, Any]]:
     for run, name, value in _rows(store, OUTCOMES, runs):
         found.setdefault(run, {})[name] = read_json(value)
     return found
+
+
+def _summaries(store: Store, runs: Sequence[str], paths: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The outcomes that are made of each run's measures and tables."""
+    stored: dict[str, dict[tuple[str, str], Any]] = {}
+    for run, kind, name, value in _rows(store, SERIES, runs) if paths else ():
+        stored.setdefault(run, {})[kind, name] = read_json(value)
+    return {run: {path: summary_at(path, found) for path in paths} for run, found in stored.items()}
 
 
 def _versions(store: Store, runs: Sequence[str]) -> dict[str, list[str]]:

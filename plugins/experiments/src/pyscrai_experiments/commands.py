@@ -173,7 +173,8 @@ def plan(
     from .planning import describe_use, estimate_use
     from .running import ready
 
-    found = read_experiment(file, confirm=_confirm(yes))
+    # Without a pilot nothing is run, so there is nothing to confirm.
+    found = read_experiment(file, confirm=_confirm(yes) if pilot is not None else lambda question: True)
     settings, gate = load_settings(store=store), gate_of(trust)
     prepared = ready(found, settings, gate)
     if pilot is not None:

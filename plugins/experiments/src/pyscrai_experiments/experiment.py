@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import count, islice
 from pathlib import Path
@@ -10,16 +11,17 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from pyscrai_core.agent import Use
-from pyscrai_core.errors import ContractError, ScenarioError
+from pyscrai_core.errors import ConfigError, ContractError, ScenarioError
 from pyscrai_core.language.misfit import Misfit
 from pyscrai_core.scenario import yaml
 from pyscrai_core.scenario.document import Document, Mistakes
 from pyscrai_core.scenario.source import read_bytes
 from pyscrai_core.scenario.spec import SPEC_HOOKS
 from pyscrai_core.scenario.structure import Structurer
+from pyscrai_core.store.runs import as_labels
 from pyscrai_core.suggest import expected, there_is_no
 
-from .arms import Arm, count_arms, make_arms
+from .arms import VARIANT, Arm, count_arms, make_arms
 from .spec import ClaimSpec, CompareSpec, DesignSpec, ExperimentSpec, OutcomeSpec
 
 #: So many trials, or more, are only made after a question.
@@ -131,6 +133,11 @@ def read_experiment(
         made = make_arms(spec, design)
     except ValueError as error:  # of pyscrai-statistics, which is only imported for designs that it makes
         raise document.error(("design",), str(error)) from error
+    for arm in made:
+        try:
+            as_labels({"arm": arm.name, "experiment": spec.experiment})
+        except ConfigError as error:
+            mistakes.add(arm.place, f"{str(error).partition(': ')[2]}; choose another name", on_key=True)
     outcomes, comparisons = _outcomes(spec, made, mistakes)
     mistakes.check()
     claim = ClaimSpec(spec.claim) if isinstance(spec.claim, str) else spec.claim
@@ -196,8 +203,31 @@ def _problems(
             yield ("factors", name), "a grid needs `values`; or choose another `design`"
         elif factor.low is not None and factor.high is not None and factor.low >= factor.high:
             yield ("factors", name, "high"), f"expected a number above {factor.low:g}, got {factor.high:g}"
+    for name in spec.arms:
+        if VARIANT in name:
+            what = f"{name!r} holds {VARIANT!r}, as the names of arms under a variant do; choose another name"
+            yield ("arms", name), what
     if spec.pairings and len(spec.pairings.strategies) < 2:
         yield ("pairings", "strategies"), "expected two strategies or more"
+
+
+def misfits_of(
+    kind: str | None, direction: str, smallest: float | tuple[float, float] | None
+) -> Iterator[str]:
+    """What cannot be asked of a comparison of outcomes of a kind (None: not known)."""
+    if kind == "text":
+        yield "a text cannot be compared; make a number or a category of it"
+    if kind == "category" and (direction != "two-sided" or smallest is not None):
+        what = "categories have no order: neither `direction` nor `smallest` can be asked of them"
+        yield f"{what}; leave it out, or use the kind ordered with `levels`"
+    if kind == "ordered" and smallest is not None:
+        yield "an ordered outcome has no unit for `smallest`; leave it out"
+    if smallest is not None:
+        low, high = smallest if isinstance(smallest, tuple) else (-smallest, smallest)
+        if not (math.isfinite(low) and math.isfinite(high) and low < 0 < high):
+            given = list(smallest) if isinstance(smallest, tuple) else smallest
+            what = "a number above 0, or the lowest and the highest difference that is too small, around 0"
+            yield f"`smallest`: {expected(what, given)}"
 
 
 def _outcomes(
@@ -211,10 +241,10 @@ def _outcomes(
         at = ("outcomes", outcome)
         if given.kind == "ordered" and len(given.levels) < 2:
             mistakes.add((*at, "levels"), "expected the levels from the lowest to the highest, two or more")
-        if given.levels and given.kind not in ("ordered", "category"):
+        if len(set(given.levels)) < len(given.levels):
+            mistakes.add((*at, "levels"), "a level stands twice; take one of them out")
+        if given.levels and given.kind not in (None, "ordered", "category"):
             mistakes.add((*at, "levels"), "only outcomes of the kinds ordered and category have levels")
-        if given.kind == "text" and given.compare:
-            mistakes.add((*at, "compare"), "a text cannot be compared; make a number or a category of it")
         for arm, several in given.compare.items():
             if arm not in names:
                 mistakes.add((*at, "compare", arm), there_is_no("arm", arm, names), on_key=True)
@@ -225,11 +255,8 @@ def _outcomes(
                     mistakes.add(place, there_is_no("arm", one.against, names))
                 elif one.against == arm:
                     mistakes.add(place, f"{arm!r} is compared with itself; name another arm")
-                if given.kind == "category" and (one.direction != "two-sided" or one.smallest is not None):
-                    what = "categories have no order: neither `direction` nor `smallest` can be asked of them"
-                    mistakes.add(place, f"{what}; leave it out, or use the kind ordered with `levels`")
-                if given.kind == "ordered" and one.smallest is not None:
-                    mistakes.add(place, "an ordered outcome has no unit for `smallest`; leave it out")
+                for what in misfits_of(given.kind, one.direction, one.smallest):
+                    mistakes.add(place, what)
                 if spec.replicates < 2:
                     what = f"a comparison needs two replicates or more, and there is {spec.replicates}"
                     mistakes.add(place, f"{what}; raise `replicates`, or take the comparison out")

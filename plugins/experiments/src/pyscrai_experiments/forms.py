@@ -21,8 +21,13 @@ from .render import as_csv, as_json, as_markdown, as_text
 FILES = {"csv": "trials.csv", "json": "report.json", "markdown": "report.md", "html": "report.html"}
 
 
+FORMS = ("terminal", *FILES)
+
+
 def render(experiment: Experiment, store: Store, form: str) -> str:
     """The report in a form: terminal, json, csv, markdown or html. Raises `InputError`."""
+    if form not in FORMS:
+        raise ConfigError(f"form: expected one of {', '.join(FORMS)}, got {form!r}")
     if form == "csv":
         return as_csv(experiment, collect(experiment, store, registered_seeds(experiment, store)))
     content = make_report(experiment, store).content

@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-#: Where the methods come from, by words in their names.
+#: Why a planned comparison is exploratory that was added after the first trial.
+NOT_REGISTERED = "it was not registered before the first trial"
+#: Where the methods come from, by the names that tests, intervals and estimates have in a report.
 SOURCES = {
     "sign-flip": "sign-flip permutation tests (Fisher 1935; Pitman 1937)",
-    "mcnemar": "McNemar's exact test (McNemar 1947)",
-    "fisher": "Fisher's exact test (Fisher 1935)",
+    "McNemar": "McNemar's exact test (McNemar 1947)",
+    "categories": "Pearson's chi-squared with exchanges of labels (Pearson 1900; Pitman 1937)",
+    "sign": "exact sign tests (Dixon & Mood 1946)",
+    "Fisher": "Fisher's exact test (Fisher 1935)",
     "permutation": "permutation tests (Pitman 1937)",
-    "wilson": "Wilson intervals for proportions (Wilson 1927)",
-    "bca": "BCa bootstrap intervals (Efron 1987)",
+    "inverted sign-flip test": "intervals by inverting the sign-flip test",
+    "inverted permutation test": "intervals by inverting the permutation test",
+    "Student t": "Student's t intervals (Student 1908)",
+    "Welch t": "Welch's t intervals (Welch 1947)",
+    "Wilson": "Wilson intervals for proportions (Wilson 1927)",
+    "adjusted Wald": "adjusted Wald intervals for paired proportions (Bonett & Price 2012)",
+    "BCa": "BCa bootstrap intervals (Efron 1987)",
     "bootstrap-t": "bootstrap-t intervals (Efron 1982)",
-    "binomial": "order-statistic intervals for medians (Thompson 1936)",
+    "expanded percentile": "expanded percentile bootstrap intervals (Hesterberg 2015)",
+    "binomial order statistics": "order-statistic intervals for medians (Thompson 1936)",
+    "Cramér's V": "Cramér's V (Cramér 1946)",
+    "Cliff's delta": "Cliff's delta (Cliff 1993)",
+    "paired Cliff's delta": "Cliff's delta for pairs (Cliff 1993)",
+    "noncentral t": "noncentral t intervals for standardised differences (Cumming & Finch 2001)",
 }
+
+
+def _used(content: dict[str, Any]) -> Iterator[str]:
+    """The names of the tests, intervals and estimates in a report."""
+    for outcome in content["outcomes"]:
+        estimates: list[Any] = []
+        for arm in outcome["arms"]:
+            estimates += [arm.get("mean"), arm.get("median"), *(arm.get("proportions") or {}).values()]
+        for one in outcome["comparisons"]:
+            yield one["test"]["name"]
+            estimates += [one["difference"], *one["effects"].values()]
+        for found in estimates:
+            if found:
+                yield found["name"]
+                yield (found["interval"] or {}).get("method", "")
 
 
 def _more(content: dict[str, Any]) -> Iterator[str]:
@@ -49,14 +78,28 @@ def _more(content: dict[str, Any]) -> Iterator[str]:
         yield "Mixed models were fitted by restricted likelihood (Laird & Ware 1982)."
 
 
+def counted(number: int, what: str) -> str:
+    """`1 arm`, `2 arms`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    more = f" and {len(seeds) - 20} more, in the registered plan" if len(seeds) > 20 else ""
+    return f"seeds {', '.join(map(str, seeds[:20]))}{more}"
+
+
 def methods_of(content: dict[str, Any]) -> str:
     """Design, seeds, models, versions, tests with their sources, and deviations, in one paragraph."""
     design = content["design"]
     seeds = design["seeds"]
-    shown = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 2 else " and ".join(map(str, seeds))
     parts = [
-        f"We ran the scenario {content['scenario']!r} in {design['arms']} arms with {design['replicates']} "
-        f"replicates each (seeds {shown}). The unit of replication is the run; agents are nested in runs.",
+        f"We ran the scenario {content['scenario']!r} in {counted(design['arms'], 'arm')} with "
+        f"{counted(design['replicates'], 'replicate')} each ({_seeds(seeds)}). The unit of replication is "
+        "the run; agents are nested in runs.",
         "Replicate k had the same seed in every arm"
         + (
             ", and requests that were the same in several arms were sent once."
@@ -70,10 +113,14 @@ def methods_of(content: dict[str, Any]) -> str:
         parts.append(f"The models, as served, were {'; '.join(models)}.")
     comparisons = [one for outcome in content["outcomes"] for one in outcome["comparisons"]]
     planned = [one for one in comparisons if one["planned"]]
+    late = sum(one["exploratory"] == NOT_REGISTERED for one in planned)
     if planned:
+        registered = len(planned) - late
         parts.append(
-            f"{len(planned)} comparison{'s were' if len(planned) > 1 else ' was'} planned; the plan was "
-            f"registered before the first trial (SHA-256 {content['registration']['hash'][:16]}…). P-values "
+            f"{counted(registered, 'comparison')} {'was' if registered == 1 else 'were'} planned and "
+            f"registered before the first trial (SHA-256 {content['registration']['hash'][:16]}…)"
+            + (f"; {late} {'was' if late == 1 else 'were'} added later" if late else "")
+            + ". P-values "
             f"of planned comparisons were corrected by Holm's method (Holm 1979). The error rate was "
             f"{design['alpha']:g}, the level of intervals {design['level'] * 100:g} %."
         )
@@ -82,23 +129,17 @@ def methods_of(content: dict[str, Any]) -> str:
             "P-values of comparisons that were not planned were corrected by Benjamini and Hochberg's "
             "method (1995)."
         )
-    used = sorted(
-        {
-            source
-            for word, source in SOURCES.items()
-            for one in comparisons
-            if word
-            in f"{one['test']['name']} {(one['difference']['interval'] or {}).get('method', '')}".lower()
-        }
-    )
+    used = sorted({SOURCES[name] for name in _used(content) if name in SOURCES})
     if used:
         parts.append(f"We used {', '.join(used)}.")
     if any(one["equivalence"] for one in planned):
         parts.append("Equivalence was tested by two one-sided tests (Schuirmann 1987).")
     parts += _more(content)
-    failed = sum(arm["failed"] for arm in content["arms"])
+    failed = sum(one["status"] == "failed" for one in content["failures"])
     parts.append(
-        f"{failed} trials failed; they are reported and were not replaced." if failed else "No trial failed."
+        f"{counted(failed, 'trial')} failed, those of variants included; none was replaced."
+        if failed
+        else "No trial failed."
     )
     changes = content["registration"]["changes"]
     parts.append(

@@ -337,7 +337,14 @@ async def _perform(
         status, reason = "interrupted", "interrupted by a person"
     elif meter.reason:
         status = "stopped"
-        small = "" if progress.done else ", which is too little for one trial"
+        small = ""
+        if not progress.done:
+            begun = len(trials_of(session.store, experiment.name))
+            small = (
+                ", which is too little for one trial"
+                if begun == 1
+                else f"; {begun} trials had begun, and none had ended: lower `concurrency`"
+            )
         reason = f"{meter.reason}{small}; continue with a larger one: it is in {experiment.path}"
     else:
         status, reason = ("failed" if progress.failed or left else "completed"), ""

@@ -16,14 +16,16 @@ from pyscrai_core.scenario import yaml
 from pyscrai_core.scenario.document import Document
 from pyscrai_core.scenario.overrides import Override
 from pyscrai_core.scenario.plan import Plan
+from pyscrai_core.scenario.quantities import Quantity
 from pyscrai_core.scenario.trust import Gate
 from pyscrai_core.suggest import did_you_mean, list_some
 
 from .arms import Arm, Setting
 from .choices import questions_of
-from .experiment import Experiment
+from .experiment import Experiment, misfits_of
 from .later import check, is_later
 from .names import check_mixed, check_references
+from .series import check_series, is_series
 from .spec import OutcomeSpec
 
 #: Mappings whose keys are the scenario's own: a new key in them is hardly ever meant.
@@ -198,6 +200,12 @@ def _check_outcome(experiment: Experiment, name: str, plan: Plan, written: Docum
     path = given.value or name
     source = path.split(".")[0]
     place: tuple[str, ...] = ("outcomes", name, "value") if given.value else ("outcomes", name)
+    if source not in known and is_series(path):
+        try:
+            check_series(path, plan.scenario)
+        except ValueError as error:
+            raise experiment.error(place, str(error)) from error
+        return
     if is_later(path, known, plan.host):
         try:
             check(path, plan.host)
@@ -211,12 +219,30 @@ def _check_outcome(experiment: Experiment, name: str, plan: Plan, written: Docum
         there = written.place(("outcomes",)) if written else str(experiment.scenario)
         what = f"there is no outcome {source!r}{did_you_mean(source, known)}"
         raise experiment.error(place, f"{what}; {there} has: {list_some(known) or 'none'}")
-    declared = getattr(known[source], "kind", None)
-    same = declared == given.kind or (declared, given.kind) == ("proportion", "number")
-    if declared and given.kind and not given.value and not same:
-        there = written.place(("outcomes", source)) if written else str(experiment.scenario)
-        what = f"the scenario's outcome {source!r} is of the kind {declared} ({there}), not {given.kind}"
-        raise experiment.error((*place, "kind"), f"{what}; use its kind, or leave `kind` out")
+    _check_declared(experiment, name, known[source] if not given.value else None, written)
+
+
+def _check_declared(
+    experiment: Experiment, name: str, declared: Quantity | None, written: Document | None
+) -> None:
+    """Raise `ScenarioError` for what does not go with the kind and the levels that the scenario declares."""
+    given = experiment.outcomes[name]
+    if declared is None or declared.kind is None:
+        return
+    there = written.place(("outcomes", name)) if written else str(experiment.scenario)
+    is_of = f"the scenario's outcome {name!r} is of the kind {declared.kind} ({there})"
+    same = declared.kind == given.kind or (declared.kind, given.kind) == ("proportion", "number")
+    if given.kind and not same:
+        what = f"{is_of}, not {given.kind}; use its kind, or leave `kind` out"
+        raise experiment.error(("outcomes", name, "kind"), what)
+    levels = [str(level) for level in declared.levels]
+    if given.levels and levels and sorted(given.levels) != sorted(levels):
+        what = f"{is_of} with the levels {', '.join(levels)}; expected the same ones, in the order you want"
+        raise experiment.error(("outcomes", name, "levels"), what)
+    for one in experiment.comparisons:
+        kind = given.kind or declared.kind
+        for what in misfits_of(kind, one.direction, one.smallest) if one.outcome == name else ():
+            raise experiment.error(("outcomes", name, "compare", one.arm), f"{is_of}: {what}")
 
 
 def _check_names(experiment: Experiment, plans: Mapping[str, Plan]) -> None:

@@ -16,12 +16,15 @@ from .outcomes import Resolved, values_of
 
 def compared_with_references(
     experiment: Experiment, data: Collected, outcomes: Sequence[Resolved]
-) -> list[dict[str, Any]]:
-    """For each reference and arm, how far the answers are from it. Raises `ScenarioError`."""
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """For each reference and arm, how far the answers are from it, and what could not be compared.
+
+    Raises `ScenarioError` for references to what is not there.
+    """
     by_name = {outcome.name: outcome for outcome in outcomes}
     levels = {outcome.name: outcome.levels for outcome in outcomes}
     check_references(experiment, data.choices, levels)
-    found = []
+    found, problems = [], []
     for name in experiment.spec.references:
         known = levels_of(name, data.choices, levels)
         weights = weights_of(experiment, name, known)
@@ -41,14 +44,15 @@ def compared_with_references(
                     level=experiment.spec.level,
                 )  # fmt: skip
             except st.StatisticsError as error:
-                raise experiment.error(("references", name), f"arm {arm!r}: {error}") from error
+                problems.append(f"the reference {name} is not compared with {arm}: {error}")
+                continue
             notes = list(one.warnings)
             if runs < len(values):
                 notes.append(
                     "answers of one run count as independent; if they depend on each other, p is too small"
                 )
             found.append({"name": name, "arm": arm, **one.to_dict(), "notes": notes})
-    return found
+    return found, problems
 
 
 def _has_order(name: str, data: Collected, outcomes: Mapping[str, Resolved]) -> bool:

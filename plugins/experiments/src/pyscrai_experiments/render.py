@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -13,10 +14,16 @@ import orjson
 
 from .collect import Collected
 from .experiment import Experiment
+from .methods import counted
 
 Row = Sequence[str]
 #: Rows of a table that people read.
 MOST_ROWS = 60
+#: Characters of why a trial failed.
+MOST_CHARACTERS = 160
+_NUMBER = re.compile(r"\d+")
+#: How the cells begin that a spreadsheet would take for formulas.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_json(content: dict[str, Any]) -> str:
@@ -36,8 +43,14 @@ def as_csv(experiment: Experiment, data: Collected) -> str:
     for trial in data.trials:
         chosen = [levels[trial.arm].get(factor, "") for factor in factors]
         values = [_cell(trial.outcomes.get(name)) for name in names]
-        writer.writerow([trial.arm, trial.replicate, trial.seed, trial.status, *chosen, *values])
+        row = [trial.arm, trial.replicate, trial.seed, trial.status, *chosen, *values]
+        writer.writerow(map(_neutral, row))
     return out.getvalue()
+
+
+def _neutral(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, with an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
 
 
 def _cell(value: Any) -> Any:
@@ -96,12 +109,12 @@ def tables(content: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]
             "Reused answers are those of another arm to the same request, under the same seed; calls include "
             "them."
         ]
-    yield "Arms", rows, lines
+    yield "Arms", *_few_rows(rows, lines)
     keys = ("truncated", "refused", "repaired", "rejected", "rejected_attempts")
     if any(arm[key] for arm in arms for key in keys):
         odd: list[Row] = [("arm", "cut off", "model refused", "repaired", "rejected", "actions rejected")]
         odd += [(arm["arm"], *(str(arm[key]) for key in keys)) for arm in arms]
-        yield "Answers", odd, []
+        yield "Answers", *_few_rows(odd, [])
     for outcome in content["outcomes"]:
         yield from _outcome(outcome, content)
     if "stopping" in content:
@@ -137,7 +150,7 @@ def _outcome(outcome: dict[str, Any], content: dict[str, Any]) -> Iterator[tuple
     level = f"{content['design']['level'] * 100:g} %"
     kind, title = outcome["kind"], outcome_title(outcome)
     if kind == "number":
-        rows: list[Row] = [("arm", "n", "failed", f"mean [{level}]", f"median [{level}]", "sd")]
+        rows: list[Row] = [("arm", "n", "no value", f"mean [{level}]", f"median [{level}]", "sd")]
         rows += [
             (one["arm"], str(one["n"]), str(one["failures"]), estimate(one.get("mean")),
              estimate(one.get("median")), number(one.get("sd")))
@@ -145,15 +158,15 @@ def _outcome(outcome: dict[str, Any], content: dict[str, Any]) -> Iterator[tuple
         ]  # fmt: skip
     elif kind == "text":
         rows = [
-            ("arm", "n", "failed"),
+            ("arm", "n", "no value"),
             *((one["arm"], str(one["n"]), str(one["failures"])) for one in outcome["arms"]),
         ]
     else:
-        rows = [("arm", "n", "failed", f"proportions [{level}]")]
+        rows = [("arm", "n", "no value", f"proportions [{level}]")]
         rows += [
             (one["arm"], str(one["n"]), str(one["failures"]), _proportions(one)) for one in outcome["arms"]
         ]
-    yield title, rows, list(_methods_of_means(outcome))
+    yield title, *_few_rows(rows, list(_methods_of_means(outcome)))
     for planned, heading in ((True, "planned comparisons"), (False, "other comparisons, exploratory")):
         found = [one for one in outcome["comparisons"] if one["planned"] == planned]
         if not found:
@@ -310,6 +323,7 @@ def _spread(found: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]]
         rows += [
             (one["question"], one["arm"], str(one["n"]), *(estimate(one[part]) for part in parts))
             for one in numbers
+            if any(one[part] for part in parts)
         ]
         yield "Spread of numbers", *_few_rows(rows, list(_notes(numbers)))
     sheets = found.get("sheets", ())
@@ -403,11 +417,10 @@ def head(content: dict[str, Any], *, told: bool = False) -> Iterator[str]:
             yield verdict(claim)
     design = content["design"]
     yield (
-        f"{design['arms']} arms, {design['replicates']} replicates, paired by seed; unit of replication: "
-        f"{design['unit']}."
+        f"{counted(design['arms'], 'arm')}, {counted(design['replicates'], 'replicate')}, paired by seed; "
+        f"unit of replication: {design['unit']}."
     )
-    planned = any(one["planned"] for outcome in content["outcomes"] for one in outcome["comparisons"])
-    if not planned:
+    if not design["planned_comparisons"]:
         yield "Exploratory: no comparison was planned."
     yield f"Plan registered before the first trial: SHA-256 {content['registration']['hash']}"
     changes = content["registration"]["changes"]
@@ -426,12 +439,15 @@ def verdict(claim: dict[str, Any]) -> str:
 
 def failures(content: dict[str, Any]) -> list[Row]:
     """The table of trials that did not complete; those of an arm that failed alike are one row."""
-    alike: dict[tuple[str, str, str], list[str]] = {}
+    alike: dict[tuple[str, str, str], tuple[str, list[str]]] = {}
     for one in content["failures"]:
         why = " ".join(one["error"].split())
-        alike.setdefault((one["arm"], one["status"], why[:200]), []).append(str(one["replicate"]))
+        why = why if len(why) <= MOST_CHARACTERS else f"{why[:MOST_CHARACTERS]}…"
+        # Numbers differ from trial to trial; the first one's stand for all.
+        known = alike.setdefault((one["arm"], one["status"], _NUMBER.sub("#", why)), (why, []))
+        known[1].append(str(one["replicate"]))
     rows: list[Row] = [("arm", "trials", "replicates", "status", "why")]
-    for (arm, status, why), replicates in alike.items():
+    for (arm, status, _), (why, replicates) in alike.items():
         some = ", ".join(replicates[:8]) + (", …" if len(replicates) > 8 else "")
         rows.append((arm, str(len(replicates)), some, status, why))
     return rows
