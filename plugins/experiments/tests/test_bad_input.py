@@ -129,6 +129,33 @@ CASES = {
         "replicates: 10\nstopping: {outcome: high, arm: marked, against: plian, bounds: [0, 1]}",
         ["exp.yaml:8:49", "there is no arm 'plian' (did you mean 'plain'?)", "with 0 between them"],
     ),
+    "a smallest difference of nothing": (
+        "smallest: 0.5",
+        "smallest: 0",
+        ["exp.yaml:12:", "expected a number above 0"],
+    ),
+    "a smallest difference below zero": (
+        "smallest: 0.5",
+        "smallest: -1",
+        ["exp.yaml:12:", "expected a number above"],
+    ),
+    "bounds the wrong way round": ("smallest: 0.5", "smallest: [2, 1]", ["around 0; got [2.0, 1.0]"]),
+    "an arm named as a variant's": ("  poor: {", "  poor ~ v: {", ["exp.yaml:6:", "choose another name"]),
+    "an arm's name of two lines": (
+        "  poor: {",
+        '  "a\\nb": {',
+        ["exp.yaml:6:3", "a text of one line", "another name"],
+    ),
+    "a level twice": (
+        "kind: proportion",
+        "kind: ordered, levels: [a, b, a]",
+        ["exp.yaml:14:", "a level stands twice"],
+    ),
+    "a summary that is not there": (
+        "  high: {kind",
+        "  high: {value: measure.total.lsat, kind",
+        ["exp.yaml:14:", "there is no measure 'total'"],
+    ),
     "no scenario": ("market.yaml", "markte.yaml", ["exp.yaml:2:11", "did you mean 'market.yaml'?"]),
 }
 
@@ -145,6 +172,43 @@ def test_a_mistake_is_told_with_its_place(case: str, files: Path, experiment: In
         assert word in done.output
     assert "bug" not in done.output
     assert not Path(".pyscrai").exists()
+
+
+@pytest.mark.parametrize(
+    "declared, asked, words",
+    [
+        (
+            "{value: \"'a'\", kind: category}",
+            "{compare: {marked: {against: plain, direction: less}}}",
+            "no order",
+        ),
+        ("{value: \"'a'\", kind: text}", "{compare: {marked: plain}}", "a text cannot be compared"),
+        (
+            "{value: \"'a'\", kind: ordered, levels: [a, b, c]}",
+            "{kind: ordered, levels: [a, b]}",
+            "with the levels a, b, c; expected the same ones",
+        ),
+    ],
+)
+def test_what_the_scenario_declares_is_known_before_the_first_trial(
+    declared: str, asked: str, words: str, files: Path, experiment: Invoke
+) -> None:
+    scenario = Path("market.yaml")
+    scenario.write_text(scenario.read_text().replace("high: state.price > 6", f"high: {declared}"))
+    text = Path("exp.yaml").read_text()
+    Path("exp.yaml").write_text(text.replace("high: {kind: proportion}", f"high: {asked}"))
+    done = experiment("run", "exp.yaml")
+    assert done.exit_code == 2, done.output
+    assert words in done.output
+    assert "market.yaml:17:" in done.output
+    assert not Path(".pyscrai").exists()
+
+
+def test_a_plan_without_a_pilot_asks_nothing(files: Path, experiment: Invoke) -> None:
+    Path("exp.yaml").write_text("experiment: big\nscenario: market.yaml\nreplicates: 10000\n")
+    done = experiment("plan", "exp.yaml")
+    assert done.exit_code == 0, done.output
+    assert "1 arm with 10000 replicates: 10000 trials" in done.output.replace(",", "").replace("arms", "arm")
 
 
 def test_a_grid_of_a_million_points_is_asked_about_first(files: Path, experiment: Invoke) -> None:

@@ -142,3 +142,66 @@ def test_from_python(files: Path) -> None:
     assert "# markup" in pyscrai_experiments.report("exp.yaml", form="markdown", store="python.db")
     with pytest.raises(InputError, match="pyscrai experiment extend"):
         pyscrai_experiments.run("exp.yaml", replicates=6, store="python.db")
+
+
+def test_a_variant_whose_trials_failed_stays_in_the_report(files: Path, experiment: Invoke) -> None:
+    text = Path("exp.yaml").read_text()
+    broken = 'robustness:\n  broken: {outcomes.total: "[1][state.total]"}\n'
+    Path("exp.yaml").write_text(text + broken)
+    assert experiment("run", "exp.yaml", "-q").exit_code == 1
+    content = json.loads(experiment("report", "exp.yaml", "--format", "json").stdout)
+    robust = content["robustness"][0]
+    assert [row["verdict"] for row in robust["rows"]][1:] == ["not compared"]
+    assert (robust["variants"], robust["same_verdict"], content["claim"]["robust"]) == (1, 0, False)
+    assert "30 trials failed" in content["methods"]
+    assert any("could not be compared under broken" in one for one in content["warnings"])
+    assert not any("unequally" in one for one in content["warnings"])
+    shown = experiment("report", "exp.yaml").stdout
+    assert "not compared" in shown
+    assert "<svg" in experiment("report", "exp.yaml", "--format", "html").stdout
+
+
+def test_measures_and_tables_can_be_outcomes(files: Path, experiment: Invoke) -> None:
+    scenario = Path("market.yaml")
+    scenario.write_text(
+        scenario.read_text()
+        + "measures: {now: state.price}\n"
+        + "tables: {offers: {rows: events.offer, columns: {price: event.payload.price, who: event.source}}}\n"
+    )
+    Path("exp.yaml").write_text(
+        "experiment: series\nscenario: market.yaml\nreplicates: 3\noutcomes:\n"
+        "  last: {value: measure.now.last}\n  most: {value: table.offers.price.max}\n"
+        "  first: {value: table.offers.who.first}\n  count: {value: table.offers.price.count}\n"
+        "  none: {value: table.offers.who.mean}\n  price: {}\n"
+    )
+    assert experiment("run", "exp.yaml", "-q").exit_code == 0
+    content = json.loads(experiment("report", "exp.yaml", "--format", "json").stdout)
+    found = {one["name"]: one for one in content["outcomes"]}
+    assert found["last"]["arms"][0]["mean"]["estimate"] == found["price"]["arms"][0]["mean"]["estimate"]
+    assert found["count"]["arms"][0]["mean"]["estimate"] == 4
+    assert found["first"]["arms"][0]["proportions"]["Mara"]["estimate"] == 1
+    assert found["none"]["arms"][0]["n"] == 0
+    assert 5 <= found["most"]["arms"][0]["mean"]["estimate"] <= 10
+
+
+def test_cells_are_no_formulas_and_absent_categories_have_a_share(files: Path, experiment: Invoke) -> None:
+    scenario = Path("market.yaml")
+    kind = "{value: \"'=1+1' if state.markup else '-2'\", kind: category}"
+    scenario.write_text(scenario.read_text().replace("high: state.price > 6", f"high: {kind}"))
+    text = Path("exp.yaml").read_text().replace("  high: {kind: proportion}\n", "  high: {}\n")
+    Path("exp.yaml").write_text(text)
+    assert experiment("run", "exp.yaml", "-q").exit_code == 0
+    rows = experiment("report", "exp.yaml", "--format", "csv").stdout
+    assert "'=1+1" in rows
+    assert "'-2" in rows
+    assert ",=1+1" not in rows
+    content = json.loads(experiment("report", "exp.yaml", "--format", "json").stdout)
+    shares = next(one for one in content["outcomes"] if one["name"] == "high")["arms"][0]["proportions"]
+    assert shares["=1+1"]["estimate"] == 0
+    assert shares["=1+1"]["interval"]["high"] > 0.1
+
+
+def test_a_form_that_is_not_there(files: Path, experiment: Invoke) -> None:
+    assert experiment("run", "exp.yaml", "-q").exit_code == 0
+    with pytest.raises(InputError, match="expected one of terminal, csv"):
+        pyscrai_experiments.report("exp.yaml", form="pdf")

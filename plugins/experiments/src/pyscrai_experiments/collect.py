@@ -11,6 +11,7 @@ import orjson
 from attrs import define, evolve, field, frozen
 
 from pyscrai_core.errors import StoreError
+from pyscrai_core.store.models import PREFIXES
 from pyscrai_core.store.runs import RecordedRun, read_json
 from pyscrai_core.store.store import Store
 
@@ -230,7 +231,8 @@ def _summaries(store: Store, runs: Sequence[str], paths: Sequence[str]) -> dict[
     """The outcomes that are made of each run's measures and tables."""
     stored: dict[str, dict[tuple[str, str], Any]] = {}
     for run, kind, name, value in _rows(store, SERIES, runs) if paths else ():
-        stored.setdefault(run, {})[kind, name] = read_json(value)
+        # In the store, the names of measures and tables have a prefix.
+        stored.setdefault(run, {})[kind, name.removeprefix(PREFIXES[kind])] = read_json(value)
     return {run: {path: summary_at(path, found) for path in paths} for run, found in stored.items()}
 
 

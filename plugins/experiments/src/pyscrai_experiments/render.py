@@ -502,9 +502,10 @@ def as_text(content: dict[str, Any]) -> str:
 
 def _columns(rows: Sequence[Row]) -> Iterator[str]:
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    texts = [name in ("verdict", "replicates", "status", "why") for name in rows[0]]
     for row in rows:
         cells = [
-            cell.ljust(width) if index == 0 else cell.rjust(width)
+            cell.ljust(width) if index == 0 or texts[index] else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield f"  {'  '.join(cells)}".rstrip()
