@@ -117,12 +117,24 @@ def test_mistakes_are_found_before_the_run(part: dict[str, Any], said: str, play
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        ("outcomes.n", {"value": "state.mood", "kind": "number"}, "its kind is number: expected a number"),
+        (
+            "outcomes.n",
+            {"value": "[state.mood, 1][0]", "kind": "number"},
+            "its kind is number: expected a number",
+        ),
         ("outcomes.n", {"value": "state.said", "kind": "proportion"}, "a number from 0 to 1"),
-        ("outcomes.n", {"value": "state.said > 1", "kind": "number"}, "expected a number, got true"),
-        ("outcomes.n", {"value": "[1]", "kind": "category"}, "expected text, an integer, true or false"),
+        ("outcomes.n", {"value": "[state.said > 1, 1][0]", "kind": "number"}, "expected a number, got true"),
+        (
+            "outcomes.n",
+            {"value": "[[1], 1][0]", "kind": "category"},
+            "expected text, an integer, true or false",
+        ),
         ("outcomes.n", {"value": "'lo'", "kind": "ordered", "levels": ["lo", "hi"]}, ""),
-        ("outcomes.n", {"value": "'mid'", "kind": "ordered", "levels": ["lo", "hi"]}, "one of lo, hi"),
+        (
+            "outcomes.n",
+            {"value": "['mid', 'lo'][0]", "kind": "ordered", "levels": ["lo", "hi"]},
+            "one of lo, hi",
+        ),
         ("measures.n", {"value": "1 / (state.said - 2)", "kind": "number"}, "measures.n: "),
     ],
 )
