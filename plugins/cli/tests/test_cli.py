@@ -182,7 +182,9 @@ def test_json_is_one_object_and_nothing_else(write: Callable[..., str]) -> None:
 
 
 def test_a_failed_run_is_status_1_with_its_error_on_stderr(write: Callable[..., str]) -> None:
-    broken = write(agents={"Mara": {"persona": "A farmer"}}, outcomes={"n": "1 / (len(events) - len(events))"})
+    broken = write(
+        agents={"Mara": {"persona": "A farmer"}}, outcomes={"n": "1 / (len(events) - len(events))"}
+    )
     done = execute("run", broken, "--json")
     assert done.returncode == 1
     result = json.loads(done.stdout)
