@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .agent import Action, Agent, OnUncertain
+from .base.progress import CallRecord, Execution, ToolRecord, TurnRecord
 from .canonical import Json
 from .contracts import (
     Ask,
@@ -70,7 +71,6 @@ from .hookspecs import hookimpl
 from .messages import Message, Text, Thinking, ToolCall, ToolResult, estimate_tokens
 from .records import (
     EVERYONE,
-    CallRecord,
     Completion,
     Cost,
     Event,
@@ -147,6 +147,7 @@ __all__ = [
     "Divergence",
     "Engine",
     "Event",
+    "Execution",
     "Executor",
     "Exporter",
     "Expression",
@@ -199,6 +200,7 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolFailed",
+    "ToolRecord",
     "ToolResult",
     "ToolSpec",
     "Toolset",
@@ -207,6 +209,7 @@ __all__ = [
     "TrialResult",
     "TrustRequired",
     "Turn",
+    "TurnRecord",
     "Uncertain",
     "Unreachable",
     "Url",

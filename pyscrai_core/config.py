@@ -7,6 +7,7 @@
     plugins = ["llamacpp", "cast"]     # load only these; PYSCRAI_PLUGINS=llamacpp,cast
     disable = ["tables"]               # do not load these; PYSCRAI_DISABLE
     observers = ["my-sink"]            # called for every run; PYSCRAI_OBSERVERS
+                                       # with options: [{use = "my-sink", path = "runs.log"}]
 
     [providers.default]                # defaults for scenarios
     use = "llamacpp"
@@ -44,6 +45,7 @@ DEFAULT_STORE = ".pyscrai/runs.db"
 _EXPECTED = {
     "store": "a path or URL",
     "providers": "tables, such as [providers.default]",
+    "observers": 'a list of names, or of tables such as {use = "my-sink", path = "runs.log"}',
     "prices": 'tables, such as [prices."gpt-5-mini"]',
 }
 
@@ -55,7 +57,8 @@ class Settings:
     store: str
     plugins: tuple[str, ...] | None = None
     disable: tuple[str, ...] = ()
-    observers: tuple[str, ...] = ()
+    #: Names, or tables with the name as `use`, and options.
+    observers: tuple[str | dict[str, Any], ...] = ()
     providers: dict[str, dict[str, Any]] = field(factory=dict)
     prices: dict[str, Price] = field(factory=dict)
     source: Path | None = None
@@ -98,7 +101,7 @@ def load_settings(
     )
 
 
-def _listed(variable: str | None, given: list[str] | None) -> tuple[str, ...] | None:
+def _listed(variable: str | None, given: list[Any] | None) -> tuple[Any, ...] | None:
     if variable is not None:
         return tuple(part.strip() for part in variable.split(",") if part.strip())
     return None if given is None else tuple(given)
@@ -127,7 +130,10 @@ def _read(file: Path) -> dict[str, Any]:
             part_types = (dict, str) if key == "providers" else dict
             fits = isinstance(value, dict) and all(isinstance(part, part_types) for part in value.values())
         else:
-            fits = isinstance(value, list) and all(isinstance(part, str) and part for part in value)
+            names = value if isinstance(value, list) else [None]
+            if key == "observers":
+                names = [part.get("use") if isinstance(part, dict) else part for part in names]
+            fits = all(isinstance(name, str) and name for name in names)
         if not fits:
             expected = _EXPECTED.get(key, "a list of names")
             raise ConfigError(f"{where}: {key}: expected {expected}, got {value!r}")

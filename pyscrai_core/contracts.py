@@ -21,9 +21,10 @@ from typing import Any, ClassVar, NewType, Protocol, TypeAlias
 
 from attrs import frozen
 
+from .base.progress import CallRecord, Execution, ToolRecord, TurnRecord
 from .canonical import Json
 from .messages import Message
-from .records import CallRecord, Completion, Event, Position, Request, RunResult, RunStatus, Sampling, Usage
+from .records import Completion, Event, Position, Request, RunResult, RunStatus, Sampling, Usage
 from .stored_run import StoredRun
 from .turn import Stage, Turn
 
@@ -301,8 +302,13 @@ class Exporter(Component, ABC):
 class Observer(Component):
     """Observes a run without changing it. An observer that raises is reported and no longer called.
 
-    The methods are called in the run's event loop and must return quickly.
+    The methods are called in the run's event loop and must return quickly. One observer may watch several
+    runs at the same time. The methods are called in the context (`contextvars`) of the task that executes the
+    run, so a variable that `on_begin` sets tells which run it is.
     """
+
+    def on_begin(self, execution: Execution) -> None:
+        """An execution begins; `on_run` follows."""
 
     def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
         """The run started or continues (`status` is `running`, no result), is `paused`, or ended."""
@@ -312,6 +318,12 @@ class Observer(Component):
 
     def on_call(self, call: CallRecord) -> None:
         """A call was started, is retried, was answered, or failed."""
+
+    def on_turn(self, turn: TurnRecord) -> None:
+        """A turn began or ended. Its events follow when those of its group are added to the log."""
+
+    def on_tool(self, tool: ToolRecord) -> None:
+        """A tool is used, or has answered or failed."""
 
     def on_words(self, position: Position, text: str) -> None:
         """A part of an answer arrived. Answers are streamed only if an observer implements this.

@@ -358,31 +358,6 @@ RunStatus: TypeAlias = Literal["running", "paused", "completed", "failed", "stop
 
 
 @frozen
-class CallRecord:
-    """The state of a call, for observers: first `started`, then `answered` or `failed`.
-
-    In between, it may be `waiting` for rate limits or a fallback (`error` has the reason), or `retrying`: an
-    attempt failed (`error`), and the next one follows after `wait` seconds.
-    `kind` is `complete`, `embed`, `tool`, `tools`, `ask` or `now`. `answer` is the decoded answer. `usage`,
-    `model` and `cost` (US dollars, None: unknown) are set for completions. `journaled` is true if the answer
-    came from the journal. `seconds` is the wall time of a live call.
-    """
-
-    position: Position
-    kind: str
-    status: Literal["started", "waiting", "retrying", "answered", "failed"]
-    target: str = ""
-    answer: Any = None
-    error: str = ""
-    usage: Usage = Usage()
-    model: str = ""
-    journaled: bool = False
-    seconds: float = 0.0
-    cost: float | None = None
-    wait: float = 0.0
-
-
-@frozen
 class RunResult:
     """The result of an execution.
 

@@ -17,6 +17,7 @@ from attrs import evolve
 from ..agent import OnUncertain
 from ..base import seeds
 from ..base.frozen import freeze
+from ..base.progress import CallRecord
 from ..canonical import canonical
 from ..contracts import Provider, Tool, Toolset
 from ..errors import (
@@ -31,7 +32,7 @@ from ..errors import (
     Uncertain,
 )
 from ..messages import Message
-from ..records import CallRecord, Completion, Cost, Position, Request, Usage
+from ..records import Completion, Cost, Position, Request, Usage
 from .blame import awaitable, check_list
 from .bound_tools import BoundTool, RecordedTool, described
 from .budget import Budget
@@ -85,7 +86,7 @@ class CallPipeline:
         self.budget = Budget(scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()})
         self._prices = Prices(session.prices, providers)
         self._ask = session.ask
-        self._observers = observers
+        self.observers = self._observers = observers
         self._people: set[asyncio.Future[str]] = set()
         self.stopping = False
         #: How many calls somebody is answering now, all of whom have time limits or are people.
@@ -201,7 +202,10 @@ class CallPipeline:
                 self._tell(call, "waiting", error=news)
             else:
                 error = f"{news.error}: {news.detail}"
-                self._tell(call, "retrying", error=error, seconds=news.seconds, wait=news.wait or 0.0)
+                self._tell(
+                    call, "retrying", error=error, error_type=news.error, seconds=news.seconds,
+                    wait=news.wait or 0.0,
+                )  # fmt: skip
 
         return tell
 
@@ -357,9 +361,9 @@ class CallPipeline:
     async def _make(self, call: Call, make: Make, request: Request | None, before: Call | None) -> None:
         """Make a call, and journal what comes of it."""
         if before is not None:
-            call.usage = before.usage  # an earlier attempt failed, and was paid for
+            call.usage, call.cost = before.usage, before.cost  # an earlier attempt failed, and was paid for
         with self.budget.reserved(call, *self._estimate(request)):
-            self._tell(call, "started")
+            self._tell(call, "started", request=request or call, usage=call.usage, cost=call.cost)
             clock, started = time.perf_counter(), time.time()
             bounded = call.kind != "tools"
             self.under_way += bounded
@@ -376,7 +380,10 @@ class CallPipeline:
         call.redact()
         await self._journal.write(call)
         if call.failure is not None:
-            self._tell(call, "failed", error=str(call.failure), seconds=call.seconds)
+            self._tell(
+                call, "failed", error=str(call.failure), error_type=type(call.failure).__name__,
+                usage=call.usage, model=call.model, cost=call.cost, seconds=call.seconds,
+            )  # fmt: skip
             raise call.failure
         self._tell_answer(call)
 
@@ -407,6 +414,9 @@ class CallPipeline:
     def _tell(self, call: Call, status: Progress, **more: Any) -> None:
         """Tell observers; `more` are fields of their `CallRecord`."""
         if self._observers:
+            if more.get("request") is call:
+                more["request"] = freeze(orjson.loads(call.body)) if call.body else None
+            more |= {"started": call.started, "queued": call.queued, "provider": call.provider}
             self._observers.on_call(CallRecord(call.position, call.kind, status, call.target, **more))
 
     def _tell_answer(self, call: Call, *, journaled: bool = False) -> None:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from attrs import frozen
 
+from ..base.frozen import freeze
 from ..base.log import report
+from ..base.progress import CallRecord, Execution, ProviderModel, ToolRecord, TurnRecord
 from ..contracts import Observer, Sink
-from ..records import CallRecord, Event, Position, RunResult, RunStatus
+from ..records import Event, Position, RunResult, RunStatus
+from ..secret import redact
+from ..store.runs import RecordedRun
+from ..store.store import Store
 from .blame import describe, origin
+from .components import Components
+from .rules import Draft
+
+Result = TypeVar("Result")
+
+
+class WatchedTurn(Protocol):
+    """A turn as it is told of."""
+
+    drafts: list[Draft]
+
+    @property
+    def position(self) -> Position: ...
 
 
 @frozen
@@ -55,6 +73,64 @@ class Observers:
             except Exception as error:  # noqa: BLE001  an observer may raise anything; it is reported
                 self._leave_out(observer, error)
 
+    def begin(self, store: Store, components: Components, recorded: RecordedRun | None, replay: bool) -> None:
+        """Tell which execution begins."""
+        if not self._observers:
+            return
+        run = recorded or store.run(self._run)
+        uses = components.plan.last.scenario.providers
+        models = {
+            name: ProviderModel(uses[name].use, _model_of(provider.config))
+            for name, provider in components.providers.items()
+        }
+        self._tell(
+            "on_begin",
+            Execution(
+                run.id, run.scenario, run.seed, run.labels, run.parent,
+                "replayed" if replay else "resumed" if recorded else "new",
+                recorded.count_events() if recorded else 0,
+                recorded.last_recorded_step() if recorded else -1,
+                models,
+            ),
+        )  # fmt: skip
+
+    async def turn(self, turn: WatchedTurn, work: Awaitable[BaseException | None]) -> BaseException | None:
+        """How a turn failed, which is the `work`; told when it begins and ends."""
+        if not self._observers:
+            return await work
+        self._tell("on_turn", TurnRecord(turn.position, "started"))
+        error: BaseException | None
+        try:
+            error = await work
+        except BaseException as failure:
+            self._tell("on_turn", TurnRecord(turn.position, "failed", type(failure).__name__))
+            raise
+        # Only the kernel drafts this kind, and then nothing else is left of the turn.
+        skipped = [draft.payload["error"] for draft in turn.drafts if draft.kind == "turn.failed"]
+        if error is not None:
+            record = TurnRecord(turn.position, "failed", type(error).__name__)
+        elif skipped:
+            record = TurnRecord(turn.position, "skipped", skipped[0])
+        else:
+            record = TurnRecord(turn.position, "ended")
+        self._tell("on_turn", record)
+        return error
+
+    async def tool(self, position: Position, use: Mapping[str, Any], work: Awaitable[Result]) -> Result:
+        """What a tool answers, which is the `work`; told when it begins and ends."""
+        if not self._observers:
+            return await work
+        name, arguments = use["name"], use["arguments"]
+        self._tell("on_tool", ToolRecord(position, name, "started", arguments))
+        try:
+            answer = await work
+        except BaseException as error:
+            failure = {"error": redact(str(error)), "error_type": type(error).__name__}
+            self._tell("on_tool", ToolRecord(position, name, "failed", arguments, **failure))
+            raise
+        self._tell("on_tool", ToolRecord(position, name, "answered", arguments, freeze(answer)))
+        return answer
+
     def on_run(self, status: RunStatus, result: RunResult | None) -> None:
         self._tell("on_run", self._run, status, result)
 
@@ -77,3 +153,9 @@ class Observers:
     def _leave_out(self, observer: Observer, error: Exception) -> None:
         report("ERROR", error, "{} raised and is left out: {}", origin(observer), describe(error))
         self._observers.remove(observer)
+
+
+def _model_of(config: Any) -> str:
+    """The model that a provider's options name."""
+    model = getattr(config, "model", "")
+    return model if isinstance(model, str) else ""

@@ -155,6 +155,7 @@ class Run:
             return await self._execute()
 
     async def _execute(self) -> RunResult:
+        self._observers.begin(self._store, self._components, self._recorded, self._replay)
         self._observers.on_run("running", None)
         status: RunStatus = "completed"
         error, found = "", NOTHING
@@ -335,9 +336,9 @@ class Run:
         self._waiting = f"step {self._world.step} ({', '.join(names[:3])})"
         turns = [self._begin(self._world.participants[name]) for name in names]
         if len(turns) == 1:
-            errors = [await self._run_turn(turns[0])]
+            errors = [await self._observers.turn(turns[0], self._run_turn(turns[0]))]
         else:
-            tasks = [asyncio.ensure_future(self._run_turn(turn)) for turn in turns]
+            tasks = [asyncio.ensure_future(self._observers.turn(one, self._run_turn(one))) for one in turns]
             try:
                 await asyncio.wait(tasks)
             except asyncio.CancelledError:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import NoReturn, Protocol
 
 from attrs import define, field
 
 from ..config import Settings
 from ..contracts import Ask, Observer
-from ..errors import ConfigError
+from ..errors import ConfigError, ContractError
+from ..language.misfit import Misfit
 from ..plugins import Host
 from ..records import Price, RunResult
+from ..scenario.options import option_hooks
+from ..scenario.source import Source
+from ..scenario.structure import Structurer
 from ..scenario.trust import Gate
 from ..store.store import Store
 
@@ -78,14 +83,28 @@ class Session:
 
 
 def configured_observers(settings: Settings, host: Host) -> list[Observer]:
-    """The observers that the settings name, ready to watch a run."""
-    observers = []
-    for name in settings.observers:
+    """The observers that the settings name, ready to watch a run. Raises `InputError`."""
+    structurer = Structurer(option_hooks(Source(_folder(settings))), _no_component)
+    observers: list[Observer] = []
+    for use in settings.observers:
+        name, options = (use, {}) if isinstance(use, str) else (use["use"], {**use})
+        options.pop("use", None)
         cls = host.load("observer", name)
-        offer = host.offer("observer", name)
         try:
-            observers.append(cls(cls.Config()))
-            observers[-1].origin = str(offer)
-        except TypeError as error:
-            raise ConfigError(f"observers: {name!r} cannot be used without options: {error}") from None
+            made: Observer = cls(structurer.structure(options, cls.Config))
+        except Misfit as error:
+            first = error.found[0]
+            where = ".".join(["observers", name, *map(str, first.below)])
+            raise ConfigError(f"{where}: {first}") from None
+        made.origin = str(host.offer("observer", name))
+        observers.append(made)
     return observers
+
+
+def _folder(settings: Settings) -> Path:
+    """The folder that paths in the options of observers are relative to."""
+    return settings.source.parent if settings.source else Path.cwd()
+
+
+def _no_component(kind: str, value: object) -> NoReturn:
+    raise ContractError(f"an observer names no {kind}")

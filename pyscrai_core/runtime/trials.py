@@ -9,10 +9,10 @@ from typing import Any
 
 from attrs import define, evolve, field
 
+from ..base.progress import CallRecord
 from ..config import Settings
 from ..contracts import Observer, Trial, TrialResult
 from ..errors import PyscraiError, StoreError
-from ..records import CallRecord
 from ..scenario import plan as planning
 from ..scenario.manifest import Manifest
 from ..scenario.plan import Plan

@@ -147,6 +147,11 @@ class RunScope(Scope):
         return [task.result() for task in tasks]
 
     @property
+    def position(self) -> Position:
+        """The position of the scope, with which those of its calls begin."""
+        return Position(self._who, self._step, self._path)
+
+    @property
     def step(self) -> int:
         return self._step
 
@@ -362,7 +367,8 @@ class RunTurn(RunScope, Turn):
                 known = ", ".join(sorted(self.participant.tools)) or "none"
                 raise ToolFailed(f"there is no tool {quote(name)}; the tools: {known}")
             child = self._child("tool")
-            result = await self._call(self._use(tool, arguments, child))
+            using = self._use(tool, arguments, child)
+            result = await self._call(self._calls.observers.tool(child.position, use, using))
         except ToolFailed as error:
             self.drafts.append(Draft("tool", {**use, "error": truncate_result(str(error))}, (), self.cause))
             raise

@@ -82,6 +82,8 @@ def test_the_environment_counts_more_than_the_file_and_an_option_most() -> None:
         ("\nstore = 3\n", "pyscrai.toml:2: store: expected a path or URL, got 3"),
         ('store = ""\n', "pyscrai.toml:1: store: expected a path or URL, got ''"),
         ('plugins = "cast"\n', "pyscrai.toml:1: plugins: expected a list of names, got 'cast'"),
+        ('observers = [{path = "x"}]\n', "pyscrai.toml:1: observers: expected a list of names, or of tables"),
+        ('observers = "sink"\n', "pyscrai.toml:1: observers: expected a list of names, or of tables"),
         ('disable = ["cast", 3]\n', "pyscrai.toml:1: disable: expected a list of names, got ['cast', 3]"),
         (
             "[providers]\ndefault = 3\n",

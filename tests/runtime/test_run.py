@@ -11,6 +11,7 @@ from attrs import frozen
 from pyscrai_core import (
     CallFailed,
     Completion,
+    ConfigError,
     Engine,
     Memory,
     Message,
@@ -606,6 +607,33 @@ def test_observers_of_the_settings_watch(play: Any, tmp_path: Any) -> None:
     scenario = {"agents": {"A": says("x")}, "schedule": ROUND}
     play(scenario, engine__says=Says, observer__notes=Notes)
     assert Notes.seen == ["say"]
+
+
+def test_observers_of_the_settings_have_options(play: Any, tmp_path: Any) -> None:
+    class Notes(Observer):
+        seen: list[Any] = []
+
+        @frozen
+        class Config:
+            mark: str = "-"
+            most: int = 3
+
+        def on_event(self, event: Any) -> None:
+            Notes.seen.append(self.config)
+
+    scenario = {"agents": {"A": says("x")}, "schedule": ROUND}
+    settings = tmp_path / "pyscrai.toml"
+    settings.write_text('observers = ["notes", {use = "notes", mark = "+"}]')
+    play(scenario, engine__says=Says, observer__notes=Notes)
+    assert Notes.seen == [Notes.Config(), Notes.Config("+")]
+    settings.write_text('observers = [{use = "notes", mork = "+"}]')
+    with pytest.raises(
+        ConfigError, match=r"^observers\.notes\.mork: unknown key 'mork'; did you mean 'mark'"
+    ):
+        play(scenario, engine__says=Says, observer__notes=Notes)
+    settings.write_text('observers = [{use = "notes", most = "+"}]')
+    with pytest.raises(ConfigError, match=r"^observers\.notes\.most: expected an integer, got '\+'"):
+        play(scenario, engine__says=Says, observer__notes=Notes)
 
 
 def test_a_repaired_answer_is_a_call_of_its_own(play: Any, tmp_path: Any) -> None:

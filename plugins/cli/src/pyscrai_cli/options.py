@@ -48,6 +48,24 @@ def labels(context: click.Context, option: click.Parameter, given: Sequence[str]
     return labels
 
 
+def _observers(context: click.Context, option: click.Parameter, given: Sequence[str]) -> list[dict[str, Any]]:
+    """`NAME` or `NAME:KEY=VALUE,…` strings as `observers` of `pyscrai.toml` has them."""
+    observers = []
+    for text in given:
+        name, _, pairs = text.partition(":")
+        observer: dict[str, Any] = {"use": name.strip()}
+        for pair in filter(None, pairs.split(",")):
+            from pyscrai_core.scenario import yaml
+
+            key, equals, value = pair.partition("=")
+            if not (equals and key.strip()):
+                what = "expected NAME or NAME:KEY=VALUE,KEY=VALUE, such as telemetry:prometheus=9464"
+                raise click.BadParameter(f"{text!r}: {what}")
+            observer[key.strip()] = yaml.parse_scalar(value)
+        observers.append(observer)
+    return observers
+
+
 run_argument = click.argument("run", default="last", metavar="[RUN]")
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
@@ -99,8 +117,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 def watching(command: Decorated) -> Decorated:
-    """The options of commands that execute: how much they print, and where they log."""
+    """The options of commands that execute: how much they print, where they log, and who watches."""
     for option in (
+        click.option(
+            "--observe",
+            multiple=True,
+            callback=_observers,
+            metavar="NAME[:KEY=VALUE,…]",
+            help="An observer that watches the run, with its options, beside those of pyscrai.toml. It "
+            "replaces one with the same name. Can be given more than once.",
+        ),
         click.option(
             "--log-file",
             type=click.Path(dir_okay=False, path_type=Path),

@@ -93,9 +93,15 @@ class View:
         return [LogFile()]
 
 
-def settings_for(store: str | None) -> tuple[Settings, Hints]:
-    """The settings in force with `--store`, and hints that name that store if it has to be named."""
+def settings_for(store: str | None, observe: Sequence[dict[str, Any]] = ()) -> tuple[Settings, Hints]:
+    """The settings in force with `--store` and `--observe`, and hints that name that store if need be."""
     settings = load_settings(store=store)
+    if observe:
+        named = {one["use"] for one in observe}
+        others = [
+            one for one in settings.observers if (one if isinstance(one, str) else one["use"]) not in named
+        ]
+        settings = evolve(settings, observers=(*others, *observe))
     if settings.ignored:
         output.note(f"{output.path(str(settings.ignored))} is not used: others can write it")
     if settings.source and first_use(settings.source):

@@ -52,6 +52,7 @@ def resume(
     as_json: bool,
     quiet: bool,
     log_file: Path | None,
+    observe: list[dict[str, Any]],
 ) -> int:
     """Resume an unfinished run. Recorded answers are not requested again.
 
@@ -73,7 +74,7 @@ def resume(
 
     if every and runs:
         raise ConfigError("--all: it stands for every run; leave the names of runs out, or --all")
-    settings, hints = settings_for(store)
+    settings, hints = settings_for(store, observe)
     view = View(as_json, quiet, log_file)
     given = {"overrides": changes, "on_uncertain": on_uncertain, "accept_changes": accept_changes}
     with api.open_session(settings, gate_of(trust), create=False) as session:
@@ -233,6 +234,7 @@ def fork(
     as_json: bool,
     quiet: bool,
     log_file: Path | None,
+    observe: list[dict[str, Any]],
 ) -> int:
     """Fork a run at an event, with changes.
 
@@ -251,7 +253,7 @@ def fork(
 
     from .perform import View, gate_of, settings_for
 
-    settings, hints = settings_for(store)
+    settings, hints = settings_for(store, observe)
     with api.open_session(settings, gate_of(trust), create=False) as session:
         parent = session.store.run(run)
         at = _last_event(parent) if at is None else at

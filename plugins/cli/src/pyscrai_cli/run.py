@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -59,6 +59,7 @@ def run(
     as_json: bool,
     quiet: bool,
     log_file: Path | None,
+    observe: list[dict[str, Any]],
 ) -> int:
     """Run a scenario.
 
@@ -70,12 +71,13 @@ def run(
       pyscrai run market.yaml
       pyscrai run market.yaml --seed 8 --set agents.Mara.reasoning=react
       pyscrai run market.yaml --set limits.calls=50 --json > result.json
+      pyscrai run market.yaml --observe telemetry:prometheus=9464
       pyscrai run market.yaml --label study=pilot --label arm=poor --set agents.Jon.state.purse=9
     """
     from .perform import View
 
     view = View(as_json, quiet, log_file)
-    return run_file(file, overrides, seed, store, trust, view, reuse_from or reuse, labels)
+    return run_file(file, overrides, seed, store, trust, view, reuse_from or reuse, labels, observe=observe)
 
 
 @click.command()
@@ -98,6 +100,7 @@ def demo(
     as_json: bool,
     quiet: bool,
     log_file: Path | None,
+    observe: list[dict[str, Any]],
 ) -> int:
     """Run a small scenario on a local model: no key, no server.
 
@@ -125,7 +128,7 @@ def demo(
         overrides = [Override("providers.default.model", text, text), *overrides]
     try:
         # The scenario is ours, and what is added to it is the person's own command.
-        return run_file(DEMO, overrides, seed, store, True, view, more=COPY)
+        return run_file(DEMO, overrides, seed, store, True, view, more=COPY, observe=observe)
     except InputError:
         _say_needs()
         raise
@@ -141,6 +144,7 @@ def run_file(
     reuse: bool | Sequence[str] = False,
     labels: Mapping[str, str] | None = None,
     more: Sequence[tuple[str, str]] = (),
+    observe: Sequence[dict[str, Any]] = (),
 ) -> int:
     """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
     from pyscrai_core import api
@@ -149,7 +153,7 @@ def run_file(
 
     from .perform import gate_of, perform, report, settings_for
 
-    settings, hints = settings_for(store)
+    settings, hints = settings_for(store, observe)
     plan = api.prepare(file, settings=settings, seed=seed, overrides=overrides)
     gate, where = gate_of(trust), str(file)
     execution.approve(gate, plan, where)  # before there is a store

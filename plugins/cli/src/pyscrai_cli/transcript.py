@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from pyscrai_core import CallRecord
 from pyscrai_core.contracts import NoConfig, Observer
-from pyscrai_core.records import EVERYONE, CallRecord, Cost, Event, Position, RunResult, RunStatus
+from pyscrai_core.records import EVERYONE, Cost, Event, Position, RunResult, RunStatus
 from pyscrai_core.secret import redact
 
 from .output import duration, in_lines, money, mute

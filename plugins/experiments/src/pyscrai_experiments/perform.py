@@ -9,12 +9,11 @@ from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
 
-from pyscrai_core import Executor, InputError, Trial, TrialResult
+from pyscrai_core import CallRecord, Executor, InputError, Trial, TrialResult
 from pyscrai_core.config import Settings
 from pyscrai_core.errors import ContractError
 from pyscrai_core.language.misfit import Misfit
 from pyscrai_core.plugins import Host
-from pyscrai_core.records import CallRecord
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.runtime.trials import MOST_SHARED, Meter, Trials
 from pyscrai_core.scenario.spec import SPEC_HOOKS

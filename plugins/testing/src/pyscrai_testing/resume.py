@@ -169,9 +169,8 @@ def _vary_times(draw: random.Random) -> None:
 
 
 def _main(mode: str, path: str, store: str, seed: str, concurrency: str) -> None:
-    from pyscrai_core import api
+    from pyscrai_core import CallRecord, api
     from pyscrai_core.contracts import NoConfig, Observer
-    from pyscrai_core.records import CallRecord
 
     moment, _, count = os.environ.get("PYSCRAI_TEST_KILL", ":0").partition(":")
 
