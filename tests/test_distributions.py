@@ -12,7 +12,7 @@ import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterable
-from importlib.metadata import packages_distributions
+from importlib.metadata import files, packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ def test_a_wheel_describes_itself(path: Path, built: dict[Path, Built]) -> None:
 def test_entry_points_load_the_kernel_alone(path: Path, built: dict[Path, Built]) -> None:
     for module in project(path).get("entry-points", {}).get("pyscrai", {}).values():
         code = zipfile.ZipFile(built[path].wheel).read(module.replace(".", "/") + ".py").decode()
-        assert imported_by(code) <= {"pyscrai_core", "__future__"}
+        assert {name.partition(".")[0] for name in imported_by(code)} <= {"pyscrai_core", "__future__"}
 
 
 @each_distribution
@@ -233,7 +233,17 @@ def test_the_metapackage_lists_what_it_brings() -> None:
     # Whoever brings a large library is asked for by name.
     assert extras == {
         name: [f"pyscrai-{name}>=0.1"]
-        for name in ("anthropic", "dask", "experiments", "http", "mcp", "measures", "ollama", "openai")
+        for name in (
+            "anthropic",
+            "dask",
+            "experiments",
+            "http",
+            "mcp",
+            "measures",
+            "ollama",
+            "openai",
+            "telemetry",
+        )
     }
 
 
@@ -241,25 +251,34 @@ def test_the_metapackage_lists_what_it_brings() -> None:
 
 
 def imported_by(code: str) -> set[str]:
-    """The top-level modules that code imports, wherever in it."""
+    """The modules that code imports, wherever in it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            names.add(node.module.split(".")[0])
+            names.add(node.module)
     return names
+
+
+def holds(distribution: str, module: str) -> bool:
+    """Whether a module, or the package that it is in, is a distribution's."""
+    path = module.replace(".", "/")
+    return any(str(file) in (f"{path}.py", f"{path}/__init__.py") for file in files(distribution) or [])
 
 
 def distributions_behind(folder: Path, own: Path) -> set[str]:
     """The distributions that the files of a folder import; not the standard library, and not `own`."""
     known = packages_distributions()
-    modules = {name for file in folder.rglob("*.py") for name in imported_by(file.read_text())}
-    found: set[str] = {
-        canonicalize_name(known.get(name, [name])[0])
-        for name in modules
-        if name not in sys.stdlib_module_names
-    }
+    found: set[str] = set()
+    for module in {name for file in folder.rglob("*.py") for name in imported_by(file.read_text())}:
+        top = module.partition(".")[0]
+        if top in sys.stdlib_module_names:
+            continue
+        behind = sorted({*known.get(top, [top])})
+        if len(behind) > 1:  # a namespace that several distributions share
+            behind = [one for one in behind if holds(one, module)] or behind
+        found.add(canonicalize_name(behind[0]))
     return found - {project(own)["name"]}
 
 
