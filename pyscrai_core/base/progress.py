@@ -64,7 +64,8 @@ class CallRecord:
     """The state of a call, for observers: first `started`, then `answered` or `failed`.
 
     In between, it may be `waiting` for rate limits or a fallback (`error` has the reason), or `retrying`: an
-    attempt failed (`error`), and the next one follows after `wait` seconds.
+    attempt failed (`error`), and the next one follows after `wait` seconds. After either, `sent` tells that
+    the request left.
     `kind` is `complete`, `embed`, `tool`, `tools`, `ask` or `now`. `answer` is the decoded answer. `usage`,
     `model` and `cost` (US dollars, None: unknown) are set for completions; those of `started` were paid for
     in an earlier execution. `journaled` is true if the answer came from the journal. `started` (seconds since
@@ -75,7 +76,7 @@ class CallRecord:
 
     position: Position
     kind: str
-    status: Literal["started", "waiting", "retrying", "answered", "failed"]
+    status: Literal["started", "waiting", "retrying", "sent", "answered", "failed"]
     target: str = ""
     answer: Any = None
     error: str = ""

@@ -52,7 +52,7 @@ from .world import World
 Make = Callable[[Call | None], Awaitable[None]]
 
 #: What observers are told of a call.
-Progress: TypeAlias = Literal["started", "waiting", "retrying", "answered", "failed"]
+Progress: TypeAlias = Literal["started", "waiting", "retrying", "sent", "answered", "failed"]
 
 
 class CallPipeline:
@@ -197,8 +197,10 @@ class CallPipeline:
         return vectors
 
     def _progress(self, call: Call) -> Tell:
-        def tell(news: Attempt | str) -> None:
-            if isinstance(news, str):
+        def tell(news: Attempt | str | None) -> None:
+            if news is None:
+                self._tell(call, "sent")
+            elif isinstance(news, str):
                 self._tell(call, "waiting", error=news)
             else:
                 error = f"{news.error}: {news.detail}"

@@ -76,8 +76,6 @@ class Providers:
         self._agents = agents
         self._accounts = {name: account(provider.account) for name, provider in providers.items()}
         self._slots = asyncio.Semaphore(concurrency)
-        #: The providers of which it was said that calls wait for them.
-        self._told: set[str] = set()
         self._waiting: set[asyncio.Future[Any]] = set()
         self.stopping = False
 
@@ -202,9 +200,12 @@ class Providers:
             # Estimating a long history takes time, so only for who counts tokens.
             tokens = sending.tokens() if vendor.counts_tokens(bounds) else 0
             ticket = vendor.enter_now(bounds, tokens)
+            delayed = ticket is None or bool(call.attempts)
             if ticket is None:
                 entering = asyncio.ensure_future(vendor.enter(bounds, tokens, patience))
-                ticket = await self._enter(entering, lambda: self._tell_waiting(name, tell))
+                ticket = await self._enter(
+                    entering, lambda: tell(f"waiting for the limits of provider {name!r}")
+                )
             with ticket:
                 if self._slots.locked():
                     await self._unless_stopped(self._slots.acquire())
@@ -216,6 +217,8 @@ class Providers:
                     call.queued += time.perf_counter() - clock
                     call.started, clock = time.time(), time.perf_counter()
                     ticket.sent()
+                    if delayed:
+                        tell(None)
                     try:
                         answer = await _send(sending, policy.timeout)
                     finally:
@@ -230,12 +233,6 @@ class Providers:
             call.usage += answers.plausible(error.usage)
             error.args = (redact(f"provider {name!r}: {error}"),)
             raise
-
-    def _tell_waiting(self, name: str, tell: Tell) -> None:
-        """Say that calls wait for a provider: once, not for each of them."""
-        if name not in self._told:
-            self._told.add(name)
-            tell(f"waiting for the limits of provider {name!r}, as other calls may; this is said once")
 
     async def _enter(self, entering: asyncio.Task[Ticket], say_why: Callable[[], None]) -> Ticket:
         # Only who waits for long is worth a word.

@@ -20,8 +20,9 @@ from .limiter import Account
 
 Result = TypeVar("Result")
 
-#: Told of each attempt that failed and is followed by another, and as text why a call waits.
-Tell = Callable[[Attempt | str], None]
+#: Told of each attempt that failed and is followed by another, as text why a call waits, and with None that
+#: it was sent after either.
+Tell = Callable[[Attempt | str | None], None]
 
 #: The longest wait between two attempts where the vendor names none, in seconds.
 LONGEST_WAIT = 60.0

@@ -151,8 +151,9 @@ class Run:
         self._main = asyncio.current_task()
         assert self._main is not None
         self._deadline.watch(self._main)
-        async with self._observers:
-            return await self._execute()
+        with logger.contextualize(run=self.id):
+            async with self._observers:
+                return await self._execute()
 
     async def _execute(self) -> RunResult:
         self._observers.begin(self._store, self._components, self._recorded, self._replay)
@@ -379,27 +380,28 @@ class Run:
         """One turn; how it failed."""
         turn.task = asyncio.current_task()
         agent = turn.agent
-        error: BaseException | None = None
-        try:
-            engine = turn.participant.engine
-            await awaitable(engine, "run", engine.run(turn))
-        except (PyscraiError, RunStopping) as failure:
-            error = failure
-        except asyncio.CancelledError as failure:
-            error = turn.failure.error or (RunStopping() if self.stopping else failure)
-            if asyncio.current_task() is self._main:
-                raise
-        except (Exception, SystemExit) as failure:  # noqa: BLE001
-            # A component may raise anything, or exit. It ends the turn, and the run says which one it was.
-            error = self._broken(turn.participant.engine, failure)
-        error = turn.failure.error or error
-        if agent.on_error == "skip" and isinstance(error, CallFailed):
-            turn.drafts = [Draft("turn.failed", {"error": type(error).__name__}, (), turn.cause)]
-            return None
-        if isinstance(error, PyscraiError) and not isinstance(error, StoreError):
-            # Named once, here, wherever it came from.
-            error.args = (f"agents.{agent.name}, step {self._world.step}: {error}",)
-        return error
+        with logger.contextualize(step=self._world.step, agent=agent.name):
+            error: BaseException | None = None
+            try:
+                engine = turn.participant.engine
+                await awaitable(engine, "run", engine.run(turn))
+            except (PyscraiError, RunStopping) as failure:
+                error = failure
+            except asyncio.CancelledError as failure:
+                error = turn.failure.error or (RunStopping() if self.stopping else failure)
+                if asyncio.current_task() is self._main:
+                    raise
+            except (Exception, SystemExit) as failure:  # noqa: BLE001
+                # A component may raise anything, or exit. It ends the turn; the run says which one it was.
+                error = self._broken(turn.participant.engine, failure)
+            error = turn.failure.error or error
+            if agent.on_error == "skip" and isinstance(error, CallFailed):
+                turn.drafts = [Draft("turn.failed", {"error": type(error).__name__}, (), turn.cause)]
+                return None
+            if isinstance(error, PyscraiError) and not isinstance(error, StoreError):
+                # Named once, here, wherever it came from.
+                error.args = (f"agents.{agent.name}, step {self._world.step}: {error}",)
+            return error
 
     def _broken(self, component: Component | None, error: BaseException) -> ContractError:
         """The failure for what a component raised: `component`, unless the traceback tells of another."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -37,6 +37,13 @@ TOKENS = (
     CallRow.cached_tokens,
     CallRow.cache_write_tokens,
     CallRow.estimated,
+)
+#: What is known of a call beside what was asked and answered.
+FACTS = (
+    *(CallRow.number, CallRow.agent, CallRow.step, CallRow.path, CallRow.kind, CallRow.target),
+    *(CallRow.provider, CallRow.status, CallRow.error, CallRow.detail, CallRow.model, CallRow.finish_reason),
+    *TOKENS,
+    *(CallRow.cost, CallRow.started, CallRow.seconds, CallRow.queued, CallRow.attempts, CallRow.reused),
 )
 
 
@@ -103,9 +110,11 @@ class RecordedRun(StoredRun):
         answered = (CallRow.kind == "complete") & (CallRow.status == "answered")
         return self._select(CallRow, *columns).where(answered)
 
-    def _rows(self, table: type[Model], key: Field, after: int) -> Iterator[dict[str, Any]]:
-        """The rows of this run with a `key` above `after`, in its order."""
-        query = self._select(table).order_by(key).limit(PAGE).dicts()
+    def _rows(
+        self, table: type[Model], key: Field, after: int, columns: Sequence[Field] = ()
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of this run with a `key` above `after`, in its order; without `columns`, with all."""
+        query = self._select(table, *columns).order_by(key).limit(PAGE).dicts()
         page = list(query.where(key > after))
         while page:
             last = page[-1][key.name]
@@ -208,6 +217,11 @@ class RecordedRun(StoredRun):
         query = self._select(EventRow, EventRow.payload).where(EventRow.kind == "rejected")
         return [orjson.loads(payload)["reason"] for (payload,) in query.order_by(EventRow.seq)]
 
+    def rejections_by_agent(self) -> dict[str, int]:
+        """How many attempts of each agent were rejected."""
+        query = self._select(EventRow, EventRow.source, fn.COUNT(EventRow.seq))
+        return dict(query.where(EventRow.kind == "rejected").group_by(EventRow.source))
+
     def events_until(self, step: int) -> int:
         """The number of the last event up to the end of a step; 0 if there is none."""
         return self._select(EventRow, fn.MAX(EventRow.seq)).where(EventRow.step <= step).scalar() or 0
@@ -231,6 +245,12 @@ class RecordedRun(StoredRun):
         for row in self._rows(CallRow, CallRow.number, 0):
             row["answer"] = read_json(row["answer"]) if row["answer"] else None
             row["messages"] = orjson.loads(row["messages"])
+            row["attempts"] = orjson.loads(row["attempts"])
+            yield row
+
+    def call_facts(self, after: int = 0) -> Iterator[dict[str, Any]]:
+        """The calls with numbers above `after`, in order: how long, how much, how they ended. No words."""
+        for row in self._rows(CallRow, CallRow.number, after, FACTS):
             row["attempts"] = orjson.loads(row["attempts"])
             yield row
 

@@ -194,9 +194,9 @@ def test_the_traceback_of_a_tool_and_of_an_observer_is_logged(play: Any) -> None
     assert all("Traceback" in traceback for traceback in told.values())
 
 
-def test_a_queue_is_named_once_and_not_for_each_agent(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_call_in_a_queue_is_told_of_until_it_is_sent(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyscrai_core.runtime.providers.SHORT_WAIT", 0.0)
-    told: list[str] = []
+    told: dict[str, list[tuple[str, str]]] = {}
 
     class Busy(Says):
         concurrency = 1
@@ -207,8 +207,7 @@ def test_a_queue_is_named_once_and_not_for_each_agent(play: Any, monkeypatch: py
 
     class Hears(Observer):
         def on_call(self, call: Any) -> None:
-            if call.status == "waiting":
-                told.append(call.error)
+            told.setdefault(call.position.agent, []).append((call.status, call.error))
 
     result = play(
         {
@@ -221,5 +220,9 @@ def test_a_queue_is_named_once_and_not_for_each_agent(play: Any, monkeypatch: py
         observers=[Hears(None)],
     )
     assert result.status == "completed", result.error
-    assert len(told) == 1, told
-    assert "provider 'default'" in told[0]
+    waited = [("waiting", "waiting for the limits of provider 'default'"), ("sent", "")]
+    at_once, in_the_queue = [("started", ""), ("answered", "")], [("started", ""), *waited, ("answered", "")]
+    # In each of the two steps, one call finds the provider free, and the other five wait for it.
+    assert sorted(told) == [*"ABCDEF"]
+    assert sum(told[name][:2] == at_once for name in told) == 1
+    assert sum(told[name][:4] == in_the_queue for name in told) == 5
