@@ -65,7 +65,7 @@ class Inputs:
 
 def pause(store: Store, ref: str) -> RecordedRun:
     """Pause a run before its next step. Raises `StoreError` if nobody executes it."""
-    run = _meant(store, ref)
+    run = meant(store, ref)
     if run.owner is None:
         raise StoreError(
             f"run {run.id}: no process executes it, so there is nothing to pause; it is {run.status}"
@@ -86,7 +86,7 @@ def _pausing(store: Store, run: str) -> bool:
 
 def proceed(store: Store, ref: str) -> RecordedRun:
     """Let a run that is paused continue in its process. Raises `StoreError` if it is not paused."""
-    run = _meant(store, ref)
+    run = meant(store, ref)
     if not pausing(store, run):
         raise StoreError(f"run {run.id}: it is not paused; it is {run.status}")
     store.put_input(run.id, "continue", {}, author())
@@ -106,7 +106,7 @@ def inject(
 
     Raises `StoreError` if there is no such run or it is completed, `ConfigError` if the event does not fit.
     """
-    run = _meant(store, ref)
+    run = meant(store, ref)
     if run.status == "completed":
         raise StoreError(
             f"run {run.id}: it is completed, and takes no more events; start from a moment of it: "
@@ -131,11 +131,11 @@ def inject(
 
 def withdraw(store: Store, ref: str) -> tuple[RecordedRun, int]:
     """Take back the events that wait for a run; the run, and how many there were. Raises `StoreError`."""
-    run = _meant(store, ref)
+    run = meant(store, ref)
     return run, store.drop_inputs(run.id)
 
 
-def _meant(store: Store, ref: str) -> RecordedRun:
+def meant(store: Store, ref: str) -> RecordedRun:
     """The run `ref`; `last` is the last one that is being executed, if one is."""
     live = [run for run in store.runs() if run.owner is not None] if ref == "last" else []
     return live[0] if live else store.run(ref)

@@ -212,6 +212,10 @@ class RecordedRun(StoredRun):
     def count_events(self) -> int:
         return int(self._select(EventRow).count())
 
+    def count_events_by_kind(self) -> dict[str, int]:
+        query = self._select(EventRow, EventRow.kind, fn.COUNT(EventRow.seq))
+        return dict(query.group_by(EventRow.kind).order_by(EventRow.kind))
+
     def rejections(self) -> list[str]:
         """The reason of each attempt that was rejected."""
         query = self._select(EventRow, EventRow.payload).where(EventRow.kind == "rejected")

@@ -232,12 +232,12 @@ def test_output_never_fails_for_its_encoding(write: Callable[..., str]) -> None:
 
 def test_the_log_file_has_facts_and_no_words(write: Callable[..., str]) -> None:
     invoke("run", write(), "--quiet", "--log-file", "run.log")
-    records = [json.loads(line)["record"] for line in Path("run.log").read_text().splitlines()]
+    records = [json.loads(line) for line in Path("run.log").read_text().splitlines()]
     run = stored()["run"]
-    assert all(record["extra"]["run"] == run for record in records)
-    answered = [record["extra"] for record in records if record["message"] == "call answered"]
-    assert [extra["agent"] for extra in answered] == ["Mara", "Jon"] * 3
-    assert records[-1]["extra"]["status"] == "completed"
+    assert all(record["run"] == run for record in records)
+    answered = [record for record in records if record["message"] == "call answered"]
+    assert [(one["step"], one["agent"]) for one in answered] == list(enumerate(["Mara", "Jon"] * 3, 1))
+    assert records[-1]["status"] == "completed"
     assert "how are you" not in Path("run.log").read_text()
 
 
@@ -253,7 +253,7 @@ def test_a_terminal_shows_who_thinks_and_what_was_said(write: Callable[..., str]
     names = {who: re.findall(rf"\x1b\[1;(\d+)m{who}:\x1b\[0m", terminal.screen) for who in ("Mara", "Jon")}
     assert [len(found) for found in names.values()] == [3, 3]
     assert set(names["Mara"]).isdisjoint(names["Jon"])
-    assert "thinking" not in terminal.screen.rpartition("\x1b[2K")[2]
+    assert "thinking" not in terminal.screen.rpartition("\x1b[?25h")[2]
     assert "\x1b[32mcompleted" in terminal.screen
     assert terminal.screen.count("\x1b[?25l") == terminal.screen.count("\x1b[?25h") == 1
 

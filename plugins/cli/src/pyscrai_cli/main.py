@@ -78,7 +78,7 @@ class Commands(OfferedCommands):
         debug = ctx.params["debug"]
         try:
             os.umask(umask())  # what is written is the person's own: exports, logs, bundles
-            _log_to_stderr(debug)
+            _start_log(ctx, debug)
             status = super().invoke(ctx)
             with output.writing("stdout"):
                 output.stdout().flush()
@@ -148,25 +148,11 @@ def _traceback(error: BaseException, debug: bool) -> None:
         output.note("".join(traceback.format_exception(error)).rstrip())
 
 
-def _log_to_stderr(debug: bool) -> None:
-    """Warnings and errors of the kernel in one line each; loguru's own sink goes."""
-    from loguru import logger
+def _start_log(context: click.Context, debug: bool) -> None:
+    from .logs import Log
 
-    def show(message: Any) -> None:
-        record = message.record
-        output.fail(" ".join(record["message"].split()), label=record["level"].name.lower())
-        if debug and (traceback := record["extra"].get("traceback")):
-            output.note(traceback.rstrip())
-
-    logger.remove()
-    # What a plugin raised is logged with its traceback, also where the run's own error says it.
-    logger.add(
-        show,
-        level="INFO" if debug else "WARNING",
-        filter=lambda record: record["level"].no >= 30 or "traceback" in record["extra"],
-        format="{message}",
-        diagnose=False,
-    )
+    context.obj = Log.from_environment(debug)
+    context.obj.to_stderr()
 
 
 if __name__ == "__main__":

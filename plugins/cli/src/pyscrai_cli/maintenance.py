@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options, output
+from .completion import complete_run
 
 if TYPE_CHECKING:
     from pyscrai_core.store.runs import RecordedRun
 
 
 @click.command()
-@click.argument("refs", nargs=-1, required=True, metavar="RUN…")
+@click.argument("refs", nargs=-1, required=True, metavar="RUN…", shell_complete=complete_run)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @options.store_option
 @options.json_option

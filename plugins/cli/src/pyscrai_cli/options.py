@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .completion import complete_run
+
 if TYPE_CHECKING:
     from pyscrai_core.scenario.overrides import Override
+
+    from .logs import Log
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -66,7 +70,7 @@ def _observers(context: click.Context, option: click.Parameter, given: Sequence[
     return observers
 
 
-run_argument = click.argument("run", default="last", metavar="[RUN]")
+run_argument = click.argument("run", default="last", metavar="[RUN]", shell_complete=complete_run)
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
@@ -116,6 +120,23 @@ trust_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
 
 
+pager_option = click.option(
+    "--no-pager",
+    "pager",
+    flag_value=False,
+    default=True,
+    help="Print all at once, also what is longer than the screen.",
+)
+
+
+def _log_format(context: click.Context, option: click.Parameter, given: Any) -> None:
+    """Let the log have this format from here on."""
+    if given is not None:
+        log: Log = context.find_root().obj
+        log.form = given
+        log.to_stderr()
+
+
 def watching(command: Decorated) -> Decorated:
     """The options of commands that execute: how much they print, where they log, and who watches."""
     for option in (
@@ -126,6 +147,14 @@ def watching(command: Decorated) -> Decorated:
             metavar="NAME[:KEY=VALUE,…]",
             help="An observer that watches the run, with its options, beside those of pyscrai.toml. It "
             "replaces one with the same name. Can be given more than once.",
+        ),
+        click.option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            expose_value=False,
+            callback=_log_format,
+            help="The format of the log. json without --log-file: log to stderr, one JSON object a line.  "
+            "[default: PYSCRAI_LOG_FORMAT, else text on stderr and json in --log-file]",
         ),
         click.option(
             "--log-file",

@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 import click
 
 from pyscrai_core.errors import PyscraiError, ScenarioError
-from pyscrai_core.records import Cost
+from pyscrai_core.records import Cost, Usage
 from pyscrai_core.secret import redact, redact_bytes
 
 #: Exit statuses by what a run came to.
@@ -66,11 +67,24 @@ class Unwritable(PyscraiError):
 
 #: Where results go while stdout is kept for them alone; None: to `sys.stdout`.
 _results: TextIO | None = None
+#: Makes records of what goes to stderr; None: it is printed as it is.
+_record: Callable[[str, str], str] | None = None
 
 
 def stdout() -> TextIO:
     """Where results go."""
     return _results or sys.stdout
+
+
+@contextmanager
+def results_in(stream: TextIO) -> Iterator[None]:
+    """Let results go to `stream`."""
+    global _results
+    before, _results = _results, stream
+    try:
+        yield
+    finally:
+        _results = before
 
 
 @contextmanager
@@ -100,6 +114,36 @@ def results_alone() -> Iterator[None]:
             os.close(kept)
 
 
+def coloured(stream: TextIO) -> bool:
+    """Whether a stream gets colours: as NO_COLOR or FORCE_COLOR say, else if its terminal has them."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
+        return True
+    return can_move(stream)
+
+
+def can_move(stream: TextIO) -> bool:
+    """Whether the cursor can be moved on `stream`: lines at the bottom of a terminal can change."""
+    if not stream.isatty() or os.environ.get("TERM", "") in ("dumb", "unknown"):
+        return False
+    if os.name != "nt":
+        return True
+    from rich.console import detect_legacy_windows
+
+    return not detect_legacy_windows()
+
+
+def size_of(stream: TextIO) -> os.terminal_size:
+    """The columns and lines of the terminal that `stream` is, as they are now."""
+    try:
+        size = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):  # not a terminal, or not a file
+        size = os.terminal_size((0, 0))
+    # A terminal that does not know its size has 0 columns.
+    return size if size.columns and size.lines else shutil.get_terminal_size()
+
+
 @contextmanager
 def writing(name: str) -> Iterator[None]:
     try:
@@ -118,17 +162,27 @@ def echo(text: str = "") -> None:
         _write(stdout(), text)
 
 
-def note(text: str) -> None:
-    """A line on stderr. If that cannot be written, the exit status alone tells."""
+def note(text: str, level: str = "info") -> None:
+    """A line on stderr, or a record of the `level`. If it cannot be written, the exit status alone tells."""
+    note_line(text if _record is None else _record(level, click.unstyle(text)))
+
+
+def note_line(text: str) -> None:
+    """A line on stderr, whatever the format of the log is."""
     with suppress(OSError):
         _write(sys.stderr, text)
 
 
+def record_with(form: Callable[[str, str], str] | None) -> None:
+    """Let `form` make a line of each message's level and text from now on; None: they are lines already."""
+    global _record
+    _record = form
+
+
 def _write(stream: TextIO, text: str) -> None:
     # Not `click.echo`, which would write past the status line of a terminal.
-    coloured = stream.isatty() and not os.environ.get("NO_COLOR")
     # An error of a plugin may hold what it sent.
-    stream.write(redact(text if coloured else click.unstyle(text)) + "\n")
+    stream.write(redact(text if coloured(stream) else click.unstyle(text)) + "\n")
     stream.flush()
 
 
@@ -136,6 +190,9 @@ def fail(message: str, label: str = "error") -> None:
     """A message on stderr; a label that is not `error` is less alarming."""
     with suppress(OSError, AttributeError):  # full, or closed
         stdout().flush()
+    if _record is not None:
+        note(clean(message), label if label in ("error", "warning") else "info")
+        return
     colour = "red" if label == "error" else "yellow"
     note(f"{click.style(label + ':', fg=colour, bold=True)} {clean(message)}")
 
@@ -157,8 +214,12 @@ def write_bytes(data: bytes) -> None:
     """Bytes on stdout, behind what was printed before."""
     with writing("stdout"):
         stdout().flush()
-        stdout().buffer.write(redact_bytes(data))
-        stdout().buffer.flush()
+        buffer = getattr(stdout(), "buffer", None)
+        if buffer is None:  # text is collected for a pager
+            stdout().write(redact_bytes(data).decode())
+            return
+        buffer.write(redact_bytes(data))
+        buffer.flush()
 
 
 def mute() -> None:
@@ -218,11 +279,40 @@ def shown(value: Any) -> str:
     return " ".join(clean(text).split())
 
 
-def outcomes(values: dict[str, Any]) -> None:
+def show_outcomes(values: dict[str, Any]) -> None:
     """The outcomes of a run, aligned, if there are any."""
     if values:
         heading("outcomes")
         pairs(((name, shown(value)) for name, value in values.items()), indent="  ")
+
+
+def summary(
+    run: str,
+    run_status: str,
+    fingerprint: str,
+    *,
+    steps: int,
+    events: int,
+    calls: str,
+    usage: Usage,
+    cost: Cost,
+    outcomes: dict[str, Any],
+    more: Sequence[tuple[str, str]] = (),
+) -> None:
+    """What a run came to, between two empty lines."""
+    echo()
+    pairs(
+        [
+            ("run", f"{click.style(run, bold=True)}  {status(run_status)}"),
+            ("fingerprint", fingerprint[:SHORT] or "none yet"),
+            ("size", f"{counted(steps, 'step')}, {counted(events, 'event')}, {calls}"),
+            ("tokens", tokens(usage.to_dict())),
+            ("cost", money(cost)),
+            *more,
+        ]
+    )
+    show_outcomes(outcomes)
+    echo()
 
 
 def money(cost: Cost) -> str:

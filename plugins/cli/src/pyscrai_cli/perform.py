@@ -11,25 +11,29 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 import click
 from attrs import evolve, frozen
 
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.contracts import Observer
-from pyscrai_core.errors import ConfigError, StoreError
+from pyscrai_core.errors import StoreError
 from pyscrai_core.records import RunResult
 from pyscrai_core.runtime.run import DRAIN
 from pyscrai_core.runtime.session import Running, Session
 from pyscrai_core.scenario.trust import Gate, first_use
-from pyscrai_core.secret import redact
 from pyscrai_core.store.opening import path_of
+from pyscrai_core.store.store import Store
 
 from . import output
+from .logs import Log
 from .output import Hints
 from .person import somebody
-from .transcript import LogFile, Plain, Screen, is_terminal
+from .progress import Plan
+from .region import END_OF_SCREEN, SHOW
+from .screen import Screen
+from .transcript import Plain
 
 #: Seconds that an execution may take to end once it was cancelled, and to hear of a SIGTERM.
 PATIENCE = 3.0
@@ -41,25 +45,6 @@ Display = Plain | Screen
 Work = Callable[[Session], Awaitable[RunResult]]
 
 
-class _Redacted:
-    """A file that no secret reaches. If it cannot be written, that is said once, and the run continues."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._full = False
-
-    def write(self, text: str) -> None:
-        if self._full:
-            return
-        try:
-            self._file.write(redact(text))
-            self._file.flush()
-        except OSError as error:
-            self._full = True
-            what = f"--log-file {self._file.name}: it cannot be written ({error.strerror})"
-            output.fail(f"{what}; make room: nothing more is logged", label="warning")
-
-
 @frozen
 class View:
     """How a person wants to be told."""
@@ -68,29 +53,20 @@ class View:
     quiet: bool = False
     log_file: Path | None = None
 
-    def display(self, agents: Sequence[str], after: int = 0) -> Display | None:
-        """What shows the run while it is executed; None: nothing does."""
+    def display(self, store: Store, after: int = 0) -> Display | None:
+        """What shows a run of the store while it is executed; None: nothing does."""
         # With --json, stdout is the result's alone, and stderr is for people if it is not the same screen.
         out = sys.stderr if self.as_json else output.stdout()
         if self.quiet or (self.as_json and (output.stdout().isatty() or not out.isatty())):
             return None
-        return Screen(out, agents, after) if is_terminal(out) else Plain(out, after)
+        if not output.can_move(out):
+            return Plain(out, after)
+        return Screen(out, lambda run: Plan.of(store.run(run)), after)
 
     def observers(self) -> list[Observer]:
-        """The log file, if one is wanted."""
-        if self.log_file is None:
-            return []
-        from loguru import logger
-
-        try:
-            # Opened here, so that what is written can be cleaned of secrets, tracebacks too.
-            file = self.log_file.open("a", encoding="utf-8")
-            logger.add(_Redacted(file), level="DEBUG", serialize=True, diagnose=False)
-        except OSError as error:
-            raise ConfigError(
-                f"--log-file {self.log_file}: it cannot be written ({error.strerror}); choose another place"
-            ) from None
-        return [LogFile()]
+        """What logs the run, if a log is wanted."""
+        log: Log = click.get_current_context().find_root().obj
+        return log.observers(self.log_file)
 
 
 def settings_for(store: str | None, observe: Sequence[dict[str, Any]] = ()) -> tuple[Settings, Hints]:
@@ -197,7 +173,8 @@ class Stopper:
         """End the process without waiting for anything. Not through Python's streams: they may be locked."""
         if not self._left:  # a further signal may come between two of these lines
             self._left = True
-            cursor = "\x1b[?25h" if os.isatty(2) else ""  # which the status line hides
+            # The cursor, which the display hides, and the lines of the display behind it.
+            cursor = f"{SHOW}{END_OF_SCREEN}" if isinstance(self._display, Screen) and os.isatty(2) else ""
             kept = f"; what was answered is kept: pyscrai resume {self.run.id}" if self.run else ""
             os.write(2, f"{cursor}\nleft at once{kept}\n".encode())
         os._exit(130)
@@ -209,15 +186,13 @@ def _later(seconds: float, do: Callable[[], object]) -> None:
     timer.start()
 
 
-def perform(
-    session: Session, work: Work, *, view: View, agents: Sequence[str], hints: Hints, after: int = 0
-) -> RunResult:
+def perform(session: Session, work: Work, *, view: View, hints: Hints, after: int = 0) -> RunResult:
     """Execute `work` in the session while a person watches, can be asked, and may stop it.
 
     Ends the command where there is no result: with status 130 if it was stopped before the run began, with 1
     if the store failed under a run.
     """
-    display = view.display(agents, after)
+    display = view.display(session.store, after)
     watching = view.observers() if display is None else [*view.observers(), display]
     stopper = Stopper(display)
     session = evolve(
@@ -290,22 +265,10 @@ def _summarize(
         output.echo(f"{result.run}  {output.status(result.status)}")
         output.pairs((name, output.shown(value)) for name, value in result.outcomes.items())
         return
-    output.echo()
     asked = "" if result.asked == result.calls else f" ({result.asked:,} asked now)"
-    output.pairs(
-        [
-            ("run", f"{click.style(result.run, bold=True)}  {output.status(result.status)}"),
-            ("fingerprint", result.fingerprint[: output.SHORT]),
-            (
-                "size",
-                f"{output.counted(result.steps, 'step')}, {output.counted(len(result.events), 'event')}, "
-                f"{output.counted(result.calls, 'call')}{asked}",
-            ),
-            ("tokens", output.tokens(result.usage.to_dict())),
-            ("cost", output.money(result.cost)),
-            ("store", output.path(str(path_of(settings.store)))),
-        ]
-    )
-    output.outcomes(result.outcomes)
-    output.echo()
+    output.summary(
+        result.run, result.status, result.fingerprint, steps=result.steps, events=len(result.events),
+        calls=f"{output.counted(result.calls, 'call')}{asked}", usage=result.usage, cost=result.cost,
+        outcomes=result.outcomes, more=[("store", output.path(str(path_of(settings.store))))],
+    )  # fmt: skip
     output.pairs([*hints.next(result.run, result.status, result.error), *more])

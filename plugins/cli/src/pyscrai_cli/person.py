@@ -17,7 +17,7 @@ from pyscrai_core.errors import NobodyToAsk
 from pyscrai_core.secret import redact
 
 from .output import clean
-from .transcript import Screen
+from .screen import Screen
 
 #: Reads one line, with line editing and the earlier answers, and writes it to its stderr. It is a process of
 #: its own, since nothing else that waits in Python's `input` can be ended: a thread would take the next line

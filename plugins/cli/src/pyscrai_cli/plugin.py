@@ -22,7 +22,9 @@ def pyscrai_commands() -> list[Extension]:
         ),
         Extension("runs gc", "pyscrai_cli.maintenance:gc", "Remove the messages that no run needs any more."),
         Extension("show", "pyscrai_cli.runs:show", "Summarize a run."),
-        Extension("log", "pyscrai_cli.runs:log", "Print a run's log, one JSON object a line."),
+        Extension("watch", "pyscrai_cli.watch:watch", "Watch a run that another process executes."),
+        Extension("log", "pyscrai_cli.log:log", "Print a run's log, one JSON object a line."),
+        Extension("diff", "pyscrai_cli.diff:diff", "Compare two runs: where their logs part."),
         Extension(
             "resume",
             "pyscrai_cli.resume:resume",
@@ -36,7 +38,7 @@ def pyscrai_commands() -> list[Extension]:
             "pyscrai_cli.resume:replay",
             "Execute a run again from its record alone, and compare.",
         ),
-        Extension("export", "pyscrai_cli.runs:export", "Write a run in some format."),
+        Extension("export", "pyscrai_cli.export:export", "Write a run in some format."),
         Extension("plugins", "pyscrai_cli.plugins:plugins", "List the plugins and what they offer."),
         Extension("doctor", "pyscrai_cli.plugins:doctor", "Report what is installed, usable and configured."),
     ]

@@ -19,6 +19,7 @@ from pyscrai_core.secret import redact
 
 from . import options, output
 from .group import host_of
+from .paging import paged
 from .run import SUGGESTED_MODELS
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ PROBE_SECONDS = 15.0
     is_flag=True,
     help="Import all that they offer, and open what needs no options; exit status 1 if any of it is broken.",
 )
+@options.pager_option
 @options.json_option
-def plugins(check: bool, as_json: bool) -> int:
+def plugins(check: bool, pager: bool, as_json: bool) -> int:
     """List the plugins and what they offer.
 
     \b
@@ -57,7 +59,8 @@ def plugins(check: bool, as_json: bool) -> int:
     if as_json:
         output.print_json(_as_json(host, unusable))
     else:
-        _print(host, unusable)
+        with paged(pager):
+            _print(host, unusable)
     broken = [plugin for plugin in host.plugins if plugin.status == "broken"]
     return 1 if check and (broken or unusable) else 0
 

@@ -15,6 +15,7 @@ from pyscrai_core.canonical import canonical
 from pyscrai_core.messages import Message, estimate_tokens
 
 from . import options, output
+from .paging import paged
 
 if TYPE_CHECKING:
     from pyscrai_core.scenario.overrides import Override
@@ -29,6 +30,9 @@ class Part:
     tokens: int
 
 
+Told = list[tuple[int, str, str, list[Part]]]
+
+
 @click.command()
 @click.argument("what", metavar="FILE|RUN")
 @click.option("--agent", required=True, metavar="NAME", help="Whose request.")
@@ -41,6 +45,7 @@ class Part:
     is_flag=True,
     help="Approve all that the scenario demands: files elsewhere, hosts, secrets, programs, its own code.",
 )
+@options.pager_option
 @options.json_option
 def prompt(
     what: str,
@@ -50,6 +55,7 @@ def prompt(
     seed: int | None,
     store: str | None,
     trust: bool,
+    pager: bool,
     as_json: bool,
 ) -> None:
     """Show the prompts that a model would get, or got.
@@ -81,6 +87,11 @@ def prompt(
             ]
         )
         return
+    with paged(pager):
+        _print(agent, told)
+
+
+def _print(agent: str, told: Told) -> None:
     for number, path, provider, parts in told:
         title = f"{output.shown(agent)}, step {number}, call {path}, to {output.shown(provider)}"
         output.echo(click.style(title, bold=True))
@@ -90,9 +101,6 @@ def prompt(
             output.echo(output.clean(part.text))
         total = output.counted(sum(part.tokens for part in parts), "token")
         output.echo(click.style(f"-- {total} in all, as PyScrAI estimates them\n", dim=True))
-
-
-Told = list[tuple[int, str, str, list[Part]]]
 
 
 def _of_scenario(

@@ -11,6 +11,7 @@ import attrs
 import click
 
 from . import options, output
+from .completion import complete_run
 
 if TYPE_CHECKING:
     from pyscrai_core.config import Settings
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="[RUN]…")
+@click.argument("runs", nargs=-1, metavar="[RUN]…", shell_complete=complete_run)
 @click.option("--all", "every", is_flag=True, help="Resume every run of the store that is not completed.")
 @options.changes_option
 @click.option(
@@ -145,7 +146,8 @@ def _resume(
     from pyscrai_core.runtime import execution, inputs
 
     from .perform import perform, report
-    from .transcript import Plain, Screen
+    from .screen import Screen
+    from .transcript import Plain
 
     store = session.store
     if inputs.pausing(store, recorded):
@@ -181,8 +183,7 @@ def _resume(
         allowed = attrs.evolve(session, begin=begun)
         return await execution.resume(allowed, recorded.id, **given)
 
-    agents = list(recorded.manifest["scenario"]["agents"])
-    result = perform(session, work, view=view, agents=agents, hints=hints, after=before)
+    result = perform(session, work, view=view, hints=hints, after=before)
     return report(result, settings, hints, view, several=several)
 
 
@@ -301,7 +302,7 @@ def replay(run: str, store: str | None, trust: bool, as_json: bool) -> int:
         async def work(session: Session) -> RunResult:
             return await execution.replay(session, recorded.id)
 
-        result = perform(session, work, view=View(quiet=True), agents=(), hints=hints)
+        result = perform(session, work, view=View(quiet=True), hints=hints)
         if result.status == "interrupted" and recorded.status != "interrupted":
             output.fail(f"replay of {recorded.id}: nothing is decided", label="interrupted")
             return output.EXIT["interrupted"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options, output
+from .completion import complete_run
 
 if TYPE_CHECKING:
     from pyscrai_core.plugins import Host
@@ -43,7 +44,11 @@ SUGGESTED_MODELS = {
     "of imported runs.",
 )
 @click.option(
-    "--reuse-from", multiple=True, metavar="RUN", help="The same of this run alone, also of an imported one."
+    "--reuse-from",
+    multiple=True,
+    metavar="RUN",
+    shell_complete=complete_run,
+    help="The same of this run alone, also of an imported one.",
 )
 @options.label_option
 @options.watching
@@ -163,7 +168,7 @@ def run_file(
         async def work(session: Session) -> RunResult:
             return await execution.start(session, plan, where, reuse=reuse, labels=labels)
 
-        result = perform(session, work, view=view, agents=list(plan.scenario.agents), hints=hints)
+        result = perform(session, work, view=view, hints=hints)
     return report(result, settings, hints, view, more)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
@@ -16,16 +15,16 @@ import click
 from pyscrai_core.records import Cost, RunStatus
 
 from . import options, output
+from .completion import complete_label, complete_scenario
 from .group import OfferedCommands
 from .output import Hints
+from .paging import paged
 
 if TYPE_CHECKING:
     from pyscrai_core.store.runs import RecordedRun
 
 #: A terminal with fewer columns does not take the whole table of runs.
 WIDE = 100
-#: So many lines of a log are written at once.
-BATCH = 500
 #: What differs between the reasons of rejections that are the same otherwise: texts in double quotes, and
 #: numbers, unless they stand in an expression (in single quotes) or are the number of a rule.
 VALUES = re.compile(r"""('[^']*')|"(?:[^"\\]|\\.)*"|(?<![\w.\[])-?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?(?![\w\]])""")
@@ -40,12 +39,19 @@ VALUES = re.compile(r"""('[^']*')|"(?:[^"\\]|\\.)*"|(?<![\w.\[])-?\d+(?:[.,]\d+)
     metavar="NAME=TEXT",
     multiple=True,
     callback=options.labels,
+    shell_complete=complete_label,
     help="Only runs with this label. Can be given more than once.",
 )
-@click.option("--scenario", metavar="NAME", help="Only runs of the scenario with this name.")
+@click.option(
+    "--scenario",
+    metavar="NAME",
+    shell_complete=complete_scenario,
+    help="Only runs of the scenario with this name.",
+)
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs with this status.")
 @click.option("--since", type=click.DateTime(), metavar="DATE", help="Only runs that began then or later.")
 @click.option("--outcomes", is_flag=True, help="Show the runs' labels and outcomes.")
+@options.pager_option
 @options.store_option
 @options.json_option
 @click.pass_context
@@ -56,6 +62,7 @@ def runs(
     status: str | None,
     since: datetime | None,
     outcomes: bool,
+    pager: bool,
     store: str | None,
     as_json: bool,
 ) -> None:
@@ -99,7 +106,8 @@ def runs(
                 brief |= {} if found is None else {"outcomes": found.get(run.id, {})}
             output.print_json(listing)
         elif listed:
-            _table(listed, events, found)
+            with paged(pager):
+                _table(listed, events, found)
         elif labels or scenario or status or since:
             output.echo("no such run; without options, pyscrai runs lists all")
         else:
@@ -110,7 +118,7 @@ def _table(
     listed: Sequence[RecordedRun], events: Mapping[str, int], outcomes: Mapping[str, Any] | None
 ) -> None:
     """The runs in columns; a narrow terminal gets those that tell them apart."""
-    narrow = output.stdout().isatty() and shutil.get_terminal_size().columns < WIDE
+    narrow = output.stdout().isatty() and output.size_of(output.stdout()).columns < WIDE
     columns: dict[str, Callable[[RecordedRun], str]] = {
         "run": lambda run: run.id,
         "scenario": lambda run: output.shown(run.scenario),
@@ -155,15 +163,20 @@ def _brief(run: RecordedRun, events: int) -> dict[str, Any]:
 @options.run_argument
 @click.option("--scenario", is_flag=True, help="Print the run's scenario instead, as YAML.")
 @click.option("--file", metavar="NAME", help="Print one of the scenario's files instead.")
+@click.option("--stats", is_flag=True, help="Print statistics of the calls instead, by agent and provider.")
+@options.pager_option
 @options.store_option
 @options.json_option
-def show(run: str, scenario: bool, file: str | None, store: str | None, as_json: bool) -> None:
+def show(
+    run: str, scenario: bool, file: str | None, stats: bool, pager: bool, store: str | None, as_json: bool
+) -> None:
     """Summarize a run: how it ended, its outcomes, who asked how much, and what it was made with.
 
     \b
     Examples:
       pyscrai show
       pyscrai show 1f2e --json
+      pyscrai show 1f2e --stats
       pyscrai show 1f2e --scenario
       pyscrai show 1f2e --file ./my_tools.py
     """
@@ -176,12 +189,21 @@ def show(run: str, scenario: bool, file: str | None, store: str | None, as_json:
         stored = opened.run(run)
         if scenario or file is not None:
             text = _kept(stored, file)
-            # Somebody may read it to decide on trust: it must not tell the screen to hide a part.
-            output.write_bytes((output.clean(text) if output.stdout().isatty() else text).encode())
-        elif as_json:
-            output.print_json(_summary(stored))
+            with paged(pager):
+                # Somebody may read it to decide on trust: it must not tell the screen to hide a part.
+                output.write_bytes((output.clean(text) if output.stdout().isatty() else text).encode())
+            return
+        if stats:
+            from .stats import show_statistics, statistics_of
+
+            found, show_it = statistics_of(stored), show_statistics
         else:
-            _show(_summary(stored), hints)
+            found, show_it = _summary(stored), partial(_show, hints=hints)
+        if as_json:
+            output.print_json(found)
+        else:
+            with paged(pager):
+                show_it(found)
 
 
 def _kept(run: RecordedRun, file: str | None) -> str:
@@ -286,7 +308,7 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
             ((f"{count:,}", output.shown(reason)) for reason, count in summary["rejected"].items()),
             indent="  ",
         )
-    output.outcomes(summary["outcomes"])
+    output.show_outcomes(summary["outcomes"])
     if summary["measures"]:
         output.heading("measures")
         output.pairs(
@@ -396,93 +418,3 @@ def _reused(count: int) -> str:
 def _retried(retried: dict[str, int]) -> str:
     attempts = output.counted(retried["attempts"], "attempt")
     return f"{attempts} of {output.counted(retried['calls'], 'call')} failed; the calls list them"
-
-
-@click.command()
-@options.run_argument
-@click.option("--text", is_flag=True, help="Print a transcript to read instead of JSON.")
-@options.store_option
-def log(run: str, text: bool, store: str | None) -> None:
-    """Print a run's log, one JSON object a line: the canonical log.
-
-    \b
-    Examples:
-      pyscrai log | head
-      pyscrai log 1f2e --text
-      pyscrai log 1f2e | jq 'select(.kind == "offer")'
-    """
-    from pyscrai_core.config import load_settings
-    from pyscrai_core.store.store import Store
-
-    from .transcript import line
-
-    with Store.open(load_settings(store=store).store, create=False) as opened:
-        batch: list[bytes] = []
-        for event in opened.run(run).events():
-            if text:
-                output.stdout().write(line(event) + "\n")
-                continue
-            batch.append(event.line())
-            if len(batch) == BATCH:
-                output.write_bytes(b"\n".join(batch) + b"\n")
-                batch.clear()
-        if batch:
-            output.write_bytes(b"\n".join(batch) + b"\n")
-
-
-@click.command()
-@options.run_argument
-@click.option("--format", "name", required=True, metavar="NAME", help="The exporter, such as csv or jsonl.")
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="PATH",
-    help="The folder to write into; created if it is missing.",
-)
-@options.store_option
-def export(run: str, name: str, out: Path, store: str | None) -> None:
-    """Write a run in some format. `pyscrai plugins` lists the exporters.
-
-    \b
-    Examples:
-      pyscrai export --format csv --out tables
-      pyscrai export 1f2e --format jsonl --out tables
-    """
-    from pyscrai_core.config import load_settings
-    from pyscrai_core.errors import ConfigError, ContractError, PyscraiError
-    from pyscrai_core.store.store import Store
-
-    settings = load_settings(store=store)
-    host = settings.host()
-    cls = host.load("exporter", name)
-    try:
-        exporter = cls(cls.Config())
-        exporter.origin = str(host.offer("exporter", name))
-    except TypeError as error:
-        raise ConfigError(f"exporter {name!r}: it cannot be used without options: {error}") from None
-    with Store.open(settings.store, create=False) as opened:
-        stored = opened.run(run)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            files = exporter.export(stored, out)
-        except PyscraiError:
-            raise
-        except OSError as error:
-            raise ConfigError(
-                f"--out {out}: {error.strerror or error}; make room, change its permissions, or choose "
-                "another place"
-            ) from error
-        except Exception as error:
-            # An exporter may raise anything; it is named as what failed.
-            raise ContractError(
-                f"{exporter.origin} raised {type(error).__name__}: {error}; tell its author; for the "
-                "traceback: pyscrai --debug …"
-            ) from error
-        if not isinstance(files, (list, tuple)):
-            raise ContractError(
-                f"{exporter.origin}: export returned {type(files).__name__}, expected a list of the files "
-                "that were written; tell its author"
-            )
-    for file in files:
-        output.echo(output.path(str(file)))

@@ -7,29 +7,52 @@ import pty
 import re
 import select
 import sys
+import termios
+from collections.abc import Iterator, Mapping
 
 #: The command `pyscrai`, as this interpreter runs it.
 PYSCRAI = (sys.executable, "-m", "pyscrai_cli.main")
 #: How long output may fail to come, in seconds. A test that waits so long has failed.
 PATIENCE = 300
+#: How a display tells a terminal that what follows is to be shown at once, and that it is complete.
+BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"
 
 
 class Terminal:
-    """A process with a terminal of 100 columns. Only where there are pseudo-terminals: not on Windows.
+    """A process with a terminal of its own. Only where there are pseudo-terminals: not on Windows.
 
-    `screen` is all that was printed so far, with its control sequences, `seen` how far `until` has read,
-    and `process` the process's id.
+    `environment` has variables beside those of this process; an empty text removes one. `screen` is all that
+    was printed so far, with its control sequences, `seen` how far `until` has read, and `process` the
+    process's id.
     """
 
-    def __init__(self, *command: str) -> None:
+    def __init__(
+        self,
+        *command: str,
+        columns: int = 100,
+        lines: int = 30,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.screen = ""
         self.seen = 0
+        ready, begin = os.pipe()
         self.process, self._file = pty.fork()
         if not self.process:  # pragma: no cover - the other process
-            os.environ.update(TERM="xterm-256color", COLUMNS="100", LINES="30", PYTHONUTF8="1")
-            os.environ.update(LANG="C.UTF-8")
-            os.environ.pop("INPUTRC", None)
+            os.environ.update(TERM="xterm-256color", PYTHONUTF8="1", LANG="C.UTF-8")
+            os.environ.update(environment or {})
+            for name in ("INPUTRC", "COLUMNS", "LINES", *(n for n, text in os.environ.items() if not text)):
+                os.environ.pop(name, None)
+            os.read(ready, 1)  # until the terminal has its size
             os.execvp(command[0], command)
+        self.resize(columns, lines)
+        os.write(begin, b"x")
+        os.close(ready)
+        os.close(begin)
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the terminal another size."""
+        self.columns, self.lines = columns, lines
+        termios.tcsetwinsize(self._file, (lines, columns))
 
     def until(self, pattern: str) -> str:
         """Read until what came since the last such call matches; that text.
@@ -57,6 +80,29 @@ class Terminal:
             pass
         os.close(self._file)
         return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+
+    def frames(self) -> Iterator[tuple[str, list[str]]]:
+        """Each update of a live display: what was written for it, and the lines of the screen after it.
+
+        Needs `pyte>=0.8.2`, and a terminal that was not resized.
+        """
+        import pyte
+
+        screen = pyte.Screen(self.columns, self.lines)
+        stream = pyte.Stream(screen)
+        for part in self.screen.split(BEGIN)[1:]:
+            written, _, between = part.partition(END)
+            stream.feed(written)
+            yield written, [line.rstrip() for line in screen.display]
+            stream.feed(between)
+
+    def last_lines(self) -> list[str]:
+        """The lines on the screen after all that was printed, but for empty ones at its end. Needs `pyte`."""
+        import pyte
+
+        screen = pyte.Screen(self.columns, self.lines)
+        pyte.Stream(screen).feed(self.screen)
+        return "\n".join(line.rstrip() for line in screen.display).rstrip().split("\n")
 
     def _read(self) -> bool:
         ready, _, _ = select.select([self._file], [], [], PATIENCE)

@@ -1,0 +1,269 @@
+"""Looking at what was recorded: `diff`, `show --stats`, paging, structured logs, and completion."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyscrai_cli.stats import latency
+from pyscrai_testing.terminal import PYSCRAI, Terminal
+
+Write = Callable[..., str]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def ids(pyscrai: Run) -> list[str]:
+    """The runs, the oldest first."""
+    return [run["run"] for run in reversed(json.loads(pyscrai("runs", "--json").stdout))]
+
+
+# -- diff --
+
+
+def test_runs_that_are_the_same(scenario: Write, pyscrai: Run) -> None:
+    for label in ("a", "b"):
+        pyscrai("run", scenario(), "--label", f"arm={label}")
+    one, other = ids(pyscrai)
+    done = pyscrai("diff", one, other)
+    assert done.returncode == 0
+    assert done.stdout.endswith("all of it is the same: 6 events\nthe runs are the same\n")
+    found = json.loads(pyscrai("diff", one, other, "--json").stdout)
+    assert (found["same"], found["log"]["common"], found["counts"]) == (True, 6, {})
+
+
+def test_runs_that_part(scenario: Write, pyscrai: Run) -> None:
+    pyscrai("run", scenario(replies={"Mara": ["one", "two \x1b[2J"], "Jon": ["yes"]}))
+    pyscrai(
+        "run", scenario(replies={"Mara": ["one", "drei"], "Jon": ["yes"]}, outcomes={"n": "len(events) + 1"})
+    )
+    one, other = ids(pyscrai)
+    found = json.loads((done := pyscrai("diff", one, other, "--json")).stdout)
+    assert done.returncode == 1
+    assert (found["same"], found["log"]["common"]) == (False, 2)
+    assert [side[0]["payload"]["text"] for side in (found["log"]["left"], found["log"]["right"])] == [
+        "two \x1b[2J", "drei",
+    ]  # fmt: skip
+    assert found["scenario"] == {
+        "providers.default.replies.Mara": {"left": ["one", "two \x1b[2J"], "right": ["one", "drei"]},
+        "outcomes.n": {"left": "len(events)", "right": "len(events) + 1"},
+    }
+    assert found["outcomes"] == {"n": {"left": 6, "right": 7}}
+    shown = pyscrai("diff", one, other)
+    assert shown.returncode == 1
+    assert re.search(r"^  3, step 3: Mara: two +\| 3, step 3: Mara: drei$", shown.stdout, re.MULTILINE)
+    assert "\x1b" not in shown.stdout
+    # On a narrow terminal one is below the other.
+    narrow = Terminal(*PYSCRAI, "diff", one, other, "--no-pager", columns=60, lines=60)
+    assert narrow.end() == 1
+    assert "  < 3, step 3: Mara: two" in narrow.last_lines()
+    assert "  > 3, step 3: Mara: drei" in narrow.last_lines()
+
+
+def test_a_log_that_ends_earlier_and_a_seed_are_differences(scenario: Write, pyscrai: Run) -> None:
+    pyscrai("run", scenario())
+    pyscrai("run", "talk.yaml", "--set", "limits.steps=2")
+    pyscrai("run", "talk.yaml", "--seed", "4")
+    one, short, seeded = ids(pyscrai)
+    found = json.loads(pyscrai("diff", one, short, "--json").stdout)
+    assert (found["log"]["common"], found["log"]["right"], len(found["log"]["left"])) == (2, [], 3)
+    assert "(the log ends here)" in pyscrai("diff", one, short).stdout
+    assert [run["status"] for run in found["runs"]] == ["completed", "stopped"]
+    same_log = pyscrai("diff", one, seeded)
+    assert same_log.returncode == 1
+    assert "seed 4" in same_log.stdout
+    wrong = pyscrai("diff", one, "zzz")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "no such run" in wrong.stderr
+
+
+# -- show --stats --
+
+
+def test_percentiles_are_interpolated() -> None:
+    values = [0.1 * number for number in range(1, 12)]  # 0.1 to 1.1
+    assert latency(values) == {"mean": 0.6, "p50": 0.6, "p90": 1.0, "p99": 1.09, "max": 1.1}
+    assert latency([2.0]) == dict.fromkeys(["mean", "p50", "p90", "p99", "max"], 2.0)
+    assert set(latency([]).values()) == {None}
+
+
+def test_statistics_agree_with_the_record(scenario: Write, pyscrai: Run) -> None:
+    faults = [
+        {"kind": "overload", "at": [{"agent": "Jon", "turn": 0}]},
+        {"kind": "timeout", "at": [{"agent": "Jon", "turn": 1}], "times": 2},
+    ]
+    actions = {"take": {"when": "not state.taken"}}
+    taker = {"persona": "x", "speak": False, "must_act": True, "actions": actions}
+    name = scenario(
+        replies={"Mara": [{"action": "take"}], "Jon": [{"action": "take"}]}, latency=0.05,
+        provider={"faults": faults, "retry": {"tries": 4}}, agents={"Mara": taker, "Jon": taker},
+        world={"state": {"taken": False}}, rules=[{"on": "take", "set": {"taken": "true"}}],
+        schedule={"use": "simultaneous", "rounds": 1},
+    )  # fmt: skip
+    done = pyscrai("run", name, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(pyscrai("show", "--stats", "--json").stdout)
+    assert found["all"]["rejected"] == sum(agent["rejected"] for agent in found["agents"].values()) == 1
+    with sqlite3.connect(".pyscrai/runs.db") as database:
+        rows = database.execute("SELECT agent, seconds, attempts FROM calls WHERE kind='complete'").fetchall()
+    database.close()
+    for agent, group in found["agents"].items():
+        seconds = [one for who, one, _ in rows if who == agent]
+        attempts = [attempt["error"] for who, _, text in rows if who == agent for attempt in json.loads(text)]
+        assert group["calls"] == len(seconds)
+        assert group["latency"]["max"] == pytest.approx(max(seconds), abs=1e-6)
+        assert sum(group["failed_attempts"].values()) == len(attempts)
+    assert found["agents"]["Jon"]["failed_attempts"] == {"Overloaded": 1}
+    assert found["agents"]["Jon"]["retried"] == 1
+    assert found["providers"]["default"]["calls"] == found["all"]["calls"] == len(rows)
+    shown = pyscrai("show", "--stats").stdout
+    assert re.search(r"^ +calls +mean +p50 +p90 +p99 +max +queued$", shown, re.MULTILINE)
+    assert re.search(r"^  Overloaded +1$", shown, re.MULTILINE)
+
+
+# -- paging --
+
+
+@pytest.mark.parametrize(
+    ("command", "paged"),
+    [
+        ("log --text", True),
+        ("log --text --no-pager", False),
+        ("runs", False),
+        ("show --scenario", True),
+    ],
+)
+def test_what_is_longer_than_the_screen_is_paged(
+    scenario: Write, pyscrai: Run, command: str, paged: bool
+) -> None:
+    pyscrai("run", scenario(schedule={"use": "round-robin", "rounds": 20}))
+    pager = {"PAGER": "sed s/^/paged:/"}
+    terminal = Terminal(*PYSCRAI, *command.split(), lines=12, environment=pager)
+    assert terminal.end() == 0
+    assert ("paged:" in terminal.screen) == paged
+    # In a pipe, nothing is paged.
+    piped = pyscrai(*command.split(), **pager).stdout
+    assert "paged:" not in piped
+    if paged:
+        assert terminal.screen.count("paged:") >= len(piped.splitlines())
+
+
+def test_less_can_be_left_before_the_end(scenario: Write, pyscrai: Run) -> None:
+    pyscrai("run", scenario(schedule={"use": "round-robin", "rounds": 3000}), "--quiet")
+    terminal = Terminal(*PYSCRAI, "log", "--text", lines=12, environment={"PAGER": "head -n 3"})
+    assert terminal.end() == 0
+    assert terminal.screen.split() == ["Mara:", "Hello.", "Jon:", "Hello.", "Mara:", "Hello."]
+
+
+# -- logs --
+
+
+WARNS = """
+from loguru import logger
+from pyscrai_core import Engine
+class Warns(Engine):
+    async def run(self, turn):
+        logger.warning("careful with {}", turn.agent.name)
+        turn.say((await turn.think("?")).text)
+"""
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_a_log_of_json_has_run_step_and_agent(scenario: Write, pyscrai: Run, how: str) -> None:
+    Path("warns.py").write_text(WARNS)
+    agents = {name: {"engine": "./warns.py:Warns"} for name in ("Mara", "Jon")}
+    faults = [{"kind": "overload", "at": [{"agent": "Jon", "turn": 0}]}]
+    name = scenario(agents=agents, provider={"faults": faults})
+    options = ["--log-format", "json"] if how == "option" else []
+    variables = {} if options else {"PYSCRAI_LOG_FORMAT": "json"}
+    done = pyscrai("run", name, "--trust", "--quiet", *options, **variables)
+    assert done.returncode == 0
+    records: list[dict[str, Any]] = [json.loads(line) for line in done.stderr.splitlines()]
+    (run,) = ids(pyscrai)
+    warned = [record for record in records if record["level"] == "WARNING"]
+    assert [(one["run"], one["step"], one["agent"], one["message"]) for one in warned] == [
+        (run, step, agent, f"careful with {agent}") for step, agent in enumerate(["Mara", "Jon"] * 3, 1)
+    ]
+    (retried,) = [record for record in records if record["message"] == "call retrying"]
+    assert (retried["run"], retried["step"], retried["agent"]) == (run, 2, "Jon")
+    assert "Overloaded" in retried["error"]
+    assert [record["message"] for record in records if record["message"].startswith("run ")] == [
+        "run running", "run completed",
+    ]  # fmt: skip
+
+
+def test_an_error_is_a_record_and_a_wrong_format_is_bad_input(scenario: Write, pyscrai: Run) -> None:
+    wrong = pyscrai("show", "zzz", PYSCRAI_LOG_FORMAT="json")
+    assert wrong.returncode == 2
+    assert [json.loads(line)["level"] for line in wrong.stderr.splitlines()] == ["ERROR"]
+    assert pyscrai("runs", PYSCRAI_LOG_FORMAT="xml").returncode == 2
+    assert pyscrai("run", scenario(), "--log-format", "xml").returncode == 2
+    pyscrai("run", "talk.yaml", "--log-format", "text", "--log-file", "run.log", "--quiet")
+    (run,) = ids(pyscrai)
+    lines = Path("run.log").read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ (INFO|DEBUG) ", line) for line in lines)
+    assert f"run={run} step=1 agent=Mara" in "\n".join(lines)
+
+
+# -- completion --
+
+
+def complete(pyscrai: Run, words: str, **variables: str) -> list[list[str]]:
+    """What zsh is offered behind these words: the kind, the value and its help."""
+    given = {
+        "_PYSCRAI_COMPLETE": "zsh_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    done = pyscrai(**given, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.strip().splitlines()
+    return [lines[index : index + 3] for index in range(0, len(lines), 3)]
+
+
+def test_runs_labels_and_exporters_are_completed(scenario: Write, pyscrai: Run) -> None:
+    for store, label in (([], "poor"), (["--store", "other.db"], "rich")):
+        pyscrai("run", scenario(), "--label", f"arm={label}", *store)
+    (run,) = ids(pyscrai)
+    described = ["plain", run, "talk, completed arm=poor"]
+    assert complete(pyscrai, "pyscrai show ") == [["plain", "last", "the newest run"], described]
+    assert complete(pyscrai, f"pyscrai diff last {run[:3]}") == [described]
+    assert complete(pyscrai, "pyscrai resume poo") == [described]
+    assert complete(pyscrai, "pyscrai runs --label a") == [["plain", "arm=poor", "_"]]
+    assert complete(pyscrai, "pyscrai runs --scenario ") == [["plain", "talk", "_"]]
+    assert [one[1] for one in complete(pyscrai, "pyscrai export --format js")] == ["jsonl"]
+    (other,) = [one for one in complete(pyscrai, "pyscrai show --store other.db ") if one[1] != "last"]
+    assert other[2] == "talk, completed arm=rich"
+
+
+def test_a_completion_never_fails(tmp_path: Path, pyscrai: Run) -> None:
+    assert complete(pyscrai, "pyscrai show x") == []
+    assert not (tmp_path / ".pyscrai").exists()
+    (tmp_path / "broken.db").write_text("no database")
+    assert complete(pyscrai, "pyscrai show --store broken.db x") == []
+    (tmp_path / "pyscrai.toml").write_text("store = 3")
+    assert complete(pyscrai, "pyscrai runs --label x") == []
+    assert complete(pyscrai, "pyscrai export --format x") == []
+
+
+def test_the_script_for_bash_completes(scenario: Write, pyscrai: Run, tmp_path: Path) -> None:
+    pyscrai("run", scenario())
+    (run,) = ids(pyscrai)
+    program = tmp_path / "bin" / "pyscrai"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(PYSCRAI)} "$@"\n')
+    program.chmod(0o755)
+    script = (
+        'eval "$(_PYSCRAI_COMPLETE=bash_source pyscrai)"; COMP_WORDS=(pyscrai show ""); COMP_CWORD=2; '
+        '_pyscrai_completion pyscrai; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", f'PATH="{program.parent}:$PATH"; {script}'], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["last", run]
