@@ -12,7 +12,7 @@ All functions that execute something take the same further options:
 store
     where runs are kept (default: as `pyscrai.toml` says, else `.pyscrai/runs.db`)
 observers
-    watch the run
+    watch the run: objects, or names of observers, or `{"use": NAME, …}` with options
 ask
     asks a person for agents that a person plays: an async function of the agent's name and the question,
     which may be cancelled
@@ -42,7 +42,7 @@ from .plugins import Host
 from .records import RunResult, as_audience
 from .runtime import execution, inputs
 from .runtime.prices import Prices, check_prices
-from .runtime.session import Session, configured_observers
+from .runtime.session import Session, configured_observers, made_observers
 from .scenario import plan as planning
 from .scenario.overrides import Override
 from .scenario.plan import Plan
@@ -54,7 +54,7 @@ class Options(TypedDict, total=False):
     """The options that all executions take; see above."""
 
     store: str | Path | None
-    observers: Sequence[Observer]
+    observers: Sequence[Observer | str | Mapping[str, Any]]
     ask: Ask | None
     trust: bool
     host: Host | None
@@ -170,7 +170,10 @@ async def areplay(ref: str = "last", **options: Unpack[Options]) -> RunResult:
     host = options.get("host") or settings.host()
     with Store.open(settings.store, create=False) as store, store.snapshot():
         # Only the given observers watch: those of the settings saw the run itself.
-        session = Session(store, host, observers=options.get("observers", ()), gate=_gate(options))
+        gate = _gate(options)
+        session = Session(
+            store, host, observers=made_observers(options.get("observers", ()), host, gate), gate=gate
+        )
         return await execution.replay(session, ref)
 
 
@@ -279,7 +282,10 @@ def open_session(
             store,
             host,
             prices=settings.prices,
-            observers=[*options.get("observers", ()), *configured_observers(settings, host)],
+            observers=[
+                *made_observers(options.get("observers", ()), host, gate),
+                *configured_observers(settings, host, gate),
+            ],
             ask=options.get("ask"),
             gate=gate,
         )
