@@ -28,7 +28,8 @@ def replace_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
         for path in paths:
             if path.is_dir():
                 raise IsADirectoryError(21, "it is a folder, and would be replaced by a file", str(path))
-        for part, path in zip(parts, paths, strict=True):
+        written = [(part, path) for part, path in zip(parts, paths, strict=True) if part.exists()]
+        for part, path in written:
             # Written to disk before it is renamed: a power failure leaves the old file or the new one.
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
