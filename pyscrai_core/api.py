@@ -1,4 +1,4 @@
-"""Running scenarios from Python: what the command does too.
+"""Running scenarios from Python, and reading what was recorded: what the command does too.
 
 ::
 
@@ -6,6 +6,9 @@
 
     result = pyscrai_core.run("scenario.yaml", seed=7)
     result.outcomes["price"]
+    result.events.to_pandas()
+
+    pyscrai_core.runs(labels={"study": "pilot"}).to_pandas("outcomes")
 
 All functions that execute something take the same further options:
 
@@ -28,6 +31,7 @@ budget is a result too: see `RunResult.status` and `.error`.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,9 +42,10 @@ from loguru import logger
 from .agent import OnUncertain
 from .config import Settings, load_settings
 from .contracts import Ask, Observer
+from .display.shown import Result, Runs
 from .plugins import Host
-from .records import RunResult, as_audience
-from .runtime import execution, inputs
+from .records import as_audience
+from .runtime import execution, exporting, inputs
 from .runtime.prices import Prices, check_prices
 from .runtime.session import Session, configured_observers, made_observers
 from .scenario import plan as planning
@@ -48,6 +53,7 @@ from .scenario.overrides import Override
 from .scenario.plan import Plan
 from .scenario.trust import Gate
 from .store.store import Store
+from .stored_run import StoredRun
 
 
 class Options(TypedDict, total=False):
@@ -68,7 +74,7 @@ def run(
     reuse: bool | Sequence[str] = False,
     labels: Mapping[str, str] | None = None,
     **options: Unpack[Options],
-) -> RunResult:
+) -> Result:
     """Run the scenario in the file `scenario` and return its result.
 
     seed
@@ -94,7 +100,7 @@ async def arun(
     reuse: bool | Sequence[str] = False,
     labels: Mapping[str, str] | None = None,
     **options: Unpack[Options],
-) -> RunResult:
+) -> Result:
     """The awaitable twin of `run`."""
     settings = _settings(options)
     plan = prepare(
@@ -114,7 +120,7 @@ def resume(
     on_uncertain: OnUncertain | None = None,
     accept_changes: bool = False,
     **options: Unpack[Options],
-) -> RunResult:
+) -> Result:
     """Continue an unfinished run; what was journaled is not asked again.
 
     ref
@@ -143,7 +149,7 @@ async def aresume(
     on_uncertain: OnUncertain | None = None,
     accept_changes: bool = False,
     **options: Unpack[Options],
-) -> RunResult:
+) -> Result:
     """The awaitable twin of `resume`."""
     with open_session(_settings(options), _gate(options), create=False, **options) as session:
         return await execution.resume(
@@ -155,7 +161,7 @@ async def aresume(
         )
 
 
-def replay(ref: str = "last", **options: Unpack[Options]) -> RunResult:
+def replay(ref: str = "last", **options: Unpack[Options]) -> Result:
     """Execute a recorded run again from its journal alone, and compare every event.
 
     Nothing is asked and nothing written; the providers' plugins need not be installed. Raises
@@ -164,7 +170,7 @@ def replay(ref: str = "last", **options: Unpack[Options]) -> RunResult:
     return _blocking(areplay(ref, **options), "areplay")
 
 
-async def areplay(ref: str = "last", **options: Unpack[Options]) -> RunResult:
+async def areplay(ref: str = "last", **options: Unpack[Options]) -> Result:
     """The awaitable twin of `replay`."""
     settings = _settings(options)
     host = options.get("host") or settings.host()
@@ -185,7 +191,7 @@ def fork(
     seed: int | None = None,
     reuse: Literal["parent", "all", "none"] = "parent",
     **options: Unpack[Options],
-) -> RunResult:
+) -> Result:
     """Fork a run at an event, with changes, and execute the fork; the run itself stays as it is.
 
     ref
@@ -214,7 +220,7 @@ async def afork(
     seed: int | None = None,
     reuse: Literal["parent", "all", "none"] = "parent",
     **options: Unpack[Options],
-) -> RunResult:
+) -> Result:
     """The awaitable twin of `fork`."""
     with open_session(_settings(options), _gate(options), create=False, **options) as session:
         made = await execution.fork(session, ref, at, overrides=_overrides(set), seed=seed, reuse=reuse)
@@ -266,6 +272,75 @@ def inject(
             dict(payload) if isinstance(payload, Mapping) else payload,
             None if audience is None else as_audience(audience), author,
         ).id  # fmt: skip
+
+
+# -- what was recorded --
+
+
+def open_store(store: str | Path | None = None) -> Store:
+    """Open a store to read its runs: `with open_store() as store: store.run("last")`.
+
+    store
+        a path or URL (default: as `pyscrai.toml` says, else `.pyscrai/runs.db`)
+
+    Raises `StoreError` if there is none.
+    """
+    return Store.open(load_settings(store=_text(store)).store, create=False)
+
+
+def runs(
+    *,
+    labels: Mapping[str, str] | None = None,
+    scenario: str | None = None,
+    status: str | None = None,
+    since: float | None = None,
+    store: str | Path | None = None,
+) -> Runs:
+    """The runs of a store, newest first, as `Store.runs` chooses them; with `to_pandas` and the like.
+
+    The store stays open as long as they are used. Raises `StoreError` if there is none.
+    """
+    opened = open_store(store)
+    # Not the database itself, which would then live as long as the process.
+    weakref.finalize(opened.database, opened.connection.close)
+    return Runs(opened.runs(labels=labels, scenario=scenario, status=status, since=since))
+
+
+def export(
+    runs: str | Sequence[str | StoredRun] = (),
+    *,
+    format: str,
+    out: str | Path,
+    options: Mapping[str, Any] | None = None,
+    labels: Mapping[str, str] | None = None,
+    store: str | Path | None = None,
+    trust: bool = False,
+    host: Host | None = None,
+) -> list[Path]:
+    """Write runs in some format; the files that were written.
+
+    runs
+        a run's id or the name of an experiment, or several of them, or runs of a store (default: the last
+        run, or all that have the `labels`)
+    format
+        an exporter, such as `parquet`, or one of your own: `./FILE.py:CLASS`
+    out
+        a folder, which is created if it is missing
+    options
+        those of the exporter
+
+    Raises `StoreError` if there is no such run, `ScenarioError` for a wrong exporter or option, and
+    `ConfigError` if nothing can be written there. Then the folder is as it was.
+    """
+    settings = load_settings(store=_text(store))
+    exporter = exporting.make_exporter(format, options or {}, host or settings.host(), Gate(trust))
+    given = [runs] if isinstance(runs, str) else list(runs)
+    stored = [run for run in given if not isinstance(run, str)]
+    if given and len(stored) == len(given):
+        return exporting.write(exporter, stored, Path(out))
+    with open_store(store) as opened, opened.snapshot():
+        found = exporting.find_runs(opened, [run for run in given if isinstance(run, str)], labels or {})
+        return exporting.write(exporter, [*stored, *found], Path(out))
 
 
 # -- the parts that the command uses too --
@@ -329,7 +404,7 @@ def _overrides(given: Mapping[str, Any] | None) -> list[Override]:
     return [Override.of(path, value) for path, value in (given or {}).items()]
 
 
-def _blocking(work: Coroutine[Any, Any, RunResult], twin: str) -> RunResult:
+def _blocking(work: Coroutine[Any, Any, Result], twin: str) -> Result:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -341,5 +416,6 @@ def _blocking(work: Coroutine[Any, Any, RunResult], twin: str) -> RunResult:
 
 __all__ = [
     "Session",
-    *("afork", "areplay", "aresume", "arun", "fork", "inject", "pause", "proceed", "replay", "resume", "run"),
+    *("afork", "areplay", "aresume", "arun", "export", "fork", "inject", "open_store", "pause", "proceed"),
+    *("replay", "resume", "run", "runs"),
 ]

@@ -30,7 +30,7 @@ def run_rows(run: StoredRun) -> Iterator[Row]:
         run.id, run.scenario, run.seed, run.status, redact(run.error), run.parent, run.labels,
         run.created, run.ended, run.steps, run.fingerprint,
         usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens,
-        usage.estimated, cost.dollars, cost.unpriced, manifest.get("kernel"), manifest.get("format"),
+        usage.estimated, cost.dollars, int(cost.unpriced), manifest.get("kernel"), manifest.get("format"),
     )  # fmt: skip
 
 
