@@ -238,7 +238,7 @@ class RecordedRun(StoredRun):
             row["attempts"] = orjson.loads(row["attempts"])
             yield row
 
-    def messages(self, number: int) -> list[Message]:
+    def messages(self, number: int, last: int | None = None) -> list[Message]:
         digests: list[str] = []
         wanted: int | None = number
         needed: int | None = None  # how many messages of call `wanted` are needed; None: all
@@ -250,7 +250,8 @@ class RecordedRun(StoredRun):
             base, kept, own = row
             digests[:0] = orjson.loads(own)[: None if needed is None else max(0, needed - kept)]
             needed = kept if needed is None else min(needed, kept)
-            wanted = base if needed else None
+            wanted = base if needed and (last is None or len(digests) < last) else None
+        digests = digests if last is None else digests[max(0, len(digests) - last) :]
         stored = MessageRow.select().where(MessageRow.digest.in_(set(digests))).bind(self._database)
         bodies = {row.digest: bytes(row.body) for row in stored}
         return [Message.from_dict(read_body(bodies[digest])) for digest in digests]
