@@ -10,6 +10,7 @@ def pyscrai_exporters() -> list[Extension]:
     return [
         Extension("jsonl", "pyscrai_tables.jsonl_export:JsonLines", "events, calls and outcomes as JSON"),
         Extension("csv", "pyscrai_tables.csv_export:Csv", "all tables as CSV, for spreadsheets"),
+        Extension("graphml", "pyscrai_tables.graphml_export:GraphML", "who speaks to whom, as a network"),
     ]
 
 
