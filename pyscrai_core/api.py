@@ -23,6 +23,8 @@ trust
     True allows the scenario's own code and its access to the outside
 host
     the plugins to use (default: those that are installed and chosen in `pyscrai.toml`)
+classes
+    classes of engines, tools, schedules, … that a recorded run was given, and functions that are its tools
 
 They raise `InputError` and its kinds for bad input, before anything is run. A run that fails or spends its
 budget is a result too: see `RunResult.status` and `.error`.
@@ -31,29 +33,37 @@ budget is a result too: see `RunResult.status` and `.error`.
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from loguru import logger
 
 from .agent import OnUncertain
 from .config import Settings, load_settings
 from .contracts import Ask, Observer
-from .display.shown import Result, Runs
+from .display.shown import Result
 from .plugins import Host
 from .records import as_audience
-from .runtime import execution, exporting, inputs
+from .runtime import execution, inputs
 from .runtime.prices import Prices, check_prices
+from .runtime.recorded import export as export
+from .runtime.recorded import open_store as open_store
+from .runtime.recorded import runs as runs
 from .runtime.session import Session, configured_observers, made_observers
+from .scenario import given
 from .scenario import plan as planning
+from .scenario.given import Given
+from .scenario.model import Scenario
 from .scenario.overrides import Override
 from .scenario.plan import Plan
+from .scenario.source import Source
 from .scenario.trust import Gate
 from .store.store import Store
-from .stored_run import StoredRun
+
+#: What can be run: the path of a file, what such a file would have as data, or a `Scenario`.
+AnyScenario: TypeAlias = str | Path | Mapping[str, Any] | Scenario
 
 
 class Options(TypedDict, total=False):
@@ -64,10 +74,11 @@ class Options(TypedDict, total=False):
     ask: Ask | None
     trust: bool
     host: Host | None
+    classes: Sequence[Given]
 
 
 def run(
-    scenario: str | Path,
+    scenario: AnyScenario,
     *,
     seed: int | None = None,
     set: Mapping[str, Any] | None = None,
@@ -75,7 +86,12 @@ def run(
     labels: Mapping[str, str] | None = None,
     **options: Unpack[Options],
 ) -> Result:
-    """Run the scenario in the file `scenario` and return its result.
+    """Run a scenario and return its result.
+
+    scenario
+        the path of its file; or a mapping with what a file would have, in which a class of an engine, tool,
+        schedule, … may stand for its name, and a function for a tool; or a `Scenario`. Paths in it start at
+        the current folder. To resume or replay the run of a class, give it again: `classes=[MyEngine]`
 
     seed
         overrules the scenario's own
@@ -93,7 +109,7 @@ def run(
 
 
 async def arun(
-    scenario: str | Path,
+    scenario: AnyScenario,
     *,
     seed: int | None = None,
     set: Mapping[str, Any] | None = None,
@@ -103,14 +119,14 @@ async def arun(
 ) -> Result:
     """The awaitable twin of `run`."""
     settings = _settings(options)
-    plan = prepare(
-        scenario, settings=settings, host=options.get("host"), seed=seed, overrides=_overrides(set)
-    )
+    where = str(scenario) if isinstance(scenario, (str, Path)) else "the scenario"
+    plain, options = _with_classes(settings, set, options)
+    plan = prepare(scenario, settings=settings, host=options["host"], seed=seed, overrides=_overrides(plain))
     options["host"] = plan.host
     gate = _gate(options)
-    execution.approve(gate, plan, str(scenario))  # before there is a store
+    execution.approve(gate, plan, where)  # before there is a store
     with open_session(settings, gate, **options) as session:
-        return await execution.start(session, plan, str(scenario), reuse=reuse, labels=labels)
+        return await execution.start(session, plan, where, reuse=reuse, labels=labels)
 
 
 def resume(
@@ -151,7 +167,9 @@ async def aresume(
     **options: Unpack[Options],
 ) -> Result:
     """The awaitable twin of `resume`."""
-    with open_session(_settings(options), _gate(options), create=False, **options) as session:
+    settings = _settings(options)
+    _, options = _with_classes(settings, {}, options)
+    with open_session(settings, _gate(options), create=False, **options) as session:
         return await execution.resume(
             session,
             ref,
@@ -173,7 +191,8 @@ def replay(ref: str = "last", **options: Unpack[Options]) -> Result:
 async def areplay(ref: str = "last", **options: Unpack[Options]) -> Result:
     """The awaitable twin of `replay`."""
     settings = _settings(options)
-    host = options.get("host") or settings.host()
+    _, options = _with_classes(settings, {}, options)
+    host = options["host"] or settings.host()
     with Store.open(settings.store, create=False) as store, store.snapshot():
         # Only the given observers watch: those of the settings saw the run itself.
         gate = _gate(options)
@@ -222,8 +241,10 @@ async def afork(
     **options: Unpack[Options],
 ) -> Result:
     """The awaitable twin of `fork`."""
-    with open_session(_settings(options), _gate(options), create=False, **options) as session:
-        made = await execution.fork(session, ref, at, overrides=_overrides(set), seed=seed, reuse=reuse)
+    settings = _settings(options)
+    plain, options = _with_classes(settings, set, options)
+    with open_session(settings, _gate(options), create=False, **options) as session:
+        made = await execution.fork(session, ref, at, overrides=_overrides(plain), seed=seed, reuse=reuse)
         return await execution.resume(session, made)
 
 
@@ -274,75 +295,6 @@ def inject(
         ).id  # fmt: skip
 
 
-# -- what was recorded --
-
-
-def open_store(store: str | Path | None = None) -> Store:
-    """Open a store to read its runs: `with open_store() as store: store.run("last")`.
-
-    store
-        a path or URL (default: as `pyscrai.toml` says, else `.pyscrai/runs.db`)
-
-    Raises `StoreError` if there is none.
-    """
-    return Store.open(load_settings(store=_text(store)).store, create=False)
-
-
-def runs(
-    *,
-    labels: Mapping[str, str] | None = None,
-    scenario: str | None = None,
-    status: str | None = None,
-    since: float | None = None,
-    store: str | Path | None = None,
-) -> Runs:
-    """The runs of a store, newest first, as `Store.runs` chooses them; with `to_pandas` and the like.
-
-    The store stays open as long as they are used. Raises `StoreError` if there is none.
-    """
-    opened = open_store(store)
-    # Not the database itself, which would then live as long as the process.
-    weakref.finalize(opened.database, opened.connection.close)
-    return Runs(opened.runs(labels=labels, scenario=scenario, status=status, since=since))
-
-
-def export(
-    runs: str | Sequence[str | StoredRun] = (),
-    *,
-    format: str,
-    out: str | Path,
-    options: Mapping[str, Any] | None = None,
-    labels: Mapping[str, str] | None = None,
-    store: str | Path | None = None,
-    trust: bool = False,
-    host: Host | None = None,
-) -> list[Path]:
-    """Write runs in some format; the files that were written.
-
-    runs
-        a run's id or the name of an experiment, or several of them, or runs of a store (default: the last
-        run, or all that have the `labels`)
-    format
-        an exporter, such as `parquet`, or one of your own: `./FILE.py:CLASS`
-    out
-        a folder, which is created if it is missing
-    options
-        those of the exporter
-
-    Raises `StoreError` if there is no such run, `ScenarioError` for a wrong exporter or option, and
-    `ConfigError` if nothing can be written there. Then the folder is as it was.
-    """
-    settings = load_settings(store=_text(store))
-    exporter = exporting.make_exporter(format, options or {}, host or settings.host(), Gate(trust))
-    given = [runs] if isinstance(runs, str) else list(runs)
-    stored = [run for run in given if not isinstance(run, str)]
-    if given and len(stored) == len(given):
-        return exporting.write(exporter, stored, Path(out))
-    with open_store(store) as opened, opened.snapshot():
-        found = exporting.find_runs(opened, [run for run in given if isinstance(run, str)], labels or {})
-        return exporting.write(exporter, [*stored, *found], Path(out))
-
-
 # -- the parts that the command uses too --
 
 
@@ -367,7 +319,7 @@ def open_session(
 
 
 def prepare(
-    scenario: str | Path,
+    scenario: AnyScenario,
     *,
     settings: Settings,
     host: Host | None = None,
@@ -375,14 +327,32 @@ def prepare(
     overrides: Sequence[Override] = (),
 ) -> Plan:
     """Check the scenario and make everything ready; executes and writes nothing."""
-    plan = planning.from_file(
-        Path(scenario), host or settings.host(), overrides=overrides, defaults=settings.providers, seed=seed
-    )
+    host = host or settings.host()
+    if isinstance(scenario, (str, Path)):
+        plan = planning.from_file(
+            Path(scenario), host, overrides=overrides, defaults=settings.providers, seed=seed
+        )
+    else:
+        document, classes = given.read(scenario)
+        plan = planning.from_document(
+            document, given.add_classes(host, classes), Source(Path.cwd()),
+            overrides=overrides, defaults=settings.providers, seed=seed,
+        )  # fmt: skip
     # A scenario's own code is not executed here; what it costs is looked at before it runs.
     made = {name: one.examine() for name, one in plan.providers.items() if not one.deferred}
     if len(made) == len(plan.providers):
         check_prices(Prices(settings.prices, made), plan.scenario)
     return plan
+
+
+def _with_classes(
+    settings: Settings, changes: Mapping[str, Any] | None, options: Options
+) -> tuple[dict[str, Any], Options]:
+    """Changes with the names of the classes in them, and options whose host knows these and `classes`."""
+    classes: list[Given] = list(options.get("classes", ()))
+    plain = {path: given.named(value, classes) for path, value in (changes or {}).items()}
+    host = options.get("host") or settings.host()
+    return plain, {**options, "host": given.add_classes(host, classes)}
 
 
 def _gate(options: Options) -> Gate:
