@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pyscrai_core import Event
+from pyscrai_core import Completion, Event
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime import exporting
 from pyscrai_core.scenario.trust import Gate
@@ -40,7 +40,7 @@ def make(path: Path, count: int) -> None:
         run = store.create_run("long", 1, MANIFEST)
         texts = ("request", "frame", "error", "detail", "reused", "key", "checksum")
         blank = dict.fromkeys(CALL_COLUMNS, 0) | dict.fromkeys(texts, "")
-        answer = json.dumps({"text": "word " * 30})
+        answer = json.dumps(Completion("word " * 30).to_dict())
 
         async def write() -> None:
             for seq in range(1, count + 1):

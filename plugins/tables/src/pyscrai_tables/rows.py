@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+import orjson
+
 from pyscrai_core import Event, StoredRun
 from pyscrai_core.scenario.manifest import Manifest
-from pyscrai_core.secret import redact
+from pyscrai_core.secret import redact, redact_bytes
 
 from .schema import CALLS
 
@@ -19,9 +21,11 @@ _ESTIMATED = _CALL_NAMES.index("estimated")
 
 
 def scenario_of(run: StoredRun) -> dict[str, Any]:
-    """The scenario of a run as it is at its end; empty if the run has none, as one that a test made."""
+    """The scenario of a run as it is at its end, without secrets; empty if the run has none."""
     manifest = run.manifest
-    return Manifest.from_dict(manifest).last_scenario if "scenario" in manifest else {}
+    scenario = Manifest.from_dict(manifest).last_scenario if "scenario" in manifest else {}
+    clean: dict[str, Any] = orjson.loads(redact_bytes(orjson.dumps(scenario)))
+    return clean
 
 
 def run_rows(run: StoredRun) -> Iterator[Row]:
@@ -46,8 +50,8 @@ def agent_rows(run: StoredRun) -> Iterator[Row]:
         yield (
             run.id,
             name,
-            redact(agent.get("persona", "")),
-            tuple(map(redact, agent.get("goals", ()))),
+            agent.get("persona", ""),
+            tuple(agent.get("goals", ())),
             _use(agent.get("engine", "actor")),
             provider,
             str(options.get("model", "")) if isinstance(options, dict) else "",
