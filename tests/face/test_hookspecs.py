@@ -36,8 +36,8 @@ Program Prompt Provider PyscraiError RateLimitStatus RateLimited Reasoning Refus
 RunResult RunStatus Sampling ScenarioError ScenarioNames Schedule Scope SecretName Session Sink Stage
 StoreError StoredRun Text Thinking TimedOut Tool ToolCall ToolFailed ToolRecord ToolResult ToolSpec Toolset
 TransientError Trial TrialResult TrustRequired Turn TurnRecord Uncertain Unreachable Url Usage View arun
-check_value compile_pattern describe_schema estimate_tokens export hookimpl open_store read_file read_secret run
-runs tool without_meanings
+check_value compile_pattern describe_schema estimate_tokens export hookimpl open_store read_file read_secret
+run runs tool without_meanings
 """
 
 
