@@ -91,7 +91,7 @@ from .turn import Scope, Stage, Turn, View
 
 if TYPE_CHECKING:
     __version__: str
-    from .api import Session, arun, run
+    from .api import Session, arun, export, open_store, run, runs
     from .base.files import read_file
     from .language.describe import describe_schema, without_meanings
     from .language.expressions import Expression
@@ -107,13 +107,11 @@ _LAZY = {
     "Host": "plugins",
     "Prompt": "language.templates",
     "ScenarioNames": "scenario.names",
-    "Session": "api",
-    "arun": "api",
+    **dict.fromkeys(("Session", "arun", "export", "open_store", "run", "runs"), "api"),
     "check_value": "language.schemas",
     "compile_pattern": "language.patterns",
     "describe_schema": "language.describe",
     "read_file": "base.files",
-    "run": "api",
     "tool": "tools",
     "without_meanings": "language.describe",
 }
@@ -220,10 +218,13 @@ __all__ = [
     "compile_pattern",
     "describe_schema",
     "estimate_tokens",
+    "export",
     "hookimpl",
+    "open_store",
     "read_file",
     "read_secret",
     "run",
+    "runs",
     "tool",
     "without_meanings",
 ]

@@ -1,4 +1,4 @@
-"""Running scenarios from Python: what the command does too.
+"""Running scenarios from Python, and reading what was recorded: what the command does too.
 
 ::
 
@@ -6,13 +6,16 @@
 
     result = pyscrai_core.run("scenario.yaml", seed=7)
     result.outcomes["price"]
+    result.events.to_pandas()
+
+    pyscrai_core.runs(labels={"study": "pilot"}).to_pandas("outcomes")
 
 All functions that execute something take the same further options:
 
 store
     where runs are kept (default: as `pyscrai.toml` says, else `.pyscrai/runs.db`)
 observers
-    watch the run
+    watch the run: objects, or names of observers, or `{"use": NAME, …}` with options
 ask
     asks a person for agents that a person plays: an async function of the agent's name and the question,
     which may be cancelled
@@ -20,6 +23,8 @@ trust
     True allows the scenario's own code and its access to the outside
 host
     the plugins to use (default: those that are installed and chosen in `pyscrai.toml`)
+classes
+    classes of engines, tools, schedules, … that a recorded run was given, and functions that are its tools
 
 They raise `InputError` and its kinds for bad input, before anything is run. A run that fails or spends its
 budget is a result too: see `RunResult.status` and `.error`.
@@ -31,45 +36,62 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from loguru import logger
 
 from .agent import OnUncertain
 from .config import Settings, load_settings
 from .contracts import Ask, Observer
+from .display.shown import Result
 from .plugins import Host
-from .records import RunResult, as_audience
+from .records import as_audience
 from .runtime import execution, inputs
 from .runtime.prices import Prices, check_prices
-from .runtime.session import Session, configured_observers
+from .runtime.recorded import export as export
+from .runtime.recorded import open_store as open_store
+from .runtime.recorded import runs as runs
+from .runtime.session import Session, configured_observers, made_observers
+from .scenario import given
 from .scenario import plan as planning
+from .scenario.given import Given
+from .scenario.model import Scenario
 from .scenario.overrides import Override
 from .scenario.plan import Plan
+from .scenario.source import Source
 from .scenario.trust import Gate
 from .store.store import Store
+
+#: What can be run: the path of a file, what such a file would have as data, or a `Scenario`.
+AnyScenario: TypeAlias = str | Path | Mapping[str, Any] | Scenario
 
 
 class Options(TypedDict, total=False):
     """The options that all executions take; see above."""
 
     store: str | Path | None
-    observers: Sequence[Observer]
+    observers: Sequence[Observer | str | Mapping[str, Any]]
     ask: Ask | None
     trust: bool
     host: Host | None
+    classes: Sequence[Given]
 
 
 def run(
-    scenario: str | Path,
+    scenario: AnyScenario,
     *,
     seed: int | None = None,
     set: Mapping[str, Any] | None = None,
     reuse: bool | Sequence[str] = False,
     labels: Mapping[str, str] | None = None,
     **options: Unpack[Options],
-) -> RunResult:
-    """Run the scenario in the file `scenario` and return its result.
+) -> Result:
+    """Run a scenario and return its result.
+
+    scenario
+        the path of its file; or a mapping with what a file would have, in which a class of an engine, tool,
+        schedule, … may stand for its name, and a function for a tool; or a `Scenario`. Paths in it start at
+        the current folder. To resume or replay the run of a class, give it again: `classes=[MyEngine]`
 
     seed
         overrules the scenario's own
@@ -87,24 +109,24 @@ def run(
 
 
 async def arun(
-    scenario: str | Path,
+    scenario: AnyScenario,
     *,
     seed: int | None = None,
     set: Mapping[str, Any] | None = None,
     reuse: bool | Sequence[str] = False,
     labels: Mapping[str, str] | None = None,
     **options: Unpack[Options],
-) -> RunResult:
+) -> Result:
     """The awaitable twin of `run`."""
     settings = _settings(options)
-    plan = prepare(
-        scenario, settings=settings, host=options.get("host"), seed=seed, overrides=_overrides(set)
-    )
+    where = str(scenario) if isinstance(scenario, (str, Path)) else "the scenario"
+    plain, options = _with_classes(settings, set, options)
+    plan = prepare(scenario, settings=settings, host=options["host"], seed=seed, overrides=_overrides(plain))
     options["host"] = plan.host
     gate = _gate(options)
-    execution.approve(gate, plan, str(scenario))  # before there is a store
+    execution.approve(gate, plan, where)  # before there is a store
     with open_session(settings, gate, **options) as session:
-        return await execution.start(session, plan, str(scenario), reuse=reuse, labels=labels)
+        return await execution.start(session, plan, where, reuse=reuse, labels=labels)
 
 
 def resume(
@@ -114,7 +136,7 @@ def resume(
     on_uncertain: OnUncertain | None = None,
     accept_changes: bool = False,
     **options: Unpack[Options],
-) -> RunResult:
+) -> Result:
     """Continue an unfinished run; what was journaled is not asked again.
 
     ref
@@ -143,9 +165,11 @@ async def aresume(
     on_uncertain: OnUncertain | None = None,
     accept_changes: bool = False,
     **options: Unpack[Options],
-) -> RunResult:
+) -> Result:
     """The awaitable twin of `resume`."""
-    with open_session(_settings(options), _gate(options), create=False, **options) as session:
+    settings = _settings(options)
+    _, options = _with_classes(settings, {}, options)
+    with open_session(settings, _gate(options), create=False, **options) as session:
         return await execution.resume(
             session,
             ref,
@@ -155,7 +179,7 @@ async def aresume(
         )
 
 
-def replay(ref: str = "last", **options: Unpack[Options]) -> RunResult:
+def replay(ref: str = "last", **options: Unpack[Options]) -> Result:
     """Execute a recorded run again from its journal alone, and compare every event.
 
     Nothing is asked and nothing written; the providers' plugins need not be installed. Raises
@@ -164,13 +188,17 @@ def replay(ref: str = "last", **options: Unpack[Options]) -> RunResult:
     return _blocking(areplay(ref, **options), "areplay")
 
 
-async def areplay(ref: str = "last", **options: Unpack[Options]) -> RunResult:
+async def areplay(ref: str = "last", **options: Unpack[Options]) -> Result:
     """The awaitable twin of `replay`."""
     settings = _settings(options)
-    host = options.get("host") or settings.host()
+    _, options = _with_classes(settings, {}, options)
+    host = options["host"] or settings.host()
     with Store.open(settings.store, create=False) as store, store.snapshot():
         # Only the given observers watch: those of the settings saw the run itself.
-        session = Session(store, host, observers=options.get("observers", ()), gate=_gate(options))
+        gate = _gate(options)
+        session = Session(
+            store, host, observers=made_observers(options.get("observers", ()), host, gate), gate=gate
+        )
         return await execution.replay(session, ref)
 
 
@@ -182,7 +210,7 @@ def fork(
     seed: int | None = None,
     reuse: Literal["parent", "all", "none"] = "parent",
     **options: Unpack[Options],
-) -> RunResult:
+) -> Result:
     """Fork a run at an event, with changes, and execute the fork; the run itself stays as it is.
 
     ref
@@ -211,10 +239,12 @@ async def afork(
     seed: int | None = None,
     reuse: Literal["parent", "all", "none"] = "parent",
     **options: Unpack[Options],
-) -> RunResult:
+) -> Result:
     """The awaitable twin of `fork`."""
-    with open_session(_settings(options), _gate(options), create=False, **options) as session:
-        made = await execution.fork(session, ref, at, overrides=_overrides(set), seed=seed, reuse=reuse)
+    settings = _settings(options)
+    plain, options = _with_classes(settings, set, options)
+    with open_session(settings, _gate(options), create=False, **options) as session:
+        made = await execution.fork(session, ref, at, overrides=_overrides(plain), seed=seed, reuse=reuse)
         return await execution.resume(session, made)
 
 
@@ -279,14 +309,17 @@ def open_session(
             store,
             host,
             prices=settings.prices,
-            observers=[*options.get("observers", ()), *configured_observers(settings, host)],
+            observers=[
+                *made_observers(options.get("observers", ()), host, gate),
+                *configured_observers(settings, host, gate),
+            ],
             ask=options.get("ask"),
             gate=gate,
         )
 
 
 def prepare(
-    scenario: str | Path,
+    scenario: AnyScenario,
     *,
     settings: Settings,
     host: Host | None = None,
@@ -294,14 +327,32 @@ def prepare(
     overrides: Sequence[Override] = (),
 ) -> Plan:
     """Check the scenario and make everything ready; executes and writes nothing."""
-    plan = planning.from_file(
-        Path(scenario), host or settings.host(), overrides=overrides, defaults=settings.providers, seed=seed
-    )
+    host = host or settings.host()
+    if isinstance(scenario, (str, Path)):
+        plan = planning.from_file(
+            Path(scenario), host, overrides=overrides, defaults=settings.providers, seed=seed
+        )
+    else:
+        document, classes = given.read(scenario)
+        plan = planning.from_document(
+            document, given.add_classes(host, classes), Source(Path.cwd()),
+            overrides=overrides, defaults=settings.providers, seed=seed,
+        )  # fmt: skip
     # A scenario's own code is not executed here; what it costs is looked at before it runs.
     made = {name: one.examine() for name, one in plan.providers.items() if not one.deferred}
     if len(made) == len(plan.providers):
         check_prices(Prices(settings.prices, made), plan.scenario)
     return plan
+
+
+def _with_classes(
+    settings: Settings, changes: Mapping[str, Any] | None, options: Options
+) -> tuple[dict[str, Any], Options]:
+    """Changes with the names of the classes in them, and options whose host knows these and `classes`."""
+    classes: list[Given] = list(options.get("classes", ()))
+    plain = {path: given.named(value, classes) for path, value in (changes or {}).items()}
+    host = options.get("host") or settings.host()
+    return plain, {**options, "host": given.add_classes(host, classes)}
 
 
 def _gate(options: Options) -> Gate:
@@ -323,7 +374,7 @@ def _overrides(given: Mapping[str, Any] | None) -> list[Override]:
     return [Override.of(path, value) for path, value in (given or {}).items()]
 
 
-def _blocking(work: Coroutine[Any, Any, RunResult], twin: str) -> RunResult:
+def _blocking(work: Coroutine[Any, Any, Result], twin: str) -> Result:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -335,5 +386,6 @@ def _blocking(work: Coroutine[Any, Any, RunResult], twin: str) -> RunResult:
 
 __all__ = [
     "Session",
-    *("afork", "areplay", "aresume", "arun", "fork", "inject", "pause", "proceed", "replay", "resume", "run"),
+    *("afork", "areplay", "aresume", "arun", "export", "fork", "inject", "open_store", "pause", "proceed"),
+    *("replay", "resume", "run", "runs"),
 ]

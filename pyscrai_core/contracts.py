@@ -292,11 +292,11 @@ class Schedule(Component, ABC):
 
 
 class Exporter(Component, ABC):
-    """Writes a run in some format."""
+    """Writes runs in some format: one or more of them, which may be very long, so read them as iterators."""
 
     @abstractmethod
-    def export(self, run: StoredRun, destination: Path) -> list[Path]:
-        """Write `run` below the folder `destination` (it exists); return the files written."""
+    def export(self, runs: Sequence[StoredRun], destination: Path) -> list[Path]:
+        """Write `runs` below the folder `destination` (it exists), all or nothing; return the files."""
 
 
 class Observer(Component):

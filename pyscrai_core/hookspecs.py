@@ -105,6 +105,11 @@ def pyscrai_outcomes() -> list[Extension]:
     """
 
 
+@hookspec
+def pyscrai_displays() -> list[Extension]:
+    """How Python shows things. The target is a function of a log, a result, or runs, such as `to_pandas`."""
+
+
 #: What each hook offers, in the singular, as messages name it.
 KINDS: dict[str, str] = {
     "pyscrai_providers": "provider",
@@ -119,4 +124,5 @@ KINDS: dict[str, str] = {
     "pyscrai_scenario_loaders": "scenario loader",
     "pyscrai_commands": "command",
     "pyscrai_outcomes": "outcome",
+    "pyscrai_displays": "display",
 }

@@ -131,6 +131,12 @@ class Host:
         )
         return host
 
+    def adding(self, plugin: Plugin) -> Host:
+        """A host with one more plugin, which is loaded already."""
+        host = copy(self)
+        host._take((*self.plugins, plugin))
+        return host
+
     def remembering(self, distributions: Mapping[tuple[str, str], str]) -> Host:
         """A host whose errors also know, by kind and name, which distributions offered what to a run."""
         host = copy(self)

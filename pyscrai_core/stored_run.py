@@ -95,8 +95,8 @@ class StoredRun(ABC):
         """Iterate over the journaled calls in the order of the journal, one dictionary each."""
 
     @abstractmethod
-    def messages(self, number: int) -> list[Message]:
-        """Return the messages of the request of the completion with this number."""
+    def messages(self, number: int, last: int | None = None) -> list[Message]:
+        """Return the messages of the request of the completion with this number, or the `last` of them."""
 
     @abstractmethod
     def cost(self) -> Cost:

@@ -44,6 +44,7 @@ ROWS: tuple[dict[str, tuple[str, ...]], ...] = (
             "contracts",
             "tools",
             "discovery/",
+            "display/",
             "plugins",
             "config",
         )

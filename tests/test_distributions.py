@@ -36,6 +36,7 @@ OPTIONAL = {
     "pyscrai-core": {"genai-prices"},
     "pyscrai-dask": {"dask-jobqueue"},
     "pyscrai-experiments": {"matplotlib"},
+    "pyscrai-html": {"ipython"},
     "pyscrai-statistics": {"pandas", "pyarrow", "salib", "statsmodels", "zstandard"},
     "pyscrai-testing": {"xllamacpp"},
 }
@@ -236,6 +237,7 @@ def test_the_metapackage_lists_what_it_brings() -> None:
         for name in (
             "anthropic",
             "dask",
+            "duckdb",
             "experiments",
             "http",
             "mcp",

@@ -6,6 +6,9 @@ logged as text, in the record's `extra["traceback"]`.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import traceback
 from typing import Any
 
@@ -19,6 +22,25 @@ def _redact(record: Any) -> None:
 
 
 logger = loguru.logger.patch(_redact)
+
+
+def quieten() -> None:
+    """Keep our lines out of a notebook, unless its author wants them.
+
+    They are wanted with a handler of one's own (`loguru.logger.add(sys.stderr)`), or with `PYSCRAI_LOG=1`.
+    The lines of other libraries are shown as before.
+    """
+    if "ipykernel" in sys.modules and not os.environ.get("PYSCRAI_LOG"):
+        with contextlib.suppress(ValueError):  # loguru's own handler was removed: its author wants something
+            loguru.logger.remove(0)
+            loguru.logger.add(sys.stderr, filter=_is_others)
+
+
+def _is_others(record: Any) -> bool:
+    return not str(record["name"]).startswith("pyscrai_")
+
+
+quieten()
 
 
 def report(level: str, error: BaseException, message: str, *values: Any) -> None:

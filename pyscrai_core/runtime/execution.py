@@ -10,8 +10,8 @@ import attrs
 
 from ..agent import OnUncertain
 from ..base.log import clean, report
+from ..display.shown import Result
 from ..errors import BudgetSpent, ConfigError, Divergence, StoreError
-from ..records import RunResult
 from ..scenario import plan as planning
 from ..scenario.manifest import Fork, Manifest
 from ..scenario.overrides import Override
@@ -56,7 +56,7 @@ async def start(
     *,
     reuse: bool | Sequence[str] = False,
     labels: Mapping[str, str] | None = None,
-) -> RunResult:
+) -> Result:
     """Execute a plan from `where` as a new run with these labels.
 
     With `reuse`, answers of other runs are taken over: of all but imported ones, or of those that are named.
@@ -84,7 +84,7 @@ async def resume(
     overrides: Sequence[Override] = (),
     on_uncertain: OnUncertain | None = None,
     accept_changes: bool = False,
-) -> RunResult:
+) -> Result:
     """Go on with a recorded run, or with a fork of it where this execution differs and that is accepted."""
     store = session.store
     recorded = store.run(ref)
@@ -128,7 +128,7 @@ async def resume(
     return await resume(session, run, on_uncertain=on_uncertain)
 
 
-async def replay(session: Session, ref: str, *, until: int | None = None) -> RunResult:
+async def replay(session: Session, ref: str, *, until: int | None = None) -> Result:
     """Execute a recorded run again (to the end of step `until`) and compare; nothing is asked or written."""
     recorded = session.store.run(ref)
     manifest = Manifest.to_execute(recorded)
@@ -266,7 +266,7 @@ async def _perform(
     make: Callable[[Components], Run],
     *,
     replay: bool = False,
-) -> RunResult:
+) -> Result:
     # Components are opened first: what cannot be opened leaves no run behind.
     components = Components(plan, approval)
     try:

@@ -14,6 +14,7 @@ from typing import Any
 from ..agent import OnUncertain
 from ..base.log import logger, report
 from ..contracts import Component
+from ..display.shown import Events, Result
 from ..errors import (
     BudgetSpent,
     CallFailed,
@@ -142,7 +143,7 @@ class Run:
         if self._main is not None:
             self._main.cancel()
 
-    async def execute(self) -> RunResult:
+    async def execute(self) -> Result:
         """Run to the end, and return what it came to.
 
         Failures, spent budgets and interruptions are results too. Raises `Divergence` if this execution
@@ -155,7 +156,7 @@ class Run:
             async with self._observers:
                 return await self._execute()
 
-    async def _execute(self) -> RunResult:
+    async def _execute(self) -> Result:
         self._observers.begin(self._store, self._components, self._recorded, self._replay)
         self._observers.on_run("running", None)
         status: RunStatus = "completed"
@@ -418,18 +419,18 @@ class Run:
         changed = other_versions(Manifest.from_dict(self._recorded.manifest), self._world.plan.host)
         return Divergence(f"run {self.id}: {failure}{changed}", failure.step)
 
-    def _end(self, status: RunStatus, error: str, found: Mapping[str, Any] = NOTHING) -> RunResult:
+    def _end(self, status: RunStatus, error: str, found: Mapping[str, Any] = NOTHING) -> Result:
         error = redact(error)
         # What an earlier execution came to is kept, also if this one ended before it.
         steps = self._world.step if self._replay else max(self._world.step, self._world.log.rest())
-        result = RunResult(
+        result = Result(
             run=self.id,
             scenario=self._world.scenario.name,
             seed=self._world.seed,
             status=status,
             fingerprint=self._world.log.fingerprint,
             steps=steps,
-            events=tuple(self._world.log.events),
+            events=Events(self._world.log.events, self.id),
             calls=self._calls.made,
             asked=self._calls.asked,
             usage=self._calls.usage,

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, Protocol
 
 from attrs import define, field
 
 from ..config import Settings
 from ..contracts import Ask, Observer
-from ..errors import ConfigError, ContractError
-from ..language.misfit import Misfit
 from ..plugins import Host
 from ..records import Price, RunResult
-from ..scenario.options import option_hooks
-from ..scenario.source import Source
-from ..scenario.structure import Structurer
+from ..scenario.plan import component_of
 from ..scenario.trust import Gate
 from ..store.store import Store
 
@@ -82,29 +78,17 @@ class Session:
     controls: Controls = field(factory=Controls)
 
 
-def configured_observers(settings: Settings, host: Host) -> list[Observer]:
-    """The observers that the settings name, ready to watch a run. Raises `InputError`."""
-    structurer = Structurer(option_hooks(Source(_folder(settings))), _no_component)
-    observers: list[Observer] = []
-    for use in settings.observers:
-        name, options = (use, {}) if isinstance(use, str) else (use["use"], {**use})
-        options.pop("use", None)
-        cls = host.load("observer", name)
-        try:
-            made: Observer = cls(structurer.structure(options, cls.Config))
-        except Misfit as error:
-            first = error.found[0]
-            where = ".".join(["observers", name, *map(str, first.below)])
-            raise ConfigError(f"{where}: {first}") from None
-        made.origin = str(host.offer("observer", name))
-        observers.append(made)
-    return observers
+def configured_observers(settings: Settings, host: Host, gate: Gate) -> list[Observer]:
+    """The observers that the settings name, ready to watch a run."""
+    folder = settings.source.parent if settings.source else None
+    return made_observers(settings.observers, host, gate, "observers", folder)
 
 
-def _folder(settings: Settings) -> Path:
-    """The folder that paths in the options of observers are relative to."""
-    return settings.source.parent if settings.source else Path.cwd()
-
-
-def _no_component(kind: str, value: object) -> NoReturn:
-    raise ContractError(f"an observer names no {kind}")
+def made_observers(
+    chosen: Sequence[Any], host: Host, gate: Gate, where: str = "observers", folder: Path | None = None
+) -> list[Observer]:
+    """Observers ready to watch a run; a name or `{"use": NAME, …}` stands for one that is made."""
+    return [
+        one if isinstance(one, Observer) else component_of("observer", one, host, gate, where, folder)
+        for one in chosen
+    ]

@@ -165,7 +165,7 @@ class _Closed:
         }
         with Store.open(self.settings.store, create=False) as store:
             session = Session(
-                store, host, prices=self.settings.prices, observers=configured_observers(self.settings, host),
-                gate=Gate(trust=True), processes=processes,
+                store, host, prices=self.settings.prices, gate=Gate(trust=True), processes=processes,
+                observers=configured_observers(self.settings, host, Gate(trust=True)),
             )  # fmt: skip
             yield Trials(session, self.settings, plans, self.where)

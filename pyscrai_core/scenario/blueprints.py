@@ -18,6 +18,7 @@ from ..language.templates import Prompt
 from ..plugins import Host
 from ..suggest import unknown_key
 from .document import Document, Mistakes
+from .given import is_given, missing
 from .model import KERNEL_OPTIONS, ProviderUse
 from .modules import Modules
 from .options import CONNECT, READ_SECRET, check_prompts, freeze_config, inside, option_hooks
@@ -124,7 +125,7 @@ class Resolver:
         except ValueError as error:
             return ExtensionError(str(error))
         except ExtensionError as error:
-            return error
+            return missing(self.host, kind, use.use) if is_given(use.use) else error
 
         def load() -> tuple[Any, Any]:
             return cls, self._configure(kind, use, cls)

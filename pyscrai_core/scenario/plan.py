@@ -15,7 +15,7 @@ from typing import Any
 from attrs import define, evolve, frozen
 
 from ..agent import Use
-from ..canonical import canonical, digest
+from ..canonical import canonical, check_json, digest
 from ..contracts import Provider
 from ..errors import ExtensionError
 from ..language.misfit import Path
@@ -152,6 +152,29 @@ def provider_of(
         blueprint.examine() if gate is None else blueprint.make(gate.approve(where, content, source.demands))
     )
     return provider
+
+
+def component_of(
+    kind: str, chosen: Any, host: Host, gate: Gate, where: str, folder: FilesystemPath | None = None
+) -> Any:
+    """An exporter or observer by itself, chosen as a scenario chooses: a name, or `{"use": NAME, …}`.
+
+    `where` names the choice in messages. A name such as `./mine.py:Sink` is a class in a file of the `folder`
+    (default: the current one). Raises `ScenarioError` for a wrong choice or option, and `TrustRequired` if a
+    person does not approve what it demands.
+    """
+    document = Document.at({}, Mark(where))
+    mistakes, source = Mistakes(document), Source((folder or FilesystemPath.cwd()).resolve())
+    resolver = Resolver(host, document, mistakes, source)
+    blueprint = None
+    with mistakes.at():
+        document.value = copy.deepcopy(check_json(chosen, "the choice"))
+        use = resolver.structurer.structure(document.value, Use)
+        blueprint = resolver.resolve(kind, use, ())
+    mistakes.check()
+    assert blueprint is not None
+    content = digest(canonical([document.value, source.files]))
+    return blueprint.make(gate.approve(where, content, source.demands))
 
 
 def from_manifest(manifest: Manifest, host: Host, *, replay: bool, check: bool = False) -> Plan:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from peewee import Field, Model, SqliteDatabase, fn
 
+from ..display.shown import html
 from ..errors import ConfigError, StoreError
 from ..messages import Message
 from ..records import Cost, Event, RunStatus, Usage
@@ -126,6 +127,9 @@ class RecordedRun(StoredRun):
         query = self._select(CallRow, MessageRow.body).join(MessageRow, on=(digest == MessageRow.digest))
         body = query.where(CallRow.number == number).scalar()
         return None if body is None else read_body(bytes(body))
+
+    def _repr_html_(self) -> str | None:
+        return html(self)
 
     # -- the run --
 
@@ -258,7 +262,7 @@ class RecordedRun(StoredRun):
             row["attempts"] = orjson.loads(row["attempts"])
             yield row
 
-    def messages(self, number: int) -> list[Message]:
+    def messages(self, number: int, last: int | None = None) -> list[Message]:
         digests: list[str] = []
         wanted: int | None = number
         needed: int | None = None  # how many messages of call `wanted` are needed; None: all
@@ -270,7 +274,8 @@ class RecordedRun(StoredRun):
             base, kept, own = row
             digests[:0] = orjson.loads(own)[: None if needed is None else max(0, needed - kept)]
             needed = kept if needed is None else min(needed, kept)
-            wanted = base if needed else None
+            wanted = base if needed and (last is None or len(digests) < last) else None
+        digests = digests if last is None else digests[max(0, len(digests) - last) :]
         stored = MessageRow.select().where(MessageRow.digest.in_(set(digests))).bind(self._database)
         bodies = {row.digest: bytes(row.body) for row in stored}
         return [Message.from_dict(read_body(bodies[digest])) for digest in digests]

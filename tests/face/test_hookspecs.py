@@ -20,9 +20,10 @@ HOOKS = {
     if inspect.isfunction(function) and function.__module__ == hookspecs.__name__
 }
 
-TWELVE = """
-pyscrai_commands pyscrai_engines pyscrai_executors pyscrai_exporters pyscrai_memories pyscrai_observers
-pyscrai_outcomes pyscrai_providers pyscrai_reasoning pyscrai_scenario_loaders pyscrai_schedules pyscrai_tools
+THIRTEEN = """
+pyscrai_commands pyscrai_displays pyscrai_engines pyscrai_executors pyscrai_exporters pyscrai_memories
+pyscrai_observers pyscrai_outcomes pyscrai_providers pyscrai_reasoning pyscrai_scenario_loaders
+pyscrai_schedules pyscrai_tools
 """
 
 #: The public names. Taking one away breaks somebody's plugin; adding one is a promise.
@@ -35,13 +36,13 @@ Program Prompt Provider PyscraiError RateLimitStatus RateLimited Reasoning Refus
 RunResult RunStatus Sampling ScenarioError ScenarioNames Schedule Scope SecretName Session Sink Stage
 StoreError StoredRun Text Thinking TimedOut Tool ToolCall ToolFailed ToolRecord ToolResult ToolSpec Toolset
 TransientError Trial TrialResult TrustRequired Turn TurnRecord Uncertain Unreachable Url Usage View arun
-check_value compile_pattern describe_schema estimate_tokens hookimpl read_file read_secret run tool
-without_meanings
+check_value compile_pattern describe_schema estimate_tokens export hookimpl open_store read_file read_secret
+run runs tool without_meanings
 """
 
 
-def test_the_hooks_are_these_twelve() -> None:
-    assert sorted(HOOKS) == TWELVE.split()
+def test_the_hooks_are_these_thirteen() -> None:
+    assert sorted(HOOKS) == THIRTEEN.split()
     assert set(KINDS) == set(HOOKS)
     assert len(set(KINDS.values())) == len(KINDS)
 
@@ -61,7 +62,7 @@ def test_a_hook_is_documented_and_takes_nothing(hook: str) -> None:
 
 
 def test_every_kind_has_a_contract_or_is_a_plain_object() -> None:
-    assert set(KINDS.values()) - set(CONTRACTS) == {"scenario loader", "command", "outcome"}
+    assert set(KINDS.values()) - set(CONTRACTS) == {"scenario loader", "command", "outcome", "display"}
     assert set(CONTRACTS) < set(KINDS.values())
     for contract in CONTRACTS.values():
         assert issubclass(contract, Component)

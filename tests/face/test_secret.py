@@ -191,7 +191,7 @@ def look() -> None:
     """Read what was recorded in every way there is."""
     for arguments in (("show",), ("show", "--json"), ("log",), ("runs",)):
         assert execute(*arguments).returncode == 0
-    for form in ("jsonl", "csv"):
+    for form in ("jsonl", "csv", "html", "graphml"):
         assert execute("export", "--format", form, "--out", form).returncode == 0
 
 
@@ -222,7 +222,7 @@ def test_servers_that_repeat_the_key(padding: int, keys: dict[str, str]) -> None
     assert all(f"[{name}]" in log for name in VARIABLES), "their names stand where they would"
     if padding:
         return
-    for form in ("jsonl", "csv"):
+    for form in ("jsonl", "csv", "html", "graphml"):
         assert execute("export", "--format", form, "--out", form).returncode == 0
     for arguments in (("show",), ("show", "--json"), ("runs", "--json"), ("replay",)):
         assert execute(*arguments).returncode == 0

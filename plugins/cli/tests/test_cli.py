@@ -407,7 +407,7 @@ def test_a_run_goes_on_when_nobody_reads(write: Callable[..., str]) -> None:
         ("show --store missing.db", ["error: store missing.db: it does not exist"]),
         ("replay zzz --store talk.yaml", ["it is not a database"]),
         ("export --out here", ["Missing option '--format'"]),
-        ("export --format parquet --out here", ["error: exporter 'parquet': not installed"]),
+        ("export --format stone --out here", ["error: --format stone: exporter 'stone': not installed"]),
         ("rum", ["error: no such command 'rum' (did you mean 'run'?)"]),
         ("--nonsense", ["No such option '--nonsense'"]),
     ],

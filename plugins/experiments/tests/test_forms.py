@@ -137,6 +137,10 @@ def test_from_python(files: Path) -> None:
     means = frame.groupby("arm")["price"].mean()
     assert means["marked"] - means["plain"] == pytest.approx(2)
     assert result.content["outcomes"][0]["name"] == "price"
+    shown = result._repr_html_()
+    assert shown is not None
+    assert '<iframe sandbox srcdoc="&lt;!doctype html&gt;' in shown
+    assert "&lt;script" not in shown
     more = pyscrai_experiments.run("exp.yaml", replicates=5, extend=True, store="python.db")
     assert more.summary.ran == 3
     assert "# markup" in pyscrai_experiments.report("exp.yaml", form="markdown", store="python.db")

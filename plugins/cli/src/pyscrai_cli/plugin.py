@@ -38,7 +38,7 @@ def pyscrai_commands() -> list[Extension]:
             "pyscrai_cli.resume:replay",
             "Execute a run again from its record alone, and compare.",
         ),
-        Extension("export", "pyscrai_cli.export:export", "Write a run in some format."),
+        Extension("export", "pyscrai_cli.export:export", "Write runs in some format."),
         Extension("plugins", "pyscrai_cli.plugins:plugins", "List the plugins and what they offer."),
         Extension("doctor", "pyscrai_cli.plugins:doctor", "Report what is installed, usable and configured."),
     ]

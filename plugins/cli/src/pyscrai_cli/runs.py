@@ -1,4 +1,4 @@
-"""`pyscrai runs`, `show`, `log` and `export`: what was recorded."""
+"""`pyscrai runs`, `show` and `log`: what was recorded."""
 
 from __future__ import annotations
 

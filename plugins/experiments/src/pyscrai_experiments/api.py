@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from html import escape
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from pyscrai_core import ConfigError
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario.trust import Gate
@@ -36,6 +38,17 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """The summary and the report as plain data."""
         return {"summary": self.summary.to_dict(), "report": self.content}
+
+    def _repr_html_(self) -> str | None:
+        """The report for a notebook, in a frame of its own; None without matplotlib, which draws in it."""
+        from .page import as_html
+
+        try:
+            page = as_html(self.content)
+        except ConfigError:
+            return None
+        style = "width:100%;height:40rem;border:0"
+        return f'<iframe sandbox srcdoc="{escape(page)}" title="report" style="{style}"></iframe>'
 
     def to_pandas(self) -> Any:
         """A data frame with a row for each trial: arm, replicate, seed, status, factors and outcomes."""

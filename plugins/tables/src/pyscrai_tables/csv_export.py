@@ -2,102 +2,125 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import orjson
+from attrs import field, frozen, validators
 
-from pyscrai_core import Event, Exporter, StoredRun
+from pyscrai_core import Exporter, StoredRun
 
 from .atomic_files import replace_files
-from .calls import CALL_COLUMNS, call_rows
-
-EVENT_COLUMNS = ("seq", "step", "kind", "source", "audience", "text", "payload", "cause")
-OUTCOME_COLUMNS = ("name", "value")
-MEASURE_COLUMNS = ("name", "step", "value")
+from .fill import PAYLOAD_COLUMNS, Filled, fill
+from .rows import Row
+from .schema import Type
 
 #: Spreadsheets evaluate a text that begins with one of these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+#: So many rows are written at once.
+_BATCH = 500
+_Encode = Callable[[Any], str]
 
 
 class Csv(Exporter):
-    """Writes `events`, `calls`, `outcomes`, `measures` and each table of the scenario, in UTF-8.
+    """Writes all tables of the runs, in UTF-8, each with a header.
 
-    Texts are quoted, numbers are not, and None is an empty cell. Lists and mappings are JSON. A text that a
-    spreadsheet would evaluate gets a leading apostrophe, which marks it as text.
+    Texts are quoted, numbers, times, true and false are not, and null is an empty cell. Lists and objects are
+    JSON. A text that a spreadsheet would evaluate gets a leading apostrophe, which marks it as text.
     """
 
-    def export(self, run: StoredRun, destination: Path) -> list[Path]:
-        measures, tables = run.measures, run.tables
-        names = [
-            "events",
-            "calls",
-            "outcomes",
-            *(["measures"] if measures else []),
-            *map("table-{}".format, tables),
-        ]
-        paths = [destination / f"{name}.csv" for name in names]
-        with replace_files(paths) as (events, calls, outcomes, *more):
-            _write(events, EVENT_COLUMNS, map(_event, run.events()))
-            _write(calls, CALL_COLUMNS, map(_call, call_rows(run)))
-            _write(
-                outcomes,
-                OUTCOME_COLUMNS,
-                ((_cell(name), _json(value)) for name, value in run.outcomes.items()),
-            )
-            if measures:
-                values = ((_cell(name), *one) for name, series in measures.items() for one in series)
-                _write(
-                    more.pop(0), MEASURE_COLUMNS, ((name, step, _value(one)) for name, step, one in values)
-                )
-            for file, rows in zip(more, tables.values(), strict=True):
-                columns = list(rows[0]) if rows else []
-                _write(file, columns, ([_value(row[column]) for column in columns] for row in rows))
+    @frozen
+    class Config:
+        """
+        separator
+            what stands between cells: `comma`, `semicolon` or `tab`
+        formulas
+            `neutralize` texts that a spreadsheet would evaluate, or `keep` them as they are
+        byte_order_mark
+            begin each file with the mark by which Excel knows UTF-8
+        payload_columns
+            how many columns the events' payloads get at most
+        """
+
+        separator: Literal["comma", "semicolon", "tab"] = "comma"
+        formulas: Literal["neutralize", "keep"] = "neutralize"
+        byte_order_mark: bool = False
+        payload_columns: int = field(default=PAYLOAD_COLUMNS, validator=validators.ge(0))
+
+    def export(self, runs: Sequence[StoredRun], destination: Path) -> list[Path]:
+        tables = fill(runs, self.config.payload_columns)
+        paths = [destination / f"{one.table.name}.csv" for one in tables]
+        with replace_files(paths) as files:
+            for file, one in zip(files, tables, strict=True):
+                self._write(file, one)
         return paths
 
-
-def _write(file: BinaryIO, heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(heading)
-    writer.writerows(rows)
-    # Otherwise the wrapper would close the file.
-    text.detach()
-
-
-def _event(event: Event) -> Sequence[Any]:
-    text = event.payload.get("text")
-    return (
-        event.seq,
-        event.step,
-        _cell(event.kind),
-        _cell(event.source),
-        _json(list(event.audience)),
-        _cell(text) if isinstance(text, str) else None,
-        _json(event.payload),
-        event.cause,
-    )
+    def _write(self, file: BinaryIO, filled: Filled) -> None:
+        separator = _SEPARATORS[self.config.separator]
+        text = _safe if self.config.formulas == "neutralize" else _quoted
+        encoders = [{**_ENCODERS, "text": text}[column.type] for column in filled.table.columns]
+        if self.config.byte_order_mark:
+            file.write(b"\xef\xbb\xbf")
+        file.write(f"{separator.join(map(text, filled.table.names))}\n".encode())
+        for batch in batches(filled.rows(), _BATCH):
+            lines = [
+                separator.join(
+                    [
+                        "" if value is None else encode(value)
+                        for encode, value in zip(encoders, row, strict=True)
+                    ]
+                )
+                for row in batch
+            ]
+            file.write(("\n".join(lines) + "\n").encode())
 
 
-def _call(call: dict[str, Any]) -> Sequence[Any]:
-    structured = ("answer", "attempts")
-    return [_json(value) if column in structured else _cell(value) for column, value in call.items()]
+def batches(rows: Iterable[Row], size: int) -> Iterable[list[Row]]:
+    """The rows in lists of at most `size`, fewer if texts are long: of half a megabyte."""
+    batch: list[Row] = []
+    length = 0
+    for row in rows:
+        batch.append(row)
+        length += sum(len(value) for value in row if isinstance(value, str))
+        if len(batch) == size or length > 500_000:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
 
 
-def _cell(value: str | float | None) -> str | float | None:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+def time_text(seconds: float) -> str:
+    """A moment as ISO 8601 has it, in UTC, to the microsecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _value(value: Any) -> str | float | None:
-    """Texts and numbers as they are, everything else as JSON."""
-    return _cell(value) if isinstance(value, str) else _json(value)
-
-
-def _json(value: Any) -> str | float | None:
-    """Numbers stay numbers. Everything else is JSON, which begins with a quote or a bracket."""
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value
+def json_text(value: Any) -> str:
+    """A value as JSON, with sorted keys."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _safe(text: str) -> str:
+    return _quoted(f"'{text}" if text.startswith(FORMULA) else text)
+
+
+def _json(value: Any) -> str:
+    """JSON begins with a quote or a bracket; a number, true and false stay what they are."""
+    text = json_text(value)
+    return text if isinstance(value, (int, float)) else _quoted(text)
+
+
+_ENCODERS: dict[Type, _Encode] = {
+    "integer": str,
+    "number": repr,
+    "boolean": lambda value: "true" if value else "false",
+    "time": time_text,
+    "texts": _json,
+    "json": _json,
+}

@@ -1,0 +1,1 @@
+"""The exporters `parquet` and `duckdb`."""
