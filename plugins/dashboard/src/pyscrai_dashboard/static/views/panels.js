@@ -1,0 +1,17 @@
+// Panels of other plugins: modules with `render(element, {run | experiment, api, signal})`.
+
+import * as api from "../api.js";
+import { fill, h } from "../dom.js";
+import { failure } from "../router.js";
+
+export async function panelTab(panel, subject, signal) {
+  const element = h("div", { class: "foreign-panel", "data-panel-id": panel.id });
+  const path = panel.module.startsWith("/") ? panel.module : `/panels/${encodeURIComponent(panel.id)}/${panel.module}`;
+  try {
+    const module = await import(path);
+    await module.render(element, { ...subject, api, signal });
+  } catch (error) {
+    fill(element, failure({ message: `The panel ${panel.id} failed: ${error.message}` }));
+  }
+  return element;
+}
