@@ -105,6 +105,16 @@ def pyscrai_outcomes() -> list[Extension]:
     """
 
 
+@hookspec
+def pyscrai_panels() -> list[Extension]:
+    """Panels of the dashboard, for runs or experiments. The summary is the title.
+
+    The target is a mapping. `for` is `run` or `experiment`. `data` is a function of the open store and the
+    run's id or the experiment's name; it returns plain JSON. `files` is the folder of a module `panel.js` that
+    exports `render(element, given)`; `given` has the run or experiment, and `api`.
+    """
+
+
 #: What each hook offers, in the singular, as messages name it.
 KINDS: dict[str, str] = {
     "pyscrai_providers": "provider",
@@ -119,4 +129,5 @@ KINDS: dict[str, str] = {
     "pyscrai_scenario_loaders": "scenario loader",
     "pyscrai_commands": "command",
     "pyscrai_outcomes": "outcome",
+    "pyscrai_panels": "panel",
 }

@@ -1,0 +1,150 @@
+"""One run in detail: what it is made of, its series, who asked how much, who spoke to whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from pyscrai_core.records import EVERYONE
+from pyscrai_core.scenario.manifest import Manifest
+from pyscrai_core.store.runs import RecordedRun
+from pyscrai_core.store.store import Store
+
+from .reading import find
+from .summaries import Summaries
+from .worlds import views
+
+#: Agents that are listed with their persona; a population may have many thousands.
+PERSONA = 300
+
+
+def detail(store: Store, run: str, summaries: Summaries) -> dict[str, Any]:
+    """The summary of a run, and all that its page needs to begin with."""
+    summary = summaries.of(store, run)
+    recorded = find(store, run)
+    manifest = Manifest.from_dict(recorded.manifest)
+    scenario = manifest.last_scenario
+    agents, groups = scenario.get("agents") or {}, scenario.get("groups") or {}
+    written = scenario.get("measures") or {}
+    state = (scenario.get("world") or {}).get("state") or {}
+    forks = store.connection.execute('SELECT "id" FROM "runs" WHERE "parent"=? ORDER BY "created"', (run,))
+    return {
+        **summary,
+        "premise": (scenario.get("world") or {}).get("premise", ""),
+        "description": scenario.get("description", ""),
+        "agents": [_agent(name, agent, groups) for name, agent in agents.items()],
+        "groups": {name: _members(group) for name, group in groups.items()},
+        "outcomes": recorded.outcomes,
+        "measures": {
+            name: {
+                "unit": _declared(written, name, "unit"),
+                "kind": _declared(written, name, "kind"),
+                "series": series,
+            }
+            for name, series in recorded.measures.items()
+        },
+        "tables": recorded.tables,
+        "forks": [one for (one,) in forks],
+        "forked": [fork.describe() for fork in manifest.forks],
+        **views(state),
+        "schedule": scenario.get("schedule"),
+        "providers": scenario.get("providers") or {},
+        "versions": {
+            "pyscrai-core": manifest.kernel,
+            **{plugin["distribution"]: plugin["version"] for plugin in manifest.last_plugins},
+        },
+        "pending": recorded.waiting(),
+    }
+
+
+def _agent(name: str, agent: Mapping[str, Any], groups: Mapping[str, Any]) -> dict[str, Any]:
+    engine = agent.get("engine", "actor")
+    use = engine if isinstance(engine, str) else engine.get("use", "")
+    persona = str(agent.get("persona") or "")
+    return {
+        "name": name,
+        "engine": use,
+        "provider": agent.get("provider") or "default",
+        "groups": [group for group, given in groups.items() if name in _members(given)],
+        "human": use == "human",
+        "persona": persona if len(persona) <= PERSONA else persona[:PERSONA] + "…",
+        "actions": list(agent.get("actions") or {}),
+    }
+
+
+def _members(group: Any) -> list[str]:
+    return list(group.get("members") or ()) if isinstance(group, dict) else list(group or ())
+
+
+def _declared(written: Mapping[str, Any], name: str, key: str) -> str:
+    one = written.get(name)
+    return str(one.get(key) or "") if isinstance(one, dict) else ""
+
+
+def usage(store: Store, run: str) -> dict[str, Any]:
+    """Tokens, latency and cost by step for each agent, and by provider."""
+    find(store, run)
+    query = """SELECT "agent", "step", COUNT(*), SUM("input_tokens"), SUM("output_tokens"),
+        SUM("cached_tokens"), AVG("seconds"), SUM("cost") FROM "calls" WHERE "run"=? AND "kind"='complete'
+        GROUP BY "agent", "step" """
+    rows = store.connection.execute(query, (run,)).fetchall()
+    steps = sorted({row[1] for row in rows})
+    place = {step: number for number, step in enumerate(steps)}
+    names = ("calls", "input", "output", "latency", "dollars", "cached_share")
+    agents: dict[str, dict[str, list[Any]]] = {}
+    for agent, step, calls, given, taken, cached, seconds, cost in rows:
+        series = agents.setdefault(agent, {name: [None] * len(steps) for name in names})
+        values = (calls, given, taken, seconds, cost, cached / given if given else None)
+        for name, value in zip(names, values, strict=True):
+            series[name][place[step]] = value
+    by_provider = """SELECT CASE "provider" WHEN '' THEN "target" ELSE "provider" END AS "who", "model",
+        COUNT(*), SUM("input_tokens"), SUM("output_tokens"), SUM("cached_tokens"), AVG("seconds"),
+        SUM("cost"), SUM("error"!=''), SUM(json_array_length("attempts"))
+        FROM "calls" WHERE "run"=? AND "kind"='complete' GROUP BY "who", "model" """
+    keys = ("model", "calls", "input", "output", "cached", "latency", "dollars", "failed", "retries")
+    providers: dict[str, list[dict[str, Any]]] = {}
+    for who, *values in store.connection.execute(by_provider, (run,)):
+        providers.setdefault(who, []).append(dict(zip(keys, values, strict=True)))
+    return {"steps": steps, "agents": agents, "providers": providers}
+
+
+def graph(store: Store, run: str) -> dict[str, Any]:
+    """Who spoke to whom: a private event counts for each agent and group that it is for.
+
+    A public one is for nobody in particular. It counts for the source of the event that caused it, if one
+    did: that one was answered.
+    """
+    recorded = find(store, run)
+    known = _names(recorded)
+    events: Counter[str] = Counter()
+    edges: Counter[tuple[str, str]] = Counter()
+    query = """SELECT a."source", a."audience", b."source", COUNT(*) FROM "events" a
+        LEFT JOIN "events" b ON b."run"=a."run" AND b."seq"=a."cause"
+        WHERE a."run"=? AND a."kind" NOT IN ('change','rejected','thought','turn.failed')
+        GROUP BY a."source", a."audience", b."source" """
+    for source, audience, answered, count in store.connection.execute(query, (run,)):
+        events[source] += count
+        heard = orjson.loads(audience)
+        if EVERYONE not in heard:
+            targets = {member for name in heard for member in known.get(name, [name])} - {source}
+        else:
+            targets = {answered} - {None, source}
+        for target in targets:
+            edges[source, target] += count
+    names = [name for name, members in known.items() if members == [name]]
+    names += [name for name in events if name not in names]
+    group = {member: name for name, members in known.items() for member in members if member != name}
+    return {
+        "nodes": [{"name": name, "group": group.get(name, ""), "events": events[name]} for name in names],
+        "edges": [{"from": one, "to": other, "weight": weight} for (one, other), weight in edges.items()],
+    }
+
+
+def _names(recorded: RecordedRun) -> dict[str, list[str]]:
+    """The agents each by itself, and the groups with their members."""
+    scenario = Manifest.from_dict(recorded.manifest).last_scenario
+    found = {name: [name] for name in scenario.get("agents") or {}}
+    return found | {name: _members(group) for name, group in (scenario.get("groups") or {}).items()}
