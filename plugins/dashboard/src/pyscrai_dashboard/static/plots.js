@@ -3,7 +3,7 @@
 import { svg } from "./dom.js";
 import { number } from "./format.js";
 
-const LEFT = 150;
+const LEFT = 196;
 const RIGHT = 20;
 const TOP = 10;
 const BOTTOM = 34;
@@ -29,7 +29,7 @@ export function extent(values, include = []) {
   return [low - margin, high + margin];
 }
 
-function short(text, most = 22) {
+function short(text, most = 26) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 

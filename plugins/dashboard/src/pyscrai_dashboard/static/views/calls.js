@@ -68,7 +68,7 @@ function row(view, call) {
       h("div", { class: "sub" }, callName(call))),
     h("td", { class: "num" }, call.step),
     h("td", null, call.status === "answered" ? call.status : badge(call.status),
-      call.truncated && h("span", { class: "trouble" }, "cut off"), call.error && h("div", { class: "sub error" }, call.error)),
+      call.reused && h("div", { class: "sub" }, "reused"), call.truncated && h("span", { class: "trouble" }, "cut off"), call.error && h("div", { class: "sub error" }, call.error)),
     h("td", { class: "num wide" }, tokens(usage.input)), h("td", { class: "num wide" }, tokens(usage.output)),
     h("td", { class: "num wide" }, tokens(usage.cached)), h("td", { class: "num" }, seconds(call.latency)),
     h("td", { class: "num wide" }, money(call.dollars)));

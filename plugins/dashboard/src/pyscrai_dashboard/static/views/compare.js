@@ -90,7 +90,7 @@ class Comparison {
       h("div", { class: "filters" }, h("h2", null, "Transcripts"),
         this.found.common > 0 && h("button", { type: "button", onclick: () => this.toParting() }, "To where they part"),
         h("label", { class: "check" }, only, "Only from there on"), this.total),
-      h("div", { class: "aligned-heads", "aria-hidden": "true" }, SIDES.map((side, at) => h("span", null, `${side}: ${brief(this.runs[at].id)}`))),
+      h("div", { class: "aligned-heads", "aria-hidden": "true" }, SIDES.map((side, at) => h("span", null, h("span", { class: "side" }, side), ` ${brief(this.runs[at].id)}`))),
       this.list.element);
   }
 

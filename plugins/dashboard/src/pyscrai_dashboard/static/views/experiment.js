@@ -67,7 +67,7 @@ class ExperimentView {
     const runs = content.runs ?? (Array.isArray(content.trials) ? content.trials : []);
     const held = this.parts.arms.contains(document.activeElement) && document.activeElement.tagName === "SELECT";
     fill(this.parts.head, this.head());
-    fill(this.parts.claim, this.claim());
+    fill(this.parts.claim, content.why && h("div", { class: "notice" }, h("p", null, content.why)), this.claim());
     fill(this.parts.arms, this.outcome ? this.arms(runs) : h("p", { class: "empty" }, "No outcomes yet: no trial has finished."));
     fill(this.parts.comparisons, this.comparisons());
     fill(this.parts.factors, this.factors());
@@ -79,8 +79,8 @@ class ExperimentView {
 
   head() {
     const { content } = this;
-    const facts = [["Trials", `${count(content.done)} / ${count(content.trials)}`], ["Running", count(content.running)],
-      ["Failed", count(content.failed)], ["Cost", money(content.dollars)], ["Expected", money(content.expected)],
+    const facts = [["Trials", `${count(content.done)} / ${count(content.expected)}`], ["Running", count(content.running)],
+      ["Failed", count(content.failed)], ["Cost", money(content.dollars)],
       ["Time left", content.left_seconds === null ? null : seconds(content.left_seconds)]].filter(([, value]) => value !== null);
     title(`${this.name}, ${content.status}`);
     return [h("div", { class: "head" }, h("div", null, h("p", { class: "crumbs" }, h("a", { href: "/" }, "Overview"), " / experiment"),
@@ -88,7 +88,7 @@ class ExperimentView {
     h("a", { class: "button", href: `/?label=${encodeURIComponent(`experiment=${this.name}`)}` }, "Its runs")),
     h("div", { class: "facts" },
       h("div", { class: "fact-status" }, badge(content.status),
-        progress(content.trials ? content.done / content.trials : null, "Progress of the experiment")),
+        progress(content.expected ? (content.done + content.failed) / content.expected : null, "Progress of the experiment")),
       h("dl", { class: "fact-list" }, facts.map(([key, value]) => h("div", null, h("dt", null, key), h("dd", { class: "num" }, value)))))];
   }
 
@@ -116,14 +116,14 @@ class ExperimentView {
     const thinned = rows.some((row) => row.points.thinned);
     return h("section", { "aria-labelledby": "arms" }, h("div", { class: "section-head" }, h("h2", { id: "arms" }, "Arms"),
       field("Outcome", choice)),
-    drawable && h("figure", { class: "plot-box" }, intervalPlot({ label: `${outcome} by arm`, unit,
+    h("div", { class: "plot-and-table" }, drawable && h("figure", { class: "plot-box" }, intervalPlot({ label: `${outcome} by arm`, unit,
       rows: rows.map((row) => ({ ...row, estimate: row.mean })) }),
     h("figcaption", { class: "hint" }, kind === "proportion" ? "Share" : "Mean", `, with its ${level} % interval; below it the trials: choose one for its run.`,
       thinned && ` Up to ${MOST_POINTS} trials of an arm are drawn.`)),
     table("Arms", ["Arm", { text: "n", class: "num" }, { text: "Failed", class: "num" }, { text: kind === "proportion" ? "Share" : "Mean", class: "num" },
-      { text: `${level} % interval`, class: "num" }, ...(rows.some((row) => row.categories) ? ["Categories"] : [])],
+      { text: `${level} % interval`, class: "num" }, ...(kind !== "proportion" && rows.some((row) => row.categories) ? ["Categories"] : [])],
     content.arms.map((arm, at) => [arm.name, count(rows[at].n ?? arm.n ?? arm.completed), count(arm.failed ?? 0), number(rows[at].mean), interval(rows[at]),
-      ...(rows.some((row) => row.categories) ? [shares(rows[at].categories)] : [])])));
+      ...(kind !== "proportion" && rows.some((row) => row.categories) ? [shares(rows[at].categories)] : [])]))));
   }
 
   /** The trials of an arm that are drawn, evenly chosen if there are many. */
@@ -141,13 +141,14 @@ class ExperimentView {
     if (!some.length) return null;
     const drawable = some.filter((one) => Number.isFinite(one.estimate));
     return h("section", { "aria-labelledby": "comparisons" }, h("h2", { id: "comparisons" }, "Comparisons"),
-      drawable.length > 0 && h("figure", { class: "plot-box" }, intervalPlot({ label: `Differences in ${this.outcome}`, zero: 0,
+      h("div", { class: "plot-and-table" }, drawable.length > 0 && h("figure", { class: "plot-box" }, intervalPlot({ label: `Differences in ${this.outcome}`, zero: 0,
         rows: drawable.map((one) => ({ ...one, name: `${one.first} − ${one.second}`, mark: one.planned ? "" : "unplanned" })) }),
       h("figcaption", { class: "hint" }, "Differences with their intervals. Comparisons that were not planned are exploratory, and drawn hollow.")),
       table("Comparisons", ["Comparison", "Planned", { text: "Difference", class: "num" }, { text: "Interval", class: "num" },
         { text: "p", class: "num" }, { text: "p adjusted", class: "num" }, ...(some.some((one) => one.verdict) ? ["Verdict"] : [])],
       some.map((one) => [`${one.first} − ${one.second}`, one.planned ? "yes" : "no", number(one.estimate), interval(one), probability(one.p),
-        probability(one.p_adjusted), ...(some.some((other) => other.verdict) ? [one.verdict ?? "–"] : [])])));
+        probability(one.p_adjusted), ...(some.some((other) => other.verdict) ? [one.verdict ?? "–"] : [])]))),
+      h("ul", { class: "sentences" }, some.filter((one) => one.sentence).map((one) => h("li", null, one.sentence))));
   }
 
   factors() {
@@ -168,9 +169,9 @@ class ExperimentView {
     return h("section", { "aria-labelledby": "curve" }, h("h2", { id: "curve" }, "Specification curve"),
       some.map((one) => {
         const sorted = [...one.points].sort((a, b) => (a.estimate ?? 0) - (b.estimate ?? 0));
-        return h("figure", { class: "plot-box" }, intervalPlot({ label: `${one.first} minus ${one.second} under all variants`, zero: 0,
+        return h("div", { class: "plot-and-table" }, h("figure", { class: "plot-box" }, intervalPlot({ label: `${one.first} minus ${one.second} under all variants`, zero: 0,
           rows: sorted.map((point) => ({ ...point, name: point.variant, mark: point.variant === "as planned" ? "planned" : "" })) }),
-        h("figcaption", { class: "hint" }, `${one.first} − ${one.second}, under each variant that should not matter, from the lowest to the highest.`),
+        h("figcaption", { class: "hint" }, `${one.first} − ${one.second}, under each variant that should not matter, from the lowest to the highest.`)),
         table("Specification curve", ["Variant", { text: "Difference", class: "num" }, { text: "Interval", class: "num" }, "Verdict"],
           sorted.map((point) => [point.variant, number(point.estimate), interval(point), point.verdict ?? "–"])));
       }));
@@ -197,6 +198,6 @@ function probability(p) {
 }
 
 function shares(categories) {
-  return Object.entries(categories ?? {}).map(([name, value]) => `${name} ${Math.round(100 * value)} %`).join(", ") || "–";
+  return Object.entries(categories ?? {}).map(([name, { estimate }]) => `${name} ${Math.round(100 * estimate)} %`).join(", ") || "–";
 }
 

@@ -89,7 +89,8 @@ export async function showCall(root, id, number, signal) {
 function callFacts(call) {
   const usage = call.usage;
   const facts = [
-    ["Status", call.status], ["Latency", call.latency !== null && seconds(call.latency)],
+    ["Status", call.status], ["Reused", call.reused && `the answer of run ${call.reused}: it cost nothing`],
+    ["Latency", call.latency !== null && seconds(call.latency)],
     ["Tokens", usage && `${usage.estimated ? "~" : ""}${count(usage.input)} in, ${count(usage.output)} out`],
     ["Cached", usage?.cached ? `${count(usage.cached)} (${share(usage.cached / usage.input)})` : null],
     ["Cost", call.dollars !== null && call.dollars !== undefined ? money(call.dollars) : null], ["Position", call.path],

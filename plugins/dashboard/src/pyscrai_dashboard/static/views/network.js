@@ -16,7 +16,7 @@ export async function networkTab(view) {
   const talk = h("div");
   const read = async () => {
     const graph = await get(runPath(view.id, "graph"), {}, view.signal);
-    fill(talk, drawing("Who addresses whom", graph.nodes, graph.edges, view));
+    fill(talk, drawing("Who addresses or answers whom", graph.nodes, graph.edges, view));
   };
   const world = view.run.map || view.run.network ? worldAt(view) : null;
   await Promise.all([read(), world?.ready]);

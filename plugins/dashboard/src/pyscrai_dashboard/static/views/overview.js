@@ -5,7 +5,7 @@ import { announce, debounce, field, fill, h, select, throttle } from "../dom.js"
 import { brief, count, money, plural, seconds, short, time } from "../format.js";
 import { follow } from "../live.js";
 import { failure, navigate, setQuery, title } from "../router.js";
-import { STATUSES, badge, labels, progress, questions, troubles } from "../status.js";
+import { STATUSES, badge, isOver, labels, progress, questions, troubles } from "../status.js";
 
 const PAGE = 50;
 const FILTERS = ["status", "scenario", "label", "search"];
@@ -77,7 +77,7 @@ class RunList {
   async load(limit = PAGE, anew = false) {
     let page;
     try {
-      page = await get("/api/runs", { ...this.filters, limit, before: this.next }, this.signal);
+      page = await get("/api/runs", { ...this.asked(), limit, before: this.next }, this.signal);
     } catch (error) {
       if (this.signal.aborted) return;
       fill(this.note, failure(error));
@@ -93,6 +93,12 @@ class RunList {
     this.more.hidden = !page.next;
     this.total.textContent = plural(page.total, "run");
     if (page.total === 0) fill(this.note, this.nothing());
+  }
+
+  /** The filters as the server takes them: a label that is not written to its end is none yet. */
+  asked() {
+    const { label } = this.filters;
+    return { ...this.filters, label: /^[^=]+=./.test(label) ? label : "" };
   }
 
   nothing() {
@@ -153,7 +159,7 @@ class RunList {
 
 function runTable(body) {
   const heads = [["", "pick"], ["Run"], ["Status"], ["Progress", "wide"], ["Steps", "num wide"],
-    ["Events", "num wide"], ["Calls", "num wide"], ["Tokens", "num wide"], ["Cost", "num"], ["Troubles", "wide"],
+    ["Events", "num wide"], ["Calls", "num wide"], ["Tokens", "num wide"], ["Cost", "num"], ["Problems", "wide"],
     ["Started", "wide"]];
   return h("table", { class: "data runs" }, h("caption", { class: "unseen" }, "Runs"),
     h("thead", null, h("tr", null, heads.map(([text, kind]) => (text ? h("th", { scope: "col", class: kind }, text)
@@ -175,12 +181,16 @@ function runRow(run, chosen, onchoose) {
       h("div", { class: "sub narrow" }, `${plural(run.events, "event")} · ${time(run.created)}`, trouble.length > 0 && " ",
         trouble.map((node) => node.cloneNode(true)))),
     h("td", null, badge(run.status), run.error && h("div", { class: "sub error", title: run.error }, run.error)),
-    h("td", { class: "wide" }, progress(run.progress, `Progress of ${brief(run.id)}`)),
+    h("td", { class: "wide" }, isOver(run) ? null : progress(run.progress, `Progress of ${brief(run.id)}`)),
     h("td", { class: "num wide" }, count(run.steps)), h("td", { class: "num wide" }, count(run.events)),
     h("td", { class: "num wide" }, count(run.calls)),
     h("td", { class: "num wide" }, run.usage?.estimated ? "~" : "", short(tokens)),
     h("td", { class: "num" }, money(run.cost)), h("td", { class: "wide" }, trouble),
     h("td", { class: "wide when" }, time(run.created)));
+}
+
+function share({ done, failed, expected }) {
+  return expected ? (done + failed) / expected : null;
 }
 
 function experimentTable(all) {
@@ -189,14 +199,13 @@ function experimentTable(all) {
       h("span", { class: "dim" }, count(all.length))),
     h("table", { class: "data experiments" }, h("caption", { class: "unseen" }, "Experiments"),
       h("thead", null, h("tr", null, [["Experiment"], ["Status"], ["Progress", "wide"], ["Trials", "num"],
-        ["Failed", "num wide"], ["Cost", "num"], ["Expected", "num wide"], ["Time left", "num wide"]]
+        ["Failed", "num wide"], ["Cost", "num"], ["Time left", "num wide"]]
         .map(([text, kind]) => h("th", { scope: "col", class: kind }, text)))),
       h("tbody", null, all.map((one) => h("tr", { "data-experiment": one.name },
         h("th", { scope: "row" }, h("a", { href: `/experiments/${encodeURIComponent(one.name)}` }, one.name)),
         h("td", null, badge(one.status)),
-        h("td", { class: "wide" }, progress(one.trials ? one.done / one.trials : null, `Progress of ${one.name}`)),
-        h("td", { class: "num" }, `${count(one.done)} / ${count(one.trials)}`),
+        h("td", { class: "wide" }, progress(share(one), `Progress of ${one.name}`)),
+        h("td", { class: "num" }, `${count(one.done)} / ${count(one.expected)}`),
         h("td", { class: "num wide" }, count(one.failed)), h("td", { class: "num" }, money(one.dollars)),
-        h("td", { class: "num wide" }, money(one.expected)),
         h("td", { class: "num wide" }, seconds(one.left_seconds)))))));
 }

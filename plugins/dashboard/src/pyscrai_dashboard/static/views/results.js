@@ -79,7 +79,7 @@ function about(run) {
   const schedule = typeof run.schedule === "string" ? run.schedule : run.schedule && inline(run.schedule);
   return h("section", { "aria-labelledby": "about" }, h("h2", { id: "about" }, "About this run"),
     h("dl", { class: "pairs" },
-      [["Id", run.id], ["Schedule", schedule],
+      [["Id", run.id], ["Description", run.description], ["Premise", run.premise], ["Schedule", schedule],
         ["Limits", Object.keys(run.limits ?? {}).length ? inline(run.limits) : null],
         ["Forks", run.forks?.length ? run.forks.map((id) => h("a", { href: `/runs/${encodeURIComponent(id)}` }, id.slice(0, 8), " ")) : null],
         ["Software", versions.length ? versions.map(([name, version]) => `${name} ${typeof version === "string" ? version : inline(version)}`).join(", ") : null],

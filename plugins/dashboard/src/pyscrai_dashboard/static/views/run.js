@@ -65,7 +65,7 @@ class RunView {
           run.parent && ["fork of ", h("a", { href: `/runs/${encodeURIComponent(run.parent)}` }, brief(run.parent))],
           !run.parent && "run"),
         h("h1", null, run.scenario, " ", h("span", { class: "id" }, brief(run.id))),
-        run.premise && h("p", { class: "premise" }, run.premise)),
+        run.premise && h("p", { class: "premise one-line", title: run.premise }, run.premise)),
         this.control.element),
       this.gone, this.questions.element, this.facts, this.nav, this.content);
     this.root.classList.add("run-view");

@@ -1,6 +1,7 @@
 // The transcript with its step slider, and the panel for events and the world.
 
 import { debounce, fill, h, writing } from "../dom.js";
+import { count } from "../format.js";
 import { setQuery } from "../router.js";
 import { showEvent } from "./inspector.js";
 import { Transcript } from "./transcript.js";
@@ -30,7 +31,7 @@ class EventsTab {
       h("div", { class: "split" }, this.transcript.element, this.panel));
     this.followsSteps = !query.has("step") && view.live();
     this.grew();
-    this.slider.value = query.get("step") ?? this.slider.max;
+    this.slider.value = query.get("step") ?? (view.live() ? this.slider.max : "1"); // who reads a run that is over begins
     this.showStep();
     view.grew = () => this.grew();
     document.addEventListener("keydown", (event) => this.key(event), { signal: view.signal });
@@ -81,7 +82,7 @@ class EventsTab {
   }
 
   showStep() {
-    this.stepText.textContent = `step ${this.step} of ${this.view.log.lastStep}`;
+    this.stepText.textContent = `step ${count(this.step)} of ${count(this.view.log.lastStep)}`;
     this.slider.setAttribute("aria-valuetext", this.stepText.textContent);
   }
 

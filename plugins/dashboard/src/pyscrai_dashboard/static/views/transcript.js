@@ -69,6 +69,12 @@ export class Transcript {
       h("label", { class: "check" }, thoughts, "Unfold thoughts"), this.total);
   }
 
+  /** Room for the numbers of the steps and events. */
+  fitNumbers() {
+    const digits = String(this.log.last).length + String(this.log.lastStep).length;
+    this.list.element.style.setProperty("--place", `${3.4 + 0.5 * digits}rem`);
+  }
+
   fillChoices() {
     const sources = this.log.counts(3).map(([name, n]) => [name, `${sourceName(name)} (${count(n)})`]);
     if (this.filters.agent && !sources.some(([name]) => name === this.filters.agent)) {
@@ -132,6 +138,7 @@ export class Transcript {
   count() {
     const shown = this.places.length;
     const all = this.log.rows.length;
+    this.fitNumbers();
     this.total.textContent = shown === all ? plural(all, "event") : `${count(shown)} of ${plural(all, "event")}`;
     this.note.hidden = shown > 0;
     this.note.textContent = all ? "No event matches these filters." : "Nothing has happened yet.";

@@ -56,7 +56,7 @@ export async function usageTab(view) {
     usage = await get(runPath(view.id, "usage"), {}, view.signal).catch(() => usage);
     draw();
   });
-  return h("section", { "aria-label": "Usage" },
+  return h("section", { class: "usage", "aria-label": "Usage" },
     h("form", { class: "filters", onsubmit: (event) => event.preventDefault() },
       field("Show", select(Object.entries(METRICS).map(([key, [text]]) => [key, text]), metric, (value) => {
         metric = value;

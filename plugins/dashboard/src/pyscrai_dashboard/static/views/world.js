@@ -11,7 +11,7 @@ export class World {
     this.context = context;
     this.jump = jump;
     this.agent = "";
-    this.element = h("div", { class: "world" });
+    this.element = h("div", { class: "world" }, h("p", { class: "loading" }, "Reading the world…"));
   }
 
   /** Show the state after this step. */
