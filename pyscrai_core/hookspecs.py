@@ -110,8 +110,8 @@ def pyscrai_panels() -> list[Extension]:
     """Panels of the dashboard, for runs or experiments. The summary is the title.
 
     The target is a mapping. `for` is `run` or `experiment`. `data` is a function of the open store and the
-    run's id or the experiment's name; it returns plain JSON. `files` is the folder of a module `panel.js` that
-    exports `render(element, given)`; `given` has the run or experiment, and `api`.
+    run's id or the experiment's name; it returns plain JSON. `files` is the folder of a module `panel.js`,
+    which exports `render(element, given)`; `given` has the run or experiment, and `api`.
     """
 
 

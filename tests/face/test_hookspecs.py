@@ -62,7 +62,7 @@ def test_a_hook_is_documented_and_takes_nothing(hook: str) -> None:
 
 
 def test_every_kind_has_a_contract_or_is_a_plain_object() -> None:
-    assert set(KINDS.values()) - set(CONTRACTS) == {"scenario loader", "command", "outcome"}
+    assert set(KINDS.values()) - set(CONTRACTS) == {"scenario loader", "command", "outcome", "panel"}
     assert set(CONTRACTS) < set(KINDS.values())
     for contract in CONTRACTS.values():
         assert issubclass(contract, Component)

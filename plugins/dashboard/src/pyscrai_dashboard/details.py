@@ -119,19 +119,21 @@ def graph(store: Store, run: str) -> dict[str, Any]:
     """
     recorded = find(store, run)
     known = _names(recorded)
-    events: Counter[str] = Counter()
+    events: Counter[str] = Counter()  # of each source
     edges: Counter[tuple[str, str]] = Counter()
     query = """SELECT a."source", a."audience", b."source", COUNT(*) FROM "events" a
         LEFT JOIN "events" b ON b."run"=a."run" AND b."seq"=a."cause"
         WHERE a."run"=? AND a."kind" NOT IN ('change','rejected','thought','turn.failed')
         GROUP BY a."source", a."audience", b."source" """
     for source, audience, answered, count in store.connection.execute(query, (run,)):
+        if source[0] == "@":  # the kernel, or a person outside
+            continue
         events[source] += count
         heard = orjson.loads(audience)
         if EVERYONE not in heard:
             targets = {member for name in heard for member in known.get(name, [name])} - {source}
         else:
-            targets = {answered} - {None, source}
+            targets = {answered} - {None, source} if answered and answered[0] != "@" else set()
         for target in targets:
             edges[source, target] += count
     names = [name for name, members in known.items() if members == [name]]

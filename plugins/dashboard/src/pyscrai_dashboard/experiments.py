@@ -56,7 +56,8 @@ def one(store: Store, name: str, panels: Panels, limit: int) -> dict[str, Any]:
         **_brief(store, name, rows),
         "runs": runs[:limit], "runs_total": len(runs), "arms": _arms(runs),
         "outcomes": [{"name": one} for one in sorted({key for each in outcomes.values() for key in each})],
-        "comparisons": [], "factors": [], "curve": [], "claim": None, "warnings": [], "report": None, "why": "",
+        "comparisons": [], "factors": [], "curve": [], "claim": None,
+        "warnings": [], "report": None, "why": "",
     }  # fmt: skip
     if PANEL not in panels.all():
         found["why"] = "intervals and comparisons need pyscrai-experiments: pip install pyscrai-experiments"
