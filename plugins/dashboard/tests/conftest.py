@@ -23,9 +23,11 @@ seed: 3
 providers:
   default:
     use: scripted
-    choice:
-      Mara: [{say: "Good morning, Jörg.", action: {lower: {by: 1}}}, {say: Fresh apples., action: {lower: {by: 2}}}]
-      Jon: [{say: Hello., action: null}, {say: Too "dear"., action: null}]
+    replies:
+      Mara:
+        - {say: "Good morning, Jörg.", action: {lower: {by: 1}}}
+        - {say: Fresh apples., action: {lower: {by: 2}}}
+      Jon: [Hello., 'Too "dear".']
 world: {premise: A market., state: {price: 20}}
 agents:
   Mara:
@@ -72,7 +74,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            env={**environment_of(folder), "PYTHONUNBUFFERED": "1", **(environment or {})},
         )
         self.lines: list[str] = []
         for stream in (self.process.stdout, self.process.stderr):
@@ -169,17 +171,44 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> An
     return found
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    """The environment, with the user's approvals in a place of the test's own."""
+    return {**os.environ, "XDG_STATE_HOME": str(folder / ".state")}
+
+
 def run_pyscrai(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pyscrai_cli.main", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, env=environment_of(folder)
+    )
+
+
+def write_scenarios(place: Path) -> Path:
+    for name, text in (("talk", TALK), ("long", LONG), ("person", PERSON)):
+        (place / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return place
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with scenarios."""
-    for name, text in (("talk", TALK), ("long", LONG), ("person", PERSON)):
-        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
-    return tmp_path
+    """A folder with scenarios, for a test that changes something."""
+    return write_scenarios(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with scenarios and a finished run, which stays as it is."""
+    place = write_scenarios(tmp_path_factory.mktemp("kept"))
+    run_talk(place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def reading(kept: Path) -> Iterator[Server]:
+    """A server that shows what is in `kept`."""
+    started = Server(kept)
+    yield started
+    started.stop()
 
 
 @pytest.fixture
@@ -209,7 +238,14 @@ def execute(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def start(*arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "pyscrai_cli.main", "run", *arguments, "-q"]
         started.append(
-            subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                command,
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment_of(folder),
+            )
         )
         return started[-1]
 
@@ -220,12 +256,16 @@ def execute(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
+def run_talk(place: Path) -> str:
+    done = run_pyscrai(place, "run", "talk.yaml", "--json", "--label", "study=pilot")
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["run"])
+
+
 @pytest.fixture
 def talk(folder: Path) -> str:
     """The id of a finished run."""
-    done = run_pyscrai(folder, "run", "talk.yaml", "--json", "--label", "study=pilot")
-    assert done.returncode == 0, done.stderr
-    return str(json.loads(done.stdout)["run"])
+    return run_talk(folder)
 
 
 @pytest.fixture

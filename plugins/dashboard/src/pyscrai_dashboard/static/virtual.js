@@ -97,6 +97,7 @@ export class VirtualList {
     });
     this.resizes.observe(this.element);
     this.frame = 0;
+    this.focused = null; // the row that had the focus before all rows were made again
   }
 
   get size() {
@@ -107,6 +108,7 @@ export class VirtualList {
   reset(size) {
     this.heights.reset(size);
     this.redraw();
+    this.focused = null; // other rows
   }
 
   /** More rows at the end. */
@@ -117,7 +119,10 @@ export class VirtualList {
 
   /** Make all shown rows again. */
   redraw() {
-    for (const node of this.shown.values()) node.remove();
+    for (const [index, node] of this.shown) {
+      if (node.contains(document.activeElement)) this.focused = index;
+      node.remove();
+    }
     this.shown.clear();
     this.schedule();
   }
@@ -168,6 +173,8 @@ export class VirtualList {
       if (!this.shown.has(index)) added.push(this.place(index));
     }
     this.space.append(...added);
+    if (this.focused !== null) this.shown.get(this.focused)?.focus({ preventScroll: true });
+    this.focused = null;
     let moved = false;
     for (const [index, node] of this.shown) {
       const height = node.offsetHeight;

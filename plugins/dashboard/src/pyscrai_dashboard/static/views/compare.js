@@ -118,7 +118,7 @@ class Comparison {
     const events = [left, right].map((seq, side) => (seq === null ? null : this.logs[side].events.get(seq)));
     const shared = left !== null && right !== null && left === right && left <= this.found.common;
     const same = shared || (events[0] && events[1] && text(events[0]) === text(events[1]));
-    const parts = left === this.found.common + 1 || right === this.found.common + 1;
+    const parts = index === (this.onlyDifferent ? 0 : this.found.common);
     const cells = [left, right].map((seq, side) => h("div", { class: `cell${seq === null ? " nothing" : ""}` },
       h("span", { class: "unseen" }, `${SIDES[side]}: `), this.cell(seq, side, events[side])));
     return h("article", { class: `aligned-row${same ? " same" : " different"}${parts ? " parts" : ""}`, role: "article",

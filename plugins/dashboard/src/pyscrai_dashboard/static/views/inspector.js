@@ -33,7 +33,7 @@ export async function showEvent(root, { id, seq, signal, actions, jump }) {
     h("dl", { class: "pairs" }, facts.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)])),
     h("div", { class: "buttons" }, actions),
     h("details", null, h("summary", null, "Payload"), h("pre", { tabindex: "0" }, pretty(event.payload))),
-    h("h3", null, calls.length ? `Behind it: ${plural(calls.length, "call")}` : "Behind it: no call"),
+    h("h2", null, calls.length ? `Behind it: ${plural(calls.length, "call")}` : "Behind it: no call"),
     calls.length === 0 && h("p", { class: "hint" }, "No model, tool or person was asked in this turn: it follows from rules, or came from outside."),
     calls.length > 0 && callList(calls, (call) => showCall(opened, id, call.number, signal)), opened);
   const best = mainCall(calls);
@@ -81,7 +81,7 @@ export async function showCall(root, id, number, signal) {
   }
   if (signal.aborted || showing.get(root) !== number) return;
   fill(root, h("section", { class: "call-whole", "aria-label": `Call ${call.number}` },
-    h("h4", null, `Call ${call.number}: ${callName(call)}`), callFacts(call),
+    h("h3", null, `Call ${call.number}: ${callName(call)}`), callFacts(call),
     call.error && h("div", { class: "notice bad" }, h("p", null, call.error)),
     call.tool ? toolParts(call) : promptParts(call), extras(call)));
 }
@@ -107,21 +107,26 @@ function toolParts(call) {
 
 function promptParts(call) {
   const asked = call.messages ?? [];
+  const came = asCame(call);
+  const used = call.text && call.text !== came ? call.text : null;
+  const thoughts = [call.thinking ?? []].flat().map((one) => one.text ?? inline(one)).filter(Boolean);
   return [
-    asked.length > 0 && h("h5", null, "Prompt, exactly as sent"),
+    asked.length > 0 && h("h4", null, "Prompt, exactly as sent"),
     asked.map((message) => h("div", { class: `message is-${message.role}` }, h("div", { class: "role" }, message.role),
       (message.parts ?? []).map(part))),
-    h("h5", null, "Answer, as it came"),
-    h("pre", { class: "raw", tabindex: "0", "data-raw": true }, rawText(call)),
-    call.thinking?.length > 0 && h("details", { class: "thinking" }, h("summary", null, "Thoughts of the model"),
-      h("pre", { tabindex: "0" }, [call.thinking].flat().map((one) => one.text ?? inline(one)).join("\n\n"))),
+    h("h4", null, "Answer, as it came"),
+    h("pre", { class: "raw", tabindex: "0", "data-raw": true }, came || (call.status === "answered" ? "(empty)" : "(none)")),
+    used && [h("h4", null, "What was taken from it"), h("pre", { tabindex: "0" }, used)],
+    thoughts.length > 0 && fold("Thoughts of the model", thoughts.join("\n\n")),
+    call.tool_calls?.length > 0 && block("Tools that it calls", pretty(call.tool_calls)),
+    call.raw && typeof call.raw === "object" && fold("The answer as journaled", pretty(call.raw)),
   ];
 }
 
-function rawText(call) {
-  const { raw } = call;
-  if (raw === null || raw === undefined || raw === "") return call.status === "answered" ? "(empty)" : "(none)";
-  return typeof raw === "string" ? raw : pretty(raw);
+/** The answer before the kernel took anything out of it. */
+function asCame({ raw, answer, text }) {
+  if (raw !== null && typeof raw === "object") return raw.raw || raw.text || (typeof raw.answer === "string" ? raw.answer : "");
+  return raw || (typeof answer === "string" ? answer : text) || "";
 }
 
 function part(one) {
@@ -133,7 +138,7 @@ function part(one) {
 }
 
 function block(name, text) {
-  return [h("h5", null, name), h("pre", { tabindex: "0" }, text)];
+  return [h("h4", null, name), h("pre", { tabindex: "0" }, text)];
 }
 
 function extras(call) {

@@ -49,9 +49,9 @@ export class World {
     const held = this.element.contains(document.activeElement) && document.activeElement.tagName === "SELECT";
     fill(this.element,
       h("div", { class: "world-who" }, h("span", null, "As seen by "), choice),
-      h("h3", null, changes.length ? `Changed in step ${this.shownStep}` : `Nothing changed in step ${this.shownStep}`),
+      h("h2", null, changes.length ? `Changed in step ${this.shownStep}` : `Nothing changed in step ${this.shownStep}`),
       changes.length > 0 && h("ul", { class: "changes", role: "list" }, changes.map((one) => this.change(one))),
-      h("h3", null, "World"), tree(state, "", changed),
+      h("h2", null, "World"), tree(state, "", changed),
       section("Private to agents", agents, "agents", changed),
       section("Private to groups", groups, "groups", changed),
       this.agent && seen && this.seenBy(seen));
@@ -66,7 +66,7 @@ export class World {
   }
 
   seenBy(seen) {
-    return [h("h3", null, `${this.agent} could see ${plural(seen.length, "event")} of this step`),
+    return [h("h2", null, `${this.agent} could see ${plural(seen.length, "event")} of this step`),
       h("ul", { class: "seen", role: "list" }, seen.map((seq) => h("li", null,
         h("button", { class: "link", type: "button", onclick: () => this.jump(seq) }, this.describe(seq)))))];
   }
@@ -82,7 +82,7 @@ function section(name, values, prefix, changed) {
   if (!some.length) return null;
   const open = some.length <= 4;
   return h("details", { open }, h("summary", null, `${name} (${some.length})`),
-    some.map(([owner, state]) => [h("h4", null, owner), tree(state, `${prefix}.${owner}.`, changed)]));
+    some.map(([owner, state]) => [h("h3", null, owner), tree(state, `${prefix}.${owner}.`, changed)]));
 }
 
 /** A state as rows of path and value; what changed is marked. */
