@@ -30,7 +30,11 @@ SELECT = f"""SELECT {_LISTED}, CASE WHEN "kind" IN ('tool','ask') THEN "messages
 def listed(
     store: Store, run: str, wanted: dict[str, Any], limit: int, before: int | None = None
 ) -> dict[str, Any]:
-    """The latest calls with these values, newest first, up to `limit` of them with numbers below `before`."""
+    """The latest calls with these values, newest first, up to `limit` of them with numbers below `before`.
+
+    Raises `Refused` if there is no such run.
+    """
+    find(store, run)
     conditions = ""
     values: list[Any] = [run]
     for column, value in wanted.items():

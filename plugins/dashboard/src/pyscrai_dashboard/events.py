@@ -9,6 +9,7 @@ import orjson
 
 from pyscrai_core.store.store import Store
 
+from .reading import find
 from .replies import Refused
 from .summaries import like
 
@@ -105,7 +106,8 @@ def index(store: Store, run: str, after: int, limit: int) -> dict[str, Any]:
 
 
 def search(store: Store, run: str, text: str) -> dict[str, Any]:
-    """The numbers of the events that have a text in their payload, kind or source."""
+    """The numbers of the events that have a text in their payload, kind or source. Raises `Refused`."""
+    find(store, run)
     # As it stands in JSON: a quotation mark has a backslash in front there.
     written = orjson.dumps(text).decode()[1:-1]
     columns = (("payload", written), ("kind", text), ("source", text))

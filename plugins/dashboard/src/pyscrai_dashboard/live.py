@@ -87,6 +87,7 @@ class Live:
         #: The runs of the overview: what each was like when it was last looked at.
         self._known: dict[str, tuple[Any, ...]] = {}
         self._rowid = 0
+        self._first = True
         self._pending: set[str] = set()
         self._version: tuple[Any, ...] = ()
         self._identity: tuple[int, int] | None = None
@@ -263,7 +264,7 @@ class Live:
     def _changes(self, store: Store, pending: set[str]) -> tuple[list[dict[str, Any]], list[str]]:
         """The summaries of the runs that are not as they were, and the runs that are gone."""
         connection = store.connection
-        first = not self._known
+        first, self._first = self._first, False
         # Active: also the runs that another process has resumed.
         marks = ",".join("?" * len(ACTIVE))
         query = f'SELECT "id", rowid FROM "runs" WHERE rowid>? OR "status" IN ({marks})'
