@@ -24,7 +24,9 @@ providers:
   default:
     use: scripted
     patterns: [{match: First think, reply: A cook needs apples today.}]
-    replies: [{say: Twelve coins., action: {offer: {price: 12}}}, {say: Nine then., action: {offer: {price: 9}}}]
+    replies:
+      - {say: Twelve coins., action: {offer: {price: 12}}}
+      - {say: Nine then., action: {offer: {price: 9}}}
 world:
   premise: It is dawn at the market.
   state: {price: null, sold: 0}
@@ -82,7 +84,11 @@ scenario: crowd
 seed: 1
 world: {state: {n: 0}}
 agents:
-  A: {count: 100, memory: null, engine: {use: rules, policy: [{do: step, say: I take a step.}]}, actions: {step: {}}}
+  A:
+    count: 100
+    memory: null
+    engine: {use: rules, policy: [{do: step, say: I take a step.}]}
+    actions: {step: {}}
 rules: [{on: step, add: {n: 1}}]
 schedule: {use: simultaneous, rounds: 100}
 """
@@ -120,7 +126,10 @@ PRICED = """\
 scenario: priced
 seed: 1
 providers:
-  default: {use: scripted, latency: 0.05, choice: [{action: {offer: {price: 8}}}, {action: {offer: {price: 9}}}]}
+  default:
+    use: scripted
+    latency: 0.05
+    choice: [{action: {offer: {price: 8}}}, {action: {offer: {price: 9}}}]
 world: {state: {price: 0, markup: 0, mood: calm}}
 agents:
   Mara: {persona: You are a farmer., speak: false, must_act: true, actions: {offer: {price: {type: integer}}}}
@@ -129,8 +138,8 @@ schedule: {use: round-robin, rounds: 2}
 outcomes: {price: state.price}
 """
 FILES = {
-    "haggle.yaml": HAGGLE, "slow.yaml": SLOW, "hostile.yaml": HOSTILE, "crowd.yaml": CROWD, "person.yaml": PERSON,
-    "code.yaml": CODE, "tools.py": TOOLS, "prices.yaml": PRICES, "priced.yaml": PRICED,
+    "haggle.yaml": HAGGLE, "slow.yaml": SLOW, "hostile.yaml": HOSTILE, "crowd.yaml": CROWD,
+    "person.yaml": PERSON, "code.yaml": CODE, "tools.py": TOOLS, "prices.yaml": PRICES, "priced.yaml": PRICED,
 }  # fmt: skip
 
 

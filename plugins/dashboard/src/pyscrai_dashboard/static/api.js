@@ -26,7 +26,9 @@ async function send(path, options) {
 
 /** The path with a query of those values that are set. */
 export function address(path, query = {}) {
-  const set = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const set = Object.entries(query).filter(
+    ([, value]) => value !== undefined && value !== null && value !== "",
+  );
   const text = new URLSearchParams(set.map(([name, value]) => [name, String(value)])).toString();
   return text ? `${path}?${text}` : path;
 }
@@ -36,12 +38,18 @@ export function get(path, query, signal) {
 }
 
 export function post(path, body = {}) {
-  return send(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  return send(path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
 }
 
 /** The path of a run in the API: `runPath("a1", "events", 7)`. */
 export function runPath(run, ...parts) {
-  return ["/api/runs", run, ...parts].map((part, at) => (at === 0 ? part : encodeURIComponent(part))).join("/");
+  return ["/api/runs", run, ...parts]
+    .map((part, at) => (at === 0 ? part : encodeURIComponent(part)))
+    .join("/");
 }
 
 /** Whether a request was given up because its view was left. */

@@ -17,10 +17,29 @@ function look(at) {
  * A chart of `series`, a list of `{name, values}` beside the common `steps`. `levels`: names for the values 0, 1, …
  * `signal`: when it is aborted, the chart is removed.
  */
-export function lineChart({ label, steps, series, unit = "", stepped = false, levels = null, height = 220, signal }) {
-  const canvas = h("div", { class: "chart", role: "img", "aria-label": describe(label, steps, series, unit, levels) });
-  const box = h("figure", { class: "chart-box" }, h("figcaption", null, label, unit && h("span", { class: "dim" }, ` (${unit})`)),
-    legend(series), canvas, numbers(label, steps, series, levels));
+export function lineChart({
+  label,
+  steps,
+  series,
+  unit = "",
+  stepped = false,
+  levels = null,
+  height = 220,
+  signal,
+}) {
+  const canvas = h("div", {
+    class: "chart",
+    role: "img",
+    "aria-label": describe(label, steps, series, unit, levels),
+  });
+  const box = h(
+    "figure",
+    { class: "chart-box" },
+    h("figcaption", null, label, unit && h("span", { class: "dim" }, ` (${unit})`)),
+    legend(series),
+    canvas,
+    numbers(label, steps, series, levels),
+  );
   let plot = null;
 
   function draw() {
@@ -31,18 +50,46 @@ export function lineChart({ label, steps, series, unit = "", stepped = false, le
   }
 
   function options(width) {
-    const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false },
-      font: "12px system-ui, sans-serif" };
+    const axis = {
+      stroke: colour("--muted"),
+      grid: { stroke: colour("--line"), width: 1 },
+      ticks: { show: false },
+      font: "12px system-ui, sans-serif",
+    };
     return {
-      width, height, cursor: { y: false, points: { size: 6 } }, legend: { show: false }, padding: [8, 12, 0, 0],
+      width,
+      height,
+      cursor: { y: false, points: { size: 6 } },
+      legend: { show: false },
+      padding: [8, 12, 0, 0],
       scales: { x: { time: false } },
-      axes: [{ ...axis, label: "step", labelSize: 18, labelFont: "12px system-ui, sans-serif", size: 30,
-        incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000] },
-      { ...axis, size: levels ? 90 : 56, splits: levels ? () => levels.map((_, at) => at) : undefined,
-        values: (_, ticks) => ticks.map((tick) => (levels ? levels[tick] ?? "" : number(tick))) }],
-      series: [{ label: "step" }, ...series.map((one, at) => ({ label: one.name, width: 1.75, spanGaps: true,
-        points: { show: steps.length < 60, size: 5 }, ...look(one.hue ?? at),
-        paths: stepped ? uPlot.paths.stepped({ align: 1 }) : undefined }))],
+      axes: [
+        {
+          ...axis,
+          label: "step",
+          labelSize: 18,
+          labelFont: "12px system-ui, sans-serif",
+          size: 30,
+          incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000],
+        },
+        {
+          ...axis,
+          size: levels ? 90 : 56,
+          splits: levels ? () => levels.map((_, at) => at) : undefined,
+          values: (_, ticks) => ticks.map((tick) => (levels ? (levels[tick] ?? "") : number(tick))),
+        },
+      ],
+      series: [
+        { label: "step" },
+        ...series.map((one, at) => ({
+          label: one.name,
+          width: 1.75,
+          spanGaps: true,
+          points: { show: steps.length < 60, size: 5 },
+          ...look(one.hue ?? at),
+          paths: stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
+        })),
+      ],
     };
   }
 
@@ -61,18 +108,24 @@ export function lineChart({ label, steps, series, unit = "", stepped = false, le
 
 function legend(series) {
   if (series.length < 2) return null;
-  return h("ul", { class: "legend", role: "list" }, series.map((one, at) => {
-    const mark = h("span", { class: "swatch", "aria-hidden": "true" });
-    mark.style.setProperty("background", `var(--hue-${(one.hue ?? at) % HUES})`);
-    return h("li", null, mark, one.name);
-  }));
+  return h(
+    "ul",
+    { class: "legend", role: "list" },
+    series.map((one, at) => {
+      const mark = h("span", { class: "swatch", "aria-hidden": "true" });
+      mark.style.setProperty("background", `var(--hue-${(one.hue ?? at) % HUES})`);
+      return h("li", null, mark, one.name);
+    }),
+  );
 }
 
 function describe(label, steps, series, unit, levels) {
-  const text = (value) => (levels ? levels[value] ?? "nothing" : number(value));
+  const text = (value) => (levels ? (levels[value] ?? "nothing") : number(value));
   const ends = series.slice(0, 12).map((one) => {
     const some = one.values.filter((value) => value !== null && value !== undefined);
-    return some.length ? `${one.name} from ${text(some[0])} to ${text(some.at(-1))}` : `${one.name} without values`;
+    return some.length
+      ? `${one.name} from ${text(some[0])} to ${text(some.at(-1))}`
+      : `${one.name} without values`;
   });
   return `Line chart of ${label}${unit && ` in ${unit}`} over steps ${steps[0] ?? 0} to ${steps.at(-1) ?? 0}: ${ends.join(", ")}`;
 }
@@ -83,12 +136,21 @@ function numbers(label, steps, series, levels) {
   details.addEventListener("toggle", () => {
     if (!details.open || details.children.length > 1) return;
     const from = Math.max(0, steps.length - TABLE_ROWS);
-    const rows = steps.slice(from).map((step, at) => [step, ...series.map((one) => {
-      const value = one.values[from + at];
-      return levels && value !== null ? levels[value] : number(value);
-    })]);
+    const rows = steps.slice(from).map((step, at) => [
+      step,
+      ...series.map((one) => {
+        const value = one.values[from + at];
+        return levels && value !== null ? levels[value] : number(value);
+      }),
+    ]);
     if (from) details.append(h("p", { class: "hint" }, `The last ${TABLE_ROWS} of ${steps.length} steps.`));
-    details.append(table(label, [{ text: "Step", class: "num" }, ...series.map((one) => ({ text: one.name, class: "num" }))], rows));
+    details.append(
+      table(
+        label,
+        [{ text: "Step", class: "num" }, ...series.map((one) => ({ text: one.name, class: "num" }))],
+        rows,
+      ),
+    );
   });
   return details;
 }

@@ -4,14 +4,17 @@ const SVG = "http://www.w3.org/2000/svg";
 // Control characters (such as terminal escapes), and those that change the direction of the text around them.
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
-/** Text in which control characters are visible. */
+/** Text in which control characters are visible, such as ⟨ESC⟩. */
 export function visible(text) {
   return String(text).replace(HIDDEN, (char) => {
     const code = char.charCodeAt(0);
-    if (code < 0x20) return String.fromCharCode(0x2400 + code);
-    return code === 0x7f ? "\u2421" : `\u27e8U+${code.toString(16).toUpperCase().padStart(4, "0")}\u27e9`;
+    return `⟨${CONTROLS[code] ?? `U+${code.toString(16).toUpperCase().padStart(4, "0")}`}⟩`;
   });
 }
+const CONTROLS = (
+  "NUL SOH STX ETX EOT ENQ ACK BEL BS TAB LF VT FF CR SO SI " +
+  "DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US"
+).split(" ");
 
 function append(node, children) {
   for (const child of children.flat(Infinity)) {
@@ -31,7 +34,8 @@ export function h(tag, props, ...children) {
   for (const [name, value] of Object.entries(props ?? {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (["value", "checked", "disabled", "hidden", "open", "selected"].includes(name)) node[name] = value;
+    else if (["value", "checked", "disabled", "hidden", "open", "selected"].includes(name))
+      node[name] = value;
     else node.setAttribute(name, value === true ? "" : visible(value));
   }
   return append(node, children);
@@ -62,12 +66,12 @@ export function announce(text) {
   if (announcer.textContent !== text) announcer.textContent = visible(text);
 }
 
-let serial = 0;
+let made = 0;
 
 /** An id that is unique on the page. */
 export function unique(prefix) {
-  serial += 1;
-  return `${prefix}-${serial}`;
+  made += 1;
+  return `${prefix}-${made}`;
 }
 
 /** A labelled field: `field("Seed", h("input", …), "a hint")`. */
@@ -75,8 +79,14 @@ export function field(label, input, hint = "", ...more) {
   input.id ||= unique("field");
   const described = hint ? unique("hint") : null;
   if (described) input.setAttribute("aria-describedby", described);
-  return h("div", { class: "field" },
-    h("label", { for: input.id }, label), input, more, hint && h("p", { class: "hint", id: described }, hint));
+  return h(
+    "div",
+    { class: "field" },
+    h("label", { for: input.id }, label),
+    input,
+    more,
+    hint && h("p", { class: "hint", id: described }, hint),
+  );
 }
 
 /** A select: options are texts or `[value, text]`. */
@@ -91,13 +101,30 @@ export function select(options, value, onchange, props = {}) {
 /** A table: `columns` are texts or `{text, class}`, rows lists of cells. Wide tables scroll by themselves. */
 export function table(caption, columns, rows, props = {}) {
   const heads = columns.map((column) =>
-    h("th", { scope: "col", class: column.class }, column.text ?? column));
-  const body = rows.map((cells) => h("tr", null, cells.map((cell, at) =>
-    at === 0 ? h("th", { scope: "row", class: columns[at]?.class }, cell)
-      : h("td", { class: columns[at]?.class }, cell))));
-  return h("div", { class: "scroll-x", tabindex: "0", role: "group", "aria-label": caption },
-    h("table", { class: "data", ...props }, h("caption", { class: "unseen" }, caption),
-      h("thead", null, h("tr", null, heads)), h("tbody", null, body)));
+    h("th", { scope: "col", class: column.class }, column.text ?? column),
+  );
+  const body = rows.map((cells) =>
+    h(
+      "tr",
+      null,
+      cells.map((cell, at) =>
+        at === 0
+          ? h("th", { scope: "row", class: columns[at]?.class }, cell)
+          : h("td", { class: columns[at]?.class }, cell),
+      ),
+    ),
+  );
+  return h(
+    "div",
+    { class: "scroll-x", tabindex: "0", role: "group", "aria-label": caption },
+    h(
+      "table",
+      { class: "data", ...props },
+      h("caption", { class: "unseen" }, caption),
+      h("thead", null, h("tr", null, heads)),
+      h("tbody", null, body),
+    ),
+  );
 }
 
 /** Run `work` at most once in `wait` milliseconds, the last time included. */
@@ -117,6 +144,32 @@ export function throttle(work, wait) {
         limited();
       }
     }, wait);
+  };
+}
+
+/**
+ * Run the async `work` one at a time, the last time included: with `wait` milliseconds in between, and more if it
+ * takes long.
+ */
+export function serial(work, wait) {
+  let busy = false;
+  let again = false;
+  return async function limited() {
+    again = busy;
+    if (busy) return;
+    busy = true;
+    const began = performance.now();
+    try {
+      await work();
+    } finally {
+      setTimeout(
+        () => {
+          busy = false;
+          if (again) limited();
+        },
+        Math.max(wait, 2 * (performance.now() - began)),
+      );
+    }
   };
 }
 

@@ -25,36 +25,67 @@ export function audienceText(event) {
 
 /** What kind of thing it is, for its look. */
 export function family(kind) {
-  return { say: "say", thought: "thought", change: "change", rejected: "rejected", tool: "tool",
-    "turn.failed": "failed", passed: "passed" }[kind] ?? "action";
+  return (
+    {
+      say: "say",
+      thought: "thought",
+      change: "change",
+      rejected: "rejected",
+      tool: "tool",
+      "turn.failed": "failed",
+      passed: "passed",
+    }[kind] ?? "action"
+  );
 }
 
 function pairs(payload) {
-  return Object.entries(payload).filter(([name]) => name !== "truncated").map(([name, value]) =>
-    h("span", { class: "pair" }, h("span", { class: "dim" }, `${name}: `), inline(value)));
+  return Object.entries(payload)
+    .filter(([name]) => name !== "truncated")
+    .map(([name, value]) =>
+      h("span", { class: "pair" }, h("span", { class: "dim" }, `${name}: `), inline(value)),
+    );
 }
 
 function cut(payload) {
-  return payload.truncated && h("span", { class: "trouble", title: "The model was cut off at max_tokens" }, "cut off");
+  return (
+    payload.truncated &&
+    h("span", { class: "trouble", title: "The model was cut off at max_tokens" }, "cut off")
+  );
 }
 
 const BODIES = {
   say: ({ payload }) => [payload.text, " ", cut(payload)],
   thought: ({ payload }) => [payload.text, payload.by && h("span", { class: "dim" }, ` (${payload.by})`)],
-  change: ({ payload }) => [h("code", null, payload.path), payload.op === "add" ? " += " : " = ",
-    h("code", null, inline(payload.value))],
-  rejected: ({ payload }) => [h("span", { class: "strong" }, payload.kind), " ", pairs(payload.payload ?? {}),
-    h("span", { class: "reason" }, `not possible: ${payload.reason}`)],
-  tool: ({ payload }) => [h("code", null, `${payload.name}(${inline(payload.arguments).slice(1, -1)})`), " ",
-    "error" in payload ? h("span", { class: "reason" }, `failed: ${payload.error}`)
-      : h("span", { class: "result" }, "\u2192 ", inline(payload.result))],
+  change: ({ payload }) => [
+    h("code", null, payload.path),
+    payload.op === "add" ? " += " : " = ",
+    h("code", null, inline(payload.value)),
+  ],
+  rejected: ({ payload }) => [
+    h("span", { class: "strong" }, payload.kind),
+    " ",
+    pairs(payload.payload ?? {}),
+    h("span", { class: "reason" }, `not possible: ${payload.reason}`),
+  ],
+  tool: ({ payload }) => [
+    h("code", null, `${payload.name}(${inline(payload.arguments).slice(1, -1)})`),
+    " ",
+    "error" in payload
+      ? h("span", { class: "reason" }, `failed: ${payload.error}`)
+      : h("span", { class: "result" }, "\u2192 ", inline(payload.result)),
+  ],
   "turn.failed": ({ payload }) => [h("span", { class: "reason" }, `turn skipped: ${payload.error}`)],
   passed: ({ payload }) => [`passed${payload.reason ? `: ${payload.reason}` : ""}`],
 };
 
 /** The nodes of an event's text. */
 export function body(event) {
-  if (event.cut) return [pairs(event.payload), " ", h("span", { class: "dim" }, `(shortened; ${number(event.cut)} bytes)`)];
+  if (event.cut)
+    return [
+      pairs(event.payload),
+      " ",
+      h("span", { class: "dim" }, `(shortened; ${number(event.cut)} bytes)`),
+    ];
   const known = BODIES[event.kind];
   if (known && isPlain(event)) return known(event);
   const { text, ...rest } = event.payload;
@@ -64,8 +95,15 @@ export function body(event) {
 
 // A scenario may declare kinds of the same name with other keys.
 function isPlain({ kind, payload }) {
-  const needed = { say: "text", thought: "text", change: "path", rejected: "reason", tool: "name", "turn.failed": "error",
-    passed: "reason" };
+  const needed = {
+    say: "text",
+    thought: "text",
+    change: "path",
+    rejected: "reason",
+    tool: "name",
+    "turn.failed": "error",
+    passed: "reason",
+  };
   return typeof payload[needed[kind]] === "string";
 }
 

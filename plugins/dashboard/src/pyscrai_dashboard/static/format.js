@@ -64,7 +64,9 @@ export function inline(value) {
   if (typeof value === "string") return value;
   if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "";
   if (Array.isArray(value)) return `[${value.map(quoted).join(", ")}]`;
-  return `{${Object.entries(value).map(([key, one]) => `${key}: ${quoted(one)}`).join(", ")}}`;
+  return `{${Object.entries(value)
+    .map(([key, one]) => `${key}: ${quoted(one)}`)
+    .join(", ")}}`;
 }
 
 function quoted(value) {
@@ -92,7 +94,10 @@ export function parseValue(text) {
 /** Lines `path = value` as an object; raises `Error` with the line. */
 export function parseLines(text) {
   const values = {};
-  for (const line of text.split("\n").map((one) => one.trim()).filter(Boolean)) {
+  for (const line of text
+    .split("\n")
+    .map((one) => one.trim())
+    .filter(Boolean)) {
     const at = line.indexOf("=");
     if (at < 1) throw new Error(`"${line}": expected NAME=VALUE`);
     values[line.slice(0, at).trim()] = line.slice(at + 1).trim();
@@ -102,5 +107,7 @@ export function parseLines(text) {
 
 /** The same, with values as JSON where that is valid. */
 export function parseOverrides(text) {
-  return Object.fromEntries(Object.entries(parseLines(text)).map(([path, value]) => [path, parseValue(value)]));
+  return Object.fromEntries(
+    Object.entries(parseLines(text)).map(([path, value]) => [path, parseValue(value)]),
+  );
 }

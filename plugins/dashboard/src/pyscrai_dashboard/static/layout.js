@@ -10,9 +10,12 @@ const MOST_FORCED = 150; // nodes; larger networks stay on their circle
 export function place(names, edges) {
   const n = names.length;
   const spots = names.map((_, at) => ({
-    x: 0.5 + 0.4 * Math.cos((2 * Math.PI * at) / n - Math.PI / 2), y: 0.5 + 0.4 * Math.sin((2 * Math.PI * at) / n - Math.PI / 2) }));
+    x: 0.5 + 0.4 * Math.cos((2 * Math.PI * at) / n - Math.PI / 2),
+    y: 0.5 + 0.4 * Math.sin((2 * Math.PI * at) / n - Math.PI / 2),
+  }));
   const at = new Map(names.map((name, index) => [name, index]));
-  const links = edges.map((edge) => [at.get(edge.from), at.get(edge.to)])
+  const links = edges
+    .map((edge) => [at.get(edge.from), at.get(edge.to)])
     .filter(([a, b]) => a !== undefined && b !== undefined && a !== b);
   if (n > 2 && n <= MOST_FORCED) {
     const ideal = Math.sqrt(0.6 / n);

@@ -23,8 +23,13 @@ const KEYS = [
 ];
 
 function showKeys() {
-  showDialog("Keyboard shortcuts", () => h("dl", { class: "pairs" },
-    KEYS.flatMap(([keys, what]) => [h("dt", null, keys), h("dd", null, what)])));
+  showDialog("Keyboard shortcuts", () =>
+    h(
+      "dl",
+      { class: "pairs" },
+      KEYS.flatMap(([keys, what]) => [h("dt", null, keys), h("dd", null, what)]),
+    ),
+  );
 }
 
 document.addEventListener("keydown", (event) => {

@@ -71,14 +71,24 @@ async function show() {
     } catch (error) {
       if (aborted(error) || signal.aborted) return;
       title("Error");
-      fill(root, h("h1", null, error.status === 404 ? "Not found" : "This cannot be shown"),
-        failure(error, h("p", null, h("a", { href: "/" }, "Go to the overview"))));
+      fill(
+        root,
+        h("h1", null, error.status === 404 ? "Not found" : "This cannot be shown"),
+        failure(error, h("p", null, h("a", { href: "/" }, "Go to the overview"))),
+      );
       announce(error.message);
       if (!("status" in error)) console.error(error);
     }
     return;
   }
   title("Not found");
-  fill(main, h("div", { class: "view" }, h("h1", null, "Not found"),
-    h("p", null, "There is no such page. ", h("a", { href: "/" }, "Go to the overview"))));
+  fill(
+    main,
+    h(
+      "div",
+      { class: "view" },
+      h("h1", null, "Not found"),
+      h("p", null, "There is no such page. ", h("a", { href: "/" }, "Go to the overview")),
+    ),
+  );
 }

@@ -85,14 +85,19 @@ export class RunLog {
   /** The places of the rows that pass: `{agent, kinds, step, seqs}`, each only if it is set. */
   filter({ agent, hidden, step, seqs }) {
     const found = [];
-    for (let at = 0; at < this.rows.length; at += 1) if (this.passes(at, { agent, hidden, step, seqs })) found.push(at);
+    for (let at = 0; at < this.rows.length; at += 1)
+      if (this.passes(at, { agent, hidden, step, seqs })) found.push(at);
     return found;
   }
 
   passes(at, { agent, hidden, step, seqs }) {
     const [seq, when, kind, source] = this.rows[at];
-    return (!agent || source === agent) && !hidden.has(kind) && (step === null || when === step)
-      && (seqs === null || seqs.has(seq));
+    return (
+      (!agent || source === agent) &&
+      !hidden.has(kind) &&
+      (step === null || when === step) &&
+      (seqs === null || seqs.has(seq))
+    );
   }
 
   /** The place of the first row of a step, or of the next step that has one. */

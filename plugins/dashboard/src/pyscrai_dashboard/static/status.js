@@ -12,8 +12,18 @@ export function badge(status) {
 /** A bar, with its share as text. Null: how far it is cannot be known. */
 export function progress(value, label) {
   if (value === null || value === undefined) return null;
-  const bar = h("span", { class: "bar", role: "progressbar", "aria-label": label,
-    "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(value * 100) }, h("span"));
+  const bar = h(
+    "span",
+    {
+      class: "bar",
+      role: "progressbar",
+      "aria-label": label,
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+      "aria-valuenow": Math.round(value * 100),
+    },
+    h("span"),
+  );
   bar.firstChild.style.setProperty("inline-size", `${Math.min(100, value * 100)}%`);
   return h("span", { class: "progress" }, bar, h("span", { class: "num" }, share(value)));
 }
@@ -28,12 +38,14 @@ const TROUBLES = [
 /** What went wrong in a run: counts with words; nothing if nothing did. */
 export function troubles(run) {
   return TROUBLES.filter(([key]) => run[key]).map(([key, text, title]) =>
-    h("span", { class: "trouble", title: `${count(run[key])} ${title}` }, `${count(run[key])} ${text}`));
+    h("span", { class: "trouble", title: `${count(run[key])} ${title}` }, `${count(run[key])} ${text}`),
+  );
 }
 
 export function labels(run) {
   return Object.entries(run.labels ?? {}).map(([name, value]) =>
-    h("span", { class: "label" }, h("span", { class: "dim" }, `${name}=`), value));
+    h("span", { class: "label" }, h("span", { class: "dim" }, `${name}=`), value),
+  );
 }
 
 /** The questions that a run asks people, as a list. */

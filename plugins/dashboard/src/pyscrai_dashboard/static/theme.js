@@ -41,7 +41,8 @@ export function startTheme(button) {
     announce(NAMES[theme]);
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
-    document.dispatchEvent(new CustomEvent("theme")));
+    document.dispatchEvent(new CustomEvent("theme")),
+  );
   show();
 }
 

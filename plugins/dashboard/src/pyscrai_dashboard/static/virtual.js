@@ -216,7 +216,8 @@ export class VirtualList {
     const top = heights.before(index);
     const bottom = top + heights.values[index];
     if (start || top < element.scrollTop) element.scrollTop = Math.max(0, top - (start ? 0 : 4));
-    else if (bottom > element.scrollTop + element.clientHeight) element.scrollTop = bottom - element.clientHeight + 4;
+    else if (bottom > element.scrollTop + element.clientHeight)
+      element.scrollTop = bottom - element.clientHeight + 4;
     cancelAnimationFrame(this.frame);
     this.frame = 0;
     this.draw();

@@ -1,7 +1,7 @@
 // All runs and experiments of the store, live.
 
 import { get } from "../api.js";
-import { announce, debounce, field, fill, h, select, throttle } from "../dom.js";
+import { announce, debounce, field, fill, h, select, serial } from "../dom.js";
 import { brief, count, money, plural, seconds, short, time } from "../format.js";
 import { follow } from "../live.js";
 import { failure, navigate, setQuery, title } from "../router.js";
@@ -22,20 +22,43 @@ export async function overview(root, _parts, query, signal) {
     setQuery({ [name]: filters[name] });
     reload();
   }
-  const text = (name, label, hint) => field(label, h("input", { type: "search", value: filters[name],
-    placeholder: hint, "data-search": name === "search", oninput: (event) => change(name, event.target.value) }));
+  const text = (name, label, hint) =>
+    field(
+      label,
+      h("input", {
+        type: "search",
+        value: filters[name],
+        placeholder: hint,
+        "data-search": name === "search",
+        oninput: (event) => change(name, event.target.value),
+      }),
+    );
 
   root.append(
-    h("div", { class: "head" }, h("h1", null, "Overview"),
-      h("a", { class: "button primary", href: "/start" }, "Start a run")),
+    h(
+      "div",
+      { class: "head" },
+      h("h1", null, "Overview"),
+      h("a", { class: "button primary", href: "/start" }, "Start a run"),
+    ),
     experiments,
-    h("section", { "aria-labelledby": "runs-title" },
+    h(
+      "section",
+      { "aria-labelledby": "runs-title" },
       h("div", { class: "section-head" }, h("h2", { id: "runs-title" }, "Runs"), list.total, list.compare),
-      h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+      h(
+        "form",
+        { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
         text("search", "Search", "id, scenario or label"),
-        field("Status", select([["", "any"], ...STATUSES], filters.status, (value) => change("status", value))),
-        text("scenario", "Scenario", "name"), text("label", "Label", "name=value")),
-      list.element),
+        field(
+          "Status",
+          select([["", "any"], ...STATUSES], filters.status, (value) => change("status", value)),
+        ),
+        text("scenario", "Scenario", "name"),
+        text("label", "Label", "name=value"),
+      ),
+      list.element,
+    ),
   );
 
   const showExperiments = async () => {
@@ -43,13 +66,14 @@ export async function overview(root, _parts, query, signal) {
     fill(experiments, all.length > 0 && experimentTable(all));
   };
   await Promise.all([list.reload(), showExperiments()]);
-  const again = throttle(() => {
-    if (!signal.aborted) showExperiments().catch(() => {});
+  const again = serial(async () => {
+    if (!signal.aborted) await showExperiments().catch(() => {}); // the connection's state is shown already
   }, 1500);
-  follow("/api/stream", {
-    runs: ({ changed = [], removed = [] }) => list.change(changed, removed),
-    experiments: again,
-  }, { signal, onOpen: list.opened() });
+  follow(
+    "/api/stream",
+    { runs: ({ changed = [], removed = [] }) => list.change(changed, removed), experiments: again },
+    { signal, onOpen: list.opened() },
+  );
 }
 
 class RunList {
@@ -60,12 +84,16 @@ class RunList {
     this.chosen = new Set();
     this.next = null;
     this.total = h("span", { class: "dim", role: "status" });
-    this.compare = h("button", { type: "button", hidden: true, onclick: () => this.compareChosen() }, "Compare");
+    this.compare = h(
+      "button",
+      { type: "button", hidden: true, onclick: () => this.compareChosen() },
+      "Compare",
+    );
     this.body = h("tbody");
     this.more = h("button", { type: "button", hidden: true, onclick: () => this.load() }, "Show more");
     this.note = h("div");
     this.element = h("div", null, runTable(this.body), this.note, h("div", { class: "buttons" }, this.more));
-    this.refresh = throttle(() => this.reload(), 1000);
+    this.refresh = serial(() => this.reload(), 1000);
   }
 
   async reload() {
@@ -102,9 +130,17 @@ class RunList {
   }
 
   nothing() {
-    if (FILTERS.some((name) => this.filters[name])) return h("p", { class: "empty" }, "No run matches these filters.");
-    return h("p", { class: "empty" }, "This store holds no runs yet. ", h("a", { href: "/start" }, "Start one here"),
-      ", or on a terminal with ", h("code", null, "pyscrai run FILE"), ".");
+    if (FILTERS.some((name) => this.filters[name]))
+      return h("p", { class: "empty" }, "No run matches these filters.");
+    return h(
+      "p",
+      { class: "empty" },
+      "This store holds no runs yet. ",
+      h("a", { href: "/start" }, "Start one here"),
+      ", or on a terminal with ",
+      h("code", null, "pyscrai run FILE"),
+      ".",
+    );
   }
 
   show(run) {
@@ -127,7 +163,8 @@ class RunList {
     }
     let unknown = removed.length > 0;
     for (const run of changed) {
-      if (this.rows.has(run.id) && (!this.filters.status || this.filters.status === run.status)) this.show(run);
+      if (this.rows.has(run.id) && (!this.filters.status || this.filters.status === run.status))
+        this.show(run);
       else unknown = true;
       if (questions(run).length) announce(`${run.scenario} ${brief(run.id)} asks a question`);
     }
@@ -158,35 +195,94 @@ class RunList {
 }
 
 function runTable(body) {
-  const heads = [["", "pick"], ["Run"], ["Status"], ["Progress", "wide"], ["Steps", "num wide"],
-    ["Events", "num wide"], ["Calls", "num wide"], ["Tokens", "num wide"], ["Cost", "num"], ["Problems", "wide"],
-    ["Started", "wide"]];
-  return h("table", { class: "data runs" }, h("caption", { class: "unseen" }, "Runs"),
-    h("thead", null, h("tr", null, heads.map(([text, kind]) => (text ? h("th", { scope: "col", class: kind }, text)
-      : h("td", { class: kind }, h("span", { class: "unseen" }, "Select")))))), body);
+  const heads = [
+    ["", "pick"],
+    ["Run"],
+    ["Status"],
+    ["Progress", "wide"],
+    ["Steps", "num wide"],
+    ["Events", "num wide"],
+    ["Calls", "num wide"],
+    ["Tokens", "num wide"],
+    ["Cost", "num large"],
+    ["Problems", "wide"],
+    ["Started", "wide"],
+  ];
+  return h(
+    "table",
+    { class: "data runs" },
+    h("caption", { class: "unseen" }, "Runs"),
+    h(
+      "thead",
+      null,
+      h(
+        "tr",
+        null,
+        heads.map(([text, kind]) =>
+          text
+            ? h("th", { scope: "col", class: kind }, text)
+            : h("td", { class: kind }, h("span", { class: "unseen" }, "Select")),
+        ),
+      ),
+    ),
+    body,
+  );
 }
 
 function runRow(run, chosen, onchoose) {
   const tokens = (run.usage?.input ?? 0) + (run.usage?.output ?? 0);
   const asks = questions(run);
   const trouble = troubles(run);
-  return h("tr", { "data-run": run.id, class: `row-${run.status}` },
-    h("td", { class: "pick" }, h("input", { type: "checkbox", checked: chosen,
-      "aria-label": `Select ${run.scenario} ${brief(run.id)} to compare`, onchange: (event) => onchoose(event.target.checked) })),
-    h("th", { scope: "row" },
-      h("a", { class: "run-name", href: `/runs/${encodeURIComponent(run.id)}` }, run.scenario, " ",
-        h("span", { class: "id" }, brief(run.id))),
+  return h(
+    "tr",
+    { "data-run": run.id, class: `row-${run.status}` },
+    h(
+      "td",
+      { class: "pick" },
+      h("input", {
+        type: "checkbox",
+        checked: chosen,
+        "aria-label": `Select ${run.scenario} ${brief(run.id)} to compare`,
+        onchange: (event) => onchoose(event.target.checked),
+      }),
+    ),
+    h(
+      "th",
+      { scope: "row" },
+      h(
+        "a",
+        { class: "run-name", href: `/runs/${encodeURIComponent(run.id)}` },
+        run.scenario,
+        " ",
+        h("span", { class: "id" }, brief(run.id)),
+      ),
       h("div", { class: "sub" }, `seed ${run.seed}`, run.parent && " · fork", labels(run)),
-      asks.length > 0 && h("div", { class: "asks" }, `${asks.map((one) => one.agent).join(", ")}: waits for an answer`),
-      h("div", { class: "sub narrow" }, `${plural(run.events, "event")} · ${time(run.created)}`, trouble.length > 0 && " ",
-        trouble.map((node) => node.cloneNode(true)))),
-    h("td", null, badge(run.status), run.error && h("div", { class: "sub error", title: run.error }, run.error)),
+      asks.length > 0 &&
+        h("div", { class: "asks" }, `${asks.map((one) => one.agent).join(", ")}: waits for an answer`),
+      h(
+        "div",
+        { class: "sub narrow" },
+        h("span", null, plural(run.events, "event")),
+        h("span", null, money(run.cost)),
+        h("span", { class: "when" }, time(run.created)),
+        trouble.map((node) => node.cloneNode(true)),
+      ),
+    ),
+    h(
+      "td",
+      null,
+      badge(run.status),
+      run.error && h("div", { class: "sub error", title: run.error }, run.error),
+    ),
     h("td", { class: "wide" }, isOver(run) ? null : progress(run.progress, `Progress of ${brief(run.id)}`)),
-    h("td", { class: "num wide" }, count(run.steps)), h("td", { class: "num wide" }, count(run.events)),
+    h("td", { class: "num wide" }, count(run.steps)),
+    h("td", { class: "num wide" }, count(run.events)),
     h("td", { class: "num wide" }, count(run.calls)),
     h("td", { class: "num wide" }, run.usage?.estimated ? "~" : "", short(tokens)),
-    h("td", { class: "num" }, money(run.cost)), h("td", { class: "wide" }, trouble),
-    h("td", { class: "wide when" }, time(run.created)));
+    h("td", { class: "num large" }, money(run.cost)),
+    h("td", { class: "wide" }, trouble),
+    h("td", { class: "wide when" }, time(run.created)),
+  );
 }
 
 function share({ done, failed, expected }) {
@@ -194,18 +290,57 @@ function share({ done, failed, expected }) {
 }
 
 function experimentTable(all) {
-  return h("section", { "aria-labelledby": "experiments-title" },
-    h("div", { class: "section-head" }, h("h2", { id: "experiments-title" }, "Experiments"),
-      h("span", { class: "dim" }, count(all.length))),
-    h("table", { class: "data experiments" }, h("caption", { class: "unseen" }, "Experiments"),
-      h("thead", null, h("tr", null, [["Experiment"], ["Status"], ["Progress", "wide"], ["Trials", "num"],
-        ["Failed", "num wide"], ["Cost", "num"], ["Time left", "num wide"]]
-        .map(([text, kind]) => h("th", { scope: "col", class: kind }, text)))),
-      h("tbody", null, all.map((one) => h("tr", { "data-experiment": one.name },
-        h("th", { scope: "row" }, h("a", { href: `/experiments/${encodeURIComponent(one.name)}` }, one.name)),
-        h("td", null, badge(one.status)),
-        h("td", { class: "wide" }, progress(share(one), `Progress of ${one.name}`)),
-        h("td", { class: "num" }, `${count(one.done)} / ${count(one.expected)}`),
-        h("td", { class: "num wide" }, count(one.failed)), h("td", { class: "num" }, money(one.dollars)),
-        h("td", { class: "num wide" }, seconds(one.left_seconds)))))));
+  return h(
+    "section",
+    { "aria-labelledby": "experiments-title" },
+    h(
+      "div",
+      { class: "section-head" },
+      h("h2", { id: "experiments-title" }, "Experiments"),
+      h("span", { class: "dim" }, count(all.length)),
+    ),
+    h(
+      "table",
+      { class: "data experiments" },
+      h("caption", { class: "unseen" }, "Experiments"),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          [
+            ["Experiment"],
+            ["Status"],
+            ["Progress", "wide"],
+            ["Trials", "num"],
+            ["Failed", "num wide"],
+            ["Cost", "num"],
+            ["Time left", "num wide"],
+          ].map(([text, kind]) => h("th", { scope: "col", class: kind }, text)),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        all.map((one) =>
+          h(
+            "tr",
+            { "data-experiment": one.name },
+            h(
+              "th",
+              { scope: "row" },
+              h("a", { href: `/experiments/${encodeURIComponent(one.name)}` }, one.name),
+            ),
+            h("td", null, badge(one.status)),
+            h("td", { class: "wide" }, progress(share(one), `Progress of ${one.name}`)),
+            h("td", { class: "num" }, `${count(one.done)} / ${count(one.expected)}`),
+            h("td", { class: "num wide" }, count(one.failed)),
+            h("td", { class: "num" }, money(one.dollars)),
+            h("td", { class: "num wide" }, seconds(one.left_seconds)),
+          ),
+        ),
+      ),
+    ),
+  );
 }

@@ -1,4 +1,5 @@
-// Panels of other plugins: modules with `render(element, {run | experiment, api, signal})`.
+// Panels of other plugins: modules with `render(element, {run | experiment, api, data, signal})`. `data()` asks for
+// what the plugin's function returns.
 
 import * as api from "../api.js";
 import { fill, h } from "../dom.js";
@@ -6,10 +7,14 @@ import { failure } from "../router.js";
 
 export async function panelTab(panel, subject, signal) {
   const element = h("div", { class: "foreign-panel", "data-panel-id": panel.id });
-  const path = panel.module.startsWith("/") ? panel.module : `/panels/${encodeURIComponent(panel.id)}/${panel.module}`;
+  const path = panel.module.startsWith("/")
+    ? panel.module
+    : `/panels/${encodeURIComponent(panel.id)}/${panel.module}`;
   try {
     const module = await import(path);
-    await module.render(element, { ...subject, api, signal });
+    const names = subject.run ? { run: subject.run.id } : { experiment: subject.experiment.name };
+    const data = () => api.get(panel.data, names, signal);
+    await module.render(element, { ...subject, api, data, signal });
   } catch (error) {
     fill(element, failure({ message: `The panel ${panel.id} failed: ${error.message}` }));
   }

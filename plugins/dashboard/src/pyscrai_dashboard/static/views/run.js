@@ -1,7 +1,7 @@
 // A run: its state above, and below it the transcript, charts, and what other plugins show.
 
 import { get, runPath } from "../api.js";
-import { announce, fill, h, throttle } from "../dom.js";
+import { announce, fill, h, serial } from "../dom.js";
 import { brief, count, money, seconds, short, time } from "../format.js";
 import { getInfo } from "../info.js";
 import { follow } from "../live.js";
@@ -39,10 +39,20 @@ class RunView {
   }
 
   findTabs() {
-    const own = [["events", "Transcript", eventsTab], ["results", "Results", resultsTab], ["usage", "Usage", usageTab],
-      ["network", this.run.map ? "Map and network" : "Network", networkTab], ["calls", "Calls", callsTab]];
-    const others = (this.info.panels ?? []).filter((panel) => panel.for === "run")
-      .map((panel) => [`panel-${panel.id}`, panel.title, (view) => panelTab(panel, { run: view.run }, view.signal)]);
+    const own = [
+      ["events", "Transcript", eventsTab],
+      ["results", "Results", resultsTab],
+      ["usage", "Usage", usageTab],
+      ["network", this.run.map ? "Map and network" : "Network", networkTab],
+      ["calls", "Calls", callsTab],
+    ];
+    const others = (this.info.panels ?? [])
+      .filter((panel) => panel.for === "run")
+      .map((panel) => [
+        `panel-${panel.id}`,
+        panel.title,
+        (view) => panelTab(panel, { run: view.run }, view.signal),
+      ]);
     return [...own, ...others];
   }
 
@@ -52,22 +62,59 @@ class RunView {
 
   async open(query) {
     const { run } = this;
-    this.nav = h("nav", { class: "tabs", "aria-label": "Parts of the run" }, this.tabs.map(([key, text]) =>
-      h("a", { href: `?tab=${key}`, "data-tab": key, onclick: (event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-        event.preventDefault();
-        this.show(key);
-      } }, text)));
-    fill(this.root,
-      h("div", { class: "head run-head" },
-        h("div", null, h("p", { class: "crumbs" }, h("a", { href: "/" }, "Runs"), " / ",
-          run.experiment && [h("a", { href: `/experiments/${encodeURIComponent(run.experiment)}` }, run.experiment), " / "],
-          run.parent && ["fork of ", h("a", { href: `/runs/${encodeURIComponent(run.parent)}` }, brief(run.parent))],
-          !run.parent && "run"),
-        h("h1", null, run.scenario, " ", h("span", { class: "id" }, brief(run.id))),
-        run.premise && h("p", { class: "premise one-line", title: run.premise }, run.premise)),
-        this.control.element),
-      this.gone, this.questions.element, this.facts, this.nav, this.content);
+    this.nav = h(
+      "nav",
+      { class: "tabs", "aria-label": "Parts of the run" },
+      this.tabs.map(([key, text]) =>
+        h(
+          "a",
+          {
+            href: `?tab=${key}`,
+            "data-tab": key,
+            onclick: (event) => {
+              if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+              event.preventDefault();
+              this.show(key);
+            },
+          },
+          text,
+        ),
+      ),
+    );
+    fill(
+      this.root,
+      h(
+        "div",
+        { class: "head run-head" },
+        h(
+          "div",
+          null,
+          h(
+            "p",
+            { class: "crumbs" },
+            h("a", { href: "/" }, "Runs"),
+            " / ",
+            run.experiment && [
+              h("a", { href: `/experiments/${encodeURIComponent(run.experiment)}` }, run.experiment),
+              " / ",
+            ],
+            run.parent && [
+              "fork of ",
+              h("a", { href: `/runs/${encodeURIComponent(run.parent)}` }, brief(run.parent)),
+            ],
+            !run.parent && "run",
+          ),
+          h("h1", null, run.scenario, " ", h("span", { class: "id" }, brief(run.id))),
+          run.premise && h("p", { class: "premise one-line", title: run.premise }, run.premise),
+        ),
+        this.control.element,
+      ),
+      this.gone,
+      this.questions.element,
+      this.facts,
+      this.nav,
+      this.content,
+    );
     this.root.classList.add("run-view");
     this.showFacts();
     await this.show(query.get("tab") ?? "events", query);
@@ -75,39 +122,50 @@ class RunView {
   }
 
   connect() {
-    const moved = throttle(() => {
-      for (const work of this.changed) work();
-    }, 1000);
+    const moved = serial(() => Promise.all([...this.changed].map((work) => work())), 1000);
     let first = true;
-    follow(`${runPath(this.id, "stream")}?after=${this.log.last}`, {
-      events: ({ events }) => {
-        if (this.log.append(events)) this.grew?.();
-        moved();
+    follow(
+      `${runPath(this.id, "stream")}?after=${this.log.last}`,
+      {
+        events: ({ events }) => {
+          if (this.log.append(events)) this.grew?.();
+          moved();
+        },
+        summary: (summary) => this.summary(summary),
+        gone: () => {
+          fill(
+            this.gone,
+            failure({ message: "This run is no longer in the store. What you see is what was read before." }),
+          );
+          announce("This run is no longer in the store");
+        },
       },
-      summary: (summary) => this.summary(summary),
-      gone: () => {
-        fill(this.gone, failure({ message: "This run is no longer in the store. What you see is what was read before." }));
-        announce("This run is no longer in the store");
+      {
+        signal: this.signal,
+        resume: (last) => `${runPath(this.id, "stream")}?after=${last}`,
+        onOpen: () => {
+          if (!first) moved();
+          first = false;
+        },
       },
-    }, {
-      signal: this.signal,
-      resume: (last) => `${runPath(this.id, "stream")}?after=${last}`,
-      onOpen: () => {
-        if (!first) moved();
-        first = false;
-      },
-    });
+    );
   }
 
   async summary(summary) {
     const before = this.run.status;
     this.run = { ...this.run, ...summary };
     this.showFacts();
-    if (before === summary.status) return;
-    announce(`The run is ${summary.status}`);
-    this.run = { ...this.run, ...await get(runPath(this.id), {}, this.signal) };
-    this.showFacts();
-    for (const work of this.changed) work();
+    if (before !== summary.status) {
+      announce(`The run is ${summary.status}`);
+      await this.readDetails();
+      this.showFacts();
+      for (const work of this.changed) work();
+    }
+  }
+
+  /** What a summary does not have, such as outcomes and measures. */
+  async readDetails() {
+    this.run = { ...this.run, ...(await get(runPath(this.id), {}, this.signal)) };
   }
 
   showFacts() {
@@ -115,19 +173,39 @@ class RunView {
     const asks = questions(run).length;
     title(`${asks ? "(?) " : ""}${run.scenario} ${brief(run.id)}, ${run.status}`);
     const tokens = (run.usage?.input ?? 0) + (run.usage?.output ?? 0);
-    const took = (run.ended ?? (this.live() ? Date.now() / 1000 : null));
+    const took = run.ended ?? (this.live() ? Date.now() / 1000 : null);
     const facts = [
-      ["Steps", count(run.steps)], ["Events", count(run.events)], ["Calls", count(run.calls)],
+      ["Steps", count(run.steps)],
+      ["Events", count(run.events)],
+      ["Calls", count(run.calls)],
       ["Tokens", `${run.usage?.estimated ? "~" : ""}${short(tokens)}`],
-      ["Cached", run.usage?.input ? `${Math.round((100 * (run.usage.cached ?? 0)) / run.usage.input)} %` : null],
-      ["Cost", money(run.cost)], ["Seed", run.seed], ["Started", time(run.created)],
+      [
+        "Cached",
+        run.usage?.input ? `${Math.round((100 * (run.usage.cached ?? 0)) / run.usage.input)} %` : null,
+      ],
+      ["Cost", money(run.cost)],
+      ["Seed", run.seed],
+      ["Started", time(run.created)],
       ["Took", took && run.created ? seconds(took - run.created) : null],
     ].filter(([, value]) => value !== null);
-    fill(this.facts,
-      h("div", { class: "fact-status" }, badge(run.status), isOver(run) ? null : progress(run.progress, "Progress of the run"),
-        troubles(run), labels(run)),
-      h("dl", { class: "fact-list" }, facts.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", { class: "num" }, value)))),
-      run.error && h("div", { class: `notice ${run.status === "failed" ? "bad" : ""}` }, h("p", null, run.error)));
+    fill(
+      this.facts,
+      h(
+        "div",
+        { class: "fact-status" },
+        badge(run.status),
+        isOver(run) ? null : progress(run.progress, "Progress of the run"),
+        troubles(run),
+        labels(run),
+      ),
+      h(
+        "dl",
+        { class: "fact-list" },
+        facts.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", { class: "num" }, value))),
+      ),
+      run.error &&
+        h("div", { class: `notice ${run.status === "failed" ? "bad" : ""}` }, h("p", null, run.error)),
+    );
     this.control.show();
     this.questions.show(run);
   }
@@ -154,4 +232,3 @@ class RunView {
     }
   }
 }
-

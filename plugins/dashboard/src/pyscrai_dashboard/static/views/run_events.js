@@ -1,6 +1,6 @@
 // The transcript with its step slider, and the panel for events and the world.
 
-import { debounce, fill, h, writing } from "../dom.js";
+import { debounce, fill, h, throttle, writing } from "../dom.js";
 import { count } from "../format.js";
 import { setQuery } from "../router.js";
 import { showEvent } from "./inspector.js";
@@ -19,7 +19,11 @@ class EventsTab {
     this.slider = h("input", { type: "range", min: "0", "aria-label": "Step", oninput: () => this.slid() });
     this.stepText = h("output", { class: "num step-text" });
     const context = {
-      id: view.id, log: view.log, agents: view.agents, signal: view.signal, live: () => view.live(),
+      id: view.id,
+      log: view.log,
+      agents: view.agents,
+      signal: view.signal,
+      live: () => view.live(),
       step: () => Number(this.slider.value),
       chosen: (seq, open) => this.chosen(seq, open),
     };
@@ -27,14 +31,25 @@ class EventsTab {
     this.world = new World(context, (seq) => this.jump(seq));
     this.readWorld = debounce(() => this.world.show(this.step), 60);
     this.fillPanel();
-    this.element = h("div", { class: "events-tab" }, this.stepBar(),
-      h("div", { class: "split" }, this.transcript.element, this.panel));
+    this.element = h(
+      "div",
+      { class: "events-tab" },
+      this.stepBar(),
+      h("div", { class: "split" }, this.transcript.element, this.panel),
+    );
     this.followsSteps = !query.has("step") && view.live();
     this.grew();
     this.slider.value = query.get("step") ?? (view.live() ? this.slider.max : "1"); // who reads a run that is over begins
     this.showStep();
     view.grew = () => this.grew();
     document.addEventListener("keydown", (event) => this.key(event), { signal: view.signal });
+    // The transcript reaches to the bottom of the window, whatever is above it.
+    const fit = new ResizeObserver(() => {
+      const { top } = this.transcript.list.element.getBoundingClientRect();
+      this.element.style.setProperty("--above", `${Math.round(top + window.scrollY)}px`);
+    });
+    fit.observe(view.root);
+    view.signal.addEventListener("abort", () => fit.disconnect());
     const seq = Number(query.get("event"));
     if (seq) requestAnimationFrame(() => this.transcript.choose(seq, { open: true, start: true }));
     else if (query.has("step")) requestAnimationFrame(() => this.slid());
@@ -47,19 +62,48 @@ class EventsTab {
 
   stepBar() {
     const move = (by) => () => this.moveStep(by);
-    return h("div", { class: "step-bar", role: "group", "aria-label": "Steps" },
-      h("button", { type: "button", "aria-label": "Step before", onclick: move(-1) }, "‹"), this.slider,
-      h("button", { type: "button", "aria-label": "Step after", onclick: move(1) }, "›"), this.stepText,
-      h("button", { type: "button", class: "world-button", onclick: () => this.openPanel("world", true) }, "World"));
+    return h(
+      "div",
+      { class: "step-bar", role: "group", "aria-label": "Steps" },
+      h("button", { type: "button", "aria-label": "Step before", onclick: move(-1) }, "‹"),
+      this.slider,
+      h("button", { type: "button", "aria-label": "Step after", onclick: move(1) }, "›"),
+      this.stepText,
+      h(
+        "button",
+        { type: "button", class: "world-button", onclick: () => this.openPanel("world", true) },
+        "World",
+      ),
+    );
   }
 
   fillPanel() {
-    const choice = (name, text) => h("button", { type: "button", class: "tab", "data-panel": name,
-      onclick: () => this.openPanel(name, false) }, text);
-    fill(this.panel,
-      h("div", { class: "panel-head" }, choice("world", "World"), choice("event", "Event"),
-        h("button", { type: "button", class: "quiet", "aria-label": "Close the panel", onclick: () => this.closePanel() }, "×")),
-      this.panelBody);
+    const choice = (name, text) =>
+      h(
+        "button",
+        { type: "button", class: "tab", "data-panel": name, onclick: () => this.openPanel(name, false) },
+        text,
+      );
+    fill(
+      this.panel,
+      h(
+        "div",
+        { class: "panel-head" },
+        choice("world", "World"),
+        choice("event", "Event"),
+        h(
+          "button",
+          {
+            type: "button",
+            class: "quiet",
+            "aria-label": "Close the panel",
+            onclick: () => this.closePanel(),
+          },
+          "×",
+        ),
+      ),
+      this.panelBody,
+    );
   }
 
   grew() {
@@ -74,10 +118,10 @@ class EventsTab {
   }
 
   readWorldAgain() {
-    this.again ??= debounce(() => {
+    this.again ??= throttle(() => {
       this.world.step = this.step;
       this.world.again();
-    }, 400);
+    }, 700);
     this.again();
   }
 
@@ -137,12 +181,24 @@ class EventsTab {
     this.view.signal.addEventListener("abort", () => this.reading.abort());
     setQuery({ event: this.seq });
     if (!this.seq) {
-      fill(this.panelBody, h("p", { class: "empty" }, "Choose an event to see the prompt and the answer behind it."));
+      fill(
+        this.panelBody,
+        h("p", { class: "empty" }, "Choose an event to see the prompt and the answer behind it."),
+      );
       return;
     }
-    const fork = h("button", { type: "button", onclick: () => this.view.control.fork(this.seq) }, "Fork from here");
-    showEvent(this.panelBody, { id: this.view.id, seq: this.seq, signal: this.reading.signal,
-      actions: [!this.view.info.read_only && fork], jump: (seq) => this.jump(seq) });
+    const fork = h(
+      "button",
+      { type: "button", onclick: () => this.view.control.fork(this.seq) },
+      "Fork from here",
+    );
+    showEvent(this.panelBody, {
+      id: this.view.id,
+      seq: this.seq,
+      signal: this.reading.signal,
+      actions: [!this.view.info.read_only && fork],
+      jump: (seq) => this.jump(seq),
+    });
     this.panelBody.scrollTop = 0;
   }
 
@@ -152,7 +208,9 @@ class EventsTab {
     this.reading?.abort();
     this.element.classList.remove("with-panel");
     setQuery({ event: "" });
-    (this.transcript.list.element.querySelector(".chosen") ?? this.transcript.list.element).focus({ preventScroll: true });
+    (this.transcript.list.element.querySelector(".chosen") ?? this.transcript.list.element).focus({
+      preventScroll: true,
+    });
   }
 
   key(event) {

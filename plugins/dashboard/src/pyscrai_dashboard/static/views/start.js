@@ -13,27 +13,61 @@ export async function startRun(root, _parts, query, signal) {
   signal.throwIfAborted();
   root.append(h("div", { class: "head" }, h("h1", null, "Start a run")));
   if (info.read_only || info.can_start === false) {
-    root.append(h("div", { class: "notice" }, h("p", null, info.read_only
-      ? "This dashboard was started with --read-only: it shows runs, and starts none."
-      : "This dashboard cannot start runs. Start one on a terminal with `pyscrai run FILE`.")));
+    root.append(
+      h(
+        "div",
+        { class: "notice" },
+        h(
+          "p",
+          null,
+          info.read_only
+            ? "This dashboard was started with --read-only: it shows runs, and starts none."
+            : "This dashboard cannot start runs. Start one on a terminal with `pyscrai run FILE`.",
+        ),
+      ),
+    );
     return;
   }
   const files = unique("files");
-  const file = h("input", { type: "text", required: true, list: files, value: query.get("file") ?? "", autocomplete: "off",
-    spellcheck: "false" });
+  const file = h("input", {
+    type: "text",
+    required: true,
+    list: files,
+    value: query.get("file") ?? "",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const seed = h("input", { type: "number", step: "1", inputmode: "numeric" });
-  const overrides = h("textarea", { rows: "4", spellcheck: "false", placeholder: "agents.Mara.goals = [\"Sell everything\"]" });
+  const overrides = h("textarea", {
+    rows: "4",
+    spellcheck: "false",
+    placeholder: 'agents.Mara.goals = ["Sell everything"]',
+  });
   const labels = h("textarea", { rows: "2", spellcheck: "false", placeholder: "study = pilot" });
   const fields = [
-    field("Scenario file", file, "A path, relative to the folder in which the dashboard runs.",
-      h("datalist", { id: files }, info.scenarios.map((one) => h("option", { value: one })))),
+    field(
+      "Scenario file",
+      file,
+      "A path, relative to the folder in which the dashboard runs.",
+      h(
+        "datalist",
+        { id: files },
+        info.scenarios.map((one) => h("option", { value: one })),
+      ),
+    ),
     field("Seed", seed, "Empty: the scenario's own."),
-    field("Overrides", overrides, "One on a line, PATH=VALUE, as --set has them. A value is JSON, or else text."),
+    field(
+      "Overrides",
+      overrides,
+      "One on a line, PATH=VALUE, as --set has them. A value is JSON, or else text.",
+    ),
     field("Labels", labels, "One on a line, NAME=VALUE. The run can be found by them."),
   ];
   async function begin() {
     const request = {
-      file: file.value.trim(), overrides: parseOverrides(overrides.value), labels: parseLines(labels.value),
+      file: file.value.trim(),
+      overrides: parseOverrides(overrides.value),
+      labels: parseLines(labels.value),
       seed: seed.value === "" ? null : Number(seed.value),
     };
     try {
@@ -43,14 +77,41 @@ export async function startRun(root, _parts, query, signal) {
       approve(request, error.body);
     }
   }
-  root.append(h("div", { class: "columns" }, form("Start", fields, begin),
-    info.scenarios.length > 0 && h("section", { "aria-labelledby": "found" },
-      h("h2", { id: "found" }, "Scenarios found here"),
-      h("ul", { class: "files" }, info.scenarios.map((one) => h("li", null, h("button", {
-        type: "button", class: "link", onclick: () => {
-          file.value = one;
-          file.focus();
-        } }, one)))))));
+  root.append(
+    h(
+      "div",
+      { class: "columns" },
+      form("Start", fields, begin),
+      info.scenarios.length > 0 &&
+        h(
+          "section",
+          { "aria-labelledby": "found" },
+          h("h2", { id: "found" }, "Scenarios found here"),
+          h(
+            "ul",
+            { class: "files" },
+            info.scenarios.map((one) =>
+              h(
+                "li",
+                null,
+                h(
+                  "button",
+                  {
+                    type: "button",
+                    class: "link",
+                    onclick: () => {
+                      file.value = one;
+                      file.focus();
+                    },
+                  },
+                  one,
+                ),
+              ),
+            ),
+          ),
+        ),
+    ),
+  );
 }
 
 function opened(answer) {
@@ -60,18 +121,31 @@ function opened(answer) {
 
 /** What a scenario demands beyond being data, for a person's yes. */
 function approve(request, { demands, content }) {
-  showDialog("This scenario needs your approval", (close) => form("Approve and start", [
-    h("p", null, "It is data until you trust it. If you approve, it may:"),
-    h("ul", { class: "demands" }, demands.map((one) => h("li", null, describe(one)))),
-    h("p", { class: "hint" }, "The approval is kept for exactly this content and these demands."),
-  ], async () => {
-    const answer = await post("/api/start", { ...request, approve: content });
-    close();
-    opened(answer);
-  }, h("button", { type: "button", onclick: close }, "Cancel")));
+  showDialog("This scenario needs your approval", (close) =>
+    form(
+      "Approve and start",
+      [
+        h("p", null, "It is data until you trust it. If you approve, it may:"),
+        h(
+          "ul",
+          { class: "demands" },
+          demands.map((one) => h("li", null, describe(one))),
+        ),
+        h("p", { class: "hint" }, "The approval is kept for exactly this content and these demands."),
+      ],
+      async () => {
+        const answer = await post("/api/start", { ...request, approve: content });
+        close();
+        opened(answer);
+      },
+      h("button", { type: "button", onclick: close }, "Cancel"),
+    ),
+  );
 }
 
 function describe(demand) {
   if (typeof demand === "string") return demand;
-  return Object.values(demand).filter((part) => typeof part === "string").join(": ");
+  return Object.values(demand)
+    .filter((part) => typeof part === "string")
+    .join(": ");
 }

@@ -13,8 +13,12 @@ export class Transcript {
   constructor(context, query) {
     this.context = context;
     this.log = context.log;
-    this.filters = { agent: query.get("agent") ?? "", step: null, seqs: null,
-      hidden: new Set((query.get("hide") ?? "").split(",").filter(Boolean)) };
+    this.filters = {
+      agent: query.get("agent") ?? "",
+      step: null,
+      seqs: null,
+      hidden: new Set((query.get("hide") ?? "").split(",").filter(Boolean)),
+    };
     this.search = query.get("q") ?? "";
     this.places = [];
     this.chosen = 0; // seq
@@ -27,16 +31,25 @@ export class Transcript {
       props: { class: "transcript", role: "feed", "aria-label": "Events", tabindex: "0" },
     });
     this.list.element.addEventListener("keydown", (event) => this.key(event));
-    document.addEventListener("keydown", (event) => {
-      if (event.target === document.body || event.target.id === "main") this.key(event);
-    }, { signal: context.signal });
+    document.addEventListener(
+      "keydown",
+      (event) => {
+        if (event.target === document.body || event.target.id === "main") this.key(event);
+      },
+      { signal: context.signal },
+    );
     this.log.listen((seqs) => this.arrived(seqs));
     context.signal.addEventListener("abort", () => this.list.close());
     this.note = h("p", { class: "empty", hidden: true });
     this.total = h("span", { class: "dim total", role: "status" });
     this.newer = h("button", { class: "newer", type: "button", hidden: true, onclick: () => this.follow() });
-    this.element = h("div", { class: "transcript-box" }, this.bar(), this.note,
-      h("div", { class: "transcript-frame" }, this.list.element, this.newer));
+    this.element = h(
+      "div",
+      { class: "transcript-box" },
+      this.bar(),
+      this.note,
+      h("div", { class: "transcript-frame" }, this.list.element, this.newer),
+    );
     this.unread = 0;
     this.following = context.live();
     if (this.search) this.find(this.search);
@@ -45,28 +58,47 @@ export class Transcript {
 
   bar() {
     const later = debounce((text) => this.find(text), 250);
-    const thoughts = h("input", { type: "checkbox", checked: this.unfoldAll, onchange: (event) => {
-      this.unfoldAll = event.target.checked;
-      keep("thoughts", this.unfoldAll ? "open" : "");
-      this.unfolded.clear();
-      this.list.redraw();
-    } });
+    const thoughts = h("input", {
+      type: "checkbox",
+      checked: this.unfoldAll,
+      onchange: (event) => {
+        this.unfoldAll = event.target.checked;
+        keep("thoughts", this.unfoldAll ? "open" : "");
+        this.unfolded.clear();
+        this.list.redraw();
+      },
+    });
     this.agents = h("div", { class: "slot" });
     this.kinds = h("div", { class: "kinds-list" });
-    const only = h("input", { type: "checkbox", onchange: (event) => {
-      this.filters.step = event.target.checked ? this.context.step() : null;
-      this.refilter();
-    } });
+    const only = h("input", {
+      type: "checkbox",
+      onchange: (event) => {
+        this.filters.step = event.target.checked ? this.context.step() : null;
+        this.refilter();
+      },
+    });
     this.only = only;
     this.fillChoices();
-    return h("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
-      field("Search", h("input", { type: "search", "data-search": true, value: this.search,
-        placeholder: "words in events", oninput: (event) => later(event.target.value.trim()),
-        onkeydown: (event) => event.key === "Escape" && this.list.element.focus() })),
+    return h(
+      "form",
+      { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+      field(
+        "Search",
+        h("input", {
+          type: "search",
+          "data-search": true,
+          value: this.search,
+          placeholder: "words in events",
+          oninput: (event) => later(event.target.value.trim()),
+          onkeydown: (event) => event.key === "Escape" && this.list.element.focus(),
+        }),
+      ),
       this.agents,
       h("details", { class: "menu" }, h("summary", null, "Kinds"), this.kinds),
       h("label", { class: "check" }, only, "Only this step"),
-      h("label", { class: "check" }, thoughts, "Unfold thoughts"), this.total);
+      h("label", { class: "check" }, thoughts, "Unfold thoughts"),
+      this.total,
+    );
   }
 
   /** Room for the numbers of the steps and events. */
@@ -83,14 +115,33 @@ export class Transcript {
     const key = JSON.stringify([sources.length, this.log.counts(2).length]);
     if (key === this.choices) return;
     this.choices = key;
-    fill(this.agents, field("From", select([["", "everyone"], ...sources], this.filters.agent, (name) => this.onlyFrom(name))));
-    fill(this.kinds, this.log.counts(2).map(([kind, n]) => h("label", { class: "check" },
-      h("input", { type: "checkbox", checked: !this.filters.hidden.has(kind), onchange: (event) => {
-        if (event.target.checked) this.filters.hidden.delete(kind);
-        else this.filters.hidden.add(kind);
-        setQuery({ hide: [...this.filters.hidden].join(",") });
-        this.refilter();
-      } }), `${kind} (${count(n)})`)));
+    fill(
+      this.agents,
+      field(
+        "From",
+        select([["", "everyone"], ...sources], this.filters.agent, (name) => this.onlyFrom(name)),
+      ),
+    );
+    fill(
+      this.kinds,
+      this.log.counts(2).map(([kind, n]) =>
+        h(
+          "label",
+          { class: "check" },
+          h("input", {
+            type: "checkbox",
+            checked: !this.filters.hidden.has(kind),
+            onchange: (event) => {
+              if (event.target.checked) this.filters.hidden.delete(kind);
+              else this.filters.hidden.add(kind);
+              setQuery({ hide: [...this.filters.hidden].join(",") });
+              this.refilter();
+            },
+          }),
+          `${kind} (${count(n)})`,
+        ),
+      ),
+    );
   }
 
   onlyFrom(name) {
@@ -139,7 +190,8 @@ export class Transcript {
     const shown = this.places.length;
     const all = this.log.rows.length;
     this.fitNumbers();
-    this.total.textContent = shown === all ? plural(all, "event") : `${count(shown)} of ${plural(all, "event")}`;
+    this.total.textContent =
+      shown === all ? plural(all, "event") : `${count(shown)} of ${plural(all, "event")}`;
     this.note.hidden = shown > 0;
     this.note.textContent = all ? "No event matches these filters." : "Nothing has happened yet.";
   }
@@ -186,7 +238,11 @@ export class Transcript {
   need(from, to) {
     const seqs = [];
     const margin = 40;
-    for (let index = Math.max(0, from - margin); index <= Math.min(this.places.length - 1, to + margin); index += 1) {
+    for (
+      let index = Math.max(0, from - margin);
+      index <= Math.min(this.places.length - 1, to + margin);
+      index += 1
+    ) {
       seqs.push(this.log.rows[this.places[index]][0]);
     }
     this.log.need(seqs).catch((error) => {
@@ -196,7 +252,9 @@ export class Transcript {
 
   arrived(seqs) {
     const some = new Set(seqs);
-    const shown = [...this.list.shown.keys()].filter((index) => some.has(this.log.rows[this.places[index]]?.[0]));
+    const shown = [...this.list.shown.keys()].filter((index) =>
+      some.has(this.log.rows[this.places[index]]?.[0]),
+    );
     this.list.refresh(shown);
   }
 
@@ -219,33 +277,57 @@ export class Transcript {
     const [seq, step, kind, source] = this.log.rows[at];
     const event = this.log.events.get(seq);
     const first = index === 0 || this.log.rows[this.places[index - 1]][1] !== step;
-    const node = h("article", {
-      class: `event is-${family(kind)}${first ? " first" : ""}${seq === this.chosen ? " chosen" : ""}`,
-      role: "article", tabindex: seq === this.chosen ? "0" : "-1", "data-seq": seq, "aria-posinset": index + 1,
-      "aria-setsize": this.places.length, "aria-label": spoken({ seq, step, kind, source }),
-      onclick: (click) => this.clicked(click, seq),
-    },
-    h("span", { class: "event-place num" }, first ? h("span", { class: "event-step" }, `step ${step}`) : null,
-      h("span", { class: "event-seq" }, seq)),
-    h("span", { class: "event-who", "data-hue": hue(source, this.context.agents) }, sourceName(source)),
-    h("div", { class: "event-what" }, event ? this.text(event) : h("span", { class: "dim" }, kind)));
+    const node = h(
+      "article",
+      {
+        class: `event is-${family(kind)}${first ? " first" : ""}${seq === this.chosen ? " chosen" : ""}`,
+        role: "article",
+        tabindex: seq === this.chosen ? "0" : "-1",
+        "data-seq": seq,
+        "aria-posinset": index + 1,
+        "aria-setsize": this.places.length,
+        "aria-label": spoken({ seq, step, kind, source }),
+        onclick: (click) => this.clicked(click, seq),
+      },
+      h(
+        "span",
+        { class: "event-place num" },
+        first ? h("span", { class: "event-step" }, `step ${step}`) : null,
+        h("span", { class: "event-seq" }, seq),
+      ),
+      h("span", { class: "event-who", "data-hue": hue(source, this.context.agents) }, sourceName(source)),
+      h("div", { class: "event-what" }, event ? this.text(event) : h("span", { class: "dim" }, kind)),
+    );
     return node;
   }
 
   text(event) {
     const to = audienceText(event);
     const tag = event.kind === "say" ? null : h("span", { class: "kind" }, event.kind);
-    const heard = to && !["thought", "change", "rejected", "tool"].includes(event.kind)
-      && h("span", { class: "to" }, to);
+    const heard =
+      to && !["thought", "change", "rejected", "tool"].includes(event.kind) && h("span", { class: "to" }, to);
     if (event.kind !== "thought") {
       return [tag, heard, h("span", { class: "text" }, body(event))];
     }
     const open = this.unfoldAll !== this.unfolded.has(event.seq);
-    return [tag, h("button", { class: "fold", type: "button", "aria-expanded": String(open), tabindex: "-1",
-      onclick: (click) => {
-        click.stopPropagation();
-        this.unfold(event.seq);
-      } }, open ? "fold" : "unfold"), open && h("span", { class: "text" }, body(event))];
+    return [
+      tag,
+      h(
+        "button",
+        {
+          class: "fold",
+          type: "button",
+          "aria-expanded": String(open),
+          tabindex: "-1",
+          onclick: (click) => {
+            click.stopPropagation();
+            this.unfold(event.seq);
+          },
+        },
+        open ? "fold" : "unfold",
+      ),
+      open && h("span", { class: "text" }, body(event)),
+    ];
   }
 
   unfold(seq) {
@@ -294,8 +376,16 @@ export class Transcript {
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || writing(event.target)) return;
     const at = this.indexOf(this.chosen);
-    const moves = { j: at + 1, ArrowDown: at + 1, k: at - 1, ArrowUp: at - 1, Home: 0, End: this.places.length - 1,
-      PageDown: at + 10, PageUp: at - 10 };
+    const moves = {
+      j: at + 1,
+      ArrowDown: at + 1,
+      k: at - 1,
+      ArrowUp: at - 1,
+      Home: 0,
+      End: this.places.length - 1,
+      PageDown: at + 10,
+      PageUp: at - 10,
+    };
     if (event.key in moves && this.places.length) {
       event.preventDefault();
       const next = Math.max(0, Math.min(this.places.length - 1, moves[event.key]));

@@ -6,8 +6,12 @@ import { field, fill, h, select, table } from "../dom.js";
 import { count, money, seconds, share } from "../format.js";
 
 const METRICS = {
-  input: ["Input tokens", sum, ""], output: ["Output tokens", sum, ""], latency: ["Latency", mean, "seconds"],
-  dollars: ["Cost", sum, "US dollars"], cached_share: ["Cache share", mean, ""], calls: ["Calls", sum, ""],
+  input: ["Input tokens", sum, ""],
+  output: ["Output tokens", sum, ""],
+  latency: ["Latency", mean, "seconds"],
+  dollars: ["Cost", sum, "US dollars"],
+  cached_share: ["Cache share", mean, ""],
+  calls: ["Calls", sum, ""],
 };
 const LINES = 8;
 
@@ -38,30 +42,68 @@ export async function usageTab(view) {
     drawing = new AbortController();
     const [label, total, unit] = METRICS[metric];
     const added = total === sum && cumulative;
-    const agents = Object.entries(usage.agents).sort((a, b) => (total(b[1][metric]) ?? 0) - (total(a[1][metric]) ?? 0));
-    const shown = agents.slice(0, LINES).map(([name, values]) => ({ name, hue: Math.max(0, view.agents.indexOf(name)),
-      values: added ? running(values[metric]) : values[metric] ?? [] }));
-    fill(chart, usage.steps.length === 0 ? h("p", { class: "empty" }, "No calls so far.")
-      : lineChart({ label: added ? `${label}, added up` : `${label} by step`, unit, steps: usage.steps, series: shown, height: 260, signal: drawing.signal }),
-    agents.length > LINES && h("p", { class: "hint" }, `The ${LINES} agents with the most; the table has all ${agents.length}.`));
+    const agents = Object.entries(usage.agents).sort(
+      (a, b) => (total(b[1][metric]) ?? 0) - (total(a[1][metric]) ?? 0),
+    );
+    const shown = agents
+      .slice(0, LINES)
+      .map(([name, values]) => ({
+        name,
+        hue: Math.max(0, view.agents.indexOf(name)),
+        values: added ? running(values[metric]) : (values[metric] ?? []),
+      }));
+    fill(
+      chart,
+      usage.steps.length === 0
+        ? h("p", { class: "empty" }, "No calls so far.")
+        : lineChart({
+            label: added ? `${label}, added up` : `${label} by step`,
+            unit,
+            steps: usage.steps,
+            series: shown,
+            height: 260,
+            signal: drawing.signal,
+          }),
+      agents.length > LINES &&
+        h("p", { class: "hint" }, `The ${LINES} agents with the most; the table has all ${agents.length}.`),
+    );
     fill(totals, agentTotals(usage), providerTotals(usage));
   }
-  const sumUp = h("input", { type: "checkbox", onchange: (event) => {
-    cumulative = event.target.checked;
-    draw();
-  } });
+  const sumUp = h("input", {
+    type: "checkbox",
+    onchange: (event) => {
+      cumulative = event.target.checked;
+      draw();
+    },
+  });
   view.signal.addEventListener("abort", () => drawing?.abort());
   draw();
   view.changed.add(async () => {
     usage = await get(runPath(view.id, "usage"), {}, view.signal).catch(() => usage);
     draw();
   });
-  return h("section", { class: "usage", "aria-label": "Usage" },
-    h("form", { class: "filters", onsubmit: (event) => event.preventDefault() },
-      field("Show", select(Object.entries(METRICS).map(([key, [text]]) => [key, text]), metric, (value) => {
-        metric = value;
-        draw();
-      })), h("label", { class: "check" }, sumUp, "Added up")), chart, totals);
+  return h(
+    "section",
+    { class: "usage", "aria-label": "Usage" },
+    h(
+      "form",
+      { class: "filters", onsubmit: (event) => event.preventDefault() },
+      field(
+        "Show",
+        select(
+          Object.entries(METRICS).map(([key, [text]]) => [key, text]),
+          metric,
+          (value) => {
+            metric = value;
+            draw();
+          },
+        ),
+      ),
+      h("label", { class: "check" }, sumUp, "Added up"),
+    ),
+    chart,
+    totals,
+  );
 }
 
 function running(values) {
@@ -72,15 +114,28 @@ function running(values) {
   });
 }
 
-const COLUMNS = [{ text: "Calls", class: "num" }, { text: "Input", class: "num" }, { text: "Output", class: "num" },
-  { text: "Cache share", class: "num" }, { text: "Latency", class: "num" }, { text: "Cost", class: "num" }];
+const COLUMNS = [
+  { text: "Calls", class: "num" },
+  { text: "Input", class: "num" },
+  { text: "Output", class: "num" },
+  { text: "Cache share", class: "num" },
+  { text: "Latency", class: "num" },
+  { text: "Cost", class: "num" },
+];
 
 function cells(values) {
   const input = sum(values.input);
   const cached = known(values.cached_share).length
-    ? (values.cached_share ?? []).reduce((all, part, at) => all + (part ?? 0) * (values.input?.[at] ?? 0), 0) : null;
-  return [count(sum(values.calls)), count(input), count(sum(values.output)),
-    cached === null || !input ? "–" : share(cached / input), seconds(mean(values.latency)), money(sum(values.dollars))];
+    ? (values.cached_share ?? []).reduce((all, part, at) => all + (part ?? 0) * (values.input?.[at] ?? 0), 0)
+    : null;
+  return [
+    count(sum(values.calls)),
+    count(input),
+    count(sum(values.output)),
+    cached === null || !input ? "–" : share(cached / input),
+    seconds(mean(values.latency)),
+    money(sum(values.dollars)),
+  ];
 }
 
 function agentTotals(usage) {
@@ -90,8 +145,15 @@ function agentTotals(usage) {
 
 function providerTotals(usage) {
   const rows = Object.entries(usage.providers ?? {}).map(([name, one]) => {
-    const listed = Object.fromEntries(Object.entries(one).map(([key, value]) => [key, Array.isArray(value) ? value : [value]]));
+    const listed = Object.fromEntries(
+      Object.entries(one).map(([key, value]) => [key, Array.isArray(value) ? value : [value]]),
+    );
     return [name, ...cells(listed)];
   });
-  return rows.length > 0 && [h("h2", null, "By provider"), table("Usage by provider", ["Provider", ...COLUMNS], rows)];
+  return (
+    rows.length > 0 && [
+      h("h2", null, "By provider"),
+      table("Usage by provider", ["Provider", ...COLUMNS], rows),
+    ]
+  );
 }

@@ -42,33 +42,71 @@ export class World {
 
   draw({ state, agents, groups, changes = [], seen = null }) {
     const changed = new Map(changes.map((one) => [one.path, one]));
-    const choice = select([["", "the researcher"], ...this.context.agents], this.agent, (name) => {
-      this.agent = name;
-      this.show(this.step);
-    }, { "aria-label": "As seen by" });
+    const choice = select(
+      [["", "the researcher"], ...this.context.agents],
+      this.agent,
+      (name) => {
+        this.agent = name;
+        this.show(this.step);
+      },
+      { "aria-label": "As seen by" },
+    );
     const held = this.element.contains(document.activeElement) && document.activeElement.tagName === "SELECT";
-    fill(this.element,
+    fill(
+      this.element,
       h("div", { class: "world-who" }, h("span", null, "As seen by "), choice),
-      h("h2", null, changes.length ? `Changed in step ${this.shownStep}` : `Nothing changed in step ${this.shownStep}`),
-      changes.length > 0 && h("ul", { class: "changes", role: "list" }, changes.map((one) => this.change(one))),
-      h("h2", null, "World"), tree(state, "", changed),
+      h(
+        "h2",
+        null,
+        changes.length ? `Changed in step ${this.shownStep}` : `Nothing changed in step ${this.shownStep}`,
+      ),
+      changes.length > 0 &&
+        h(
+          "ul",
+          { class: "changes", role: "list" },
+          changes.map((one) => this.change(one)),
+        ),
+      h("h2", null, "World"),
+      tree(state, "", changed),
       section("Private to agents", agents, "agents", changed),
       section("Private to groups", groups, "groups", changed),
-      this.agent && seen && this.seenBy(seen));
+      this.agent && seen && this.seenBy(seen),
+    );
     if (held) choice.focus();
   }
 
   change({ path, before, after, seq }) {
     const was = before === undefined || before === null ? null : h("del", null, inline(before));
-    return h("li", null, h("code", null, path), h("span", { class: "change-values" }, was,
-      was && h("span", { "aria-hidden": "true" }, " → "), h("ins", null, inline(after))),
-    seq && h("button", { class: "link", type: "button", onclick: () => this.jump(seq) }, `event ${seq}`));
+    return h(
+      "li",
+      null,
+      h("code", null, path),
+      h(
+        "span",
+        { class: "change-values" },
+        was,
+        was && h("span", { "aria-hidden": "true" }, " → "),
+        h("ins", null, inline(after)),
+      ),
+      seq && h("button", { class: "link", type: "button", onclick: () => this.jump(seq) }, `event ${seq}`),
+    );
   }
 
   seenBy(seen) {
-    return [h("h2", null, `${this.agent} could see ${plural(seen.length, "event")} of this step`),
-      h("ul", { class: "seen", role: "list" }, seen.map((seq) => h("li", null,
-        h("button", { class: "link", type: "button", onclick: () => this.jump(seq) }, this.describe(seq)))))];
+    return [
+      h("h2", null, `${this.agent} could see ${plural(seen.length, "event")} of this step`),
+      h(
+        "ul",
+        { class: "seen", role: "list" },
+        seen.map((seq) =>
+          h(
+            "li",
+            null,
+            h("button", { class: "link", type: "button", onclick: () => this.jump(seq) }, this.describe(seq)),
+          ),
+        ),
+      ),
+    ];
   }
 
   describe(seq) {
@@ -81,8 +119,12 @@ function section(name, values, prefix, changed) {
   const some = Object.entries(values ?? {}).filter(([, state]) => state && Object.keys(state).length > 0);
   if (!some.length) return null;
   const open = some.length <= 4;
-  return h("details", { open }, h("summary", null, `${name} (${some.length})`),
-    some.map(([owner, state]) => [h("h3", null, owner), tree(state, `${prefix}.${owner}.`, changed)]));
+  return h(
+    "details",
+    { open },
+    h("summary", null, `${name} (${some.length})`),
+    some.map(([owner, state]) => [h("h3", null, owner), tree(state, `${prefix}.${owner}.`, changed)]),
+  );
 }
 
 /** A state as rows of path and value; what changed is marked. */
@@ -90,11 +132,19 @@ function tree(state, prefix, changed) {
   const rows = [];
   collect(state ?? {}, "", rows);
   if (!rows.length) return h("p", { class: "hint" }, "Empty.");
-  return h("dl", { class: "state" }, rows.map(([path, value]) => {
-    const mark = changed.has(prefix + path) || changed.has(path);
-    return h("div", { class: mark ? "state-row is-changed" : "state-row" }, h("dt", null, path),
-      h("dd", null, inline(value), mark && h("span", { class: "unseen" }, " (changed)")));
-  }));
+  return h(
+    "dl",
+    { class: "state" },
+    rows.map(([path, value]) => {
+      const mark = changed.has(prefix + path) || changed.has(path);
+      return h(
+        "div",
+        { class: mark ? "state-row is-changed" : "state-row" },
+        h("dt", null, path),
+        h("dd", null, inline(value), mark && h("span", { class: "unseen" }, " (changed)")),
+      );
+    }),
+  );
 }
 
 function collect(value, path, rows) {
