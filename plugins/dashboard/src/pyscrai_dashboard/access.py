@@ -76,6 +76,8 @@ class Access:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
+                # Files belong to the version that is installed now: a browser asks each time.
+                headers.setdefault("Cache-Control", "no-cache")
             await send(message)
 
         try:

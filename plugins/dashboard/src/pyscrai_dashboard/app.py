@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 import threading
@@ -111,9 +112,11 @@ def make_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         services.live.start()
+        # Plugins are looked for beforehand: the page asks for panels first.
+        warming = asyncio.create_task(services.reader.run(services.panels.all))
         yield
+        warming.cancel()
         await services.live.close()
-        services.control.close()
         services.reader.close()
 
     api = Api(services)
@@ -133,8 +136,7 @@ def make_app(
 
 
 async def _page(request: Request) -> Response:
-    # The files of the page belong to this version of the server.
-    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+    return FileResponse(STATIC / "index.html")
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

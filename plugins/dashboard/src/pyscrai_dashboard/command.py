@@ -29,9 +29,14 @@ from pyscrai_core.config import load_settings
     show_default=True,
     help="The port; 0: any free one.",
 )
+@click.option(
+    "--token", "protected", is_flag=True, help="Require the token on this machine too, which others may use."
+)
 @click.option("--open/--no-open", "open_it", default=False, help="Open the page in a browser.  [default: no]")
 @click.option("--read-only", is_flag=True, help="Only show runs: nothing can be started or changed.")
-def dashboard(store: str | None, host: str, port: int, open_it: bool, read_only: bool) -> None:
+def dashboard(
+    store: str | None, host: str, port: int, protected: bool, open_it: bool, read_only: bool
+) -> None:
     """Watch and control runs and experiments in the browser.
 
     Shows all runs of the store, also those that other processes execute. Scenarios below the current folder
@@ -48,4 +53,4 @@ def dashboard(store: str | None, host: str, port: int, open_it: bool, read_only:
 
     settings = load_settings(store=store)
     with listen(host, port) as bound:
-        serve(settings, host, bound, open_it=open_it, read_only=read_only)
+        serve(settings, host, bound, protected=protected, open_it=open_it, read_only=read_only)

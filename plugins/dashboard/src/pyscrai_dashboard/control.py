@@ -7,7 +7,9 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,25 +33,69 @@ from .replies import Refused
 PATIENCE = 300.0
 #: The end of what a process wrote to stderr, in characters, for the message if it fails.
 TAIL = 2000
-#: The longest line that a process sends, in bytes: a question with a long history.
-LONGEST_LINE = 64 * 1024 * 1024
 
 
 @define(eq=False)
 class Worker:
-    """A process that executes one run for this dashboard."""
+    """A process that executes one run for this dashboard.
 
-    process: asyncio.subprocess.Process
+    It is not one of asyncio's, which would be killed when the server ends.
+    """
+
+    process: subprocess.Popen[bytes]
     begun: asyncio.Future[str]
     run: str = ""
     #: The open questions: number, agent, prompt, and since when.
     questions: dict[int, dict[str, Any]] = field(factory=dict)
+    #: Why there is no run, or the end of what the process wrote to stderr.
+    refusal: Refused | None = None
     stderr: str = ""
+
+    @classmethod
+    def start(cls) -> Worker:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "pyscrai_dashboard.worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the dashboard
+        )  # fmt: skip
+        return cls(process, asyncio.get_running_loop().create_future())
 
     def send(self, **order: Any) -> None:
         assert self.process.stdin is not None
-        with contextlib.suppress(OSError, RuntimeError):  # it has just ended, which is told elsewhere
+        with contextlib.suppress(OSError, ValueError):  # it has just ended, which is told elsewhere
             self.process.stdin.write(orjson.dumps(order) + b"\n")
+            self.process.stdin.flush()
+
+    def keep_errors(self) -> None:
+        """Read stderr, in a thread."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.stderr = (self.stderr + line.decode("utf-8", "replace"))[-TAIL:]
+
+    def take(self, told: dict[str, Any]) -> None:
+        """Take in what the process tells."""
+        if "run" in told:
+            self.run = told["run"]
+        elif "question" in told:
+            self.questions[told["question"]] = {
+                "question": str(told["question"]), "agent": told["agent"], "prompt": told["text"],
+                "since": time.time(),
+            }  # fmt: skip
+        elif "taken" in told:
+            self.questions.pop(told["taken"], None)
+        elif "demands" in told:
+            more = {"demands": told["demands"], "content": told["content"]}
+            self.refusal = Refused(f"{told['where']}: it needs your approval", 409, more)
+        elif "ended" not in told:
+            self.refusal = Refused(told["error"])
+
+    def why_not(self, status: int) -> Refused:
+        """Why it ended before there was a run."""
+        if self.refusal is not None:
+            return self.refusal
+        end = redact(self.stderr.strip().rpartition("\n")[2])
+        what = f"the process ended with status {status} before the run began"
+        return Refused(f"start: {what}: {end or 'it said nothing'}", 500)
 
 
 class Control:
@@ -64,78 +110,49 @@ class Control:
         self._host = host
         self.moved = moved
         self._workers: dict[str, Worker] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # -- runs of this dashboard --
 
     async def execute(self, job: dict[str, Any]) -> str:
         """Let a process of its own do the job; the id of the run, once that has begun. Raises `Refused`."""
-        job = {**job, "store": self._reader.url}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "pyscrai_dashboard.worker",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the dashboard
-            limit=LONGEST_LINE,
-        )  # fmt: skip
-        worker = Worker(process, asyncio.get_running_loop().create_future())
-        worker.send(**job)
-        for work in (self._hear(worker), self._keep_errors(worker)):
-            task = asyncio.create_task(work)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        worker = Worker.start()
+        worker.send(**job, store=self._reader.url)
+        loop = asyncio.get_running_loop()
+        for work in (worker.keep_errors, lambda: self._hear(worker, loop)):
+            threading.Thread(target=work, daemon=True).start()
         try:
             return await asyncio.wait_for(asyncio.shield(worker.begun), PATIENCE)
         except TimeoutError:
-            raise Refused(
-                f"start: the run has not begun within {PATIENCE:g} seconds; see the list of runs",
-                504,
-            ) from None
+            what = f"the run has not begun within {PATIENCE:g} seconds"
+            raise Refused(f"start: {what}; it may still do so: see the list of runs", 504) from None
 
-    async def _hear(self, worker: Worker) -> None:
-        """Take in what a process tells, until it ends."""
+    def _hear(self, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
+        """Pass on what a process tells, until it ends, from a thread."""
         assert worker.process.stdout is not None
-        refusal: Refused | None = None
-        async for line in worker.process.stdout:
-            told = orjson.loads(line)
-            if "run" in told:
-                worker.run = told["run"]
-                self._workers[worker.run] = worker
-                if not worker.begun.done():
-                    worker.begun.set_result(worker.run)
-            elif "question" in told:
-                worker.questions[told["question"]] = {
-                    "question": str(told["question"]), "agent": told["agent"], "prompt": told["text"],
-                    "since": time.time(),
-                }  # fmt: skip
-            elif "taken" in told:
-                worker.questions.pop(told["taken"], None)
-            elif "demands" in told:
-                refusal = Refused(f"{told['where']}: it needs your approval", 409, {
-                    "demands": told["demands"], "content": told["content"],
-                })  # fmt: skip
-            elif "error" in told and "ended" not in told:
-                refusal = Refused(told["error"])
-                if worker.run:  # the store tells the rest
-                    logger.warning("run {}: {}", worker.run, told["error"])
-            if worker.run:
-                self.moved(worker.run)
-        status = await worker.process.wait()
+        with contextlib.suppress(RuntimeError):  # the server has ended
+            for line in worker.process.stdout:
+                loop.call_soon_threadsafe(self._take, worker, orjson.loads(line))
+            status = worker.process.wait()
+            loop.call_soon_threadsafe(self._ended, worker, status)
+
+    def _take(self, worker: Worker, told: dict[str, Any]) -> None:
+        worker.take(told)
+        if not worker.run:
+            return
+        self._workers[worker.run] = worker
         if not worker.begun.done():
-            if refusal is None:
-                end = worker.stderr.strip().rpartition("\n")[2]
-                refusal = Refused(
-                    f"start: the process ended with status {status} before the run began: {end}", 500
-                )
-            worker.begun.set_exception(refusal)
+            worker.begun.set_result(worker.run)
+        if worker.refusal is not None:
+            logger.warning("run {}: {}", worker.run, worker.refusal)
+        self.moved(worker.run)
+
+    def _ended(self, worker: Worker, status: int) -> None:
+        if not worker.begun.done():
+            worker.begun.set_exception(worker.why_not(status))
             worker.begun.exception()  # whoever asked may have gone away
         if self._workers.get(worker.run) is worker:
             del self._workers[worker.run]
             self.moved(worker.run)
-
-    async def _keep_errors(self, worker: Worker) -> None:
-        assert worker.process.stderr is not None
-        while chunk := await worker.process.stderr.read(4096):
-            worker.stderr = redact(worker.stderr + chunk.decode("utf-8", "replace"))[-TAIL:]
 
     def waiting(self, run: str) -> list[dict[str, Any]] | None:
         """The questions that a run of this dashboard asks people, the oldest first; None: there are none."""
@@ -179,11 +196,6 @@ class Control:
             worker.send(stop=True)
             return "the dashboard's own process"
         return await self._reader.read(_stop, run)
-
-    def close(self) -> None:
-        """Let go of the processes. Their runs go on, but nobody answers for a person there."""
-        for task in self._tasks:
-            task.cancel()
 
 
 def _pause(store: Store, run: str) -> None:

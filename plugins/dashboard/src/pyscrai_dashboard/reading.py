@@ -7,6 +7,7 @@ file which is not there any more is closed, and never read as if it were the sto
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -64,6 +65,7 @@ class Reader:
         self.path = path_of(url)
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(THREADS, "reader")
+        self._opened: list[sqlite3.Connection] = []
         #: Reads what all clients follow. It never waits for a search.
         self._follower = ThreadPoolExecutor(1, "follower")
 
@@ -114,6 +116,7 @@ class Reader:
                 raise NoStore(str(error), 404) from None
             store.locks = QuickLocks(self.path)
             self._local.store, self._local.identity = store, now
+            self._opened.append(store.connection)
         opened: Store = self._local.store
         return opened
 
@@ -121,11 +124,17 @@ class Reader:
         store: Store | None = getattr(self._local, "store", None)
         self._local.store = self._local.identity = None
         if store is not None:
+            self._opened.remove(store.connection)
             store.database.close()
 
     def close(self) -> None:
+        """End what is being read, and close all connections."""
+        for connection in self._opened:
+            connection.interrupt()
         for pool in (self._pool, self._follower):
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
+        for connection in self._opened:
+            connection.close()
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -95,10 +95,13 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(settings: Settings, host: str, bound: socket.socket, *, open_it: bool, read_only: bool) -> None:
-    """Serve at a socket until Ctrl-C."""
-    token = None if is_loopback(host) else new_token()
-    names = (*LOCAL_NAMES, host) if token is None else None
+def serve(
+    settings: Settings, host: str, bound: socket.socket, *, protected: bool, open_it: bool, read_only: bool
+) -> None:
+    """Serve at a socket until Ctrl-C. `protected`: only with a token, also on this machine."""
+    local = is_loopback(host)
+    token = None if local and not protected else new_token()
+    names = (*LOCAL_NAMES, host) if local else None
     app = make_app(settings, read_only=read_only, names=names, token=token)
     services: Services = app.state.services
     port = bound.getsockname()[1]

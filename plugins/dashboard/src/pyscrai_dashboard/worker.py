@@ -78,7 +78,7 @@ class Line:
             while data:
                 data = data[os.write(self._out, data) :]
         except OSError:
-            self._connected = False  # the run goes on without a dashboard
+            self._lost()
 
     def listen(self, read: Iterator[bytes]) -> None:
         """Obey what the server says, from another thread."""
@@ -104,6 +104,11 @@ class Line:
             self.run.stop()
 
     def _lost(self) -> None:
+        """The server has ended: the run goes on, and what is printed goes nowhere."""
+        if self._connected:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for number in (1, 2, self._out):
+                os.dup2(nowhere, number)
         self._connected = False
         for waiting in self._questions.values():
             if not waiting.done():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
+import orjson
 from attrs import define, field
 
 from pyscrai_core.errors import ContractError
@@ -18,59 +20,70 @@ from pyscrai_core.runtime.state import Root
 from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.manifest import Manifest
 from pyscrai_core.scenario.plan import Plan, Segment
-from pyscrai_core.store.runs import RecordedRun
+from pyscrai_core.store.runs import RecordedRun, read_json
 from pyscrai_core.store.store import Store
 
+from .events import last_seq
 from .reading import find
 from .replies import Refused
+from .summaries import LAST_STEP
 
 #: Runs whose states are kept in memory.
 KEPT = 6
+#: Events that are read at once.
+PAGE = 2000
+EVENTS = 'SELECT "seq","step","kind","source","audience","payload","cause" FROM "events" WHERE "run"=?'
 
 
 @define
 class World:
-    """The states of one run, one for each step so far. States share what did not change."""
+    """The states of one run, one for each step that changed something. They share what did not change.
 
+    Only the events that can change the state are looked at.
+    """
+
+    run: str
     plan: Plan
     rules: Rules
     root: Root
+    kinds: tuple[str, ...]
     segments: list[Segment]
     owner: str
     seq: int = 0
-    #: The steps that have events, the state after each, and who was in which groups then.
-    steps: list[int] = field(factory=list)
+    #: The steps, the state after each, and the number of the event before it.
+    steps: list[int] = field(factory=lambda: [-1])
     roots: list[Root] = field(factory=list)
-    groups: list[dict[str, tuple[str, ...]]] = field(factory=list)
-    #: The first event of each of these steps.
-    firsts: list[int] = field(factory=list)
-    initial: Root = field(factory=dict)
+    #: The state before the first event of each, and who is there by then.
+    starts: list[Root] = field(factory=list)
+    befores: list[int] = field(factory=lambda: [0])
+    guard: threading.Lock = field(factory=threading.Lock)
 
     @classmethod
     def of(cls, recorded: RecordedRun, host: Host) -> World:
         plan = planning.from_manifest(Manifest.to_execute(recorded), host, replay=True)
+        kinds = {"change", *(rule.on for one in plan.all for rule in one.scenario.rules)}
         root = _initial(plan)
         return cls(
-            plan,
-            Rules(plan.scenario, plan.declared),
-            root,
-            list(plan.segments),
-            recorded.last_owner,
-            initial=root,
-        )
+            recorded.id, plan, Rules(plan.scenario, plan.declared), root, tuple(sorted(kinds)),
+            list(plan.segments), recorded.last_owner, roots=[root], starts=[root],
+        )  # fmt: skip
 
-    def advance(self, recorded: RecordedRun) -> None:
-        """Take in the events that are new."""
-        for event in recorded.events(after=self.seq):
-            while self.segments and event.step > self.segments[0].after:
-                self._enter(self.segments.pop(0).plan)
-            if not self.steps or event.step != self.steps[-1]:
-                self.steps.append(event.step)
-                self.roots.append(self.root)
-                self.groups.append(_groups(self.plan))
-                self.firsts.append(event.seq)
-            self.root = self.roots[-1] = self.apply(event, self.root)
-            self.seq = event.seq
+    def advance(self, store: Store, last: int) -> None:
+        """Take in the events that are new; `last` is the step of the last one."""
+        while events := self.changing(store, self.seq, PAGE):
+            for event in events:
+                self._enter(event.step)
+                if event.step != self.steps[-1]:
+                    self._add(event.step)
+                self.root = self.roots[-1] = self.apply(event, self.root)
+                self.seq = event.seq
+        self._enter(last)
+
+    def changing(self, store: Store, after: int, limit: int) -> list[Event]:
+        """The next events that can change the state."""
+        marks = ",".join("?" * len(self.kinds))
+        query = f'{EVENTS} AND "seq">? AND "kind" IN ({marks}) ORDER BY "seq" LIMIT ?'
+        return [_event(row) for row in store.connection.execute(query, (self.run, after, *self.kinds, limit))]
 
     def apply(self, event: Event, root: Root) -> Root:
         try:
@@ -79,21 +92,60 @@ class World:
             # A rule that failed, and was corrected when the run was resumed.
             return root
 
-    def _enter(self, plan: Plan) -> None:
-        """Follow a fork's plan from here on, as the run did."""
-        self.plan, self.rules = plan, Rules(plan.scenario, plan.declared)
-        fresh = _initial(plan)
-        self.root = {
-            "world": self.root["world"],
-            **{
-                part: {name: self.root[part].get(name, state) for name, state in fresh[part].items()}
-                for part in ("agents", "groups")
-            },
-        }
+    def _add(self, step: int) -> None:
+        self.steps.append(step)
+        self.roots.append(self.root)
+        self.starts.append(self.root)
+        self.befores.append(self.seq)
 
-    def at(self, step: int) -> int:
-        """The position in the lists of the last step with events up to `step`; -1 if there is none."""
-        return bisect_right(self.steps, step) - 1
+    def _enter(self, step: int) -> None:
+        """Follow a fork's plan from its step on, as the run did."""
+        while self.segments and step > self.segments[0].after:
+            segment = self.segments.pop(0)
+            self.rules = Rules(segment.plan.scenario, segment.plan.declared)
+            fresh = _initial(segment.plan)
+            self.root = {
+                "world": self.root["world"],
+                **{
+                    part: {name: self.root[part].get(name, state) for name, state in fresh[part].items()}
+                    for part in ("agents", "groups")
+                },
+            }
+            self._add(segment.after + 1)
+
+    def changes(self, store: Store, step: int) -> list[dict[str, Any]]:
+        """What each of the events of a step changed."""
+        place = bisect_left(self.steps, step)
+        if place == len(self.steps) or self.steps[place] != step:
+            return []
+        rules, self.rules = self.rules, self._rules_at(step)
+        try:
+            return list(self._changes(store, place))
+        finally:
+            self.rules = rules
+
+    def _changes(self, store: Store, place: int) -> Iterator[dict[str, Any]]:
+        step, root, after = self.steps[place], self.starts[place], self.befores[place]
+        for event in self.changing(store, after, PAGE):
+            if event.step != step:
+                break
+            new = self.apply(event, root)
+            for path, before, value in differences(root, new):
+                shown = path[1:] if path[0] == "world" else path
+                yield {"path": ".".join(shown), "before": before, "after": value, "seq": event.seq}
+            root = new
+
+    def at(self, step: int) -> Root:
+        return self.roots[bisect_right(self.steps, step) - 1]
+
+    def plan_at(self, step: int) -> Plan:
+        """The plan in force in a step."""
+        entered = [segment.plan for segment in self.plan.segments if step > segment.after]
+        return entered[-1] if entered else self.plan
+
+    def _rules_at(self, step: int) -> Rules:
+        plan = self.plan_at(step)
+        return Rules(plan.scenario, plan.declared)
 
 
 class Worlds:
@@ -109,40 +161,31 @@ class Worlds:
             self._kept.clear()
 
     def at(self, store: Store, run: str, step: int, agent: str) -> dict[str, Any]:
-        """The state after a step, what changed in it, and what an agent saw of it. Raises `Refused`."""
+        """The state after a step (the last one at most), what changed in it, and what an agent saw of it.
+
+        Raises `Refused` if there is no such run or agent.
+        """
         recorded = find(store, run)
-        with self._guard:  # one at a time: they would do the same work twice
-            world = self._kept.get(run)
-            if world is None or world.owner != recorded.last_owner:
-                world = self._kept[run] = World.of(recorded, self._host())
-            self._kept.move_to_end(run)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-            world.advance(recorded)
-            place = world.at(step)
-            root = world.roots[place] if place >= 0 else world.initial
-            before = world.roots[place - 1] if place > 0 else world.initial
-            members = world.groups[place] if place >= 0 else _groups(world.plan)
-            there = place >= 0 and world.steps[place] == step
-            last = world.steps[-1] if world.steps else 0
-            if agent and agent not in members:
-                known = ", ".join(list(members)[:20])
-                raise Refused(
-                    f"agent {agent[:60]!r}: run {run} has no such agent; expected one of: {known}", 404
-                )
-            events = _of_step(recorded, world.firsts[place], step) if there else []
-            changes = list(_changes(world, before, events)) if there else []
-        seen = [event.seq for event in events if not agent or _sees(event, agent, members[agent])]
+        world = self._world(recorded)
+        last = _last_step(store, run)
+        step = min(step, last)
+        with world.guard:
+            world.advance(store, last)
+            root, changes = world.at(step), world.changes(store, step)
+        members = {name: one.groups for name, one in world.plan_at(step).scenario.agents.items()}
+        if agent and agent not in members:
+            known = ", ".join(list(members)[:20])
+            what = f"run {run} has no such agent; expected one of: {known}"
+            raise Refused(f"agent {agent[:60]!r}: {what}", 404)
+        seen = [
+            event.seq
+            for event in _of_step(store, run, step)
+            if not agent or _sees(event, agent, members[agent])
+        ]
         shown: dict[str, Any] = {
-            "step": step,
-            "last": last,
-            "state": root["world"],
-            "agents": root["agents"],
-            "groups": root["groups"],
-            "changes": changes,
-            "seen": seen,
-            **views(root["world"]),
-        }
+            "step": step, "last": last, "state": root["world"], "agents": root["agents"],
+            "groups": root["groups"], "changes": changes, "seen": seen, **views(root["world"]),
+        }  # fmt: skip
         if agent:
             mine = members[agent]
             shown |= {
@@ -151,6 +194,16 @@ class Worlds:
                 "changes": [one for one in changes if _may_know(one["path"], agent, mine)],
             }
         return shown
+
+    def _world(self, recorded: RecordedRun) -> World:
+        with self._guard:
+            world = self._kept.get(recorded.id)
+            if world is None or world.owner != recorded.last_owner:
+                world = self._kept[recorded.id] = World.of(recorded, self._host())
+            self._kept.move_to_end(recorded.id)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+            return world
 
 
 def views(state: dict[str, Any]) -> dict[str, Any]:
@@ -171,28 +224,26 @@ def _initial(plan: Plan) -> Root:
     }
 
 
-def _groups(plan: Plan) -> dict[str, tuple[str, ...]]:
-    return {name: agent.groups for name, agent in plan.scenario.agents.items()}
+def _event(row: Sequence[Any]) -> Event:
+    seq, step, kind, source, audience, payload, cause = row
+    return Event(seq, step, kind, source, tuple(orjson.loads(audience)), read_json(payload), cause)
 
 
-def _of_step(recorded: RecordedRun, first: int, step: int) -> list[Event]:
-    found = []
-    for event in recorded.events(after=first - 1):
-        if event.step != step:
-            break
-        found.append(event)
-    return found
+def _last_step(store: Store, run: str) -> int:
+    row = store.connection.execute(LAST_STEP, (run,)).fetchone()
+    return row[0] if row else 0
 
 
-def _changes(world: World, root: Root, events: list[Event]) -> Iterator[dict[str, Any]]:
-    """What each of the events of a step changed."""
-    for event in events:
-        new = world.apply(event, root)
-        if new is not root:
-            for path, before, after in differences(root, new):
-                shown = path[1:] if path[0] == "world" else path
-                yield {"path": ".".join(shown), "before": before, "after": after, "seq": event.seq}
-        root = new
+def _of_step(store: Store, run: str, step: int) -> list[Event]:
+    """The events of a step. Its first one is found by halving, since steps only grow."""
+    low, high = 1, last_seq(store, run) + 1
+    query = 'SELECT "step" FROM "events" WHERE "run"=? AND "seq"=?'
+    while low < high:
+        middle = (low + high) // 2
+        (found,) = store.connection.execute(query, (run, middle)).fetchone()
+        low, high = (low, middle) if found >= step else (middle + 1, high)
+    found_rows = store.connection.execute(f'{EVENTS} AND "seq">=? ORDER BY "seq"', (run, low))
+    return [_event(row) for row in takewhile(lambda row: row[1] == step, found_rows)]
 
 
 def differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
