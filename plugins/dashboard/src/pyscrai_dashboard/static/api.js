@@ -15,7 +15,7 @@ async function send(path, options) {
     response = await fetch(path, { ...options, credentials: "same-origin" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("The server does not answer. Is `pyscrai dashboard` still running?", 0, null);
+    throw new ApiError("The server does not answer. Is pyscrai dashboard still running?", 0, null);
   }
   const type = response.headers.get("content-type") ?? "";
   const body = type.includes("json") ? await response.json() : await response.text();

@@ -66,6 +66,11 @@ export function announce(text) {
   if (announcer.textContent !== text) announcer.textContent = visible(text);
 }
 
+/** The width in which something is drawn, in pixels: that of the page, at most `most`. */
+export function drawingWidth(most) {
+  return Math.max(280, Math.min(most, document.getElementById("main").clientWidth - 60));
+}
+
 let made = 0;
 
 /** An id that is unique on the page. */

@@ -50,15 +50,14 @@ function push(spots, links, ideal, most) {
   });
 }
 
-/** Stretched to fill the square. */
+/** Stretched to fill the square; where all are the same, in its middle. */
 function fitted(spots) {
-  const range = (key) => {
+  const scale = (key) => {
     const values = spots.map((spot) => spot[key]);
     const low = Math.min(...values);
-    return [low, Math.max(...values) - low || 1];
+    const range = Math.max(...values) - low;
+    return (value) => (range < 1e-6 ? 0.5 : (value - low) / range);
   };
-  const [left, width] = range("x");
-  const [top, height] = range("y");
-  if (spots.length === 1) return [{ x: 0.5, y: 0.5 }];
-  return spots.map((spot) => ({ x: (spot.x - left) / width, y: (spot.y - top) / height }));
+  const [x, y] = [scale("x"), scale("y")];
+  return spots.map((spot) => ({ x: x(spot.x), y: y(spot.y) }));
 }

@@ -1,9 +1,8 @@
 // Plots of estimates with intervals, as SVG. Every plot is beside a table with its numbers.
 
-import { svg } from "./dom.js";
+import { drawingWidth, svg } from "./dom.js";
 import { number } from "./format.js";
 
-const LEFT = 196;
 const RIGHT = 20;
 const TOP = 10;
 const BOTTOM = 34;
@@ -30,7 +29,7 @@ export function extent(values, include = []) {
   return [low - margin, high + margin];
 }
 
-function short(text, most = 26) {
+function short(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
@@ -38,7 +37,7 @@ function short(text, most = 26) {
  * Rows of estimates with intervals. `rows` are `{name, estimate, low, high, points: [{value, href, title}], mark}`;
  * `zero` draws a line there; `unit` names the axis.
  */
-export function intervalPlot({ label, rows, unit = "", zero = null, width = 680 }) {
+export function intervalPlot({ label, rows, unit = "", zero = null, width = drawingWidth(600) }) {
   const some = rows.some((row) => row.points?.length);
   const each = some ? 46 : 30;
   const height = TOP + rows.length * each + BOTTOM;
@@ -51,23 +50,24 @@ export function intervalPlot({ label, rows, unit = "", zero = null, width = 680 
     ]),
     zero === null ? [] : [zero],
   );
-  const x = (value) => LEFT + ((value - low) / (high - low)) * (width - LEFT - RIGHT);
+  const left = Math.round(Math.min(196, width * 0.34)); // room for the names
+  const x = (value) => left + ((value - low) / (high - low)) * (width - left - RIGHT);
   return svg(
     "svg",
     { viewBox: `0 0 ${width} ${height}`, class: "plot", role: "group", "aria-label": label },
-    axis(x, low, high, height, width, unit),
+    axis(x, low, high, height, left, width, unit),
     zero !== null && svg("line", { class: "zero", x1: x(zero), x2: x(zero), y1: TOP, y2: height - BOTTOM }),
-    rows.map((row, at) => intervalRow(row, x, TOP + at * each + each / 2, some)),
+    rows.map((row, at) => intervalRow(row, x, TOP + at * each + each / 2, left, some)),
   );
 }
 
-function axis(x, low, high, height, width, unit) {
+function axis(x, low, high, height, left, width, unit) {
   const y = height - BOTTOM;
   return svg(
     "g",
     { class: "axis" },
-    svg("line", { class: "base", x1: LEFT, x2: width - RIGHT, y1: y, y2: y }),
-    ticks(low, high).map((tick) => [
+    svg("line", { class: "base", x1: left, x2: width - RIGHT, y1: y, y2: y }),
+    ticks(low, high, Math.max(3, Math.round((width - left) / 80))).map((tick) => [
       svg("line", { class: "grid", x1: x(tick), x2: x(tick), y1: TOP, y2: y }),
       svg("text", { x: x(tick), y: y + 15, "text-anchor": "middle" }, number(tick)),
     ]),
@@ -75,16 +75,16 @@ function axis(x, low, high, height, width, unit) {
   );
 }
 
-function intervalRow(row, x, y, spread) {
+function intervalRow(row, x, y, left, spread) {
   const line = spread ? y - 8 : y;
   return svg(
     "g",
     { class: `interval${row.mark ? ` is-${row.mark}` : ""}` },
     svg(
       "text",
-      { x: LEFT - 10, y: y + 4, "text-anchor": "end", class: "name" },
+      { x: left - 10, y: y + 4, "text-anchor": "end", class: "name" },
       svg("title", null, row.name),
-      short(row.name),
+      short(row.name, Math.floor(left / 7)),
     ),
     Number.isFinite(row.low) &&
       Number.isFinite(row.high) &&

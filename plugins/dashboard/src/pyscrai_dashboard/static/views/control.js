@@ -70,8 +70,12 @@ export class Control {
     const kind = h("input", { type: "text", required: true, list: unique("kinds"), autocomplete: "off" });
     const payload = h("textarea", { rows: "5", spellcheck: "false", value: '{\n  "text": ""\n}' });
     const audience = h("input", { type: "text", placeholder: "everyone", autocomplete: "off" });
+    let edited = false;
+    payload.addEventListener("input", () => {
+      edited = true;
+    });
     kind.addEventListener("change", () => {
-      payload.value = pretty(example(kind.value, run));
+      if (!edited) payload.value = pretty(example(kind.value, run));
     });
     formDialog(
       "Inject an event",
@@ -81,7 +85,7 @@ export class Control {
         field(
           "Kind",
           kind,
-          "`change` changes the state. Other kinds are those that the scenario declares.",
+          "The kind “change” changes the state. Other kinds are those that the scenario declares.",
           h(
             "datalist",
             { id: kind.getAttribute("list") },

@@ -57,6 +57,8 @@ class ExperimentView {
       ]),
     );
     this.trials = new Trials();
+    fill(this.parts.head, h("p", { class: "loading" }, `Reading the experiment ${name}…`));
+    this.trials.element.hidden = true;
     fill(
       root,
       this.parts.gone,
@@ -116,6 +118,7 @@ class ExperimentView {
     fill(this.parts.factors, factors(content, this.outcome));
     fill(this.parts.curve, curve(content, this.outcome));
     fill(this.parts.warnings, this.warnings());
+    this.trials.element.hidden = false;
     this.trials.show(runs, content.runs_total ?? runs.length, names);
     if (held) this.parts.arms.querySelector("select")?.focus();
   }

@@ -1,14 +1,12 @@
 // Who addresses whom, and where the scenario has places or a network of its own, these at a step.
 
 import { get, runPath } from "../api.js";
-import { debounce, fill, h, svg, table, unique } from "../dom.js";
+import { debounce, drawingWidth, fill, h, svg, table, unique } from "../dom.js";
 import { hue } from "../event.js";
 import { count, plural } from "../format.js";
 import { place } from "../layout.js";
 
-const WIDTH = 760;
-const HEIGHT = 460;
-const EDGE = 90; // room for names
+const EDGE = 70; // room for names
 const MOST_NAMES = 60;
 
 export async function networkTab(view) {
@@ -79,8 +77,14 @@ function worldAt(view) {
   };
 }
 
+function size() {
+  const width = drawingWidth(760);
+  return [width, Math.max(300, Math.round(width * 0.58))];
+}
+
 function drawing(title, nodes, edges, view) {
   const heading = unique("network");
+  const [width, height] = size();
   const spots = place(
     nodes.map((node) => node.name),
     edges,
@@ -88,14 +92,14 @@ function drawing(title, nodes, edges, view) {
   const most = Math.max(1, ...edges.map((edge) => edge.weight ?? 1));
   const at = (name) => {
     const spot = spots.get(name) ?? { x: 0.5, y: 0.5 };
-    return { x: EDGE + spot.x * (WIDTH - 2 * EDGE), y: 30 + spot.y * (HEIGHT - 60) };
+    return { x: EDGE + spot.x * (width - 2 * EDGE), y: 30 + spot.y * (height - 60) };
   };
   const talkative = Math.max(1, ...nodes.map((node) => node.events ?? 1));
   const radius = (node) => 5 + 9 * Math.sqrt((node.events ?? talkative / 3) / talkative);
   const marker = unique("arrow");
   const picture = svg(
     "svg",
-    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "network", role: "group", "aria-labelledby": heading },
+    { viewBox: `0 0 ${width} ${height}`, class: "network", role: "group", "aria-labelledby": heading },
     svg(
       "defs",
       null,
@@ -104,10 +108,10 @@ function drawing(title, nodes, edges, view) {
         {
           id: marker,
           viewBox: "0 0 8 8",
-          refX: "7",
+          refX: "1",
           refY: "4",
-          markerWidth: "7",
-          markerHeight: "7",
+          markerWidth: "9",
+          markerHeight: "9",
           markerUnits: "userSpaceOnUse",
           orient: "auto",
         },
@@ -158,7 +162,7 @@ function line(from, to, edge, most, marker, nodes, radius) {
   const dy = to.y - from.y;
   const far = Math.hypot(dx, dy) || 1;
   const target = nodes.find((node) => node.name === edge.to);
-  const gap = radius(target) + 3;
+  const gap = radius(target) + 11;
   const end = { x: to.x - (dx / far) * gap, y: to.y - (dy / far) * gap };
   const bend = { x: (from.x + end.x) / 2 - dy * 0.12, y: (from.y + end.y) / 2 + dx * 0.12 };
   return svg(
@@ -166,7 +170,7 @@ function line(from, to, edge, most, marker, nodes, radius) {
     {
       class: "edge",
       d: `M${from.x} ${from.y} Q${bend.x} ${bend.y} ${end.x} ${end.y}`,
-      "stroke-width": 1 + 4 * ((edge.weight ?? 1) / most),
+      "stroke-width": 1 + 2.5 * ((edge.weight ?? 1) / most),
       "marker-end": `url(#${marker})`,
     },
     svg("title", null, `${edge.from} to ${edge.to}: ${edge.label ?? plural(edge.weight ?? 1, "time")}`),
@@ -189,6 +193,7 @@ function nodeMark(node, { x, y }, size, all, view) {
 }
 
 function mapDrawing(map, view) {
+  const [width, height] = size();
   const places = map.places.map((one) => ({ ...one, agents: one.agents ?? [], links: one.links ?? [] }));
   const known = places.every((one) => Number.isFinite(one.x) && Number.isFinite(one.y));
   const edges = places.flatMap((one) => one.links.map((to) => ({ from: one.name, to })));
@@ -199,8 +204,8 @@ function mapDrawing(map, view) {
         edges,
       );
   const at = (name) => ({
-    x: EDGE + spots.get(name).x * (WIDTH - 2 * EDGE),
-    y: 40 + spots.get(name).y * (HEIGHT - 100),
+    x: EDGE + spots.get(name).x * (width - 2 * EDGE),
+    y: 40 + spots.get(name).y * (height - 100),
   });
   const heading = unique("map");
   return h(
@@ -213,7 +218,7 @@ function mapDrawing(map, view) {
       svg(
         "svg",
         {
-          viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+          viewBox: `0 0 ${width} ${height}`,
           class: "network map",
           role: "group",
           "aria-labelledby": heading,

@@ -22,7 +22,7 @@ export async function startRun(root, _parts, query, signal) {
           null,
           info.read_only
             ? "This dashboard was started with --read-only: it shows runs, and starts none."
-            : "This dashboard cannot start runs. Start one on a terminal with `pyscrai run FILE`.",
+            : "This dashboard cannot start runs. Start one on a terminal with pyscrai run FILE.",
         ),
       ),
     );

@@ -144,16 +144,27 @@ function agentTotals(usage) {
 }
 
 function providerTotals(usage) {
-  const rows = Object.entries(usage.providers ?? {}).map(([name, one]) => {
-    const listed = Object.fromEntries(
-      Object.entries(one).map(([key, value]) => [key, Array.isArray(value) ? value : [value]]),
-    );
-    return [name, ...cells(listed)];
-  });
+  const rows = Object.entries(usage.providers ?? {}).flatMap(([name, models]) =>
+    models.map((one) => [
+      [name, one.model].filter(Boolean).join(" · "),
+      count(one.calls),
+      count(one.input),
+      count(one.output),
+      one.input ? share(one.cached / one.input) : "–",
+      seconds(one.latency),
+      money(one.dollars),
+      count(one.failed),
+      count(one.retries),
+    ]),
+  );
+  const more = [
+    { text: "Failed", class: "num" },
+    { text: "Retries", class: "num" },
+  ];
   return (
     rows.length > 0 && [
       h("h2", null, "By provider"),
-      table("Usage by provider", ["Provider", ...COLUMNS], rows),
+      table("Usage by provider", ["Provider", ...COLUMNS, ...more], rows),
     ]
   );
 }
