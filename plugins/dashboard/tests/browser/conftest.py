@@ -92,6 +92,23 @@ agents:
 rules: [{on: step, add: {n: 1}}]
 schedule: {use: simultaneous, rounds: 100}
 """
+TOWN = """\
+scenario: town
+seed: 2
+world:
+  state:
+    day: 1
+    map:
+      places:
+        - {name: Market, agents: [Ann], links: [Church]}
+        - {name: Church, agents: [Ben], links: []}
+    network: {nodes: [Ann, Ben], edges: [{from: Ann, to: Ben, label: sister}]}
+agents:
+  Ann: {memory: null, engine: {use: rules, policy: [{say: Good day.}]}}
+  Ben: {memory: null, engine: {use: rules, policy: [{do: sleep}]}, actions: {sleep: {}}}
+rules: [{on: sleep, add: {day: 1}, set: {map.places: "[{'name': 'Market', 'agents': ['Ann', 'Ben']}]"}}]
+schedule: {use: round-robin, rounds: 1}
+"""
 PERSON = """\
 scenario: person
 seed: 3
@@ -139,7 +156,8 @@ outcomes: {price: state.price}
 """
 FILES = {
     "haggle.yaml": HAGGLE, "slow.yaml": SLOW, "hostile.yaml": HOSTILE, "crowd.yaml": CROWD,
-    "person.yaml": PERSON, "code.yaml": CODE, "tools.py": TOOLS, "prices.yaml": PRICES, "priced.yaml": PRICED,
+    "town.yaml": TOWN, "person.yaml": PERSON, "code.yaml": CODE, "tools.py": TOOLS, "prices.yaml": PRICES,
+    "priced.yaml": PRICED,
 }  # fmt: skip
 
 

@@ -118,6 +118,18 @@ def test_charts_network_and_calls(study: Any, open_page: Any) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+def test_a_map_and_a_network_of_the_scenario_move_with_the_steps(study: Any, open_page: Any) -> None:
+    page = open_page(f"/runs/{study.run('town.yaml')}?tab=network")
+    places = page.locator(".place")
+    expect(places).to_have_count(1)
+    expect(places.locator("title").first).to_have_text("Market: Ann, Ben")
+    page.get_by_label("Step of the map").fill("1")
+    expect(places).to_have_count(2)
+    expect(page.get_by_role("heading", name="Network of the scenario")).to_be_visible()
+    page.get_by_text("Numbers (1 pair)").first.click()
+    expect(page.get_by_role("cell", name="sister")).to_be_visible()
+
+
 def test_an_experiment_is_followed(study: Any, open_page: Any) -> None:
     study.begin("experiment", "run", "prices.yaml", "-q")
     page = open_page("/")

@@ -42,8 +42,8 @@ function push(spots, links, ideal, most) {
   for (const [a, b] of links) apply(a, b, (far) => -(far ** 2) / ideal);
   spots.forEach((spot, index) => {
     const move = moves[index];
-    move.x += (0.5 - spot.x) * 0.15; // parts that nothing connects stay near
-    move.y += (0.5 - spot.y) * 0.15;
+    move.x += (0.5 - spot.x) * 0.6; // parts that nothing connects stay near
+    move.y += (0.5 - spot.y) * 0.6;
     const size = Math.hypot(move.x, move.y) || 1;
     spot.x += (move.x / size) * Math.min(size, most);
     spot.y += (move.y / size) * Math.min(size, most);

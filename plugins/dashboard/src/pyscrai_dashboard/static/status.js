@@ -33,6 +33,7 @@ const TROUBLES = [
   ["refused", "refused", "answers that were refused or withheld"],
   ["rejected", "rejected", "attempts that were rejected"],
   ["failed_turns", "failed turns", "turns that failed"],
+  ["failed_calls", "failed calls", "calls that failed"],
 ];
 
 /** What went wrong in a run: counts with words; nothing if nothing did. */

@@ -94,7 +94,7 @@ export class Transcript {
         }),
       ),
       this.agents,
-      h("details", { class: "menu" }, h("summary", null, "Kinds"), this.kinds),
+      menu("Kinds", this.kinds, this.context.signal),
       h("label", { class: "check" }, only, "Only this step"),
       h("label", { class: "check" }, thoughts, "Unfold thoughts"),
       this.total,
@@ -398,4 +398,24 @@ export class Transcript {
       this.unfold(this.chosen);
     }
   }
+}
+
+/** Choices that open below a button, and close with Esc or when something else is clicked. */
+function menu(name, choices, signal) {
+  const button = h("summary", null, name);
+  const details = h("details", { class: "menu" }, button, choices);
+  details.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !details.open) return;
+    event.stopPropagation();
+    details.open = false;
+    button.focus();
+  });
+  document.addEventListener(
+    "click",
+    (event) => {
+      if (!details.contains(event.target)) details.open = false;
+    },
+    { signal },
+  );
+  return details;
 }
