@@ -108,3 +108,16 @@ def test_a_fork_is_made_and_compared(study: Any, open_page: Any) -> None:
     expect(page.locator(".aligned-row.parts")).to_contain_text("price = 30")
     page.get_by_label("Only from there on").check()
     expect(page.locator(".aligned-row").first).to_have_class(re.compile("parts"))
+
+
+def test_a_read_only_dashboard_offers_no_control(study: Any, open_page: Any, server_class: Any) -> None:
+    server = server_class(study.folder, "--read-only")
+    try:
+        page = open_page(f"/runs/{study.haggle}", base=server.url)
+        expect(page.get_by_role("button", name="Fork")).to_have_count(0)
+        expect(page.get_by_role("button", name="Compare")).to_be_visible()
+        page.get_by_role("link", name="Start a run").click()
+        expect(page.get_by_text("it shows runs, and starts none")).to_be_visible()
+        page.close()
+    finally:
+        server.stop()

@@ -19,10 +19,10 @@ const ACTIONS = {
 
 export class Control {
   /** `current()` gives the run as it is now. */
-  constructor(id, current, readOnly) {
+  constructor(id, current) {
     this.id = id;
     this.current = current;
-    this.readOnly = readOnly;
+    this.readOnly = false;
     this.result = h("div", { class: "control-result", role: "status" });
     this.buttons = h("div", { class: "buttons" });
     this.element = h("div", { class: "control" }, this.buttons, this.result);
@@ -53,6 +53,12 @@ export class Control {
       h("button", { type: "button", "data-act": "compare", onclick: () => this.compare() }, "Compare"),
     );
     if (held) this.buttons.querySelector("button")?.focus();
+  }
+
+  setReadOnly(readOnly) {
+    this.readOnly = readOnly;
+    this.shown = "";
+    this.show();
   }
 
   async act(name, said) {
@@ -230,14 +236,23 @@ function start(schema) {
 
 /** The questions that wait for a person, each with a box for the answer. */
 export class Questions {
-  constructor(id, readOnly) {
+  constructor(id) {
     this.id = id;
-    this.readOnly = readOnly;
+    this.readOnly = false;
     this.boxes = new Map();
     this.element = h("div", { class: "questions" });
   }
 
+  setReadOnly(readOnly) {
+    this.readOnly = readOnly;
+    if (!readOnly) return;
+    this.boxes.clear();
+    fill(this.element);
+    if (this.run) this.show(this.run);
+  }
+
   show(run) {
+    this.run = run;
     const asked = questions(run);
     const ids = new Set(asked.map((one) => String(one.question)));
     for (const [id, box] of this.boxes) {

@@ -19,19 +19,32 @@ import { usageTab } from "./usage.js";
 export async function run(root, { id: given }, query, signal) {
   const ref = decodeURIComponent(given);
   title(brief(ref));
-  const [info, details] = await Promise.all([getInfo(), get(runPath(ref), {}, signal)]);
-  const log = await new RunLog(details.id, signal).load();
+  const log = new RunLog(ref, signal);
+  const [details] = await Promise.all([get(runPath(ref), {}, signal), log.load()]);
+  log.id = details.id; // the address may have the beginning of it
   signal.throwIfAborted();
-  await new RunView(root, details, log, info, signal).open(query);
+  const view = new RunView(root, details, log, signal);
+  // Looking for plugins takes a moment when the server has just started: only their panels wait for it.
+  const info = getInfo().then((found) => view.setInfo(found));
+  if (query.get("tab")?.startsWith("panel-")) await info;
+  await view.open(query);
+  await info;
 }
 
 class RunView {
-  constructor(root, details, log, info, signal) {
-    Object.assign(this, { root, run: details, log, info, signal, id: details.id });
+  constructor(root, details, log, signal) {
+    Object.assign(this, {
+      root,
+      run: details,
+      log,
+      signal,
+      id: details.id,
+      info: { read_only: false, panels: [] },
+    });
     this.agents = (details.agents ?? []).map((agent) => agent.name);
     this.facts = h("div", { class: "facts" });
-    this.control = new Control(this.id, () => this.run, info.read_only);
-    this.questions = new Questions(this.id, info.read_only);
+    this.control = new Control(this.id, () => this.run);
+    this.questions = new Questions(this.id);
     this.gone = h("div");
     this.content = h("div", { class: "tab-content" });
     this.tabs = this.findTabs();
@@ -56,31 +69,23 @@ class RunView {
     return [...own, ...others];
   }
 
+  /** Take over what /api/info answered. */
+  setInfo(info) {
+    this.info = info;
+    this.control.setReadOnly(info.read_only);
+    this.questions.setReadOnly(info.read_only);
+    this.tabs = this.findTabs();
+    if (this.nav) this.showTabs();
+  }
+
   live() {
     return this.run.status === "running" || this.run.status === "paused";
   }
 
   async open(query) {
     const { run } = this;
-    this.nav = h(
-      "nav",
-      { class: "tabs", "aria-label": "Parts of the run" },
-      this.tabs.map(([key, text]) =>
-        h(
-          "a",
-          {
-            href: `?tab=${key}`,
-            "data-tab": key,
-            onclick: (event) => {
-              if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-              event.preventDefault();
-              this.show(key);
-            },
-          },
-          text,
-        ),
-      ),
-    );
+    this.nav = h("nav", { class: "tabs", "aria-label": "Parts of the run" });
+    this.showTabs();
     fill(
       this.root,
       h(
@@ -119,6 +124,26 @@ class RunView {
     this.showFacts();
     await this.show(query.get("tab") ?? "events", query);
     this.connect();
+  }
+
+  showTabs() {
+    const open = (key) => (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      this.show(key);
+    };
+    const links = this.tabs.map(([key, text]) =>
+      h("a", { href: `?tab=${key}`, "data-tab": key, onclick: open(key) }, text),
+    );
+    fill(this.nav, links);
+    this.markTab();
+  }
+
+  markTab() {
+    for (const link of this.nav.children) {
+      if (link.dataset.tab === this.shown) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
   }
 
   connect() {
@@ -213,14 +238,11 @@ class RunView {
   /** Open a tab. A tab is a function of this view that returns an element, or a promise of one. */
   async show(key, query = new URLSearchParams()) {
     const [name, text, build] = this.tabs.find(([one]) => one === key) ?? this.tabs[0];
-    for (const link of this.nav.children) {
-      if (link.dataset.tab === name) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
-    }
     setQuery({ tab: name === "events" ? "" : name });
     this.changed.clear();
     this.grew = null;
     this.shown = name;
+    this.markTab();
     fill(this.content, h("p", { class: "loading" }, `Reading: ${text}…`));
     try {
       const element = await build(this, query);
