@@ -224,6 +224,43 @@ def test_panels_of_plugins_are_listed_and_broken_ones_left_out(tmp_path: Path) -
             panels.data(None, name, place, "abc")  # type: ignore[arg-type]
 
 
+def test_a_panel_of_an_installed_distribution_is_served(serve: Any, folder: Path, talk: str) -> None:
+    site = folder / ".site"
+    (site / "made_panel" / "files").mkdir(parents=True)
+    (site / "made_panel" / "__init__.py").write_text("")
+    (site / "made_panel" / "plugin.py").write_text(
+        "from pyscrai_core import Extension, hookimpl\npyscrai_api = 1\n@hookimpl\ndef pyscrai_panels():\n"
+        '    return [Extension("words", "made_panel.words:PANEL", "Words")]\n'
+    )
+    (site / "made_panel" / "words.py").write_text(
+        "from pathlib import Path\ndef data(store, run):\n"
+        "    return {'events': store.run(run).count_events()}\n"
+        "PANEL = {'for': 'run', 'data': data, 'files': Path(__file__).parent / 'files'}\n"
+    )
+    (site / "made_panel" / "files" / "panel.js").write_text("export function render(element, given) {}")
+    (site / "secret.txt").write_text("secret")
+    info = site / "made_panel-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: made-panel\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pyscrai]\nmade = made_panel.plugin\n")
+    server = serve(environment={"PYTHONPATH": str(site)})
+    (panel,) = server.get("/info")["panels"]
+    assert (panel["id"], panel["title"], panel["for"]) == ("words", "Words", "run")
+    module = server.client.get(panel["module"])
+    assert module.text.startswith("export function render")
+    assert "javascript" in module.headers["content-type"]
+    assert "default-src 'none'" in module.headers["content-security-policy"]
+    assert server.get(f"/panels/words?run={talk}") == {"events": 9}
+    assert server.get("/panels/words?experiment=x", 404)["error"]
+    assert "no such run" in server.get("/panels/words?run=none", 400)["error"]
+    for path in (
+        "/panels/words/../../secret.txt",
+        "/panels/words/%2e%2e/%2e%2e/secret.txt",
+        "/panels/words/no.js",
+    ):
+        assert server.client.get(path).status_code == 404
+
+
 # -- experiments --
 
 EXPERIMENT = """\

@@ -112,6 +112,21 @@ def test_a_run_of_another_process_is_followed_to_its_end(
     assert {one["id"] for one in changed} == {run}
 
 
+def test_the_measures_of_a_run_that_goes_on_are_those_that_it_ends_with(
+    server: Any, execute: Any, live: Any, until: Any, folder: Path
+) -> None:
+    text = (folder / "talk.yaml").read_text().replace("    replies:", "    latency: 0.1\n    replies:")
+    (folder / "talk.yaml").write_text(text)
+    process = execute("talk.yaml", "--set", "schedule.rounds=12")
+    run = live(server)["id"]
+    early = until(lambda: server.get(f"/runs/{run}/measures")["price"]["series"][4:], "values")
+    assert server.get(f"/runs/{run}")["status"] == "running"
+    assert process.wait(60) == 0
+    series = server.get(f"/runs/{run}/measures")["price"]["series"]
+    assert series[4 : 4 + len(early)] == early
+    assert len(series) == 25
+
+
 def test_a_process_that_was_killed_leaves_an_interrupted_run(
     server: Any, follow: Any, until: Any, live: Any, execute: Any
 ) -> None:

@@ -169,6 +169,8 @@ def test_usage_by_step_agent_and_provider(server: Any, talk: str) -> None:
     total = sum(sum(filter(None, one["input"])) for one in usage["agents"].values())
     assert total == server.get(f"/runs/{talk}")["usage"]["input"]
     assert usage["providers"]["default"][0]["calls"] == 6
+    assert usage["width"] == 1
+    assert usage["sums"]["Mara"]["input"] == sum(filter(None, usage["agents"]["Mara"]["input"]))
 
 
 def test_the_graph_says_who_answered_whom(server: Any, talk: str) -> None:
@@ -208,3 +210,9 @@ def test_what_is_not_there_is_told(server: Any, talk: str, path: str, part: str)
 def test_bad_queries_are_refused_with_what_was_expected(server: Any, talk: str, path: str) -> None:
     error = server.get(path.format(run=talk), 400)["error"]
     assert "expected" in error or "give" in error or "take" in error
+
+
+def test_measures_come_with_their_units(server: Any, talk: str) -> None:
+    measures = server.get(f"/runs/{talk}/measures")
+    assert measures == server.get(f"/runs/{talk}")["measures"]
+    assert [one[0] for one in measures["price"]["series"]] == [0, 1, 2, 3, 4, 5, 6]

@@ -10,6 +10,7 @@ from typing import Any
 from pyscrai_core.store.store import Store
 
 from .reading import find
+from .summaries import Summaries
 from .worlds import differences
 
 #: Events that are looked at in each run, and those that are aligned one by one where the runs differ.
@@ -17,7 +18,7 @@ MOST, ALIGNED = 200_000, 5_000
 Line = tuple[str, ...]
 
 
-def compare(store: Store, left: str, right: str) -> dict[str, Any]:
+def compare(store: Store, left: str, right: str, summaries: Summaries) -> dict[str, Any]:
     """How two runs differ. Their events are aligned: what both have, then what only one has."""
     first, second = _lines(store, left), _lines(store, right)
     common = 0
@@ -29,6 +30,8 @@ def compare(store: Store, left: str, right: str) -> dict[str, Any]:
     mine, theirs = (run.outcomes for run in runs)
     before, after = (_manifest(run.manifest) for run in runs)
     return {
+        "left": summaries.of(store, left),
+        "right": summaries.of(store, right),
         "common": common,
         "aligned": [[seq, seq] for seq in range(1, common + 1)]
         + [[a and a + common, b and b + common] for a, b in _aligned(first[common:], second[common:])],

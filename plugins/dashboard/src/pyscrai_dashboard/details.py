@@ -1,4 +1,4 @@
-"""One run in detail: what it is made of, its series, who asked how much, who spoke to whom."""
+"""One run in detail: what it is made of, what it came to, and who spoke to whom."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pyscrai_core.scenario.manifest import Manifest
 from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
 
+from .measuring import measures
 from .reading import find
 from .summaries import Summaries
-from .worlds import views
+from .worlds import Worlds, views
 
 #: Agents that are listed with their persona; a population may have many thousands.
 PERSONA = 300
 
 
-def detail(store: Store, run: str, summaries: Summaries) -> dict[str, Any]:
+def detail(store: Store, run: str, summaries: Summaries, worlds: Worlds) -> dict[str, Any]:
     """The summary of a run, and all that its page needs to begin with."""
     summary = summaries.of(store, run)
     recorded = find(store, run)
     manifest = Manifest.from_dict(recorded.manifest)
     scenario = manifest.last_scenario
     agents, groups = scenario.get("agents") or {}, scenario.get("groups") or {}
-    written = scenario.get("measures") or {}
     state = (scenario.get("world") or {}).get("state") or {}
     forks = store.connection.execute('SELECT "id" FROM "runs" WHERE "parent"=? ORDER BY "created"', (run,))
     return {
@@ -38,14 +38,7 @@ def detail(store: Store, run: str, summaries: Summaries) -> dict[str, Any]:
         "agents": [_agent(name, agent, groups) for name, agent in agents.items()],
         "groups": {name: _members(group) for name, group in groups.items()},
         "outcomes": recorded.outcomes,
-        "measures": {
-            name: {
-                "unit": _declared(written, name, "unit"),
-                "kind": _declared(written, name, "kind"),
-                "series": series,
-            }
-            for name, series in recorded.measures.items()
-        },
+        "measures": measures(store, run, worlds),
         "tables": recorded.tables,
         "forks": [one for (one,) in forks],
         "forked": [fork.describe() for fork in manifest.forks],
@@ -77,38 +70,6 @@ def _agent(name: str, agent: Mapping[str, Any], groups: Mapping[str, Any]) -> di
 
 def _members(group: Any) -> list[str]:
     return list(group.get("members") or ()) if isinstance(group, dict) else list(group or ())
-
-
-def _declared(written: Mapping[str, Any], name: str, key: str) -> str:
-    one = written.get(name)
-    return str(one.get(key) or "") if isinstance(one, dict) else ""
-
-
-def usage(store: Store, run: str) -> dict[str, Any]:
-    """Tokens, latency and cost by step for each agent, and by provider."""
-    find(store, run)
-    query = """SELECT "agent", "step", COUNT(*), SUM("input_tokens"), SUM("output_tokens"),
-        SUM("cached_tokens"), AVG("seconds"), SUM("cost") FROM "calls" WHERE "run"=? AND "kind"='complete'
-        GROUP BY "agent", "step" """
-    rows = store.connection.execute(query, (run,)).fetchall()
-    steps = sorted({row[1] for row in rows})
-    place = {step: number for number, step in enumerate(steps)}
-    names = ("calls", "input", "output", "latency", "dollars", "cached_share")
-    agents: dict[str, dict[str, list[Any]]] = {}
-    for agent, step, calls, given, taken, cached, seconds, cost in rows:
-        series = agents.setdefault(agent, {name: [None] * len(steps) for name in names})
-        values = (calls, given, taken, seconds, cost, cached / given if given else None)
-        for name, value in zip(names, values, strict=True):
-            series[name][place[step]] = value
-    by_provider = """SELECT CASE "provider" WHEN '' THEN "target" ELSE "provider" END AS "who", "model",
-        COUNT(*), SUM("input_tokens"), SUM("output_tokens"), SUM("cached_tokens"), AVG("seconds"),
-        SUM("cost"), SUM("error"!=''), SUM(json_array_length("attempts"))
-        FROM "calls" WHERE "run"=? AND "kind"='complete' GROUP BY "who", "model" """
-    keys = ("model", "calls", "input", "output", "cached", "latency", "dollars", "failed", "retries")
-    providers: dict[str, list[dict[str, Any]]] = {}
-    for who, *values in store.connection.execute(by_provider, (run,)):
-        providers.setdefault(who, []).append(dict(zip(keys, values, strict=True)))
-    return {"steps": steps, "agents": agents, "providers": providers}
 
 
 def graph(store: Store, run: str) -> dict[str, Any]:

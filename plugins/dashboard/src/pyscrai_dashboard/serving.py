@@ -19,7 +19,8 @@ from pyscrai_core.config import Settings
 from pyscrai_core.errors import ConfigError
 
 from .access import LOCAL_NAMES, is_loopback, new_token
-from .app import Services, make_app
+from .app import make_app
+from .services import Services
 
 #: Ports that are tried for a suggestion, after the one that is in use.
 TRIED = 50

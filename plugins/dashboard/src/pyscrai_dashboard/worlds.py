@@ -15,7 +15,7 @@ from attrs import define, field
 from pyscrai_core.errors import ContractError
 from pyscrai_core.plugins import Host
 from pyscrai_core.records import EVERYONE, Event
-from pyscrai_core.runtime.rules import Rejected, Rules
+from pyscrai_core.runtime.rules import Rejected, Rules, plain
 from pyscrai_core.runtime.state import Root
 from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.manifest import Manifest
@@ -56,6 +56,9 @@ class World:
     #: The state before the first event of each, and who is there by then.
     starts: list[Root] = field(factory=list)
     befores: list[int] = field(factory=lambda: [0])
+    #: The measures of the steps below `measured`.
+    series: dict[str, list[Any]] = field(factory=dict)
+    measured: int = 0
     guard: threading.Lock = field(factory=threading.Lock)
 
     @classmethod
@@ -143,6 +146,22 @@ class World:
         entered = [segment.plan for segment in self.plan.segments if step > segment.after]
         return entered[-1] if entered else self.plan
 
+    def measure(self, until: int) -> None:
+        """Evaluate the measures of the steps below `until`, but for those that look at all events."""
+        for step in range(self.measured, until):
+            root = self.at(step)
+            values = {**root, "state": root["world"], "step": step}
+            for name, measure in self.plan_at(step).scenario.measures.items():
+                uses = measure.expression.uses
+                if step % measure.every or not set(uses) <= values.keys():
+                    continue
+                try:
+                    value = plain(measure.expression.evaluate(**{key: values[key] for key in uses}))
+                except ValueError:
+                    value = None  # the run itself tells what is wrong, when it gets there
+                self.series.setdefault(name, []).append([step, value])
+        self.measured = max(self.measured, until)
+
     def _rules_at(self, step: int) -> Rules:
         plan = self.plan_at(step)
         return Rules(plan.scenario, plan.declared)
@@ -194,6 +213,14 @@ class Worlds:
                 "changes": [one for one in changes if _may_know(one["path"], agent, mine)],
             }
         return shown
+
+    def measured(self, store: Store, recorded: RecordedRun) -> dict[str, list[Any]]:
+        """The measures of a run that has not ended, of the steps that are over."""
+        world, last = self._world(recorded), _last_step(store, recorded.id)
+        with world.guard:
+            world.advance(store, last)
+            world.measure(last)
+            return {name: list(series) for name, series in world.series.items()}
 
     def _world(self, recorded: RecordedRun) -> World:
         with self._guard:
