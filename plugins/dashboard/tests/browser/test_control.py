@@ -121,3 +121,18 @@ def test_a_read_only_dashboard_offers_no_control(study: Any, open_page: Any, ser
         page.close()
     finally:
         server.stop()
+
+
+def test_a_run_that_a_budget_stopped_is_continued_with_a_larger_one(study: Any, open_page: Any) -> None:
+    study.begin("run", "slow.yaml", "-q", "--set", "limits.calls=2", "--label", "kind=budget").wait()
+    run = study.server.get("/runs?label=kind=budget")["runs"][0]["id"]
+    page = open_page(f"/runs/{run}")
+    expect(page.locator(".facts .badge")).to_have_text("stopped")
+    page.get_by_role("button", name="Continue").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("limits.calls = 2")
+    dialog.get_by_label("Changes").fill("limits.calls = 4")
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".total")).to_have_text("4 events")
+    expect(page.locator(".facts .badge")).to_have_text("stopped")

@@ -37,8 +37,8 @@ def pyscrai_panels():
 """
 BROKEN = "export function render() { throw new Error('no!'); }"
 MODULE = """\
-export async function render(element, { run, data }) {
-  const { said } = await data();
+export async function render(element, { run, api }) {
+  const { said } = await api.data();
   element.textContent = `${run.scenario}: said ${said} times`;
 }
 """

@@ -82,16 +82,7 @@ export function brief(id) {
   return String(id).slice(0, 8);
 }
 
-/** What a person wrote as a value: JSON, else text. */
-export function parseValue(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
-}
-
-/** Lines `path = value` as an object; raises `Error` with the line. */
+/** Lines `name = value` as an object of texts; raises `Error` with the line. */
 export function parseLines(text) {
   const values = {};
   for (const line of text
@@ -103,11 +94,4 @@ export function parseLines(text) {
     values[line.slice(0, at).trim()] = line.slice(at + 1).trim();
   }
   return values;
-}
-
-/** The same, with values as JSON where that is valid. */
-export function parseOverrides(text) {
-  return Object.fromEntries(
-    Object.entries(parseLines(text)).map(([path, value]) => [path, parseValue(value)]),
-  );
 }

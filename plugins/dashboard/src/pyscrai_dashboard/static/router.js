@@ -55,6 +55,7 @@ async function show() {
   controller?.abort();
   controller = new AbortController();
   const { signal } = controller;
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   const main = document.getElementById("main");
   const path = location.pathname;
   for (const [pattern, view, nav] of routes) {

@@ -17,8 +17,14 @@ export class RunLog {
   }
 
   async load() {
-    const { kinds, sources, rows } = await get(runPath(this.id, "index"), {}, this.signal);
-    this.rows = rows.map(([seq, step, kind, source]) => [seq, step, kinds[kind], sources[source]]);
+    let next = 0;
+    do {
+      const part = await get(runPath(this.id, "index"), { after: next }, this.signal);
+      for (const [seq, step, kind, source] of part.rows) {
+        this.rows.push([seq, step, part.kinds[kind], part.sources[source]]);
+      }
+      next = part.next;
+    } while (next);
     this.at = new Map(this.rows.map(([seq], at) => [seq, at]));
     return this;
   }

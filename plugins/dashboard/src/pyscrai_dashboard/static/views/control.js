@@ -3,9 +3,10 @@
 import { post, runPath } from "../api.js";
 import { announce, field, fill, h, unique } from "../dom.js";
 import { form, formDialog } from "../dialog.js";
-import { brief, parseOverrides, pretty } from "../format.js";
+import { brief, parseLines, pretty } from "../format.js";
 import { failure, navigate } from "../router.js";
 import { questions } from "../status.js";
+import { execute } from "./approval.js";
 
 const ACTIONS = {
   pause: ["Pause", "Asked to pause before the next step", (run) => run.status === "running"],
@@ -62,12 +63,37 @@ export class Control {
   }
 
   async act(name, said) {
+    const done = () => fill(this.result, h("p", { class: "hint" }, said, "."));
+    if (name === "continue" && ["stopped", "failed"].includes(this.current().status)) {
+      this.proceed(done);
+      return;
+    }
     try {
-      await post(runPath(this.id, name));
-      fill(this.result, h("p", { class: "hint" }, said, "."));
+      await execute(runPath(this.id, name), {}, done);
     } catch (error) {
       fill(this.result, failure(error));
     }
+  }
+
+  /** Continue a run that a budget or a failure ended: it may need a change. */
+  proceed(done) {
+    const run = this.current();
+    const limits = Object.entries(run.limits ?? {}).map(([name, value]) => `limits.${name} = ${value}`);
+    const changes = h("textarea", { rows: "4", spellcheck: "false", placeholder: "limits.calls = 500" });
+    formDialog(
+      `Continue ${run.scenario} ${brief(run.id)}`,
+      "Continue",
+      [
+        run.error && h("p", null, run.error),
+        field(
+          "Changes",
+          changes,
+          "Limits, rules and the like, one on a line, PATH=VALUE, as pyscrai resume --set has them.",
+        ),
+        limits.length > 0 && h("p", { class: "hint" }, `So far: ${limits.join(", ")}`),
+      ],
+      () => execute(runPath(this.id, "continue"), { set: parseLines(changes.value) }, done),
+    );
   }
 
   inject() {
@@ -146,21 +172,19 @@ export class Control {
           "All up to the end of the event's step stays, and is not paid for again. The run itself stays as it is.",
         ),
         field("At event", where, `From 1 to ${run.events}.`),
-        field(
-          "Changes from then on",
-          overrides,
-          "One on a line, PATH=VALUE, as --set has them. A value is JSON, or else text.",
-        ),
+        field("Changes from then on", overrides, "One on a line, PATH=VALUE, as --set has them."),
         field("Seed", seed, "Empty: the same."),
       ],
       async () => {
-        const answer = await post(runPath(this.id, "fork"), {
+        const order = {
           at: Number(where.value),
-          overrides: parseOverrides(overrides.value),
+          set: parseLines(overrides.value),
           seed: seed.value === "" ? null : Number(seed.value),
+        };
+        await execute(runPath(this.id, "fork"), order, (answer) => {
+          announce("The fork has started");
+          navigate(`/runs/${encodeURIComponent(answer.run)}`);
         });
-        announce("The fork has started");
-        navigate(`/runs/${encodeURIComponent(answer.run)}`);
       },
     );
   }

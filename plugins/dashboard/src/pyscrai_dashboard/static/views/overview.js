@@ -71,8 +71,11 @@ export async function overview(root, _parts, query, signal) {
   }, 1500);
   follow(
     "/api/stream",
-    { runs: ({ changed = [], removed = [] }) => list.change(changed, removed), experiments: again },
-    { signal, onOpen: list.opened() },
+    {
+      runs: (news) => (news.reset ? list.refresh() : list.change(news.changed ?? [], news.removed ?? [])),
+      experiments: again,
+    },
+    { signal },
   );
 }
 
@@ -169,15 +172,6 @@ class RunList {
       if (questions(run).length) announce(`${run.scenario} ${brief(run.id)} asks a question`);
     }
     if (unknown) this.refresh();
-  }
-
-  /** What to do when the stream is open: after a lost connection, all may be different. */
-  opened() {
-    let first = true;
-    return () => {
-      if (!first) this.refresh();
-      first = false;
-    };
   }
 
   choose(id, on) {

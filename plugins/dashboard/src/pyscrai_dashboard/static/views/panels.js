@@ -1,5 +1,5 @@
-// Panels of other plugins: modules with `render(element, {run | experiment, api, data, signal})`. `data()` asks for
-// what the plugin's function returns.
+// Panels of other plugins: modules with `render(element, {run | experiment, api, signal})`. `api.data()` asks for what
+// the plugin's function returns, `api.get(path, query)` for more.
 
 import * as api from "../api.js";
 import { fill, h } from "../dom.js";
@@ -14,7 +14,7 @@ export async function panelTab(panel, subject, signal) {
     const module = await import(path);
     const names = subject.run ? { run: subject.run.id } : { experiment: subject.experiment.name };
     const data = () => api.get(panel.data, names, signal);
-    await module.render(element, { ...subject, api, data, signal });
+    await module.render(element, { ...subject, api: { ...api, data }, signal });
   } catch (error) {
     fill(element, failure({ message: `The panel ${panel.id} failed: ${error.message}` }));
   }

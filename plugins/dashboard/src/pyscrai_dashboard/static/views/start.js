@@ -1,11 +1,11 @@
 // Starting a scenario.
 
-import { ApiError, post } from "../api.js";
 import { announce, field, h, unique } from "../dom.js";
-import { form, showDialog } from "../dialog.js";
-import { parseLines, parseOverrides } from "../format.js";
+import { form } from "../dialog.js";
+import { parseLines } from "../format.js";
 import { getInfo } from "../info.js";
 import { navigate, title } from "../router.js";
+import { execute } from "./approval.js";
 
 export async function startRun(root, _parts, query, signal) {
   title("Start a run");
@@ -56,26 +56,17 @@ export async function startRun(root, _parts, query, signal) {
       ),
     ),
     field("Seed", seed, "Empty: the scenario's own."),
-    field(
-      "Overrides",
-      overrides,
-      "One on a line, PATH=VALUE, as --set has them. A value is JSON, or else text.",
-    ),
+    field("Overrides", overrides, "One on a line, PATH=VALUE, as --set has them."),
     field("Labels", labels, "One on a line, NAME=VALUE. The run can be found by them."),
   ];
   async function begin() {
     const request = {
       file: file.value.trim(),
-      overrides: parseOverrides(overrides.value),
+      set: parseLines(overrides.value),
       labels: parseLines(labels.value),
       seed: seed.value === "" ? null : Number(seed.value),
     };
-    try {
-      opened(await post("/api/start", request));
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 409 || !error.body?.demands) throw error;
-      approve(request, error.body);
-    }
+    await execute("/api/start", request, opened);
   }
   root.append(
     h(
@@ -117,35 +108,4 @@ export async function startRun(root, _parts, query, signal) {
 function opened(answer) {
   announce("The run has started");
   navigate(`/runs/${encodeURIComponent(answer.run)}`);
-}
-
-/** What a scenario demands beyond being data, for a person's yes. */
-function approve(request, { demands, content }) {
-  showDialog("This scenario needs your approval", (close) =>
-    form(
-      "Approve and start",
-      [
-        h("p", null, "It is data until you trust it. If you approve, it may:"),
-        h(
-          "ul",
-          { class: "demands" },
-          demands.map((one) => h("li", null, describe(one))),
-        ),
-        h("p", { class: "hint" }, "The approval is kept for exactly this content and these demands."),
-      ],
-      async () => {
-        const answer = await post("/api/start", { ...request, approve: content });
-        close();
-        opened(answer);
-      },
-      h("button", { type: "button", onclick: close }, "Cancel"),
-    ),
-  );
-}
-
-function describe(demand) {
-  if (typeof demand === "string") return demand;
-  return Object.values(demand)
-    .filter((part) => typeof part === "string")
-    .join(": ");
 }

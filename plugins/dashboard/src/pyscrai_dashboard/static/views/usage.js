@@ -5,29 +5,16 @@ import { lineChart } from "../charts.js";
 import { field, fill, h, select, table } from "../dom.js";
 import { count, money, seconds, share } from "../format.js";
 
+// The name, the unit, and whether values can be added up.
 const METRICS = {
-  input: ["Input tokens", sum, ""],
-  output: ["Output tokens", sum, ""],
-  latency: ["Latency", mean, "seconds"],
-  dollars: ["Cost", sum, "US dollars"],
-  cached_share: ["Cache share", mean, ""],
-  calls: ["Calls", sum, ""],
+  input: ["Input tokens", "", true],
+  output: ["Output tokens", "", true],
+  latency: ["Mean latency", "seconds", false],
+  dollars: ["Cost", "US dollars", true],
+  cached_share: ["Cache share", "", false],
+  calls: ["Calls", "", true],
 };
 const LINES = 8;
-
-function known(values) {
-  return (values ?? []).filter((value) => value !== null && value !== undefined);
-}
-
-function sum(values) {
-  const some = known(values);
-  return some.length ? some.reduce((a, b) => a + b, 0) : null;
-}
-
-function mean(values) {
-  const some = known(values);
-  return some.length ? sum(some) / some.length : null;
-}
 
 export async function usageTab(view) {
   let usage = await get(runPath(view.id, "usage"), {}, view.signal);
@@ -40,35 +27,17 @@ export async function usageTab(view) {
   function draw() {
     drawing?.abort();
     drawing = new AbortController();
-    const [label, total, unit] = METRICS[metric];
-    const added = total === sum && cumulative;
-    const agents = Object.entries(usage.agents).sort(
-      (a, b) => (total(b[1][metric]) ?? 0) - (total(a[1][metric]) ?? 0),
-    );
-    const shown = agents
-      .slice(0, LINES)
-      .map(([name, values]) => ({
-        name,
-        hue: Math.max(0, view.agents.indexOf(name)),
-        values: added ? running(values[metric]) : (values[metric] ?? []),
-      }));
-    fill(
-      chart,
-      usage.steps.length === 0
-        ? h("p", { class: "empty" }, "No calls so far.")
-        : lineChart({
-            label: added ? `${label}, added up` : `${label} by step`,
-            unit,
-            steps: usage.steps,
-            series: shown,
-            height: 260,
-            signal: drawing.signal,
-          }),
-      agents.length > LINES &&
-        h("p", { class: "hint" }, `The ${LINES} agents with the most; the table has all ${agents.length}.`),
-    );
+    fill(chart, usageChart(usage, metric, cumulative, view.agents, drawing.signal));
     fill(totals, agentTotals(usage), providerTotals(usage));
   }
+  const choice = select(
+    Object.entries(METRICS).map(([key, [text]]) => [key, text]),
+    metric,
+    (value) => {
+      metric = value;
+      draw();
+    },
+  );
   const sumUp = h("input", {
     type: "checkbox",
     onchange: (event) => {
@@ -88,17 +57,7 @@ export async function usageTab(view) {
     h(
       "form",
       { class: "filters", onsubmit: (event) => event.preventDefault() },
-      field(
-        "Show",
-        select(
-          Object.entries(METRICS).map(([key, [text]]) => [key, text]),
-          metric,
-          (value) => {
-            metric = value;
-            draw();
-          },
-        ),
-      ),
+      field("Show", choice),
       h("label", { class: "check" }, sumUp, "Added up"),
     ),
     chart,
@@ -106,65 +65,86 @@ export async function usageTab(view) {
   );
 }
 
+/** A line for each agent, at most `LINES`: those with the highest values. */
+function usageChart(usage, metric, cumulative, names, signal) {
+  if (usage.steps.length === 0) return h("p", { class: "empty" }, "No calls so far.");
+  const [label, unit, adds] = METRICS[metric];
+  const added = adds && cumulative;
+  const agents = Object.keys(usage.agents).sort(
+    (a, b) => (usage.sums[b][metric] ?? 0) - (usage.sums[a][metric] ?? 0),
+  );
+  const each = usage.width > 1 ? `${usage.width} steps` : "step";
+  const series = agents
+    .slice(0, LINES)
+    .map((name) => ({
+      name,
+      hue: Math.max(0, names.indexOf(name)),
+      values: added ? running(usage.agents[name][metric]) : usage.agents[name][metric],
+    }));
+  return [
+    lineChart({
+      label: added ? `${label}, added up` : `${label} by ${each}`,
+      unit,
+      steps: usage.steps,
+      series,
+      height: 260,
+      signal,
+    }),
+    agents.length > LINES &&
+      h(
+        "p",
+        { class: "hint" },
+        `The ${LINES} agents with the most; the table has all ${count(agents.length)}.`,
+      ),
+  ];
+}
+
 function running(values) {
   let all = 0;
-  return (values ?? []).map((value) => {
+  return values.map((value) => {
     all += value ?? 0;
     return all;
   });
 }
 
-const COLUMNS = [
-  { text: "Calls", class: "num" },
-  { text: "Input", class: "num" },
-  { text: "Output", class: "num" },
-  { text: "Cache share", class: "num" },
-  { text: "Latency", class: "num" },
-  { text: "Cost", class: "num" },
-];
+const COLUMNS = ["Calls", "Input", "Output", "Cache share", "Latency", "Cost", "Failed", "Retried"].map(
+  (text) => ({ text, class: "num" }),
+);
 
-function cells(values) {
-  const input = sum(values.input);
-  const cached = known(values.cached_share).length
-    ? (values.cached_share ?? []).reduce((all, part, at) => all + (part ?? 0) * (values.input?.[at] ?? 0), 0)
-    : null;
+function cells(sums) {
   return [
-    count(sum(values.calls)),
-    count(input),
-    count(sum(values.output)),
-    cached === null || !input ? "–" : share(cached / input),
-    seconds(mean(values.latency)),
-    money(sum(values.dollars)),
+    count(sums.calls),
+    count(sums.input),
+    count(sums.output),
+    share(sums.cached_share),
+    seconds(sums.latency),
+    money(sums.dollars),
   ];
 }
 
 function agentTotals(usage) {
-  const rows = Object.entries(usage.agents).map(([name, values]) => [name, ...cells(values)]);
-  return rows.length > 0 && [h("h2", null, "By agent"), table("Usage by agent", ["Agent", ...COLUMNS], rows)];
+  const rows = Object.entries(usage.sums).map(([name, sums]) => [name, ...cells(sums)]);
+  return (
+    rows.length > 0 && [
+      h("h2", null, "By agent"),
+      table("Usage by agent", ["Agent", ...COLUMNS.slice(0, 6)], rows),
+    ]
+  );
 }
 
 function providerTotals(usage) {
-  const rows = Object.entries(usage.providers ?? {}).flatMap(([name, models]) =>
+  const rows = Object.entries(usage.providers).flatMap(([name, models]) =>
     models.map((one) => [
       [name, one.model].filter(Boolean).join(" · "),
-      count(one.calls),
-      count(one.input),
-      count(one.output),
-      one.input ? share(one.cached / one.input) : "–",
-      seconds(one.latency),
-      money(one.dollars),
+      ...cells(one),
       count(one.failed),
-      count(one.retries),
+      count(one.retried),
     ]),
   );
-  const more = [
-    { text: "Failed", class: "num" },
-    { text: "Retries", class: "num" },
-  ];
   return (
     rows.length > 0 && [
       h("h2", null, "By provider"),
-      table("Usage by provider", ["Provider", ...COLUMNS, ...more], rows),
+      table("Usage by provider", ["Provider", ...COLUMNS], rows),
     ]
   );
 }
