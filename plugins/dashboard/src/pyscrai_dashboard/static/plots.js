@@ -29,6 +29,13 @@ export function extent(values, include = []) {
   return [low - margin, high + margin];
 }
 
+/** A long name in two lines, where it has a space. */
+function inLines(text, most) {
+  if (text.length <= most) return [text];
+  const at = text.lastIndexOf(" ", most);
+  return at < 1 ? [short(text, most)] : [text.slice(0, at), short(text.slice(at + 1), most)];
+}
+
 function short(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
@@ -75,17 +82,23 @@ function axis(x, low, high, height, left, width, unit) {
   );
 }
 
+function rowName(name, x, y) {
+  const lines = inLines(name, Math.floor(x / 7.4));
+  const top = y - (lines.length - 1) * 7;
+  return svg(
+    "text",
+    { "text-anchor": "end", class: "name" },
+    svg("title", null, name),
+    lines.map((line, at) => svg("tspan", { x, y: top + at * 14 }, line)),
+  );
+}
+
 function intervalRow(row, x, y, left, spread) {
   const line = spread ? y - 8 : y;
   return svg(
     "g",
     { class: `interval${row.mark ? ` is-${row.mark}` : ""}` },
-    svg(
-      "text",
-      { x: left - 10, y: y + 4, "text-anchor": "end", class: "name" },
-      svg("title", null, row.name),
-      short(row.name, Math.floor(left / 7)),
-    ),
+    rowName(row.name, left - 10, y + 4),
     Number.isFinite(row.low) &&
       Number.isFinite(row.high) &&
       svg("line", { class: "range", x1: x(row.low), x2: x(row.high), y1: line, y2: line }),

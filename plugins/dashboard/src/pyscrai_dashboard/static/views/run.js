@@ -141,8 +141,10 @@ class RunView {
 
   markTab() {
     for (const link of this.nav.children) {
-      if (link.dataset.tab === this.shown) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
+      if (link.dataset.tab === this.shown) {
+        link.setAttribute("aria-current", "page");
+        this.nav.scrollLeft = link.offsetLeft - this.nav.offsetLeft - 40; // on a phone, not all have room
+      } else link.removeAttribute("aria-current");
     }
   }
 
