@@ -288,3 +288,40 @@ def test_the_overview_with_a_run_of_a_million_events_is_there_at_once(
     assert run["events"] == 1_000_000
     until(lambda: server.get("/runs")["runs"][0]["counted"], "sums")
     assert server.get("/runs")["runs"][0]["kinds"] == {"say": 1_000_000}
+
+
+@pytest.mark.slow
+def test_a_run_is_not_slowed_by_20_clients(
+    server: Any, follow: Any, until: Any, live: Any, execute: Any, folder: Path
+) -> None:
+    """Its processor time for an event, in turns without and with clients: a clock would measure others too."""
+    text = (folder / "long.yaml").read_text().replace("latency: 0.01", "latency: 0.005")
+    (folder / "long.yaml").write_text(text.replace("apples.}", "apples., memory: none}"))
+    process = execute("long.yaml", "--set", "schedule.rounds=100000")
+    run = live(server)["id"]
+    times: dict[bool, list[float]] = {False: [], True: []}
+    with Store.open(folder / ".pyscrai/runs.db", create=False) as store:
+        query = 'SELECT MAX("seq") FROM "events" WHERE "run"=?'
+
+        def look() -> tuple[float, int]:
+            used = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+            (last,) = store.connection.execute(query, (run,)).fetchone()
+            return int(used[11]) + int(used[12]), last
+
+        for turn in range(16):
+            watched = turn % 4 in (1, 2)
+            streams = []
+            if watched:
+                last = str(look()[1])
+                path = f"/runs/{run}/stream"
+                streams = [follow(server, path, headers={"Last-Event-ID": last}) for _ in range(20)]
+                until(lambda: all(stream.events for stream in streams), "events")  # noqa: B023
+            used, before = look()
+            time.sleep(5)
+            later, after = look()
+            times[watched].append((later - used) / (after - before))
+            for stream in streams:
+                stream.close()
+    alone, watched_time = (sorted(times[key])[len(times[key]) // 2] for key in (False, True))
+    print(f"processor time for an event: {100 * (watched_time / alone - 1):+.1f} % with 20 clients")
+    assert watched_time < 1.03 * alone

@@ -17,8 +17,8 @@ from typing import Any
 
 import orjson
 from attrs import define, field
-from loguru import logger
 
+from pyscrai_core.base.log import logger
 from pyscrai_core.plugins import Host
 from pyscrai_core.records import as_audience
 from pyscrai_core.runtime import inputs

@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from attrs import define, field
-from loguru import logger
 
+from pyscrai_core.base.log import logger
 from pyscrai_core.errors import PyscraiError
 from pyscrai_core.store.models import ACTIVE
 from pyscrai_core.store.store import Store

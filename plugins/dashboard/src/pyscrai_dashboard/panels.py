@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
+from pyscrai_core.base.log import logger
 from pyscrai_core.errors import ExtensionError, PyscraiError
 from pyscrai_core.plugins import Host
 from pyscrai_core.store.store import Store
