@@ -294,7 +294,7 @@ def test_the_overview_with_a_run_of_a_million_events_is_there_at_once(
 def test_a_run_is_not_slowed_by_20_clients(
     server: Any, follow: Any, until: Any, live: Any, execute: Any, folder: Path
 ) -> None:
-    """Its processor time for an event, in turns without and with clients: a clock would measure others too."""
+    """Its processor time for an event, in turns without and with clients: a clock measures others too."""
     text = (folder / "long.yaml").read_text().replace("latency: 0.01", "latency: 0.005")
     (folder / "long.yaml").write_text(text.replace("apples.}", "apples., memory: none}"))
     process = execute("long.yaml", "--set", "schedule.rounds=100000")
