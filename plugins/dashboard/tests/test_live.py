@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import threading
 import time
@@ -197,7 +198,12 @@ def test_ctrl_c_ends_the_server_within_a_second(serve: Any, follow: Any, until: 
     streams = [follow(server, f"/runs/{writer.run}/stream") for _ in range(5)]
     streams += [follow(server, "/stream") for _ in range(5)]
     until(lambda: all(stream.events for stream in streams), "events")
-    assert server.stop() < 1.5
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGINT)
+    for stream in streams:
+        stream.wait_for_end()
+    assert time.monotonic() - began < 1
+    assert server.process.wait(3) == 0  # Python ends slowly where many tests run at once
     assert server.process.returncode == 0
     assert not [line for line in server.lines if "Traceback" in line]
 
