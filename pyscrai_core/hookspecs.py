@@ -110,6 +110,16 @@ def pyscrai_displays() -> list[Extension]:
     """How Python shows things. The target is a function of a log, a result, or runs, such as `to_pandas`."""
 
 
+@hookspec
+def pyscrai_panels() -> list[Extension]:
+    """Panels of the dashboard, for runs or experiments. The summary is the title.
+
+    The target is a mapping. `for` is `run` or `experiment`. `data` is a function of the open store and the
+    run's id or the experiment's name; it returns plain JSON. `files` is the folder of a module `panel.js`,
+    which exports `render(element, given)`; `given` has the run or experiment, and `api`.
+    """
+
+
 #: What each hook offers, in the singular, as messages name it.
 KINDS: dict[str, str] = {
     "pyscrai_providers": "provider",
@@ -125,4 +135,5 @@ KINDS: dict[str, str] = {
     "pyscrai_commands": "command",
     "pyscrai_outcomes": "outcome",
     "pyscrai_displays": "display",
+    "pyscrai_panels": "panel",
 }

@@ -20,9 +20,9 @@ HOOKS = {
     if inspect.isfunction(function) and function.__module__ == hookspecs.__name__
 }
 
-THIRTEEN = """
+NAMES = """
 pyscrai_commands pyscrai_displays pyscrai_engines pyscrai_executors pyscrai_exporters pyscrai_memories
-pyscrai_observers pyscrai_outcomes pyscrai_providers pyscrai_reasoning pyscrai_scenario_loaders
+pyscrai_observers pyscrai_outcomes pyscrai_panels pyscrai_providers pyscrai_reasoning pyscrai_scenario_loaders
 pyscrai_schedules pyscrai_tools
 """
 
@@ -41,8 +41,8 @@ run runs tool without_meanings
 """
 
 
-def test_the_hooks_are_these_thirteen() -> None:
-    assert sorted(HOOKS) == THIRTEEN.split()
+def test_the_hooks_are_these() -> None:
+    assert sorted(HOOKS) == NAMES.split()
     assert set(KINDS) == set(HOOKS)
     assert len(set(KINDS.values())) == len(KINDS)
 
@@ -62,7 +62,8 @@ def test_a_hook_is_documented_and_takes_nothing(hook: str) -> None:
 
 
 def test_every_kind_has_a_contract_or_is_a_plain_object() -> None:
-    assert set(KINDS.values()) - set(CONTRACTS) == {"scenario loader", "command", "outcome", "display"}
+    plain = {"scenario loader", "command", "outcome", "display", "panel"}
+    assert set(KINDS.values()) - set(CONTRACTS) == plain
     assert set(CONTRACTS) < set(KINDS.values())
     for contract in CONTRACTS.values():
         assert issubclass(contract, Component)

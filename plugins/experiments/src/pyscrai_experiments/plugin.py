@@ -1,4 +1,4 @@
-"""What this distribution adds to PyScrAI: the command `experiment`, and two executors."""
+"""What this distribution adds to PyScrAI: the command `experiment`, two executors, and a panel."""
 
 from pyscrai_core import Extension, hookimpl
 
@@ -22,3 +22,8 @@ def pyscrai_executors() -> list[Extension]:
         Extension("local", "pyscrai_experiments.executors:Local", "All trials in this process."),
         Extension("processes", "pyscrai_experiments.executors:Processes", "Trials in several processes."),
     ]
+
+
+@hookimpl
+def pyscrai_panels() -> list[Extension]:
+    return [Extension("experiments", "pyscrai_experiments.panel:PANEL", "The report of an experiment.")]

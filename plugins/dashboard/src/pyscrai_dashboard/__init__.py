@@ -1,0 +1,1 @@
+"""A dashboard for runs and experiments in the browser."""

@@ -1,0 +1,137 @@
+"""Experiments: the runs with the labels `experiment` and `arm`, and the report of pyscrai-experiments."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+import orjson
+
+from pyscrai_core.errors import InputError
+from pyscrai_core.store.models import ACTIVE
+from pyscrai_core.store.runs import read_json
+from pyscrai_core.store.store import Store
+
+from .panels import Panels
+from .replies import Refused
+
+#: The panel that computes the report of an experiment: pyscrai-experiments offers it.
+PANEL = "experiments"
+TABLE = "experiments"
+#: How pyscrai-experiments and others label the trials of an experiment.
+NAME, ARM, REPLICATE = (f"json_extract(\"labels\",'$.{key}')" for key in ("experiment", "arm", "replicate"))
+TRIALS = f"""SELECT "id", {ARM}, {REPLICATE}, "seed", "status", "error", "created", "ended" FROM "runs"
+    WHERE {NAME}=? ORDER BY "created", "id" """
+NAMES = f"""SELECT {NAME} AS "name", MAX("created") FROM "runs" WHERE "name" IS NOT NULL GROUP BY "name"
+    ORDER BY 2 DESC"""
+COST = f"""SELECT SUM("cost") FROM "calls" WHERE "run" IN (SELECT "id" FROM "runs" WHERE {NAME}=?)"""
+OUTCOMES = f"""SELECT "run", "name", "value" FROM "outcomes" WHERE "kind"='outcome' AND "run" IN
+    (SELECT "id" FROM "runs" WHERE {NAME}=?) ORDER BY "run", "name" """
+REGISTERED = f'SELECT "body" FROM "{TABLE}" WHERE "name"=? ORDER BY "number" DESC LIMIT 1'
+
+
+def listed(store: Store) -> list[dict[str, Any]]:
+    """All experiments of the store, the latest first."""
+    return briefs(store, [name for name, _ in store.connection.execute(NAMES).fetchall()])
+
+
+def briefs(store: Store, names: list[str]) -> list[dict[str, Any]]:
+    """How far some experiments are."""
+    return [_brief(store, name, _trials(store, name)) for name in names]
+
+
+def one(store: Store, name: str, panels: Panels, limit: int) -> dict[str, Any]:
+    """An experiment: its arms and trials, and its report where pyscrai-experiments is installed."""
+    rows = _trials(store, name)
+    if not rows:
+        what = f"the store has no run with the label experiment={name[:60]}"
+        raise Refused(f"experiment {name[:60]!r}: {what}", 404)
+    outcomes: dict[str, dict[str, Any]] = {}
+    for run, outcome, value in store.connection.execute(OUTCOMES, (name,)):
+        outcomes.setdefault(run, {})[outcome] = read_json(value)
+    keys = ("run", "arm", "replicate", "seed", "status", "error", "created", "ended")
+    runs = [{**dict(zip(keys, row, strict=True)), "outcomes": outcomes.get(row[0], {})} for row in rows]
+    found: dict[str, Any] = {
+        **_brief(store, name, rows),
+        "runs": runs[:limit], "runs_total": len(runs), "arms": _arms(runs),
+        "outcomes": [{"name": one} for one in sorted({key for each in outcomes.values() for key in each})],
+        "comparisons": [], "factors": [], "curve": [], "claim": None,
+        "warnings": [], "report": None, "why": "",
+    }  # fmt: skip
+    if PANEL not in panels.all():
+        found["why"] = "intervals and comparisons need pyscrai-experiments: pip install pyscrai-experiments"
+        return found
+    try:
+        found |= panels.data(store, PANEL, "experiment", name)
+    except (InputError, Refused) as error:
+        found["why"] = str(error)
+    return found
+
+
+def _trials(store: Store, name: str) -> list[tuple[Any, ...]]:
+    rows = store.connection.execute(TRIALS, (name,)).fetchall()
+    return [
+        (*row[:4], "interrupted" if row[4] in ACTIVE and not store.locks.held(row[0]) else row[4], *row[5:])
+        for row in rows
+    ]
+
+
+def _brief(store: Store, name: str, rows: list[tuple[Any, ...]]) -> dict[str, Any]:
+    statuses = Counter(row[4] for row in rows)
+    expected = max(_expected(store, name), len(rows))
+    running = sum(statuses[status] for status in ACTIVE)
+    left = max(0, expected - statuses["completed"] - statuses["failed"])
+    (dollars,) = store.connection.execute(COST, (name,)).fetchone()
+    return {
+        "name": name,
+        "status": _status(statuses, running, left),
+        "done": statuses["completed"],
+        "running": running,
+        "failed": statuses["failed"],
+        "trials": len(rows),
+        "expected": expected,
+        "dollars": round(dollars or 0.0, 9),
+        "left_seconds": _left([row for row in rows if row[4] == "completed"], left) if running else None,
+        "created": rows[0][6] if rows else None,
+    }
+
+
+def _status(statuses: Counter[str], running: int, left: int) -> str:
+    if running:
+        return "paused" if statuses["paused"] == running else "running"
+    if left:
+        return "interrupted"
+    return "failed" if statuses["failed"] else "completed"
+
+
+def _left(done: list[tuple[Any, ...]], left: int) -> float | None:
+    """Seconds until the rest is done, if trials end as often as they did so far."""
+    if not done or not left:
+        return None
+    began: float = min(row[6] for row in done)
+    return round(max(0.0, time.time() - began) / len(done) * left, 1)
+
+
+def _expected(store: Store, name: str) -> int:
+    """The number of trials that are planned; 0 if nothing is registered."""
+    there = """SELECT COUNT(*) FROM sqlite_master WHERE "type"='table' AND "name"=?"""
+    if not store.connection.execute(there, (TABLE,)).fetchone()[0]:
+        return 0
+    row = store.connection.execute(REGISTERED, (name,)).fetchone()
+    if row is None:
+        return 0
+    body = orjson.loads(row[0])
+    return len(body["arms"]) * len(body["seeds"])
+
+
+def _arms(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The arms with their numbers of trials; outcomes are summarized by pyscrai-experiments."""
+    arms: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        name = run["arm"] or ""
+        arm = arms.setdefault(name, {"name": name, "trials": 0, "completed": 0, "failed": 0, "outcomes": {}})
+        arm["trials"] += 1
+        arm["completed"] += run["status"] == "completed"
+        arm["failed"] += run["status"] == "failed"
+    return list(arms.values())
