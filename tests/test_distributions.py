@@ -37,7 +37,7 @@ OPTIONAL = {
     "pyscrai-dask": {"dask-jobqueue"},
     "pyscrai-experiments": {"matplotlib"},
     "pyscrai-statistics": {"pandas", "pyarrow", "salib", "statsmodels", "zstandard"},
-    "pyscrai-testing": {"xllamacpp"},
+    "pyscrai-testing": {"pyte", "xllamacpp"},
 }
 #: Declared for what the kernel does with the first if it is installed; imported by name, with a remedy.
 INDIRECT = {"genai-prices", "xllamacpp"}
