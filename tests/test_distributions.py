@@ -38,7 +38,7 @@ OPTIONAL = {
     "pyscrai-experiments": {"matplotlib"},
     "pyscrai-html": {"ipython"},
     "pyscrai-statistics": {"pandas", "pyarrow", "salib", "statsmodels", "zstandard"},
-    "pyscrai-testing": {"xllamacpp"},
+    "pyscrai-testing": {"pyte", "xllamacpp"},
 }
 #: Declared for what the kernel does with the first if it is installed; imported by name, with a remedy.
 INDIRECT = {"genai-prices", "xllamacpp"}

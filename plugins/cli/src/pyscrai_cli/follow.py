@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Iterator
-
-from peewee import OperationalError
 
 from pyscrai_core import CallRecord
 from pyscrai_core.contracts import NoConfig, Observer
 from pyscrai_core.errors import StoreError
 from pyscrai_core.records import Event, Position, RunStatus, Usage
-from pyscrai_core.store.opening import as_store_error
+from pyscrai_core.store.opening import translate_errors
 from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
 
@@ -59,11 +56,14 @@ class Follower:
             self.status = "running"
             self._observer.on_run(self._run.id, "running", None)
         try:
-            return self._look()
-        except (sqlite3.OperationalError, OperationalError) as error:
-            if "locked" not in str(error):
-                raise as_store_error(self._store.path, error) from None
-            return False  # another program has the whole store for a moment
+            with translate_errors(self._store.path):
+                return self._look()
+        except Removed:
+            raise
+        except StoreError as error:
+            if "locked" in str(error):
+                return False  # another program has the whole store for a moment
+            raise
 
     def _look(self) -> bool:
         (version,) = self._store.connection.execute("PRAGMA data_version").fetchone()

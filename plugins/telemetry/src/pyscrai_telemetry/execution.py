@@ -174,8 +174,10 @@ class Watched:
             self._start(call)
         elif call.journaled:
             self._recorded += 1
-        elif call.status in ("waiting", "sent"):
-            self._calls[call.position].span.note(call.status, self._detailed({}, call.error))
+        elif call.status == "sent":
+            pass  # the event before it has the time until then
+        elif call.status == "waiting":
+            self._calls[call.position].span.note("waiting", self._detailed({}, call.error))
         elif call.status == "retrying":
             attributes = {
                 names.ERROR_TYPE: call.error_type, names.ATTEMPT_SECONDS: call.seconds,
