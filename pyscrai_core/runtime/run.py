@@ -392,8 +392,7 @@ class Run:
                 error = turn.failure.error or (RunStopping() if self.stopping else failure)
                 if asyncio.current_task() is self._main:
                     raise
-            except (Exception, SystemExit) as failure:  # noqa: BLE001
-                # A component may raise anything, or exit. It ends the turn; the run says which one it was.
+            except (Exception, SystemExit) as failure:  # noqa: BLE001  a component may raise anything, or exit
                 error = self._broken(turn.participant.engine, failure)
             error = turn.failure.error or error
             if agent.on_error == "skip" and isinstance(error, CallFailed):
