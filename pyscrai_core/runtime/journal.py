@@ -11,7 +11,7 @@ import orjson
 from attrs import asdict, evolve
 
 from ..canonical import canonical, digest
-from ..errors import Divergence, EndOfRecord
+from ..errors import AnswerRejected, CallFailed, Divergence, EndOfRecord
 from ..records import Position, Request
 from ..store.checksums import checksum_of_call
 from ..store.runs import RecordedRun
@@ -58,6 +58,8 @@ class Journal:
         self._waiting: dict[tuple[str, int, str], Sequence[Any]] = {}
         #: Each agent's last journaled completion, which its next one is compared with.
         self._completions: dict[str, tuple[int, ChainedRequest]] = {}
+        #: The step and the number of each agent's last completion.
+        self._last_answers: dict[str, tuple[int, int]] = {}
         self._known_options: dict[tuple[Any, ...], tuple[bytes, str, Any]] = {}
 
     @property
@@ -218,16 +220,23 @@ class Journal:
             failure.calls = (call.number,)
         self._store.put_call([row[name] for name in CALL_COLUMNS])
 
-    def reopen(self, calls: set[int]) -> None:
-        """Let failed calls, which ended the run, be made again when it is resumed."""
+    def reopen(self, calls: set[int], end: BaseException, agent: str, step: int) -> None:
+        """Let the `calls` that ended a turn with `end` be made again when the run is resumed."""
+        calls = calls | set(end.calls if isinstance(end, CallFailed) else ())
+        made, number = self._last_answers.get(agent, (-1, 0))
+        if isinstance(end, AnswerRejected) and not end.calls and made == step:
+            # A plugin found that a journaled answer cannot be used. Nothing builds on the agent's last one.
+            calls.add(number)
         for number in () if self.replay else sorted(calls):
             self._store.reopen_call(self._run, number)
 
     def follow(self, call: Call) -> None:
         """Make a journaled completion the one that the agent's next one is compared with."""
         if call.chained is not None:
+            position = call.position
             # Without the messages, which may be long and are not needed any more.
-            self._completions[call.position.agent] = call.number, evolve(call.chained, messages=())
+            self._completions[position.agent] = call.number, evolve(call.chained, messages=())
+            self._last_answers[position.agent] = position.step, call.number
 
     def _put_messages(self, agent: str, chained: ChainedRequest) -> dict[str, Any]:
         """Queue what is new of a request; the columns that tell where its messages are."""

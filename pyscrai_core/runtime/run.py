@@ -363,7 +363,7 @@ class Run:
 
     def _reopen(self, scope: RunScope, end: BaseException) -> None:
         """The calls whose failure ended a turn are asked again when the run is resumed."""
-        self._journal.reopen(scope.failure.calls | set(end.calls if isinstance(end, CallFailed) else ()))
+        self._journal.reopen(scope.failure.calls, end, scope.position.agent, scope.step)
 
     def _begin(self, participant: Participant) -> RunTurn:
         name = participant.agent.name

@@ -59,7 +59,7 @@ INSERT_EVENT = _insert(EventRow)
 INSERT_MESSAGE = _insert(MessageRow, "INSERT OR IGNORE")
 #: A failed call that is made again has the same number, and replaces the failure.
 INSERT_CALL = _insert(CallRow, "INSERT OR REPLACE")
-REOPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status"='failed'"""
+REOPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status" IN ('failed','answered')"""
 COPY_EVENTS = _copy(EventRow, run="?")
 #: A fork did not pay for the calls of its parent.
 COPY_CALLS = _copy(
@@ -379,7 +379,7 @@ class Store:
         self.writer.put(INSERT_CALL, row)
 
     def reopen_call(self, run: str, number: int) -> None:
-        """Queue that a failed call is made again when the run is resumed."""
+        """Queue that a call which ended the run is made again when the run is resumed."""
         self.writer.put(REOPEN_CALL, (run, number))
 
     # -- inputs from outside --

@@ -306,3 +306,35 @@ def test_an_outcome_that_is_mended_is_checked_before_anything_is_spent(flaky: Ho
         api.resume(store=store, host=flaky, set=wrong)
     assert _dump(store) == before
     assert not Flaky.asked
+
+
+class Silent(Provider):
+    """Answers nothing while it is `dumb`."""
+
+    dumb = True
+
+    async def complete(self, request: Request, sink: Any = None) -> Completion:
+        return Completion("" if Silent.dumb else "Nine.", model="silent-1")
+
+
+def test_answers_that_a_plugin_cannot_use_are_asked_again(host_with: Any, tmp_path: Path) -> None:
+    """They were journaled as answers, and the engine found all of them empty."""
+    host, store = host_with(provider__silent=Silent), tmp_path / "runs.db"
+    agents = {name: {"persona": "A farmer."} for name in "AB"}
+    silent = {"default": {"use": "silent"}}
+    path = scenario(tmp_path, providers=silent, agents=agents, schedule={"use": "round-robin", "rounds": 1})
+    Silent.dumb = True
+    for again in (False, True):
+        failed = (
+            api.resume(store=store, host=host) if again else pyscrai_core.run(path, host=host, store=store)
+        )
+        assert (failed.status, failed.calls) == ("failed", 3)
+        assert "answers nothing: 3 empty answers in a row" in failed.error
+        assert api.replay(store=store, host=host).error == failed.error
+    Silent.dumb = False
+    resumed = api.resume(store=store, host=host)
+    assert (resumed.status, [event.payload["text"] for event in resumed.events]) == (
+        "completed",
+        ["Nine."] * 2,
+    )
+    assert api.replay(store=store, host=host).fingerprint == resumed.fingerprint
