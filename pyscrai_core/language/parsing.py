@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -45,8 +46,8 @@ _EXPECTED = {
 }
 
 
-#: A text in a Markdown fence.
-_FENCED = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+#: The beginning of a text in a Markdown fence.
+_FENCE = re.compile(r"```[\w-]{0,40}[ \t]{0,40}\n")
 #: How many places of a text are tried as the beginning of JSON.
 _TRIES = 200
 _BRACKET = re.compile(r"[{[]")
@@ -71,35 +72,50 @@ def parse_json(text: str) -> tuple[Any, str | None]:
 def find_json(text: str) -> str:
     """The JSON in a text, if it is unambiguous: the only fenced text, or the only object, or the only list.
 
-    The text itself if it is JSON as a whole, or if there is no such part.
+    The text itself if it is JSON as a whole, or if there is no such part. A repeated part counts once.
     """
     text = text.strip()
     if parse_json(text)[1] is None:
         return text
-    fenced = _FENCED.findall(text)
+    fenced = _fenced(text)
     if len(fenced) == 1:
-        return str(fenced[0]).strip()
-    parts = _parts(text)
+        return fenced[0].strip()
+    parts = [part for _, part in json_parts(text)]
     objects = [part for part in parts if part.startswith("{")]
-    found = objects or parts
+    found = list(dict.fromkeys(objects or parts))
     return found[0] if len(found) == 1 else text
 
 
-def _parts(text: str) -> list[str]:
-    """The JSON objects and lists in a text, without those inside of others."""
-    parts: list[str] = []
-    place = 0
+def _fenced(text: str) -> list[str]:
+    """The texts in Markdown's fences."""
+    found, place = [], 0
+    while (begin := _FENCE.search(text, place)) is not None:
+        end = text.find("```", begin.end())
+        if end < 0:
+            break
+        found.append(text[begin.end() : end])
+        place = end + 3
+    return found
+
+
+def json_parts(text: str) -> Iterator[tuple[str, str]]:
+    """The JSON objects and lists in a text, without those inside of others, each with the text before it.
+
+    A bounded number of places is tried, in a time that is bounded by the text's length.
+    """
+    work, place, before = 4 * len(text) + 10_000, 0, 0
     for _ in range(_TRIES):
         begin = _BRACKET.search(text, place)
-        if begin is None:
-            break
+        if begin is None or work < 0:
+            return
         try:
             _, place = _DECODER.raw_decode(text, begin.start())
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            work -= getattr(error, "pos", begin.end()) - begin.start()
             place = begin.end()
         else:
-            parts.append(text[begin.start() : place])
-    return parts
+            yield text[before : begin.start()], text[begin.start() : place]
+            before = place
 
 
 def _find_fault(text: str) -> str:

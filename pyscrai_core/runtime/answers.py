@@ -7,7 +7,6 @@ no answer raises `AnswerRejected`, so that the model is asked again, or `Refused
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,17 +17,15 @@ from ..base.log import logger
 from ..canonical import check_json
 from ..errors import AnswerRejected, AnswerTruncated, Refused
 from ..language.parsing import find_json, parse_json
-from ..language.schemas import check_value
 from ..messages import Thinking, ToolCall
 from ..records import Completion, RateLimitStatus, Request, Usage
 from ..scenario.model import CallPolicy
 from ..suggest import quote
 from ..vendors import tool_arguments
 from .own_words import map_texts, own_words, speakers
+from .textual_calls import SHOWN, has_marks, with_textual_calls
 from .thoughts import has_thoughts, split_thoughts
 
-#: How many characters of an answer a message shows.
-SHOWN = 120
 #: The largest count of tokens that is believed.
 MOST_TOKENS = 2**40
 #: Reports of fewer input tokens are compared with the prompt.
@@ -58,7 +55,7 @@ def read_raw(returned: Any, policy: CallPolicy, structured: bool) -> Completion:
         tagged, text = split_thoughts(came)
         found += tagged
     thinking = [*map(_as_thinking, answer.thinking or ()), *map(Thinking, found)]
-    if structured:
+    if structured and not has_marks(text):
         text = find_json(text)
     calls = tuple(map(_tool_call, answer.tool_calls or ()))
     size = sum(len(part) for part in (came, *(one.text for one in thinking), *(str(one) for one in calls)))
@@ -102,6 +99,7 @@ def check(answer: Completion, request: Request, policy: CallPolicy, agents: Sequ
     if answer.truncated and policy.on_truncated == "repair":
         raise AnswerRejected(f"the answer ended before it was complete{cut_off(answer)}; give a shorter one")
     answer = with_textual_calls(answer, request)
+    answer = evolve(answer, tool_calls=tuple(map(_tool_call, answer.tool_calls)))
     if request.speaks and not answer.tool_calls:
         answer = _with_own_words(answer, request, policy, agents)
     if not answer.tool_calls:
@@ -266,139 +264,6 @@ def _count(value: Any) -> int:
 
 def known_allowance(answer: Completion) -> RateLimitStatus | None:
     return answer.allowance if isinstance(answer.allowance, RateLimitStatus) else None
-
-
-# -- tool calls that a model wrote as text --
-
-_MARKED = re.compile(
-    r"""<tool_calls?> (?P<tag> .*?) (?: </tool_calls?> | \Z)
-      | <function= (?P<named> .*?) (?: </function> | \Z)
-      | \[TOOL_CALLS\] (?P<mistral> .*)
-      | <\|python_tag\|> (?P<llama> .*)
-      | <\|tool_calls?_begin\|> (?P<begin> .*)
-      | <function_calls> (?P<claude> .*?) (?: </function_calls> | \Z)
-      | ✿FUNCTION✿ (?P<qwen> .*)
-      | <start_function_call> (?P<gemma> .*?) (?: <end_function_call> | \Z)
-      | <[|｜]tool▁calls?▁begin[|｜]> (?P<deepseek> .*)
-      | <\|channel\|>\s*commentary (?P<harmony> .*)
-      | ```tool_code\s (?P<fence> .*?) (?: ``` | \Z)
-      | (?: ^ | (?<=\n) ) Action: (?P<react> [^\n]+ \n\s* Action\ Input: .*)
-      | \A \s* \[? (?P<python> \w[\w.]* \( \s* \w+ \s* = .* \) ) \]? \s* \Z""",
-    re.DOTALL | re.VERBOSE,
-)
-#: Other forms of a call's name and arguments, which are JSON.
-_OTHERS = [
-    re.compile(r"\s*:?\s*(?P<name>[\w.-]+)\s*\n?\s*✿ARGS✿\s*:?\s*(?P<arguments>\{.*?\})", re.DOTALL),
-    re.compile(
-        r".*?(?:to=functions\.|<[|｜]tool▁sep[|｜]>)(?P<name>[\w.-]+).*?(?P<arguments>\{.*\})", re.DOTALL
-    ),
-    re.compile(r"\s*(?P<name>[\w.-]+)\s*\n\s*Action Input:\s*(?P<arguments>\{.*?\})\s*(?:\n|\Z)", re.DOTALL),
-]
-_CALLED = re.compile(r"(\w+)\(((?:[^()'\"]|'[^']*'|\"[^\"]*\")*)\)")
-_KEYWORD = re.compile(r"(\w+)\s*=\s*('[^']*'|\"[^\"]*\"|[\w.+-]+)")
-_INVOKED = re.compile(r"<invoke name=\"([\w.-]+)\">(.*?)</invoke>", re.DOTALL)
-_GIVEN = re.compile(r"<parameter name=\"([\w.-]+)\">(.*?)</parameter>", re.DOTALL)
-_NAMED = re.compile(r"\s*(?:<function=)?\s*([\w.:-]+)\s*(?:>|\[ARGS\])(.*?)(?:</function>\s*)?\Z", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=([\w.:-]+)>\s*(.*?)\s*</parameter>", re.DOTALL)
-_KEYS_OF_NAME = ("name", "tool", "tool_name", "function", "function_call", "action")
-_KEYS_OF_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "action_input")
-
-
-def with_textual_calls(answer: Completion, request: Request) -> Completion:
-    """The answer with the tool calls that the model wrote as text.
-
-    Raises `AnswerRejected` if such a call cannot be made: its text is never said.
-    """
-    if answer.tool_calls or not answer.text:
-        return answer
-    marked = list(_MARKED.finditer(answer.text))
-    # Python's form is also that of a stage direction, so it counts where such a tool is offered.
-    names = {tool.name for tool in request.tools}
-    marked = [one for one in marked if not one["python"] or one["python"].partition("(")[0] in names]
-    if marked:
-        found = [call for one in marked for call in _marked_calls(one)]
-        text = _MARKED.sub("", answer.text).strip()
-    elif not any(f'"{key}"' in answer.text for key in _KEYS_OF_ARGUMENTS):
-        return answer
-    else:
-        bare = find_json(answer.text)
-        value, wrong = parse_json(bare)
-        found, text = [] if wrong else _calls_in(value, strict=True), ""
-        if not found or (request.schema is not None and check_value(request.schema, value) is None):
-            return answer
-    known = [tool.name for tool in request.tools]
-    for call in found:
-        if call.name not in known:
-            offered = f"the tools: {', '.join(known)}" if known else "no tool can be used now"
-            raise AnswerRejected(
-                f"it calls the tool {quote(call.name)} as text, which is not offered; {offered}"
-            )
-    if not found:
-        raise AnswerRejected(
-            f"it calls a tool in a form that cannot be read; it began: {answer.text[:SHOWN]!r}"
-        )
-    return evolve(answer, text=text, raw=answer.raw or answer.text, tool_calls=tuple(map(_tool_call, found)))
-
-
-def _marked_calls(found: re.Match[str]) -> list[ToolCall]:
-    body = next(filter(None, found.groups()), "").strip()
-    value, wrong = parse_json(find_json(body))
-    calls = [] if wrong else _calls_in(value, strict=False)
-    if calls:
-        return calls
-    for name, inner in _INVOKED.findall(body):
-        calls.append(ToolCall("", name, {key: _parameter(text) for key, text in _GIVEN.findall(inner)}))
-    if calls or found["python"] or found["fence"]:
-        return calls or _python_calls(body)
-    for form in _OTHERS:
-        if other := form.match(body):
-            return [ToolCall("", other["name"], other["arguments"])]
-    named = _NAMED.match(body)
-    if named is None:
-        return []
-    name, inner = named[1], named[2].strip()
-    arguments: Any = {key: _parameter(text) for key, text in _PARAMETER.findall(inner)} or inner
-    return [ToolCall("", name, arguments)]
-
-
-def _python_calls(text: str) -> list[ToolCall]:
-    """The calls in Python's form with plain values; none if there is anything else."""
-    calls = []
-    for name, inner in _CALLED.findall(text):
-        given = {key: _parameter(value.strip("'\"")) for key, value in _KEYWORD.findall(inner)}
-        if _KEYWORD.sub("", inner).strip(" ,\n\t"):
-            return []
-        calls.append(ToolCall("", name, given))
-    return calls
-
-
-def _parameter(text: str) -> Any:
-    value, wrong = parse_json(text)
-    return text if wrong else value
-
-
-def _calls_in(value: Any, strict: bool) -> list[ToolCall]:
-    """The calls in a value; all of a list's elements must be calls. `strict`: with no other keys."""
-    if isinstance(value, dict) and value.keys() == {"tool_calls"}:
-        value = value["tool_calls"]
-    values = value if isinstance(value, list) else [value]
-    calls = [call for one in values if (call := _as_call(one, strict)) is not None]
-    return calls if len(calls) == len(values) else []
-
-
-def _as_call(value: Any, strict: bool) -> ToolCall | None:
-    if not isinstance(value, dict):
-        return None
-    name = next((value[key] for key in _KEYS_OF_NAME if key in value), None)
-    arguments = next((value[key] for key in _KEYS_OF_ARGUMENTS if key in value), None)
-    if isinstance(name, dict):
-        return _as_call(name, strict)
-    if not isinstance(name, str) or (strict and not isinstance(arguments, dict | str)):
-        return None
-    if strict and value.keys() - {*_KEYS_OF_NAME, *_KEYS_OF_ARGUMENTS, "type", "id", "index"}:
-        return None
-    given: Any = {} if arguments is None else arguments
-    return ToolCall("", name, given)
 
 
 # -- an agent speaks for itself --

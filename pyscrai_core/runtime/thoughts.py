@@ -1,48 +1,227 @@
-"""Thoughts that a model writes into its text, between tags: they are not its words."""
+"""The markup in a model's text: its thoughts are not its words, and neither are tokens that end its turn.
+
+Models and servers leave different marks in a text: tags around thoughts such as `<think>`, the channels of
+OpenAI's open models ("harmony"), and tokens that begin or end a turn, such as `<|im_end|>`.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Literal
 
-_NAMES = r"(?:\w+:)?(?:think|thinking|thoughts?|reasoning)"
-#: The tags before and behind thoughts; the last form of each is that of OpenAI's open models ("harmony").
-OPENING = re.compile(
-    rf"<\s*{_NAMES}(?:\s[^<>]{{0,100}})?>|\[THINK\]|◁think▷|<\|channel\|>\s*analysis\b[^<]{{0,100}}<\|message\|>",
-    re.IGNORECASE,
+#: What a part of a text is: `words` are said; a `call` of a tool, with its marks, is read later. `lone` has
+#: no text: a tag closes what no tag opened, so all before it were thoughts.
+Kind = Literal["words", "thought", "call", "lone"]
+
+_NAMES = r"(?:\w{1,40}:)?(?:think|thinking|thoughts?|reasoning|scratchpad|reflection|(?:inner_)?monologue)"
+_ENDS = (
+    *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "</s>"),
+    *(
+        "<|end_of_turn|>",
+        "<｜end▁of▁sentence｜>",
+        "<|END_OF_TURN_TOKEN|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+    ),
+    *("<turn|>", "<|endofturn|>", "<|eot|>", "<|eom|>"),
 )
-CLOSING = re.compile(
-    rf"</\s*{_NAMES}\s*>|\[/THINK\]|◁/think▷"
-    r"|(?:<\|end\|>)?(?:<\|start\|>\s*assistant)?<\|channel\|>\s*final\b[^<]{0,100}<\|message\|>",
-    re.IGNORECASE,
+#: Every repetition is bounded and each search goes on behind the last tag: the time is that of the length.
+TAG = re.compile(
+    rf"""(?=[<\[◁]) (?:
+      (?P<open> <\s{{0,9}}{_NAMES}(?:\s[^<>]{{0,100}})?> | \[THINK\] | ◁think▷
+          | <\|begin_of_thought\|> | <\|START_THINKING\|> | <\|channel>\s{{0,9}}(?:thought|analysis)\b )
+    | (?P<close> </\s{{0,9}}{_NAMES}\s{{0,9}}> | \[/THINK\] | ◁/think▷
+          | <\|end_of_thought\|> | <\|END_THINKING\|> | <channel\|> )
+    | (?P<header> (?:<\|start\|>\s{{0,9}}assistant(?P<to>[^<]{{0,200}}))?
+          <\|channel\|>\s{{0,9}}(?P<channel>\w{{1,40}})(?P<more>[^<]{{0,200}})
+          (?:<\|constrain\|>[^<]{{0,50}})?<\|message\|> )
+    | (?P<end> {"|".join(map(re.escape, _ENDS))} )
+    | (?P<start> <\|(?:im_start|start)\|>\w{{0,40}}\n? | <(?:start_of_turn|\|turn)>\w{{0,40}}\n?
+          | <\|start_header_id\|>\w{{0,40}}<\|end_header_id\|>\n{{0,2}} | <s> )
+    | (?P<mark> <\|(?:begin|end)_of_solution\|> | <\|(?:START|END)_(?:RESPONSE|TEXT)\|>
+          | <\|channel>\w{{0,40}} | </?(?:answer|response)> )
+    )""",
+    re.IGNORECASE | re.VERBOSE,
 )
+#: What a tag begins with, and the length up to which the rest of one is waited for.
+_BEGINS = re.compile(r"[<\[◁]")
+_LONGEST = 400
+#: A tag to which the word behind it belongs, which may go on.
+_GOES_ON = re.compile(
+    r"<\|channel>\s{0,9}\w{0,40}|<(?:\|im_start\||\|turn|start_of_turn|\|start_header_id\|)>\w{0,40}"
+)
+_QUOTES = "`'\"“„«"
+
+
+class Markup:
+    """Reads a text piece by piece, and gives `take` its parts, in order.
+
+    With `nested`, thoughts end when as many tags are closed as were opened; else with the first closing one.
+    """
+
+    def __init__(self, take: Callable[[Kind, str], None], nested: bool = False) -> None:
+        self._take, self._nested = take, nested
+        self._held = ""
+        #: Where the text is: in `words`, a `thought`, a `call`, or where nothing counts: `between` messages,
+        #: or behind the end of the turn (`over`).
+        self._state: Literal["words", "thought", "call", "between", "over"] = "words"
+        self._depth = 0
+        #: Whether there were thoughts, words before the place, and tags that are only mentioned.
+        self._thought, self._spoken, self._mentioned, self._struck = False, False, 0, 0
+        self._tail = ""
+
+    def feed(self, text: str, last: bool = False) -> None:
+        """Read on. What may be the beginning of a tag waits for the rest of it, unless this is the `last`."""
+        held, place = self._held + text, 0
+        until = len(held) if last else _waiting(held)
+        for tag in TAG.finditer(held):
+            if tag.start() >= until:
+                break
+            self._give(held[place : tag.start()])
+            self._turn(tag)
+            place = tag.end()
+        if until > place:
+            self._give(held[place:until])
+            place = until
+        self._held = held[place:]
+
+    def _give(self, text: str) -> None:
+        state = self._state
+        if not text or state == "between" or state == "over":
+            return
+        if state == "words":
+            self._spoken = self._spoken or not text.isspace()
+            self._tail = (self._tail + text[-80:])[-80:]
+        self._take(state, text)
+
+    def _turn(self, tag: re.Match[str]) -> None:
+        """Go on behind a tag."""
+        kind, state = tag.lastgroup, self._state
+        if tag["header"]:
+            self._begin_message(tag)
+        elif state == "over":
+            return
+        elif kind == "end":
+            self._end(tag[0])
+        elif kind == "start":
+            if state == "words" and tag[0] == "<s>" and self._spoken:
+                self._struck += 1
+                self._give(tag[0])
+            elif state == "words" and self._spoken:
+                self._state = "over"
+        elif kind == "open":
+            self._open(tag[0])
+        elif kind == "close":
+            self._close(tag[0])
+        elif state != "words" or not (self._thought or tag[0].startswith("<|")):
+            self._give(tag[0])
+
+    def _begin_message(self, tag: re.Match[str]) -> None:
+        """Begin a message of harmony, in its channel."""
+        if "to=" in f"{tag['to'] or ''}{tag['more']}":
+            self._state = "call"
+            self._give(tag[0])
+        elif tag["channel"].lower() == "analysis":
+            self._state, self._thought = "thought", True
+            self._depth = 0
+        else:
+            if self._spoken and not self._thought:
+                self._take("lone", "")
+            self._state, self._thought = "words", True
+
+    def _end(self, token: str) -> None:
+        if self._state == "call":
+            self._give(token)
+            self._state = "between"
+        elif token == "</s>" and self._struck:
+            self._struck -= 1
+            self._give(token)
+        elif self._state == "thought" and not self._depth:
+            self._state = "between"
+        elif self._state == "words" and self._spoken:
+            self._state = "over"
+
+    def _open(self, tag: str) -> None:
+        if self._state == "thought":
+            self._depth += self._nested
+            self._give(tag)
+        elif self._state == "words":
+            if self._is_mentioned():
+                self._mentioned += 1
+                self._give(tag)
+            else:
+                self._state, self._depth, self._thought = "thought", 1, True
+                self._take("thought", "")
+
+    def _close(self, tag: str) -> None:
+        if self._state == "thought" and self._depth:
+            self._depth -= 1
+            if self._depth:
+                self._give(tag)
+            else:
+                self._state = "words"
+        elif self._state == "words" and (self._mentioned or self._is_mentioned()):
+            self._mentioned = max(0, self._mentioned - 1)
+            self._give(tag)
+        elif self._state == "words":
+            self._take("lone", "")
+            self._thought = True
+
+    def _is_mentioned(self) -> bool:
+        """Whether a tag stands in a sentence as a word, and the answer had no thoughts before."""
+        if self._thought or len(self._tail) < 2:
+            return False
+        if self._tail[-1] in _QUOTES:
+            return True
+        before = self._tail.rstrip(" \t")
+        return before != self._tail and (before[-1:].isalnum() or before[-1:] == ",")
+
+
+def _waiting(text: str) -> int:
+    """Where a tag may begin of which the end is missing; the length of the text if there is none."""
+    place = max(0, len(text) - _LONGEST)
+    for begin in _BEGINS.finditer(text, place):
+        rest = text[begin.start() :]
+        if rest.startswith(("<|start|>"[: len(rest)], "<|channel|>"[: len(rest)])):
+            if "<|message|>" not in rest:
+                return begin.start()
+        elif _GOES_ON.fullmatch(rest) or (len(rest) < 160 and not any(end in rest for end in ">]▷")):
+            return begin.start()
+    return len(text)
 
 
 def has_thoughts(text: str) -> bool:
-    """Whether there is a tag of thoughts in a text."""
-    return OPENING.search(text) is not None or CLOSING.search(text) is not None
+    """Whether there is any markup in a text."""
+    return TAG.search(text) is not None
 
 
 def split_thoughts(text: str) -> tuple[list[str], str]:
-    """The thoughts in an answer, and its words.
+    """The thoughts in an answer, and its words up to the end of the model's turn.
 
     Thoughts stand between tags such as `<think>` and `</think>`. Without an opening tag they begin with the
-    text, because some servers put that tag into the prompt; without a closing one they end with it.
+    text, because some servers put that tag into the prompt; without a closing one they end with it. Tags that
+    a sentence only mentions are words.
     """
-    thoughts: list[str] = []
-    words = ""
-    while text:
-        begin, end = OPENING.search(text), CLOSING.search(text)
-        if end is not None and (begin is None or end.start() < begin.start()):
-            # Everything before a lone closing tag was thought.
-            thoughts.append(words + text[: end.start()])
-            words, text = "", text[end.end() :]
-        elif begin is None:
-            words, text = words + text, ""
+    thoughts: list[list[str]] = []
+    words: list[str] = []
+    last = ""
+
+    def take(kind: Kind, part: str) -> None:
+        nonlocal last
+        if kind == "lone":  # everything before was thought
+            thoughts.append(words.copy())
+            words.clear()
+        elif kind == "thought":
+            if not part or last != "thought" or not thoughts:
+                thoughts.append([])
+            thoughts[-1].append(part)
         else:
-            words += text[: begin.start()]
-            inner = text[begin.end() :]
-            end = CLOSING.search(inner)
-            thoughts.append(inner if end is None else inner[: end.start()])
-            text = "" if end is None else inner[end.end() :]
-    found = [thought.strip() for thought in thoughts if thought.strip()]
-    return found, words.strip() if thoughts else words
+            words.append(part)
+        last = kind
+
+    Markup(take).feed(text, last=True)
+    said = "".join(words)
+    found = [one for parts in thoughts if (one := "".join(parts).strip())]
+    return found, said.strip() if said != text else said

@@ -59,7 +59,8 @@ INSERT_EVENT = _insert(EventRow)
 INSERT_MESSAGE = _insert(MessageRow, "INSERT OR IGNORE")
 #: A failed call that is made again has the same number, and replaces the failure.
 INSERT_CALL = _insert(CallRow, "INSERT OR REPLACE")
-REOPEN_CALL = """UPDATE "calls" SET "status"='open' WHERE "run"=? AND "number"=? AND "status" IN ('failed','answered')"""
+REOPEN_CALL = """UPDATE "calls" SET "status"='open'
+    WHERE "run"=? AND "number"=? AND "status" IN ('failed', 'answered')"""
 COPY_EVENTS = _copy(EventRow, run="?")
 #: A fork did not pay for the calls of its parent.
 COPY_CALLS = _copy(

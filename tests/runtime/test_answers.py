@@ -66,6 +66,25 @@ def odd(**fields: Any) -> Completion:
             "Nine.",
             ["a"],
         ),
+        ("<|channel>thought\nhide<channel|>Nine.", "Nine.", ["hide"]),
+        (
+            "<|begin_of_thought|>hide<|end_of_thought|><|begin_of_solution|>Nine.<|end_of_solution|>",
+            "Nine.",
+            ["hide"],
+        ),
+        ("<|START_THINKING|>hide<|END_THINKING|><|START_RESPONSE|>Nine.<|END_RESPONSE|>", "Nine.", ["hide"]),
+        ("<scratchpad>hide</scratchpad><answer>Nine.</answer>", "Nine.", ["hide"]),
+        ("hide<|end|><|start|>assistant<|channel|>final<|message|>Nine.<|return|>", "Nine.", ["hide"]),
+        ("<think>hide</think>Nine <think>more</think>coins.", "Nine coins.", ["hide", "more"]),
+        ("The tag <think> is used; </think> closes it.", "The tag <think> is used; </think> closes it.", []),
+        ("Write `<think>` and `</think>`, please.", "Write `<think>` and `</think>`, please.", []),
+        ("It ends with </think>, as always.", "It ends with </think>, as always.", []),
+        ("Nine.<|im_end|>\n<|im_start|>user\nToo much!", "Nine.", []),
+        ("<|im_start|>assistant\nNine.<|im_end|>", "Nine.", []),
+        ("<s>Nine.</s>", "Nine.", []),
+        ("Nine.<end_of_turn>", "Nine.", []),
+        ("Nine <s>old</s> coins.", "Nine <s>old</s> coins.", []),
+        ("<answer>Nine.</answer>", "<answer>Nine.</answer>", []),
     ],
 )
 def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> None:
@@ -86,6 +105,11 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
         '<think type="deep">hide</think>Nine.',
         "<think>a<think>b</think>still hidden</think>Nine.",
         "<|channel|>analysis<|message|>hide<|end|><|channel|>final<|message|>Nine.",
+        "<|channel>thought\nhide<channel|>Nine.",
+        "Nine.<|im_end|>\n<|im_start|>user\nToo much!",
+        "The tag <think> is used; </think> closes it.",
+        "<|channel|>analysis<|message|>hide<|end|><|start|>assistant<|channel|>final"
+        " <|constrain|>json<|message|>Nine.<|return|>",
     ],
 )
 def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
@@ -234,62 +258,6 @@ def test_who_begins_as_somebody_else_is_asked_again(text: str) -> None:
     request = WORDS.but(schema=OFFER) if text.startswith("{") else WORDS
     with pytest.raises(AnswerRejected, match="a line of Jon; answer as Mara"):
         taken(Completion(text), request)
-
-
-CALLS = [
-    '<tool_call>\n{"name": "stock", "arguments": {"of": "apples"}}\n</tool_call>',
-    '<tool_call>{"name": "stock", "arguments": "{\\"of\\": \\"apples\\"}"}',
-    '[TOOL_CALLS][{"name": "stock", "arguments": {"of": "apples"}}]',
-    '[TOOL_CALLS]stock[ARGS]{"of": "apples"}',
-    '<|python_tag|>{"name": "stock", "parameters": {"of": "apples"}}',
-    '<function=stock>{"of": "apples"}</function>',
-    "<tool_call><function=stock><parameter=of>\napples\n</parameter></function></tool_call>",
-    '{"name": "stock", "arguments": {"of": "apples"}}',
-    '{"type": "function", "function": {"name": "stock", "arguments": {"of": "apples"}}}',
-    '```json\n{"name": "stock", "parameters": {"of": "apples"}}\n```',
-    '<think>which?</think><tool_call>{"name": "stock", "arguments": {"of": "apples"}}</tool_call>',
-    '✿FUNCTION✿: stock\n✿ARGS✿: {"of": "apples"}',
-    '```tool_code\nstock(of="apples")\n```',
-    '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>stock\n```json\n{"of": "apples"}\n```',
-    '<function_calls><invoke name="stock"><parameter name="of">apples</parameter></invoke></function_calls>',
-    '<|channel|>commentary to=functions.stock <|constrain|>json<|message|>{"of": "apples"}<|call|>',
-    'Action: stock\nAction Input: {"of": "apples"}',
-    '{"tool_calls": [{"function": {"name": "stock", "arguments": "{\\"of\\": \\"apples\\"}"}}]}',
-    '{"function_call": {"name": "stock", "arguments": {"of": "apples"}}}',
-    '{"action": "stock", "action_input": {"of": "apples"}}',
-    '{"name": "stock", "arguments": {"of": "apples"}, "index": 0}',
-]
-
-
-@pytest.mark.parametrize("text", CALLS)
-def test_a_tool_call_as_text_is_a_tool_call(text: str) -> None:
-    answer = taken(Completion(text), WORDS.but(tools=(STOCK,)))
-    assert answer.tool_calls == (ToolCall("call00001", "stock", {"of": "apples"}),)
-    assert (answer.text, answer.finish_reason, answer.raw) == ("", "tool_calls", text)
-    for tools in ((), (ToolSpec("other", "", {}),)):
-        with pytest.raises(AnswerRejected, match="stock"):
-            taken(Completion(text), WORDS.but(tools=tools))
-
-
-def test_a_tool_call_in_pythons_form_counts_where_the_tool_is_offered() -> None:
-    text = '[stock(of="apples")]'
-    answer = taken(Completion(text), WORDS.but(tools=(STOCK,)))
-    assert answer.tool_calls == (ToolCall("call00001", "stock", {"of": "apples"}),)
-    assert (
-        taken(Completion("[laughs(how='loudly')]"), WORDS.but(tools=(STOCK,))).text
-        == "[laughs(how='loudly')]"
-    )
-    with pytest.raises(AnswerRejected, match="a form that cannot be read"):
-        taken(Completion("[stock(of=all_of(them))]"), WORDS.but(tools=(STOCK,)))
-
-
-def test_a_tool_call_that_cannot_be_read_is_never_said() -> None:
-    with pytest.raises(AnswerRejected, match="a form that cannot be read"):
-        taken(Completion("<start_function_call>call:stock{of:a}<end_function_call>"), WORDS)
-    with pytest.raises(AnswerRejected, match="a form that cannot be read"):
-        taken(Completion("<tool_call>apples, please</tool_call>"), WORDS.but(tools=(STOCK,)))
-    both = taken(Completion(f"Let me see. {CALLS[0]}"), WORDS.but(tools=(STOCK,)))
-    assert (both.text, len(both.tool_calls)) == ("Let me see.", 1)
 
 
 @pytest.mark.parametrize(
