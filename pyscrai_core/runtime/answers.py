@@ -21,7 +21,7 @@ from ..messages import Thinking, ToolCall
 from ..records import Completion, RateLimitStatus, Request, Usage
 from ..scenario.model import CallPolicy
 from ..suggest import quote
-from ..vendors import tool_arguments
+from ..vendors import finish_reason, tool_arguments
 from .own_words import map_texts, own_words, speakers
 from .textual_calls import SHOWN, has_marks, with_textual_calls
 from .thoughts import has_thoughts, split_thoughts
@@ -32,7 +32,6 @@ MOST_TOKENS = 2**40
 FEW_TOKENS = 100
 #: Types of parts of a content that are thoughts.
 _THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking")
-_FINISH = ("stop", "length", "tool_calls", "refusal", "content_filter", "other")
 
 
 def as_completion(answer: Any) -> Completion:
@@ -64,23 +63,22 @@ def read_raw(returned: Any, policy: CallPolicy, structured: bool) -> Completion:
             f"the answer has {size:,} characters, expected at most {policy.max_answer_bytes:,} bytes "
             "(the provider's option `max_answer_bytes`)"
         )
+    known = answer.finish_reason if answer.finish_reason == "other" else finish_reason(answer.finish_reason)
     return evolve(
         answer,
         text=text,
         raw=came if text != came else "",
         tool_calls=calls,
         thinking=tuple(thinking),
-        finish_reason="refusal"
-        if refused
-        else answer.finish_reason
-        if answer.finish_reason in _FINISH
-        else "other",
+        finish_reason="refusal" if refused else known,
         model=_name(answer.model),
     )
 
 
 def check(answer: Completion, request: Request, policy: CallPolicy, agents: Sequence[str]) -> Completion:
     """`answer` as the answer to `request`: for its agent alone, and with tool calls that can be made.
+
+    An answer that ended for an unknown reason counts as truncated.
 
     Raises `Refused` for a refusal, `AnswerTruncated` for a truncated answer if the `policy` wants that, and
     `AnswerRejected` for what the model is to be asked again.
@@ -94,6 +92,11 @@ def check(answer: Completion, request: Request, policy: CallPolicy, agents: Sequ
         raise Refused(
             f"{what}{words}; change the prompt, use another model, or set `on_error: skip` for the agent"
         )
+    if answer.finish_reason == "other":
+        logger.warning(
+            "an answer of {} ended for a reason that is not known: it counts as cut off", answer.model
+        )
+        answer = evolve(answer, finish_reason="length")
     if answer.truncated and policy.on_truncated == "fail":
         raise AnswerTruncated(f"the answer ended before it was complete{cut_off(answer)}")
     if answer.truncated and policy.on_truncated == "repair":

@@ -12,6 +12,7 @@ from pyscrai_core import (
     AnswerTruncated,
     Completion,
     Message,
+    Overloaded,
     Refused,
     Request,
     Sink,
@@ -27,6 +28,7 @@ from pyscrai_core.runtime.own_words import speakers
 from pyscrai_core.runtime.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
 from pyscrai_core.runtime.thoughts import split_thoughts
 from pyscrai_core.scenario.model import CallPolicy
+from pyscrai_core.vendors import finish_reason
 
 AGENTS = ("Mara", "Jon", "Jon Smith")
 STOCK = ToolSpec("stock", "Tells the stock.", {"type": "object", "properties": {"of": {"type": "string"}}})
@@ -214,6 +216,22 @@ def test_a_cut_off_answer_is_kept_repaired_or_an_error() -> None:
         taken(cut, on_truncated="fail")
 
 
+def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
+    for whole in ("stop", "EOS", "end_turn", "stop-sequence", None, ""):
+        assert not taken(odd(text="Nine.", finish_reason=whole)).truncated
+    for unknown in ("other", "compaction", "incomplete"):
+        answer = taken(odd(text="I think the", finish_reason=unknown))
+        assert (answer.truncated, answer.finish_reason) == (True, "length")
+        with pytest.raises(AnswerTruncated):
+            taken(odd(text="I think the", finish_reason=unknown), on_truncated="fail")
+    for broken in ("abort", "cancelled", "insufficient_system_resource", "unload", "OTHER", "timeout"):
+        with pytest.raises(Overloaded, match="broke the answer off"):
+            finish_reason(broken)
+    with pytest.raises(AnswerRejected, match="cannot read the model's tool call"):
+        finish_reason("MALFORMED_FUNCTION_CALL")
+    assert (finish_reason("SAFETY", True), finish_reason("stop", True)) == ("content_filter", "tool_calls")
+
+
 @pytest.mark.parametrize(
     ("text", "own"),
     [
@@ -356,5 +374,5 @@ def test_odd_bookkeeping_does_not_cost_an_answer() -> None:
             thinking=(Thinking(None, {1: 2}), Thinking([{"text": "hm \ud83d"}])),  # type: ignore[arg-type]
         )
     )
-    assert (answer.text, answer.model, answer.finish_reason) == ("Nine.", "", "other")
+    assert (answer.text, answer.model, answer.finish_reason) == ("Nine.", "", "stop")
     assert [(one.text, one.data) for one in answer.thinking] == [("", {}), ("hm ?", {})]

@@ -252,7 +252,10 @@ def test_a_call_is_handed_on_as_it_came(call: Any, name: Any, arguments: Any) ->
 
 def test_ends_and_counts() -> None:
     assert answer({"content": "x"}, done_reason="length").finish_reason == "length"
-    assert answer({"content": "x"}, done_reason="load").finish_reason == "other"
+    assert answer({"content": "x"}, done_reason="load").finish_reason == "stop"
+    assert answer({"content": "x"}, done_reason="weather").finish_reason == "other"
+    with pytest.raises(Overloaded, match="broke the answer off"):
+        answer({"content": "I think the"}, done_reason="unload")
     assert answer({"content": "x"}, done_reason=None).finish_reason == "stop"
     assert answer({"content": "x"}, prompt_eval_cached_count=7).usage == Usage(20, 6, 7)
     assert answer({"content": "x"}, prompt_eval_cached_count=70).usage == Usage(20, 6, 70)

@@ -43,7 +43,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "OPENAI_HOST", "127.0.0.1")
 
 
-def choice(message: dict[str, Any], finish: str = "stop", **more: Any) -> dict[str, Any]:
+def choice(message: dict[str, Any] | None, finish: str = "stop", **more: Any) -> dict[str, Any]:
     return {"choices": [{"index": 0, "message": message, "finish_reason": finish}], **more}
 
 
@@ -333,7 +333,10 @@ REFUSED = {"type": "message", "content": [{"type": "refusal", "refusal": "No."}]
         ("chat", choice({"content": "Hm"}, "length"), "length", "Hm"),
         ("chat", choice({"content": ""}, "content_filter"), "content_filter", ""),
         ("chat", choice({"content": None, "refusal": "No."}), "refusal", "No."),
-        ("chat", choice({"content": "Hm"}, "eos"), "other", "Hm"),
+        ("chat", choice({"content": "Hm"}, "eos"), "stop", "Hm"),
+        ("chat", choice({"content": "Hm"}, "weather"), "other", "Hm"),
+        ("chat", choice(None, "content_filter"), "content_filter", ""),
+        ("responses", response(status="incomplete"), "other", ""),
         ("responses", response(**CUT), "length", ""),
         ("responses", response(**FILTERED), "content_filter", ""),
         ("responses", response(REFUSED), "refusal", "No."),
@@ -344,6 +347,21 @@ REFUSED = {"type": "message", "content": [{"type": "refusal", "refusal": "No."}]
 def test_how_answers_end(api: str, answer: dict[str, Any], finish: str, text: str) -> None:
     _, made = asked(request(sampling=Sampling(max_tokens=32)), answer, api=api)
     assert (made.finish_reason, made.text) == (finish, text)
+
+
+@pytest.mark.parametrize(
+    ("api", "answer"),
+    [
+        ("chat", choice({"content": "I think the"}, "abort")),
+        ("chat", choice({"content": "I think the"}, "insufficient_system_resource")),
+        ("responses", response(status="cancelled")),
+    ],
+)
+def test_an_answer_that_the_server_broke_off_is_tried_again(api: str, answer: dict[str, Any]) -> None:
+    with pytest.raises(Overloaded, match="broke the answer off") as caught:
+        asked(request(), {**answer, "usage": {"prompt_tokens": 7, "input_tokens": 7}}, api=api)
+    assert caught.value.usage is not None
+    assert caught.value.usage.input_tokens == 7
 
 
 @pytest.mark.parametrize("arguments", ['{"city": "Ro', "[1]", '"Rome"'])

@@ -9,7 +9,6 @@ from typing import Any
 from pyscrai_core import (
     AnswerRejected,
     Completion,
-    FinishReason,
     Message,
     RateLimitStatus,
     Request,
@@ -19,7 +18,7 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.vendors import tool_arguments
+from pyscrai_core.vendors import finish_reason, tool_arguments
 
 from .config import AnthropicConfig
 from .schema import reduced
@@ -34,18 +33,6 @@ SAMPLING_VERSION = "2023-06-01"
 HISTORY_MARKS, BLOCKS_BETWEEN = 3, 15
 
 _THINKING = ("thinking", "redacted_thinking")
-_FINISH: dict[str, FinishReason] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "refusal",
-    "content_filter": "content_filter",
-    "content_filtered": "content_filter",
-    "guardrail_intervened": "content_filter",
-    "safety": "content_filter",
-}
 
 
 def request_arguments(request: Request, config: AnthropicConfig) -> dict[str, Any]:
@@ -165,7 +152,7 @@ def completion(answer: Mapping[str, Any], headers: Mapping[str, str], model: str
             for block in blocks
             if block.get("type") in _THINKING
         ),
-        finish_reason=_FINISH.get(reason, "other"),
+        finish_reason=finish_reason(reason, bool(calls)),
         usage=usage(answer),
         model=answer.get("model") or model,
         allowance=_allowance(headers),

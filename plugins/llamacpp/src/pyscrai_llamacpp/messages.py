@@ -8,7 +8,6 @@ from typing import Any
 
 from pyscrai_core import (
     Completion,
-    FinishReason,
     Message,
     Request,
     RequestRejected,
@@ -18,12 +17,10 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.vendors import tool_arguments
+from pyscrai_core.vendors import finish_reason, tool_arguments
 
 #: llama.cpp's seeds have 32 bits. The largest one means "choose a random seed".
 SEEDS = 2**32 - 1
-
-_FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "tool_calls": "tool_calls"}
 
 
 def request_body(request: Request, *, exact: bool) -> dict[str, Any]:
@@ -96,7 +93,7 @@ def completion(chunks: Iterable[dict[str, Any]], model: str) -> Completion:
         text="".join(text_parts(chunks, "content")),
         tool_calls=_tool_calls(chunks),
         thinking=(Thinking(thinking),) if thinking else (),
-        finish_reason=_FINISH.get(finish, "other"),
+        finish_reason=finish_reason(finish),
         usage=Usage(
             input_tokens=usage.get("prompt_tokens", 0),
             output_tokens=usage.get("completion_tokens", 0),

@@ -7,7 +7,6 @@ from typing import Any
 
 from pyscrai_core import (
     Completion,
-    FinishReason,
     Message,
     Overloaded,
     Text,
@@ -16,19 +15,10 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.vendors import tool_arguments
+from pyscrai_core.vendors import finish_reason, tool_arguments
 
 #: Marks thinking that came from Ollama. Only this is sent back to it.
 THINKING_DATA = {"vendor": "ollama"}
-
-_FINISH: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    # Of servers that pass the answers of other vendors on.
-    "refusal": "refusal",
-    "content_filter": "content_filter",
-    "safety": "content_filter",
-}
 
 
 def messages(history: Iterable[Message]) -> list[dict[str, Any]]:
@@ -86,13 +76,11 @@ def completion(chunks: Sequence[dict[str, Any]]) -> Completion:
     thoughts = [message.get("thinking") for message in found]
     thinking = "".join(one for one in thoughts if isinstance(one, str))
     calls = tuple(_tool_call(call) for message in found for call in message.get("tool_calls") or ())
-    # Old servers do not send a reason.
-    finish = _FINISH.get(end.get("done_reason") or "stop", "other")
     return Completion(
         text=text,
         tool_calls=calls,
         thinking=(Thinking(thinking, dict(THINKING_DATA)),) if thinking else (),
-        finish_reason="tool_calls" if calls else finish,
+        finish_reason=finish_reason(end.get("done_reason"), bool(calls)),  # old servers send none
         usage=usage(end),
         model=end.get("model") or "",
     )

@@ -8,7 +8,6 @@ from typing import Any
 
 from pyscrai_core import (
     Completion,
-    FinishReason,
     Message,
     Request,
     Text,
@@ -17,12 +16,11 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.vendors import visible_text
+from pyscrai_core.vendors import finish_reason, visible_text
 
 from .config import OpenAIConfig
 from .streamed_calls import StreamedCalls
 from .wire import (
-    WITHHELD,
     answer_text,
     result_text,
     role,
@@ -38,18 +36,6 @@ SEEDS = 2**31
 
 #: The fields in which compatible servers return a model's thinking. It is sent back in the same field.
 _THINKING = ("reasoning_content", "reasoning")
-_FINISH: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "max_length": "length",
-    "model_length": "length",
-    "token_limit": "length",
-    "eos_length": "length",
-    "tool_calls": "tool_calls",
-    "refusal": "refusal",
-}
 
 
 class Chat:
@@ -114,9 +100,9 @@ class Chat:
 
     def completion(self, request: Request, answer: dict[str, Any]) -> Completion:
         choice = answer["choices"][0]
-        message = choice["message"]
-        refusal, reason = message.get("refusal"), str(choice.get("finish_reason") or "stop").lower()
-        finish = "content_filter" if reason in WITHHELD else _FINISH.get(reason, "other")
+        # Without a message: one that was withheld, and the kernel says that any other is empty.
+        message = choice.get("message") or {}
+        refusal = message.get("refusal")
         calls = []
         for call in message.get("tool_calls") or ():
             function = call.get("function") if isinstance(call, dict) else None
@@ -128,7 +114,7 @@ class Chat:
             thinking=tuple(
                 Thinking(message[key], {key: message[key]}) for key in _THINKING if message.get(key)
             )[:1],
-            finish_reason="refusal" if refusal else "tool_calls" if calls else finish,
+            finish_reason="refusal" if refusal else finish_reason(choice.get("finish_reason"), bool(calls)),
             usage=self.usage(answer),
             model=answer.get("model") or self._config.model,
         )

@@ -23,10 +23,9 @@ from pyscrai_core import (
     TimedOut,
     Unreachable,
 )
-from pyscrai_core.vendors import failure
+from pyscrai_core.vendors import WITHHELD, failure
 
 from .config import OpenAIConfig
-from .wire import WITHHELD
 
 #: The SDK needs some key, also for a server on this computer that needs none.
 NO_KEY = "none"
@@ -96,7 +95,7 @@ class ErrorMapper:
             return RequestRejected(
                 f"{message}; the account has no credit left: add credit, or raise its limit"
             )
-        if WITHHELD.intersection(names) or _FLAGGED.search(text):
+        if WITHHELD.intersection(name.lower().replace("-", "_") for name in names) or _FLAGGED.search(text):
             return Refused(f"{message}; the vendor's content filter refused the request: change the prompt")
         if _TOO_LONG_NAMES.intersection(names) or (status in (400, 413) and _TOO_LONG.search(text)):
             advice = "give the agent a `window` memory, or use a model with a larger context"

@@ -21,12 +21,11 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.vendors import visible_text
+from pyscrai_core.vendors import finish_reason, visible_text
 
 from .config import OpenAIConfig
 from .models import is_reasoning
 from .wire import (
-    WITHHELD,
     answer_text,
     result_text,
     role,
@@ -90,17 +89,11 @@ class Responses:
                 case "reasoning":
                     thinking.append(_thinking(item))
         counted = self.usage(answer)
-        reason = str((answer.get("incomplete_details") or {}).get("reason")).lower()
-        finish: FinishReason = "stop"
-        if refusal:
-            finish = "refusal"
-        elif calls:
-            finish = "tool_calls"
-        elif reason in WITHHELD:
-            finish = "content_filter"
-        elif answer.get("status", "completed") != "completed":
-            finish = "length" if reason in ("max_output_tokens", "max_tokens") else "other"
-        elif _reaches(counted.output_tokens, request.sampling.max_tokens):
+        status = answer.get("status") or "completed"
+        # A reason is given only for what is incomplete; without one, nobody knows why.
+        reason = (answer.get("incomplete_details") or {}).get("reason") or status
+        finish: FinishReason = "refusal" if refusal else finish_reason(reason, bool(calls))
+        if finish == "stop" and _reaches(counted.output_tokens, request.sampling.max_tokens):
             finish = "length"  # llama.cpp reports an answer that it cut off as completed
         return Completion(
             text=refusal or answer_text(request, text, self._official),

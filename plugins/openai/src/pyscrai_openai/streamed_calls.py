@@ -12,17 +12,22 @@ from pyscrai_core.vendors import tool_arguments
 class StreamedCalls:
     """Assembles the tool calls of a streamed answer of OpenAI's chat interface.
 
-    Servers differ: some repeat the name in each piece, some give all calls the same index, or none.
+    Servers differ: some repeat the name in each piece, some give all calls the same index, the same id, or
+    none, and some a new id to each piece.
     """
 
     def __init__(self) -> None:
         #: The calls in the form that they have without a stream.
         self.calls: list[dict[str, Any]] = []
-        self._indexes: list[Any] = []
+        #: The last call with each index, and with each id.
+        self._by_index: dict[Any, dict[str, Any]] = {}
+        self._by_id: dict[Any, dict[str, Any]] = {}
 
     def add(self, piece: Mapping[str, Any]) -> None:
         """Add a piece, which has `index`, `id` and `function` (`name`, `arguments`), or some of them."""
         call_id, index = piece.get("id"), piece.get("index")
+        index = index if isinstance(index, int) else None
+        call_id = call_id if isinstance(call_id, str | int) else None
         function = piece.get("function") or {}
         name, arguments = function.get("name") or "", function.get("arguments") or ""
         if not isinstance(arguments, str):
@@ -31,7 +36,9 @@ class StreamedCalls:
         if call is None:
             call = {"id": "", "function": {"name": "", "arguments": ""}}
             self.calls.append(call)
-            self._indexes.append(index)
+            self._by_index[index] = call
+        if call_id:
+            self._by_id[call_id] = call
         known = call["function"]
         call["id"] = call["id"] or call_id or ""
         if name != known["name"]:
@@ -40,20 +47,26 @@ class StreamedCalls:
 
     def _find(self, call_id: Any, index: Any, name: str, arguments: str) -> dict[str, Any] | None:
         """The call that a piece belongs to; None: it begins a new one."""
-        call: dict[str, Any]
-        for call in reversed(self.calls):
-            if call_id and call["id"] == call_id:
-                return call
-        same = [call for call, known in zip(self.calls, self._indexes, strict=True) if index in (None, known)]
-        if not same:
+        call: dict[str, Any] | None
+        if index is not None and index not in self._by_index and None not in self._by_index:
             return None
-        last: dict[str, Any] = same[-1]
-        function = last["function"]
-        another = bool(call_id and last["id"])
+        if call_id and (call := self._by_id.get(call_id)) and index in (None, self._index_of(call)):
+            return call
+        call = self._by_index.get(index) or self._by_index.get(None)
+        if index is None and self.calls:
+            call = self.calls[-1]
+        if call is None:
+            return None
+        function = call["function"]
+        # A new id alone begins nothing: a piece without a name goes on with the call.
+        another = bool(call_id and call["id"] and name)
         begins = bool(
             name and (arguments or name != function["name"]) and _is_complete(function["arguments"])
         )
-        return None if another or begins else last
+        return None if another or begins else call
+
+    def _index_of(self, call: dict[str, Any]) -> Any:
+        return next((index for index, one in self._by_index.items() if one is call), None)
 
 
 def _is_complete(arguments: str) -> bool:

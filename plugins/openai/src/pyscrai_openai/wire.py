@@ -56,13 +56,6 @@ def result_text(result: ToolResult) -> str:
 # -- answers --
 
 
-#: The reasons why an answer ended that mean that it was withheld, of OpenAI and of compatible servers.
-WITHHELD = {
-    *("content_filter", "content-filter", "safety", "recitation", "blocklist", "prohibited_content", "spii"),
-    *("image_safety", "language", "sensitive", "guardrail_intervened", "moderation", "content_filtered"),
-}
-
-
 def answer_text(request: Request, text: Any, official: bool) -> Any:
     """The answer's text in the form of the request's schema."""
     if official and request.schema is not None and isinstance(text, str):
