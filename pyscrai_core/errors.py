@@ -122,7 +122,8 @@ class BudgetSpent(PyscraiError):
 class CallFailed(PyscraiError):
     """A call got no usable answer.
 
-    `usage` is the usage that the vendor reported for the failed call, if it is known. `calls` are the numbers
+    `usage` is the usage that the vendor reported for an answer that cannot be used; the kernel estimates what
+    is 0. None: nothing was answered. `calls` are the numbers
     of the failed calls in the journal; the kernel sets them.
     """
 

@@ -156,14 +156,23 @@ def finish_reason(reason: Any, calls: bool = False) -> FinishReason:
 
 
 @contextmanager
-def paid(usage: Usage | Callable[[], Usage]) -> Iterator[None]:
-    """Tell the kernel what an answer used that turns out not to be usable inside: sets `CallFailed.usage`."""
+def paid(usage: Usage | Callable[[], Usage | None] | None) -> Iterator[None]:
+    """Tell the kernel what an answer used that turns out not to be usable inside: sets `CallFailed.usage`.
+
+    None: there was no answer, so that nothing was paid. What an answer used and the vendor did not report (0)
+    is estimated.
+    """
     try:
         yield
     except CallFailed as error:
         if error.usage is None:
             error.usage = usage() if callable(usage) else usage
         raise
+
+
+def reported(usage: Usage) -> Usage | None:
+    """The usage of what may be no answer but an error: None if there is none."""
+    return None if usage == Usage() else usage
 
 
 def visible_text(content: Any) -> str:
@@ -207,6 +216,14 @@ def bound_answers(stream_type: type[Any], limit: int) -> Callable[[Any], Awaitab
     response raises `AnswerRejected`. The response's `stream.tail` has the last bytes that were read.
     """
 
+    def too_large() -> AnswerRejected:
+        error = AnswerRejected(
+            f"the answer has more than {limit:,} bytes; if it is meant to be so long, raise the provider's "
+            "option `max_answer_bytes`"
+        )
+        error.usage = Usage()  # it was paid for, and nobody knows how much
+        return error
+
     class BoundedStream(stream_type):  # type: ignore[misc]
         def __init__(self, stream: Any, compressed: bool) -> None:
             self._stream, self._compressed = stream, compressed
@@ -218,10 +235,7 @@ def bound_answers(stream_type: type[Any], limit: int) -> Callable[[Any], Awaitab
                 for piece in _decompress(unzip, part) if self._compressed else (part,):
                     size += len(piece)
                     if size > limit:
-                        raise AnswerRejected(
-                            f"the answer has more than {limit:,} bytes; if it is meant to be so long, raise "
-                            "the provider's option `max_answer_bytes`"
-                        )
+                        raise too_large()
                     self.tail = (self.tail + piece)[-64:]
                     yield piece
 

@@ -89,7 +89,15 @@ def _validator_class() -> Any:
 
     keywords: Mapping[str, Any] = {**Draft202012Validator.VALIDATORS, **_OWN}
     counted = {name: _counted(name, function) for name, function in keywords.items()}
-    return validators.extend(Draft202012Validator, counted)  # type: ignore[no-untyped-call]
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
+    return validators.extend(Draft202012Validator, counted, type_checker=types)  # type: ignore[no-untyped-call]
+
+
+def _is_integer(checker: Any, value: Any) -> bool:
+    """Whether a value is a whole number, also as 9.0 or 1e3; beyond 53 bits, others than that are meant."""
+    if isinstance(value, float):
+        return value.is_integer() and abs(value) < 2**53
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _counted(name: str, function: Callable[..., Any]) -> Callable[..., Iterator[Any]]:

@@ -43,6 +43,8 @@ SHORT_WAIT = 2.0
 ANSWER_TOKENS = 512
 
 
+#: Stands for the text of an answer that could not be read.
+LOST = "…"
 #: How many stop sequences are added to a request: OpenAI accepts four.
 STOPS = 4
 
@@ -51,13 +53,15 @@ STOPS = 4
 class _Send(Generic[Result]):
     """What is asked of a provider: its estimated `tokens`, and how to `send` it.
 
-    `used` is what an answer used, and `read` reads it, after it was paid for.
+    `used` is what an answer used, and `read` reads it, after it was paid for. `lost` is what an answer used
+    that the provider could not read, from what it reported.
     """
 
     tokens: Callable[[], int]
     send: Callable[[], Awaitable[Any]]
     used: Callable[[Any], tuple[Usage, RateLimitStatus | None]]
     read: Callable[[Any], Result]
+    lost: Callable[[Usage], Usage] = answers.plausible
 
 
 class Providers:
@@ -141,6 +145,9 @@ class Providers:
             send=send,
             used=lambda answer: (answer.usage, answer.allowance),
             read=read,
+            lost=lambda usage: answers.known_usage(
+                Completion(LOST, usage=usage), lambda: estimated(fitted), fitted
+            ),
         )
         return await self._with_retries(sending, call, tell, last)
 
@@ -230,7 +237,8 @@ class Providers:
                 finally:
                     self._slots.release()
         except CallFailed as error:
-            call.usage += answers.plausible(error.usage)
+            if error.usage is not None:
+                call.usage += sending.lost(error.usage)
             error.args = (redact(f"provider {name!r}: {error}"),)
             raise
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pyscrai_core
 from pyscrai_core import (
     AnswerRejected,
     AnswerTruncated,
     Completion,
     Message,
     Overloaded,
+    Provider,
     Refused,
     Request,
     Sink,
@@ -22,6 +25,7 @@ from pyscrai_core import (
     Usage,
 )
 from pyscrai_core.language.parsing import find_json, parse_json
+from pyscrai_core.language.schemas import check_value
 from pyscrai_core.records import Position
 from pyscrai_core.runtime.answers import check, known_usage, read_raw
 from pyscrai_core.runtime.own_words import speakers
@@ -376,3 +380,36 @@ def test_odd_bookkeeping_does_not_cost_an_answer() -> None:
     )
     assert (answer.text, answer.model, answer.finish_reason) == ("Nine.", "", "stop")
     assert [(one.text, one.data) for one in answer.thinking] == [("", {}), ("hm ?", {})]
+
+
+def test_an_answer_that_could_not_be_read_is_paid_for(host_with: Any, tmp_path: Path) -> None:
+    """The provider says that there was an answer, and does not know what it used."""
+
+    class Broken(Provider):
+        tries = 0
+
+        async def complete(self, request: Request, sink: Any = None) -> Completion:
+            Broken.tries += 1
+            if Broken.tries > 2:
+                return Completion("Nine.", usage=Usage(50, 10))
+            error = Overloaded("the stream broke")
+            error.usage = Usage() if Broken.tries == 1 else None
+            raise error
+
+    path = tmp_path / "broken.json"
+    path.write_text(
+        """{"scenario": "broken", "providers": {"default": {"use": "broken", "max_tokens": 200}},
+        "agents": {"A": {"persona": "A farmer."}}, "schedule": {"use": "round-robin", "rounds": 1}}"""
+    )
+    result = pyscrai_core.run(path, host=host_with(provider__broken=Broken), store=tmp_path / "runs.db")
+    assert (result.status, result.usage.estimated, result.usage.output_tokens) == ("completed", True, 210)
+    assert result.usage.input_tokens > 60
+
+
+def test_a_whole_number_beyond_53_bits_is_refused_in_any_spelling() -> None:
+    schema = {"type": "object", "properties": {"price": {"type": "integer", "minimum": 1}}}
+    for text in ('{"price": 1e300}', '{"price": 1e16}', '{"price": 90071992547409930e-1}'):
+        value, _ = parse_json(text)
+        assert "expected an integer" in str(check_value(schema, value))
+    assert check_value(schema, parse_json('{"price": 9e2}')[0]) is None
+    assert check_value({"type": "number", "minimum": 1}, parse_json("6.02e23")[0]) is None

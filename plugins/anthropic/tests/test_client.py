@@ -279,3 +279,10 @@ def test_checking_a_scenario_imports_no_sdk() -> None:
         "False\nanthropic pyscrai_anthropic.provider:AnthropicProvider False\n",
         "",
     )
+
+
+def test_what_a_stream_used_that_ends_in_an_error_is_counted(using: Using) -> None:
+    fault = stream(*events()[:4], {"type": "error", "error": {"type": "overloaded_error", "message": "x"}})
+    assert failing(using, fault, streamed=True).usage == Usage(5, 1)
+    alone = stream({"type": "error", "error": {"type": "overloaded_error", "message": "x"}})
+    assert failing(using, alone, streamed=True).usage is None

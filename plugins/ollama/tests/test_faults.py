@@ -302,3 +302,16 @@ def test_a_key_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(
             OllamaProvider(OllamaProvider.Config(model="m", api_key=SecretName("OLLAMA_TEST_KEY"))).aopen()
         )
+
+
+def test_a_prompt_that_was_cut_far_below_the_context_is_caught() -> None:
+    """Old servers drop whole messages, so that few tokens are counted."""
+    provider = OllamaProvider(OllamaProvider.Config("m", context=256))
+    long = Request(tuple(Message.user("word " * 200) for _ in range(4)))
+    with pytest.raises(ContextTooLong, match="read 140 tokens of a prompt with 800 words"):
+        provider._check_context(long, Usage(140, 3))
+    letters = Request((Message.user("extraordinarily " * 150),))
+    with pytest.raises(ContextTooLong, match="read 120 tokens"):
+        provider._check_context(letters, Usage(120, 3))
+    cached = Request((Message.user("a word " * 60),))
+    provider._check_context(cached, Usage(20, 3))

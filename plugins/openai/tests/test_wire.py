@@ -444,3 +444,24 @@ def test_llama_cpp_passes_over_tools_that_the_template_leaves_out(api: str) -> N
             for tools in ((), (WEATHER,))
         )
     assert one.usage.input_tokens == other.usage.input_tokens
+
+
+@pytest.mark.parametrize(
+    ("stream", "used"),
+    [
+        (b'data: {"choices": [{"index": 0, "delta": {"content": "Nine"}}]}\n\n', Usage()),
+        (b'data: {"error": {"message": "busy", "code": 503}}\n\n', None),
+        (b"", None),
+    ],
+)
+def test_what_a_broken_stream_used_is_for_the_kernel_to_estimate(stream: bytes, used: Usage | None) -> None:
+    with pytest.raises(Overloaded) as caught:
+        asked(request(), stream, sink=Pieces())
+    assert caught.value.usage == used
+
+
+def test_what_an_answer_without_a_choice_used_is_for_the_kernel_to_estimate() -> None:
+    for answer, used in (({"choices": []}, Usage()), ({"error": {"message": "busy", "code": 503}}, None)):
+        with pytest.raises(Overloaded) as caught:
+            asked(request(), answer)
+        assert caught.value.usage == used

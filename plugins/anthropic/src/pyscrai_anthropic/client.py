@@ -17,8 +17,9 @@ from pyscrai_core import (
     Sink,
     TimedOut,
     Unreachable,
+    Usage,
 )
-from pyscrai_core.vendors import bound_answers, failure, paid
+from pyscrai_core.vendors import bound_answers, failure, paid, reported
 
 from .config import AnthropicConfig
 from .messages import usage
@@ -70,17 +71,29 @@ class Client:
     async def send(self, arguments: dict[str, Any], sink: Sink | None) -> tuple[Any, Mapping[str, str]]:
         """The decoded answer and its headers. Raises `CallFailed`."""
         stream = Stream()
+
+        def used() -> Usage | None:
+            return usage(stream.answer) if stream.begun else None
+
+        with paid(used):
+            return await self._send(arguments, sink, stream)
+
+    async def _send(
+        self, arguments: dict[str, Any], sink: Sink | None, stream: Stream
+    ) -> tuple[Any, Mapping[str, str]]:
+        is_json = False
         try:
             raw: Any = await self._sdk.messages.with_raw_response.create(**arguments, stream=sink is not None)
-            if raw.headers.get("content-type", "").startswith("text/event-stream"):
-                with paid(lambda: usage(stream.answer)):
-                    async with await raw.parse() as events:
-                        async for event in events:
-                            text = stream.add(event.to_dict(warnings=False))
-                            if text and sink is not None:
-                                sink.write(text)
+            kind = raw.headers.get("content-type", "")
+            if kind.startswith("text/event-stream"):
+                async with await raw.parse() as events:
+                    async for event in events:
+                        text = stream.add(event.to_dict(warnings=False))
+                        if text and sink is not None:
+                            sink.write(text)
                 answer: Any = stream.whole()
             else:
+                is_json = "json" in kind
                 answer = await raw.json()
         except anthropic.APIStatusError as error:
             raise self._error(error.status_code, error.body, error.response.headers) from error
@@ -89,10 +102,12 @@ class Client:
         except httpx2.RequestError as error:
             raise self._connection_error(error) from error
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            with paid(usage(stream.answer)):
+            # What an answer used that is not whole, nobody knows; what has another type comes from a proxy.
+            with paid(Usage() if is_json else None):
                 raise self.malformed(error) from error
         if isinstance(answer, dict) and "error" in answer:
-            raise self._error(raw.status_code, answer, raw.headers)
+            with paid(reported(usage(answer))):
+                raise self._error(raw.status_code, answer, raw.headers)
         return answer, raw.headers
 
     async def look_up_model(self) -> int:

@@ -19,6 +19,11 @@ class Stream:
         self._last: dict[str, Any] = {}
         self._complete = False
 
+    @property
+    def begun(self) -> bool:
+        """Whether there was any part of an answer."""
+        return bool(self.answer)
+
     def add(self, event: dict[str, Any]) -> str:
         """Add an event. Returns the text of the answer that it contains."""
         match event.get("type"):
@@ -26,7 +31,9 @@ class Stream:
                 self.answer = event["message"]
             case "content_block_start":
                 self._last = self._blocks[event.get("index")] = dict(event["content_block"])
-                self.answer["content"] = [*(self.answer.get("content") or ()), self._last]
+                if not isinstance(self.answer.get("content"), list):
+                    self.answer["content"] = []
+                self.answer["content"].append(self._last)
             case "content_block_delta":
                 return self._add_delta(self._blocks.get(event.get("index"), self._last), event["delta"])
             case "message_delta":

@@ -19,8 +19,11 @@ from pyscrai_core import (
     RequestRejected,
     TimedOut,
     Unreachable,
+    Usage,
 )
-from pyscrai_core.vendors import bound_answers, failure
+from pyscrai_core.vendors import bound_answers, failure, paid, reported
+
+from .messages import usage
 
 #: Seconds to wait for a connection, and for the next byte of an answer. The kernel limits the whole attempt;
 #: the second limit only ends dead connections.
@@ -85,7 +88,8 @@ class Client(ollama.AsyncClient):
         with self._map_errors():
             answer: dict[str, Any] = await self._request(dict, method, path, stream=False, json=body)
         if answer.get("error"):
-            raise from_error(500, answer["error"], {})
+            with paid(reported(usage(answer))):
+                raise from_error(500, answer["error"], {})
         return answer
 
     async def stream(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
@@ -121,10 +125,12 @@ class Client(ollama.AsyncClient):
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             # The client raises these for invalid JSON and for JSON that is not an object.
             text = error.doc if isinstance(error, json.JSONDecodeError) else str(error)
-            raise Overloaded(
-                f"ollama: {self.url} sent an answer that is not in Ollama's format ({_short(text)!r}); "
-                "if this persists, check `base_url`, and whether a proxy is in between"
-            ) from error
+            # An answer whose JSON is not whole was paid for; what is no JSON at all comes from a proxy.
+            with paid(Usage() if text.lstrip().startswith("{") else None):
+                raise Overloaded(
+                    f"ollama: {self.url} sent an answer that is not in Ollama's format ({_short(text)!r}); "
+                    "if this persists, check `base_url`, and whether a proxy is in between"
+                ) from error
 
 
 async def _raise_for_status(response: httpx.Response) -> None:

@@ -169,14 +169,15 @@ class OllamaProvider(Provider):
         client = self._opened()
         body = self.body(request, stream=sink is not None)
         chunks: list[dict[str, Any]] = []
-        if sink is None:
-            chunks.append(await client.send("POST", "/api/chat", body))
-        else:
-            async with aclosing(client.stream("/api/chat", body)) as stream:
-                async for chunk in stream:
-                    chunks.append(chunk)
-                    if text := visible_text(message_of(chunk).get("content")):
-                        sink.write(text)
+        with paid(lambda: usage(chunks[-1]) if chunks else None):
+            if sink is None:
+                chunks.append(await client.send("POST", "/api/chat", body))
+            else:
+                async with aclosing(client.stream("/api/chat", body)) as stream:
+                    async for chunk in stream:
+                        chunks.append(chunk)
+                        if text := visible_text(message_of(chunk).get("content")):
+                            sink.write(text)
         end = chunks[-1] if chunks else {}
         with paid(usage(end)):
             self._check_context(request, usage(end))
@@ -219,22 +220,25 @@ class OllamaProvider(Provider):
         limit, tokens = self.config.context, usage.input_tokens
         if not isinstance(tokens, int) or not tokens:
             return
-        if limit is None:
-            words = sum(len(message.text.split()) for message in request.messages)
-            estimate = sum(map(estimate_tokens, request.messages))
-            full = tokens >= 2047 and (tokens + 1) % 1024 < 2 and estimate > 1.25 * tokens
-            if tokens < words > SMALLEST_CONTEXT or full:
-                raise too_long(
-                    f"Ollama read {tokens} tokens of a prompt with {words} words: it silently truncated the "
-                    "prompt (versions before 0.12.6 do: upgrade it)"
-                )
-            return
         # Runners round the context up to a multiple of 256, and some count one token more.
-        whole = -(-limit // 256) * 256
-        if tokens >= limit or tokens + usage.output_tokens > whole + 1:
+        if limit and (tokens >= limit or tokens + usage.output_tokens > -(-limit // 256) * 256 + 1):
             raise too_long(
                 f"the request and its answer take more than the {limit} tokens of `context` "
                 "(Ollama before 0.12.6 silently truncates the prompt: upgrade it)"
+            )
+        words = sum(len(message.text.split()) for message in request.messages)
+        estimate = sum(map(estimate_tokens, request.messages))
+        if limit:
+            # Whole messages are dropped, so that the rest may be far below the limit. A server may count only
+            # what is not in its cache, but that is of a prompt that fits.
+            cut = tokens < words and (words > limit or estimate > 1.25 * limit)
+        else:
+            cut = tokens < words > SMALLEST_CONTEXT
+            cut = cut or (tokens >= 2047 and (tokens + 1) % 1024 < 2 and estimate > 1.25 * tokens)
+        if cut:
+            raise too_long(
+                f"Ollama read {tokens} tokens of a prompt with {words} words: it silently truncated the "
+                "prompt (versions before 0.12.6 do: upgrade it)"
             )
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:

@@ -132,6 +132,11 @@ class ChatStream:
         self._calls = StreamedCalls()
         self._finish: str | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether there was any part of an answer."""
+        return bool(self._message or self._calls.calls)
+
     def add(self, chunk: dict[str, Any]) -> str:
         """Add a chunk. Returns the text of the answer that it contains."""
         self.answer |= {key: chunk[key] for key in ("model", "usage") if chunk.get(key)}

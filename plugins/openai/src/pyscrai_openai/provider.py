@@ -28,7 +28,7 @@ from pyscrai_core import (
     Usage,
     read_secret,
 )
-from pyscrai_core.vendors import bound_answers, duration, library_cost, paid
+from pyscrai_core.vendors import bound_answers, duration, library_cost, paid, reported
 
 from .chat import Chat
 from .config import OpenAIConfig
@@ -112,8 +112,10 @@ class OpenAIProvider(Provider):
             answer, headers = await self._post(self._interface.path, body)
         else:
             answer, headers = await self._stream(self._interface.path, body, sink)
-        with paid(self._interface.usage(answer)), expected_format():
+        used = self._interface.usage(answer)
+        with paid(reported(used)), expected_format():
             self._check_errors(answer)
+        with paid(used), expected_format():
             made = self._interface.completion(request, answer)
         return evolve(made, allowance=_allowance(headers))
 
@@ -199,7 +201,12 @@ class OpenAIProvider(Provider):
         self, path: str, body: dict[str, Any], sink: Sink
     ) -> tuple[dict[str, Any], Mapping[str, str]]:
         client, received = self._opened(), self._interface.stream()
-        with paid(lambda: self._interface.usage(received.answer)):
+
+        def used() -> Usage | None:
+            usage = self._interface.usage(received.answer)
+            return usage if received.begun else reported(usage)
+
+        with paid(used):
             try:
                 async with await client.post(
                     path, cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[Any]
@@ -230,10 +237,13 @@ class OpenAIProvider(Provider):
             answer = json.loads(response.content)
         except (ValueError, RecursionError) as error:
             kind = response.headers.get("content-type", "no type")
-            raise Overloaded(
+            failed = Overloaded(
                 f"openai: the answer of {self.config.base_url} is not JSON ({kind}: {response.text[:80]!r}); "
                 "if this persists, check `base_url`"
-            ) from error
+            )
+            if "json" in kind:  # an answer that is not whole; what has another type comes from a proxy
+                failed.usage = Usage()
+            raise failed from error
         with expected_format():
             return dict(answer)
 

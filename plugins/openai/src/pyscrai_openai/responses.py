@@ -113,6 +113,8 @@ class ResponsesStream:
 
     def __init__(self) -> None:
         self.answer: dict[str, Any] = {}
+        #: Whether there was any part of an answer.
+        self.begun = False
 
     def add(self, event: dict[str, Any]) -> str:
         """Add an event. Returns the text of the answer that it contains."""
@@ -121,6 +123,7 @@ class ResponsesStream:
             self.answer = event["response"]
         elif kind == "error":
             self.answer = {"error": event}
+        self.begun = self.begun or (isinstance(kind, str) and kind.endswith(".delta"))
         return visible_text(event.get("delta")) if kind in _TEXT_EVENTS else ""
 
     def whole(self, ended: bool) -> dict[str, Any] | None:

@@ -34,7 +34,7 @@ class StreamedCalls:
             arguments = json.dumps(arguments)
         call = self._find(call_id, index, name, arguments)
         if call is None:
-            call = {"id": "", "function": {"name": "", "arguments": ""}}
+            call = {"index": index, "id": "", "function": {"name": "", "arguments": ""}}
             self.calls.append(call)
             self._by_index[index] = call
         if call_id:
@@ -47,16 +47,12 @@ class StreamedCalls:
 
     def _find(self, call_id: Any, index: Any, name: str, arguments: str) -> dict[str, Any] | None:
         """The call that a piece belongs to; None: it begins a new one."""
-        call: dict[str, Any] | None
-        if index is not None and index not in self._by_index and None not in self._by_index:
+        if not self.calls or (index is not None and index not in self._by_index):
             return None
-        if call_id and (call := self._by_id.get(call_id)) and index in (None, self._index_of(call)):
+        call = self._by_id.get(call_id) if call_id else None
+        if call is not None and index in (None, call["index"]):
             return call
-        call = self._by_index.get(index) or self._by_index.get(None)
-        if index is None and self.calls:
-            call = self.calls[-1]
-        if call is None:
-            return None
+        call = self.calls[-1] if index is None else self._by_index[index]
         function = call["function"]
         # A new id alone begins nothing: a piece without a name goes on with the call.
         another = bool(call_id and call["id"] and name)
@@ -64,9 +60,6 @@ class StreamedCalls:
             name and (arguments or name != function["name"]) and _is_complete(function["arguments"])
         )
         return None if another or begins else call
-
-    def _index_of(self, call: dict[str, Any]) -> Any:
-        return next((index for index, one in self._by_index.items() if one is call), None)
 
 
 def _is_complete(arguments: str) -> bool:
