@@ -40,6 +40,8 @@ _MEANT = {
     "optional": "default",
     **dict.fromkeys(("choices", "options", "values", "one_of"), "enum"),
 }
+#: How like a property a required name must be to be taken for a mistyped one.
+LIKE = 0.65
 #: The keywords that hold a schema, and those that hold several, in a list or by name.
 _WITH_A_SCHEMA = ("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
 _WITH_SCHEMAS = (
@@ -116,6 +118,18 @@ def _check_part(part: dict[str, Any], places: Container[Path], path: Path) -> in
         if meant := _MEANT.get(key) or closest(key, known, TYPO):
             what = f"there is no keyword {key!r} in JSON Schema; did you mean {meant!r}?"
             raise Misfit(f"{what} Correct it, or leave it out", (*path, key), on_key=True)
+    properties = part.get("properties")
+    if isinstance(properties, dict):
+        closed = part.get("additionalProperties") is False and not part.get("patternProperties")
+        for name in part.get("required", ()):
+            if name in properties:
+                continue
+            meant = closest(name, properties, LIKE)
+            if closed or (meant and meant not in part.get("required", ())):
+                guess = f"; did you mean {meant!r}?" if meant else "."
+                why = ", and no others are allowed, so that no value fits" if closed else ""
+                what = f"{name!r} is required, and is none of the `properties`{why}{guess}"
+                raise Misfit(f"{what} Correct it, or add it to them", (*path, "required"))
     reference = part.get("$ref")
     # A reference to anything but a schema in this one would be fetched, or lead to what nobody has checked.
     if reference is not None and _place(reference) not in places:

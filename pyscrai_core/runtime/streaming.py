@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..contracts import Sink
-from .own_words import PREFIX, may_be_speaker, speaker_of
+from .own_words import LINE, may_be_speaker, speaker_of
 from .thoughts import Kind, Markup
 
 
@@ -66,7 +66,7 @@ class OwnWordsSink(WordsSink):
         super().__init__(sink)
         self._name, self._agents = name, agents
         # What is longer has no name before a colon. Only rare decoration is longer than this.
-        self._longest = max(map(len, agents), default=0) + len("**(to all)**: ")
+        self._longest = max(map(len, agents), default=0) + len("[10:02:30] **(to all)**: ")
         self._begins, self._ended = True, False
 
     def _look(self, last: bool) -> None:
@@ -77,7 +77,7 @@ class OwnWordsSink(WordsSink):
                 return
             newline = line[-1] in "\r\n\x0b\x0c\x85\u2028\u2029"
             if self._begins:
-                prefix = PREFIX.match(line)
+                prefix = LINE.match(line)
                 whole = (
                     last
                     or newline
@@ -88,7 +88,7 @@ class OwnWordsSink(WordsSink):
                 if not whole and (prefix is None or prefix.end() == len(line)):
                     self._held = line
                     return
-                speaker = speaker_of(prefix["head"], self._agents) if prefix else None
+                speaker = speaker_of(prefix["head"] or prefix["title"], self._agents) if prefix else None
                 if prefix and speaker is not None:
                     self._ended = speaker != self._name
                     line = line[prefix.end() :]

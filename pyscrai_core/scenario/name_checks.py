@@ -15,9 +15,10 @@ from attrs import evolve, frozen
 from ..agent import Agent
 from ..contracts import Component
 from ..language.misfit import Misfit, Path
+from ..language.schemas import LIKE
 from ..language.shapes import ANY, TEXT, join, mapping, shape_of, shape_of_schema
 from ..language.templates import Prompt
-from ..suggest import did_you_mean, list_some
+from ..suggest import closest, did_you_mean, list_some
 from .blueprints import Blueprint, Resolver
 from .document import Mistakes
 from .model import Scenario
@@ -167,6 +168,12 @@ def _check_quantity(names: ScenarioNames, quantity: Quantity, option: Path, give
             return str(error)
         return None
 
+    start = names.initial_of(quantity.expression)
+    for value in start if quantity.kind == "ordered" else ():
+        meant = closest(str(value), map(str, quantity.levels), LIKE)
+        if check(value) is not None and meant:
+            what = f"it begins as {value!r}, which is none of the levels; did you mean {meant!r}?"
+            names.mistake(f"{what} Levels: {list_some([*map(str, quantity.levels)])}", *option, "levels")
     names.value_of_shape(shape_of_schema(quantity.schema), check, quantity.expression, option, given)
 
 

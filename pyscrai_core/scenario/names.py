@@ -226,6 +226,13 @@ class ScenarioNames:
 
     # -- states --
 
+    def initial_of(self, expression: Expression) -> list[Any]:
+        """The values with which a state begins, if the expression is one of its keys (not null ones)."""
+        part, _, key = expression.source.strip().partition(".")
+        states = self.initial["world" if part == "state" else "agents"] if part in ("state", "self") else {}
+        values = [state.get(key) for state in states.values()]
+        return [value for value in values if isinstance(value, str | int)]
+
     def known(self) -> dict[str, Shape]:
         """The shapes of the names that are known everywhere; an agent knows only its own groups."""
         agent, (agents, groups) = self.agent, (self.states[part] for part in ("agents", "groups"))
@@ -254,6 +261,8 @@ class ScenarioNames:
             named = name.shape.strings if name.literal is None else {name.literal}
             states = self.states[part]
             owners = [name for name in states if named is None or name in named]
+            if name.literal is None and named is not None and not name.shape.loose:
+                self._check_owners(part, named, states, option)
             keys = keys[2:]
         states, made = self.states[part], dict[int, Shape | Misfit]()
         for owner in owners if keys else ():
@@ -272,6 +281,17 @@ class ScenarioNames:
             misfit = misfits[0]
             self.mistake(str(misfit), *option, on_key=True)
         self.states = {**self.states, part: {**states, **new}}
+
+    def _check_owners(self, part: str, named: Iterable[str], known: Mapping[str, Any], option: Path) -> None:
+        """Note the computed names that are meant for an agent or a group and are none.
+
+        A condition may rule out others, such as `nobody`, unless no name is known.
+        """
+        named = sorted(named)
+        for name in named:
+            if name not in known and (closest(name, known, TYPO) or not known.keys() & set(named)):
+                kind = part.removesuffix("s")
+                self.mistake(f"it may be {name!r}: {there_is_no(kind, name, known)}", *option, on_key=True)
 
     def _key(self, parts: Sequence[Piece], option: Path, given: Mapping[str, Any]) -> Key:
         shapes = [self.expression(part, *option, **given) for part in parts if isinstance(part, Expression)]

@@ -406,3 +406,45 @@ def _prompt_mistakes(text: str, folder: Path) -> list[str]:
         f"world: {{state: {json.dumps(STATE)}}}",
         base="scenario: prompts\nagents: {Mara: {engine: {use: actor, prompt: prompt.j2}}}\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (
+            "events: {storm: {type: object, properties: {force: {type: integer}}, required: [forse]}}",
+            "'forse' is required, and is none of the `properties`; did you mean 'force'?",
+        ),
+        (
+            "events: {e: {properties: {force: {}}, required: [wind], additionalProperties: false}}",
+            "no value fits",
+        ),
+        (
+            "outcomes: {a: {value: groups.team.plan, kind: category}, b: {value: state.phase,"
+            " kind: ordered, levels: [night, dya]}}",
+            "it begins as 'day', which is none of the levels; did you mean 'dya'?",
+        ),
+        (
+            'rules: [{on: pay, add: {"agents.{event.payload.to}.coins": 1}}]',
+            "it may be 'Mra': there is no agent 'Mra' (did you mean 'Mara'?)",
+        ),
+        ('schedule: {use: moderated, turns: 2, rule: "names[0]"}', "Mara is the only agent that acts by"),
+    ],
+)
+def test_mistakes_that_only_a_run_would_show(more: str, expected: str, tmp_path: Path) -> None:
+    base = """\
+scenario: late
+world: {state: {phase: day}}
+agents:
+  Mara:
+    engine: {use: rules, policy: [{do: pay, arguments: {to: "'Mara'"}}]}
+    state: {coins: 3}
+    actions: {pay: {to: {type: string, enum: [Mara, Mra, nobody]}}}
+  Jon: {engine: {use: rules, policy: [{say: hello}]}, acts: {on: pay}, state: {coins: 3}}
+groups: {team: {members: [Mara], state: {plan: wait}}}
+"""
+    (found,) = mistakes(tmp_path, more, base=base)
+    assert expected in found
+    right = more.replace("forse", "force").replace("wind", "force").replace("dya", "day")
+    right = right.replace("turns: 2", "turns: 1")
+    assert mistakes(tmp_path, right, base=base.replace("Mra, ", "")) == []

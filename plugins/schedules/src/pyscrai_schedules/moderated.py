@@ -89,6 +89,9 @@ class Moderated(Schedule):
 
     @classmethod
     def check_names(cls, config: ModeratedConfig, names: ScenarioNames) -> None:
+        scheduled = [name for name, agent in names.scenario.agents.items() if agent.acts.scheduled]
+        if len(scheduled) == 1 and config.turns > 1 and not config.repeat:
+            names.mistake(_alone(scheduled[0]), "repeat")
         if config.rule is not None:
             agent = names.one_of(*names.agents)
             schema = {"enum": list(names.agents)}
@@ -103,8 +106,7 @@ class Moderated(Schedule):
             return ()
         names = [name for name in stage.agents if config.repeat or name != self._last]
         if not names:
-            what = f"{self._last} is the only agent that acts by schedule, and would get two turns in a row"
-            raise mistake("repeat", f"{what}; add agents, or set `repeat: true`")
+            raise mistake("repeat", _alone(str(self._last)))
         if config.rule is not None:
             self._last = self._by_rule(config.rule, names, stage)
         else:
@@ -144,6 +146,11 @@ class Moderated(Schedule):
         request = Request((Message.user(text),), schema=answer_schema(names), provider=config.provider)
         completion = await stage.complete(request)
         return str(completion.parsed["next"])
+
+
+def _alone(name: str) -> str:
+    what = f"{name} is the only agent that acts by schedule, and would get two turns in a row"
+    return f"{what}; add agents, or set `repeat: true`"
 
 
 def answer_schema(names: list[str]) -> dict[str, Any]:
