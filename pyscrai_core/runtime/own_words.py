@@ -18,8 +18,8 @@ LINE = re.compile(
     rf"|[ \t]{{0,3}}\#{{1,6}}[ \t](?P<title>[^{_BREAKS}:：]{{1,200}})(?:[{_BREAKS}]+|\Z))"
 )
 _LINE = re.compile(rf"(?:^|(?<=[{_BREAKS}])){LINE.pattern}")
-#: What may stand around a name: space, quotation marks, brackets, Markdown, HTML, numbers, bullets, and behind
-#: it how or to whom it is said.
+#: What may stand around a name: space, quotation marks, brackets, Markdown, HTML, numbers, bullets, and
+#: behind it how or to whom it is said.
 _BEFORE = """ \t>*_#"'“„«[(-\u2013\u2014\u2022\u00b7\u2023\u25e6\u25aa\u25cf\u25cb"""
 _AROUND = """ \t>*_#"'“”„«»‹›[](){}-\u2013\u2014\u2022\u00b7\u2023\u25e6\u25aa\u25cf\u25cb"""
 _UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]|<[^<>]{1,40}>")

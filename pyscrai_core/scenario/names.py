@@ -289,7 +289,12 @@ class ScenarioNames:
         """
         named = sorted(named)
         for name in named:
-            if name not in known and (closest(name, known, TYPO) or not known.keys() & set(named)):
+            population = any(one.startswith(f"{name}-") for one in known)
+            if (
+                name not in known
+                and not population
+                and (closest(name, known, TYPO) or not known.keys() & set(named))
+            ):
                 kind = part.removesuffix("s")
                 self.mistake(f"it may be {name!r}: {there_is_no(kind, name, known)}", *option, on_key=True)
 

@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 from ..errors import ConfigError, Mistake, ScenarioError
 from ..language.lookalikes import normalize
 from ..language.misfit import Path, dotted
-from ..suggest import did_you_mean, format_value, there_is_no
+from ..suggest import TYPO, closest, did_you_mean, format_value, there_is_no
 from . import yaml
 from .document import RECORDED, Document, Mark
 from .model import DEFAULT_USES, CallPolicy
@@ -21,6 +21,16 @@ from .spec import AGENT_KEYS
 
 #: The options of a provider that say how it may be called; another value changes no answer.
 _ACCESS = {option.name for option in attrs.fields(CallPolicy)}
+
+#: The mappings in which a mistyped key would be a new one without a word, and what their keys are.
+_NAMED = {
+    ("groups",): "group",
+    ("world", "state"): "key",
+    ("agents", "*", "state"): "key",
+    ("groups", "*", "state"): "key",
+    ("agents", "*", "vary"): "variable",
+}
+_DIGITS = re.compile(r"\d+")
 
 
 @frozen
@@ -87,6 +97,7 @@ class Override:
         keys = self._keys_in(document)
         for key in keys[:-1]:
             step, inner = self._enter(node, key)
+            self._check_new(path, node, step)
             path = (*path, step)
             if inner is None:
                 if len(path) == 2 and path[0] == "agents":
@@ -100,6 +111,7 @@ class Override:
             document.mark_if_new(path, mark)
             node = inner
         step, _ = self._enter(node, keys[-1])
+        self._check_new(path, node, step)
         document.put((*path, step), copy.deepcopy(self.value), mark)
 
     def check_resumable(self) -> None:
@@ -161,8 +173,24 @@ class Override:
             return int(key), node[int(key)]
         return key, node.get(key)
 
+    def _check_new(self, path: Path, node: Any, key: str | int) -> None:
+        """Raise `ScenarioError` for a new group, or a new key of a state, that is like an existing one."""
+        kind = next((kind for place, kind in _NAMED.items() if _is_at(path, place)), "")
+        if not kind or not isinstance(node, dict) or key in node:
+            return
+        # A name that differs by its number alone, such as `price2`, is meant.
+        others = [one for one in node if _DIGITS.sub("", one) != _DIGITS.sub("", str(key))]
+        if meant := closest(str(key), others, TYPO):
+            where = f" in {dotted(path)}" if path[1:] else ""
+            what = f"there is no {kind} {key!r}{where}; did you mean {meant!r}?"
+            raise self._error(f"{what} If it is to be a new one, write it into the scenario")
+
     def _error(self, what: str) -> ScenarioError:
         return ScenarioError([Mistake(self.flag, self.path, what)])
+
+
+def _is_at(path: Path, place: tuple[str, ...]) -> bool:
+    return len(path) == len(place) and all(one in ("*", key) for key, one in zip(path, place, strict=True))
 
 
 def _takes_use(path: Path) -> bool:
