@@ -263,3 +263,83 @@ def test_bad_input_is_told(name: str) -> None:
     call, message = REFUSED[name]
     with pytest.raises(st.StatisticsError, match=message):
         call()
+
+
+def sampled(replicates: int, c: float = 0.0) -> list[dict[str, Any]]:
+    """Replicates of 30 sampled points of a curved function, in which c has no effect unless it is told."""
+    random = np.random.default_rng(5)
+    return [
+        {"a": x, "b": y, "c": z, "seed": str(seed), "y": 3 * x + 8 * y * y + c * z + random.normal(0, 0.5)}
+        for x, y, z in random.random((30, 3)).tolist()
+        for seed in range(replicates)
+    ]
+
+
+def test_replicates_of_sampled_points_are_not_independent() -> None:
+    few, many = (
+        st.factor_effects(sampled(count), outcome="y", factors=["a", "b", "c"], block="seed")
+        for count in (2, 10)
+    )
+    for one in (few, many):
+        assert (one.points, one.main[0].n) == (30, 30)
+        assert one.lack_of_fit
+        assert one.lack_of_fit.p_value < 1e-5
+        assert any("the model does not fit" in each for each in one.warnings)
+    # What the straight line leaves is common to the replicates of a point: more of them hardly help.
+    widths = [
+        one.main[2].interval.high - one.main[2].interval.low for one in (few, many) if one.main[2].interval
+    ]
+    assert widths[1] > 0.7 * widths[0]
+    rows = st.factor_effects(
+        sampled(10), outcome="y", factors=["a", "b", "c"], block="seed", points="fixed"
+    ).main[2]
+    assert rows.interval
+    assert widths[1] > 1.5 * (rows.interval.high - rows.interval.low)
+
+
+def test_errors_by_point_are_those_of_the_means() -> None:
+    """With equal replicates, CR3 by point is HC3 of a regression of the points' means."""
+    table = sampled(4, c=2.0)
+    means = [
+        {**table[place], "y": float(np.mean([row["y"] for row in table[place : place + 4]]))}
+        for place in range(0, len(table), 4)
+    ]
+    found, of_means = (
+        st.factor_effects(each, outcome="y", factors=["a", "b", "c"], points="sampled")
+        for each in (table, means)
+    )
+    for one, other in zip(
+        (*found.main, *found.interactions), (*of_means.main, *of_means.interactions), strict=True
+    ):
+        assert one.interval
+        assert other.interval
+        assert (one.estimate, one.interval.low, one.interval.high) == pytest.approx(
+            (other.estimate, other.interval.low, other.interval.high)
+        )
+    assert of_means.lack_of_fit is None
+
+
+def test_lack_of_fit_by_hand_and_its_error_rate() -> None:
+    # Means 1, 4 and 2 of two replicates each; the line has the slope 1/2 and the middle 7/3.
+    rows = [{"x": x, "y": y + e} for x, y in ((0, 1.0), (1, 4.0), (2, 2.0)) for e in (-0.5, 0.5)]
+    found = st.factor_effects(rows, outcome="y", factors=["x"], points="fixed").lack_of_fit
+    assert found
+    residuals = np.array([1.0, 4.0, 2.0]) - (7 / 3 + 0.5 * np.array([-1, 0, 1]))
+    assert found.statistic == pytest.approx((2 * residuals @ residuals / 1) / (6 * 0.25 / 3))
+    random, rejected = np.random.default_rng(3), 0
+    for _ in range(300):
+        true = [{"x": x, "y": 2 * x + random.normal()} for x in (0.0, 0.3, 0.5, 0.9) for _ in range(3)]
+        one = st.factor_effects(true, outcome="y", factors=["x"], points="fixed").lack_of_fit
+        assert one
+        rejected += one.p_value <= 0.05
+    assert 3 <= rejected <= 32  # 15 are expected; outside once in 10,000
+
+
+def test_a_complete_grid_has_its_runs_as_the_unit() -> None:
+    rows = [{"f": f, "g": g, "y": RANDOM.normal()} for f in (0, 1) for g in (0, 1, 2) for _ in range(6)]
+    found = st.factor_effects(rows, outcome="y", factors=["f", "g"])
+    assert found.main[0].interval
+    assert found.main[0].interval.method == "least squares, HC2"
+    assert found.main[0].n == 36
+    with pytest.raises(st.StatisticsError, match="there are 6 points for 6 coefficients"):
+        st.factor_effects(rows, outcome="y", factors=["f", "g"], categorical=["g"], points="sampled")

@@ -120,7 +120,7 @@ def _effects(experiment: Experiment, rows: list[dict[str, Any]], factors: Sequen
             effects = st.factor_effects(
                 rows, outcome="outcome", factors=columns, interactions=interactions, block=block,
                 categorical=columns if experiment.design.use == "grid" else (),
-                level=experiment.spec.level,
+                level=experiment.spec.level, points="fixed" if experiment.design.use == "grid" else "auto",
             )  # fmt: skip
         except st.StatisticsError as error:
             problem = problem or str(error)
@@ -134,6 +134,8 @@ def _effects(experiment: Experiment, rows: list[dict[str, Any]], factors: Sequen
         return {
             "effects": [_named(one.to_dict()) for one in listed],
             "residual_sd": effects.residual_sd,
+            "points": effects.points,
+            "lack_of_fit": effects.lack_of_fit and effects.lack_of_fit.to_dict(),
             "notes": notes,
         }
     return {"effects": [], "residual_sd": None, "notes": [f"no effects: {problem.replace('factor ', '')}"]}

@@ -217,6 +217,19 @@ def grid(random: Random, n: int) -> Sample:
     return table, None, 0.7
 
 
+def sampled(random: Random, n: int, *, replicates: int = 10, latin: bool = True) -> Sample:
+    """Replicates of n points sampled from ranges; c has no effect, and that of b is no straight line."""
+    points = random.random((n, 3))
+    if latin:  # one point in each of n slices of every range
+        points = (np.array([random.permutation(n) for _ in range(3)]).T + points) / n
+    rows = np.repeat(points * [1, 2, 1], replicates, axis=0)
+    a, b, c = rows.T
+    values = 3 * a + 2 * b**2 + a * b + random.normal(0, 0.5, len(rows))
+    blocks = np.tile(np.arange(replicates), n).astype(str)
+    table = {"a": a.tolist(), "b": b.tolist(), "c": c.tolist(), "block": blocks.tolist(), "y": values}
+    return table, None, 0.0
+
+
 def bounded(low: float, high: float) -> Draw:
     """Beta values; with low = high = 0: successes with a probability of 0.1."""
 
