@@ -267,9 +267,7 @@ def _check_enough(where: str, there: int, coefficients: int, what: str, remedy: 
         )  # fmt: skip
 
 
-def _cluster_scores(
-    design: Numbers, inverse: Numbers, residuals: Numbers, groups: Any
-) -> tuple[Numbers, bool]:
+def _cluster_scores(design: Numbers, inverse: Any, residuals: Numbers, groups: Any) -> tuple[Numbers, bool]:
     """Of each cluster, its rows times its residuals without its own pull on the fit; whether one has all."""
     order = np.argsort(groups, kind="stable")
     scores, alone = [], False

@@ -14,6 +14,7 @@ from .. import (
     betting_sequence,
     categories_test,
     cliffs_delta,
+    cohens_dav,
     cohens_dz,
     compare_to_reference,
     cramers_v,
@@ -168,6 +169,7 @@ def _differences() -> Iterator[Case]:
 def _effects() -> Iterator[Case]:
     for size in (0.0, 0.5, 1.0):
         yield Case("cohens_dz", f"normal, {size:g}", data.standardized(size, True), plain(cohens_dz))
+        yield Case("cohens_dav", f"normal, {size:g}", data.beside_spread(size), plain(cohens_dav))
         yield Case("hedges_g", f"normal, {size:g}", data.standardized(size, False), plain(hedges_g))
     for other in data.OTHERS:
         for paired in (True, False):

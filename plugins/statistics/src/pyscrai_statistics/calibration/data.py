@@ -141,6 +141,16 @@ def standardized(size: float, paired: bool) -> Draw:
     return lambda random, n: (random.normal(size, scale, n), random.normal(0, scale, n), size)
 
 
+def beside_spread(size: float) -> Draw:
+    """Normal pairs that share half of their variance, which is 2; the truth is in units of an arm's spread."""
+
+    def drawn(random: Random, n: int) -> Sample:
+        one, other, _ = normal(random, n)
+        return one + size * np.sqrt(2), other, size
+
+    return drawn
+
+
 SHARES = np.array([0.1, 0.2, 0.3, 0.25, 0.15])
 #: Shares of the second arm, without a difference and with one.
 OTHERS = {"same": SHARES, "different": np.array([0.4, 0.3, 0.15, 0.1, 0.05])}
