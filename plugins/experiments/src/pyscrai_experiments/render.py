@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from .claims import judged_by
 from .collect import Collected
 from .experiment import Experiment
 from .methods import counted
@@ -415,6 +416,8 @@ def head(content: dict[str, Any], *, told: bool = False) -> Iterator[str]:
             yield f"Because: {claim['because']}"
         if not told:
             yield verdict(claim)
+        if len(claim["about"]) > 1 or claim["named"]:
+            yield judged_by(claim)
     design = content["design"]
     yield (
         f"{counted(design['arms'], 'arm')}, {counted(design['replicates'], 'replicate')}, paired by seed; "

@@ -142,7 +142,7 @@ def standardized(size: float, paired: bool) -> Draw:
 
 
 def beside_spread(size: float) -> Draw:
-    """Normal pairs that share half of their variance, which is 2; the truth is in units of an arm's spread."""
+    """Normal pairs that share half of their variance, which is 2; the truth is in units of their spread."""
 
     def drawn(random: Random, n: int) -> Sample:
         one, other, _ = normal(random, n)
