@@ -118,3 +118,40 @@ def test_a_sequence_against_the_claim(files: Path, experiment: Invoke) -> None:
     # The planned comparison is not reported a second time, turned round, as an exploratory one.
     pairs = [{one["first"], one["second"]} for one in content["outcomes"][0]["comparisons"]]
     assert pairs.count({"plain", "marked"}) == 1
+
+
+def test_a_report_tells_that_its_scenario_changed(files: Path, experiment: Invoke) -> None:
+    assert experiment("run", "exp.yaml").exit_code == 0
+    before = report(experiment)
+    assert not any("changed after trials" in one for one in before["warnings"])
+    text = Path("market.yaml").read_text()
+    Path("market.yaml").write_text(text.replace("A farmer.", "An old farmer."))
+    after = report(experiment)
+    assert (
+        "the scenario (market.yaml) or one of its files changed after trials were run" in after["warnings"][0]
+    )
+    assert {**after, "warnings": after["warnings"][1:]} == before
+    Path("market.yaml").write_text("scenario: [")
+    assert "the scenario cannot be read any more" in report(experiment)["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("smallest", "direction", "sought"),
+    [
+        (0.3, "less", -0.3), (0.3, "greater", 0.3), ((-0.3, 3), "less", -0.3), ((-0.3, 3), "greater", 3),
+        ((-0.3, 3), "two-sided", 0.3), ((-3, 0.2), "two-sided", 0.2),
+    ],
+)  # fmt: skip
+def test_the_power_is_that_of_the_difference_that_is_claimed(
+    files: Path, experiment: Invoke, smallest: Any, direction: str, sought: float
+) -> None:
+    # Jon is asked after Mara, and her price is the markup's: differences vary with the arm that is noisy.
+    given = list(smallest) if isinstance(smallest, tuple) else smallest
+    edit("poor: plain", f"poor: {{against: plain, direction: {direction}, smallest: {given}}}")
+    edit("agents.Jon.persona: You are poor.", "agents.Mara.acts: {every: 2}")
+    assert experiment("run", "exp.yaml").exit_code == 0
+    found = json.loads(experiment("power", "exp.yaml", "--json").stdout)[1]
+    assert found["power"]["details"]["difference"] == sought
+    low, high = found["power"]["interval"]["low"], found["power"]["interval"]["high"]
+    assert low <= found["power"]["estimate"] <= high
+    assert f"({low:.2f} to {high:.2f})" in experiment("power", "exp.yaml").stdout

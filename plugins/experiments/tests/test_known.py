@@ -108,6 +108,28 @@ def test_a_tournament_gives_the_known_payoffs(tmp_path: Path, experiment: Invoke
     assert found["ranking"][0]["strategy"] == max(means, key=means.__getitem__)
     text = experiment("report", "exp.yaml").stdout
     assert "Tournament: the row's mean score against the column" in text
+    # Both replicates of these strategies are the same: nothing is known of their spread.
+    assert [one["interval"] for one in found["ranking"]] == [None] * 5
+
+
+def test_a_rank_that_rests_on_chance_is_told(tmp_path: Path, experiment: Invoke) -> None:
+    Path("dilemma.yaml").write_text(DILEMMA)
+    chance = "[{when: chance(0.5), do: defect}, {do: cooperate}]"
+    strategies = (
+        f"    random: {chance}\n    cooperator: [{{do: cooperate}}]\n    defector: [{{do: defect}}]\n"
+    )
+    start, end = TOURNAMENT.index("    tit-for-tat"), TOURNAMENT.index("  places")
+    text = TOURNAMENT[:start] + strategies + TOURNAMENT[end:].replace("replicates: 2", "replicates: 6")
+    Path("exp.yaml").write_text(text.replace("self_play: true", ""))
+    found = report(experiment, "exp.yaml")["tournament"]
+    by_name = {one["strategy"]: one for one in found["ranking"]}
+    interval = by_name["random"]["interval"]
+    assert interval["low"] < by_name["random"]["mean"] < interval["high"]
+    for one, other in zip(found["ranking"], found["ranking"][1:], strict=False):
+        assert one["ahead"]["estimate"] == pytest.approx(one["mean"] - other["mean"])
+        surely = one["ahead"]["interval"] is not None and one["ahead"]["interval"]["low"] > 0
+        assert one["ahead_surely"] == surely
+    assert "ahead of the next [95 %]" in experiment("report", "exp.yaml").stdout
 
 
 def test_guessing_a_share_of_the_average_converges_as_it_must(tmp_path: Path, experiment: Invoke) -> None:

@@ -67,6 +67,15 @@ def test_entropy_by_hand() -> None:
     assert st.entropy(["a", "a"]).interval is None
 
 
+def test_an_entropy_is_within_what_is_possible() -> None:
+    runs = [run for run in range(10) for _ in range(4)]
+    for known, most in ((["a", "b"], 1.0), (None, math.inf)):
+        found = st.entropy(["a", "b"] * 20, runs=runs, categories=known)
+        assert found.interval
+        # All runs have the same shares, so that they differ by nothing; what remains is of second order.
+        assert 0.5 < found.interval.low < found.estimate <= found.interval.high <= most
+
+
 def test_habits_of_answering() -> None:
     found = st.first_option_share(["A", "A", "B", "A"], ["A", "B", "B", "A"])
     assert (found.estimate, found.n) == (0.75, 4)
@@ -124,6 +133,61 @@ def test_sobol_and_morris_of_a_known_function() -> None:
         {"x": 2.0, "z": 1.0, "idle": 0.0}
     )
     assert effects.mean["z"] == pytest.approx(-1.0)
+
+
+def test_with_one_run_of_each_point_indices_are_those_of_salib() -> None:
+    sobol, morris = (pytest.importorskip(f"SALib.analyze.{name}") for name in ("sobol", "morris"))
+    bounds = {"x": (0.0, 2.0), "z": (-1.0, 1.0)}
+    problem = {"num_vars": 2, "names": list(bounds), "bounds": [list(each) for each in bounds.values()]}
+    design = st.sobol_design(bounds, n=64, seed=3)
+    values = np.array([row["x"] ** 2 + row["x"] * row["z"] for row in design])
+    theirs = sobol.analyze(problem, values, calc_second_order=False)
+    ours = st.sobol_indices(bounds, values)
+    assert [each.estimate for each in ours.first.values()] == pytest.approx(theirs["S1"].tolist())
+    assert [each.estimate for each in ours.total.values()] == pytest.approx(theirs["ST"].tolist())
+    halves = [each.interval.high - each.estimate for each in ours.total.values()]  # type: ignore[union-attr,operator]
+    assert halves == pytest.approx(theirs["ST_conf"].tolist(), rel=0.35)
+    assert (ours.replicates, ours.noise) == (1, None)
+    assert "part of the total indices" in ours.warnings[0]
+    steps = st.morris_design(bounds, n=12, seed=3)
+    values = np.array([row["x"] ** 2 + row["x"] * row["z"] for row in steps])
+    theirs = morris.analyze(problem, np.array([list(row.values()) for row in steps]), values, num_levels=4)
+    ours_of_morris = st.morris_indices(bounds, steps, values)
+    assert [each.estimate for each in ours_of_morris.importance.values()] == pytest.approx(
+        theirs["mu_star"].tolist()
+    )
+    assert list(ours_of_morris.sd.values()) == pytest.approx(theirs["sigma"].tolist())
+    assert "part of importance and sd" in ours_of_morris.warnings[0]
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.8])
+def test_noise_of_runs_is_no_effect(shared: float) -> None:
+    """Noise of the size of the effects; a part of it may be common to all points of a replicate."""
+    pytest.importorskip("SALib")
+    bounds = {"x": (0.0, 1.0), "z": (0.0, 1.0), "idle": (0.0, 1.0)}
+    random = np.random.default_rng(8)
+
+    def noisy(true: list[float], replicates: int) -> list[list[float]]:
+        common = shared * random.normal(size=replicates)
+        return [(value + common + (1 - shared) * random.normal(size=replicates)).tolist() for value in true]
+
+    design = st.sobol_design(bounds, n=512, seed=3)
+    found = st.sobol_indices(bounds, noisy([2 * row["x"] + row["z"] for row in design], 4))
+    for name, share in (("x", 0.8), ("z", 0.2), ("idle", 0.0)):
+        assert found.first[name].estimate == pytest.approx(share, abs=0.2)
+        assert found.total[name].estimate == pytest.approx(share, abs=0.2)
+    interval = found.total["idle"].interval
+    assert interval
+    assert 0.0 in interval
+    assert found.noise
+    assert found.warnings == ()
+    steps = st.morris_design(bounds, n=60, seed=3)
+    effects = st.morris_indices(bounds, steps, noisy([2 * row["x"] - row["z"] for row in steps], 6))
+    assert effects.importance["x"].estimate == pytest.approx(2.0, abs=0.3)
+    interval = effects.importance["idle"].interval
+    assert interval
+    assert 0.0 in interval
+    assert effects.sd["x"] < 0.6
 
 
 def test_a_mixed_model_finds_an_effect() -> None:
@@ -187,6 +251,16 @@ def test_power_agrees_with_the_formula() -> None:
     assert st.power_paired(pilot, difference=-0.9, n=12, direction="less").estimate > 0.8  # type: ignore[operator]
 
 
+def test_the_interval_of_a_power_knows_how_small_the_pilot_is() -> None:
+    random, held = np.random.default_rng(2), 0
+    true = float(st.power_paired(random.normal(size=2000), difference=0.5, n=20).details["analytic"])
+    for _ in range(60):
+        found = st.power_paired(random.normal(size=6), difference=0.5, n=20, simulations=200).interval
+        assert found
+        held += found.low <= true <= found.high
+    assert held >= 50  # 57 are expected
+
+
 def test_power_of_proportions_is_what_experiments_show() -> None:
     found = st.power_proportions(0.8, 0.4, n=25)
     hits = 0
@@ -245,6 +319,18 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
             {"a": list("xy") * 5, "b": list("uv") * 5, "y": range(10)}, outcome="y", factors=["a", "b"]
         ),
         "cannot be told apart",
+    ),
+    "unequal replicates": (
+        lambda: st.sobol_indices({"x": (0, 1)}, [[1, 2], [1], [2, 3]] * 4),
+        "settings have 1 to 2 replicates",
+    ),
+    "only noise": (
+        lambda: st.sobol_indices({"x": (0, 1)}, [[1, -1], [-1, 1], [1, -0.9]] * 4),
+        "points differ by no more than runs of one point",
+    ),
+    "no trajectory": (
+        lambda: st.morris_indices({"x": (0, 1)}, [{"x": 0.0}] * 4, [1, 2, 3, 4]),
+        "0 factors differ between settings 0 and 1",
     ),
     "no power of 2": (lambda: st.sobol_design({"x": (0, 1)}, n=6), "expected a power of 2; give 8"),
     "against the direction": (

@@ -22,7 +22,15 @@ from .mixed import mixed_models
 from .outcomes import Resolved, resolve, values_of
 from .prepare import differences
 from .references import compared_with_references
-from .registry import Registration, analysis_of, check_reported, registered_seeds, registrations, trials_of
+from .registry import (
+    Registration,
+    analysis_of,
+    changed_since,
+    check_reported,
+    registered_seeds,
+    registrations,
+    trials_of,
+)
 from .spread import spread_of
 from .stopping import by_sequence, stopping_of, stops_by
 from .tournament import tournament_of
@@ -61,7 +69,7 @@ def make_report(experiment: Experiment, store: Store) -> Report:
         "registration": {"hash": registered[0].hash, "changes": changes},
         "claim": _claim(experiment),
         "design": _design(experiment, seeds),
-        "warnings": list(_warnings(experiment, data, outcomes)),
+        "warnings": [*changed_since(experiment, registered), *_warnings(experiment, data, outcomes)],
         "arms": [
             _arm(arm.name, data) | ({"levels": dict(arm.levels)} if arm.levels else {})
             for arm in experiment.arms

@@ -75,6 +75,12 @@ def _more(content: dict[str, Any]) -> Iterator[str]:
                 if saltelli
                 else "Elementary effects were estimated by Morris's design (Morris 1991)."
             )
+            if effects["indices"]["replicates"] > 1:
+                yield (
+                    "They are indices of the outcome's mean, without the noise of runs (Hart et al. 2017)."
+                    if saltelli
+                    else "Their signs come from other replicates (data splitting, Cox 1975)."
+                )
     if content.get("references"):
         yield "Distributions were compared with references by Pearson's test, with sampled p-values."
     if content.get("mixed"):

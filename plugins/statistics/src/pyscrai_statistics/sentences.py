@@ -56,7 +56,9 @@ def _numbers(found: Contrast, correction: str, family: int) -> str:
     text += f", p {_p(found.test.p_value)}"
     if correction != "none" and family > 1:
         name = "Holm" if correction == "holm" else "Benjamini-Hochberg"
-        text += f", p {_p(found.p_adjusted)} after {name}'s correction for {family} comparisons"
+        after = f"after {name}'s correction for {family} comparisons"
+        changed = _p(found.p_adjusted) != _p(found.test.p_value)
+        text += f", p {_p(found.p_adjusted)} {after}" if changed else f", also {after}"
     return text[0].upper() + text[1:]
 
 
