@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -191,7 +192,6 @@ def test_noise_of_runs_is_no_effect(shared: float) -> None:
 
 
 def test_a_mixed_model_finds_an_effect() -> None:
-    pytest.importorskip("statsmodels")
     seeds, agents = RANDOM.normal(size=8), RANDOM.normal(size=6)
     rows = [
         {
@@ -213,18 +213,79 @@ def test_a_mixed_model_finds_an_effect() -> None:
     assert "fewer than 20 levels" in found.warnings[-1]
 
 
+def nested(seeds: int, agents: int, spread: float = 0.7) -> list[dict[str, Any]]:
+    random = np.random.default_rng(4)
+    of_seeds, of_agents = random.normal(size=seeds), spread * random.normal(size=(seeds, agents))
+    return [
+        {
+            "arm": arm, "step": place, "seed": str(seed), "agent": f"{seed}/{agent}",
+            "value": 2 * (place == 2) + of_seeds[seed] + of_agents[seed, agent] + random.normal(),
+        }
+        for place, arm in enumerate("abc") for seed in range(seeds) for agent in range(agents)
+    ]  # fmt: skip
+
+
+def test_a_mixed_model_is_that_of_statsmodels() -> None:
+    pandas = pytest.importorskip("pandas")
+    models = pytest.importorskip("statsmodels.regression.mixed_linear_model")
+    rows = nested(8, 6)
+    ours = st.mixed_model(rows, outcome="value", fixed=["arm"], random=["seed", "agent"])
+    theirs = models.MixedLM.from_formula(
+        "value ~ arm", groups="seed", re_formula="1", vc_formula={"agent": "0 + C(agent)"},
+        data=pandas.DataFrame(rows),
+    ).fit(reml=True)  # fmt: skip
+    assert [each.estimate for each in ours.effects.values()] == pytest.approx(
+        theirs.fe_params.tolist(), abs=1e-4
+    )
+    halves = [each.interval.high - each.estimate for each in ours.effects.values()]  # type: ignore[union-attr,operator]
+    assert halves == pytest.approx((1.959964 * theirs.bse_fe).tolist(), rel=1e-3)
+    variances = [float(theirs.cov_re.iloc[0, 0]), float(theirs.vcomp[0]), float(theirs.scale)]
+    assert list(ours.variances.values()) == pytest.approx(variances, rel=2e-3)
+
+
+def test_a_mixed_model_of_thousands_of_values_takes_seconds() -> None:
+    rows = nested(40, 60)
+    started = time.process_time()
+    found = st.mixed_model(rows, outcome="value", fixed=["arm"], random=["seed", "agent"])
+    assert time.process_time() - started < 30  # of 7,200 values; it took hours
+    assert found.effects["arm: c - a"].estimate == pytest.approx(2.0, abs=0.15)
+    assert found.variances["agent"] == pytest.approx(0.49, abs=0.1)
+
+
+def test_numbers_are_a_line_or_levels_in_a_mixed_model() -> None:
+    rows = nested(8, 6)
+    line = st.mixed_model(rows, outcome="value", fixed=["step"], random=["seed"])
+    assert list(line.effects) == ["intercept", "step"]
+    levels = st.mixed_model(rows, outcome="value", fixed=["step"], random=["seed"], categorical=["step"])
+    assert list(levels.effects) == ["intercept", "step: 1 - 0", "step: 2 - 0"]
+    by_name = st.mixed_model(rows, outcome="value", fixed=["arm"], random=["seed"])
+    for one, other in zip(levels.effects.values(), by_name.effects.values(), strict=True):
+        assert one.estimate == pytest.approx(other.estimate)
+
+
+def test_a_variance_that_is_not_there_is_told() -> None:
+    random = np.random.default_rng(6)
+    rows = [{"seed": seed, "y": value} for value in random.normal(size=4) for seed in range(20)]
+    rows = [{**row, "y": row["y"] + random.normal() / 10 * (1 if row["seed"] % 2 else -1)} for row in rows]
+    found = st.mixed_model(rows, outcome="y", fixed=[], random=["seed"])
+    assert found.variances["seed"] == 0.0
+    assert any("the variance of seed is estimated as 0" in each for each in found.warnings)
+    with pytest.raises(st.StatisticsError, match="a random effect has a level for each value"):
+        st.mixed_model(
+            [{"a": number, "y": number % 3} for number in range(9)], outcome="y", fixed=[], random=["a"]
+        )
+    with pytest.raises(st.StatisticsError, match="some fixed effects follow from others"):
+        st.mixed_model(
+            [{**row, "again": row["arm"]} for row in nested(4, 2)], outcome="value", fixed=["arm", "again"],
+            random=["seed"],
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("module", "extra", "call"),
     [
         ("SALib.sample.sobol", "sensitivity", lambda: st.sobol_design({"x": (0, 1)}, n=4)),
         ("SALib.sample.morris", "sensitivity", lambda: st.morris_design({"x": (0, 1)}, n=4)),
-        (
-            "pandas",
-            "mixed",
-            lambda: st.mixed_model(
-                {"y": [1, 2, 3, 4], "s": [1, 1, 2, 2]}, outcome="y", fixed=[], random=["s"]
-            ),
-        ),
         ("pyarrow.parquet", "parquet", lambda: st.read_table("t.parquet")),
     ],
 )

@@ -17,6 +17,7 @@ from .claims import Comparison, judge
 from .collect import Collected, collect
 from .experiment import Experiment
 from .factors import effects_of
+from .later import reliability_of
 from .methods import NOT_REGISTERED, methods_of
 from .mixed import mixed_models
 from .outcomes import Resolved, resolve, values_of
@@ -110,6 +111,12 @@ def make_report(experiment: Experiment, store: Store) -> Report:
             content["claim"]["robust"] = all(
                 one["same_verdict"] == one["variants"] for one in content["robustness"]
             )
+    completed = {one.run for one in data.trials if one.status == "completed"}
+    reliable = reliability_of(experiment, [run for run in known.values() if run.id in completed], store)
+    for of_outcome, outcome in zip(content["outcomes"], outcomes, strict=True):
+        if told := reliable.get(outcome.path):
+            of_outcome["reliability"] = told
+            content["warnings"] += [f"{outcome.name}: {note}" for note in told["notes"]]
     if sequence:
         content["stopping"] = sequence
     content["models"] = data.served

@@ -167,7 +167,7 @@ def _outcome(outcome: dict[str, Any], content: dict[str, Any]) -> Iterator[tuple
         rows += [
             (one["arm"], str(one["n"]), str(one["failures"]), _proportions(one)) for one in outcome["arms"]
         ]
-    yield title, *_few_rows(rows, list(_methods_of_means(outcome)))
+    yield title, *_few_rows(rows, [*_reliability(outcome), *_methods_of_means(outcome)])
     for planned, heading in ((True, "planned comparisons"), (False, "other comparisons, exploratory")):
         found = [one for one in outcome["comparisons"] if one["planned"] == planned]
         if not found:
@@ -177,6 +177,18 @@ def _outcome(outcome: dict[str, Any], content: dict[str, Any]) -> Iterator[tuple
             "p of equivalence", "variance paired/unpaired",
         )  # fmt: skip
         yield f"{outcome['name']}: {heading}", [header, *map(_contrast, found)], list(_sentences(found))
+
+
+def _reliability(outcome: dict[str, Any]) -> Iterator[str]:
+    """How far the judges of an outcome agree, where it is judged."""
+    if found := outcome.get("reliability"):
+        value = "not defined"
+        if found["estimate"] is not None:
+            interval = (
+                f" [{number(found['low'])}, {number(found['high'])}]" if found["low"] is not None else ""
+            )
+            value = f"{number(found['estimate'])}{interval}"
+        yield f"{found['name']} of those who judged it: {value}, from {found['items']} items."
 
 
 def _methods_of_means(outcome: dict[str, Any]) -> Iterator[str]:

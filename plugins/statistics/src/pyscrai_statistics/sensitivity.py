@@ -17,8 +17,8 @@ Bounds = Mapping[str, tuple[float, float]]
 #: Resamples of the bootstrap.
 DRAWS = 1000
 _ONE_RUN = (
-    "each point has one run: the noise of runs, which no factor explains, is part of {}; run points two times "
-    "or more to take it out"
+    "each point has one run: the noise of runs, which no factor explains, is part of {}; run points twice or "
+    "more to take it out"
 )
 
 
@@ -182,8 +182,8 @@ def morris_indices(
     Args:
         bounds: as for `morris_design`.
         design: the settings that it gave.
-        outcomes: the outcome of each setting, in the same order: a number, or those of its replicates (as many
-            for each setting, in the order of their seeds).
+        outcomes: the outcome of each setting, in the same order: a number, or those of its replicates (as
+            many for each setting, in the order of their seeds).
         level: the confidence level.
         seed: of the bootstrap, a whole number from 0.
 
@@ -191,7 +191,7 @@ def morris_indices(
         StatisticsError: the extra is missing; outcomes of another number, not finite, or all equal.
     """
     where = "morris_indices"
-    problem = _problem(where, bounds)
+    _problem(where, bounds)
     settings = np.array([[row[name] for name in bounds] for row in design], dtype=np.float64)
     values = _outcomes(where, outcomes, len(bounds) + 1)
     fraction(f"{where}, level", level)
@@ -273,7 +273,7 @@ def _outcomes(where: str, outcomes: Iterable[Any], block: int) -> Numbers:
     sizes = {len(each) for each in given}
     if len(sizes) > 1:
         raise StatisticsError(
-            f"{where}, outcomes", f"settings have {min(sizes)} to {max(sizes)} replicates", "as many for each",
+            f"{where}, outcomes", f"settings have {min(sizes)} to {max(sizes)} replicates", "as many each",
             "leave out the replicates that some settings lack",
         )  # fmt: skip
     flat = number_list(f"{where}, outcomes", [value for each in given for value in each], 2 * block)
