@@ -138,14 +138,14 @@ def test_a_report_tells_that_its_scenario_changed(files: Path, experiment: Invok
 @pytest.mark.parametrize(
     ("smallest", "direction", "sought"),
     [
-        (0.3, "less", -0.3), (0.3, "greater", 0.3), ((-0.3, 3), "less", -0.3), ((-0.3, 3), "greater", 3),
-        ((-0.3, 3), "two-sided", 0.3), ((-3, 0.2), "two-sided", 0.2),
+        (2, "less", -2), (2, "greater", 2), ((-2, 6), "less", -2), ((-2, 6), "greater", 6),
+        ((-2, 6), "two-sided", 2), ((-6, 3), "two-sided", 3),
     ],
 )  # fmt: skip
 def test_the_power_is_that_of_the_difference_that_is_claimed(
     files: Path, experiment: Invoke, smallest: Any, direction: str, sought: float
 ) -> None:
-    # Jon is asked after Mara, and her price is the markup's: differences vary with the arm that is noisy.
+    # Mara acts in every second step alone, so that differences vary.
     given = list(smallest) if isinstance(smallest, tuple) else smallest
     edit("poor: plain", f"poor: {{against: plain, direction: {direction}, smallest: {given}}}")
     edit("agents.Jon.persona: You are poor.", "agents.Mara.acts: {every: 2}")
