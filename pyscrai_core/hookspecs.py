@@ -102,6 +102,10 @@ def pyscrai_outcomes() -> list[Extension]:
 
     The target is a function of runs, paths and the open store. It returns a mapping from paths to plain JSON,
     by the run's id. Without runs, and with None as store, it only raises `ValueError` for an impossible path.
+
+    The target may have a method `reliability` with the same arguments. It returns, by path, how reliable the
+    values are, as plain JSON: `name` (such as "Krippendorff's alpha"), `estimate`, `low`, `high` (None if
+    there is none), `items` (how many it rests on) and `notes` (texts, which a report shows as warnings).
     """
 
 

@@ -89,6 +89,34 @@ outcomes: [guess]
 """
 
 
+GIFTS = """\
+scenario: gifts
+providers:
+  moody: {use: scripted, choice: {A: &moody [{action: {give: {n: 1}}}, {action: {give: {n: 6}}}], B: *moody}}
+  even: {use: scripted, choice: {A: &even [{action: {give: {n: 3}}}], B: *even}}
+  mean: {use: scripted, choice: {A: &mean [{action: {give: {n: 0}}}], B: *mean}}
+world: {state: {a: 0, b: 0}}
+agents:
+  A: &giver
+    {persona: Give., provider: even, actions: {give: {n: {type: integer}}}, speak: false, must_act: true}
+  B: *giver
+rules:
+  - {on: give, when: event.source == 'A', add: {a: event.payload.n}}
+  - {on: give, when: event.source == 'B', add: {b: event.payload.n}}
+schedule: {use: round-robin, rounds: 2}
+outcomes: {a: state.a, b: state.b}
+"""
+GIVERS = """\
+experiment: givers
+scenario: gifts.yaml
+pairings:
+  strategies: {moody: moody, even: even, mean: mean}
+  places: [agents.A.provider, agents.B.provider]
+  scores: [a, b]
+replicates: 6
+"""
+
+
 def report(experiment: Invoke, file: str) -> dict[str, Any]:
     done = experiment("run", file, "-q")
     assert done.exit_code == 0, done.output
@@ -108,11 +136,27 @@ def test_a_tournament_gives_the_known_payoffs(tmp_path: Path, experiment: Invoke
     assert found["ranking"][0]["strategy"] == max(means, key=means.__getitem__)
     text = experiment("report", "exp.yaml").stdout
     assert "Tournament: the row's mean score against the column" in text
+    # Both replicates of these strategies are the same: nothing is known of their spread.
+    assert [one["interval"] for one in found["ranking"]] == [None] * 5
+
+
+def test_a_rank_that_rests_on_chance_is_told(tmp_path: Path, experiment: Invoke) -> None:
+    Path("gifts.yaml").write_text(GIFTS)
+    Path("exp.yaml").write_text(GIVERS)
+    found = report(experiment, "exp.yaml")["tournament"]
+    by_name = {one["strategy"]: one for one in found["ranking"]}
+    interval = by_name["moody"]["interval"]
+    assert interval["low"] < by_name["moody"]["mean"] < interval["high"]
+    for one, other in zip(found["ranking"], found["ranking"][1:], strict=False):
+        assert one["ahead"]["estimate"] == pytest.approx(one["mean"] - other["mean"])
+        surely = one["ahead"]["interval"] is not None and one["ahead"]["interval"]["low"] > 0
+        assert one["ahead_surely"] == surely
+    assert "ahead of the next [95 %]" in experiment("report", "exp.yaml").stdout
 
 
 def test_guessing_a_share_of_the_average_converges_as_it_must(tmp_path: Path, experiment: Invoke) -> None:
     Path("guess.yaml").write_text(GUESS)
-    Path("exp.yaml").write_text(SHARES)
+    Path("exp.yaml").write_text(f"{SHARES}mixed: [guess]\n")
     content = report(experiment, "exp.yaml")
     (guess,) = content["outcomes"]
     found = {arm["arm"]: arm["mean"]["estimate"] for arm in guess["arms"]}
@@ -122,6 +166,11 @@ def test_guessing_a_share_of_the_average_converges_as_it_must(tmp_path: Path, ex
         for rounds in (1, 2, 4)
     }
     (effects,) = content["factors"]
+    # A mixed model takes the values of a grid as levels, as the effects do.
+    (mixed,) = content["mixed"]
+    main = {one["name"]: one["estimate"] for one in effects["effects"] if "factor" in one["details"]}
+    terms = {name: one["estimate"] for name, one in mixed["effects"].items() if name != "intercept"}
+    assert terms == pytest.approx(main)
     assert {one["details"]["factor"] for one in effects["effects"] if "factor" in one["details"]} == {
         "share",
         "rounds",

@@ -441,6 +441,27 @@ def test_an_experiment_reports_measures_and_judgements(pyscrai: Invoke) -> None:
     Path("exp.yaml").write_text(EXPERIMENT)
     content = json.loads(pyscrai("experiment", "report", "exp.yaml", "--format", "json").stdout)
     assert content["outcomes"][0]["comparisons"][0]["difference"]["estimate"] == 1.0
+    assert content["outcomes"][0]["reliability"]["name"] == "Krippendorff's alpha"
+    assert (
+        content["outcomes"][0]["reliability"]["estimate"],
+        content["outcomes"][0]["reliability"]["items"],
+    ) == (
+        1.0,
+        4,
+    )
+    assert "reliability" not in content["outcomes"][1]
+    # Judges who contradict each other: the report warns as the command does.
+    against = rubric(RUBRIC.replace("politeness", "against"), PLEASE, f"8 - ({PLEASE})")
+    assert pyscrai("judge", against, "--experiment", "manners").exit_code == 0
+    Path("exp.yaml").write_text(EXPERIMENT.replace("judge.politeness", "judge.against"))
+    content = json.loads(pyscrai("experiment", "report", "exp.yaml", "--format", "json").stdout)
+    told = "polite: the raters agree no better than by chance: scores of this question mean nothing"
+    assert told in content["warnings"]
+    text = pyscrai("experiment", "report", "exp.yaml").stdout
+    assert (
+        f"Krippendorff's alpha of those who judged it: {content['outcomes'][0]['reliability']['alpha']:.4g}"
+        in text
+    )
 
 
 @pytest.mark.parametrize(

@@ -181,3 +181,72 @@ def test_a_constant_difference_has_no_interval_and_the_sentence_says_so() -> Non
     assert "reaches into" not in found.sentence
     assert found.variance_ratio is not None
     assert found.variance_ratio.estimate == 0
+
+
+NARROW = [0.3, -0.1, 0.4, 0.2, 0.0, 0.5, -0.2, 0.35, 0.15, 0.1, 0.45, -0.05]
+
+
+@pytest.mark.parametrize("level", [0.3, 0.8, 0.95, 0.999])
+def test_verdicts_rest_on_tests_at_alpha_whatever_the_level(level: float) -> None:
+    base = np.arange(12.0)
+    options: dict[str, Any] = {"paired": True, "level": level}
+    wide = [5 * each for each in NARROW]
+    # Equivalence has p = 0.1: a narrow interval (at a low level) lies within the bounds, and shows nothing.
+    unsure = st.contrast(base + wide, base, smallest=1.2, direction="two-sided", **options)
+    assert unsure.equivalence
+    assert unsure.equivalence.p_value > 0.05
+    assert unsure.verdict != "not supported"
+    sure = st.contrast(base + NARROW, base, smallest=1.2, **options)
+    assert sure.equivalence
+    assert f"p {'< 0.0001' if sure.equivalence.p_value < 1e-4 else '= '}"[:3] in sure.sentence
+    assert (sure.verdict, "was shown to lie between" in sure.sentence) == ("not supported", True)
+    strict = st.contrast(base + NARROW, base, smallest=1.2, alpha=1e-4, **options)
+    assert strict.verdict == "undecided"
+    against = st.contrast(base - np.array(NARROW), base, direction="greater", **options)
+    assert against.contrary
+    assert against.contrary.p_value < 0.05
+    assert (against.verdict, "other side of zero" in against.sentence) == ("not supported", True)
+    stricter = st.contrast(base - np.array(NARROW), base, direction="greater", alpha=1e-3, **options)
+    assert stricter.verdict == "undecided"
+
+
+def test_a_claim_against_which_a_test_rejects() -> None:
+    base = np.arange(12.0)
+    small = st.contrast(base + NARROW, base, paired=True, direction="greater", smallest=(-9, 0.5))
+    assert small.contrary
+    assert (
+        small.contrary.p_value
+        == st.sign_flip_test(base + NARROW - np.float64(0.5), base, direction="less").p_value
+    )
+    for kind, values in (("proportion", [0] * 11 + [1]), ("ordered", [1] * 11 + [2])):
+        other = [max(values)] * 12
+        for paired in (True, False):
+            found = st.contrast(values, other, paired=paired, kind=kind, direction="greater")
+            assert found.contrary
+            assert found.contrary.p_value < 0.01
+            assert found.verdict == "not supported"
+
+
+def test_what_only_rounding_makes_different_is_constant() -> None:
+    base = [1000.1, 2000.7, 3000.3, 1234.9, 4321.1, 999.9]
+    found = st.contrast([each - 0.0004 for each in base], base, paired=True)
+    assert found.difference.interval is None
+    assert "d_z" not in found.effects
+    assert any("equal" in each for each in found.warnings)
+    assert found.effects["d_av"].interval is None
+
+
+def test_sizes_by_the_spread_of_pairs_and_of_arms() -> None:
+    one, other = [3.0, 5.0, 4.0, 8.0, 6.0], [2.0, 3.0, 4.0, 6.0, 4.5]
+    effects = st.contrast(one, other, paired=True).effects
+    unit = ((np.var(one, ddof=1) + np.var(other, ddof=1)) / 2) ** 0.5
+    assert effects["d_av"].estimate == pytest.approx((5.2 - 3.9) / unit)
+    differences = np.subtract(one, other)
+    assert effects["d_z"].estimate == pytest.approx(differences.mean() / differences.std(ddof=1))
+    assert list(st.contrast(one, other, paired=False).effects) == ["hedges_g"]
+    # Both intervals come from one noncentral t, so that they are the same in units of their estimates.
+    z, av = (effects[name].interval for name in ("d_z", "d_av"))
+    assert z
+    assert av
+    ratio = effects["d_av"].estimate / effects["d_z"].estimate  # type: ignore[operator]
+    assert (av.low, av.high) == pytest.approx((z.low * ratio, z.high * ratio))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,15 @@ def test_entropy_by_hand() -> None:
     assert st.entropy(["a", "a"]).interval is None
 
 
+def test_an_entropy_is_within_what_is_possible() -> None:
+    runs = [run for run in range(10) for _ in range(4)]
+    for known, most in ((["a", "b"], 1.0), (None, math.inf)):
+        found = st.entropy(["a", "b"] * 20, runs=runs, categories=known)
+        assert found.interval
+        # All runs have the same shares, so that they differ by nothing; what remains is of second order.
+        assert 0.5 < found.interval.low < found.estimate <= found.interval.high <= most
+
+
 def test_habits_of_answering() -> None:
     found = st.first_option_share(["A", "A", "B", "A"], ["A", "B", "B", "A"])
     assert (found.estimate, found.n) == (0.75, 4)
@@ -126,8 +136,62 @@ def test_sobol_and_morris_of_a_known_function() -> None:
     assert effects.mean["z"] == pytest.approx(-1.0)
 
 
+def test_with_one_run_of_each_point_indices_are_those_of_salib() -> None:
+    sobol, morris = (pytest.importorskip(f"SALib.analyze.{name}") for name in ("sobol", "morris"))
+    bounds = {"x": (0.0, 2.0), "z": (-1.0, 1.0)}
+    problem = {"num_vars": 2, "names": list(bounds), "bounds": [list(each) for each in bounds.values()]}
+    design = st.sobol_design(bounds, n=64, seed=3)
+    values = np.array([row["x"] ** 2 + row["x"] * row["z"] for row in design])
+    theirs = sobol.analyze(problem, values, calc_second_order=False)
+    ours = st.sobol_indices(bounds, values)
+    assert [each.estimate for each in ours.first.values()] == pytest.approx(theirs["S1"].tolist())
+    assert [each.estimate for each in ours.total.values()] == pytest.approx(theirs["ST"].tolist())
+    halves = [each.interval.high - each.estimate for each in ours.total.values()]  # type: ignore[union-attr,operator]
+    assert halves == pytest.approx(theirs["ST_conf"].tolist(), rel=0.35)
+    assert (ours.replicates, ours.noise) == (1, None)
+    assert "part of the total indices" in ours.warnings[0]
+    steps = st.morris_design(bounds, n=12, seed=3)
+    values = np.array([row["x"] ** 2 + row["x"] * row["z"] for row in steps])
+    theirs = morris.analyze(problem, np.array([list(row.values()) for row in steps]), values, num_levels=4)
+    ours_of_morris = st.morris_indices(bounds, steps, values)
+    assert [each.estimate for each in ours_of_morris.importance.values()] == pytest.approx(
+        theirs["mu_star"].tolist()
+    )
+    assert list(ours_of_morris.sd.values()) == pytest.approx(theirs["sigma"].tolist())
+    assert "part of importance and sd" in ours_of_morris.warnings[0]
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.8])
+def test_noise_of_runs_is_no_effect(shared: float) -> None:
+    """Noise of the size of the effects; a part of it may be common to all points of a replicate."""
+    pytest.importorskip("SALib")
+    bounds = {"x": (0.0, 1.0), "z": (0.0, 1.0), "idle": (0.0, 1.0)}
+    random = np.random.default_rng(8)
+
+    def noisy(true: list[float], replicates: int) -> list[list[float]]:
+        common = shared * random.normal(size=replicates)
+        return [(value + common + (1 - shared) * random.normal(size=replicates)).tolist() for value in true]
+
+    design = st.sobol_design(bounds, n=512, seed=3)
+    found = st.sobol_indices(bounds, noisy([2 * row["x"] + row["z"] for row in design], 4))
+    for name, share in (("x", 0.8), ("z", 0.2), ("idle", 0.0)):
+        assert found.first[name].estimate == pytest.approx(share, abs=0.2)
+        assert found.total[name].estimate == pytest.approx(share, abs=0.2)
+    interval = found.total["idle"].interval
+    assert interval
+    assert 0.0 in interval
+    assert found.noise
+    assert found.warnings == ()
+    steps = st.morris_design(bounds, n=60, seed=3)
+    effects = st.morris_indices(bounds, steps, noisy([2 * row["x"] - row["z"] for row in steps], 6))
+    assert effects.importance["x"].estimate == pytest.approx(2.0, abs=0.3)
+    interval = effects.importance["idle"].interval
+    assert interval
+    assert 0.0 in interval
+    assert effects.sd["x"] < 0.6
+
+
 def test_a_mixed_model_finds_an_effect() -> None:
-    pytest.importorskip("statsmodels")
     seeds, agents = RANDOM.normal(size=8), RANDOM.normal(size=6)
     rows = [
         {
@@ -149,18 +213,79 @@ def test_a_mixed_model_finds_an_effect() -> None:
     assert "fewer than 20 levels" in found.warnings[-1]
 
 
+def nested(seeds: int, agents: int, spread: float = 0.7) -> list[dict[str, Any]]:
+    random = np.random.default_rng(4)
+    of_seeds, of_agents = random.normal(size=seeds), spread * random.normal(size=(seeds, agents))
+    return [
+        {
+            "arm": arm, "step": place, "seed": str(seed), "agent": f"{seed}/{agent}",
+            "value": 2 * (place == 2) + of_seeds[seed] + of_agents[seed, agent] + random.normal(),
+        }
+        for place, arm in enumerate("abc") for seed in range(seeds) for agent in range(agents)
+    ]  # fmt: skip
+
+
+def test_a_mixed_model_is_that_of_statsmodels() -> None:
+    pandas = pytest.importorskip("pandas")
+    models = pytest.importorskip("statsmodels.regression.mixed_linear_model")
+    rows = nested(8, 6)
+    ours = st.mixed_model(rows, outcome="value", fixed=["arm"], random=["seed", "agent"])
+    theirs = models.MixedLM.from_formula(
+        "value ~ arm", groups="seed", re_formula="1", vc_formula={"agent": "0 + C(agent)"},
+        data=pandas.DataFrame(rows),
+    ).fit(reml=True)  # fmt: skip
+    assert [each.estimate for each in ours.effects.values()] == pytest.approx(
+        theirs.fe_params.tolist(), abs=1e-4
+    )
+    halves = [each.interval.high - each.estimate for each in ours.effects.values()]  # type: ignore[union-attr,operator]
+    assert halves == pytest.approx((1.959964 * theirs.bse_fe).tolist(), rel=1e-3)
+    variances = [float(theirs.cov_re.iloc[0, 0]), float(theirs.vcomp[0]), float(theirs.scale)]
+    assert list(ours.variances.values()) == pytest.approx(variances, rel=2e-3)
+
+
+def test_a_mixed_model_of_thousands_of_values_takes_seconds() -> None:
+    rows = nested(40, 60)
+    started = time.process_time()
+    found = st.mixed_model(rows, outcome="value", fixed=["arm"], random=["seed", "agent"])
+    assert time.process_time() - started < 30  # of 7,200 values; it took hours
+    assert found.effects["arm: c - a"].estimate == pytest.approx(2.0, abs=0.15)
+    assert found.variances["agent"] == pytest.approx(0.49, abs=0.1)
+
+
+def test_numbers_are_a_line_or_levels_in_a_mixed_model() -> None:
+    rows = nested(8, 6)
+    line = st.mixed_model(rows, outcome="value", fixed=["step"], random=["seed"])
+    assert list(line.effects) == ["intercept", "step"]
+    levels = st.mixed_model(rows, outcome="value", fixed=["step"], random=["seed"], categorical=["step"])
+    assert list(levels.effects) == ["intercept", "step: 1 - 0", "step: 2 - 0"]
+    by_name = st.mixed_model(rows, outcome="value", fixed=["arm"], random=["seed"])
+    for one, other in zip(levels.effects.values(), by_name.effects.values(), strict=True):
+        assert one.estimate == pytest.approx(other.estimate)
+
+
+def test_a_variance_that_is_not_there_is_told() -> None:
+    random = np.random.default_rng(6)
+    rows = [{"seed": seed, "y": value} for value in random.normal(size=4) for seed in range(20)]
+    rows = [{**row, "y": row["y"] + random.normal() / 10 * (1 if row["seed"] % 2 else -1)} for row in rows]
+    found = st.mixed_model(rows, outcome="y", fixed=[], random=["seed"])
+    assert found.variances["seed"] == 0.0
+    assert any("the variance of seed is estimated as 0" in each for each in found.warnings)
+    with pytest.raises(st.StatisticsError, match="a random effect has a level for each value"):
+        st.mixed_model(
+            [{"a": number, "y": number % 3} for number in range(9)], outcome="y", fixed=[], random=["a"]
+        )
+    with pytest.raises(st.StatisticsError, match="some fixed effects follow from others"):
+        st.mixed_model(
+            [{**row, "again": row["arm"]} for row in nested(4, 2)], outcome="value", fixed=["arm", "again"],
+            random=["seed"],
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("module", "extra", "call"),
     [
         ("SALib.sample.sobol", "sensitivity", lambda: st.sobol_design({"x": (0, 1)}, n=4)),
         ("SALib.sample.morris", "sensitivity", lambda: st.morris_design({"x": (0, 1)}, n=4)),
-        (
-            "pandas",
-            "mixed",
-            lambda: st.mixed_model(
-                {"y": [1, 2, 3, 4], "s": [1, 1, 2, 2]}, outcome="y", fixed=[], random=["s"]
-            ),
-        ),
         ("pyarrow.parquet", "parquet", lambda: st.read_table("t.parquet")),
     ],
 )
@@ -185,6 +310,16 @@ def test_power_agrees_with_the_formula() -> None:
     assert planned.interval
     assert planned.interval.low < 34 < planned.interval.high
     assert st.power_paired(pilot, difference=-0.9, n=12, direction="less").estimate > 0.8  # type: ignore[operator]
+
+
+def test_the_interval_of_a_power_knows_how_small_the_pilot_is() -> None:
+    random, held = np.random.default_rng(2), 0
+    true = float(st.power_paired(random.normal(size=2000), difference=0.5, n=20).details["analytic"])
+    for _ in range(60):
+        found = st.power_paired(random.normal(size=6), difference=0.5, n=20, simulations=200).interval
+        assert found
+        held += found.low <= true <= found.high
+    assert held >= 50  # 57 are expected
 
 
 def test_power_of_proportions_is_what_experiments_show() -> None:
@@ -246,6 +381,18 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         ),
         "cannot be told apart",
     ),
+    "unequal replicates": (
+        lambda: st.sobol_indices({"x": (0, 1)}, [[1, 2], [1], [2, 3]] * 4),
+        "settings have 1 to 2 replicates",
+    ),
+    "only noise": (
+        lambda: st.sobol_indices({"x": (0, 1)}, [[1, -1], [-1, 1], [1, -0.9]] * 4),
+        "points differ by no more than runs of one point",
+    ),
+    "no trajectory": (
+        lambda: st.morris_indices({"x": (0, 1)}, [{"x": 0.0}] * 4, [1, 2, 3, 4]),
+        "0 factors differ between settings 0 and 1",
+    ),
     "no power of 2": (lambda: st.sobol_design({"x": (0, 1)}, n=6), "expected a power of 2; give 8"),
     "against the direction": (
         lambda: st.power_paired(range(9), difference=-1, n=9, direction="greater"),
@@ -263,3 +410,83 @@ def test_bad_input_is_told(name: str) -> None:
     call, message = REFUSED[name]
     with pytest.raises(st.StatisticsError, match=message):
         call()
+
+
+def sampled(replicates: int, c: float = 0.0) -> list[dict[str, Any]]:
+    """Replicates of 30 sampled points of a curved function, in which c has no effect unless it is told."""
+    random = np.random.default_rng(5)
+    return [
+        {"a": x, "b": y, "c": z, "seed": str(seed), "y": 3 * x + 8 * y * y + c * z + random.normal(0, 0.5)}
+        for x, y, z in random.random((30, 3)).tolist()
+        for seed in range(replicates)
+    ]
+
+
+def test_replicates_of_sampled_points_are_not_independent() -> None:
+    few, many = (
+        st.factor_effects(sampled(count), outcome="y", factors=["a", "b", "c"], block="seed")
+        for count in (2, 10)
+    )
+    for one in (few, many):
+        assert (one.points, one.main[0].n) == (30, 30)
+        assert one.lack_of_fit
+        assert one.lack_of_fit.p_value < 1e-5
+        assert any("the model does not fit" in each for each in one.warnings)
+    # What the straight line leaves is common to the replicates of a point: more of them hardly help.
+    widths = [
+        one.main[2].interval.high - one.main[2].interval.low for one in (few, many) if one.main[2].interval
+    ]
+    assert widths[1] > 0.7 * widths[0]
+    rows = st.factor_effects(
+        sampled(10), outcome="y", factors=["a", "b", "c"], block="seed", points="fixed"
+    ).main[2]
+    assert rows.interval
+    assert widths[1] > 1.5 * (rows.interval.high - rows.interval.low)
+
+
+def test_errors_by_point_are_those_of_the_means() -> None:
+    """With equal replicates, CR3 by point is HC3 of a regression of the points' means."""
+    table = sampled(4, c=2.0)
+    means = [
+        {**table[place], "y": float(np.mean([row["y"] for row in table[place : place + 4]]))}
+        for place in range(0, len(table), 4)
+    ]
+    found, of_means = (
+        st.factor_effects(each, outcome="y", factors=["a", "b", "c"], points="sampled")
+        for each in (table, means)
+    )
+    for one, other in zip(
+        (*found.main, *found.interactions), (*of_means.main, *of_means.interactions), strict=True
+    ):
+        assert one.interval
+        assert other.interval
+        assert (one.estimate, one.interval.low, one.interval.high) == pytest.approx(
+            (other.estimate, other.interval.low, other.interval.high)
+        )
+    assert of_means.lack_of_fit is None
+
+
+def test_lack_of_fit_by_hand_and_its_error_rate() -> None:
+    # Means 1, 4 and 2 of two replicates each; the line has the slope 1/2 and the middle 7/3.
+    rows = [{"x": x, "y": y + e} for x, y in ((0, 1.0), (1, 4.0), (2, 2.0)) for e in (-0.5, 0.5)]
+    found = st.factor_effects(rows, outcome="y", factors=["x"], points="fixed").lack_of_fit
+    assert found
+    residuals = np.array([1.0, 4.0, 2.0]) - (7 / 3 + 0.5 * np.array([-1, 0, 1]))
+    assert found.statistic == pytest.approx((2 * residuals @ residuals / 1) / (6 * 0.25 / 3))
+    random, rejected = np.random.default_rng(3), 0
+    for _ in range(300):
+        true = [{"x": x, "y": 2 * x + random.normal()} for x in (0.0, 0.3, 0.5, 0.9) for _ in range(3)]
+        one = st.factor_effects(true, outcome="y", factors=["x"], points="fixed").lack_of_fit
+        assert one
+        rejected += one.p_value <= 0.05
+    assert 3 <= rejected <= 32  # 15 are expected; outside once in 10,000
+
+
+def test_a_complete_grid_has_its_runs_as_the_unit() -> None:
+    rows = [{"f": f, "g": g, "y": RANDOM.normal()} for f in (0, 1) for g in (0, 1, 2) for _ in range(6)]
+    found = st.factor_effects(rows, outcome="y", factors=["f", "g"])
+    assert found.main[0].interval
+    assert found.main[0].interval.method == "least squares, HC2"
+    assert found.main[0].n == 36
+    with pytest.raises(st.StatisticsError, match="there are 6 points for 6 coefficients"):
+        st.factor_effects(rows, outcome="y", factors=["f", "g"], categorical=["g"], points="sampled")

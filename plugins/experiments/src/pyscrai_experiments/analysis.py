@@ -13,17 +13,27 @@ from pyscrai_core.store.store import Store
 from pyscrai_core.suggest import format_json
 
 from .arms import VARIANT
+from .claims import Comparison, judge
 from .collect import Collected, collect
-from .experiment import Comparison, Experiment
+from .experiment import Experiment
 from .factors import effects_of
+from .later import reliability_of
 from .methods import NOT_REGISTERED, methods_of
 from .mixed import mixed_models
 from .outcomes import Resolved, resolve, values_of
 from .prepare import differences
 from .references import compared_with_references
-from .registry import Registration, analysis_of, check_reported, registered_seeds, registrations, trials_of
+from .registry import (
+    Registration,
+    analysis_of,
+    changed_since,
+    check_reported,
+    registered_seeds,
+    registrations,
+    trials_of,
+)
 from .spread import spread_of
-from .stopping import stopping_of
+from .stopping import by_sequence, stopping_of, stops_by
 from .tournament import tournament_of
 
 #: Fewer trials than this in an arm are pointed out.
@@ -60,7 +70,7 @@ def make_report(experiment: Experiment, store: Store) -> Report:
         "registration": {"hash": registered[0].hash, "changes": changes},
         "claim": _claim(experiment),
         "design": _design(experiment, seeds),
-        "warnings": list(_warnings(experiment, data, outcomes)),
+        "warnings": [*changed_since(experiment, registered), *_warnings(experiment, data, outcomes)],
         "arms": [
             _arm(arm.name, data) | ({"levels": dict(arm.levels)} if arm.levels else {})
             for arm in experiment.arms
@@ -77,9 +87,11 @@ def make_report(experiment: Experiment, store: Store) -> Report:
     planned, explored = _contrasts(experiment, data, outcomes)
     for outcome in outcomes:
         content["outcomes"].append(
-            _outcome(experiment, data, outcome, registered, planned, explored, bool(changes))
+            _outcome(experiment, data, outcome, registered, planned, explored, sequence)
         )
-    _judge(content)
+    if experiment.claim:
+        of_first = registered[0].body["analysis"]["claim"]
+        content["claim"] |= judge(experiment.claim, experiment.comparisons, of_first, content)
     if experiment.spec.factors:
         content["factors"] = effects_of(experiment, data, outcomes)
     if experiment.spec.pairings:
@@ -99,6 +111,12 @@ def make_report(experiment: Experiment, store: Store) -> Report:
             content["claim"]["robust"] = all(
                 one["same_verdict"] == one["variants"] for one in content["robustness"]
             )
+    completed = {one.run for one in data.trials if one.status == "completed"}
+    reliable = reliability_of(experiment, [run for run in known.values() if run.id in completed], store)
+    for of_outcome, outcome in zip(content["outcomes"], outcomes, strict=True):
+        if told := reliable.get(outcome.path):
+            of_outcome["reliability"] = told
+            content["warnings"] += [f"{outcome.name}: {note}" for note in told["notes"]]
     if sequence:
         content["stopping"] = sequence
     content["models"] = data.served
@@ -129,7 +147,7 @@ def _outcome(
     registered: Sequence[Registration],
     planned: Mapping[tuple[str, str, str, str], st.Contrast],
     explored: Mapping[tuple[str, str, str], st.Contrast],
-    changed: bool,
+    sequence: dict[str, Any] | None,
 ) -> dict[str, Any]:
     arms = [arm.name for arm in experiment.arms if not arm.variant]
     categories = sorted({str(value) for arm in arms for value in values_of(data, outcome, arm).values()})
@@ -143,7 +161,9 @@ def _outcome(
     for (name, *_), contrast in planned.items():
         if name == outcome.name:
             why = _why_exploratory(experiment, registered, contrast, outcome)
-            found["comparisons"].append({"planned": True, "exploratory": why, **contrast.to_dict()})
+            by_rule = stops_by(experiment, name, contrast) and sequence
+            more = by_sequence(sequence, contrast) if by_rule and sequence else {}
+            found["comparisons"].append({"planned": True, "exploratory": why, **contrast.to_dict(), **more})
     for (name, *_), contrast in explored.items():
         if name == outcome.name:
             found["comparisons"].append(
@@ -185,7 +205,8 @@ def _contrasts(
     if not (experiment.spec.factors or experiment.spec.pairings):
         for outcome in outcomes:
             for arm in arms[1:] if outcome.kind != "text" else ():
-                if (outcome.name, arm, arms[0]) not in {key[:3] for key in planned}:
+                both = {(outcome.name, arm, arms[0]), (outcome.name, arms[0], arm)}
+                if not both & {key[:3] for key in planned}:
                     other = Comparison(outcome.name, arm, arms[0], "two-sided", None)
                     contrast = contrast_of(experiment, data, outcome, other)
                     if contrast is not None:
@@ -246,8 +267,11 @@ def _why_exploratory(
         return "its outcome was changed after the first trial"
     if any(analysis[key] != now[key] for key in ("alpha", "level", "correction")):
         return "the error rate, the level or the correction was changed after the first trial"
+    if stops_by(experiment, outcome.name, contrast):  # a sequence may be looked at whenever one likes
+        same_rule = analysis["stopping"] == now["stopping"]
+        return "" if same_rule else "the rule of stopping was changed after the first trial"
     if experiment.spec.stopping:
-        return "the experiment may stop early, which only the confidence sequence allows for"
+        return "the experiment may stop early, which only the comparison that it stops by allows for"
     if len(analysis["comparisons"]) > len(now["comparisons"]):
         return "planned comparisons were taken out after the first trial"
     if registered[-1].body["seeds"] != first["seeds"]:
@@ -271,22 +295,6 @@ def _changes(experiment: Experiment, registered: Sequence[Registration]) -> Iter
 
 def _shown(value: Any) -> str:
     return "(nothing)" if value is ... else format_json(value)
-
-
-def _judge(content: dict[str, Any]) -> None:
-    """What becomes of the claim: it is supported if all planned comparisons are, and were registered."""
-    if content["claim"] is None:
-        return
-    planned = [one for outcome in content["outcomes"] for one in outcome["comparisons"] if one["planned"]]
-    verdicts = {one["verdict"] for one in planned}
-    if not planned:
-        verdict = "undecided"
-    elif verdicts == {"supported"}:
-        verdict = "supported"
-    else:
-        verdict = "not supported" if "not supported" in verdicts else "undecided"
-    why = sorted({one["exploratory"] for one in planned if one["exploratory"]})
-    content["claim"] |= {"verdict": verdict, "exploratory": why}
 
 
 # -- the rest --

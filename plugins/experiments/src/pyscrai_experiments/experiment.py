@@ -22,6 +22,7 @@ from pyscrai_core.store.runs import as_labels
 from pyscrai_core.suggest import expected, there_is_no
 
 from .arms import VARIANT, Arm, count_arms, make_arms
+from .claims import Comparison, claim_problems
 from .spec import ClaimSpec, CompareSpec, DesignSpec, ExperimentSpec, OutcomeSpec
 
 #: So many trials, or more, are only made after a question.
@@ -30,24 +31,6 @@ MANY = 10_000
 MOST_ARMS = 100_000
 
 Confirm = Callable[[str], bool]
-
-
-@frozen
-class Comparison:
-    """A planned comparison of an outcome in two arms."""
-
-    outcome: str
-    arm: str
-    against: str
-    direction: str
-    smallest: float | tuple[float, float] | None
-
-    def to_dict(self) -> dict[str, Any]:
-        smallest = list(self.smallest) if isinstance(self.smallest, tuple) else self.smallest
-        return {
-            "outcome": self.outcome, "arm": self.arm, "against": self.against, "direction": self.direction,
-            "smallest": smallest,
-        }  # fmt: skip
 
 
 @frozen
@@ -139,8 +122,10 @@ def read_experiment(
         except ConfigError as error:
             mistakes.add(arm.place, f"{str(error).partition(': ')[2]}; choose another name", on_key=True)
     outcomes, comparisons = _outcomes(spec, made, mistakes)
-    mistakes.check()
     claim = ClaimSpec(spec.claim) if isinstance(spec.claim, str) else spec.claim
+    for place, what in claim_problems(claim, comparisons):
+        mistakes.add(place, what)
+    mistakes.check()
     return Experiment(path, document, spec, tuple(made), outcomes, tuple(comparisons), claim, spec.seeds)
 
 

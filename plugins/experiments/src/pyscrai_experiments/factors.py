@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -75,17 +75,18 @@ def _indices(experiment: Experiment, data: Collected, outcome: Resolved) -> dict
     if design.use not in ("saltelli", "morris"):
         return {}
     factors = list(experiment.spec.factors)
-    means = {
-        arm.name: fmean(values.values())
+    by_arm = {
+        arm.name: values
         for arm in experiment.arms
         if not arm.variant and (values := values_of(data, outcome, arm.name))
     }
     found: dict[str, Any]
     names = names_of_points(experiment.spec.factors, design)
-    missing = len({name for name in names if name not in means})
+    missing = len({name for name in names if name not in by_arm})
     if missing:
         return {"indices": None, "index_note": f"no indices: {missing} points have no outcome"}
-    bounds, at_points = unit_bounds(len(factors)), [means[name] for name in names]
+    at_points, notes = _replicates([by_arm[name] for name in names])
+    bounds = unit_bounds(len(factors))
     level = experiment.spec.level
     try:
         if design.use == "saltelli":
@@ -106,7 +107,25 @@ def _indices(experiment: Experiment, data: Collected, outcome: Resolved) -> dict
             ]
     except st.StatisticsError as error:
         return {"indices": None, "index_note": f"no indices: {error}"}
-    return {"indices": {"design": design.use, "rows": rows}, "index_note": ""}
+    indices = {
+        "design": design.use, "rows": rows, "replicates": found["replicates"], "noise": found.get("noise"),
+        "notes": [*notes, *found["warnings"]],
+    }  # fmt: skip
+    return {"indices": indices, "index_note": ""}
+
+
+def _replicates(points: Sequence[Mapping[int, float]]) -> tuple[list[list[float]], list[str]]:
+    """The values of each point in the replicates that all points have; without two, each point's mean."""
+    every = set.union(*(set(one) for one in points))
+    whole = sorted(set.intersection(*(set(one) for one in points)))
+    if len(whole) > 1:
+        lost = len(every) - len(whole)
+        notes = (
+            [f"{lost} replicates without an outcome at some point are left out of indices"] if lost else []
+        )
+        return [[one[number] for number in whole] for one in points], notes
+    lacking = "fewer than two replicates have an outcome at every point, so that means of points are used"
+    return [[fmean(one.values())] for one in points], [lacking] if len(every) > 1 else []
 
 
 def _effects(experiment: Experiment, rows: list[dict[str, Any]], factors: Sequence[str]) -> dict[str, Any]:
@@ -120,7 +139,7 @@ def _effects(experiment: Experiment, rows: list[dict[str, Any]], factors: Sequen
             effects = st.factor_effects(
                 rows, outcome="outcome", factors=columns, interactions=interactions, block=block,
                 categorical=columns if experiment.design.use == "grid" else (),
-                level=experiment.spec.level,
+                level=experiment.spec.level, points="fixed" if experiment.design.use == "grid" else "auto",
             )  # fmt: skip
         except st.StatisticsError as error:
             problem = problem or str(error)
@@ -134,6 +153,8 @@ def _effects(experiment: Experiment, rows: list[dict[str, Any]], factors: Sequen
         return {
             "effects": [_named(one.to_dict()) for one in listed],
             "residual_sd": effects.residual_sd,
+            "points": effects.points,
+            "lack_of_fit": effects.lack_of_fit and effects.lack_of_fit.to_dict(),
             "notes": notes,
         }
     return {"effects": [], "residual_sd": None, "notes": [f"no effects: {problem.replace('factor ', '')}"]}

@@ -47,6 +47,24 @@ def values_of(experiment: Experiment, runs: Sequence[StoredRun], store: Store) -
     return found
 
 
+def reliability_of(
+    experiment: Experiment, runs: Sequence[StoredRun], store: Store
+) -> dict[str, dict[str, Any]]:
+    """How reliable the outcomes are whose plugins tell it, such as the agreement of judges; by path."""
+    paths = [given.value or name for name, given in experiment.outcomes.items()]
+    found: dict[str, dict[str, Any]] = {}
+    if not runs or not any("." in path for path in paths):
+        return found
+    host = load_settings().host()
+    known = runs[0].manifest["scenario"].get("outcomes", {})
+    for path in dict.fromkeys(path for path in paths if is_later(path, known, host)):
+        name, _, rest = path.partition(".")
+        tell = getattr(host.load("outcome", name), "reliability", None)
+        for one in tell(runs, [rest], store).values() if tell else ():
+            found[path] = one
+    return found
+
+
 def _compute(
     name: str, paths: Sequence[str], runs: Sequence[StoredRun], store: Store | None, host: Host
 ) -> dict[str, dict[str, Any]]:

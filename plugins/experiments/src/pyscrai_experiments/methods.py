@@ -62,7 +62,10 @@ def _more(content: dict[str, Any]) -> Iterator[str]:
         yield (
             "Effects of factors come from a linear model: of the levels of a grid, each against the first, "
             "over the average of the other factors; of sampled ranges, along a straight line. Its standard "
-            "errors allow for unequal variances (HC2); seeds are blocks where they could be estimated."
+            "errors allow for unequal variances: those of a grid by runs (HC2; Horn et al. 1975), those of "
+            "sampled points by point, with a correction for few of them (CR3; Bell & McCaffrey 2002). Where "
+            "points had replicates, lack of fit was tested against pure error (Box & Draper 1987). Seeds are "
+            "blocks where they could be estimated."
         )
     for effects in content.get("factors", ())[:1]:
         if effects.get("indices"):
@@ -72,6 +75,12 @@ def _more(content: dict[str, Any]) -> Iterator[str]:
                 if saltelli
                 else "Elementary effects were estimated by Morris's design (Morris 1991)."
             )
+            if effects["indices"]["replicates"] > 1:
+                yield (
+                    "They are indices of the outcome's mean, without the noise of runs (Hart et al. 2017)."
+                    if saltelli
+                    else "Their signs come from other replicates (data splitting, Cox 1975)."
+                )
     if content.get("references"):
         yield "Distributions were compared with references by Pearson's test, with sampled p-values."
     if content.get("mixed"):

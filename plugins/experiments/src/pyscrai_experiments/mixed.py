@@ -45,6 +45,7 @@ def mixed_models(
         try:
             model = st.mixed_model(
                 rows, outcome="value", fixed=[f"fixed {key}" for key in fixed], random=random,
+                categorical=[f"fixed {key}" for key in fixed] if experiment.design.use == "grid" else (),
                 level=experiment.spec.level,
             )  # fmt: skip
         except st.StatisticsError as error:
@@ -53,7 +54,7 @@ def mixed_models(
             )
             continue
         content = model.to_dict()
-        notes = list(model.warnings) + ([] if model.converged else ["the fit did not converge"])
+        notes = list(model.warnings)
         effects = {key.removeprefix("fixed "): one for key, one in content["effects"].items()}
         found.append(
             {

@@ -10,6 +10,7 @@ import pyscrai_statistics as st
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.store.store import Store
 
+from .claims import Comparison
 from .collect import Collected, used_by_run
 from .experiment import Experiment
 from .outcomes import resolve, values_of
@@ -121,7 +122,7 @@ def _power(experiment: Experiment, data: Collected, index: int, power: float) ->
     one = experiment.comparisons[index]
     outcome = resolve(experiment, data, one.outcome)
     found: dict[str, Any] = {**one.to_dict(), "power": None, "replicates": None, "note": ""}
-    smallest = max(map(abs, one.smallest)) if isinstance(one.smallest, tuple) else one.smallest
+    smallest = _sought(one)
     if smallest is None or outcome.kind not in ("number", "proportion"):
         found["note"] = "it has no smallest difference of interest; give `smallest`"
         return found
@@ -134,7 +135,7 @@ def _power(experiment: Experiment, data: Collected, index: int, power: float) ->
         return found
     # Holm's first step: the smallest p-value of the family has to be below alpha divided by its size.
     alpha = experiment.spec.alpha / len(experiment.comparisons)
-    difference = -smallest if one.direction == "less" else smallest
+    difference = smallest
     shared: dict[str, Any] = {"alpha": alpha, "direction": one.direction}
     planned = experiment.spec.replicates
     try:
@@ -154,13 +155,29 @@ def _power(experiment: Experiment, data: Collected, index: int, power: float) ->
     return found
 
 
+def _sought(one: Comparison) -> float | None:
+    """The difference that a comparison is to find: that end of `smallest` that it claims.
+
+    A comparison in both directions has to find the difference that is nearer to 0.
+    """
+    if one.smallest is None:
+        return None
+    low, high = one.smallest if isinstance(one.smallest, tuple) else (-one.smallest, one.smallest)
+    if one.direction == "two-sided":
+        return min(-low, high)
+    return low if one.direction == "less" else high
+
+
 def describe_power(found: Sequence[dict[str, Any]], planned: int, power: float) -> list[str]:
     """The powers in lines for people."""
     lines = []
     for one in found:
         head = f"{one['outcome']}: {one['arm']} - {one['against']}"
         if one["power"]:
-            head += f": power {one['power']['estimate']:.2f} with {planned} replicates"
+            head += f": power {one['power']['estimate']:.2f}"
+            if one["power"]["interval"]:
+                head += f" ({one['power']['interval']['low']:.2f} to {one['power']['interval']['high']:.2f})"
+            head += f" with {planned} replicates"
         if one["replicates"]:
             needed = one["replicates"]
             head += f"; {needed['estimate']:.0f} replicates for power {power:g}"

@@ -97,6 +97,11 @@ def content_of(manifest: Mapping[str, Any]) -> str:
     return digest(canonical([{**manifest["scenario"], "seed": 0}, *parts]))
 
 
+def content_of_arm(experiment: Experiment, arm: Arm, settings: Settings, host: Host) -> str:
+    """The hash of what an arm's runs would be made of now. Raises `ScenarioError`."""
+    return content_of(_plan(experiment, arm, settings, host, None).manifest.to_dict())
+
+
 def _written(experiment: Experiment) -> Document | None:
     """The scenario as it is written, for the places in it; None if a plugin reads it."""
     try:

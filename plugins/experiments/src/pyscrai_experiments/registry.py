@@ -12,14 +12,15 @@ from attrs import asdict, frozen
 from peewee import CharField, CompositeKey, FloatField, IntegerField, Model, TextField
 
 from pyscrai_core.canonical import canonical, digest
-from pyscrai_core.errors import ConfigError, StoreError
+from pyscrai_core.config import load_settings
+from pyscrai_core.errors import ConfigError, ScenarioError, StoreError
 from pyscrai_core.scenario.source import read_bytes
 from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
 from pyscrai_core.suggest import format_json, list_some
 
 from .experiment import Experiment
-from .prepare import Prepared, content_of, differences
+from .prepare import Prepared, content_of, content_of_arm, differences
 
 #: Differences that an error lists.
 LISTED = 8
@@ -147,6 +148,25 @@ def check_reported(experiment: Experiment, known: list[Registration]) -> None:
                 f"{where}: the arm {name!r} is not what was run: {path}: {_shown(old)} -> {_shown(new)}; "
                 "undo the change, or give the experiment another name"
             )
+
+
+def changed_since(experiment: Experiment, known: list[Registration]) -> Iterator[str]:
+    """A warning if the scenario, as its first arm shows, is not what was run any more."""
+    arms = known[-1].body["arms"]
+    arm = next((arm for arm in experiment.arms if arm.name in arms), None)
+    if arm is None:
+        return
+    settings = load_settings()
+    try:
+        same = content_of_arm(experiment, arm, settings, settings.host()) == arms[arm.name]["content"]
+    except ScenarioError as error:
+        yield f"the scenario cannot be read any more; this report is of the trials as they were run ({error})"
+        return
+    if not same:
+        yield (
+            f"the scenario ({experiment.spec.scenario}) or one of its files changed after trials were run; "
+            "this report is of the trials as they were run"
+        )
 
 
 def register(store: Store, body: Mapping[str, Any], *, anew: bool = False) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from .claims import judged_by
 from .collect import Collected
 from .experiment import Experiment
 from .methods import counted
@@ -166,7 +167,7 @@ def _outcome(outcome: dict[str, Any], content: dict[str, Any]) -> Iterator[tuple
         rows += [
             (one["arm"], str(one["n"]), str(one["failures"]), _proportions(one)) for one in outcome["arms"]
         ]
-    yield title, *_few_rows(rows, list(_methods_of_means(outcome)))
+    yield title, *_few_rows(rows, [*_reliability(outcome), *_methods_of_means(outcome)])
     for planned, heading in ((True, "planned comparisons"), (False, "other comparisons, exploratory")):
         found = [one for one in outcome["comparisons"] if one["planned"] == planned]
         if not found:
@@ -178,14 +179,28 @@ def _outcome(outcome: dict[str, Any], content: dict[str, Any]) -> Iterator[tuple
         yield f"{outcome['name']}: {heading}", [header, *map(_contrast, found)], list(_sentences(found))
 
 
+def _reliability(outcome: dict[str, Any]) -> Iterator[str]:
+    """How far the judges of an outcome agree, where it is judged."""
+    if found := outcome.get("reliability"):
+        value = "not defined"
+        if found["estimate"] is not None:
+            interval = (
+                f" [{number(found['low'])}, {number(found['high'])}]" if found["low"] is not None else ""
+            )
+            value = f"{number(found['estimate'])}{interval}"
+        yield f"{found['name']} of those who judged it: {value}, from {found['items']} items."
+
+
 def _methods_of_means(outcome: dict[str, Any]) -> Iterator[str]:
     """The methods of the intervals of an outcome's arms."""
     found: dict[str, set[str]] = {}
+    if outcome["kind"] == "text":
+        return
     for arm in outcome["arms"]:
-        shares = (arm.get("proportions") or {}).values()
-        for name, several in (
-            ("mean", [arm.get("mean")]), ("median", [arm.get("median")]), ("proportion", shares)
-        ):  # fmt: skip
+        shown = {"mean": [arm.get("mean")], "median": [arm.get("median")]}
+        if outcome["kind"] != "number":  # only what the table has
+            shown = {"proportion": list((arm.get("proportions") or {}).values())}
+        for name, several in shown.items():
             found.setdefault(name, set()).update(
                 one["interval"]["method"] for one in several if one and one["interval"]
             )
@@ -245,12 +260,19 @@ def _stopping(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
 
 def _tournament(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
     names = found["strategies"]
-    means = {one["strategy"]: one["mean"] for one in found["ranking"]}
-    rows: list[Row] = [("strategy", *names, "mean")]
+    level = f"[{found['level'] * 100:g} %]"
+    rows: list[Row] = [("strategy", *names, f"mean {level}", f"ahead of the next {level}")]
     for one in found["ranking"]:
         row = found["table"][one["strategy"]]
-        rows.append((one["strategy"], *(number(row[name]) for name in names), number(means[one["strategy"]])))
-    return "Tournament: the row's mean score against the column", rows, []
+        mean = estimate({"estimate": one["mean"], "interval": one["interval"]})
+        rows.append((one["strategy"], *(number(row[name]) for name in names), mean, estimate(one["ahead"])))
+    lines = [
+        "A rank is only sure where the interval of what a strategy is ahead of the next one, paired by seed, "
+        "is above 0; intervals are not corrected for the number of strategies."
+    ]
+    if unsure := [one["strategy"] for one in found["ranking"] if one["ahead"] and not one["ahead_surely"]]:
+        lines.append(f"Not surely ahead of the next: {_some(unsure)}.")
+    return "Tournament: the row's mean score against the column", rows, lines
 
 
 def _effects(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
@@ -274,7 +296,7 @@ def _indices(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
             "Shares of the outcome's variance over the ranges of the factors: due to a factor alone, and "
             "with all its interactions (Sobol 2001; Saltelli et al. 2010)."
         )
-        return f"{found['outcome']}: Sobol indices", rows, [line]
+        return f"{found['outcome']}: Sobol indices", rows, [line, *_noise(indices)]
     rows = [("factor", "mean size of effects", "mean", "sd")]
     rows += [
         (one["factor"], estimate(one["importance"]), number(one["mean"]), number(one["sd"]))
@@ -284,7 +306,18 @@ def _indices(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
         "Elementary effects over the whole range of a factor (Morris 1991); a large sd tells that the effect "
         "is not linear, or depends on other factors."
     )
-    return f"{found['outcome']}: Morris indices", rows, [line]
+    return f"{found['outcome']}: Morris indices", rows, [line, *_noise(indices)]
+
+
+def _noise(indices: dict[str, Any]) -> Iterator[str]:
+    """What became of the noise of runs."""
+    if indices["replicates"] > 1:
+        share = f", {indices['noise']:.0%} of the variance between points," if indices["noise"] else ""
+        yield (
+            f"Indices of the outcome's mean: the noise of runs{share} was taken out by products of different "
+            f"replicates (of {indices['replicates']})."
+        )
+    yield from (f"Note: {note}." for note in indices["notes"])
 
 
 def _spread(found: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]]:
@@ -306,15 +339,11 @@ def _spread(found: dict[str, Any]) -> Iterator[tuple[str, list[Row], list[str]]]
             "above chance, is a habit of the model before it is an opinion of its agents. Entropies are "
             "corrected for bias, and are at most what is possible."
         ]
-        above = [
-            f"{one['question']} in {one['arm']}"
-            for one in categories
-            if one["first"]
-            and one["first"]["interval"]
-            and one["first"]["interval"]["low"] > 1 / one["options"]
-        ]
+        above = [f"{one['question']} in {one['arm']}" for one in categories if one["first_above_chance"]]
         if above:
-            lines.append(f"The first option is chosen more often than by chance: {_some(above)}.")
+            tried = sum(one["first"] is not None for one in categories)
+            corrected = f", after Bonferroni's correction for {tried} questions and arms" if tried > 1 else ""
+            lines.append(f"The first option is chosen more often than by chance{corrected}: {_some(above)}.")
         yield "Spread of choices", *_few_rows(rows, [*lines, *_notes(categories)])
     numbers = found.get("numbers", ())
     if numbers:
@@ -415,6 +444,8 @@ def head(content: dict[str, Any], *, told: bool = False) -> Iterator[str]:
             yield f"Because: {claim['because']}"
         if not told:
             yield verdict(claim)
+        if len(claim["about"]) > 1 or claim["named"]:
+            yield judged_by(claim)
     design = content["design"]
     yield (
         f"{counted(design['arms'], 'arm')}, {counted(design['replicates'], 'replicate')}, paired by seed; "

@@ -68,9 +68,16 @@ class PairingsSpec:
 
 @frozen
 class ClaimSpec:
+    """What is expected.
+
+    `about` lists the outcomes, or maps outcomes to arms, whose planned comparisons judge it; without it, all
+    do. An arm stands for all its comparisons, `ARM - AGAINST` for one.
+    """
+
     text: str
     because: str = ""
     status: Literal["confirmatory", "exploratory"] = "confirmatory"
+    about: list[str] | dict[str, str | list[str]] | None = None
 
 
 @frozen

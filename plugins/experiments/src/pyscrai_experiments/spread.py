@@ -31,6 +31,7 @@ def spread_of(choices: Choices, arms: Sequence[str], level: float) -> dict[str, 
                 found["categories"].append({**head, **_category(question, answers, level)})
             else:
                 found["numbers"].append({**head, **_number(answers, level)})
+    _mark_first_options(found["categories"], level)
     for action, items in choices.items.items():
         for arm in arms:
             sheets = choices.sheets.get(action, {}).get(arm, [])
@@ -47,6 +48,16 @@ def spread_of(choices: Choices, arms: Sequence[str], level: float) -> dict[str, 
     return found
 
 
+def _mark_first_options(rows: Sequence[dict[str, Any]], level: float) -> None:
+    """Mark where the first option is chosen above chance, at a level for all rows together (Bonferroni)."""
+    tried = [one for one in rows if one["first"]]
+    together = 1 - (1 - level) / max(1, len(tried))
+    for one in rows:
+        again = one.pop("again")
+        found = again(together).interval if one["first"] else None
+        one["first_above_chance"] = bool(found and found.low > 1 / one["options"])
+
+
 def _category(question: Question, answers: Sequence[Choice], level: float) -> dict[str, Any]:
     values = [as_category(one.value) for one in answers]
     runs = _several([one.run for one in answers])
@@ -55,10 +66,15 @@ def _category(question: Question, answers: Sequence[Choice], level: float) -> di
     notes: list[str] = []
     entropy = _try(notes, partial(st.entropy, values, categories=known, runs=runs, level=level))
     first = None
+
+    def share_of_first(level: float) -> st.Estimate:
+        return st.first_option_share(values, options[0], runs, level=level)
+
     if question.name != ACTION:  # guards decide which actions are offered, and so which is the first
-        first = _try(notes, partial(st.first_option_share, values, options[0], runs, level=level))
+        first = _try(notes, partial(share_of_first, level))
     counts = {str(option): values.count(option) for option in dict.fromkeys([*options, *values])}
-    return {"options": len(options), "counts": counts, "entropy": entropy, "first": first, "notes": notes}
+    return {"options": len(options), "counts": counts, "entropy": entropy, "first": first, "notes": notes,
+            "again": share_of_first}  # fmt: skip
 
 
 def _number(answers: Sequence[Choice], level: float) -> dict[str, Any]:

@@ -78,3 +78,49 @@ def stopping_of(experiment: Experiment, known: Mapping[tuple[str, int], Recorded
         for (arm, replicate), run in known.items():
             found.add(arm, replicate, run)
     return found
+
+
+def stops_by(experiment: Experiment, outcome: str, contrast: st.Contrast) -> bool:
+    """Whether an experiment stops by the difference of a comparison, in either direction."""
+    rule = experiment.spec.stopping
+    return (
+        rule is not None
+        and rule.outcome == outcome
+        and {rule.arm, rule.against} == {contrast.first, contrast.second}
+    )
+
+
+def by_sequence(found: dict[str, Any], contrast: st.Contrast) -> dict[str, Any]:
+    """The verdict on a comparison by its confidence sequence, and the sentence with it.
+
+    Unlike a test of a fixed number of replicates, the sequence keeps its error rate wherever one stops.
+    """
+    low, high, estimate = found["low"], found["high"], found["estimate"]
+    if found["arm"] != contrast.first:
+        low, high, estimate = -high, -low, -estimate
+    verdict, reason = _verdict(low, high, contrast)
+    claim = {
+        "two-sided": f"{contrast.first} and {contrast.second} differ",
+        "greater": f"{contrast.first} is greater than {contrast.second}",
+        "less": f"{contrast.first} is less than {contrast.second}",
+    }[contrast.direction]
+    head = {"supported": "Supported: that", "not supported": "Not supported: that"}
+    sentence = (
+        f"{head.get(verdict, 'Undecided: whether')} {claim}. The mean difference is {estimate:.3g} "
+        f"({found['level'] * 100:g} % confidence sequence {low:.3g} to {high:.3g}; {found['pairs']} pairs): "
+        f"{reason}. The verdict rests on the sequence, which allows for stopping early; the p-values do not."
+    )
+    return {"verdict": verdict, "sentence": sentence, "by_sequence": True}
+
+
+def _verdict(low: float, high: float, contrast: st.Contrast) -> tuple[str, str]:
+    smallest = contrast.smallest
+    if smallest and smallest[0] < low and high < smallest[1]:
+        return "not supported", "it lies between the smallest differences of interest"
+    if contrast.direction == "greater" and high < (smallest[1] if smallest else 0):
+        return "not supported", "it excludes what is claimed"
+    if contrast.direction == "less" and low > (smallest[0] if smallest else 0):
+        return "not supported", "it excludes what is claimed"
+    if (low > 0 and contrast.direction != "less") or (high < 0 and contrast.direction != "greater"):
+        return "supported", "it excludes zero"
+    return "undecided", "it does not exclude zero"

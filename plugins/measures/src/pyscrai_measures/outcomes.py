@@ -6,10 +6,14 @@ Behind both, the name of an agent may follow.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyscrai_core import StoredRun
 from pyscrai_core.suggest import there_is_no
+
+if TYPE_CHECKING:
+    from .rubric import Question
+    from .scores import Rating
 
 Found = dict[str, dict[str, Any]]
 
@@ -44,30 +48,61 @@ def measures(runs: Sequence[StoredRun], paths: Sequence[str], store: Any) -> Fou
     return found
 
 
-def judge(runs: Sequence[StoredRun], paths: Sequence[str], store: Any) -> Found:
-    """The scores of judgements, by run and path; of a run that was not judged, nothing."""
-    from .judging import judgements_of
-    from .scores import questions_of, ratings_of, score
+class Judge:
+    """The scores of judgements, and how far the judges agree."""
 
-    found: Found = {}
-    for path in paths:
-        rubric, _, rest = path.partition(".")
-        name, _, item = rest.partition(".")
-        if not name:
-            raise ValueError(f"judge.{path}: the question is missing; expected judge.RUBRIC.QUESTION")
-        known = judgements_of(store, rubric) if runs else {}
-        items: dict[str, None] = {}
-        for run in runs:
-            judgement = known.get(run.id)
-            if judgement is None or judgement.status != "completed":
-                continue
-            questions = questions_of(judgement)
-            if name not in questions:
-                raise ValueError(f"judge.{path}: {there_is_no('question', name, questions)}")
-            ratings = [one for one in ratings_of(judgement) if one.question == name]
-            items |= dict.fromkeys(one.item for one in ratings)
-            chosen = [one for one in ratings if item in ("", one.item)]
-            found.setdefault(run.id, {})[path] = score(questions[name], chosen)
-        if item and items and item not in items:
-            raise ValueError(f"judge.{path}: {there_is_no('judged item', item, items)}")
-    return found
+    def __call__(self, runs: Sequence[StoredRun], paths: Sequence[str], store: Any) -> Found:
+        """The scores, by run and path; of a run that was not judged, nothing."""
+        from .scores import score
+
+        found: Found = {}
+        for path in paths:
+            name, item, questions, ratings = _ratings(path, runs, store)
+            items = dict.fromkeys(one.item for several in ratings.values() for one in several)
+            for run, several in ratings.items():
+                chosen = [one for one in several if item in ("", one.item)]
+                found.setdefault(run, {})[path] = score(questions[name], chosen)
+            if item and items and item not in items:
+                raise ValueError(f"judge.{path}: {there_is_no('judged item', item, items)}")
+        return found
+
+    def reliability(self, runs: Sequence[StoredRun], paths: Sequence[str], store: Any) -> dict[str, Any]:
+        """By path, Krippendorff's alpha of all raters of the runs, as plain data."""
+        from .scores import agreement_of
+
+        found: dict[str, Any] = {}
+        for path in paths:
+            name, item, questions, ratings = _ratings(path, runs, store)
+            chosen = [one for several in ratings.values() for one in several if item in ("", one.item)]
+            if chosen:
+                one = agreement_of({name: questions[name]}, chosen)[0]
+                found[path] = {"name": "Krippendorff's alpha", "estimate": one.alpha, **one.to_dict()}
+        return found
+
+
+judge = Judge()
+
+
+def _ratings(
+    path: str, runs: Sequence[StoredRun], store: Any
+) -> tuple[str, str, dict[str, Question], dict[str, list[Rating]]]:
+    """The question of a path, its item or "", the questions, and by run the ratings of the question."""
+    from .judging import judgements_of
+    from .scores import questions_of, ratings_of
+
+    rubric, _, rest = path.partition(".")
+    name, _, item = rest.partition(".")
+    if not name:
+        raise ValueError(f"judge.{path}: the question is missing; expected judge.RUBRIC.QUESTION")
+    known = judgements_of(store, rubric) if runs else {}
+    questions: dict[str, Question] = {}
+    ratings: dict[str, list[Rating]] = {}
+    for run in runs:
+        judgement = known.get(run.id)
+        if judgement is None or judgement.status != "completed":
+            continue
+        questions = questions_of(judgement)
+        if name not in questions:
+            raise ValueError(f"judge.{path}: {there_is_no('question', name, questions)}")
+        ratings[run.id] = [one for one in ratings_of(judgement) if one.question == name]
+    return name, item, questions, ratings

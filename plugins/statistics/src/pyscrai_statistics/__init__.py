@@ -5,7 +5,7 @@ from .categories import categories_test, cramers_v
 from .comparison import Comparison, compare
 from .contrasts import adjust, contrast
 from .differences import paired_difference, unpaired_difference, variance_ratio
-from .effects import cohens_dz, hedges_g
+from .effects import cohens_dav, cohens_dz, hedges_g
 from .factors import FactorEffects, factor_effects
 from .inspect_logs import read_inspect
 from .intervals import mean, median, proportion, wilson
@@ -44,6 +44,7 @@ __all__ = [
     "betting_sequence",
     "categories_test",
     "cliffs_delta",
+    "cohens_dav",
     "cohens_dz",
     "compare",
     "compare_to_reference",

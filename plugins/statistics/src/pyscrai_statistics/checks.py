@@ -66,9 +66,12 @@ def same_length(where: str, first: Sequence[Any] | Numbers, second: Sequence[Any
 
 
 def subtract(first: Numbers, second: Numbers) -> Numbers:
-    """First minus second, where what only rounding left of two equal values is 0."""
+    """First minus second, where what only rounding left of equal values or of equal differences is gone."""
     found = first - second
-    found[np.abs(found) <= 1e-12 * np.maximum(np.abs(first), np.abs(second))] = 0.0
+    sizes = np.maximum(np.abs(first), np.abs(second))
+    found[np.abs(found) <= 1e-12 * sizes] = 0.0
+    if np.ptp(found) <= 1e-12 * float(sizes.max()):
+        found[:] = np.median(found)
     return found
 
 

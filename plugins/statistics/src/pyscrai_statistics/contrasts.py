@@ -21,7 +21,7 @@ from .checks import (
     subtract,
 )
 from .differences import paired_difference, unpaired_difference, variance_ratio
-from .effects import cohens_dz, hedges_g
+from .effects import cohens_dav, cohens_dz, hedges_g
 from .multiple import benjamini_hochberg, holm
 from .ordered import cliffs_delta, ordered_test, ranks_of
 from .permutation import bounds_of, equivalence_test, permutation_test, sign_flip_test
@@ -87,14 +87,14 @@ def contrast(
         same_length(where, one, other)
     draws: dict[str, Any] = {"seed": seed, "resamples": resamples}
     effects: dict[str, Estimate] = {}
-    equivalence = ratio = None
+    equivalence = ratio = contrary = None
     if kind == "number":
         estimate = paired_difference if paired else unpaired_difference
         difference = estimate(one, other, level=level, **draws)
         test = _test(sign_flip_test if paired else permutation_test, one, other, direction, **draws)
-        effect = cohens_dz if paired else hedges_g
-        name = "d_z" if paired else "hedges_g"
-        effects = _if_possible(name, effect, one, other, level=level)
+        sizes = {"d_z": cohens_dz, "d_av": cohens_dav} if paired else {"hedges_g": hedges_g}
+        for name, size in sizes.items():
+            effects |= _if_possible(name, size, one, other, level=level)
     elif kind == "proportion":
         difference = proportion_difference(one, other, paired=paired, level=level)
         test = _test(mcnemar_test if paired else fisher_test, one, other, direction)
@@ -107,6 +107,8 @@ def contrast(
     warnings = difference.warnings + test.warnings
     if kind == "number" and test.name != "none" and np.isin(np.concatenate((one, other)), (0, 1)).all():
         warnings += ("all values are 0 or 1: the kind 'proportion' has better intervals for them",)
+    if direction != "two-sided" and test.name != "none":
+        contrary = _contrary(one, other, direction, bounds, kind, paired, draws)
     if kind in ("number", "proportion"):
         if bounds:
             equivalence = _equivalence(one, other, bounds, paired, seed, resamples)
@@ -122,6 +124,7 @@ def contrast(
         p_adjusted=test.p_value,
         effects=effects,
         equivalence=equivalence,
+        contrary=contrary,
         variance_ratio=ratio,
         direction=direction,
         alpha=alpha,
@@ -190,6 +193,30 @@ def _equivalence(
     try:
         return equivalence_test(one, other, bounds, paired=paired, seed=seed, resamples=resamples)
     except StatisticsError:  # the difference lies exactly on a bound in every pair
+        return None
+
+
+def _contrary(
+    one: Any,
+    other: Any,
+    direction: str,
+    bounds: tuple[float, float] | None,
+    kind: str,
+    paired: bool,
+    draws: dict[str, Any],
+) -> Test | None:
+    """The test against the claim; None if every pair lies exactly on the bound."""
+    opposite = "less" if direction == "greater" else "greater"
+    if kind == "ordered":
+        return ordered_test(one, other, direction=opposite, paired=paired, **draws)
+    if bounds is None and kind == "proportion":
+        exact = mcnemar_test if paired else fisher_test
+        return exact(one, other, direction=opposite)
+    bound = 0.0 if bounds is None else bounds[direction == "greater"]
+    test = sign_flip_test if paired else permutation_test
+    try:
+        return test(one - bound, other, direction=opposite, **draws)
+    except StatisticsError:
         return None
 
 

@@ -44,6 +44,38 @@ def cohens_dz(first: Iterable[Any], second: Iterable[Any], *, level: float = 0.9
     return Estimate("d_z", size, Interval(low, high, level, "noncentral t"), n, few(n, LEAST, "pairs"))
 
 
+def cohens_dav(first: Iterable[Any], second: Iterable[Any], *, level: float = 0.95) -> Estimate:
+    """The mean difference of pairs in units of the arms' own standard deviation (Cumming 2012).
+
+    The unit is the root of the mean of both variances, so that the size can be compared with those of
+    unpaired experiments; d_z, whose unit is the standard deviation of the differences, grows with what
+    pairing buys. The interval is that of Algina & Keselman (2003), by the noncentral t distribution.
+
+    Args:
+        first, second: numbers; element i of both belongs to pair i. At least 3 pairs.
+        level: the confidence level.
+
+    Raises:
+        StatisticsError: as `paired_difference`; arms in which all values are equal. If only the differences
+            are equal, there is no interval.
+    """
+    where = "cohens_dav"
+    one, other = paired_numbers(where, first, second, 3)
+    fraction(f"{where}, level", level)
+    n, values = len(one), subtract(one, other)
+    if is_constant(one) and is_constant(other):
+        raise StatisticsError(
+            where, "the values of each arm are equal", "values that vary", "leave the effect size out"
+        )
+    unit = math.sqrt(float(one.var(ddof=1) + other.var(ddof=1)) / 2)
+    size = float(values.mean()) / unit
+    if is_constant(values):
+        return Estimate("d_av", size, None, n, ("all differences are equal, so there is no interval",))
+    scale = float(values.std(ddof=1)) / math.sqrt(n) / unit
+    low, high = (scale * bound for bound in _noncentrality(size / scale, n - 1, level))
+    return Estimate("d_av", size, Interval(low, high, level, "noncentral t"), n, few(n, LEAST, "pairs"))
+
+
 def hedges_g(first: Iterable[Any], second: Iterable[Any], *, level: float = 0.95) -> Estimate:
     """The difference of means in units of the pooled standard deviation without bias (Hedges 1981).
 

@@ -226,16 +226,11 @@ def equivalence_test(
     low, high = bounds_of(where, smallest)
     one = number_list(f"{where}, first", first, 2)
     other = number_list(f"{where}, second", second, 2)
-    found = []
-    for bound, direction in ((low, "greater"), (high, "less")):
-        if paired:
-            found.append(
-                sign_flip_test(one - bound, other, direction=direction, seed=seed, resamples=resamples)
-            )
-        else:
-            found.append(
-                permutation_test(one - bound, other, direction=direction, seed=seed, resamples=resamples)
-            )
+    test = sign_flip_test if paired else permutation_test
+    found = [
+        test(one - bound, other, direction=direction, seed=seed, resamples=resamples)
+        for bound, direction in ((low, "greater"), (high, "less"))
+    ]
     return Test(
         "equivalence",
         float(one.mean() - other.mean()),

@@ -35,7 +35,9 @@ def power_paired(
     """The power of `sign_flip_test` with n pairs, from a pilot's differences.
 
     Experiments are simulated by resampling the pilot's differences, centered and shifted to the difference of
-    interest (Efron & Tibshirani 1993, section 25.4). `details` has the power of the paired t test for normal
+    interest (Efron & Tibshirani 1993, section 25.4). The interval is that of the t formula at the ends of the
+    95 % interval of the pilot's standard deviation (for normal differences): with a small pilot, hardly
+    anything is known of the power. `details` has the power of the paired t test for normal
     differences, to check: the noncentral t distribution (Cohen 1988).
 
     Args:
@@ -45,7 +47,7 @@ def power_paired(
         n: the pairs of the planned experiment.
         alpha, direction: of the test.
         seed: of the simulation, a whole number from 0.
-        simulations: experiments; the interval is that of the simulation alone (Wilson 1927).
+        simulations: experiments. `details` has the interval of the simulation alone (Wilson 1927).
 
     Raises:
         StatisticsError: differences that are missing, no numbers, not finite, too few or all equal; a
@@ -60,9 +62,11 @@ def power_paired(
     spread = float(centered.std(ddof=1))
     details = {
         "analytic": t_power(difference / spread, n, alpha, direction), "difference": difference, "sd": spread,
-        "alpha": alpha, "direction": direction, "pilot": len(centered),
+        "alpha": alpha, "direction": direction, "pilot": len(centered), "simulated": [low, high],
     }  # fmt: skip
-    interval = Interval(low, high, 0.95, f"Wilson, {simulations} simulated experiments")
+    ends = [t_power(difference / each, n, alpha, direction) for each in _spreads(centered)]
+    method = "t formula at the interval of the pilot's standard deviation"
+    interval = Interval(min(*ends, low), max(*ends, high), 0.95, method)
     return Estimate("power", rejected, interval, n, _small(centered), details)
 
 
@@ -92,7 +96,7 @@ def replicates_paired(
     where = "replicates_paired"
     centered = _pilot(where, differences, difference, alpha, direction)
     fraction(f"{where}, power", power)
-    spread, freedom = float(centered.std(ddof=1)), len(centered) - 1
+    spread = float(centered.std(ddof=1))
 
     def formula(sd: float) -> int:
         return _smallest(where, lambda n: t_power(difference / sd, n, alpha, direction) >= power)
@@ -103,8 +107,7 @@ def replicates_paired(
 
     analytic = formula(spread)
     n = _smallest(where, enough, max(2, analytic * 3 // 4))
-    bounds = [spread * math.sqrt(freedom / float(special.chdtri(freedom, tail))) for tail in (0.025, 0.975)]
-    low, high = (formula(each) for each in bounds)
+    low, high = (formula(each) for each in _spreads(centered))
     details = {
         "analytic": analytic, "power": power, "difference": difference, "sd": spread, "alpha": alpha,
         "direction": direction, "pilot": len(centered),
@@ -113,6 +116,12 @@ def replicates_paired(
         float(low), float(high), 0.95, "t formula at the interval of the pilot's standard deviation"
     )
     return Estimate("replicates", float(n), interval, n, _small(centered), details)
+
+
+def _spreads(centered: Numbers) -> list[float]:
+    """The ends of the 95 % interval of a pilot's standard deviation, by the chi-squared distribution."""
+    spread, freedom = float(centered.std(ddof=1)), len(centered) - 1
+    return [spread * math.sqrt(freedom / float(special.chdtri(freedom, tail))) for tail in (0.025, 0.975)]
 
 
 def power_proportions(

@@ -101,7 +101,8 @@ class Contrast(Result):
     `n` are the values of both arms (the pairs twice, if paired). `difference` is that of means or
     proportions, or Cliff's delta, or Cramér's V. `p_adjusted` is the test's p-value after the family's
     correction. `verdict` is `supported`, `not supported` or `undecided`; `sentence` says in words what
-    follows and what does not.
+    follows and what does not. `contrary` is the one-sided test against a claim that has a direction: that the
+    difference does not reach the smallest one of interest or, without one, that its sign is the other.
     """
 
     first: str
@@ -114,6 +115,7 @@ class Contrast(Result):
     p_adjusted: float
     effects: Mapping[str, Estimate]
     equivalence: Test | None
+    contrary: Test | None
     variance_ratio: Estimate | None
     direction: str
     alpha: float

@@ -13,30 +13,19 @@ QUANTITY = {
 
 
 def verdict_of(found: Contrast) -> tuple[str, str]:
-    """The verdict on the claim, and the reason.
+    """The verdict on the claim, and the reason. Both rest on tests at `alpha`, whatever the intervals' level.
 
     `supported`: the (adjusted) test rejects in the claimed direction, and the difference was not shown to be
-    smaller than the smallest one of interest. `not supported`: the interval excludes what is claimed, or the
-    difference was shown to be too small to matter. `undecided`: neither.
+    smaller than the smallest one of interest. `not supported`: a test against the claim rejects: that of
+    equivalence or, of a claim with a direction, the one-sided test that the difference is below the smallest
+    one of interest, or on the other side of zero. `undecided`: neither.
     """
-    interval = found.difference.interval
-    significant = found.p_adjusted <= found.alpha
-    if found.smallest and interval:
-        low, high = found.smallest
-        shown = found.equivalence is not None and found.equivalence.p_value <= found.alpha
-        if shown or (low < interval.low and interval.high < high):
-            return "not supported", "negligible"
-        if (found.direction == "greater" and interval.high < high) or (
-            found.direction == "less" and interval.low > low
-        ):
-            return "not supported", "too small"
-    if significant:
+    if found.equivalence is not None and found.equivalence.p_value <= found.alpha:
+        return "not supported", "negligible"
+    if found.contrary is not None and found.contrary.p_value <= found.alpha:
+        return "not supported", "too small" if found.smallest else "opposite"
+    if found.p_adjusted <= found.alpha:
         return "supported", "significant"
-    if interval and (
-        (found.direction == "greater" and interval.high < 0)
-        or (found.direction == "less" and interval.low > 0)
-    ):
-        return "not supported", "opposite"
     return "undecided", "identical" if found.test.name == "none" else "not significant"
 
 
@@ -67,7 +56,9 @@ def _numbers(found: Contrast, correction: str, family: int) -> str:
     text += f", p {_p(found.test.p_value)}"
     if correction != "none" and family > 1:
         name = "Holm" if correction == "holm" else "Benjamini-Hochberg"
-        text += f", p {_p(found.p_adjusted)} after {name}'s correction for {family} comparisons"
+        after = f"after {name}'s correction for {family} comparisons"
+        changed = _p(found.p_adjusted) != _p(found.test.p_value)
+        text += f", p {_p(found.p_adjusted)} {after}" if changed else f", also {after}"
     return text[0].upper() + text[1:]
 
 
@@ -84,28 +75,42 @@ def _meaning(found: Contrast, reason: str) -> str:
                 "It does not follow how large the difference is: the values allow no interval "
                 f"(the smallest difference of interest: {bounds})."
             )
-        if interval.low >= high or interval.high <= low:
-            return f"The whole interval is beyond the smallest difference of interest ({bounds})."
-        return (
-            "It does not follow that the difference is large enough to matter: the interval reaches into the "
-            f"range of differences that do not ({bounds})."
-        )
+        text = "It does not follow that the difference is large enough to matter"
+        if not (interval.low >= high or interval.high <= low):
+            return f"{text}: the interval reaches into the range of differences that do not ({bounds})."
+        if not _as_sure(found, interval.level):
+            return f"{text}: a level of {interval.level * 100:g} % is too low for that."
+        return f"The whole interval is beyond the smallest difference of interest ({bounds})."
     if reason == "negligible":
-        text = f"The difference was shown to lie between the smallest differences of interest ({bounds})"
+        assert found.equivalence
+        text = f"The difference was shown to lie between the smallest differences of interest ({bounds}; "
+        text += f"p {_p(found.equivalence.p_value)})"
         if found.p_adjusted <= found.alpha:
             return f"{text}: it is not zero, but too small to matter."
         return f"{text}, so larger ones are excluded; it does not follow that it is exactly zero."
-    if reason == "too small":
-        return f"The interval excludes differences of the smallest size of interest ({bounds}) in this way."
-    if reason == "opposite":
-        return "The interval lies wholly on the other side of zero."
+    if reason in ("too small", "opposite"):
+        assert found.contrary
+        p = f"(one-sided test, p {_p(found.contrary.p_value)})"
+        if found.smallest is None:
+            return f"The difference was shown to lie on the other side of zero {p}."
+        below = f"below {_short(found.smallest[1])}"
+        if found.direction == "less":
+            below = f"above {_short(found.smallest[0])}"
+        return f"The difference was shown to be {below}, the smallest one of interest {p}."
     if reason == "identical":
         return (
             "The arms are identical in every value. It does not follow that they would stay so in other runs."
         )
-    return (
-        "It does not follow that there is no difference: the interval holds all that the data do not exclude."
-    )
+    text = "It does not follow that there is no difference"
+    interval = found.difference.interval
+    if interval is None or not _as_sure(found, interval.level):
+        return f"{text}."
+    return f"{text}: the interval holds all that the data do not exclude."
+
+
+def _as_sure(found: Contrast, level: float) -> bool:
+    """Whether intervals of a level err no more often than the tests."""
+    return 1 - level <= found.alpha + 1e-12
 
 
 def _short(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from .. import (
     betting_sequence,
     categories_test,
     cliffs_delta,
+    cohens_dav,
     cohens_dz,
     compare_to_reference,
     cramers_v,
@@ -99,6 +101,20 @@ def main_effect(one: Any, other: Any, seed: int) -> Any:
     return factor_effects(one, outcome="y", factors=["a", "b"]).main[0]
 
 
+def without_effect(*factors: str) -> Measure:
+    """The effect of c, which has none, or its interaction with another factor."""
+
+    def measured(one: Any, other: Any, seed: int) -> Any:
+        found = factor_effects(one, outcome="y", factors=["a", "b", "c"], block="block")
+        wanted = list(factors) if len(factors) > 1 else factors[0]
+        return next(
+            each for each in (*found.main, *found.interactions)
+            if wanted in (each.details.get("factor"), each.details.get("factors"))
+        )  # fmt: skip
+
+    return measured
+
+
 def level_cases() -> Iterator[Case]:
     """A/A experiments for every test, and equivalence at its bound."""
     for name, draw in DATA.items():
@@ -153,6 +169,7 @@ def _differences() -> Iterator[Case]:
 def _effects() -> Iterator[Case]:
     for size in (0.0, 0.5, 1.0):
         yield Case("cohens_dz", f"normal, {size:g}", data.standardized(size, True), plain(cohens_dz))
+        yield Case("cohens_dav", f"normal, {size:g}", data.beside_spread(size), plain(cohens_dav))
         yield Case("hedges_g", f"normal, {size:g}", data.standardized(size, False), plain(hedges_g))
     for other in data.OTHERS:
         for paired in (True, False):
@@ -187,6 +204,16 @@ def _spread() -> Iterator[Case]:
     yield Case(
         "factor_effects, main", "normal, 3 x 2 grid", data.grid, main_effect, (3, 5, 10), recommended=5
     )
+    for latin in (True, False):
+        label = f"curved, {'Latin hypercube' if latin else 'random points'}"
+        for replicates in (2, 10):
+            draw = partial(data.sampled, replicates=replicates, latin=latin)
+            for factors in (("c",), ("a", "c"), ("b", "c")):
+                name = f"factor_effects, {' x '.join(factors)} without effect"
+                yield Case(
+                    name, f"{label}, {replicates} replicates", draw, without_effect(*factors), (20, 30, 60),
+                    recommended=27,
+                )  # fmt: skip
 
 
 def coverage_cases() -> Iterator[Case]:

@@ -141,6 +141,16 @@ def standardized(size: float, paired: bool) -> Draw:
     return lambda random, n: (random.normal(size, scale, n), random.normal(0, scale, n), size)
 
 
+def beside_spread(size: float) -> Draw:
+    """Normal pairs that share half of their variance, which is 2; the truth is in units of their spread."""
+
+    def drawn(random: Random, n: int) -> Sample:
+        one, other, _ = normal(random, n)
+        return one + size * np.sqrt(2), other, size
+
+    return drawn
+
+
 SHARES = np.array([0.1, 0.2, 0.3, 0.25, 0.15])
 #: Shares of the second arm, without a difference and with one.
 OTHERS = {"same": SHARES, "different": np.array([0.4, 0.3, 0.15, 0.1, 0.05])}
@@ -215,6 +225,19 @@ def grid(random: Random, n: int) -> Sample:
     values = [rise[a] + (0.4 if a == "b" and b == "e" else 0.0) + random.normal() for a, b in rows]
     table = {"a": [a for a, _ in rows], "b": [b for _, b in rows], "y": values}
     return table, None, 0.7
+
+
+def sampled(random: Random, n: int, *, replicates: int = 10, latin: bool = True) -> Sample:
+    """Replicates of n points sampled from ranges; c has no effect, and that of b is no straight line."""
+    points = random.random((n, 3))
+    if latin:  # one point in each of n slices of every range
+        points = (np.array([random.permutation(n) for _ in range(3)]).T + points) / n
+    rows = np.repeat(points * [1, 2, 1], replicates, axis=0)
+    a, b, c = rows.T
+    values = 3 * a + 2 * b**2 + a * b + random.normal(0, 0.5, len(rows))
+    blocks = np.tile(np.arange(replicates), n).astype(str)
+    table = {"a": a.tolist(), "b": b.tolist(), "c": c.tolist(), "block": blocks.tolist(), "y": values}
+    return table, None, 0.0
 
 
 def bounded(low: float, high: float) -> Draw:
