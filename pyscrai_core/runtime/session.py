@@ -81,14 +81,17 @@ class Session:
 def configured_observers(settings: Settings, host: Host, gate: Gate) -> list[Observer]:
     """The observers that the settings name, ready to watch a run."""
     folder = settings.source.parent if settings.source else None
-    return made_observers(settings.observers, host, gate, "observers", folder)
+    return made_observers(settings.observers, host, gate, folder)
 
 
 def made_observers(
-    chosen: Sequence[Any], host: Host, gate: Gate, where: str = "observers", folder: Path | None = None
+    chosen: Sequence[Any], host: Host, gate: Gate, folder: Path | None = None
 ) -> list[Observer]:
     """Observers ready to watch a run; a name or `{"use": NAME, …}` stands for one that is made."""
-    return [
-        one if isinstance(one, Observer) else component_of("observer", one, host, gate, where, folder)
-        for one in chosen
-    ]
+    return [one if isinstance(one, Observer) else _made(one, host, gate, folder) for one in chosen]
+
+
+def _made(chosen: Any, host: Host, gate: Gate, folder: Path | None) -> Observer:
+    name = chosen.get("use") if isinstance(chosen, Mapping) else chosen
+    observer: Observer = component_of("observer", chosen, host, gate, f"observers.{name}", folder)
+    return observer

@@ -11,7 +11,6 @@ from attrs import frozen
 from pyscrai_core import (
     CallFailed,
     Completion,
-    ConfigError,
     Engine,
     Memory,
     Message,
@@ -20,6 +19,7 @@ from pyscrai_core import (
     RateLimited,
     Reasoning,
     Request,
+    ScenarioError,
     Schedule,
     Tool,
     api,
@@ -628,11 +628,11 @@ def test_observers_of_the_settings_have_options(play: Any, tmp_path: Any) -> Non
     assert Notes.seen == [Notes.Config(), Notes.Config("+")]
     settings.write_text('observers = [{use = "notes", mork = "+"}]')
     with pytest.raises(
-        ConfigError, match=r"^observers\.notes\.mork: unknown key 'mork'; did you mean 'mark'"
+        ScenarioError, match=r"^observers\.notes: mork: unknown key 'mork'; did you mean 'mark'"
     ):
         play(scenario, engine__says=Says, observer__notes=Notes)
     settings.write_text('observers = [{use = "notes", most = "+"}]')
-    with pytest.raises(ConfigError, match=r"^observers\.notes\.most: expected an integer, got '\+'"):
+    with pytest.raises(ScenarioError, match=r"^observers\.notes: most: expected an integer, got '\+'"):
         play(scenario, engine__says=Says, observer__notes=Notes)
 
 

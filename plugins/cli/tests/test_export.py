@@ -142,7 +142,7 @@ def test_observers_take_options_and_files() -> None:
     Path("pyscrai.toml").write_text('observers = [{use = "./own.py:Tell", fil = "told.txt"}]\n')
     shown = invoke("run", "talk.yaml", "--trust")
     assert shown.exit_code == 2
-    assert "observers: fil: " in shown.stderr
+    assert "observers../own.py:Tell: fil: " in shown.stderr
 
 
 def test_a_live_run_is_exported_as_it_is(tmp_path: Path) -> None:
