@@ -5,14 +5,15 @@ from __future__ import annotations
 import email.utils
 import re
 import time
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from .base.bounded_answers import bound_answers as bound_answers
+from .base.finish_reasons import WITHHELD as WITHHELD
+from .base.finish_reasons import finish_reason as finish_reason
 from .base.strict_json import load_json
 from .errors import (
-    AnswerRejected,
     AuthenticationFailed,
     CallFailed,
     Overloaded,
@@ -20,11 +21,9 @@ from .errors import (
     RequestRejected,
     TimedOut,
 )
-from .records import FinishReason, Usage
+from .records import Usage
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
-#: How many bytes are decompressed at once.
-_PIECE = 65_536
 _UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
@@ -103,58 +102,6 @@ def library_cost(usage: Usage, model: str, *, vendor: str = "", url: str = "") -
     return float(found.total_price)
 
 
-#: What vendors and servers call the end of an answer that is whole, of one that was cut off at a limit of
-#: tokens, of one that was withheld, and of one that they broke off. Written small, with `_` for `-`.
-_ENDS: dict[str, FinishReason] = {
-    **dict.fromkeys(("", "none", "null", "stop", "eos", "eos_token", "end_turn", "stop_sequence"), "stop"),
-    **dict.fromkeys(("complete", "completed", "done", "end", "end_of_turn", "finish", "finished"), "stop"),
-    **dict.fromkeys(("stop_token", "stop_string", "stop_str", "load", "success"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "max_length", "model_length"), "length"),
-    **dict.fromkeys(("token_limit", "eos_length", "model_context_window_exceeded", "limit"), "length"),
-    **dict.fromkeys(("max_completion_tokens", "context_length", "context_length_exceeded"), "length"),
-    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
-    "refusal": "refusal",
-    **dict.fromkeys(
-        (
-            *(
-                "content_filter",
-                "content_filtered",
-                "safety",
-                "recitation",
-                "blocklist",
-                "prohibited_content",
-            ),
-            *("spii", "image_safety", "language", "sensitive", "guardrail_intervened", "moderation"),
-        ),
-        "content_filter",
-    ),
-}
-#: The words for an answer, or a request, that a content filter withheld.
-WITHHELD = {name for name, end in _ENDS.items() if end == "content_filter"}
-_BROKEN_OFF = {
-    *("abort", "aborted", "cancel", "cancelled", "canceled", "error", "failed", "failure", "timeout"),
-    *("insufficient_system_resource", "unload", "interrupted", "disconnect", "shutdown", "other"),
-    *("in_progress", "queued", "network_error", "server_error", "engine_error", "finish_reason_unspecified"),
-}
-_MALFORMED = {"malformed_function_call", "unexpected_tool_call", "malformed_response", "invalid_tool_call"}
-
-
-def finish_reason(reason: Any, calls: bool = False) -> FinishReason:
-    """Why an answer ended, from what its vendor or server calls it. None: it said nothing, so it is whole.
-
-    `calls`: whether the answer has tool calls, which need no word for it. `other` is a reason that nobody
-    knows; such an answer counts as cut off. Raises `Overloaded` if the server broke the answer off, and
-    `AnswerRejected` if it could not read the model's tool call.
-    """
-    name = "" if reason is None else str(reason).strip().lower().replace("-", "_")
-    if name in _BROKEN_OFF:
-        raise Overloaded(f"the server broke the answer off ({str(reason)[:40]!r}); try again")
-    if name in _MALFORMED:
-        raise AnswerRejected(f"the server cannot read the model's tool call ({str(reason)[:40]!r})")
-    found = _ENDS.get(name, "other")
-    return "tool_calls" if calls and found == "stop" else found
-
-
 @contextmanager
 def paid(usage: Usage | Callable[[], Usage | None] | None) -> Iterator[None]:
     """Tell the kernel what an answer used that turns out not to be usable inside: sets `CallFailed.usage`.
@@ -206,63 +153,3 @@ def tool_arguments(arguments: Any) -> Any:
         inner = tool_arguments(value)
         return inner if isinstance(inner, dict) else arguments
     return value if isinstance(value, dict) else arguments
-
-
-def bound_answers(stream_type: type[Any], limit: int) -> Callable[[Any], Awaitable[None]]:
-    """An event hook for an httpx client: no request is sent on to where a server redirects to, and responses
-    have at most `limit` bytes after decompression.
-
-    `stream_type` is the library's `AsyncByteStream`. Have the client accept `gzip` alone. Reading a larger
-    response raises `AnswerRejected`. The response's `stream.tail` has the last bytes that were read.
-    """
-
-    def too_large() -> AnswerRejected:
-        error = AnswerRejected(
-            f"the answer has more than {limit:,} bytes; if it is meant to be so long, raise the provider's "
-            "option `max_answer_bytes`"
-        )
-        error.usage = Usage()  # it was paid for, and nobody knows how much
-        return error
-
-    class BoundedStream(stream_type):  # type: ignore[misc]
-        def __init__(self, stream: Any, compressed: bool) -> None:
-            self._stream, self._compressed = stream, compressed
-            self.tail = b""
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            size, unzip = 0, zlib.decompressobj(wbits=47)
-            async for part in self._stream:
-                for piece in _decompress(unzip, part) if self._compressed else (part,):
-                    size += len(piece)
-                    if size > limit:
-                        raise too_large()
-                    self.tail = (self.tail + piece)[-64:]
-                    yield piece
-
-        async def aclose(self) -> None:
-            await self._stream.aclose()
-
-    async def hook(response: Any) -> None:
-        if 300 <= response.status_code < 400:
-            place = response.headers.get("location", "")
-            raise RequestRejected(
-                f"{response.request.url.host} redirects to {place[:200]!r}, and nothing is sent there; "
-                "if that server is meant, name it in `base_url`"
-            )
-        encoding = response.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("identity", "gzip", "x-gzip", ""):
-            raise Overloaded(f"the answer is compressed as {encoding[:40]!r}, expected gzip or nothing")
-        response.stream = BoundedStream(response.stream, encoding.endswith("gzip"))
-        for header in ("content-encoding", "content-length"):
-            response.headers.pop(header, None)
-
-    return hook
-
-
-def _decompress(unzip: Any, data: bytes) -> Iterator[bytes]:
-    try:
-        while data:
-            yield unzip.decompress(data, _PIECE)
-            data = unzip.unconsumed_tail
-    except zlib.error:
-        raise Overloaded("the answer's compression is damaged; try again") from None

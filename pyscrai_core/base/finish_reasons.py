@@ -1,0 +1,59 @@
+"""Why answers end, in the words of vendors and servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import AnswerRejected, Overloaded
+from ..records import FinishReason
+
+#: What vendors and servers call the end of an answer that is whole, of one that was cut off at a limit of
+#: tokens, of one that was withheld, and of one that they broke off. Written small, with `_` for `-`.
+_ENDS: dict[str, FinishReason] = {
+    **dict.fromkeys(("", "none", "null", "stop", "eos", "eos_token", "end_turn", "stop_sequence"), "stop"),
+    **dict.fromkeys(("complete", "completed", "done", "end", "end_of_turn", "finish", "finished"), "stop"),
+    **dict.fromkeys(("stop_token", "stop_string", "stop_str", "load", "success"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "max_length", "model_length"), "length"),
+    **dict.fromkeys(("token_limit", "eos_length", "model_context_window_exceeded", "limit"), "length"),
+    **dict.fromkeys(("max_completion_tokens", "context_length", "context_length_exceeded"), "length"),
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
+    "refusal": "refusal",
+    **dict.fromkeys(
+        (
+            *(
+                "content_filter",
+                "content_filtered",
+                "safety",
+                "recitation",
+                "blocklist",
+                "prohibited_content",
+            ),
+            *("spii", "image_safety", "language", "sensitive", "guardrail_intervened", "moderation"),
+        ),
+        "content_filter",
+    ),
+}
+#: The words for an answer, or a request, that a content filter withheld.
+WITHHELD = {name for name, end in _ENDS.items() if end == "content_filter"}
+_BROKEN_OFF = {
+    *("abort", "aborted", "cancel", "cancelled", "canceled", "error", "failed", "failure", "timeout"),
+    *("insufficient_system_resource", "unload", "interrupted", "disconnect", "shutdown", "other"),
+    *("in_progress", "queued", "network_error", "server_error", "engine_error", "finish_reason_unspecified"),
+}
+_MALFORMED = {"malformed_function_call", "unexpected_tool_call", "malformed_response", "invalid_tool_call"}
+
+
+def finish_reason(reason: Any, calls: bool = False) -> FinishReason:
+    """Why an answer ended, from what its vendor or server calls it. None: it said nothing, so it is whole.
+
+    `calls`: whether the answer has tool calls, which need no word for it. `other` is a reason that nobody
+    knows; such an answer counts as cut off. Raises `Overloaded` if the server broke the answer off, and
+    `AnswerRejected` if it could not read the model's tool call.
+    """
+    name = "" if reason is None else str(reason).strip().lower().replace("-", "_")
+    if name in _BROKEN_OFF:
+        raise Overloaded(f"the server broke the answer off ({str(reason)[:40]!r}); try again")
+    if name in _MALFORMED:
+        raise AnswerRejected(f"the server cannot read the model's tool call ({str(reason)[:40]!r})")
+    found = _ENDS.get(name, "other")
+    return "tool_calls" if calls and found == "stop" else found
