@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .agent import Action, Agent, OnUncertain
+from .base.options import Option, OptionScores
 from .base.progress import CallRecord, Execution, ToolRecord, TurnRecord
 from .canonical import Json
 from .contracts import (
@@ -166,6 +167,8 @@ __all__ = [
     "NobodyToAsk",
     "Observer",
     "OnUncertain",
+    "Option",
+    "OptionScores",
     "Overloaded",
     "Position",
     "Probe",

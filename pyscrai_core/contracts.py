@@ -21,6 +21,7 @@ from typing import Any, ClassVar, NewType, Protocol, TypeAlias
 
 from attrs import frozen
 
+from .base.options import Option, OptionScores
 from .base.progress import CallRecord, Execution, ToolRecord, TurnRecord
 from .canonical import Json
 from .messages import Message
@@ -132,8 +133,8 @@ class Provider(Component, ABC):
                 return Completion(text=request.messages[-1].text, model="echo")
     """
 
-    #: Which of `tools`, `schema`, `seed`, `stop`, `stream`, `embed` the vendor supports natively. If `tools`
-    #: or `schema` is missing, the kernel emulates it as text in the prompt.
+    #: Which of `tools`, `schema`, `seed`, `stop`, `stream`, `embed`, `options` (`score`) the vendor supports
+    #: natively. If `tools` or `schema` is missing, the kernel emulates it as text in the prompt.
     capabilities: frozenset[str] = frozenset()
     #: The maximum number of simultaneous requests; None: no limit.
     concurrency: int | None = None
@@ -172,6 +173,13 @@ class Provider(Component, ABC):
 
     @abstractmethod
     async def complete(self, request: Request, sink: Sink | None = None) -> Completion: ...
+
+    async def score(self, request: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
+        """The log-probabilities of `options` behind the messages and the answer so far, `prefix`. Optional.
+
+        `pyscrai_core.base.options.score_options` computes them from the probabilities of tokens.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no probabilities of options")
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return one vector for each text. Optional."""

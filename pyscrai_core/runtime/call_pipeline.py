@@ -58,7 +58,8 @@ Progress: TypeAlias = Literal["started", "waiting", "retrying", "sent", "answere
 class CallPipeline:
     """The calls of one execution: its journal, its budget, and those who answer.
 
-    `identities` tell the providers' models from others; `reuse` finds answers of other runs.
+    `identities` tell the providers' models from others; `draws` who draws their closed choices, the `kernel`
+    or the `provider`, and `drew` who did when the run began; `reuse` finds answers of other runs.
     """
 
     def __init__(
@@ -70,18 +71,29 @@ class CallPipeline:
         observers: Observers,
         *,
         identities: Mapping[str, str],
+        draws: Mapping[str, str],
+        drew: Mapping[str, str] | None,
         reuse: Reuse | None,
         on_uncertain: OnUncertain | None,
     ) -> None:
         self._world = world
-        self._identities = identities
+        drew = draws if drew is None else drew
+        self._identities = {
+            name: f"{identity} {drew[name]}" if drew.get(name) == "kernel" else identity
+            for name, identity in identities.items()
+        }
         self._reuse = reuse
         self._on_uncertain = on_uncertain
         self._journal = journal
         scenario = world.plan.last.scenario
         policies = {name: use.policy.divided(session.processes) for name, use in scenario.providers.items()}
         self._providers = Providers(
-            providers, policies, session.controls.limits, scenario.limits.concurrency, tuple(world.agents)
+            providers,
+            policies,
+            session.controls.limits,
+            scenario.limits.concurrency,
+            tuple(world.agents),
+            draws,
         )
         self.budget = Budget(scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()})
         self._prices = Prices(session.prices, providers)

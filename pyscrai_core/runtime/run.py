@@ -36,7 +36,7 @@ from .binding import Binding
 from .blame import awaitable, check_list, origin, raised, raiser
 from .call import OUTSIDE
 from .call_pipeline import CallPipeline
-from .components import Components
+from .components import Components, who_draws
 from .deadline import Deadline
 from .divergence import other_versions
 from .inputs import POLL, Inputs
@@ -112,6 +112,7 @@ class Run:
         self._journal = Journal(self._store, run, recorded, replay)
         #: The events from outside that the recorded run took in.
         self._outside = recorded.inputs() if recorded else []
+        began = Manifest.from_dict(recorded.manifest) if recorded else None
         self._calls = CallPipeline(
             self._world,
             self._journal,
@@ -119,6 +120,8 @@ class Run:
             components.providers,
             self._observers,
             identities=identities(plan.last) if not (replay and plan.segments) else {},
+            draws=who_draws(plan.last.scenario, components.providers, began),
+            drew=began.draws if began else None,
             reuse=reuse,
             on_uncertain=on_uncertain,
         )
