@@ -27,9 +27,11 @@ from attrs import field, frozen
 from ..records import Usage
 
 #: A node of the tree is followed while it holds more than this share of what the options have so far.
-SHARE = 1e-3
-#: The most nodes that are followed for their mass alone; those on an option's own path do not count.
-MOST_NODES = 64
+SHARE = 1e-2
+#: The most nodes that are followed for their mass alone: some, and some for each option. Those on an option's
+#: usual path do not count.
+MOST_NODES = 6
+NODES_OF_OPTION = 2
 #: The most blanks before an option.
 MOST_BLANKS = 8
 #: What may follow a value in JSON.
@@ -171,8 +173,8 @@ class _Walk:
         self._count = 0
 
     def run(self) -> Generator[Ask, Sequence[Told], OptionScores]:
-        nodes = 0
-        while self._heap and nodes < MOST_NODES:
+        nodes, most = 0, MOST_NODES + NODES_OF_OPTION * len(self._options)
+        while self._heap and nodes < most:
             mass, _, path = heapq.heappop(self._heap)
             if -mass <= SHARE * sum(self._mass):
                 break

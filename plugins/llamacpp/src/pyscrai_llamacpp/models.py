@@ -25,7 +25,7 @@ from weakref import WeakSet
 from attrs import evolve, frozen
 
 from pyscrai_core import ConfigError, Option, OptionScores, Usage
-from pyscrai_core.base.options import Told, score_options
+from pyscrai_core.base.options import Ask, Told, score_options
 
 from . import hub
 
@@ -47,9 +47,11 @@ PROMPT_CACHE = 1024
 CPP_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, OSError)
 
 
-#: How many of the most probable tokens llama.cpp tells of. More cost time: about 0.02 ms each.
-NEXT_TOKENS = 300
-#: How many it is asked for where those leave more than `TAIL` of the probability open.
+#: How many of the most probable tokens llama.cpp tells of, for an option's first token, and for later ones. More
+#: cost time: about 0.02 ms each.
+FIRST_TOKENS = 300
+NEXT_TOKENS = 60
+#: How many first tokens it is asked for where those leave more than `TAIL` of the probability open.
 MORE_TOKENS = 5000
 TAIL = 0.01
 #: What is added to the score of a token to make it the next one.
@@ -176,7 +178,7 @@ class Model:
         while not stopped.is_set():
             # The first pass of an exact model computes the whole prompt anew. Nothing can come between it and
             # those that go on from it, as there is one slot and one thread.
-            told, usage = self._next_tokens([*prompt, *ask.path], ask.wanted, not (self._exact and asks == 0))
+            told, usage = self._tell(prompt, ask, cached=not self._exact or asks > 0)
             asks, first = asks + 1, first if asks else usage
             try:
                 ask = walk.send(told)
@@ -186,10 +188,12 @@ class Model:
                 return scores
         raise RuntimeError("the call was cancelled")
 
-    def _next_tokens(self, tokens: list[Any], wanted: Any, cached: bool) -> tuple[list[Told], Usage]:
-        """The most probable next tokens, or the one that is `wanted`, whatever its probability."""
-        told, usage = self._ask_tokens(tokens, wanted, cached, NEXT_TOKENS)
-        if wanted is None and math.fsum(math.exp(one.logprob) for one in told) < 1 - TAIL:
+    def _tell(self, prompt: list[int], ask: Ask, cached: bool) -> tuple[list[Told], Usage]:
+        """The most probable tokens behind a path, or the one that is wanted, whatever its probability."""
+        tokens = [*prompt, *ask.path]
+        told, usage = self._ask_tokens(tokens, ask.wanted, cached, NEXT_TOKENS if ask.path else FIRST_TOKENS)
+        total = math.fsum(math.exp(one.logprob) for one in told)
+        if not ask.path and ask.wanted is None and total < 1 - TAIL:
             told, _ = self._ask_tokens(tokens, None, True, MORE_TOKENS)
         return told, usage
 
