@@ -127,7 +127,8 @@ class CallPipeline:
         while True:
             said: tuple[Message, ...] = ()
             try:
-                completion = await self._complete(request, place(), given_up)
+                position = place()
+                completion = await self._complete(request, position, given_up)
             except AnswerRejected as error:
                 if error.given_up or repairs == REPAIRS:
                     raise
@@ -137,6 +138,7 @@ class CallPipeline:
                     return completion
                 unfit, parsed = check_answer(completion, request.schema)
                 if unfit is None:
+                    self._world.note_draws(position, completion.draws)
                     return evolve(completion, parsed=parsed)
                 wrong, said = unfit, (completion.message(),)
                 if given_up is not None:  # asked again by a person who resumed the run: a new start

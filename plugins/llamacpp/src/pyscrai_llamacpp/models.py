@@ -47,8 +47,8 @@ PROMPT_CACHE = 1024
 CPP_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, OSError)
 
 
-#: How many of the most probable tokens llama.cpp tells of, for an option's first token, and for later ones. More
-#: cost time: about 0.02 ms each.
+#: How many of the most probable tokens llama.cpp tells of, for an option's first token, and for later ones.
+#: More cost time: about 0.02 ms each.
 FIRST_TOKENS = 300
 NEXT_TOKENS = 60
 #: How many first tokens it is asked for where those leave more than `TAIL` of the probability open.
