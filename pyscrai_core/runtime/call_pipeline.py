@@ -94,6 +94,7 @@ class CallPipeline:
             scenario.limits.concurrency,
             tuple(world.agents),
             draws,
+            session.oracle,
         )
         self.budget = Budget(scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()})
         self._prices = Prices(session.prices, providers)

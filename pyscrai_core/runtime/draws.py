@@ -20,7 +20,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias
 
 from attrs import evolve
 
@@ -44,25 +45,48 @@ ROUNDING = 1e-3
 DIGITS = 9
 
 Score: TypeAlias = Callable[[Request, str, Sequence[Option]], Awaitable[OptionScores]]
+#: Gives the index of the option that is taken at a position, for a field: of these labels with these
+#: probabilities.
+Choose: TypeAlias = Callable[[Position, str, Sequence[str], Sequence[float]], int]
 Complete: TypeAlias = Callable[[Request], Awaitable[Completion]]
 
 
-async def draw_answer(request: Request, score: Score, complete: Complete) -> Completion:
+class Oracle(Protocol):
+    """Decides in place of the noise, as an exact computation does; then no provider writes free text."""
+
+    def answer(self) -> AbstractAsyncContextManager[None]:
+        """Entered for each answer, so that answers can be kept in their order."""
+
+    async def scores(
+        self, request: Request, prefix: str, options: Sequence[Option], ask: Score
+    ) -> OptionScores:
+        """The scores of options, which `ask` asks the provider for."""
+
+    def choose(
+        self, position: Position, field: str, labels: Sequence[str], probabilities: Sequence[float]
+    ) -> int:
+        """The index of the option that is taken."""
+
+
+async def draw_answer(
+    request: Request, score: Score, complete: Complete, choose: Choose | None = None
+) -> Completion:
     """The answer to a request with a schema that has closed choices.
 
     `score` asks the provider for the scores of options, `complete` for an answer. Raises what they raise, and
-    `RequestRejected` for options that cannot be told apart.
+    `RequestRejected` for options that cannot be told apart. `choose` decides in place of the draw.
     """
     assert request.schema is not None
-    return await _Answer(request, score, complete).write()
+    return await _Answer(request, score, complete, choose).write()
 
 
 class _Answer:
     """An answer that is being written: its text so far, and a schema that admits only what begins so."""
 
-    def __init__(self, request: Request, score: Score, complete: Complete) -> None:
+    def __init__(self, request: Request, score: Score, complete: Complete, choose: Choose | None) -> None:
         assert request.schema is not None
         self._request, self._score, self._complete = request, score, complete
+        self._decide = choose
         self._schema = request.schema
         self._root = plain_copy(request.schema)
         self._text = ""
@@ -144,26 +168,26 @@ class _Answer:
         self._model = scores.model
         keys = [one.key for one in options]
         drawn = probabilities_drawn(scores.logprobs, keys, request.sampling)
-        chosen = alternatives[draw(drawn, keys, request.seed, request.position, field)]
-        self._note(field, chosen, alternatives, scores, drawn)
+        labels = _labels(alternatives)
+        if self._decide is None:
+            index = draw(drawn, keys, request.seed, request.position, field)
+        else:
+            index = self._decide(request.position, field, labels, drawn)
+        chosen = alternatives[index]
+        self._note(field, index, labels, scores, drawn)
         if self._current and not _begins_with(self._value, path, chosen):
             self._current = False
         return chosen
 
     def _note(
-        self,
-        field: str,
-        chosen: Alternative,
-        alternatives: Sequence[Alternative],
-        scores: OptionScores,
-        drawn: Sequence[float],
+        self, field: str, index: int, labels: Sequence[str], scores: OptionScores, drawn: Sequence[float]
     ) -> None:
         own = normalized(scores.logprobs)
-        labels = [one.label for one in alternatives]
-        if len(set(labels)) < len(labels):  # `1` and `"1"`, or two objects
-            labels = [one.option.text for one in alternatives]
-        label = labels[alternatives.index(chosen)]
-        noted: dict[str, Any] = {"field": field, "value": label, "probabilities": _rounded(labels, own)}
+        noted: dict[str, Any] = {
+            "field": field,
+            "value": labels[index],
+            "probabilities": _rounded(labels, own),
+        }
         if any(abs(one - other) > 1e-12 for one, other in zip(own, drawn, strict=True)):
             noted["drawn_from"] = _rounded(labels, drawn)
         noted |= {"off": _round(scores.off), "missing": _round(scores.missing)}
@@ -199,6 +223,13 @@ def _begins_with(value: Any, path: tuple[str, ...], chosen: Alternative) -> bool
     if chosen.option.opening:
         return Option(text, opening=True).key.startswith(chosen.option.key)
     return text == chosen.option.text
+
+
+def _labels(alternatives: Sequence[Alternative]) -> list[str]:
+    """What to call the options."""
+    labels = [one.label for one in alternatives]
+    unclear = len(set(labels)) < len(labels)  # `1` and `"1"`, or two objects
+    return [one.option.text for one in alternatives] if unclear else labels
 
 
 def _named(field: str) -> str:

@@ -34,7 +34,7 @@ from .blame import TELL, awaitable, check_list, describe, origin, raiser
 from .call import Call
 from .closed import MOST_OPTIONS, has_choices, too_many
 from .draws import Bounds as DrawBounds
-from .draws import check_scores, draw_answer
+from .draws import Oracle, check_scores, draw_answer
 from .limiter import Bounds, Ticket, account
 from .own_words import speakers
 from .retry import Tell, with_retries
@@ -80,11 +80,12 @@ class Providers:
         concurrency: int,
         agents: Sequence[str],
         draws: Mapping[str, str] = MappingProxyType({}),
+        oracle: Oracle | None = None,
     ) -> None:
         self._providers = providers
         self._policies, self._limits = policies, limits
         self._agents = agents
-        self._draws, self._bounds = draws, DrawBounds()
+        self._draws, self._bounds, self._oracle = draws, DrawBounds(), oracle
         self._accounts = {name: account(provider.account) for name, provider in providers.items()}
         self._slots = asyncio.Semaphore(concurrency)
         self._waiting: set[asyncio.Future[Any]] = set()
@@ -125,7 +126,7 @@ class Providers:
         self, request: Request, call: Call, sink: Sink | None, tell: Tell, last: bool
     ) -> Completion:
         """The answer of the provider of `call`; with closed choices, if the kernel draws them."""
-        schema = request.schema
+        schema, oracle = request.schema, self._oracle
         if schema is None or request.tools or self._draws.get(call.provider) != "kernel":
             return await self._written(request, call, sink, tell, last)
         if count := too_many(schema):
@@ -143,7 +144,14 @@ class Providers:
             call.model = scores.model or call.model
             return scores
 
-        return await draw_answer(request, score, write)
+        if oracle is None:
+            return await draw_answer(request, score, write)
+
+        async def known(part: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
+            return await oracle.scores(part, prefix, options, score)
+
+        async with oracle.answer():
+            return await draw_answer(request, known, write, oracle.choose)
 
     async def _scores(
         self, request: Request, prefix: str, options: Sequence[Option], call: Call, tell: Tell, last: bool
@@ -164,6 +172,13 @@ class Providers:
         self, request: Request, call: Call, sink: Sink | None, tell: Tell, last: bool
     ) -> Completion:
         """What the provider of `call` answers."""
+        if self._oracle is not None:
+            raise ContractError(
+                f"{request.position}: provider {call.provider!r} would write text of its own or choose by "
+                "itself, expected closed choices alone (enum, boolean, a range of at most "
+                f"{MOST_OPTIONS}, an action) that the kernel draws; for an actor, set `speak: false`; take "
+                "reasoning, tools and free text out of the scenario"
+            )
         provider, policy = self._providers[call.provider], self._policies[call.provider]
         for option, why in provider.refuses(request.sampling).items():
             raise RequestRejected(f"provider {call.provider!r}: {option}: {why}")
