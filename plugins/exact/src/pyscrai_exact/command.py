@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
-from pyscrai_cli import output
-from pyscrai_cli.options import file_argument, json_option, seed_option, set_option, trust_option
 
 from pyscrai_core.suggest import there_is_no
 
 if TYPE_CHECKING:
     from pyscrai_core.scenario.overrides import Override
+    from pyscrai_core.scenario.trust import Gate
 
     from .walk import Distribution, Progress
 
@@ -31,8 +31,20 @@ def _share(context: click.Context, option: click.Parameter, value: float) -> flo
     return value
 
 
+def _overrides(context: click.Context, option: click.Parameter, given: Sequence[str]) -> list[Override]:
+    from pyscrai_core.scenario.overrides import Override
+
+    found = []
+    for text in given:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip():
+            raise click.BadParameter(f"{text!r}: expected PATH=VALUE, such as schedule.rounds=3")
+        found.append(Override.parse(path.strip(), value))
+    return found
+
+
 @click.command()
-@file_argument
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("--outcome", required=True, metavar="NAME", help="The outcome of the scenario to compute.")
 @click.option("--calls", type=click.IntRange(min=0), metavar="N", help="Ask the model at most N times now.")
 @click.option("--seconds", type=click.FloatRange(min=0), metavar="S", help="Stop after S seconds.")
@@ -45,10 +57,13 @@ def _share(context: click.Context, option: click.Parameter, value: float) -> flo
     default=Path(".pyscrai/exact.jsonl"), show_default=True,
     help="Where the model's probabilities are kept; the same command continues with them.",
 )  # fmt: skip
-@set_option
-@seed_option
-@trust_option
-@json_option
+@click.option(
+    "--set", "overrides", metavar="PATH=VALUE", multiple=True, callback=_overrides,
+    help="Override a value of the scenario by its dotted path. Can be given more than once.",
+)  # fmt: skip
+@click.option("--seed", type=int, metavar="N", help="Use this seed instead of the scenario's.")
+@click.option("--trust", is_flag=True, help="Approve all that the scenario demands.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def exact(
     file: Path,
@@ -74,8 +89,6 @@ def exact(
       pyscrai exact game.yaml --outcome deal
       pyscrai exact game.yaml --outcome deal --calls 500 --explored 0.99 --json
     """
-    from pyscrai_cli.perform import gate_of
-
     from pyscrai_core import ConfigError
     from pyscrai_core.api import prepare
     from pyscrai_core.config import load_settings
@@ -93,22 +106,30 @@ def exact(
         raise ConfigError(f"--outcome: {there_is_no('outcome', outcome, plan.scenario.outcomes)}")
     scores = Scores(scores_path)
     walk = Walk(
-        plan, host, gate_of(trust), outcome, scores, Budget(calls, seconds, explored), str(file),
+        plan, host, _gate(trust), outcome, scores, Budget(calls, seconds, explored), str(file),
         tell=_teller(quiet),
     )  # fmt: skip
     try:
         found = asyncio.run(walk.run())
     except KeyboardInterrupt:
-        output.note("interrupted; the same command continues")
+        click.echo("exact: interrupted; the same command continues", err=True)
         return 130
     finally:
         scores.close()
     result = _summary(outcome, found)
     if as_json:
-        output.print_json(result)
+        click.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2))
     else:
         _show(result)
     return 0 if found.complete else 3
+
+
+def _gate(trust: bool) -> Gate:
+    from pyscrai_core.scenario.trust import Gate
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return Gate(trust)
+    return Gate(trust, lambda question: click.confirm(question, err=True))
 
 
 def _teller(quiet: bool) -> Any:
@@ -119,7 +140,7 @@ def _teller(quiet: bool) -> Any:
         if not quiet and time.monotonic() - last > PACE:
             last = time.monotonic()
             text = f"{progress.explored:.2%} explored, {progress.histories:,} histories, "
-            print(f"exact: {text}{progress.asked:,} calls", file=sys.stderr, flush=True)
+            click.echo(f"exact: {text}{progress.asked:,} calls", err=True)
 
     return tell
 
@@ -156,18 +177,22 @@ def _up(mass: float) -> float:
 
 
 def _show(result: dict[str, Any]) -> None:
-    output.heading(result["outcome"])
-    rows = [
-        (output.shown(one["value"]), f"{one['at_least']:.6f}", f"{one['at_most']:.6f}")
-        for one in result["values"]
-    ]
-    if result["others_at_most"]:
-        rows.append(("any other", "0.000000", f"{result['others_at_most']:.6f}"))
-    output.table(("value", "at least", "at most"), rows)
-    facts = [("explored", f"{result['explored']:.4%} in {result['histories']:,} histories")]
+    others = {"value": None, "at_least": 0.0, "at_most": result["others_at_most"]}
+    rows = [(_visible(one["value"]), one) for one in result["values"]]
+    rows += [("any other", others)] if result["others_at_most"] else []
+    width = max(len(name) for name, _ in [("value", None), *rows])
+    click.echo(f"{result['outcome']}\n{'value':{width}}  at least  at most")
+    for name, one in rows:
+        click.echo(f"{name:{width}}  {one['at_least']:.6f}  {one['at_most']:.6f}")
+    click.echo(f"explored: {result['explored']:.4%}, in {result['histories']:,} histories")
     if result["mean"] is not None:
-        facts.append(("mean", f"{result['mean']:.6g}"))
+        click.echo(f"mean: {result['mean']:.6g}")
     if result["missing"]:
-        facts.append(("missing", f"up to {result['missing']:.2%} of a choice's probability, see the README"))
-    output.pairs(facts)
-    output.echo(NOTE)
+        click.echo(f"missing: up to {result['missing']:.2%} of a choice's probability; see the README")
+    click.echo(NOTE)
+
+
+def _visible(value: Any) -> str:
+    """A value without what a terminal would obey."""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return "".join(one if one.isprintable() else " " for one in text)
