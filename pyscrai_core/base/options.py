@@ -30,7 +30,7 @@ from ..records import Usage
 SHARE = 1e-2
 #: The most nodes that are followed for their mass alone: some, and some for each option. Those on an option's
 #: usual path do not count.
-MOST_NODES = 6
+MOST_NODES = 8
 NODES_OF_OPTION = 2
 #: The most blanks before an option.
 MOST_BLANKS = 8
@@ -87,9 +87,13 @@ class Told(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """What the walk wants to know: the next tokens behind `path`, and of `wanted`, if it is not None."""
+    """What the walk wants to know: the next tokens behind `path`, or the token `wanted` alone if it is set.
+
+    `mass` is the probability of the path: what is not told of it is missing.
+    """
 
     path: Path
+    mass: float
     wanted: Token | None = None
 
 
@@ -194,7 +198,7 @@ class _Walk:
     def _follow(self, path: Path) -> Generator[Ask, Sequence[Told], None]:
         """Ask for what follows a node."""
         text, mass = self._followed[path] = self._open.pop(path)
-        told = yield Ask(path)
+        told = yield Ask(path, mass)
         self._told[path] = {}
         self._untold += mass * max(0.0, 1.0 - math.fsum(math.exp(one.logprob) for one in told))
         for one in told:
@@ -228,7 +232,7 @@ class _Walk:
                 return  # this is no beginning of an option any more: it ended
             if token not in self._told[path]:
                 text_here, mass = self._followed[path]
-                for one in (yield Ask(path, token)):
+                for one in (yield Ask(path, mass, token)):
                     self._untold -= mass * math.exp(one.logprob)
                     self._take(path, text_here, mass, one)
             path = (*path, token)

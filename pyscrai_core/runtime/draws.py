@@ -36,9 +36,9 @@ from .answers import SHOWN
 from .blame import TELL
 from .closed import Alternative, Choice, Members, part_of, plain_copy, write
 
-#: The mass outside of all options, and of what is not known, above which a warning is given.
-MOST_OFF = 0.5
-MOST_MISSING = 0.05
+#: The mass outside of all options above which a warning is given, and the share that is not known of the rest.
+MOST_OFF = 0.9
+MOST_MISSING = 0.5
 #: How much more than 1 probabilities may sum up to, for rounding.
 ROUNDING = 1e-3
 #: The digits of a probability that are kept.
@@ -290,15 +290,16 @@ class Bounds:
         self._warned: set[tuple[str, str]] = set()
 
     def check(self, scores: OptionScores, provider: str, position: Position) -> None:
-        off = "of its answers would be none of the options; say in the prompt what can be answered"
-        missing = "of the probability is not known; the provider tells only of the most probable tokens"
-        for name, bound, what in (("off", MOST_OFF, off), ("missing", MOST_MISSING, missing)):
-            mass = getattr(scores, name)
-            if mass > bound and (provider, name) not in self._warned:
-                self._warned.add((provider, name))
+        off = "of its answers would be none of the options; say in the prompt what can be answered (`off`"
+        missing = "of what may be options is not known, as the provider tells little (`missing`"
+        rest = max(1 - scores.off, scores.missing)
+        unknown = scores.missing / rest if rest else 0.0
+        for what, share, bound in ((off, scores.off, MOST_OFF), (missing, unknown, MOST_MISSING)):
+            if share > bound and (provider, what) not in self._warned:
+                self._warned.add((provider, what))
                 logger.warning(
-                    "provider {!r}: {}: {:.0%} {} (`{}` of a draw; above {:.0%}; this is said once)",
-                    provider, position, mass, what, name, bound,
+                    "provider {!r}: {}: {:.0%} {} of a draw, above {:.0%}; this is said once)",
+                    provider, position, share, what, bound,
                 )  # fmt: skip
 
     def too_many(self, provider: str, position: Position, count: int, most: int) -> None:

@@ -51,7 +51,7 @@ CPP_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, 
 #: More cost time: about 0.02 ms each.
 FIRST_TOKENS = 300
 NEXT_TOKENS = 60
-#: How many first tokens it is asked for where those leave more than `TAIL` of the probability open.
+#: How many it is asked for where those leave more than `TAIL` of the probability open.
 MORE_TOKENS = 5000
 TAIL = 0.01
 #: What is added to the score of a token to make it the next one.
@@ -193,7 +193,7 @@ class Model:
         tokens = [*prompt, *ask.path]
         told, usage = self._ask_tokens(tokens, ask.wanted, cached, NEXT_TOKENS if ask.path else FIRST_TOKENS)
         total = math.fsum(math.exp(one.logprob) for one in told)
-        if not ask.path and ask.wanted is None and total < 1 - TAIL:
+        if ask.wanted is None and ask.mass * (1 - total) > TAIL:
             told, _ = self._ask_tokens(tokens, None, True, MORE_TOKENS)
         return told, usage
 
