@@ -36,7 +36,7 @@ from .answers import SHOWN
 from .blame import TELL
 from .closed import Alternative, Choice, Members, part_of, plain_copy, write
 
-#: The mass outside of all options above which a warning is given, and the share that is not known of the rest.
+#: The mass outside of all options above which a warning is given, and the unknown share of the rest.
 MOST_OFF = 0.9
 MOST_MISSING = 0.5
 #: How much more than 1 probabilities may sum up to, for rounding.
