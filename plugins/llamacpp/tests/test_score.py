@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyscrai_llamacpp.models import Model
 
-from pyscrai_core import ContextTooLong, Message, Option, OptionScores, Request
+from pyscrai_core import ContextTooLong, Message, Option, OptionScores, Request, Sampling
 
 Using = Callable[..., Any]
 
@@ -78,7 +78,7 @@ def test_an_option_has_at_least_the_product_of_its_usual_tokens(using: Using) ->
 def test_the_same_request_has_the_same_scores_whatever_came_before(using: Using) -> None:
     async def work(provider: Any) -> list[OptionScores]:
         first = await provider.score(request(), PREFIX, OPTIONS)
-        await provider.complete(request("Tell a story.").but(sampling=first and request().sampling))
+        await provider.complete(request("Tell a story.").but(sampling=Sampling(max_tokens=5)))
         await provider.score(request("Why?"), PREFIX, OPTIONS[:2])
         return [first, await provider.score(request(), PREFIX, OPTIONS)]
 
@@ -88,6 +88,19 @@ def test_the_same_request_has_the_same_scores_whatever_came_before(using: Using)
     assert again == one
     assert one.usage.input_tokens > 20
     assert one.model.endswith(".gguf")
+
+
+def test_a_later_field_of_an_answer_has_the_same_scores_as_by_itself(using: Using) -> None:
+    later = '{"drink": "tea", "answer":'
+
+    async def work(provider: Any) -> list[OptionScores]:
+        alone = await provider.score(request(), later, OPTIONS)
+        await provider.complete(request("Tell a story.").but(sampling=Sampling(max_tokens=5)))
+        await provider.score(request(), '{"drink":', OPTIONS)
+        return [alone, await provider.score(request(), later, OPTIONS)]
+
+    alone, behind = using(work, exact=True)
+    assert behind == alone
 
 
 def test_the_models_own_answers_have_these_probabilities(using: Using) -> None:

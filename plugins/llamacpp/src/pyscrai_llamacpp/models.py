@@ -149,6 +149,8 @@ class Model:
                 "is too little memory: download the file again, upgrade xllamacpp, or set a smaller `context`"
             ) from error
         self._key, self._exact = key, options.exact
+        #: The prompt of the last scores, if nothing was computed since.
+        self._prompt: list[int] | None = None
         self._tokens = functools.lru_cache(maxsize=4096)(self._tokens_of)
         self.pool = ThreadPoolExecutor(options.slots, thread_name_prefix="llamacpp")
 
@@ -158,6 +160,7 @@ class Model:
         Blocks without holding the interpreter's lock. `take` is called in the same thread and must not raise.
         Raises one of `CPP_ERRORS` for a request that llama.cpp cannot process.
         """
+        self._prompt = None
         self._server.handle_chat_completions(body, take)
 
     def score(
@@ -172,26 +175,41 @@ class Model:
         template = self._post("/apply-template", {"messages": messages}, self._key)["prompt"]
         parse = {"add_special": True, "parse_special": True}
         prompt = self._post("/tokenize", {"content": template, **parse}, self._key)["tokens"]
+        if self._exact:
+            self._begin(prompt)
         prompt += self._tokens(prefix)
         walk, asks, first = score_options(options, self._tokens, at_end=not prefix), 0, Usage()
         ask = next(walk)
         while not stopped.is_set():
-            # The first pass of an exact model computes the whole prompt anew. Nothing can come between it and
-            # those that go on from it, as there is one slot and one thread.
-            told, usage = self._tell(prompt, ask, cached=not self._exact or asks > 0)
+            told, usage = self._tell(prompt, ask)
             asks, first = asks + 1, first if asks else usage
             try:
                 ask = walk.send(told)
             except StopIteration as end:
-                usage = Usage(first.input_tokens, asks, first.cached_tokens)
+                # Whether an exact model read it from the cache depends on what came before.
+                cached = 0 if self._exact else first.cached_tokens
+                usage = Usage(first.input_tokens, asks, cached)
                 scores: OptionScores = evolve(end.value, usage=usage, model=self.name)
                 return scores
         raise RuntimeError("the call was cancelled")
 
-    def _tell(self, prompt: list[int], ask: Ask, cached: bool) -> tuple[list[Told], Usage]:
+    def _begin(self, prompt: list[int]) -> None:
+        """Bring an exact model into the same state for each answer that begins behind a prompt.
+
+        The prompt is computed anew, unless it was the last one, as it is for the next field of an answer.
+        Then its last token is computed by itself, in either case. There is one slot and one thread, so that
+        nothing comes in between.
+        """
+        known, self._prompt = self._prompt == prompt, None
+        if not known:
+            self._ask_tokens(prompt, None, False, 1)
+        self._ask_tokens(prompt, None, True, 1)
+        self._prompt = list(prompt)
+
+    def _tell(self, prompt: list[int], ask: Ask) -> tuple[list[Told], Usage]:
         """The most probable tokens behind a path, or the one that is wanted, whatever its probability."""
         tokens = [*prompt, *ask.path]
-        told, usage = self._ask_tokens(tokens, ask.wanted, cached, NEXT_TOKENS if ask.path else FIRST_TOKENS)
+        told, usage = self._ask_tokens(tokens, ask.wanted, True, NEXT_TOKENS if ask.path else FIRST_TOKENS)
         total = math.fsum(math.exp(one.logprob) for one in told)
         if ask.wanted is None and ask.mass * (1 - total) > TAIL:
             told, _ = self._ask_tokens(tokens, None, True, MORE_TOKENS)
