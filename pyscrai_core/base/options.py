@@ -30,7 +30,7 @@ from ..records import Usage
 SHARE = 1e-2
 #: The most nodes that are followed for their mass alone: some, and some for each option. Those on an option's
 #: usual path do not count.
-MOST_NODES = 8
+MOST_NODES = 4
 NODES_OF_OPTION = 2
 #: The most blanks before an option.
 MOST_BLANKS = 8

@@ -58,8 +58,8 @@ Progress: TypeAlias = Literal["started", "waiting", "retrying", "sent", "answere
 class CallPipeline:
     """The calls of one execution: its journal, its budget, and those who answer.
 
-    `identities` tell the providers' models from others; `draws` who draws their closed choices, the `kernel`
-    or the `provider`, and `drew` who did when the run began; `reuse` finds answers of other runs.
+    `identities` tell the providers' models from others; `draws` who draws their closed choices now,
+    the `kernel` or the `provider`, and who did when the run began; `reuse` finds answers of other runs.
     """
 
     def __init__(
@@ -71,15 +71,14 @@ class CallPipeline:
         observers: Observers,
         *,
         identities: Mapping[str, str],
-        draws: Mapping[str, str],
-        drew: Mapping[str, str] | None,
+        draws: tuple[Mapping[str, str], Mapping[str, str]],
         reuse: Reuse | None,
         on_uncertain: OnUncertain | None,
     ) -> None:
         self._world = world
-        drew = draws if drew is None else drew
+        now, began = draws
         self._identities = {
-            name: f"{identity} {drew[name]}" if drew.get(name) == "kernel" else identity
+            name: f"{identity} {began[name]}" if began.get(name) == "kernel" else identity
             for name, identity in identities.items()
         }
         self._reuse = reuse
@@ -93,7 +92,7 @@ class CallPipeline:
             session.controls.limits,
             scenario.limits.concurrency,
             tuple(world.agents),
-            draws,
+            now,
             session.oracle,
         )
         self.budget = Budget(scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()})

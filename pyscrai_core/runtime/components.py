@@ -18,6 +18,7 @@ from ..scenario.model import Scenario
 from ..scenario.options import inside
 from ..scenario.plan import Plan
 from ..scenario.trust import Approval
+from ..store.runs import RecordedRun
 from .blame import awaitable, describe, origin, raised
 
 #: The roles of an agent's components, beside its tools.
@@ -100,14 +101,17 @@ def _take_over(component: Component, config: Any) -> None:
 
 
 def who_draws(
-    scenario: Scenario, providers: Mapping[str, Provider], recorded: Manifest | None
-) -> dict[str, str]:
-    """Who draws the closed choices of each provider that can be scored: the `kernel` or the `provider`.
+    scenario: Scenario, providers: Mapping[str, Provider], run: RecordedRun | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Who draws the closed choices of each provider that can be scored, and who did when the run began.
 
-    A `recorded` run goes on as it began, unless its scenario says otherwise. Raises `ConfigError` if the
+    That is the `kernel` or the `provider`.
+
+    A recorded `run` goes on as it began, unless its scenario says otherwise. Raises `ConfigError` if the
     kernel is to draw and cannot.
     """
     draws = {}
+    recorded = Manifest.from_dict(run.manifest) if run else None
     for name, use in scenario.providers.items():
         wanted, provider = use.policy.draw, providers.get(name)
         can = provider is not None and "options" in provider.capabilities
@@ -123,7 +127,7 @@ def who_draws(
                 f"providers.{name}.draw: {origin(provider)} does not tell the probabilities of options, "
                 "expected one that does, such as llamacpp; leave `draw` out, or write `draw: provider`"
             )
-    return draws
+    return draws, draws if recorded is None else recorded.draws
 
 
 class Components:

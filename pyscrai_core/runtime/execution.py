@@ -69,7 +69,7 @@ async def start(
     with ExitStack() as owned:
 
         def new(components: Components) -> Run:
-            draws = who_draws(plan.scenario, components.providers, None)
+            draws, _ = who_draws(plan.scenario, components.providers, None)
             manifest = attrs.evolve(plan.manifest, reuse=source, draws=draws).to_dict()
             run = store.create_run(plan.scenario.name, plan.scenario.seed, manifest, labels=named)
             owned.callback(store.release, run)

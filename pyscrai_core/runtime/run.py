@@ -112,7 +112,6 @@ class Run:
         self._journal = Journal(self._store, run, recorded, replay)
         #: The events from outside that the recorded run took in.
         self._outside = recorded.inputs() if recorded else []
-        began = Manifest.from_dict(recorded.manifest) if recorded else None
         self._calls = CallPipeline(
             self._world,
             self._journal,
@@ -120,8 +119,7 @@ class Run:
             components.providers,
             self._observers,
             identities=identities(plan.last) if not (replay and plan.segments) else {},
-            draws=who_draws(plan.last.scenario, components.providers, began),
-            drew=began.draws if began else None,
+            draws=who_draws(plan.last.scenario, components.providers, recorded),
             reuse=reuse,
             on_uncertain=on_uncertain,
         )
