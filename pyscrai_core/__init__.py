@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .agent import Action, Agent, OnUncertain
-from .base.options import Option, OptionScores
 from .base.progress import CallRecord, Execution, ToolRecord, TurnRecord
 from .canonical import Json
 from .contracts import (
@@ -167,8 +166,6 @@ __all__ = [
     "NobodyToAsk",
     "Observer",
     "OnUncertain",
-    "Option",
-    "OptionScores",
     "Overloaded",
     "Position",
     "Probe",

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, NewType, Protocol, TypeAlias
 
 from attrs import frozen
 
-from .base.options import Option, OptionScores
+from .base.options import Scorer
 from .base.progress import CallRecord, Execution, ToolRecord, TurnRecord
 from .canonical import Json
 from .messages import Message
@@ -107,7 +107,7 @@ class Sink(Protocol):
     def write(self, text: str) -> None: ...
 
 
-class Provider(Component, ABC):
+class Provider(Component, Scorer, ABC):
     """Sends requests to a model.
 
     `complete` sends one request and returns the whole answer. The answer must depend only on the request:
@@ -173,13 +173,6 @@ class Provider(Component, ABC):
 
     @abstractmethod
     async def complete(self, request: Request, sink: Sink | None = None) -> Completion: ...
-
-    async def score(self, request: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
-        """The log-probabilities of `options` behind the messages and the answer so far, `prefix`. Optional.
-
-        `pyscrai_core.base.options.score_options` computes them from the probabilities of tokens.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no probabilities of options")
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return one vector for each text. Optional."""

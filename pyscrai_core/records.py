@@ -212,8 +212,7 @@ class Completion:
     of the vendor's content parts, and a tool call's arguments may be JSON text. If the request had a schema,
     the kernel sets `parsed` to the decoded value. `model` is the model that the vendor reports. If the kernel
     took something out of the text, such as thoughts or lines of other agents, `raw` is the text as it came.
-    `draws` are the kernel's choices among closed options (see `runtime.draws`). The limiter uses `allowance`;
-    it is not stored.
+    `draws` are the kernel's (see `runtime.draws`). The limiter uses `allowance`; it is not stored.
     """
 
     text: str

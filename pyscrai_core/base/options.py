@@ -24,7 +24,7 @@ from typing import NamedTuple, TypeAlias
 
 from attrs import field, frozen
 
-from ..records import Usage
+from ..records import Request, Usage
 
 #: A node of the tree is followed while it holds more than this share of what the options have so far.
 SHARE = 1e-2
@@ -76,6 +76,17 @@ class OptionScores:
     missing: float = 0.0
     usage: Usage = field(factory=Usage)
     model: str = ""
+
+
+class Scorer:
+    """The part of a provider that tells the probabilities of options, for the capability `options`."""
+
+    async def score(self, request: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
+        """The log-probabilities of `options` behind the messages and the answer so far, `prefix`. Optional.
+
+        `score_options` computes them from the probabilities of tokens. Raise the errors of `complete`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no probabilities of options")
 
 
 class Told(NamedTuple):

@@ -37,6 +37,7 @@ from .blame import awaitable, check_list
 from .bound_tools import BoundTool, RecordedTool, described
 from .budget import Budget
 from .call import OUTSIDE, Attempt, Call, encode_answer
+from .components import who_draws
 from .journal import Journal, answer_key
 from .observers import Observers
 from .prices import Prices
@@ -58,8 +59,7 @@ Progress: TypeAlias = Literal["started", "waiting", "retrying", "sent", "answere
 class CallPipeline:
     """The calls of one execution: its journal, its budget, and those who answer.
 
-    `identities` tell the providers' models from others; `draws` who draws their closed choices now,
-    the `kernel` or the `provider`, and who did when the run began; `reuse` finds answers of other runs.
+    `identities` tell the providers' models from others; `reuse` finds answers of other runs.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class CallPipeline:
         observers: Observers,
         *,
         identities: Mapping[str, str],
-        draws: tuple[Mapping[str, str], Mapping[str, str]],
         reuse: Reuse | None,
         on_uncertain: OnUncertain | None,
     ) -> None:
         self._world = world
-        now, began = draws
+        #: Who draws the closed choices of each provider now, and who did when the run began.
+        now, began = who_draws(world.plan.last.scenario, providers, journal.recorded)
         self._identities = {
             name: f"{identity} {began[name]}" if began.get(name) == "kernel" else identity
             for name, identity in identities.items()

@@ -36,7 +36,7 @@ from .binding import Binding
 from .blame import awaitable, check_list, origin, raised, raiser
 from .call import OUTSIDE
 from .call_pipeline import CallPipeline
-from .components import Components, who_draws
+from .components import Components
 from .deadline import Deadline
 from .divergence import other_versions
 from .inputs import POLL, Inputs
@@ -119,7 +119,6 @@ class Run:
             components.providers,
             self._observers,
             identities=identities(plan.last) if not (replay and plan.segments) else {},
-            draws=who_draws(plan.last.scenario, components.providers, recorded),
             reuse=reuse,
             on_uncertain=on_uncertain,
         )

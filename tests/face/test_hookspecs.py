@@ -31,16 +31,13 @@ PUBLIC = """
 Action Agent AnswerRejected AnswerTruncated Ask AuthenticationFailed BudgetSpent CallFailed CallRecord
 Completion Component ConfigError ContextTooLong ContractError Cost Divergence EVERYONE Engine Event Execution
 Executor Exporter Expression Extension ExtensionError FilePath FinishReason Host HubFile InputError Json
-JsonSchema Memory Message Mistake NoAnswer NoConfig NobodyToAsk Observer OnUncertain Option OptionScores
-Overloaded Position Probe Program Prompt Provider PyscraiError RateLimitStatus RateLimited Reasoning Refused
-Request RequestRejected RunResult RunStatus Sampling ScenarioError ScenarioNames Schedule Scope SecretName
-Session Sink Stage
+JsonSchema Memory Message Mistake NoAnswer NoConfig NobodyToAsk Observer OnUncertain Overloaded Position Probe
+Program Prompt Provider PyscraiError RateLimitStatus RateLimited Reasoning Refused Request RequestRejected
+RunResult RunStatus Sampling ScenarioError ScenarioNames Schedule Scope SecretName Session Sink Stage
 StoreError StoredRun Text Thinking TimedOut Tool ToolCall ToolFailed ToolRecord ToolResult ToolSpec Toolset
 TransientError Trial TrialResult TrustRequired Turn TurnRecord Uncertain Unreachable Url Usage View arun
 check_value compile_pattern describe_schema estimate_tokens export hookimpl open_store read_file read_secret
 run runs tool without_meanings
-check_value compile_pattern describe_schema estimate_tokens hookimpl read_file read_secret run tool
-without_meanings
 """
 
 

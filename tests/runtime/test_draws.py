@@ -254,7 +254,8 @@ def test_free_text_before_and_behind_a_choice(tmp_path: Path) -> None:
 
 BAD = """
 import math
-from pyscrai_core import Completion, OptionScores, Provider
+from pyscrai_core import Completion, Provider
+from pyscrai_core.base.options import OptionScores
 
 class Bad(Provider):
     capabilities = frozenset({"schema", "options"})

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pyscrai_llamacpp.models import Model
 
-from pyscrai_core import ContextTooLong, Message, Option, OptionScores, Request, Sampling
+from pyscrai_core import ContextTooLong, Message, Request, Sampling
+from pyscrai_core.base.options import Option, OptionScores
 
 Using = Callable[..., Any]
 

@@ -14,7 +14,8 @@ from pyscrai_openai.provider import OpenAIProvider
 from pyscrai_testing.servers import FaultServer, model_server
 
 import pyscrai_core
-from pyscrai_core import Message, Option, OptionScores, Request
+from pyscrai_core import Message, Request
+from pyscrai_core.base.options import Option, OptionScores
 
 OPTIONS = [Option(f'"{text}"') for text in ("tea", "coffee")]
 ASK = Request(messages=(Message.user("Tea or coffee? Answer as JSON with the key answer."),))

@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from pyscrai_core import ConfigError, Option, OptionScores, Request
+from pyscrai_core import ConfigError, Request
+from pyscrai_core.base.options import Option, OptionScores
 from pyscrai_core.canonical import canonical, digest
 
 

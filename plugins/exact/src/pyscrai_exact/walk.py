@@ -22,11 +22,10 @@ from pyscrai_core import (
     Event,
     NoConfig,
     Observer,
-    Option,
-    OptionScores,
     Position,
     Request,
 )
+from pyscrai_core.base.options import Option, OptionScores
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.plugins import Host
 from pyscrai_core.records import RunResult

@@ -24,8 +24,8 @@ from weakref import WeakSet
 
 from attrs import evolve, frozen
 
-from pyscrai_core import ConfigError, Option, OptionScores, Usage
-from pyscrai_core.base.options import Ask, Told, score_options
+from pyscrai_core import ConfigError, Usage
+from pyscrai_core.base.options import Ask, Option, OptionScores, Told, score_options
 
 from . import hub
 

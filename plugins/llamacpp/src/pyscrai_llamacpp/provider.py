@@ -17,8 +17,6 @@ from pyscrai_core import (
     ContractError,
     FilePath,
     HubFile,
-    Option,
-    OptionScores,
     Probe,
     Provider,
     Request,
@@ -26,6 +24,7 @@ from pyscrai_core import (
     Sink,
     Usage,
 )
+from pyscrai_core.base.options import Option, OptionScores
 
 from . import hub
 from .messages import SEEDS, completion, request_body, text_parts

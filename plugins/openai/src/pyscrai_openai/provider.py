@@ -17,8 +17,6 @@ from pyscrai_core import (
     Completion,
     ConfigError,
     ContractError,
-    Option,
-    OptionScores,
     Overloaded,
     Probe,
     Provider,
@@ -30,6 +28,7 @@ from pyscrai_core import (
     Usage,
     read_secret,
 )
+from pyscrai_core.base.options import Option, OptionScores
 from pyscrai_core.vendors import bound_answers, duration, library_cost, paid, reported
 
 from .chat import Chat

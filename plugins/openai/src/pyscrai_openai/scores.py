@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import evolve
 
-from pyscrai_core import Option, OptionScores, Request, Usage
-from pyscrai_core.base.options import Told, score_options
+from pyscrai_core import Request, Usage
+from pyscrai_core.base.options import Option, OptionScores, Told, score_options
 
 from .chat import Chat
 from .config import OpenAIConfig

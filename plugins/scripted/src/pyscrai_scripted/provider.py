@@ -18,8 +18,6 @@ from pyscrai_core import (
     CallFailed,
     Completion,
     Message,
-    Option,
-    OptionScores,
     Overloaded,
     Position,
     Provider,
@@ -35,6 +33,7 @@ from pyscrai_core import (
     compile_pattern,
     estimate_tokens,
 )
+from pyscrai_core.base.options import Option, OptionScores
 
 from .config import EVERYONE_ELSE, Fault, ScriptedConfig, read_latency, read_odds, read_place, read_replies
 from .generate import generate
