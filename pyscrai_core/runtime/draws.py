@@ -32,9 +32,9 @@ from ..language.parsing import parse_json
 from ..language.schemas import check_value
 from ..records import Completion, Position, Request, Sampling
 from ..suggest import quote
-from .answers import SHOWN
 from .blame import TELL
 from .closed import Alternative, Choice, Members, part_of, plain_copy, write
+from .textual_calls import SHOWN
 
 #: The mass outside of all options above which a warning is given, and the unknown share of the rest.
 MOST_OFF = 0.9
