@@ -21,6 +21,7 @@ from typing import Any, ClassVar, NewType, Protocol, TypeAlias
 
 from attrs import frozen
 
+from .base.options import Scorer
 from .base.progress import CallRecord, Execution, ToolRecord, TurnRecord
 from .canonical import Json
 from .messages import Message
@@ -106,7 +107,7 @@ class Sink(Protocol):
     def write(self, text: str) -> None: ...
 
 
-class Provider(Component, ABC):
+class Provider(Component, Scorer, ABC):
     """Sends requests to a model.
 
     `complete` sends one request and returns the whole answer. The answer must depend only on the request:
@@ -132,8 +133,8 @@ class Provider(Component, ABC):
                 return Completion(text=request.messages[-1].text, model="echo")
     """
 
-    #: Which of `tools`, `schema`, `seed`, `stop`, `stream`, `embed` the vendor supports natively. If `tools`
-    #: or `schema` is missing, the kernel emulates it as text in the prompt.
+    #: Which of `tools`, `schema`, `seed`, `stop`, `stream`, `embed`, `options` (`score`) the vendor supports
+    #: natively. If `tools` or `schema` is missing, the kernel emulates it as text in the prompt.
     capabilities: frozenset[str] = frozenset()
     #: The maximum number of simultaneous requests; None: no limit.
     concurrency: int | None = None

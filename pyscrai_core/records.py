@@ -212,7 +212,7 @@ class Completion:
     of the vendor's content parts, and a tool call's arguments may be JSON text. If the request had a schema,
     the kernel sets `parsed` to the decoded value. `model` is the model that the vendor reports. If the kernel
     took something out of the text, such as thoughts or lines of other agents, `raw` is the text as it came.
-    The limiter uses `allowance`; it is not stored.
+    `draws` are the kernel's (see `runtime.draws`). The limiter uses `allowance`; it is not stored.
     """
 
     text: str
@@ -223,6 +223,7 @@ class Completion:
     usage: Usage = Usage()
     model: str = ""
     raw: str = ""
+    draws: tuple[dict[str, Any], ...] = ()
     allowance: RateLimitStatus | None = None
 
     @property
@@ -240,6 +241,7 @@ class Completion:
             "usage": self.usage.to_dict(),
             "model": self.model,
             "raw": self.raw,
+            **({"draws": list(self.draws)} if self.draws else {}),
         }
 
     @classmethod
@@ -254,6 +256,7 @@ class Completion:
             usage=Usage(**data["usage"]),
             model=data["model"],
             raw=data.get("raw", ""),  # stores of older versions have none
+            draws=tuple(data.get("draws", ())),
         )
 
     def message(self) -> Message:

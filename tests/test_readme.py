@@ -95,10 +95,12 @@ def test_the_experiments_that_have_results_are_there() -> None:
 
 
 def test_the_parts_of_scenarios_say_what_they_should() -> None:
-    _, market, results, vendors, tools = map(prepared, YAML)
+    _, market, results, vendors, closed, tools = map(prepared, YAML)
     assert market.scenario.name == "apple-market"
     assert list(results.scenario.tables) == ["answers", "people"]
     assert vendors.scenario.limits.money == 2.5
+    assert vendors.scenario.providers["default"].policy.draw == "provider"
+    assert closed.scenario.outcomes["safe"].expected
     approval = Gate(trust=True).approve("README", tools.content, tools.demands)
     assert [one.make(approval).name for one in tools.tools["Mara"]] == ["stock", "throw"]
 

@@ -37,6 +37,7 @@ from .blame import awaitable, check_list
 from .bound_tools import BoundTool, RecordedTool, described
 from .budget import Budget
 from .call import OUTSIDE, Attempt, Call, encode_answer
+from .components import who_draws
 from .journal import Journal, answer_key
 from .observers import Observers
 from .prices import Prices
@@ -74,14 +75,25 @@ class CallPipeline:
         on_uncertain: OnUncertain | None,
     ) -> None:
         self._world = world
-        self._identities = identities
+        #: Who draws the closed choices of each provider now, and who did when the run began.
+        now, began = who_draws(world.plan.last.scenario, providers, journal.recorded)
+        self._identities = {
+            name: f"{identity} {began[name]}" if began.get(name) == "kernel" else identity
+            for name, identity in identities.items()
+        }
         self._reuse = reuse
         self._on_uncertain = on_uncertain
         self._journal = journal
         scenario = world.plan.last.scenario
         policies = {name: use.policy.divided(session.processes) for name, use in scenario.providers.items()}
         self._providers = Providers(
-            providers, policies, session.controls.limits, scenario.limits.concurrency, tuple(world.agents)
+            providers,
+            policies,
+            session.controls.limits,
+            scenario.limits.concurrency,
+            tuple(world.agents),
+            now,
+            session.oracle,
         )
         self.budget = Budget(scenario.limits, {name: agent.limits for name, agent in scenario.agents.items()})
         self._prices = Prices(session.prices, providers)
@@ -115,7 +127,8 @@ class CallPipeline:
         while True:
             said: tuple[Message, ...] = ()
             try:
-                completion = await self._complete(request, place(), given_up)
+                position = place()
+                completion = await self._complete(request, position, given_up)
             except AnswerRejected as error:
                 if error.given_up or repairs == REPAIRS:
                     raise
@@ -125,6 +138,7 @@ class CallPipeline:
                     return completion
                 unfit, parsed = check_answer(completion, request.schema)
                 if unfit is None:
+                    self._world.note_draws(position, completion.draws)
                     return evolve(completion, parsed=parsed)
                 wrong, said = unfit, (completion.message(),)
                 if given_up is not None:  # asked again by a person who resumed the run: a new start

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import attrs
@@ -11,11 +11,14 @@ import attrs
 from ..base.log import report
 from ..canonical import canonical
 from ..contracts import Component, Provider, Schedule, Tool, Toolset
-from ..errors import PyscraiError
+from ..errors import ConfigError, PyscraiError
 from ..scenario.blueprints import Blueprint
+from ..scenario.manifest import Manifest
+from ..scenario.model import Scenario
 from ..scenario.options import inside
 from ..scenario.plan import Plan
 from ..scenario.trust import Approval
+from ..store.runs import RecordedRun
 from .blame import awaitable, describe, origin, raised
 
 #: The roles of an agent's components, beside its tools.
@@ -95,6 +98,36 @@ def _take_over(component: Component, config: Any) -> None:
     for name, part in _parts(config).items():
         _take_over(parts[name], part.config)
     component.config = attrs.evolve(config, **parts)
+
+
+def who_draws(
+    scenario: Scenario, providers: Mapping[str, Provider], run: RecordedRun | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Who draws the closed choices of each provider that can be scored, and who did when the run began.
+
+    That is the `kernel` or the `provider`.
+
+    A recorded `run` goes on as it began, unless its scenario says otherwise. Raises `ConfigError` if the
+    kernel is to draw and cannot.
+    """
+    draws = {}
+    recorded = Manifest.from_dict(run.manifest) if run else None
+    for name, use in scenario.providers.items():
+        wanted, provider = use.policy.draw, providers.get(name)
+        can = provider is not None and "options" in provider.capabilities
+        if can:
+            began = recorded is None or recorded.changing_forks or name in recorded.draws
+            draws[name] = (
+                wanted
+                or (recorded.draws.get(name) if recorded else "")
+                or ("kernel" if began else "provider")
+            )
+        elif provider is not None and wanted == "kernel":
+            raise ConfigError(
+                f"providers.{name}.draw: {origin(provider)} does not tell the probabilities of options, "
+                "expected one that does, such as llamacpp; leave `draw` out, or write `draw: provider`"
+            )
+    return draws, draws if recorded is None else recorded.draws
 
 
 class Components:

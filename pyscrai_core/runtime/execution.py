@@ -19,7 +19,7 @@ from ..scenario.plan import Plan
 from ..scenario.trust import Approval, Gate
 from ..store.runs import RecordedRun, as_labels
 from ..store.store import Prefix, Store
-from .components import Components
+from .components import Components, who_draws
 from .prices import Prices, check_prices
 from .reuse import Reuse, Source
 from .rules import state_changes
@@ -65,11 +65,12 @@ async def start(
     source = "all" if reuse is True else ",".join(store.ids(reuse or ())) or "none"
     approval = approve(session.gate, plan, where)
     session.gate.remember(where, plan.manifest.content, plan.source.recorded_demands)
-    manifest = attrs.evolve(plan.manifest, reuse=source).to_dict()
 
     with ExitStack() as owned:
 
         def new(components: Components) -> Run:
+            draws, _ = who_draws(plan.scenario, components.providers, None)
+            manifest = attrs.evolve(plan.manifest, reuse=source, draws=draws).to_dict()
             run = store.create_run(plan.scenario.name, plan.scenario.seed, manifest, labels=named)
             owned.callback(store.release, run)
             return Run(components, session, run, reuse=Reuse.of(store, run, source, ""))

@@ -51,7 +51,7 @@ class Journal:
     def __init__(self, store: Store, run: str, recorded: RecordedRun | None, replay: bool) -> None:
         self._store = store
         self._run = run
-        self._recorded = recorded
+        self.recorded = recorded
         self.replay = replay
         self.number = self._last = recorded.last_call() if recorded else 0
         self._read = 0
@@ -65,13 +65,13 @@ class Journal:
     @property
     def failed(self) -> bool:
         """Whether the recorded run failed: its open calls ended it, else they were to be made again."""
-        return self._recorded is not None and self._recorded.status == "failed"
+        return self.recorded is not None and self.recorded.status == "failed"
 
     def undecided(self, position: Position) -> list[str]:
         """The other calls of tools, as text, of which nobody knows whether they acted."""
         return [
             f"agents.{one['agent']}, step {one['step']}: {one['tool']} {canonical(one['arguments']).decode()}"
-            for one in (self._recorded.intents() if self._recorded else [])
+            for one in (self.recorded.intents() if self.recorded else [])
             if (one["agent"], one["step"], one["path"]) != (position.agent, position.step, position.path)
         ]
 
@@ -112,11 +112,11 @@ class Journal:
         """The error for an execution that asks something else, in an agent's turn with this number from 0."""
         if recorded.kind != call.kind:
             what = f"it is of the kind {call.kind}, and {recorded.kind} was recorded"
-        elif self._recorded is None:
+        elif self.recorded is None:
             what = "it is not what was asked"
         else:
             what = "it is not what was asked:\n" + diff(
-                render_recorded(self._recorded, recorded.number, recorded.kind), _render(call)
+                render_recorded(self.recorded, recorded.number, recorded.kind), _render(call)
             )
         position = call.position
         where = f"turn {turn + 1}" if position.agent[0] != "@" else f"{position.agent}, step {position.step}"

@@ -9,11 +9,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
 from ..base.log import report
+from ..base.options import Option, OptionScores
 from ..contracts import Provider, Sink
 from ..errors import (
     CallFailed,
@@ -30,6 +32,9 @@ from ..secret import redact
 from . import answers, emulation
 from .blame import TELL, awaitable, check_list, describe, origin, raiser
 from .call import Call
+from .closed import MOST_OPTIONS, has_choices, too_many
+from .draws import Bounds as DrawBounds
+from .draws import Oracle, check_scores, draw_answer
 from .limiter import Bounds, Ticket, account
 from .own_words import speakers
 from .retry import Tell, with_retries
@@ -74,10 +79,13 @@ class Providers:
         limits: Mapping[str, Mapping[str, int]],
         concurrency: int,
         agents: Sequence[str],
+        draws: Mapping[str, str] = MappingProxyType({}),
+        oracle: Oracle | None = None,
     ) -> None:
         self._providers = providers
         self._policies, self._limits = policies, limits
         self._agents = agents
+        self._draws, self._bounds, self._oracle = draws, DrawBounds(), oracle
         self._accounts = {name: account(provider.account) for name, provider in providers.items()}
         self._slots = asyncio.Semaphore(concurrency)
         self._waiting: set[asyncio.Future[Any]] = set()
@@ -117,6 +125,60 @@ class Providers:
     async def _completion(
         self, request: Request, call: Call, sink: Sink | None, tell: Tell, last: bool
     ) -> Completion:
+        """The answer of the provider of `call`; with closed choices, if the kernel draws them."""
+        schema, oracle = request.schema, self._oracle
+        if schema is None or request.tools or self._draws.get(call.provider) != "kernel":
+            return await self._written(request, call, sink, tell, last)
+        if count := too_many(schema):
+            self._bounds.too_many(call.provider, request.position, count, MOST_OPTIONS)
+        if not has_choices(schema):
+            return await self._written(request, call, sink, tell, last)
+        sinks = iter((sink,))  # what is written anew is not shown twice
+
+        async def write(part: Request) -> Completion:
+            return await self._written(part, call, next(sinks, None), tell, last)
+
+        async def score(part: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
+            scores = await self._scores(part, prefix, options, call, tell, last)
+            self._bounds.check(scores, call.provider, part.position)
+            call.model = scores.model or call.model
+            return scores
+
+        if oracle is None:
+            return await draw_answer(request, score, write)
+
+        async def known(part: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
+            return await oracle.scores(part, prefix, options, score)
+
+        async with oracle.answer():
+            return await draw_answer(request, known, write, oracle.choose)
+
+    async def _scores(
+        self, request: Request, prefix: str, options: Sequence[Option], call: Call, tell: Tell, last: bool
+    ) -> OptionScores:
+        """The options' log-probabilities behind `prefix`."""
+        provider = self._providers[call.provider]
+        fitted, _ = emulation.adapt(request, provider.capabilities)
+        usage = evolve(estimated(fitted), output_tokens=len(options))
+        sending = _Send(
+            tokens=lambda: usage.total,
+            send=lambda: awaitable(provider, "score", provider.score(fitted, prefix, options)),
+            used=lambda scores: (usage_of(scores, usage), None),
+            read=lambda scores: check_scores(scores, options, str(request.position)),
+        )
+        return await self._with_retries(sending, call, tell, last)
+
+    async def _written(
+        self, request: Request, call: Call, sink: Sink | None, tell: Tell, last: bool
+    ) -> Completion:
+        """What the provider of `call` answers."""
+        if self._oracle is not None:
+            raise ContractError(
+                f"{request.position}: provider {call.provider!r} would write text of its own or choose by "
+                "itself, expected closed choices alone (enum, boolean, a range of at most "
+                f"{MOST_OPTIONS}, an action) that the kernel draws; for an actor, set `speak: false`; take "
+                "reasoning, tools and free text out of the scenario"
+            )
         provider, policy = self._providers[call.provider], self._policies[call.provider]
         for option, why in provider.refuses(request.sampling).items():
             raise RequestRejected(f"provider {call.provider!r}: {option}: {why}")
@@ -310,6 +372,12 @@ def estimated(request: Request) -> Usage:
     for tool in request.tools:
         tokens += estimate_tokens(emulation.as_json(tool.to_dict()))
     return Usage(tokens, request.sampling.max_tokens or ANSWER_TOKENS)
+
+
+def usage_of(scores: Any, estimate: Usage) -> Usage:
+    """What scores used, as reported, or as estimated."""
+    told = answers.plausible(getattr(scores, "usage", None))
+    return told if told.input_tokens else evolve(estimate, estimated=True)
 
 
 def _least(*bounds: int | None) -> int | None:

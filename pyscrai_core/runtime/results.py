@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -11,6 +11,7 @@ from ..canonical import check_json
 from ..errors import ContractError
 from ..scenario.quantities import Quantity, Table
 from ..secret import redact_bytes
+from .expected import expected_value
 from .rules import plain
 from .world import World
 
@@ -78,9 +79,21 @@ class Results:
                 }
             )
 
+    def _expected(
+        self, evaluate: Callable[[Mapping[str, Any]], Any], where: str, given: Mapping[str, Any]
+    ) -> Any:
+        world = self._world
+        kinds = {name: agent.actions for name, agent in world.agents.items()}
+        events, row = world.log.events, given.get("event")
+        return expected_value(evaluate, events, world.drawn, row, kinds, where)
+
     def _value(self, quantity: Quantity, where: str, given: dict[str, Any] | None = None) -> Any:
+        def evaluate(more: Mapping[str, Any]) -> Any:
+            names = {**(given or {}), **more} or None
+            return check_json(plain(self._world.value(quantity.expression, where, names)), where)
+
         try:
-            value = check_json(plain(self._world.value(quantity.expression, where, given)), where)
+            value = self._expected(evaluate, where, given or {}) if quantity.expected else evaluate({})
         except ContractError as error:
             # The run is whole all the same: a resume asks nothing again.
             raise ContractError(f"{error}; fix it: pyscrai resume RUN --set {where}=…") from None

@@ -15,6 +15,7 @@ from ..records import Price, RunResult
 from ..scenario.plan import component_of
 from ..scenario.trust import Gate
 from ..store.store import Store
+from .draws import Oracle
 
 
 class Running(Protocol):
@@ -65,6 +66,8 @@ class Session:
         how many processes divide the limits of the vendors
     controls
         what may change while runs are executed
+    oracle
+        decides closed choices in place of the noise (None: nobody does)
     """
 
     store: Store
@@ -76,6 +79,7 @@ class Session:
     begin: Callable[[Running], None] | None = None
     processes: int = 1
     controls: Controls = field(factory=Controls)
+    oracle: Oracle | None = None
 
 
 def configured_observers(settings: Settings, host: Host, gate: Gate) -> list[Observer]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..agent import Acts, Agent
 from ..canonical import canonical
 from ..errors import ContractError
 from ..language.expressions import Expression
-from ..records import EVERYONE, Event, Sampling
+from ..records import EVERYONE, Event, Position, Sampling
 from ..scenario.plan import Plan
 from .log import Log
 from .participant import Participant
@@ -27,6 +27,8 @@ class World:
         self.log = log
         self.participants: dict[str, Participant] = {}
         self.step = 0
+        #: What the kernel drew in the answers of an agent in a step, as `draws` records it.
+        self.drawn: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
         self._tell = tell
         self.follow(plan)
         self._root: Root = {
@@ -102,6 +104,11 @@ class World:
             return expression.evaluate(**{name: values[name] for name in expression.uses})
         except ValueError as error:
             raise ContractError(f"{where}: {error}") from None
+
+    def note_draws(self, position: Position, draws: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the draws in an answer, for expected values."""
+        if draws:
+            self.drawn.setdefault((position.agent, position.step), []).extend(draws)
 
     def states(self, part: str) -> Mapping[str, Any]:
         """The states of the `agents` or `groups` by name."""

@@ -139,7 +139,8 @@ class Builder:
                 self._mistakes.add((*path, name, "every"), "only a measure has `every`; leave it out")
             expression = self._expression(spec.value, names, *path, name, *below)
             if expression is not None:
-                quantities[name] = Quantity(expression, spec.kind, spec.unit, spec.levels, spec.every)
+                fields = (spec.kind, spec.unit, spec.levels, spec.every, spec.expected)
+                quantities[name] = Quantity(expression, *fields)
         return quantities
 
     def _tables(self) -> dict[str, Table]:

@@ -52,6 +52,7 @@ class Manifest:
     names; `folder` is where it was. `kernel` and `plugins` are versions, `extensions` the choices of
     components with their options, `prompts` and `modules` the hashes of files. `changes` are what its
     resumes changed, by path, and `resumes` the versions that they went on with where these were others.
+    `draws` tells who draws the closed choices of the providers that can be scored: `kernel` or `provider`.
     """
 
     format: int = LOG_FORMAT
@@ -68,6 +69,7 @@ class Manifest:
     forks: tuple[Fork, ...] = ()
     changes: dict[str, Any] = field(factory=dict)
     resumes: tuple[dict[str, Any], ...] = ()
+    draws: dict[str, str] = field(factory=dict)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Manifest:
@@ -96,7 +98,7 @@ class Manifest:
         """The manifest as the store keeps it, without what is empty."""
         data = asdict(self, recurse=False)
         data |= {"forks": [fork.to_dict() for fork in self.forks], "resumes": list(self.resumes)}
-        optional = ("reuse", "forks", "changes", "resumes")
+        optional = ("reuse", "forks", "changes", "resumes", "draws")
         return {key: value for key, value in data.items() if value or key not in optional}
 
     # -- the run as it is at its end --

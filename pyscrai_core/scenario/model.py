@@ -77,6 +77,9 @@ class CallPolicy:
         whether thoughts between tags such as `<think>` are taken out of the text
     max_answer_bytes
         the largest answer that is read, after decompression
+    draw
+        who draws closed choices: the `kernel`, from the probabilities that the provider tells, or the
+        `provider`. None: the kernel where the provider tells them
     """
 
     requests_per_minute: int | None = field(default=None, validator=positive)
@@ -88,6 +91,7 @@ class CallPolicy:
     on_truncated: Literal["keep", "repair", "fail"] | None = None
     split_thoughts: bool = True
     max_answer_bytes: int = field(default=MAX_ANSWER_BYTES, validator=positive)
+    draw: Literal["kernel", "provider"] | None = None
 
     def divided(self, processes: int) -> CallPolicy:
         """The same for one of so many processes, which have the bounds of one account together."""

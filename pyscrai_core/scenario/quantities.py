@@ -33,15 +33,24 @@ ROW_NAMES: dict[str, tuple[str, ...]] = {
 
 @frozen
 class QuantitySpec:
-    """How an outcome, a measure or a column is written. `every` is a number of steps, for measures."""
+    """How an outcome, a measure or a column is written.
+
+    `every` is a number of steps, for measures; `expected`: the mean over what the kernel could have drawn.
+    """
 
     value: str
     kind: QuantityKind | None = None
     unit: str = ""
     levels: tuple[Level, ...] = ()
     every: int = field(default=1, validator=positive)
+    expected: bool = False
 
     def __attrs_post_init__(self) -> None:
+        if self.expected and self.kind not in (None, "number", "proportion"):
+            raise ValueError(
+                f"expected: a mean is a number, and the kind is {self.kind}; write `kind: number` or "
+                "`kind: proportion`, or compare with one option: value == 'yes'"
+            )
         if self.levels and self.kind != "ordered":
             raise ValueError("levels: they belong to `kind: ordered`; leave them out, or add that")
         if self.kind == "ordered" and len(set(self.levels)) < max(2, len(self.levels)):
@@ -66,6 +75,7 @@ class Quantity:
     unit: str = ""
     levels: tuple[Level, ...] = ()
     every: int = 1
+    expected: bool = False
 
     @property
     def schema(self) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def test_a_mistake_in_a_default_is_told_as_one_of_the_settings(installed: Host) 
     assert str(caught.value).splitlines() == [
         "scenario.yaml:2:36: providers.default.temperature: expected a number, got 'hot'",
         "pyscrai.toml: providers.default.replys: unknown key 'replys'; did you mean 'replies'? known keys: "
-        "after, choice, concurrency, fallback, faults, generate, latency, max_answer_bytes, "
-        "max_tokens, on_truncated, patterns, replies, requests_per_minute, retry, rule, split_thoughts, "
-        "stop, temperature, timeout, tokens_per_minute, top_p, usage",
+        "after, choice, concurrency, draw, fallback, faults, generate, latency, max_answer_bytes, "
+        "max_tokens, odds, on_truncated, patterns, replies, requests_per_minute, retry, rule, "
+        "split_thoughts, stop, temperature, timeout, tokens_per_minute, top_p, usage",
     ]

@@ -392,7 +392,7 @@ def test_smollm2_has_no_tools(using: Using) -> None:
             await provider.complete(ask().but(tools=(WEATHER,)))
         return provider.capabilities
 
-    assert using(work) == {"schema", "seed", "stop", "stream"}
+    assert using(work) == {"schema", "seed", "stop", "stream", "options"}
 
 
 def test_tools_are_called(using: Using, with_tools: Path) -> None:

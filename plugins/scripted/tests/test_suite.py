@@ -16,7 +16,9 @@ class TestScripted(ProviderSuite):
     def provider(self) -> ScriptedProvider:
         rule = "{'mood': 'glad', 'coins': 3} if schema else None"
         return ScriptedProvider(
-            ScriptedConfig(rule=rule, replies=["Apples, and a few pears.", "A fine day."])
+            ScriptedConfig(
+                rule=rule, replies=["Apples, and a few pears.", "A fine day."], odds={"glad": 0.6, "sad": 0.3}
+            )
         )
 
     def test_config(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import orjson
 from attrs import evolve, frozen
 
 from pyscrai_core.agent import AgentLimits
+from pyscrai_core.base.options import Option, OptionScores
 from pyscrai_core.contracts import NoConfig, Provider, Sink
 from pyscrai_core.errors import ConfigError, RequestRejected
 from pyscrai_core.language.schemas import check_value
@@ -46,6 +49,10 @@ class _Stand(Provider):
 
     async def complete(self, request: Request, sink: Sink | None = None) -> Completion:
         return await self._look.take(request)
+
+    async def score(self, request: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
+        await self._look.take(request)
+        return OptionScores((-math.log(len(options)),) * len(options), model="nobody")
 
 
 class _Look:

@@ -24,10 +24,20 @@ from pyscrai_core import (
     Sink,
     Usage,
 )
+from pyscrai_core.base.options import Option, OptionScores
 
 from . import hub
 from .messages import SEEDS, completion, request_body, text_parts
-from .models import CPP_ERRORS, SMOLLM2, LoadOptions, Model, acquire, find_weights, release
+from .models import (
+    CPP_ERRORS,
+    SMOLLM2,
+    LoadOptions,
+    Model,
+    ScoreRejected,
+    acquire,
+    find_weights,
+    release,
+)
 
 #: llama.cpp's limit.
 MAX_SLOTS = 256
@@ -137,7 +147,7 @@ class LlamaCppProvider(Provider):
 
     config: Config
 
-    capabilities = frozenset({"schema", "seed", "stop", "stream"})
+    capabilities = frozenset({"schema", "seed", "stop", "stream", "options"})
 
     _model: Model | None = None
 
@@ -193,9 +203,7 @@ class LlamaCppProvider(Provider):
         Raises `ContextTooLong` for a request that does not fit into `context`, and `RequestRejected` for one
         that llama.cpp rejects.
         """
-        model = self._model
-        if model is None:
-            raise ContractError("llamacpp: the provider is not open; call aopen() first")
+        model = self._opened()
         if request.tools and not model.tools:
             raise RequestRejected(
                 f"llamacpp: the chat template of {model.name} does not support tools; use a model that "
@@ -230,6 +238,29 @@ class LlamaCppProvider(Provider):
             if "error" in chunk:
                 raise self._rejected(model, chunk["error"])
         return completion(chunks, model.name)
+
+    async def score(self, request: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
+        """The log-probabilities of options behind the chat's messages and an answer's beginning `prefix`.
+
+        Raises the errors of `complete`.
+        """
+        model = self._opened()
+        stopped = threading.Event()
+        messages = request_body(request, exact=self.config.exact)["messages"]
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(model.pool, model.score, messages, prefix, options, stopped)
+        except ScoreRejected as error:
+            raise self._rejected(model, error.args[0]) from error
+        except CPP_ERRORS as error:
+            raise RequestRejected(f"llamacpp: {model.name} cannot score these options: {error}") from error
+        finally:
+            stopped.set()
+
+    def _opened(self) -> Model:
+        if self._model is None:
+            raise ContractError("llamacpp: the provider is not open; call aopen() first")
+        return self._model
 
     def _rejected(self, model: Model, error: dict[str, Any]) -> RequestRejected:
         if error.get("type") != "exceed_context_size_error":

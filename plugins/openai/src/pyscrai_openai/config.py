@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, field, frozen, validators
 
 from pyscrai_core import SecretName, Url
 
@@ -52,6 +52,11 @@ class OpenAIConfig:
     sampling
         Whether the model accepts `temperature`, `top_p` and `stop`. None: decided by the model's name on
         OpenAI's server, yes on other servers.
+    continues
+        Which kind of server this is, if it continues an answer that the request begins: `llamacpp` or `vllm`.
+        Then the kernel can draw closed choices.
+    top_logprobs
+        How many of the most probable tokens the server tells of, with `continues`.
     embedding_model
         The model for embeddings. None: the provider offers no embeddings.
     organization, project
@@ -69,7 +74,16 @@ class OpenAIConfig:
     schema: bool = True
     seed: bool = True
     sampling: bool | None = None
+    continues: Literal["llamacpp", "vllm"] | None = None
+    top_logprobs: int = field(default=20, validator=validators.ge(1))
     embedding_model: str | None = field(default=None, validator=_not_empty)
     organization: str | None = field(default=None, validator=_not_empty)
     project: str | None = field(default=None, validator=_not_empty)
     extra: dict[str, Any] = field(factory=dict, validator=_not_set_by_plugin)
+
+    def __attrs_post_init__(self) -> None:
+        if self.continues and (self.api != "chat" or self.base_url == _OPENAI_URL):
+            raise ValueError(
+                "continues: only servers of llama.cpp and vLLM continue an answer, with `api: chat`; "
+                "set `base_url`, or leave it out"
+            )

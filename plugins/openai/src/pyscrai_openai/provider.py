@@ -28,6 +28,7 @@ from pyscrai_core import (
     Usage,
     read_secret,
 )
+from pyscrai_core.base.options import Option, OptionScores
 from pyscrai_core.vendors import bound_answers, duration, library_cost, paid, reported
 
 from .chat import Chat
@@ -35,6 +36,7 @@ from .config import OpenAIConfig
 from .errors import NO_KEY, ErrorMapper, expected_format
 from .models import is_loopback, is_openai, is_reasoning, reasons
 from .responses import Responses
+from .scores import score
 
 #: Seconds. The kernel limits each attempt itself; these limits only stop a connection that would never end.
 TIMEOUT = openai.Timeout(1800, connect=10)
@@ -61,6 +63,7 @@ class OpenAIProvider(Provider):
             "seed": config.seed and config.api == "chat",
             "stop": config.api == "chat",
             "embed": config.embedding_model is not None,
+            "options": config.continues is not None,
         }
         self.capabilities = frozenset(name for name, given in offered.items() if given)
         self._key = ""
@@ -118,6 +121,18 @@ class OpenAIProvider(Provider):
         with paid(used), expected_format():
             made = self._interface.completion(request, answer)
         return evolve(made, allowance=_allowance(headers))
+
+    async def score(self, request: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
+        """The log-probabilities of options, from those of tokens. Raises the errors of `complete`."""
+        assert isinstance(self._interface, Chat)
+
+        async def send(body: dict[str, Any]) -> dict[str, Any]:
+            answer, _ = await self._post(Chat.path, body)
+            self._check_errors(answer)
+            return answer
+
+        with expected_format():
+            return await score(self._interface, self.config, request, prefix, options, send)
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One vector for each text, from `embedding_model`."""

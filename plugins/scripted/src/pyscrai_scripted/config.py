@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, Literal, get_args
 
@@ -50,6 +51,19 @@ def read_replies(value: Any, where: str, then: bool = False) -> dict[str, tuple[
         read[agent] = tuple(
             read_reply(reply, f"{place}[{index}]", then) for index, reply in enumerate(replies)
         )
+    return read
+
+
+def read_odds(value: Any) -> dict[str, float]:
+    """The probabilities of options by their texts, lower case. Raises `ValueError`."""
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"odds: expected a mapping from options to probabilities, not {value!r}")
+    read = {}
+    for option, odds in value.items():
+        if not _is_number(odds) or not 0 <= odds <= 1:
+            raise ValueError(f"odds: {option}: expected a probability from 0 to 1, not {odds!r}")
+        text = option if isinstance(option, str) else json.dumps(option)
+        read[text.casefold()] = float(odds)
     return read
 
 
@@ -159,7 +173,8 @@ class ScriptedConfig:
 
     The first of these that has an answer is used: `patterns`, `rule`, `replies`, `choice`, `generate`.
     `replies` and `choice` are a list for all agents, or a mapping from agents' names (`*`: all others) to
-    lists. Raises `ValueError` for a mistake.
+    lists. `odds` are the probabilities of the options of closed choices, which the kernel draws: a mapping,
+    or a rule whose value is one. Raises `ValueError` for a mistake.
     """
 
     replies: Any = field(default=None)
@@ -167,6 +182,7 @@ class ScriptedConfig:
     patterns: list[Pattern] = field(factory=list)
     rule: str | None = field(default=None)
     choice: Any = field(default=None)
+    odds: Any = field(default=None)
     generate: bool = False
     latency: Any = field(default=0)
     faults: list[Fault] = field(factory=list)
@@ -187,6 +203,13 @@ class ScriptedConfig:
         if value is not None:
             read_replies(value, "choice")
 
+    @odds.validator
+    def _check_odds(self, attribute: Attribute[Any], value: Any) -> None:
+        if isinstance(value, str):
+            Rule(value, "odds")
+        elif value is not None:
+            read_odds(value)
+
     @latency.validator
     def _check_latency(self, attribute: Attribute[Any], value: Any) -> None:
         read_latency(value)
@@ -197,6 +220,7 @@ class ScriptedConfig:
             "rule": self.rule is not None,
             "replies": self.replies is not None,
             "choice": self.choice is not None,
+            "odds": self.odds is not None,
             "generate": self.generate,
         }
         if not any(sources.values()):

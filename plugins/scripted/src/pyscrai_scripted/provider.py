@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -32,8 +33,9 @@ from pyscrai_core import (
     compile_pattern,
     estimate_tokens,
 )
+from pyscrai_core.base.options import Option, OptionScores
 
-from .config import EVERYONE_ELSE, Fault, ScriptedConfig, read_latency, read_place, read_replies
+from .config import EVERYONE_ELSE, Fault, ScriptedConfig, read_latency, read_odds, read_place, read_replies
 from .generate import generate
 from .replies import Reply, is_truncated, json_text, plain, read_reply, truncated
 from .rules import Rule
@@ -108,6 +110,9 @@ class ScriptedProvider(Provider):
         self._choices = {} if config.choice is None else read_replies(config.choice, "choice")
         self._choices_else = self._choices.get(EVERYONE_ELSE)
         self._rule = None if config.rule is None else Rule(config.rule)
+        self._odds = Rule(config.odds, "odds") if isinstance(config.odds, str) else None
+        if config.odds is not None:
+            self.capabilities = self.capabilities | {"options"}
         self._patterns = [
             _Pattern(
                 compile_pattern(pattern.match).search,
@@ -143,6 +148,35 @@ class ScriptedProvider(Provider):
             for word in _WORD.findall(reply.text):
                 sink.write(word)
         return completion
+
+    async def score(self, request: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
+        """The log-probabilities of options, from the option `odds`. Raises `RequestRejected`."""
+        if self._latency[1]:
+            await asyncio.sleep(self._delay(request))
+        if self._faults:
+            self._fail(request)
+        try:
+            found = self.config.odds
+            if self._odds is not None:
+                random = Random(request.seed)
+                names = self._names(self._odds, request)
+                found = self._odds.evaluate(names, lambda values: _pick(values, random))
+            odds = read_odds(found)
+            # An object goes by its first key.
+            texts = [one.key.split('"')[1] if one.opening else one.key for one in options]
+            chances = [odds.get(text, 0.0) for text in texts]
+            if math.fsum(chances) > 1 + 1e-9:
+                what = f"the sum for {', '.join(texts)} is {math.fsum(chances):g}"
+                raise ValueError(f"odds: {what}, expected 1 at most")
+        except ValueError as error:
+            raise RequestRejected(f"{_who(request)}: {error}") from error
+        usage = Usage(self._input_tokens(request.messages), len(options)) if self.config.usage else _NO_USAGE
+        return OptionScores(
+            tuple(math.log(chance) if chance else -math.inf for chance in chances),
+            off=max(0.0, 1 - math.fsum(chances)),
+            usage=usage,
+            model=MODEL,
+        )
 
     # -- the answer -----------------------------------------------------------------------------
 
@@ -211,6 +245,17 @@ class ScriptedProvider(Provider):
         return None
 
     def _from_rule(self, rule: Rule, request: Request) -> Reply | None:
+        random = Random(request.seed)
+        try:
+            value = rule.evaluate(self._names(rule, request), lambda values: _pick(values, random))
+            return None if value is None else read_reply(value, "its value")
+        except ValueError as error:
+            raise RequestRejected(
+                f"{_who(request)}: rule: {error}; change the rule {self.config.rule!r}"
+            ) from error
+
+    def _names(self, rule: Rule, request: Request) -> dict[str, Any]:
+        """The variables of a rule."""
         names: dict[str, Any] = {
             "agent": request.position.agent,
             "step": request.position.step,
@@ -226,14 +271,7 @@ class ScriptedProvider(Provider):
             names["messages"] = [
                 {"role": message.role, "text": _text(message)} for message in request.messages
             ]
-        random = Random(request.seed)
-        try:
-            value = rule.evaluate(names, lambda values: _pick(values, random))
-            return None if value is None else read_reply(value, "its value")
-        except ValueError as error:
-            raise RequestRejected(
-                f"{_who(request)}: rule: {error}; change the rule {self.config.rule!r}"
-            ) from error
+        return names
 
     def _with_tool_calls(self, completion: Completion, reply: Reply, request: Request) -> Completion:
         if not request.tools:

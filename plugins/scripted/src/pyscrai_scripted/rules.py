@@ -133,8 +133,8 @@ class _Evaluator(EvalWithCompoundTypes):  # type: ignore[misc, unused-ignore]
 class Rule:
     """A parsed rule. Raises `ValueError` if the expression is invalid."""
 
-    def __init__(self, expression: str) -> None:
-        self._expression = expression
+    def __init__(self, expression: str, option: str = "rule") -> None:
+        self._expression, self._option = expression, option
         self._evaluator = _Evaluator()
         self._tree = self._parse(expression)
         #: The variables that the rule uses. Only these need to be computed.
@@ -143,14 +143,14 @@ class Rule:
     def _parse(self, expression: str) -> ast.expr:
         if len(expression) > _MAX_LENGTH:
             raise ValueError(
-                f"rule: {len(expression)} characters, expected at most {_MAX_LENGTH}; shorten it"
+                f"{self._option}: {len(expression)} characters, expected at most {_MAX_LENGTH}; shorten it"
             )
         try:
             with LOCK:
                 tree = ast.parse(expression.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ValueError(
-                f"rule: {expression!r} is not an expression: {error}; use Python's syntax"
+                f"{self._option}: {expression!r} is not an expression: {error}; use Python's syntax"
             ) from None
         nodes = list(ast.walk(tree))
         # Comprehensions bind names. Only their targets have the context Store.
@@ -159,18 +159,21 @@ class Rule:
         for node in nodes:
             if isinstance(node, ast.Name) and node.id not in known:
                 raise ValueError(
-                    f"rule: unknown name {node.id!r}, expected one of {', '.join(sorted(known))}"
+                    f"{self._option}: unknown name {node.id!r}, expected one of {', '.join(sorted(known))}"
                 )
             if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
                 raise ValueError(
-                    "rule: a format after ':' in an f-string is not available; use round() or str()"
+                    f"{self._option}: a format after ':' in an f-string is not available; "
+                    "use round() or str()"
                 )
             kind = type(node)
             if isinstance(node, ast.expr) and kind is not ast.Starred and kind not in self._evaluator.nodes:
-                raise ValueError(f"rule: {kind.__name__} is not available; use a simpler expression")
+                raise ValueError(
+                    f"{self._option}: {kind.__name__} is not available; use a simpler expression"
+                )
             operator = getattr(node, "op", None)
             if isinstance(node, ast.BinOp | ast.UnaryOp) and type(operator) not in _OPERATORS:
-                raise ValueError(f"rule: the operator {type(operator).__name__} is not available")
+                raise ValueError(f"{self._option}: the operator {type(operator).__name__} is not available")
         return tree
 
     def evaluate(self, names: Mapping[str, Any], choice: Callable[[list[Any]], Any]) -> Any:

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import email.utils
 import json
+import math
 import re
 import secrets
 import socket
@@ -31,6 +32,7 @@ import jsonschema
 import pytest
 
 from pyscrai_core import errors
+from pyscrai_core.base.options import Option
 from pyscrai_core.contracts import Probe, Provider
 from pyscrai_core.messages import Message, ToolCall, ToolResult
 from pyscrai_core.records import Completion, FinishReason, Request, Sampling, ToolSpec, Usage
@@ -199,6 +201,19 @@ class ProviderSuite:
         self.check(answer)
         unbounded = {**SCHEMA["properties"], "coins": {"type": "integer"}}
         jsonschema.validate(json.loads(answer.text), {**SCHEMA, "properties": unbounded})
+
+    @opened
+    async def test_options(self, provider: Provider) -> None:
+        """Probabilities, in the order of the options, that depend on nothing but the request."""
+        needs("options", provider.capabilities)
+        request, options = self.ask("How are you?", schema=SCHEMA), [Option('"glad"'), Option('"sad"')]
+        scores = await provider.score(request, '{"mood":', options)
+        total = math.fsum(map(math.exp, scores.logprobs))
+        assert 0 < total <= 1.001, scores
+        assert abs(total + scores.off + scores.missing - 1) < 0.01, scores
+        again = await provider.score(request, '{"mood":', options[::-1])
+        for one, other in zip(scores.logprobs, again.logprobs[::-1], strict=True):
+            assert abs(math.exp(one) - math.exp(other)) < 0.01, (scores, again)
 
     @opened
     async def test_tools(self, provider: Provider) -> None:

