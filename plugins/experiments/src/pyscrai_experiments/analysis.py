@@ -109,7 +109,9 @@ def make_report(experiment: Experiment, store: Store) -> Report:
             content["warnings"] += _fragile(one)
         if content["claim"]:
             content["claim"]["robust"] = all(
-                one["same_verdict"] == one["variants"] for one in content["robustness"]
+                one["same_verdict"] == one["variants"]
+                for one in content["robustness"]
+                if f"{one['outcome']}: {one['arm']} - {one['against']}" in content["claim"]["about"]
             )
     completed = {one.run for one in data.trials if one.status == "completed"}
     reliable = reliability_of(experiment, [run for run in known.values() if run.id in completed], store)
