@@ -236,6 +236,7 @@ def test_the_metapackage_lists_what_it_brings() -> None:
         name: [f"pyscrai-{name}>=0.1"]
         for name in (
             "anthropic",
+            "dashboard",
             "dask",
             "duckdb",
             "experiments",

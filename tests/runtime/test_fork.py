@@ -463,8 +463,8 @@ def test_a_change_in_the_first_step_keeps_nothing(host: Host, host_with: Any, tm
         (4, {"agents.Z.word": "x"}, ScenarioError, r"there is no agent 'Z'"),
         (4, {"agents.A.memory": "nothing-like-it"}, ScenarioError, "nothing-like-it"),
         (4, {"schedule.rounds": "many"}, ScenarioError, "expected an integer"),
-        (4, {"world.state.pric": 1}, ConfigError, r"world\.pric: .*did you mean 'price'"),
-        (4, {"agents.A.state.prse": 1}, ConfigError, r"agents\.A\.prse: .*did you mean 'purse'"),
+        (4, {"world.state.pric": 1}, ScenarioError, r"world\.state\.pric: .*did you mean 'price'"),
+        (4, {"agents.A.state.prse": 1}, ScenarioError, r"agents\.A\.state\.prse: .*did you mean 'purse'"),
         (4, {"world.state": {"price": 1}}, ConfigError, r"world\.tree: .* set it to null"),
     ],
 )  # fmt: skip

@@ -201,9 +201,12 @@ class Study:
         self.server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser. Without one, or without Playwright, the tests are skipped."""
+    """The browser. Without one, or without Playwright, the tests are skipped.
+
+    While it is open, an event loop runs in this thread: no test of another module could run one.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if path is None:
@@ -214,7 +217,7 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def study(chromium: Any, server_class: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     made = Study(tmp_path_factory.mktemp("study"), server_class)
     yield made
