@@ -28,7 +28,8 @@ _ENDS: dict[str, FinishReason] = {
                 "blocklist",
                 "prohibited_content",
             ),
-            *("spii", "image_safety", "language", "sensitive", "guardrail_intervened", "moderation"),
+            *("spii", "image_safety", "language", "sensitive", "guardrail_intervened"),
+            *("moderation", "moderated", "filtered", "refused"),
         ),
         "content_filter",
     ),
@@ -50,7 +51,8 @@ def finish_reason(reason: Any, calls: bool = False) -> FinishReason:
     knows; such an answer counts as cut off. Raises `Overloaded` if the server broke the answer off, and
     `AnswerRejected` if it could not read the model's tool call.
     """
-    name = "" if reason is None else str(reason).strip().lower().replace("-", "_")
+    # Some say more behind a colon: `content_filter: SAFETY`.
+    name = "" if reason is None else str(reason).partition(":")[0].strip().lower().replace("-", "_")
     if name in _BROKEN_OFF:
         raise Overloaded(f"the server broke the answer off ({str(reason)[:40]!r}); try again")
     if name in _MALFORMED:

@@ -233,6 +233,8 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
             finish_reason(broken)
     with pytest.raises(AnswerRejected, match="cannot read the model's tool call"):
         finish_reason("MALFORMED_FUNCTION_CALL")
+    for withheld in ("moderated", "content_filter: SAFETY", "content-filter"):
+        assert finish_reason(withheld) == "content_filter"
     assert (finish_reason("SAFETY", True), finish_reason("stop", True)) == ("content_filter", "tool_calls")
 
 
