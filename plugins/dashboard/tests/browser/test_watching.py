@@ -202,4 +202,5 @@ def test_a_lost_server_is_shown_and_found_again(study: Any, open_page: Any, serv
         expect(page.locator("#connection")).to_have_text("Live")
     finally:
         again.stop()
+    page.close()  # it would tell of the second end as well
     open_page.errors[:] = [text for text in open_page.errors if "ERR_" not in text]

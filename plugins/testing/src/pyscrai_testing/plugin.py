@@ -7,9 +7,7 @@ as the current one.
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +57,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _own_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    before = os.getcwd()
-    os.chdir(tmp_path)
-    yield
-    os.chdir(before)
+    # By `monkeypatch`, which goes back to the first folder, also if a test changes it once more.
+    monkeypatch.chdir(tmp_path)

@@ -6,8 +6,10 @@ import os
 import pty
 import re
 import select
+import signal
 import sys
 import termios
+import time
 from collections.abc import Iterator, Mapping
 
 #: The command `pyscrai`, as this interpreter runs it.
@@ -42,6 +44,8 @@ class Terminal:
             os.environ.update(environment or {})
             for name in ("INPUTRC", "COLUMNS", "LINES", *(n for n, text in os.environ.items() if not text)):
                 os.environ.pop(name, None)
+            # Whoever started the tests may ignore Ctrl-C, as a shell does for what runs in its background.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.read(ready, 1)  # until the terminal has its size
             os.execvp(command[0], command)
         self.resize(columns, lines)
@@ -57,9 +61,11 @@ class Terminal:
     def until(self, pattern: str) -> str:
         """Read until what came since the last such call matches; that text.
 
-        Raises `AssertionError` if the command ends before, or prints nothing for `PATIENCE`.
+        Raises `AssertionError` if the command ends before, or if it does not come within `PATIENCE`.
         """
+        end = time.monotonic() + PATIENCE
         while not (found := re.compile(pattern, re.DOTALL).search(self.screen, self.seen)):
+            assert time.monotonic() < end, f"{pattern!r} did not come: {self.screen!r}"
             assert self._read(), f"{pattern!r} never came: {self.screen!r}"
         text = self.screen[self.seen : found.end()]
         self.seen = found.end()
