@@ -74,7 +74,10 @@ def test_changes_are_in_each_scenario_of_what_is_settled() -> None:
     [
         ("seed", "a resume cannot change that; expected limits.NAME"),
         ("agents.A.persona", "a resume cannot change that"),
-        ("providers.default.model", "providers.NAME.KEY with one of concurrency, fallback, max_answer_"),
+        (
+            "providers.default.model",
+            "providers.NAME.KEY with one of concurrency, draw, fallback, max_answer_",
+        ),
         ("providers.other.timeout", "there is no provider 'other'; the run's: default"),
         ("agents.B.limits.calls", "there is no agent 'B'; the run's: A"),
         ("outcomes.price", "there is no outcome 'price'"),
