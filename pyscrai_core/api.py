@@ -41,13 +41,13 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 from loguru import logger
 
 from .agent import OnUncertain
+from .calls.prices import Prices, check_prices
 from .config import Settings, load_settings
 from .contracts import Ask, Observer
 from .display.shown import Result
 from .plugins import Host
 from .records import as_audience
 from .runtime import execution, inputs
-from .runtime.prices import Prices, check_prices
 from .runtime.recorded import export as export
 from .runtime.recorded import open_store as open_store
 from .runtime.recorded import runs as runs

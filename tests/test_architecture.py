@@ -51,6 +51,8 @@ ROWS: tuple[dict[str, tuple[str, ...]], ...] = (
     },
     {"language": ("language/",), "store": ("store/",)},
     {"scenario": ("scenario/",)},
+    {"answers": ("answers/",)},
+    {"calls": ("calls/",)},
     {"runtime": ("runtime/",)},
     {"api": ("api",)},
     {"package": ("__init__",)},

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ..agent import Agent
+from ..calls.bound_tools import BoundTool
+from ..calls.limiter import Account
 from ..contracts import Tool, Toolset
+from ..discovery.blame import awaitable, check_list
 from ..errors import ContractError
 from ..records import Position
-from .blame import awaitable, check_list
-from .bound_tools import BoundTool
 from .call_pipeline import CallPipeline
 from .components import Components
-from .limiter import Account
 from .participant import Participant
 from .world import World
 

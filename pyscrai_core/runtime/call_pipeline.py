@@ -15,11 +15,21 @@ import orjson
 from attrs import evolve
 
 from ..agent import OnUncertain
+from ..answers.repair import DRAWS, REPAIRS, check_answer, is_unlucky, rejection, repair_prompt
 from ..base import seeds
 from ..base.frozen import freeze
 from ..base.progress import CallRecord
+from ..calls.bound_tools import BoundTool, RecordedTool, described
+from ..calls.budget import Budget
+from ..calls.call import OUTSIDE, Attempt, Call, encode_answer
+from ..calls.journal import Journal, answer_key
+from ..calls.prices import Prices
+from ..calls.providers import Providers, estimated
+from ..calls.retry import Tell
+from ..calls.reuse import Reuse
 from ..canonical import canonical
 from ..contracts import Provider, Tool, Toolset
+from ..discovery.blame import awaitable, check_list
 from ..errors import (
     AnswerRejected,
     CallFailed,
@@ -33,18 +43,8 @@ from ..errors import (
 )
 from ..messages import Message
 from ..records import Completion, Cost, Position, Request, Usage
-from .blame import awaitable, check_list
-from .bound_tools import BoundTool, RecordedTool, described
-from .budget import Budget
-from .call import OUTSIDE, Attempt, Call, encode_answer
 from .components import who_draws
-from .journal import Journal, answer_key
 from .observers import Observers
-from .prices import Prices
-from .providers import Providers, estimated
-from .repair import DRAWS, REPAIRS, check_answer, is_unlucky, rejection, repair_prompt
-from .retry import Tell
-from .reuse import Reuse
 from .session import Session
 from .world import World
 

@@ -11,6 +11,7 @@ import attrs
 from ..base.log import report
 from ..canonical import canonical
 from ..contracts import Component, Provider, Schedule, Tool, Toolset
+from ..discovery.blame import awaitable, describe, origin, raised
 from ..errors import ConfigError, PyscraiError
 from ..scenario.blueprints import Blueprint
 from ..scenario.manifest import Manifest
@@ -19,7 +20,6 @@ from ..scenario.options import inside
 from ..scenario.plan import Plan
 from ..scenario.trust import Approval
 from ..store.runs import RecordedRun
-from .blame import awaitable, describe, origin, raised
 
 #: The roles of an agent's components, beside its tools.
 ROLES = ("engine", "reasoning", "memory")

@@ -10,6 +10,8 @@ import attrs
 
 from ..agent import OnUncertain
 from ..base.log import clean, report
+from ..calls.prices import Prices, check_prices
+from ..calls.reuse import Reuse, Source
 from ..display.shown import Result
 from ..errors import BudgetSpent, ConfigError, Divergence, StoreError
 from ..scenario import plan as planning
@@ -20,8 +22,6 @@ from ..scenario.trust import Approval, Gate
 from ..store.runs import RecordedRun, as_labels
 from ..store.store import Prefix, Store
 from .components import Components, who_draws
-from .prices import Prices, check_prices
-from .reuse import Reuse, Source
 from .rules import state_changes
 from .run import Run
 from .session import Running, Session

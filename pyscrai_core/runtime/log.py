@@ -10,12 +10,12 @@ from itertools import islice
 import orjson
 
 from ..base.frozen import FrozenList
+from ..calls.divergence import diff
 from ..canonical import LOG_HEAD
 from ..errors import Divergence
 from ..records import EVERYONE, Event
 from ..store.runs import RecordedRun
 from ..store.store import Store
-from .divergence import diff
 
 
 class Log:

@@ -11,11 +11,11 @@ from ..base.frozen import freeze
 from ..base.log import report
 from ..base.progress import CallRecord, Execution, ProviderModel, ToolRecord, TurnRecord
 from ..contracts import Observer, Sink
+from ..discovery.blame import describe, origin
 from ..records import Event, Position, RunResult, RunStatus
 from ..secret import redact
 from ..store.runs import RecordedRun
 from ..store.store import Store
-from .blame import describe, origin
 from .components import Components
 from .rules import Draft
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..agent import Agent
 from ..base.frozen import FrozenList
+from ..calls.bound_tools import BoundTool
 from ..contracts import Engine, Memory, Reasoning
 from ..records import Event
-from .bound_tools import BoundTool
 from .log import Log
 
 

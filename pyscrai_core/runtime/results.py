@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
+from ..answers.expected import expected_value
 from ..canonical import check_json
 from ..errors import ContractError
 from ..scenario.quantities import Quantity, Table
 from ..secret import redact_bytes
-from .expected import expected_value
 from .rules import plain
 from .world import World
 

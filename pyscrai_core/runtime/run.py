@@ -13,7 +13,12 @@ from typing import Any
 
 from ..agent import OnUncertain
 from ..base.log import logger, report
+from ..calls.call import OUTSIDE
+from ..calls.divergence import other_versions
+from ..calls.journal import Journal
+from ..calls.reuse import Reuse
 from ..contracts import Component
+from ..discovery.blame import awaitable, check_list, origin, raised, raiser
 from ..display.shown import Events, Result
 from ..errors import (
     BudgetSpent,
@@ -33,19 +38,14 @@ from ..scenario.plan import Plan, identities
 from ..secret import redact
 from ..store.runs import RecordedRun
 from .binding import Binding
-from .blame import awaitable, check_list, origin, raised, raiser
-from .call import OUTSIDE
 from .call_pipeline import CallPipeline
 from .components import Components
 from .deadline import Deadline
-from .divergence import other_versions
 from .inputs import POLL, Inputs
-from .journal import Journal
 from .log import Log
 from .observers import Observers
 from .participant import Participant
 from .results import NOTHING, Results
-from .reuse import Reuse
 from .rules import Draft
 from .session import Session
 from .turn import RunScope, RunStage, RunTurn

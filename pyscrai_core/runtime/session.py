@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from attrs import define, field
 
+from ..answers.draws import Oracle
 from ..config import Settings
 from ..contracts import Ask, Observer
 from ..plugins import Host
@@ -15,7 +16,6 @@ from ..records import Price, RunResult
 from ..scenario.plan import component_of
 from ..scenario.trust import Gate
 from ..store.store import Store
-from .draws import Oracle
 
 
 class Running(Protocol):

@@ -13,10 +13,13 @@ import orjson
 from attrs import asdict, define, evolve, field
 
 from ..agent import Action, Agent
+from ..answers import emulation
 from ..base import seeds
 from ..base.frozen import FrozenList, freeze
+from ..calls.bound_tools import BoundTool
 from ..canonical import Json, canonical, check_json
 from ..contracts import Component
+from ..discovery.blame import awaitable, check_list, wrong
 from ..errors import (
     AnswerRejected,
     BudgetSpent,
@@ -34,9 +37,6 @@ from ..messages import Message, ToolCall, ToolResult
 from ..records import EVERYONE, Completion, Event, Position, Request, Sampling, as_audience
 from ..suggest import quote
 from ..turn import Scope, Stage, Turn, View
-from . import emulation
-from .blame import awaitable, check_list, wrong
-from .bound_tools import BoundTool
 from .call_pipeline import CallPipeline
 from .participant import Participant
 from .rules import Draft

@@ -27,8 +27,8 @@ from typing import Any
 from pyscrai_llamacpp.provider import LlamaCppProvider
 
 from pyscrai_core import Message, Option, OptionScores, Position, Request, Sampling
+from pyscrai_core.answers.draws import draw, normalized
 from pyscrai_core.base import seeds
-from pyscrai_core.runtime.draws import draw, normalized
 
 FORM = "Answer as JSON with the key"
 PAIRS = 200

@@ -14,7 +14,7 @@ from pyscrai_testing.servers import FaultServer
 
 import pyscrai_core
 from pyscrai_core import NoConfig, Observer, Position, RunResult, api
-from pyscrai_core.runtime import retry
+from pyscrai_core.calls import retry
 
 EVENTS = {"Content-Type": "text/event-stream"}
 REFUSAL = "I'm sorry, I can't help with that."

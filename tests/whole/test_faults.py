@@ -19,7 +19,7 @@ from pyscrai_testing.servers import Fault, FaultServer, Hang, Reply, Reset
 
 import pyscrai_core
 from pyscrai_core import CallRecord, NoConfig, Observer, Position, RunResult, api
-from pyscrai_core.runtime import retry
+from pyscrai_core.calls import retry
 
 #: What a vendor says of a fault.
 WORDS = "the vendor's own words"

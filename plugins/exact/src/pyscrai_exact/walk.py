@@ -25,12 +25,12 @@ from pyscrai_core import (
     Position,
     Request,
 )
+from pyscrai_core.answers.draws import Score
 from pyscrai_core.base.options import Option, OptionScores
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.plugins import Host
 from pyscrai_core.records import RunResult
 from pyscrai_core.runtime import execution
-from pyscrai_core.runtime.draws import Score
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.scenario.plan import Plan, identities
 from pyscrai_core.scenario.trust import Gate

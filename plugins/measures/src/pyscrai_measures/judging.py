@@ -13,11 +13,11 @@ import orjson
 from attrs import asdict, define, frozen
 
 from pyscrai_core import StoredRun, Trial, Usage
+from pyscrai_core.calls.prices import Prices, check_prices
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.config import Settings
 from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.plugins import Host
-from pyscrai_core.runtime.prices import Prices, check_prices
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.runtime.trials import Trials
 from pyscrai_core.scenario import plan as planning

@@ -157,7 +157,7 @@ def _journaled(store: Path) -> set[str]:
 
 def _vary_times(draw: random.Random) -> None:
     """Let each request to a provider take another time, so that answers come in another order."""
-    from pyscrai_core.runtime import providers
+    from pyscrai_core.calls import providers
 
     send = providers._send
 

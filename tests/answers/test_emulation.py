@@ -25,8 +25,8 @@ from pyscrai_core import (
     Usage,
     api,
 )
+from pyscrai_core.answers.emulation import adapt
 from pyscrai_core.language.schemas import check_value
-from pyscrai_core.runtime.emulation import adapt
 from pyscrai_core.runtime.turn import TOOL_CHARACTERS, TOOL_ROUNDS
 
 NOTHING: frozenset[str] = frozenset()

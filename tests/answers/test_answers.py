@@ -24,13 +24,13 @@ from pyscrai_core import (
     ToolSpec,
     Usage,
 )
+from pyscrai_core.answers.own_words import speakers
+from pyscrai_core.answers.reading import check, known_usage, read_raw
+from pyscrai_core.answers.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
+from pyscrai_core.answers.thoughts import split_thoughts
 from pyscrai_core.language.parsing import find_json, parse_json
 from pyscrai_core.language.schemas import check_value
 from pyscrai_core.records import Position
-from pyscrai_core.runtime.answers import check, known_usage, read_raw
-from pyscrai_core.runtime.own_words import speakers
-from pyscrai_core.runtime.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
-from pyscrai_core.runtime.thoughts import split_thoughts
 from pyscrai_core.scenario.model import CallPolicy
 from pyscrai_core.vendors import finish_reason
 

@@ -13,7 +13,7 @@ from ..language.parsing import parse_json
 from ..language.schemas import check_value, map_schemas
 from ..messages import Message
 from ..records import Completion
-from .answers import cut_off
+from .reading import cut_off
 
 #: How often an answer that does not fit its schema is asked for again.
 REPAIRS = 2

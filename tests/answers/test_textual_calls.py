@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pyscrai_core import AnswerRejected, Completion, Message, Request, ToolCall, ToolSpec
+from pyscrai_core.answers.own_words import speakers
+from pyscrai_core.answers.reading import check, read_raw
+from pyscrai_core.answers.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
 from pyscrai_core.language.parsing import parse_json
 from pyscrai_core.records import Position
-from pyscrai_core.runtime.answers import check, read_raw
-from pyscrai_core.runtime.own_words import speakers
-from pyscrai_core.runtime.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
 from pyscrai_core.scenario.model import CallPolicy
 
 AGENTS = ("Mara", "Jon")

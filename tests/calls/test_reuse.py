@@ -18,9 +18,9 @@ import pytest
 
 import pyscrai_core
 from pyscrai_core import Completion, Engine, Message, Overloaded, Provider, Request, RunResult, Usage, api
+from pyscrai_core.calls.call import Call
+from pyscrai_core.calls.reuse import Reuse
 from pyscrai_core.plugins import Host
-from pyscrai_core.runtime.call import Call
-from pyscrai_core.runtime.reuse import Reuse
 from pyscrai_core.store.store import Store
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]

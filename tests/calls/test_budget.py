@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from pyscrai_cli.main import cli
 
 from pyscrai_core import Completion, ConfigError, Engine, Provider, Request, ScenarioError, Usage, api
+from pyscrai_core.calls import budget
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.records import Cost
-from pyscrai_core.runtime import budget
 from pyscrai_core.store.store import Store
 
 

@@ -195,7 +195,7 @@ def test_the_traceback_of_a_tool_and_of_an_observer_is_logged(play: Any) -> None
 
 
 def test_each_call_in_a_queue_is_told_of_until_it_is_sent(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyscrai_core.runtime.providers.SHORT_WAIT", 0.0)
+    monkeypatch.setattr("pyscrai_core.calls.providers.SHORT_WAIT", 0.0)
     told: dict[str, list[tuple[str, str]]] = {}
 
     class Busy(Says):

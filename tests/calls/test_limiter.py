@@ -26,10 +26,10 @@ from pyscrai_core import (
     TransientError,
     Usage,
 )
+from pyscrai_core.calls.call import Call
+from pyscrai_core.calls.limiter import FIRST_PAUSE, TRIP, WINDOW, Account, Bounds, account
+from pyscrai_core.calls.providers import Providers
 from pyscrai_core.errors import RunStopping
-from pyscrai_core.runtime.call import Call
-from pyscrai_core.runtime.limiter import FIRST_PAUSE, TRIP, WINDOW, Account, Bounds, account
-from pyscrai_core.runtime.providers import Providers
 from pyscrai_core.scenario.model import CallPolicy
 
 pytestmark = pytest.mark.usefixtures("virtual_clock")

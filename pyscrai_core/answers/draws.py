@@ -27,12 +27,12 @@ from attrs import evolve
 
 from ..base.log import logger
 from ..base.options import Option, OptionScores
+from ..discovery.blame import TELL
 from ..errors import AnswerRejected, CallFailed, RequestRejected
 from ..language.parsing import parse_json
 from ..language.schemas import check_value
 from ..records import Completion, Position, Request, Sampling
 from ..suggest import quote
-from .blame import TELL
 from .closed import Alternative, Choice, Members, part_of, plain_copy, write
 from .textual_calls import SHOWN
 

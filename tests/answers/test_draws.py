@@ -16,9 +16,9 @@ from pyscrai_testing import check_resume
 
 import pyscrai_core
 from pyscrai_core import ConfigError, Position, RunResult, Sampling, ScenarioError, api
+from pyscrai_core.answers.closed import Choice, Members, TooMany, has_choices, part_of
+from pyscrai_core.answers.draws import draw, normalized, probabilities_drawn
 from pyscrai_core.base.options import Option
-from pyscrai_core.runtime.closed import Choice, Members, TooMany, has_choices, part_of
-from pyscrai_core.runtime.draws import draw, normalized, probabilities_drawn
 from pyscrai_core.store.store import Store
 
 ACTIONS = {

@@ -13,11 +13,11 @@ from ..agent import ToolPolicy
 from ..base.log import report
 from ..canonical import Json, canonical, check_json
 from ..contracts import Tool
+from ..discovery.blame import awaitable, describe, origin
 from ..errors import ContractError, PyscraiError, ToolFailed
 from ..language.schemas import check_value
 from ..records import ToolSpec
 from ..turn import Turn
-from .blame import awaitable, describe, origin
 from .limiter import Account, Bounds
 
 #: The largest answer of a tool, in bytes of JSON.

@@ -14,9 +14,16 @@ from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
+from ..answers import emulation, reading
+from ..answers.closed import MOST_OPTIONS, has_choices, too_many
+from ..answers.draws import Bounds as DrawBounds
+from ..answers.draws import Oracle, check_scores, draw_answer
+from ..answers.own_words import speakers
+from ..answers.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
 from ..base.log import report
 from ..base.options import Option, OptionScores
 from ..contracts import Provider, Sink
+from ..discovery.blame import TELL, awaitable, check_list, describe, origin, raiser
 from ..errors import (
     CallFailed,
     ContractError,
@@ -29,16 +36,9 @@ from ..messages import estimate_tokens
 from ..records import Completion, RateLimitStatus, Request, Usage
 from ..scenario.model import CallPolicy
 from ..secret import redact
-from . import answers, emulation
-from .blame import TELL, awaitable, check_list, describe, origin, raiser
 from .call import Call
-from .closed import MOST_OPTIONS, has_choices, too_many
-from .draws import Bounds as DrawBounds
-from .draws import Oracle, check_scores, draw_answer
 from .limiter import Bounds, Ticket, account
-from .own_words import speakers
 from .retry import Tell, with_retries
-from .streaming import OwnWordsSink, ThoughtlessSink, WordsSink
 
 Result = TypeVar("Result")
 
@@ -66,7 +66,7 @@ class _Send(Generic[Result]):
     send: Callable[[], Awaitable[Any]]
     used: Callable[[Any], tuple[Usage, RateLimitStatus | None]]
     read: Callable[[Any], Result]
-    lost: Callable[[Usage], Usage] = answers.plausible
+    lost: Callable[[Usage], Usage] = reading.plausible
 
 
 class Providers:
@@ -188,18 +188,18 @@ class Providers:
         structured = fitted.schema is not None or request.schema is not None or fitted.tools != request.tools
 
         def read(answer: Completion) -> Completion:
-            raw = answers.read_raw(answer, policy, structured)
+            raw = reading.read_raw(answer, policy, structured)
             call.model = raw.model
-            return answers.check(from_text(raw), request, policy, self._agents)
+            return reading.check(from_text(raw), request, policy, self._agents)
 
         async def send() -> Completion:
             words = None if streamed is None else self._words_of(request, streamed, policy)
             answer = await awaitable(provider, "complete", provider.complete(fitted, words))
             if words is not None:
                 words.end()
-            answer = answers.as_completion(answer)
-            usage = answers.known_usage(answer, lambda: estimated(fitted), fitted)
-            return evolve(answer, usage=usage, allowance=answers.known_allowance(answer))
+            answer = reading.as_completion(answer)
+            usage = reading.known_usage(answer, lambda: estimated(fitted), fitted)
+            return evolve(answer, usage=usage, allowance=reading.known_allowance(answer))
 
         streamed = sink if "stream" in provider.capabilities else None
         sending = _Send(
@@ -207,7 +207,7 @@ class Providers:
             send=send,
             used=lambda answer: (answer.usage, answer.allowance),
             read=read,
-            lost=lambda usage: answers.known_usage(
+            lost=lambda usage: reading.known_usage(
                 Completion(LOST, usage=usage), lambda: estimated(fitted), fitted
             ),
         )
@@ -376,7 +376,7 @@ def estimated(request: Request) -> Usage:
 
 def usage_of(scores: Any, estimate: Usage) -> Usage:
     """What scores used, as reported, or as estimated."""
-    told = answers.plausible(getattr(scores, "usage", None))
+    told = reading.plausible(getattr(scores, "usage", None))
     return told if told.input_tokens else evolve(estimate, estimated=True)
 
 

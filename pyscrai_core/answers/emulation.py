@@ -20,7 +20,7 @@ from ..language.parsing import parse_json
 from ..language.schemas import check_value, relocate_refs
 from ..messages import Message, Text, ToolCall, ToolResult
 from ..records import Completion, Request
-from .answers import cut_off
+from .reading import cut_off
 from .textual_calls import with_textual_calls
 
 Read = Callable[[Completion], Completion]

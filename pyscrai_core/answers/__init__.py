@@ -1,0 +1,1 @@
+"""What a model answered, and what it is taken for."""

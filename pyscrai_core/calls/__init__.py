@@ -1,0 +1,1 @@
+"""One call: asked within limits, retried, paid for and journaled."""
