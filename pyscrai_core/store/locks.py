@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,11 @@ from filelock import FileLock, Timeout
 
 from ..base.private import make_folder
 from ..errors import StoreError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 #: The lock of the store's tables, in the same folder as those of the runs.
 TABLES = "tables"
@@ -51,6 +57,27 @@ class Owner:
         return f"process {self.pid} on {self.host} since {since}"
 
 
+if sys.platform == "win32":
+
+    def _is_locked(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return True
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        return False
+
+else:
+
+    def _is_locked(descriptor: int) -> bool:
+        # Shared: processes that look at the same time do not take each other for the one that executes.
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
 class Locks:
     """The locks of a store's runs."""
 
@@ -63,28 +90,20 @@ class Locks:
         Raises `StoreError` if the lock cannot be created.
         """
         with contextlib.suppress(Timeout):
-            # Not 0: `held` of another process takes the lock for a moment.
+            # Not 0: `held` of another process shares the lock for a moment.
             return self._acquire(run, timeout=0.5)
         return None
 
-    def held(self, run: str, timeout: float = 0.05) -> bool:
-        """Whether a process executes the run.
-
-        To find out, it takes the lock for a moment. Several processes may do so at once, so that it tries for
-        `timeout` seconds.
-        """
-        path = self._folder / run
-        if not path.exists():
-            return False
-        lock = FileLock(path)
+    def held(self, run: str) -> bool:
+        """Whether a process executes the run: this one or another. It does not wait."""
         try:
-            lock.acquire(timeout=timeout, poll_interval=0.01)
-        except Timeout:
-            return True
-        except OSError:  # another user's store that can only be read: no process of this user executes it
+            descriptor = os.open(self._folder / run, os.O_RDONLY)
+        except OSError:  # no process of this user executes a run whose lock is not there, or not readable
             return False
-        lock.release()
-        return False
+        try:
+            return _is_locked(descriptor)
+        finally:
+            os.close(descriptor)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:

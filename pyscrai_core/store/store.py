@@ -416,8 +416,7 @@ class Store:
         """
         row = ClaimRow.select().where(ClaimRow.key == key).get_or_none(self.database)
         holder = row.run if row is not None else run
-        # No timeout, which would block the loop: the caller tries again soon.
-        if holder != run and self.locks.held(holder, timeout=0):
+        if holder != run and self.locks.held(holder):
             return False
         # `WHERE`: of several runs that take over from the same holder, one gets the claim.
         claim = """INSERT INTO "claims" ("key","run") VALUES (?,?)

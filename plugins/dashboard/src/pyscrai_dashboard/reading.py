@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from pyscrai_core.errors import StoreError
-from pyscrai_core.store.locks import Locks
 from pyscrai_core.store.models import RunRow
 from pyscrai_core.store.opening import path_of, translate_errors
 from pyscrai_core.store.runs import RecordedRun
@@ -29,32 +27,10 @@ Result = TypeVar("Result")
 
 #: Threads that read. SQLite reads in parallel; more than the processor has would slow runs down.
 THREADS = 3
-#: Seconds for which it is taken for known whether a process executes a run.
-FRESH = 0.4
 
 
 class NoStore(Refused):
     """There is no store yet, or none any more."""
-
-
-class QuickLocks(Locks):
-    """Locks that are only looked at. `held` does not wait, and remembers for a moment what it found.
-
-    To look at a lock means to take it for an instant. One look at a time, or two of them would take each
-    other for a process that executes the run.
-    """
-
-    _guard = threading.Lock()
-    _known: dict[str, tuple[float, bool]] = {}  # noqa: RUF012 - shared by all threads
-
-    def held(self, run: str, timeout: float = 0) -> bool:
-        key = str(self._folder / run)
-        with self._guard:
-            since, found = self._known.get(key, (0.0, False))
-            if time.monotonic() - since > FRESH:
-                found = super().held(run, 0)
-                self._known[key] = (time.monotonic(), found)
-        return found
 
 
 class Reader:
@@ -114,7 +90,6 @@ class Reader:
                 store = Store.open(self.url, create=False)
             except StoreError as error:
                 raise NoStore(str(error), 404) from None
-            store.locks = QuickLocks(self.path)
             self._local.store, self._local.identity = store, now
             self._opened.append(store.connection)
         opened: Store = self._local.store
