@@ -129,7 +129,8 @@ def test_what_waits_is_shown_and_can_be_taken_back() -> None:
 
 
 def test_the_last_run_is_the_one_that_is_executed(live: Any) -> None:
-    process = live("run", write(latency=0.1, rounds=40)).says(1)
+    # What a turn said is written, at the latest, before the next turn's answer is used.
+    process = live("run", write(latency=0.1, rounds=40)).says(3)
     run = look().id
     api.fork(run, at=1, set={"limits.steps": 1}, store=STORE)
     assert look().id != run
