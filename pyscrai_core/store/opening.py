@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.resources
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from peewee import DatabaseError, SqliteDatabase
@@ -118,11 +120,32 @@ def migrate(path: Path, database: SqliteDatabase, writable: bool) -> None:
                 f"store {path}: it was written by an older version, and is read-only, so that its tables "
                 "cannot be migrated; change its permissions, or copy it to a folder that can be written"
             )
-        # Imported here, as it takes longer than opening the store.
-        from playhouse.migrations import Runner
+        with Locks(path).exclusive():
+            # Another process may have made the tables by now.
+            if database.get_tables():
+                _upgrade(database, folder)
+            else:
+                _create(database, folder, sorted(names))
 
-        with importlib.resources.as_file(folder) as directory, Locks(path).exclusive():
-            Runner(database, str(directory), table_name=HISTORY).up()
+
+def _upgrade(database: SqliteDatabase, folder: Traversable) -> None:
+    # Imported here, as it takes longer than opening the store.
+    from playhouse.migrations import Runner
+
+    with importlib.resources.as_file(folder) as directory:
+        Runner(database, str(directory), table_name=HISTORY).up()
+
+
+def _create(database: SqliteDatabase, folder: Traversable, names: Sequence[str]) -> None:
+    """Make what all migrations together make. One after another, they take ten times as long."""
+    connection = connection_of(database)
+    now = datetime.now().isoformat(" ")
+    with database.atomic():
+        for statement in (folder / "tables.sql").read_text("utf-8").split(";"):
+            connection.execute(statement)
+        connection.executemany(
+            f'INSERT INTO "{HISTORY}" ("name", "applied") VALUES (?, ?)', [(name, now) for name in names]
+        )
 
 
 def as_store_error(path: Path, error: BaseException) -> StoreError:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peewee import SqliteDatabase
+from playhouse.migrations import Runner
 
 from pyscrai_core import StoreError, api
+from pyscrai_core.store import opening
 from pyscrai_core.store.locks import Locks
 from pyscrai_core.store.models import TABLES
 from pyscrai_core.store.store import Store
@@ -52,6 +55,22 @@ def test_the_tables_are_those_of_the_models(tmp_path: Path) -> None:
     for table in TABLES:
         fields = [field.column_name for field in table._meta.sorted_fields]
         assert sorted(columns(path, table._meta.table_name)) == sorted(fields)
+
+
+def test_a_new_store_has_the_tables_that_all_migrations_make(tmp_path: Path) -> None:
+    folder = Path(opening.__file__).with_name("migrations")
+    migrated = SqliteDatabase(tmp_path / "migrated.db")
+    names = Runner(migrated, str(folder), table_name=opening.HISTORY).up()
+    migrated.close()
+    Store.open(tmp_path / "new.db").close()
+    found = []
+    for name in ("migrated.db", "new.db"):
+        with closing(sqlite3.connect(tmp_path / name)) as database:
+            tables = database.execute("SELECT tbl_name, type, name, sql FROM sqlite_master")
+            history = database.execute(f"SELECT name FROM {opening.HISTORY} ORDER BY id")
+            found.append((sorted(map(repr, tables)), [row[0] for row in history]))
+    assert found[0] == found[1], "migrations/tables.sql has to say what the migrations make"
+    assert found[1][1] == names
 
 
 def test_an_older_store_that_is_read_only_is_not_migrated(
