@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from operator import attrgetter
 from traceback import TracebackException
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -31,6 +32,8 @@ Status: TypeAlias = Literal["loaded", "disabled", "broken"]
 
 #: The distribution of plugins that were handed in directly.
 GIVEN = "(given)"
+#: What pluggy takes for a hook.
+FUNCTIONS = (FunctionType, MethodType, classmethod, staticmethod)
 
 
 @frozen
@@ -88,9 +91,18 @@ class Plugin:
         return f"{self.name} ({self.distribution} {self.version})"
 
 
+class _Manager(pluggy.PluginManager):
+    """Looks for hooks among a module's functions: to look at all that it imports takes most of the time."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FUNCTIONS):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+
 def manager() -> pluggy.PluginManager:
     """A manager that knows our hooks and no plugin."""
-    made = pluggy.PluginManager(PROJECT)
+    made = _Manager(PROJECT)
     made.add_hookspecs(hookspecs)
     return made
 
