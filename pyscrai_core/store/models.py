@@ -7,6 +7,7 @@ from peewee import (
     BlobField,
     CharField,
     CompositeKey,
+    DateTimeField,
     FloatField,
     IntegerField,
     Model,
@@ -15,13 +16,20 @@ from peewee import (
 
 #: The statuses of a run that a process executes; if none does, the run was interrupted.
 ACTIVE = ("running", "paused")
-
-
+#: The table that lists the migrations which were applied.
+HISTORY = "schema_migration"
 #: What the names of the kinds of outcomes begin with.
 PREFIXES = {"outcome": "", "measure": "measures.", "table": "tables."}
 
 
-class RunRow(Model):
+class Row(Model):
+    """What all tables share."""
+
+    class Meta:
+        legacy_table_names = False  # indexes are named after the table, not after the class
+
+
+class RunRow(Row):
     """An execution of a scenario under one seed.
 
     `owner` is the process that executes the run or did so last (JSON: pid, host, since). Only the run's lock
@@ -46,7 +54,7 @@ class RunRow(Model):
         table_name = "runs"
 
 
-class ManifestRow(Model):
+class ManifestRow(Row):
     """What an execution of the run needs, as JSON."""
 
     run = CharField(primary_key=True)
@@ -57,7 +65,7 @@ class ManifestRow(Model):
         table_name = "manifests"
 
 
-class EventRow(Model):
+class EventRow(Row):
     """An event of the log; `audience` and `payload` are JSON."""
 
     run = CharField()
@@ -71,10 +79,11 @@ class EventRow(Model):
 
     class Meta:
         table_name = "events"
+        without_rowid = True
         primary_key = CompositeKey("run", "seq")
 
 
-class MessageRow(Model):
+class MessageRow(Row):
     """A message of a request, stored once under its SHA-256.
 
     So are the requests' other parts (the frame: provider, schema, tools, sampling) and the requests of calls
@@ -88,7 +97,7 @@ class MessageRow(Model):
         table_name = "messages"
 
 
-class CallRow(Model):
+class CallRow(Row):
     """A call and its answer, under its position (`agent`, `step`, `path`).
 
     number
@@ -159,7 +168,7 @@ class CallRow(Model):
         indexes = ((("run", "agent", "step", "path"), True), (("key",), False))
 
 
-class OutcomeRow(Model):
+class OutcomeRow(Row):
     """What a finished run has under a name, as JSON: an `outcome`, a `measure` or a `table` (its `kind`).
 
     The names of measures and tables have the prefix of their kind.
@@ -176,7 +185,7 @@ class OutcomeRow(Model):
         primary_key = CompositeKey("run", "name")
 
 
-class InputRow(Model):
+class InputRow(Row):
     """An input from outside that waits for a run's next step: `pause`, `continue`, or an event as JSON."""
 
     id = AutoField()
@@ -190,7 +199,7 @@ class InputRow(Model):
         table_name = "inputs"
 
 
-class ClaimRow(Model):
+class ClaimRow(Row):
     """A call that `run` is making. Runs that want the same answer wait for it."""
 
     key = CharField(primary_key=True)
@@ -200,13 +209,23 @@ class ClaimRow(Model):
         table_name = "claims"
 
 
-class ImportRow(Model):
+class ImportRow(Row):
     """A run that was imported: others take no answers of it, unless a person names it."""
 
     run = CharField(primary_key=True)
 
     class Meta:
         table_name = "imports"
+
+
+class MigrationRow(Row):
+    """A migration that was applied, as peewee's `Runner` keeps it."""
+
+    name = CharField(unique=True)
+    applied = DateTimeField()
+
+    class Meta:
+        table_name = HISTORY
 
 
 TABLES: tuple[type[Model], ...] = (

@@ -69,7 +69,7 @@ def test_a_new_store_has_the_tables_that_all_migrations_make(tmp_path: Path) -> 
             tables = database.execute("SELECT tbl_name, type, name, sql FROM sqlite_master")
             history = database.execute(f"SELECT name FROM {opening.HISTORY} ORDER BY id")
             found.append((sorted(map(repr, tables)), [row[0] for row in history]))
-    assert found[0] == found[1], "migrations/tables.sql has to say what the migrations make"
+    assert found[0] == found[1], "the models have to say what the migrations make"
     assert found[1][1] == names
 
 
