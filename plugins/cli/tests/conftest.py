@@ -40,7 +40,7 @@ def scenario(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def pyscrai() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command, piped. Keywords are variables of its environment; with some, it has a process of its own."""
+    """The command, piped. Keywords are variables of its environment: then it has a process of its own."""
 
     def execute(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         if not environment:  # most of what a process takes is to start

@@ -1,7 +1,7 @@
 """The demo, as a user runs it: a real model, talk that makes sense, and a replay without the model.
 
-`PYSCRAI_DEMO_SEEDS=20` judges the runs of as many seeds. Without it, it is one seed, and with the slow tests two
-more.
+`PYSCRAI_DEMO_SEEDS=20` judges the runs of as many seeds. Without it, they are of one seed, and in
+the slow session of two more.
 """
 
 from __future__ import annotations
