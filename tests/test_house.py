@@ -20,10 +20,8 @@ def project(path: Path) -> dict[str, object]:
     return loaded
 
 
-#: Libraries of the repository: any plugin may use them, as it may use numpy. They are no plugins; but for
-#: the functions behind the commands of pyscrai-bundles, so that what carries runs has one format, and the
-#: schema of pyscrai-tables, so that all exports have the same tables.
-LIBRARIES = {"pyscrai-bundles", "pyscrai-tables"} | {
+#: Libraries of the repository: any plugin may use them, as it may use numpy. They are no plugins.
+LIBRARIES = {
     str(project(path)["name"])
     for path in PLUGINS
     if "entry-points" not in project(path) and (path / "src").is_dir()
