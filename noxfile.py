@@ -223,11 +223,9 @@ def _lint(session: nox.Session) -> None:
 
 
 def _types(session: nox.Session) -> None:
-    session.run("mypy", "pyscrai_core")
-    # One call each: in one call, a plugin that imports another finds that one under two names.
-    for path in PLUGINS:
-        if (path / "src").is_dir():
-            session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), str(path / "src"))
+    sources = [str(path / "src") for path in PLUGINS if (path / "src").is_dir()]
+    # With their folders as MYPYPATH, a plugin that imports another finds that one under its one name.
+    session.run("mypy", "pyscrai_core", *sources, env={"MYPYPATH": os.pathsep.join(sources)})
 
 
 @nox.session

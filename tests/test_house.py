@@ -20,10 +20,8 @@ def project(path: Path) -> dict[str, object]:
     return loaded
 
 
-#: Libraries of the repository: any plugin may use them, as it may use numpy. They are no plugins; but for
-#: the functions behind the commands of pyscrai-bundles, so that what carries runs has one format, and the
-#: schema of pyscrai-tables, so that all exports have the same tables.
-LIBRARIES = {"pyscrai-bundles", "pyscrai-tables"} | {
+#: Libraries of the repository: any plugin may use them, as it may use numpy. They are no plugins.
+LIBRARIES = {
     str(project(path)["name"])
     for path in PLUGINS
     if "entry-points" not in project(path) and (path / "src").is_dir()
@@ -62,6 +60,27 @@ def test_the_kernel_knows_no_plugin() -> None:
     packages = {next((path / "src").iterdir()).name for path in WITH_CODE}
     for file in (ROOT / "pyscrai_core").rglob("*.py"):
         assert not imported(file) & packages, file
+
+
+def caught(handler: ast.ExceptHandler) -> set[str]:
+    """The names of what it catches; an empty one if it names nothing."""
+    if handler.type is None:
+        return {""}
+    return {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)}
+
+
+@pytest.mark.parametrize("path", [ROOT, *PLUGINS], ids=lambda path: path.name)
+def test_whoever_catches_everything_says_why(path: Path) -> None:
+    """Beside `except Exception`, on its line. What catches everything to raise it again needs no reason."""
+    for file in (path / ("pyscrai_core" if path == ROOT else "src")).rglob("*.py"):
+        text = file.read_text()
+        lines = text.splitlines()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ExceptHandler) and caught(node) & {"Exception", "BaseException", ""}:
+                last = node.body[-1]
+                again = isinstance(last, ast.Raise) and last.exc is None
+                reason = re.sub(r"noqa: [A-Z0-9]+", "", lines[node.lineno - 1].partition("#")[2]).strip(" -")
+                assert reason or (again and "Exception" not in caught(node)), f"{file}:{node.lineno}"
 
 
 def test_ci_runs_the_readmes_command() -> None:

@@ -93,8 +93,7 @@ class BoundTool:
             raise
         except TimeoutError:
             raise ToolFailed(f"tool {tool.name}: no answer within {policy.timeout:g} s") from None
-        except (Exception, SystemExit) as error:
-            # Whatever a tool raises is its answer to the agent, not the end of the run.
+        except (Exception, SystemExit) as error:  # whatever it raises is its answer to the agent
             report("INFO", error, "{} raised {}", origin(tool), describe(error))
             raise ToolFailed(f"tool {tool.name}: {type(error).__name__}: {error}") from error
         return self._encoded(answer)

@@ -345,8 +345,7 @@ async def _send(sending: _Send[Any], seconds: float) -> Any:
         raise TimedOut(
             f"no answer within {seconds:g} s; if the model needs longer, raise `timeout`"
         ) from None
-    except (Exception, SystemExit) as error:
-        # A vendor's plugin may raise anything that it forgot to map. It fails the call, visibly.
+    except (Exception, SystemExit) as error:  # what a vendor's plugin forgot to map fails the call, visibly
         report("INFO", error, "a provider raised {}", describe(error))
         culprit = raiser(error)
         who = f" ({origin(culprit)})" if culprit is not None else ""

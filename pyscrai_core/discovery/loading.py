@@ -121,8 +121,7 @@ def load_plugin(
             )
         try:
             module = fetch()
-        except Exception:
-            # What a plugin for another version imports may be gone: then the version is what is wrong.
+        except Exception:  # what it imports may be gone in this version: then the version is what is wrong
             if (stated := _stated_api(plugin.module)) is not None:
                 _check_api(plugin, stated)
             raise

@@ -221,8 +221,7 @@ def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:
             raise
         except RecursionError:
             raise Misfit("its references never end; make them simpler") from None
-        except Exception:
-            # The library raises anything for a schema that is none; any other error is raised again.
+        except Exception:  # the library raises anything for a schema that is none; the rest is raised again
             if mistake := _meta_mistake(schema):  # a tool's schema was not checked before
                 raise Misfit(f"its schema is {mistake[0]}", mistake[1]) from None
             raise

@@ -195,8 +195,7 @@ class Components:
                     await awaitable(component, "aopen", component.aopen())
                 except PyscraiError:
                     raise
-                except Exception as error:
-                    # A plugin may raise anything: report it as a failure of the plugin.
+                except Exception as error:  # a plugin may raise anything: its failure, and told so
                     report("INFO", error, "{} could not be opened: {}", origin(component), describe(error))
                     failure = raised(error, origin(component))
                     failure.args = (f"aopen: {failure}",)

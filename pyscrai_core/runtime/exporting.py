@@ -96,8 +96,7 @@ def write(exporter: Exporter, runs: Sequence[StoredRun], destination: Path) -> l
             f"--out {destination}: {error.strerror or error}; make room, change its permissions, or choose "
             "another place"
         ) from error
-    except Exception as error:
-        # An exporter may raise anything; it is named as what failed.
+    except Exception as error:  # an exporter may raise anything; it is named as what failed
         raise ContractError(
             f"{exporter.origin} raised {type(error).__name__}: {error}; tell its author; for the "
             "traceback: pyscrai --debug …"

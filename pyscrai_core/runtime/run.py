@@ -315,8 +315,7 @@ class Run:
         except (PyscraiError, RunStopping, asyncio.CancelledError) as error:
             self._reopen(stage, error)
             raise
-        except Exception as error:
-            # A plugin's schedule may raise anything. The run fails, and says which one it was.
+        except Exception as error:  # a plugin's schedule may raise anything: the run fails, and names it
             raise self._broken(schedule, error) from error
         if stage.failure.error is not None:
             self._reopen(stage, stage.failure.error)

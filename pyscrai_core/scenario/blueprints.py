@@ -71,8 +71,7 @@ class Blueprint:
             return made
         except PyscraiError:
             raise
-        except Exception as error:
-            # A plugin's constructor may raise anything: report it as a failure of the plugin.
+        except Exception as error:  # a plugin's constructor may raise anything: its failure, and told so
             raise ContractError(
                 f"{self.origin}: it cannot be made: {type(error).__name__}: {error}; "
                 "options are refused by its Config, with a ValueError; tell its author"

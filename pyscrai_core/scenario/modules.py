@@ -89,8 +89,7 @@ class Modules:
             sys.modules[module.__name__] = module
             try:
                 exec(compile(text, file, "exec"), module.__dict__)
-            except Exception as error:
-                # A module may raise anything: report it as a failure of the module.
+            except Exception as error:  # a module may raise anything: report it as a failure of the module
                 lines = [
                     frame.lineno
                     for frame in traceback.extract_tb(error.__traceback__)

@@ -88,8 +88,7 @@ def _load_with_plugin(path: FilesystemPath, host: Host, suffix: str) -> Document
         value = load(path)
     except PyscraiError:
         raise
-    except Exception as error:
-        # A plugin's loader may raise anything: report it as a failure of the plugin.
+    except Exception as error:  # a plugin's loader may raise anything: report it as a failure of the plugin
         raise ContractError(
             f"scenario loader {suffix!r}: it raised {type(error).__name__}: {error} for {path}, "
             "expected a ScenarioError for bad input; tell its author"

@@ -248,8 +248,7 @@ class _Fields:
             raise
         except (ValueError, TypeError) as error:
             raise Misfits(list(self._refused(given)) or [self._about(error)]) from None
-        except Exception as error:
-            # A check of the plugin's own that raises anything else is broken, and says so.
+        except Exception as error:  # a plugin's own check that raises anything else is broken: told so
             raise ContractError(
                 f"{self._name}: it raised {type(error).__name__}: {error}, "
                 "expected a ValueError for options that it refuses; tell its author"

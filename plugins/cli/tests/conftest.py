@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from pyscrai_cli.main import cli
 from pyscrai_testing.servers import FaultServer, Reply, chat_answer
 from pyscrai_testing.terminal import PATIENCE, PYSCRAI
 
@@ -38,9 +40,12 @@ def scenario(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def pyscrai() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command in a process of its own, piped; keywords are variables of its environment."""
+    """The command, piped. Keywords are variables of its environment: then it has a process of its own."""
 
     def execute(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        if not environment:  # most of what a process takes is to start
+            done = CliRunner().invoke(cli, arguments, prog_name="pyscrai")
+            return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
         return subprocess.run(
             [*PYSCRAI, *arguments], capture_output=True, encoding="utf-8", timeout=PATIENCE, check=False,
             env={**os.environ, **environment}, stdin=subprocess.DEVNULL,

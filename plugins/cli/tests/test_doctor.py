@@ -145,7 +145,8 @@ def test_doctor_on_a_scenario() -> None:
         for model, status in (("known", 0), ("strange", 1)):
             scenario = {"providers": {"default": {**given, "model": model}}, **TALK}
             Path("talk.json").write_text(json.dumps(scenario))
-            assert execute("doctor", "talk.json").returncode == status
+            shown = CliRunner().invoke(cli, ["doctor", "talk.json"], prog_name="pyscrai")
+            assert shown.exit_code == status, shown.output
 
 
 def test_doctor_shows_settings_and_no_secrets() -> None:
@@ -200,8 +201,8 @@ def test_bad_input(more: dict[str, Any], settings: str, status: int, told: str) 
     Path("talk.json").write_text(json.dumps({"providers": {"default": SCRIPTED}, **TALK, **more}, indent=1))
     if settings:
         Path("pyscrai.toml").write_text(settings)
-    ended = execute("run", "talk.json")
-    assert ended.returncode == status, ended.stderr
+    ended = CliRunner().invoke(cli, ["run", "talk.json"], prog_name="pyscrai")
+    assert ended.exit_code == status, ended.stderr
     assert re.search(told, ended.stderr, re.MULTILINE), ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     if status == 2 and Path(".pyscrai/runs.db").exists():

@@ -155,10 +155,11 @@ def test_what_is_longer_than_the_screen_is_paged(
 
 
 def test_less_can_be_left_before_the_end(scenario: Write, pyscrai: Run) -> None:
-    pyscrai("run", scenario(schedule={"use": "round-robin", "rounds": 3000}), "--quiet")
+    said = "Hello" * 400  # of all of it, a pipe holds a part
+    pyscrai("run", scenario(replies=[said], schedule={"use": "round-robin", "rounds": 100}), "--quiet")
     terminal = Terminal(*PYSCRAI, "log", "--text", lines=12, environment={"PAGER": "head -n 3"})
     assert terminal.end() == 0
-    assert terminal.screen.split() == ["Mara:", "Hello.", "Jon:", "Hello.", "Mara:", "Hello."]
+    assert terminal.screen.split() == ["Mara:", said, "Jon:", said, "Mara:", said]
 
 
 # -- logs --

@@ -19,7 +19,7 @@ import pyscrai_duckdb.plugin
 import pyscrai_tables.plugin
 import pytest
 from pyscrai_duckdb.database import TYPES
-from pyscrai_tables.fill import Filled, fill
+from pyscrai_tabular.fill import Filled, fill
 
 import pyscrai_core
 from pyscrai_core import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,19 +48,41 @@ claim: {text: A markup raises the price., because: It is added to it.}
 """
 
 
+def write() -> None:
+    Path("market.yaml").write_text(MARKET)
+    Path("exp.yaml").write_text(EXPERIMENT)
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["experiment", *arguments], prog_name="pyscrai")
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """The folder with `market.yaml` and `exp.yaml`, which is the current one."""
-    Path("market.yaml").write_text(MARKET)
-    Path("exp.yaml").write_text(EXPERIMENT)
+    write()
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the experiment was run. Tests get copies of it."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write()
+        assert invoke("run", "exp.yaml").exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def ran(finished: Path, tmp_path: Path) -> Path:
+    """The folder with `market.yaml` and `exp.yaml`, which is the current one, and all trials of it."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
 @pytest.fixture
 def experiment() -> Callable[..., Result]:
     """Runs `pyscrai experiment` with arguments."""
-
-    def invoke(*arguments: str) -> Result:
-        return CliRunner().invoke(cli, ["experiment", *arguments], prog_name="pyscrai")
-
     return invoke

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
+from pyscrai_cli.main import cli
 
 Invoke = Callable[..., Result]
 CLAIM = "claim: {text: A markup raises the price., because: It is added to it.}"
@@ -120,8 +122,7 @@ def test_a_sequence_against_the_claim(files: Path, experiment: Invoke) -> None:
     assert pairs.count({"plain", "marked"}) == 1
 
 
-def test_a_report_tells_that_its_scenario_changed(files: Path, experiment: Invoke) -> None:
-    assert experiment("run", "exp.yaml").exit_code == 0
+def test_a_report_tells_that_its_scenario_changed(ran: Path, experiment: Invoke) -> None:
     before = report(experiment)
     assert not any("changed after trials" in one for one in before["warnings"])
     text = Path("market.yaml").read_text()
@@ -135,6 +136,24 @@ def test_a_report_tells_that_its_scenario_changed(files: Path, experiment: Invok
     assert "the scenario cannot be read any more" in report(experiment)["warnings"][0]
 
 
+@pytest.fixture(scope="module")
+def noisily_finished(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `finished`. Mara acts in every second step alone, so that differences vary."""
+    folder = tmp_path_factory.mktemp("noisy")
+    shutil.copytree(finished, folder, dirs_exist_ok=True)
+    shutil.rmtree(folder / ".pyscrai")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        edit("agents.Jon.persona: You are poor.", "agents.Mara.acts: {every: 2}")
+        assert CliRunner().invoke(cli, ["experiment", "run", "exp.yaml"]).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def noisy(noisily_finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(noisily_finished, tmp_path, dirs_exist_ok=True)
+
+
 @pytest.mark.parametrize(
     ("smallest", "direction", "sought"),
     [
@@ -143,13 +162,10 @@ def test_a_report_tells_that_its_scenario_changed(files: Path, experiment: Invok
     ],
 )  # fmt: skip
 def test_the_power_is_that_of_the_difference_that_is_claimed(
-    files: Path, experiment: Invoke, smallest: Any, direction: str, sought: float
+    noisy: None, experiment: Invoke, smallest: Any, direction: str, sought: float
 ) -> None:
-    # Mara acts in every second step alone, so that differences vary.
     given = list(smallest) if isinstance(smallest, tuple) else smallest
     edit("poor: plain", f"poor: {{against: plain, direction: {direction}, smallest: {given}}}")
-    edit("agents.Jon.persona: You are poor.", "agents.Mara.acts: {every: 2}")
-    assert experiment("run", "exp.yaml").exit_code == 0
     found = json.loads(experiment("power", "exp.yaml", "--json").stdout)[1]
     assert found["power"]["details"]["difference"] == sought
     low, high = found["power"]["interval"]["low"], found["power"]["interval"]["high"]

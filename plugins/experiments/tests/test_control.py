@@ -118,6 +118,7 @@ def test_failed_trials_are_run_again_when_the_others_are_over(slow: None, experi
         "latency: 0.2", "latency: 0.1"
     )
     Path("market.yaml").write_text(market)
+    Path("exp.yaml").write_text(Path("exp.yaml").read_text().replace("concurrency: 1\n", "concurrency: 2\n"))
     with running() as process:
         until(lambda: Path(".pyscrai/runs.db").exists())
         until(lambda: experiment("control", "exp.yaml", "status").exit_code == 0)

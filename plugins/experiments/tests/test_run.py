@@ -28,8 +28,7 @@ def edit(name: str, old: str, new: str) -> None:
     Path(name).write_text(text.replace(old, new, 1))
 
 
-def test_arms_are_paired_by_seed_and_equal_requests_are_paid_once(files: Path, experiment: Invoke) -> None:
-    assert experiment("run", "exp.yaml").exit_code == 0
+def test_arms_are_paired_by_seed_and_equal_requests_are_paid_once(ran: Path, experiment: Invoke) -> None:
     content = report(experiment)
     arms = {arm["arm"]: arm for arm in content["arms"]}
     assert [arm["completed"] for arm in content["arms"]] == [10, 10, 10]
@@ -51,8 +50,7 @@ def test_arms_are_paired_by_seed_and_equal_requests_are_paid_once(files: Path, e
     assert "not paired by it" in content["methods"]
 
 
-def test_a_finished_experiment_runs_nothing_again(files: Path, experiment: Invoke) -> None:
-    experiment("run", "exp.yaml")
+def test_a_finished_experiment_runs_nothing_again(ran: Path, experiment: Invoke) -> None:
     before = report(experiment)
     done = experiment("run", "exp.yaml", "--json")
     assert json.loads(done.stdout)["ran"] == 0
@@ -63,8 +61,7 @@ def test_a_finished_experiment_runs_nothing_again(files: Path, experiment: Invok
     assert "it has 9 replicates, and 10 were begun; no trial is dropped" in refused.output
 
 
-def test_extend_runs_only_what_is_new_and_marks_it(files: Path, experiment: Invoke) -> None:
-    experiment("run", "exp.yaml")
+def test_extend_runs_only_what_is_new_and_marks_it(ran: Path, experiment: Invoke) -> None:
     edit("exp.yaml", "replicates: 10", "replicates: 12")
     edit("exp.yaml", "  poor:", "  dear: {world.state.markup: 5}\n  poor:")
     refused = experiment("run", "exp.yaml")
@@ -80,8 +77,7 @@ def test_extend_runs_only_what_is_new_and_marks_it(files: Path, experiment: Invo
     assert marked["exploratory"] == "the number of replicates was changed after results could be seen"
 
 
-def test_a_changed_analysis_is_told_and_exploratory(files: Path, experiment: Invoke) -> None:
-    experiment("run", "exp.yaml")
+def test_a_changed_analysis_is_told_and_exploratory(ran: Path, experiment: Invoke) -> None:
     registered = report(experiment)["registration"]
     assert registered["changes"] == []
     edit("exp.yaml", "smallest: 0.5", "smallest: 0.1")
@@ -93,8 +89,7 @@ def test_a_changed_analysis_is_told_and_exploratory(files: Path, experiment: Inv
     assert second["exploratory"] == ""
 
 
-def test_a_changed_scenario_is_refused_and_shown(files: Path, experiment: Invoke) -> None:
-    experiment("run", "exp.yaml")
+def test_a_changed_scenario_is_refused_and_shown(ran: Path, experiment: Invoke) -> None:
     edit("market.yaml", "A farmer.", "A rich farmer.")
     done = experiment("run", "exp.yaml")
     assert done.exit_code == 2
@@ -102,8 +97,7 @@ def test_a_changed_scenario_is_refused_and_shown(files: Path, experiment: Invoke
     assert "give the experiment another name" in done.output
 
 
-def test_an_arm_that_was_run_must_stay(files: Path, experiment: Invoke) -> None:
-    experiment("run", "exp.yaml")
+def test_an_arm_that_was_run_must_stay(ran: Path, experiment: Invoke) -> None:
     edit("exp.yaml", "  marked: {world.state.markup: 2}\n", "")
     edit("exp.yaml", "      marked: {against: plain, direction: greater, smallest: 0.5}\n", "")
     done = experiment("run", "exp.yaml")

@@ -135,12 +135,12 @@ def test_several_runs_have_an_index(tmp_path: Path) -> None:
 
 
 def test_a_long_run_takes_no_more_memory(tmp_path: Path) -> None:
-    words = "All of them, at three coins each. " * 30
-    events = (Event(seq, 1, "say", "Mara", ("*",), {"text": words}) for seq in range(1, 20_001))
+    words = "All of them, at three coins each. " * 120
+    events = (Event(seq, 1, "say", "Mara", ("*",), {"text": words}) for seq in range(1, 5_001))
     with Store.open(tmp_path / "runs.db") as store:
         run = stored(store, events)
         tracemalloc.start()
-        (path,) = exported([run], tmp_path, events=20_000)
+        (path,) = exported([run], tmp_path, events=5_000)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert path.stat().st_size > 20_000_000

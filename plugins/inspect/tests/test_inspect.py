@@ -211,8 +211,8 @@ def test_a_long_run_takes_no_more_memory(tmp_path: Path, out: Path) -> None:
         run = store.create_run("long", 1, {})
 
         async def write() -> None:
-            for seq in range(1, 20_001):
-                store.put_event(run, Event(seq, seq // 10, "say", "Mara", ("*",), {"text": "one two " * 120}))
+            for seq in range(1, 5_001):
+                store.put_event(run, Event(seq, seq // 10, "say", "Mara", ("*",), {"text": "one two " * 480}))
             await store.writer.committed()
 
         asyncio.run(write())

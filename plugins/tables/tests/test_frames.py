@@ -12,7 +12,7 @@ import pandas
 import polars
 import pyarrow
 import pytest
-from pyscrai_tables.fill import fill
+from pyscrai_tabular.fill import fill
 
 import pyscrai_core
 from pyscrai_core import ConfigError, StoreError
@@ -107,7 +107,7 @@ def test_what_is_wrong_is_told(result: Any) -> None:
 
 
 def test_no_data_frame_library_is_imported_before(tmp_path: Path) -> None:
-    program = "import pyscrai_core.api, pyscrai_tables.fill, sys; print(*sys.modules)"
+    program = "import pyscrai_core.api, pyscrai_tabular.fill, sys; print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"pandas", "polars", "pyarrow", "numpy"} & set(ended.stdout.split())
 

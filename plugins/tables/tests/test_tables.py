@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyscrai_tables.csv_export import FORMULA
 from pyscrai_tables.dictionary import as_markdown
-from pyscrai_tables.schema import CALLS, EVENTS, Type
+from pyscrai_tabular.schema import CALLS, EVENTS, Type
 
 import pyscrai_core
 from pyscrai_core import (

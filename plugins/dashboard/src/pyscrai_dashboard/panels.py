@@ -63,8 +63,7 @@ class Panels:
             return panel["data"](store, subject)
         except PyscraiError:
             raise
-        except Exception as error:
-            # A plugin may raise anything; it is named as what failed.
+        except Exception as error:  # a plugin may raise anything; it is named as what failed
             raise Refused(
                 f"panel {name!r}: it raised {type(error).__name__}: {error}; tell its author", 500
             ) from error

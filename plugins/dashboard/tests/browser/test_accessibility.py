@@ -60,7 +60,7 @@ def test_a_view_is_accessible(view: str, seen: dict[str, str], open_page: Any) -
 
 def test_the_theme_is_switched_and_kept(open_page: Any) -> None:
     page = open_page("/")
-    ground = "getComputedStyle(document.documentElement).getPropertyValue('--ground')"
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
     light = page.evaluate(ground)
     page.get_by_role("button", name="Theme: auto").click()
     page.get_by_role("button", name="Theme: light").click()

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from attrs import frozen
-from pyscrai_bundles.bundle import Bundle, export_bundle
+from pyscrai_transfer.bundle import Bundle, export_bundle
 
 from pyscrai_core import PyscraiError, Trial, TrialResult
 from pyscrai_core.store.maintenance import remove_runs

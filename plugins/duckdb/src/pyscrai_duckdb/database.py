@@ -9,9 +9,9 @@ from typing import Any
 
 import duckdb
 import orjson
-from pyscrai_tables.csv_export import batches
-from pyscrai_tables.fill import Filled
-from pyscrai_tables.schema import Column, Table, Type
+from pyscrai_tabular.fill import Filled
+from pyscrai_tabular.rows import batches
+from pyscrai_tabular.schema import Column, Table, Type
 
 from pyscrai_core import ConfigError
 

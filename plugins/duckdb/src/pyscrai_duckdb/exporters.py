@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from attrs import field, frozen, validators
-from pyscrai_tables.atomic_files import replace_paths
-from pyscrai_tables.fill import PAYLOAD_COLUMNS, fill
-from pyscrai_tables.schema import Table
+from pyscrai_tabular.atomic_files import replace_paths
+from pyscrai_tabular.fill import PAYLOAD_COLUMNS, fill
+from pyscrai_tabular.schema import Table
 
 from pyscrai_core import Exporter, StoredRun
 

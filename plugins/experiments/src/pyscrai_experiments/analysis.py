@@ -13,12 +13,13 @@ from pyscrai_core.store.store import Store
 from pyscrai_core.suggest import format_json
 
 from .arms import VARIANT
-from .claims import Comparison, judge
+from .claims import judge
 from .collect import Collected, collect
+from .contrasts import contrasts, why_exploratory
 from .experiment import Experiment
 from .factors import effects_of
 from .later import reliability_of
-from .methods import NOT_REGISTERED, methods_of
+from .methods import methods_of
 from .mixed import mixed_models
 from .outcomes import Resolved, resolve, values_of
 from .prepare import differences
@@ -32,6 +33,7 @@ from .registry import (
     registrations,
     trials_of,
 )
+from .robustness import fragile, robustness_of
 from .spread import spread_of
 from .stopping import by_sequence, stopping_of, stops_by
 from .tournament import tournament_of
@@ -39,8 +41,6 @@ from .tournament import tournament_of
 #: Fewer trials than this in an arm are pointed out.
 FEW = 10
 FORMAT = 1
-#: The verdict of a comparison for which there are too few trials.
-NOT_COMPARED = "not compared"
 
 
 @define
@@ -84,7 +84,7 @@ def make_report(experiment: Experiment, store: Store) -> Report:
             if one.status not in ("completed", "missing")
         ],
     }  # fmt: skip
-    planned, explored = _contrasts(experiment, data, outcomes)
+    planned, explored = contrasts(experiment, data, outcomes)
     for outcome in outcomes:
         content["outcomes"].append(
             _outcome(experiment, data, outcome, registered, planned, explored, sequence)
@@ -104,9 +104,9 @@ def make_report(experiment: Experiment, store: Store) -> Report:
     if experiment.spec.mixed:
         content["mixed"] = mixed_models(experiment, data, outcomes)
     if experiment.spec.robustness:
-        content["robustness"] = _robustness(experiment, data, outcomes)
+        content["robustness"] = robustness_of(experiment, data, outcomes)
         for one in content["robustness"]:
-            content["warnings"] += _fragile(one)
+            content["warnings"] += fragile(one)
         if content["claim"]:
             content["claim"]["robust"] = all(
                 one["same_verdict"] == one["variants"]
@@ -162,7 +162,7 @@ def _outcome(
     }
     for (name, *_), contrast in planned.items():
         if name == outcome.name:
-            why = _why_exploratory(experiment, registered, contrast, outcome)
+            why = why_exploratory(experiment, registered, contrast, outcome)
             by_rule = stops_by(experiment, name, contrast) and sequence
             more = by_sequence(sequence, contrast) if by_rule and sequence else {}
             found["comparisons"].append({"planned": True, "exploratory": why, **contrast.to_dict(), **more})
@@ -187,98 +187,6 @@ def _summary(
         categories=(outcome.levels or categories) if outcome.kind == "category" else None,
     )  # fmt: skip
     return summary.to_dict()
-
-
-# -- comparisons --
-
-
-def _contrasts(
-    experiment: Experiment, data: Collected, outcomes: Sequence[Resolved]
-) -> tuple[dict[tuple[str, str, str, str], st.Contrast], dict[tuple[str, str, str], st.Contrast]]:
-    """The planned comparisons, corrected as one family by Holm, and the other ones with the first arm."""
-    by_name = {outcome.name: outcome for outcome in outcomes}
-    planned: dict[tuple[str, str, str, str], st.Contrast] = {}
-    for one in experiment.comparisons:
-        contrast = contrast_of(experiment, data, by_name[one.outcome], one)
-        if contrast is not None:
-            planned[one.outcome, one.arm, one.against, one.direction] = contrast
-    explored: dict[tuple[str, str, str], st.Contrast] = {}
-    arms = [arm.name for arm in experiment.arms if not arm.variant]
-    if not (experiment.spec.factors or experiment.spec.pairings):
-        for outcome in outcomes:
-            for arm in arms[1:] if outcome.kind != "text" else ():
-                both = {(outcome.name, arm, arms[0]), (outcome.name, arms[0], arm)}
-                if not both & {key[:3] for key in planned}:
-                    other = Comparison(outcome.name, arm, arms[0], "two-sided", None)
-                    contrast = contrast_of(experiment, data, outcome, other)
-                    if contrast is not None:
-                        explored[outcome.name, arm, arms[0]] = contrast
-    return _adjusted(planned, "holm"), _adjusted(explored, "benjamini-hochberg")
-
-
-def _adjusted(found: dict[Any, st.Contrast], correction: str) -> dict[Any, st.Contrast]:
-    if not found:
-        return {}
-    return dict(zip(found, st.adjust(list(found.values()), correction=correction), strict=True))
-
-
-def contrast_of(
-    experiment: Experiment, data: Collected, outcome: Resolved, one: Comparison
-) -> st.Contrast | None:
-    """The comparison of the pairs that both arms have; None if there are fewer than two."""
-    if outcome.kind == "text":
-        return None
-    first, second = (values_of(data, outcome, arm) for arm in (one.arm, one.against))
-    both = sorted(first.keys() & second.keys())
-    if len(both) < 2:
-        return None
-    try:
-        return st.contrast(
-            [first[key] for key in both],
-            [second[key] for key in both],
-            paired=True,
-            names=(one.arm, one.against),
-            kind=outcome.kind,
-            order=outcome.levels or None,
-            direction=one.direction,
-            alpha=experiment.spec.alpha,
-            level=experiment.spec.level,
-            smallest=one.smallest,
-        )
-    except st.StatisticsError as error:
-        raise experiment.error(("outcomes", outcome.name), str(error)) from error
-
-
-def _why_exploratory(
-    experiment: Experiment, registered: Sequence[Registration], contrast: st.Contrast, outcome: Resolved
-) -> str:
-    """Why a planned comparison is exploratory nevertheless; "" if it is as it was registered."""
-    first = registered[0].body
-    analysis, now = first["analysis"], analysis_of(experiment)
-    if experiment.claim and experiment.claim.status == "exploratory":
-        return "the claim is exploratory"
-    same = [
-        one for one in analysis["comparisons"]
-        if one in now["comparisons"] and one["outcome"] == outcome.name
-        and (one["arm"], one["against"]) == (contrast.first, contrast.second)
-        and one["direction"] == contrast.direction
-    ]  # fmt: skip
-    if not same:
-        return NOT_REGISTERED
-    if analysis["outcomes"].get(outcome.name) != now["outcomes"].get(outcome.name):
-        return "its outcome was changed after the first trial"
-    if any(analysis[key] != now[key] for key in ("alpha", "level", "correction")):
-        return "the error rate, the level or the correction was changed after the first trial"
-    if stops_by(experiment, outcome.name, contrast):  # a sequence may be looked at whenever one likes
-        same_rule = analysis["stopping"] == now["stopping"]
-        return "" if same_rule else "the rule of stopping was changed after the first trial"
-    if experiment.spec.stopping:
-        return "the experiment may stop early, which only the comparison that it stops by allows for"
-    if len(analysis["comparisons"]) > len(now["comparisons"]):
-        return "planned comparisons were taken out after the first trial"
-    if registered[-1].body["seeds"] != first["seeds"]:
-        return "the number of replicates was changed after results could be seen"
-    return ""
 
 
 def _changes(experiment: Experiment, registered: Sequence[Registration]) -> Iterator[str]:
@@ -408,73 +316,3 @@ def _unequal(
 
 def _listed(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{count} in {name}" for name, count in counts.items())
-
-
-def _robustness(
-    experiment: Experiment, data: Collected, outcomes: Sequence[Resolved]
-) -> list[dict[str, Any]]:
-    """Each planned difference under every variant that should not matter."""
-    found = []
-    for one in experiment.comparisons:
-        outcome = next(each for each in outcomes if each.name == one.outcome)
-        if outcome.kind == "text":
-            continue
-        rows: list[dict[str, Any]] = []
-        for variant in ("", *experiment.spec.robustness):
-            suffix = VARIANT + variant if variant else ""
-            changed = Comparison(
-                one.outcome, one.arm + suffix, one.against + suffix, one.direction, one.smallest
-            )
-            contrast = contrast_of(experiment, data, outcome, changed)
-            if contrast is None and not variant:
-                break
-            row = {"variant": variant or "as planned", "pairs": 0, "verdict": NOT_COMPARED}
-            row["difference"] = {"estimate": None, "interval": None}
-            if contrast is not None:
-                row |= {"pairs": contrast.n[0], "difference": contrast.difference.to_dict()}
-                row["verdict"] = contrast.verdict
-            rows.append(row)
-        if not rows:
-            continue
-        base, others = rows[0]["difference"], rows[1:]
-        sign = _sign(base["estimate"])
-        found.append(
-            {
-                **one.to_dict(),
-                "rows": rows,
-                "variants": len(others),
-                "same_sign": sum(
-                    _sign(row["difference"]["estimate"]) == sign for row in others if row["pairs"]
-                ),
-                "inside_interval": sum(_inside(base, row["difference"]) for row in others),
-                "same_verdict": sum(row["verdict"] == rows[0]["verdict"] for row in others),
-            }
-        )
-    return found
-
-
-def _fragile(robust: dict[str, Any]) -> Iterator[str]:
-    name = f"{robust['outcome']}: {robust['arm']} - {robust['against']}"
-    verdict = robust["rows"][0]["verdict"]
-    if none := [row["variant"] for row in robust["rows"] if row["verdict"] == NOT_COMPARED]:
-        yield f"{name} could not be compared under {', '.join(none)}: too few completed trials"
-    other = [row["variant"] for row in robust["rows"] if row["verdict"] not in (verdict, NOT_COMPARED)]
-    if other:
-        some = ", ".join(other)
-        yield f"{name} is not robust: of {robust['variants']} variants, {some} had another verdict"
-    first = robust["rows"][0]["difference"]
-    if same := [row["variant"] for row in robust["rows"][1:] if row["difference"] == first]:
-        yield f"{name}: to the digit the same as planned under {', '.join(same)}: was anything varied?"
-
-
-def _sign(value: float | None) -> int:
-    return 0 if not value else 1 if value > 0 else -1
-
-
-def _inside(base: dict[str, Any], other: dict[str, Any]) -> bool:
-    interval = base["interval"]
-    return bool(
-        interval
-        and other["estimate"] is not None
-        and interval["low"] <= other["estimate"] <= interval["high"]
-    )

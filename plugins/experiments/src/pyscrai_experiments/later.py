@@ -74,8 +74,7 @@ def _compute(
         found = compute(runs, [path.removeprefix(f"{name}.") for path in paths], store)
     except (PyscraiError, ValueError):
         raise
-    except Exception as error:
-        # A plugin's function may raise anything: report it as a failure of the plugin.
+    except Exception as error:  # a plugin's function may raise anything: report it as a failure of the plugin
         raise ContractError(
             f"{host.offer('outcome', name)}: it raised {type(error).__name__}: {error}; tell its author"
         ) from error

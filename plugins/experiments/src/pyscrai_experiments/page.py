@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from .plots import plots_of
-from .render import Row, failures, head, tables, verdict
+from .sections import Row, failures, head, tables, verdict
 
 STYLE = """
 :root { color-scheme: light dark; --line: #ccc; --soft: #f4f4f4; --warn: #a04000; }

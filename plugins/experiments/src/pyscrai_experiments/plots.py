@@ -10,7 +10,7 @@ from typing import Any
 
 from pyscrai_core.errors import ConfigError
 
-from .render import effects_title, outcome_title, robust_title
+from .sections import effects_title, outcome_title, robust_title
 
 #: Rows of a plot; more would not be readable.
 MOST = 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pyscrai_tables.atomic_files import replace_files
+from pyscrai_tabular.atomic_files import replace_files
 
 from pyscrai_core import Exporter, StoredRun
 

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Any
 
 from attrs import field, frozen, validators
-from pyscrai_tables.rows import agent_rows, scenario_of
-from pyscrai_tables.schema import AGENTS
+from pyscrai_tabular.rows import agent_rows, scenario_of
+from pyscrai_tabular.schema import AGENTS
 
 from pyscrai_core import Event, StoredRun
 

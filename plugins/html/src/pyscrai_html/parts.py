@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 from zlib import crc32
 
-from pyscrai_tables.csv_export import json_text
+from pyscrai_tabular.rows import json_text
 
 from pyscrai_core import EVERYONE, Event, Usage
 from pyscrai_core.records import Cost

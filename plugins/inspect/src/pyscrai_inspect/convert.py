@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pyscrai_tables.csv_export import json_text
+from pyscrai_tabular.rows import json_text
 
 from pyscrai_core import Event, Message, Thinking, ToolCall, ToolResult, Usage
 from pyscrai_core.secret import redact

@@ -10,8 +10,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import orjson
 from attrs import field, frozen, validators
-from pyscrai_tables.atomic_files import replace_files
-from pyscrai_tables.rows import scenario_of
+from pyscrai_tabular.atomic_files import replace_files
+from pyscrai_tabular.rows import scenario_of
 
 from pyscrai_core import Exporter, StoredRun
 

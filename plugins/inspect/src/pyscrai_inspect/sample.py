@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
-from pyscrai_tables.rows import scenario_of
+from pyscrai_tabular.rows import scenario_of
 
 from pyscrai_core import Event, StoredRun
 from pyscrai_core.secret import redact

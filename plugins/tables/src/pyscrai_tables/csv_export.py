@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-import orjson
 from attrs import field, frozen, validators
+from pyscrai_tabular.atomic_files import replace_files
+from pyscrai_tabular.fill import PAYLOAD_COLUMNS, Filled, fill
+from pyscrai_tabular.rows import batches, json_text
+from pyscrai_tabular.schema import Type
 
 from pyscrai_core import Exporter, StoredRun
-
-from .atomic_files import replace_files
-from .fill import PAYLOAD_COLUMNS, Filled, fill
-from .rows import Row
-from .schema import Type
 
 #: Spreadsheets evaluate a text that begins with one of these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -78,28 +76,9 @@ class Csv(Exporter):
             file.write(("\n".join(lines) + "\n").encode())
 
 
-def batches(rows: Iterable[Row], size: int) -> Iterable[list[Row]]:
-    """The rows in lists of at most `size`, fewer if texts are long: of half a megabyte."""
-    batch: list[Row] = []
-    length = 0
-    for row in rows:
-        batch.append(row)
-        length += sum(len(value) for value in row if isinstance(value, str))
-        if len(batch) == size or length > 500_000:
-            yield batch
-            batch, length = [], 0
-    if batch:
-        yield batch
-
-
 def time_text(seconds: float) -> str:
     """A moment as ISO 8601 has it, in UTC, to the microsecond."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def json_text(value: Any) -> str:
-    """A value as JSON, with sorted keys."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _quoted(text: str) -> str:

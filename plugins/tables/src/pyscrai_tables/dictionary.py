@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .schema import BASE, DECLARED, DICTIONARY, Table
+from pyscrai_tabular.schema import BASE, DECLARED, DICTIONARY, Table
 
 
 def as_markdown() -> str:

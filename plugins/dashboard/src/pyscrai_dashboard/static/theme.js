@@ -46,7 +46,12 @@ export function startTheme(button) {
   show();
 }
 
-/** The value of a CSS custom property, for what is drawn on a canvas. */
+/** The colour of a CSS custom property in the theme that is shown, for what is drawn on a canvas. */
 export function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
 }

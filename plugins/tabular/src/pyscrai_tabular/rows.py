@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import orjson
@@ -109,3 +109,22 @@ def _about(declared: Mapping[str, Any], name: str) -> tuple[str | None, str | No
 
 def _number(value: Any) -> float | int | None:
     return value + 0 if isinstance(value, (int, float)) else None
+
+
+def batches(rows: Iterable[Row], size: int) -> Iterable[list[Row]]:
+    """The rows in lists of at most `size`, fewer if texts are long: of half a megabyte."""
+    batch: list[Row] = []
+    length = 0
+    for row in rows:
+        batch.append(row)
+        length += sum(len(value) for value in row if isinstance(value, str))
+        if len(batch) == size or length > 500_000:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON, with sorted keys."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

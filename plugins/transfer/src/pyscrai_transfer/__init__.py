@@ -1,0 +1,1 @@
+"""Runs as one file, and checks of what is stored."""
