@@ -21,9 +21,8 @@ def project(path: Path) -> dict[str, object]:
 
 
 #: Libraries of the repository: any plugin may use them, as it may use numpy. They are no plugins; but for
-#: the functions behind the commands of pyscrai-bundles, so that what carries runs has one format, and the
-#: schema of pyscrai-tables, so that all exports have the same tables.
-LIBRARIES = {"pyscrai-bundles", "pyscrai-tables"} | {
+#: the schema of pyscrai-tables, so that all exports have the same tables.
+LIBRARIES = {"pyscrai-tables"} | {
     str(project(path)["name"])
     for path in PLUGINS
     if "entry-points" not in project(path) and (path / "src").is_dir()
