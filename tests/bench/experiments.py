@@ -72,12 +72,9 @@ def main() -> None:
         two, two_cpu = run(folder, trials, 16, "{use: processes, processes: 2}", 0, rounds)
         dask, dask_cpu = run(folder, trials, 16, DASK, 0, rounds)
         print(f"\n{trials} trials of {2 * rounds} turns without latency:")
-        print(
-            f"  two processes are {one / two:.2f} times as fast as one (processors: {two_cpu / one_cpu:.2f})"
-        )
-        print(
-            f"  Dask takes {dask / two:.2f} of the time of two processes (processors: {dask_cpu / two_cpu:.2f})"
-        )
+        print(f"  two processes are {one / two:.2f} times as fast as one")
+        print(f"  Dask takes {dask / two:.2f} of the time of two processes")
+        print(f"  seconds of processors: {one_cpu:.1f} one process, {two_cpu:.1f} two, {dask_cpu:.1f} Dask")
 
 
 if __name__ == "__main__":
