@@ -31,6 +31,8 @@ LOCK_PATIENCE = 60.0
 WARN_AFTER = 3.0
 #: Seconds between the first two tries, as long as a commit takes; they double up to the longest.
 FIRST_INTERVAL, RETRY_INTERVAL = 0.0005, 0.02
+#: Up to this interval the loop waits where it is: its own clock counts in milliseconds.
+SHORT_INTERVAL = 0.001
 #: Rows that nobody waits for are written after so many seconds,
 FLUSH_INTERVAL = 0.05
 #: or as soon as there are so many of them.
@@ -139,6 +141,10 @@ class Writer:
             self._settle(str(error))
         except sqlite3.Error as error:
             if self._lock_wait.try_again(error):
+                if self._lock_wait.interval <= SHORT_INTERVAL:
+                    time.sleep(self._lock_wait.interval)
+                    self._flush()
+                    return
                 self._soon = True
                 self._handle = asyncio.get_running_loop().call_later(self._lock_wait.interval, self._flush)
                 return

@@ -19,8 +19,8 @@ import pytest
 from attrs import frozen
 from click.testing import CliRunner, Result
 from pyscrai_bundles import bundle as bundles
+from pyscrai_bundles.bundle import FORMAT, Bundle, export_bundle
 from pyscrai_cli.main import cli
-from pyscrai_transfer.bundle import FORMAT, Bundle, export_bundle
 
 from pyscrai_core import Engine, FilePath, StoreError, api
 from pyscrai_core import secret as keys

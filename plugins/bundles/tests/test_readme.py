@@ -40,3 +40,6 @@ def test_the_examples_run() -> None:
         _, *arguments = shlex.split(line)
         done = CliRunner().invoke(cli, arguments, prog_name="pyscrai")
         assert done.exit_code == 0, (line, done.output)
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(example, "README", "exec"), {})
+    assert Path("python.pyscrai").is_file()

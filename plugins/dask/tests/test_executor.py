@@ -307,3 +307,33 @@ def test_options_that_cannot_be(files: Path, experiment: Invoke, executor: str, 
     assert "exp.yaml:" in done.output
     assert words in done.output
     assert not Path("dask.db").exists()
+
+
+def test_a_worker_begins_others_while_a_long_trial_runs(files: Path, experiment: Invoke) -> None:
+    use("{use: dask, workers: 1, chunk: 0.1}")
+    text = Path("exp.yaml").read_text().replace("concurrency: 4", "concurrency: 2")
+    Path("exp.yaml").write_text(text)
+    Path("counting.py").write_text(
+        Path("counting.py")
+        .read_text()
+        .replace('Path(FOLDER + "/wait").exists()', 'Path(FOLDER + "/wait").exists() and first(request, key)')
+        + "\n\ndef first(request, key):\n"
+        "    path = Path(FOLDER + '/wait')\n"
+        "    path.write_text(path.read_text() or key)\n"
+        "    return path.read_text() == key\n"
+    )
+    Path("wait").touch()
+    command = [sys.executable, "-m", "pyscrai_cli.main", "experiment", "run", "exp.yaml", "--trust", "-q"]
+    process = subprocess.Popen([*command, "--store", "dask.db"], stderr=subprocess.PIPE)
+    try:
+        # One trial waits for its model. All other replicates are run and delivered beside it, by one worker.
+        wait_for(lambda: process.poll() is not None or done_so_far() >= 22)
+        assert process.poll() is None
+        assert Path("wait").read_text()
+    finally:
+        Path("wait").unlink()
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors.decode()
+    assert completed("dask.db") == 24
+    # The worker removed what it had delivered, and asked for nothing twice.
+    assert len(requests()) == len(set(requests()))

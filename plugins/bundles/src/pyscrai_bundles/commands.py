@@ -8,9 +8,6 @@ from typing import Any
 
 import click
 import orjson
-from pyscrai_transfer.bundle import Bundle
-from pyscrai_transfer.bundle import export_bundle as write_bundle
-from pyscrai_transfer.checks import check_messages, check_run, check_store
 
 from pyscrai_core import api
 from pyscrai_core.config import Settings, load_settings
@@ -18,6 +15,10 @@ from pyscrai_core.errors import Divergence, InputError, PyscraiError
 from pyscrai_core.secret import redact
 from pyscrai_core.store.maintenance import list_executing
 from pyscrai_core.store.store import Store
+
+from .bundle import Bundle
+from .bundle import export_bundle as write_bundle
+from .checks import check_messages, check_run, check_store
 
 store_option = click.option(
     "--store",

@@ -12,10 +12,12 @@ import signal
 import tempfile
 import threading
 import warnings
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from functools import cache
 from typing import Any
 
+import dask
 from distributed import Client, LocalCluster
 from distributed.utils import silence_logging_cmgr
 from distributed.versions import get_versions
@@ -28,6 +30,12 @@ from pyscrai_core.suggest import unknown_key
 TIMEOUT = 10.0
 #: Versions that have to be the same, beside Python's and those of PyScrAI's distributions.
 SAME = ("cloudpickle", "dask", "distributed")
+#: What Dask measures many times a second for its dashboard, which a cluster of our own does not have.
+UNWATCHED = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
 #: Options of a queue's cluster that are set here.
 OURS = ("self", "asynchronous", "job_cls", "loop", "n_workers", "name", "scheduler")
 
@@ -59,7 +67,7 @@ async def connect(address: str) -> AsyncIterator[Client]:
 async def local(workers: int) -> AsyncIterator[Client]:
     """A cluster of processes of this machine, which listens on loopback alone."""
     with tempfile.TemporaryDirectory(prefix="pyscrai-dask-", ignore_cleanup_errors=True) as folder:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), dask.config.set(UNWATCHED):
             warnings.simplefilter("ignore")  # of ports that others use
             cluster = await LocalCluster(  # type: ignore[no-untyped-call]
                 n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", asynchronous=True,
@@ -174,7 +182,8 @@ async def call(client: Client, operation: str, **arguments: Any) -> Any:
 # -- versions --
 
 
-def compared(distributions: Iterable[str]) -> dict[str, str]:
+@cache
+def compared(distributions: frozenset[str]) -> dict[str, str]:
     """The versions that count: of these distributions, of all of PyScrAI that are here, and of Dask."""
     installed = {
         re.sub(r"[-_.]+", "-", one.metadata["Name"] or "").lower(): one.version
@@ -185,10 +194,10 @@ def compared(distributions: Iterable[str]) -> dict[str, str]:
     return {name: installed[name] for name in sorted(chosen)}
 
 
-async def differences(client: Client, distributions: Iterable[str]) -> dict[str, list[str]]:
+async def differences(client: Client, distributions: frozenset[str]) -> dict[str, list[str]]:
     """What each worker has in other versions than this process, a line each, by the workers' addresses."""
     # Dask answers that itself, so that a worker without this distribution can be asked too.
-    here = compared(distributions)
+    here = dict(compared(distributions))
     asked = {"op": "versions", "packages": list(here)}
     workers = await call(client, "broadcast", msg=asked, on_error="ignore")
     here["python"] = get_versions()["packages"]["python"]

@@ -10,7 +10,7 @@ import re
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
@@ -37,6 +37,8 @@ LOOK, SIGN = 0.2, 5.0
 PATIENCE = 60.0
 #: Seconds after which a worker that was lost may take part again, if the scheduler still has it.
 FORGET = 10.0
+#: Seconds before a worker would have nothing to begin at which it asks for more.
+NOTICE = 0.5
 #: A trial that was under way when so many workers were lost is given up: it is rather the cause.
 MOST_LOSSES = 3
 
@@ -110,20 +112,27 @@ class Dask(Executor):
 
 @define(eq=False)
 class _Block:
-    """What is left of a block. `losses` counts the workers that were lost with it."""
+    """What is left of a block.
 
-    trials: deque[Trial]
+    losses
+        how many workers were lost with it
+    owned
+        its runs that only a worker is to execute now
+    """
+
+    trials: tuple[Trial, ...]
     begun: bool = False
     losses: int = 0
+    owned: set[str] = field(factory=set)
 
     def ran(self, result: TrialResult) -> None:
         self.begun, self.losses = True, 0
-        self.trials.popleft()
-        self.trials = deque(evolve(trial, reuse=(*trial.reuse, result.run)) for trial in self.trials)
+        left = [trial for trial in self.trials if trial.labels != result.trial.labels]
+        self.trials = tuple(evolve(trial, reuse=(*trial.reuse, result.run)) for trial in left)
 
 
 class _Work:
-    """The blocks of an experiment, and the workers that take from them: a chunk each at a time."""
+    """The blocks of an experiment, and the workers that take from them."""
 
     def __init__(
         self,
@@ -144,20 +153,24 @@ class _Work:
         self._config = config
         self._most = most
         self._concurrency = concurrency
-        self._waiting = deque(_Block(deque(block)) for block in blocks)
+        self._waiting = deque(_Block(tuple(block)) for block in blocks)
         self._results: asyncio.Queue[TrialResult | None] = asyncio.Queue()
         self._name = f"pyscrai-{uuid.uuid4().hex}"
         # Neither options of providers nor paths of this machine: the plans have all that is needed.
         settings = evolve(runner.settings, providers={}, source=None, ignored=None)
         self._pickled = pickle.dumps(Trials(None, settings, runner.plans, runner.where))
-        self._distributions = {
+        self._distributions = frozenset(
             plugin["distribution"] for plan in runner.plans.values() for plugin in plan.manifest.plugins
-        }
+        )
         #: The workers that may be used, and those that are known and may not.
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._refused: set[str] = set()
+        #: What each worker has in other versions, as far as they were compared.
+        self._differences: dict[str, list[str]] = {}
         self._lost: dict[str, float] = {}
-        self._under_way = 0
+        #: What each worker has, by the numbers under which it knows the blocks.
+        self._given: dict[str, dict[int, _Block]] = {}
+        self._numbers = 0
         self._moved = asyncio.Condition()
 
     async def results(self) -> AsyncIterator[TrialResult]:
@@ -215,11 +228,8 @@ class _Work:
                     told = True
                     logger.warning("no job of the queue has started yet; Ctrl-C ends the wait")
             await asyncio.sleep(LOOK)
-        differing = {
-            address: lines
-            for address, lines in (await cluster.differences(self._client, self._distributions)).items()
-            if lines
-        }
+        self._differences = await cluster.differences(self._client, self._distributions)
+        differing = {address: lines for address, lines in self._differences.items() if lines}
         if differing:
             listed = "".join(
                 f"\n  {address}: {line}" for address, lines in differing.items() for line in lines
@@ -257,7 +267,7 @@ class _Work:
             if self._news != told or now - said > SIGN:
                 told, said = self._news, now
                 reached = [address for address in busy if address in there]
-                await self._client.run(worker.hear, self._name, *told, workers=reached, on_error="ignore")
+                await self._client.run(worker.hear, self._name, told, workers=reached, on_error="ignore")
             async with self._moved:
                 self._moved.notify_all()  # of what the runner was told
                 with suppress(TimeoutError):
@@ -272,14 +282,16 @@ class _Work:
         return next((error for task in ended if (error := task.exception()) is not None), None)
 
     @property
-    def _news(self) -> tuple[list[Any], bool]:
+    def _news(self) -> worker.News:
         """What workers must know."""
-        return list(self._runner.orders), self._runner.enough
+        return worker.News(
+            tuple(self._runner.orders), self._runner.enough, more=self._may_begin, at_once=self._at_once
+        )
 
     @property
     def _over(self) -> bool:
         """Whether no trial is under way, and none is to be begun."""
-        return not self._under_way and self._next_block() is None
+        return not any(self._given.values()) and self._next_block() is None
 
     async def _admit(self, there: set[str]) -> None:
         """Give work to workers that are new and have the same versions, as many as share the limits."""
@@ -290,66 +302,73 @@ class _Work:
         new = sorted(there - set(self._workers) - self._refused)
         if free <= 0 or not new:
             return
-        found = await cluster.differences(self._client, self._distributions)
+        if not self._differences.keys() >= set(new):
+            self._differences = await cluster.differences(self._client, self._distributions)
         for address in new:
-            if lines := found.get(address):
+            if lines := self._differences.get(address):
                 self._refused.add(address)
                 logger.warning("the worker {} gets no trials: {}", address, "; ".join(lines))
-            elif address in found and free > 0:
+            elif address in self._differences and free > 0:
                 free -= 1
                 self._workers[address] = asyncio.ensure_future(self._serve(address))
 
     # -- one worker --
 
     async def _serve(self, address: str) -> None:
-        """Give chunks to a worker until nothing is left, or it is lost."""
+        """Give blocks to a worker until nothing is left, or it is lost."""
         alone = self._config.address is None and self._config.jobqueue is None
-        size = self._at_once
+        mine = self._given.setdefault(address, {})
         try:
             await self._call(address, worker.move_in, self._name, self._pickled, self._count, alone)
-            await self._call(address, worker.hear, self._name, *self._news)
+            await self._call(address, worker.hear, self._name, self._news)
+            since, ended = time.monotonic(), 0
             while True:
                 async with self._moved:
-                    await self._moved.wait_for(lambda: self._may_begin or self._over)
-                if self._over:
+                    await self._moved.wait_for(lambda: mine or self._may_begin or self._over)
+                if not mine and self._over:
                     return
-                blocks = self._take(max(size, self._at_once))
-                since = time.monotonic()
-                await self._exchange(address, blocks)
-                if time.monotonic() - since < self._config.chunk / 2:
-                    size *= 2  # short trials travel in large chunks
+                # Short trials wait at the worker for their turn, long ones here for any worker that is free.
+                pace = ended / (time.monotonic() - since)
+                ahead = int(pace * self._config.chunk)
+                new = self._take(self._at_once - len(mine), ahead) if self._may_begin else []
+                ended += await self._exchange(address, mine, new, min(ahead, int(pace * NOTICE)))
+                async with self._moved:
+                    self._moved.notify_all()
         except OSError as error:
             self._lost[address] = time.monotonic()
             logger.warning("the worker {} was lost ({}); its trials are run again", address, error)
+            self._count_losses(list(mine.values())[: self._at_once])
+        finally:
+            self._give_back(mine, list(mine))
 
-    async def _exchange(self, address: str, blocks: list[_Block]) -> None:
-        """Have some blocks run. What is not run, they keep, and go back to those that wait."""
-        resumed = [trial.run for block in blocks for trial in block.trials if trial.run]
-        owned: list[str] = []
-        self._under_way += 1
-        try:
-            needed = self._needed(blocks)
-            parts = tuple(Part(tuple(block.trials), block.begun) for block in blocks)
-            chunk = Chunk(parts, pack(self._store, needed), self._at_once, self._config.chunk)
-            for run in resumed:
+    async def _exchange(self, address: str, mine: dict[int, _Block], new: list[_Block], low: int) -> int:
+        """Give `new` blocks to a worker that has some, and take what it has run; how many blocks are over."""
+        parts: list[Part] = []
+        for block in new:
+            self._numbers += 1
+            mine[self._numbers] = block
+            parts.append(Part(self._numbers, block.trials, block.begun, self._needed(block)))
+            for run in (trial.run for trial in block.trials if trial.run):
                 self._check_approved(run)
                 self._store.own(run)
-                owned.append(run)
-            try:
-                answer = await self._call(address, worker.work, self._name, pickle.dumps(chunk))
-            except OSError:
-                self._count_losses(blocks)
-                raise
-            while owned:
-                self._store.release(owned.pop())
-            self._deliver(blocks, pickle.loads(answer))
-        finally:
-            for run in owned:
-                self._store.release(run)
-            self._waiting.extendleft(reversed([block for block in blocks if block.trials]))
-            self._under_way -= 1
-            async with self._moved:
-                self._moved.notify_all()
+                block.owned.add(run)
+        needed = pack(self._store, {run for part in parts for run in part.runs})
+        chunk = Chunk(tuple(parts), needed, low, self._config.chunk)
+        answer = await self._call(address, worker.work, self._name, pickle.dumps(chunk))
+        delivery: Delivery = pickle.loads(answer)
+        self._deliver(mine, delivery)
+        self._give_back(mine, delivery.over)
+        if delivery.error is not None:
+            raise delivery.error
+        return len(delivery.over)
+
+    def _give_back(self, mine: dict[int, _Block], over: Sequence[int]) -> None:
+        """Take blocks from a worker. What is left of them is for any worker."""
+        blocks = [mine.pop(number) for number in over]
+        for block in blocks:
+            while block.owned:
+                self._store.release(block.owned.pop())
+        self._waiting.extendleft(reversed([block for block in blocks if block.trials]))
 
     def _count_losses(self, blocks: list[_Block]) -> None:
         for block in blocks:
@@ -362,22 +381,22 @@ class _Work:
                     "they have: see their logs; what was delivered is kept"
                 ) from None
 
-    def _deliver(self, blocks: list[_Block], delivery: Delivery) -> None:
+    def _deliver(self, mine: Mapping[int, _Block], delivery: Delivery) -> None:
         """Write the runs of a worker into the store: all of them, or none."""
-        resumed = {trial.run for block in blocks for trial in block.trials if trial.run}
         made = {result.run for _, result in delivery.results}
+        resumed = {run for block in mine.values() for run in block.owned}
         marks = ",".join("?" * len(made - resumed))
         query = f'SELECT COUNT(*) FROM "runs" WHERE "id" IN ({marks})'
         if self._store.connection.execute(query, list(made - resumed)).fetchone()[0]:
-            logger.warning("a run of a worker has the id of another; its chunk is run again")
+            logger.warning("a run of a worker has the id of another; what it delivered is run again")
             return
+        for run in made & resumed:
+            self._store.release(run)
         unpack(self._store, delivery.runs, replaced=sorted(made & resumed))
         for number, result in delivery.results:
             self._remember(result)
-            blocks[number].ran(result)
+            mine[number].ran(result)
             self._results.put_nowait(result)
-        if delivery.error is not None:
-            raise delivery.error
 
     def _check_approved(self, run: str) -> None:
         """Ask here for what a recorded run demands: on a worker nobody is. Raises `TrustRequired`."""
@@ -414,19 +433,23 @@ class _Work:
     def _may_begin(self) -> bool:
         return self._runner.proceeding.is_set() and self._next_block() is not None
 
-    def _take(self, size: int) -> list[_Block]:
-        """Up to `size` blocks, and no more than leaves some for the other workers."""
+    def _take(self, free: int, ahead: int) -> list[_Block]:
+        """Blocks for a worker that can begin `free` ones at once, and has others begin soon `ahead` of that.
+
+        Of these, enough is left for the other workers that all of them end at about the same time.
+        """
         fair = -(-len(self._waiting) // (2 * self._count))
+        size = min(free + ahead, max(fair, free))
         taken: list[_Block] = []
-        while len(taken) < min(size, max(fair, self._at_once)) and (block := self._next_block()) is not None:
+        while len(taken) < size and (block := self._next_block()) is not None:
             self._waiting.remove(block)
             taken.append(block)
         return taken
 
-    def _needed(self, blocks: list[_Block]) -> set[str]:
-        """The runs of the store that trials resume, or take answers from."""
+    def _needed(self, block: _Block) -> frozenset[str]:
+        """The runs of the store that a block's trials resume, or take answers from."""
         needed: set[str] = set()
-        for trial in (trial for block in blocks for trial in block.trials):
+        for trial in block.trials:
             needed.update(trial.reuse)
             if trial.run:
                 needed.add(trial.run)
@@ -434,10 +457,10 @@ class _Work:
                 needed.update(run for run in source.split(",") if run not in ("none", "all", "parent", ""))
         return self._present(needed)
 
-    def _present(self, runs: set[str]) -> set[str]:
+    def _present(self, runs: set[str]) -> frozenset[str]:
         """Those that are in the store: what was removed meanwhile is asked anew."""
         found: set[str] = set()
         for run in runs:
             with suppress(StoreError):
                 found.add(self._store.run(run).id)
-        return found
+        return frozenset(found)

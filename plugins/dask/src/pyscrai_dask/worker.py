@@ -1,6 +1,7 @@
-"""What happens on a worker: it runs chunks of trials in a store of its own, and sends the runs back.
+"""What happens on a worker: it runs trials in a store of its own, and sends the runs back.
 
-The functions are called in the worker's event loop, by `Client.run`. The trials run in a thread beside it.
+The functions at the end are called in Dask's event loop, by `Client.run`. The trials run in an event loop of
+their own, in a thread: it goes on with them while results are on their way.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ import asyncio
 import pickle
 import signal
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections import deque
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 from distributed import Worker, WorkerPlugin
 
 from pyscrai_core import PyscraiError, TrialResult
@@ -31,128 +34,187 @@ SILENCE = 60.0
 #: Seconds between two looks at whether that is so.
 LOOK = 1.0
 
-T = TypeVar("T")
+
+@frozen
+class News:
+    """What all workers must know: orders, whether no further block is needed, and whether any is waiting.
+
+    at_once
+        how many blocks a worker runs at the same time
+    """
+
+    orders: tuple[Any, ...]
+    enough: bool
+    more: bool
+    at_once: int
 
 
 class Workplace(WorkerPlugin):
-    """An experiment on a worker: its runner, with a store in a temporary folder. One thread uses both."""
+    """An experiment on a worker: its runner, with a store in a temporary folder."""
 
     def __init__(self, runner: bytes, workers: int) -> None:
         self._pickled = runner
         self._workers = workers
-        self._thread = ThreadPoolExecutor(1, "pyscrai")
-        self._opened = ExitStack()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: Future[None] = Future()
+        self._news = News((), enough=False, more=False, at_once=1)
         self._heard = time.monotonic()
-        self._told = 0
-        self._enough = False
+        #: Parts that nobody has begun, those that are over and not yet told, and the runs of each part.
+        self._waiting: deque[Part] = deque()
+        self._over: list[int] = []
+        self._runs: dict[int, set[str]] = {}
+        self._results: list[tuple[int, TrialResult]] = []
+        self._lanes: set[asyncio.Task[None]] = set()
+        #: Why it cannot go on: the first error of a lane.
+        self._failure: BaseException | None = None
 
-    # -- in the worker's event loop --
+    # -- in Dask's event loop --
 
     async def setup(self, worker: Worker) -> None:
-        await self._in_thread(lambda: self._open(worker.local_directory))
+        started: Future[None] = Future()
+        threading.Thread(
+            target=self._live, args=(worker.local_directory, started), name="pyscrai", daemon=True
+        ).start()
+        await asyncio.wrap_future(started)
 
     async def teardown(self, worker: Worker) -> None:
-        self._obey("stop")
-        self._obey("stop")
-        await self._in_thread(self._opened.close)
-        self._thread.shutdown(wait=False)
+        self._loop.call_soon_threadsafe(self._leave.set)
+        await asyncio.wrap_future(self._ended)
 
     async def work(self, chunk: bytes) -> bytes:
-        return await self._in_thread(lambda: pickle.dumps(self._deliver(pickle.loads(chunk))))
+        return await self._there(self._exchange(chunk))
 
-    def hear(self, orders: list[Any], enough: bool) -> None:
-        """The experiment is still there; its orders, and whether no further block is needed."""
-        self._heard = time.monotonic()
-        self._enough = enough
-        for order in orders[self._told :]:
-            self._obey(order)
-        self._told = len(orders)
+    def hear(self, news: News) -> None:
+        self._loop.call_soon_threadsafe(self._listen, news)
 
-    def _obey(self, order: Any) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._trials.obey, order)
-
-    async def _in_thread(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+    async def _there(self, coroutine: Coroutine[Any, Any, bytes]) -> bytes:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
 
     # -- in the thread --
 
-    def _open(self, folder: str) -> None:
-        with ExitStack() as opened:
-            own = opened.enter_context(tempfile.TemporaryDirectory(prefix="pyscrai-", dir=folder))
-            store = str(Path(own) / "runs.db")
-            Store.open(store).close()
-            closed = pickle.loads(self._pickled)
-            closed = evolve(closed, settings=evolve(closed.settings, store=store))
-            self._trials: Trials = opened.enter_context(closed.opened(self._workers))
-            self._asyncio = opened.enter_context(asyncio.Runner())
-            self._loop = self._asyncio.get_loop()
-            self._opened = opened.pop_all()
-
-    def _deliver(self, chunk: Chunk) -> Delivery:
-        """Run a chunk. What it runs is removed from the store here, when it is packed."""
-        assert self._trials.session is not None
-        store, results = self._trials.session.store, list[tuple[int, TrialResult]]()
-        error: PyscraiError | None = None
+    def _live(self, folder: str, started: Future[None]) -> None:
         try:
-            unpack(store, chunk.runs)
-            self._heard = time.monotonic()
-            try:
-                self._asyncio.run(self._run(chunk, results))
-            except PyscraiError as failure:
-                error = _plain(failure)
-            return Delivery(tuple(results), pack(store, {result.run for _, result in results}), error)
-        finally:
-            remove_runs(store, [run.id for run in store.runs()])
+            with ExitStack() as opened:
+                own = opened.enter_context(tempfile.TemporaryDirectory(prefix="pyscrai-", dir=folder))
+                store = str(Path(own) / "runs.db")
+                Store.open(store).close()
+                closed = pickle.loads(self._pickled)
+                closed = evolve(closed, settings=evolve(closed.settings, store=store))
+                self._trials: Trials = opened.enter_context(closed.opened(self._workers))
+                assert self._trials.session is not None
+                self._store = self._trials.session.store
+                asyncio.run(self._stay(started))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, who waits for the thread gets it
+            if not started.done():
+                started.set_exception(error)
+                return
+            self._ended.set_exception(error)
+        else:
+            self._ended.set_result(None)
 
-    async def _run(self, chunk: Chunk, results: list[tuple[int, TrialResult]]) -> None:
-        end = time.monotonic() + chunk.seconds
-        waiting = iter(enumerate(chunk.parts))
-        watch = asyncio.ensure_future(self._watch())
-        lanes = [asyncio.ensure_future(self._lane(waiting, end, results)) for _ in range(chunk.at_once)]
-        try:
-            await asyncio.gather(*lanes)
-        except BaseException:
-            self._trials.stop()  # what the other lanes run ends in order, and is delivered
-            raise
-        finally:
-            await asyncio.gather(*lanes, return_exceptions=True)
-            watch.cancel()
-
-    async def _lane(
-        self, waiting: Iterator[tuple[int, Part]], end: float, results: list[tuple[int, TrialResult]]
-    ) -> None:
-        ran = False
-        for number, part in waiting:
-            if self._enough and not part.begun:
-                continue
-            done: tuple[str, ...] = ()
-            for trial in part.trials:
-                # While it is paused nothing waits here: what was run is delivered.
-                if self._trials.stops or not self._trials.proceeding.is_set():
-                    return
-                if ran and time.monotonic() >= end:
-                    return
-                ran = True
-                async for result in self._trials.run([evolve(trial, reuse=(*trial.reuse, *done))]):
-                    results.append((number, result))
-                    done = (*done, result.run)
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK)
-            if time.monotonic() - self._heard > SILENCE:
+    async def _stay(self, started: Future[None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._leave, self._moved = asyncio.Event(), asyncio.Event()
+        started.set_result(None)
+        while not self._leave.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._leave.wait()
+            if self._lanes and time.monotonic() - self._heard > SILENCE:
                 self._trials.stop()
+        for _ in range(2):
+            self._trials.stop()
+        await asyncio.gather(*self._lanes, return_exceptions=True)
+
+    def _listen(self, news: News) -> None:
+        self._heard = time.monotonic()
+        known, self._news = len(self._news.orders), news
+        for order in news.orders[known:]:
+            self._trials.obey(order)
+        self._fill()
+        self._moved.set()
+
+    async def _exchange(self, data: bytes) -> bytes:
+        """Take in a chunk, and wait until something is to be delivered."""
+        chunk: Chunk = pickle.loads(data)
+        self._heard = time.monotonic()
+        unpack(self._store, chunk.runs)
+        self._runs.update((part.number, set(part.runs)) for part in chunk.parts)
+        self._waiting.extend(chunk.parts)
+        self._fill()
+        end = time.monotonic() + chunk.seconds
+        while not self._is_due(chunk.low, late=time.monotonic() >= end):
+            self._moved.clear()
+            left = end - time.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left if self._results and left > 0 else None):
+                    await self._moved.wait()
+        return pickle.dumps(self._deliver())
+
+    def _is_due(self, low: int, *, late: bool) -> bool:
+        """Whether the experiment is to be told now."""
+        if not self._lanes:
+            return True
+        if self._trials.stops:
+            return False  # what is under way ends soon
+        if not self._trials.proceeding.is_set():
+            return bool(self._results)
+        free = not self._waiting and len(self._lanes) < self._news.at_once
+        few = bool(self._results and low) and len(self._waiting) <= low
+        return (self._news.more and (free or few)) or (late and bool(self._results))
+
+    def _deliver(self) -> Delivery:
+        """What was run since the last time. Runs that nothing here needs any more are removed."""
+        if not self._lanes:
+            self._over.extend(part.number for part in self._waiting)
+            self._waiting.clear()
+        results, self._results = self._results, []
+        over, self._over = self._over, []
+        if self._failure is not None and not isinstance(self._failure, PyscraiError):
+            raise self._failure
+        error = _plain(self._failure) if self._failure is not None else None
+        runs = pack(self._store, {result.run for _, result in results})
+        done = {run for number in over for run in self._runs.pop(number)}
+        remove_runs(self._store, sorted(done.difference(*self._runs.values())))
+        return Delivery(tuple(results), runs, tuple(over), error)
+
+    # -- lanes, which run one part after the other --
+
+    def _fill(self) -> None:
+        if self._trials.stops or self._failure is not None:
+            return
+        while self._waiting and len(self._lanes) < self._news.at_once:
+            lane = asyncio.ensure_future(self._run(self._waiting.popleft()))
+            self._lanes.add(lane)
+            lane.add_done_callback(self._end)
+
+    async def _run(self, part: Part) -> None:
+        done: tuple[str, ...] = ()
+        try:
+            for trial in part.trials if part.begun or not self._news.enough else ():
+                async for result in self._trials.run([evolve(trial, reuse=(*trial.reuse, *done))]):
+                    self._results.append((part.number, result))
+                    self._runs[part.number].add(result.run)
+                    done = (*done, result.run)
+                    self._moved.set()
+        finally:
+            self._over.append(part.number)
+
+    def _end(self, lane: asyncio.Task[None]) -> None:
+        self._lanes.discard(lane)
+        if not lane.cancelled() and (error := lane.exception()) is not None and self._failure is None:
+            self._failure = error
+            self._trials.stop()  # what the other lanes run ends in order, and is delivered
+        self._fill()
+        self._moved.set()
 
 
-def _plain(error: PyscraiError) -> PyscraiError:
+def _plain(error: BaseException) -> PyscraiError:
     """The error in a form that can be sent."""
     try:
-        pickle.loads(pickle.dumps(error))
-        return error
+        made = pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001 - whatever keeps it from being sent, its words can be
-        return PyscraiError(str(error))
+        made = None
+    return made if isinstance(made, PyscraiError) else PyscraiError(str(error))
 
 
 # -- what `Client.run` calls --
@@ -179,9 +241,10 @@ async def work(name: str, chunk: bytes, dask_worker: Worker) -> bytes:
         return await _workplace(name, dask_worker).work(chunk)
 
 
-async def hear(name: str, orders: list[Any], enough: bool, dask_worker: Worker) -> None:
+async def hear(name: str, news: News, dask_worker: Worker) -> None:
+    """The experiment is still there, and what it says."""
     if name in dask_worker.plugins:
-        _workplace(name, dask_worker).hear(orders, enough)
+        _workplace(name, dask_worker).hear(news)
 
 
 async def move_out(name: str, dask_worker: Worker) -> None:

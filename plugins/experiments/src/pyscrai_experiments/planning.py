@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pyscrai_statistics as st
-
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.store.store import Store
 
@@ -51,6 +49,8 @@ def estimate_use(experiment: Experiment, store: Store | None, seeds: Sequence[in
         average = sum(values) / len(values)
         interval = None
         if len(values) > 1 and len(set(values)) > 1:
+            import pyscrai_statistics as st  # which takes longer than the rest of a start
+
             bounds = st.mean(values, level=experiment.spec.level).interval
             interval = bounds and [max(0.0, bounds.low) * len(seeds), bounds.high * len(seeds)]
         elif len(values) > 1:
@@ -119,6 +119,8 @@ def power_of(experiment: Experiment, data: Collected, power: float) -> list[dict
 
 
 def _power(experiment: Experiment, data: Collected, index: int, power: float) -> dict[str, Any]:
+    import pyscrai_statistics as st
+
     one = experiment.comparisons[index]
     outcome = resolve(experiment, data, one.outcome)
     found: dict[str, Any] = {**one.to_dict(), "power": None, "replicates": None, "note": ""}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyscrai_statistics as st
 from attrs import define, field
 
 from pyscrai_core.store.runs import RecordedRun
 
 from .collect import value_at
 from .experiment import Experiment
+
+if TYPE_CHECKING:  # whoever runs an experiment needs no statistics until a rule is applied
+    import pyscrai_statistics as st
 
 #: Of an arm and a replicate that ended: the outcome's value, or None if it has none.
 Values = Mapping[tuple[str, int], Any]
@@ -53,6 +55,8 @@ class Stopping:
             number += 1
         if not differences:
             return None
+        import pyscrai_statistics as st
+
         try:
             sequence = st.betting_sequence(
                 differences, bounds=rule.bounds, level=1 - self.experiment.spec.alpha

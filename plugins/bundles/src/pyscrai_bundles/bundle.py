@@ -61,15 +61,11 @@ class Member:
 # -- writing --
 
 
-def export_bundle(
-    store: Store, runs: Sequence[str], out: Path, *, force: bool = False, own: bool = False
-) -> dict[str, Member]:
+def export_bundle(store: Store, runs: Sequence[str], out: Path, *, force: bool = False) -> dict[str, Member]:
     """Write runs, by their ids, into the file `out`; what it holds, by the names of the tables.
 
-    With `force` a file that is there is replaced, once the new one is whole. With `own` the runs stay with
-    the person who made them, as for a worker of theirs: paths are kept, and only who reads the bundle checks
-    the runs. Raises `ConfigError` if it cannot be written, `StoreError` if a run is being executed or is
-    damaged.
+    With `force` a file that is there is replaced, once the new one is whole. Raises `ConfigError` if it
+    cannot be written, `StoreError` if a run is being executed or is damaged.
     """
     if out.exists() and not (force and out.is_file()):
         kind = "a folder" if out.is_dir() else "a device or a pipe"
@@ -84,10 +80,10 @@ def export_bundle(
             referenced_messages(connection, ids),
         ):
             check_not_executing(store, ids)
-            for run in () if own else ids:
+            for run in ids:
                 if (problem := next(check_run(connection, run), None)) is not None:
                     raise StoreError(problem)
-            members = {table_name(table): _write(archive, connection, table, ids, own) for table in MEMBERS}
+            members = {table_name(table): _write(archive, connection, table, ids) for table in MEMBERS}
             header = {
                 "format": FORMAT,
                 "kernel": __version__,
@@ -115,10 +111,10 @@ def _opened(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
 
 
 def _write(
-    archive: zipfile.ZipFile, connection: sqlite3.Connection, table: type[Model], runs: list[str], own: bool
+    archive: zipfile.ZipFile, connection: sqlite3.Connection, table: type[Model], runs: list[str]
 ) -> Member:
     name, count, size, hashed = table_name(table), 0, 0, sha256()
-    with _opened(archive, f"{name}.jsonl") as file, closing(_rows(connection, table, runs, own)) as written:
+    with _opened(archive, f"{name}.jsonl") as file, closing(_rows(connection, table, runs)) as written:
         for row in written:
             plain = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
             line = redact_bytes(plain)
@@ -135,14 +131,12 @@ def _write(
     return Member(count, size, hashed.hexdigest())
 
 
-def _rows(
-    connection: sqlite3.Connection, table: type[Model], runs: list[str], own: bool = False
-) -> Generator[Row]:
+def _rows(connection: sqlite3.Connection, table: type[Model], runs: list[str]) -> Generator[Row]:
     """The rows of a table as a bundle has them."""
     if table is not MessageRow:
         for run in runs:
             for row in rows(connection, table, run):
-                yield _portable(table, row, own)
+                yield _portable(table, row)
         return
     wanted = f'"digest" IN ({REFERENCED}) ORDER BY "digest"'
     for key, body in connection.execute(f'SELECT "digest", "body" FROM "messages" WHERE {wanted}'):
@@ -151,13 +145,13 @@ def _rows(
         yield {"digest": key, "body": body.decode()}
 
 
-def _portable(table: type[Model], row: Row, own: bool) -> Row:
-    """A row without what is of this process alone; unless it stays with its `own` person, of this machine."""
+def _portable(table: type[Model], row: Row) -> Row:
+    """A row without what is of this process or this machine alone."""
     if table is RunRow:
         row["owner"] = ""
         if row["status"] in ("running", "paused"):
             row.update(status="interrupted", fingerprint="", ended=None)
-    elif table is ManifestRow and not own:
+    elif table is ManifestRow:
         manifest = orjson.loads(row["body"])
         # Configurations have paths as they were found.
         manifest["extensions"] = _relative(manifest.get("extensions", []), str(manifest.get("folder")))
@@ -187,14 +181,9 @@ class Bundle:
     `runs` are the ids of its runs, with their fingerprints; `members` what it holds, by the tables' names.
     """
 
-    def __init__(self, path: Path, *, own: bool = False) -> None:
-        """Raises `StoreError` if it is missing, no bundle, damaged, changed, or made by a newer version.
-
-        With `own` its runs are the person's own, such as a worker of theirs made: they do not count as
-        imported, and keep their paths.
-        """
+    def __init__(self, path: Path) -> None:
+        """Raises `StoreError` if it is missing, no bundle, damaged, changed, or made by a newer version."""
         self.path = path
-        self._own = own
         self.runs: dict[str, str] = {}
         self.members: dict[str, Member] = {}
         try:
@@ -250,9 +239,8 @@ class Bundle:
                     raise self._wrong(
                         f"{table_name(table)}: a row is there twice ({error}); {ANEW}"
                     ) from None
-            if not self._own:
-                marked = f'INSERT INTO "{table_name(ImportRow)}" ("run") VALUES (?)'
-                store.connection.executemany(marked, [(run,) for run in self.runs])
+            marked = f'INSERT INTO "{table_name(ImportRow)}" ("run") VALUES (?)'
+            store.connection.executemany(marked, [(run,) for run in self.runs])
             for run in self.runs:
                 if (problem := next(check_run(store.connection, run), None)) is not None:
                     raise self._wrong(f"{problem.rpartition(';')[0]}; {ANEW}")
@@ -285,7 +273,7 @@ class Bundle:
             if hashed.hexdigest() != member.sha256:
                 raise self._changed(f"{name}.jsonl", f"its SHA-256 is another than {HEADER} says")
         # `write` checks each row as well. Nothing of a stranger's bundle is written before all is checked.
-        for table in () if self._own else MEMBERS:
+        for table in MEMBERS:
             deque(self._rows(table), maxlen=0)
 
     def _read_header(self) -> None:
@@ -369,4 +357,4 @@ class Bundle:
         for other in ("parent", "reused"):
             if row.get(other) and not RUN_ID.fullmatch(row[other]):
                 raise ValueError(f"{other} is {row[other]!r:.80}, which is no id of a run")
-        return _portable(table, row, self._own)
+        return _portable(table, row)

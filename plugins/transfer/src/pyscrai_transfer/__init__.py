@@ -1,1 +1,0 @@
-"""Runs as one file, and checks of what is stored."""
