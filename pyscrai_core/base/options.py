@@ -30,8 +30,8 @@ from ..records import Request, Usage
 SHARE = 1e-2
 #: The most nodes that are followed for their mass alone: some, and some for each option. Those on an option's
 #: usual path do not count.
-MOST_NODES = 4
-NODES_OF_OPTION = 2
+MOST_NODES = 6
+NODES_OF_OPTION = 1
 #: The most blanks before an option.
 MOST_BLANKS = 8
 #: What may follow a value in JSON.

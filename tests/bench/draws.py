@@ -26,9 +26,10 @@ from typing import Any
 
 from pyscrai_llamacpp.provider import LlamaCppProvider
 
-from pyscrai_core import Message, Option, OptionScores, Position, Request, Sampling
+from pyscrai_core import Message, Position, Request, Sampling
 from pyscrai_core.answers.draws import draw, normalized
 from pyscrai_core.base import seeds
+from pyscrai_core.base.options import Option, OptionScores
 
 FORM = "Answer as JSON with the key"
 PAIRS = 200
@@ -202,9 +203,10 @@ def _question(ways: Sequence[str], number: int) -> Request:
 
 async def cost() -> None:
     for options in ({"exact": True}, {"exact": False}):
-        provider = await opened(**options)
+        provider = await opened(**options, threads=1)
+        await _asked(provider, WAYS, 1000)
         scored, written = [], []
-        for number in range(1, 9):
+        for number in range(1, 17):
             began = time.perf_counter()
             await provider.complete(_question(WAYS, number))
             written.append(time.perf_counter() - began)
@@ -212,9 +214,8 @@ async def cost() -> None:
             await _asked(provider, WAYS, number + 100)
             scored.append(time.perf_counter() - began)
         one, other = statistics.median(scored), statistics.median(written)
-        print(
-            f"{options}: scored {one * 1000:.0f} ms, written {other * 1000:.0f} ms, ratio {one / other:.2f}"
-        )
+        ratio = statistics.median(a / b for a, b in zip(scored, written, strict=True))
+        print(f"{options}: scored {one * 1000:.0f} ms, written {other * 1000:.0f} ms, ratio {ratio:.2f}")
         await provider.aclose()
 
 
