@@ -4,9 +4,9 @@
 
 Agents name a price: coins and a part of a coin, two closed choices. The scripted provider tells the
 probabilities, so that each arm's mean is known. Each round of a run is another experiment: the draws of
-rounds are independent. The arms `calm` and `keen` have equal means and different spreads, `dear` a larger mean.
-Without a difference a test must reject in 5 % of the experiments; a 95 % interval must hold the true
-difference in 95 %. Ends with status 1 if a figure is outside of 4 to 6 %, or 94 to 96 %.
+rounds are independent. The arms `calm` and `keen` have equal means and different spreads, the arm `dear` has
+a larger mean. Without a difference a test must reject in 5 % of the experiments; a 95 % interval must hold
+the true difference in 95 %. Ends with status 1 if a figure is outside of 4 to 6 %, or 94 to 96 %.
 """
 
 from __future__ import annotations
