@@ -264,6 +264,12 @@ def check_scores(scores: Any, options: Sequence[Option], where: str) -> OptionSc
     total = math.fsum(math.exp(min(score, 0.0)) for score in scores.logprobs)
     if total > 1 + ROUNDING:
         raise wrong(f"probabilities with the sum {total:.6g}, expected 1 at most")
+    if total == 0 and scores.missing > MOST_MISSING:
+        raise RequestRejected(
+            f"{where}: the provider tells the probability of none of the options {quote(options[0].text)}, … "
+            f"({scores.missing:.0%} is not told), expected at least one; let the server tell more tokens "
+            "(`top_logprobs`), say in the prompt what can be answered, or set `draw: provider`"
+        )
     if total == 0:
         raise RequestRejected(
             f"{where}: the model gives none of the options {quote(options[0].text)}, … any probability; say "

@@ -17,7 +17,7 @@ from pyscrai_testing import check_resume
 import pyscrai_core
 from pyscrai_core import ConfigError, Position, RequestRejected, RunResult, Sampling, ScenarioError, api
 from pyscrai_core.answers.draws import check_distinct, draw, normalized, probabilities_drawn
-from pyscrai_core.base.options import Option
+from pyscrai_core.base.options import NoTokens, Option, Told, score_options
 from pyscrai_core.language.closed import Choice, Members, TooMany, has_choices, part_of
 from pyscrai_core.store.store import Store
 
@@ -278,6 +278,10 @@ class Bad(Provider):
         ("OptionScores((-1.0,))", "1 scores for 4 options"),
         ("OptionScores((-2.0,) * 4, off=math.nan)", "nan for `off`"),
         ("OptionScores((-math.inf,) * 4, off=1.0)", "the model gives none of the options"),
+        (
+            "OptionScores((-math.inf,) * 4, off=0.3, missing=0.7)",
+            "the probability of none of the options",
+        ),
         ("None", "NoneType, expected OptionScores"),
     ],
 )
@@ -359,6 +363,13 @@ def test_a_run_goes_on_as_it_began(tmp_path: Path, old: bool) -> None:
     drawn = ["draws" in answer for answer in answers(tmp_path, result.run)]
     assert drawn.count(True) == (0 if old else 8)
     assert api.replay(result.run, store=path).fingerprint == resumed.fingerprint
+
+
+def test_an_option_without_tokens_cannot_be_scored() -> None:
+    walk = score_options([Option('"a"'), Option("?")], lambda text: (text,) if '"' in text else ())
+    next(walk)
+    with pytest.raises(NoTokens, match=r"the option \? has no tokens, expected a text that the model can"):
+        walk.send([Told('"a"', b'"a"', -0.1)])
 
 
 def test_options_keep_their_key_whatever_they_look_like() -> None:
