@@ -48,7 +48,7 @@ CPP_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, 
 
 
 #: How many of the most probable tokens llama.cpp tells of, where the text so far has at least this
-#: probability. What it does not tell is missing. A thousand of them take a third of the time of computing a token.
+#: probability. What it does not tell is missing. A thousand take a third of the time of computing a token.
 TOLD = ((0.2, 2000), (0.02, 300), (0.0, 60))
 #: How many scores are kept, so that the same question is not computed again.
 KEPT = 20_000
