@@ -29,11 +29,11 @@ from ..base.log import logger
 from ..base.options import Option, OptionScores
 from ..discovery.blame import TELL
 from ..errors import AnswerRejected, CallFailed, RequestRejected
+from ..language.closed import Alternative, Choice, Members, indistinct, part_of, plain_copy, write
 from ..language.parsing import parse_json
 from ..language.schemas import check_value
 from ..records import Completion, Position, Request, Sampling
 from ..suggest import quote
-from .closed import Alternative, Choice, Members, part_of, plain_copy, write
 from .textual_calls import SHOWN
 
 #: The mass outside of all options above which a warning is given, and the unknown share of the rest.
@@ -238,19 +238,8 @@ def _named(field: str) -> str:
 
 def check_distinct(options: Sequence[Option], where: str) -> None:
     """Raise `RequestRejected` for options that are the same after normalisation, or empty."""
-    seen: dict[str, Option] = {}
-    for option in options:
-        other = seen.setdefault(option.key, option)
-        if other is not option:
-            raise RequestRejected(
-                f"{where}: the options {other.text} and {option.text} are the same apart from case, blanks "
-                "and quotes, expected different ones; rename one, or set `draw: provider` for the provider"
-            )
-        if not option.key:
-            raise RequestRejected(
-                f"{where}: the option {option.text} is empty, expected a text; name it, or set "
-                "`draw: provider` for the provider"
-            )
+    if what := indistinct(options):
+        raise RequestRejected(f"{where}: {what}")
 
 
 def check_scores(scores: Any, options: Sequence[Option], where: str) -> OptionScores:
@@ -275,6 +264,12 @@ def check_scores(scores: Any, options: Sequence[Option], where: str) -> OptionSc
     total = math.fsum(math.exp(min(score, 0.0)) for score in scores.logprobs)
     if total > 1 + ROUNDING:
         raise wrong(f"probabilities with the sum {total:.6g}, expected 1 at most")
+    if total == 0 and scores.missing > MOST_MISSING:
+        raise RequestRejected(
+            f"{where}: the provider tells the probability of none of the options {quote(options[0].text)}, … "
+            f"({scores.missing:.0%} is not told), expected at least one; let the server tell more tokens "
+            "(`top_logprobs`), say in the prompt what can be answered, or set `draw: provider`"
+        )
     if total == 0:
         raise RequestRejected(
             f"{where}: the model gives none of the options {quote(options[0].text)}, … any probability; say "

@@ -30,8 +30,8 @@ from ..records import Request, Usage
 SHARE = 1e-2
 #: The most nodes that are followed for their mass alone: some, and some for each option. Those on an option's
 #: usual path do not count.
-MOST_NODES = 4
-NODES_OF_OPTION = 2
+MOST_NODES = 6
+NODES_OF_OPTION = 1
 #: The most blanks before an option.
 MOST_BLANKS = 8
 #: What may follow a value in JSON.
@@ -76,6 +76,10 @@ class OptionScores:
     missing: float = 0.0
     usage: Usage = field(factory=Usage)
     model: str = ""
+
+
+class NoTokens(ValueError):
+    """A model has no tokens for an option, so that it can never write it."""
 
 
 class Scorer:
@@ -164,7 +168,7 @@ def score_options(
     """Compute the scores: yields what it wants to know of the model, and is sent the tokens that may follow.
 
     `tokens_of` gives the tokens of a text; then even the least probable option is followed to its end. With
-    `at_end`, the end of the answer ends a value as well. Raises `ValueError` for an option without tokens.
+    `at_end`, the end of the answer ends a value as well. Raises `NoTokens` for an option without any.
     """
     return (yield from _Walk(options, tokens_of, at_end).run())
 
@@ -234,7 +238,10 @@ class _Walk:
         assert self._tokens_of is not None
         tokens = self._tokens_of(text)
         if not tokens:
-            raise ValueError(f"the option {text!r} has no tokens")
+            raise NoTokens(
+                f"the option {text.strip()} has no tokens, expected a text that the model can write; rename "
+                "it, or set `draw: provider` for the provider"
+            )
         path: Path = ()
         for token in (*tokens, None):
             if path in self._open:

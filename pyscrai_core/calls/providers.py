@@ -15,7 +15,6 @@ from typing import Any, Generic, TypeVar
 from attrs import evolve, frozen
 
 from ..answers import emulation, reading
-from ..answers.closed import MOST_OPTIONS, has_choices, too_many
 from ..answers.draws import Bounds as DrawBounds
 from ..answers.draws import Oracle, check_scores, draw_answer
 from ..answers.own_words import speakers
@@ -32,6 +31,7 @@ from ..errors import (
     TimedOut,
     TransientError,
 )
+from ..language.closed import MOST_OPTIONS, has_choices, too_many
 from ..messages import estimate_tokens
 from ..records import Completion, RateLimitStatus, Request, Usage
 from ..scenario.model import CallPolicy

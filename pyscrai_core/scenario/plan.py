@@ -23,6 +23,7 @@ from ..plugins import Host
 from .blueprints import Blueprint, Resolver
 from .build import Builder
 from .checks import check_lookalikes, check_sampling, check_states
+from .choices import check_choices
 from .document import RECORDED, Document, Mark, Mistakes
 from .manifest import Manifest
 from .model import Scenario
@@ -255,6 +256,7 @@ def _make(
     mistakes.check()
     check_sampling(scenario, providers, mistakes)
     if not recorded:
+        check_choices(scenario, providers, mistakes)
         places = [Place(None, "schedule", ("schedule",), schedule)]
         for name, agent in scenario.agents.items():
             used = [*agents[name].items(), *(("tool", each) for each in tools[name])]

@@ -15,10 +15,10 @@ import pytest
 from pyscrai_testing import check_resume
 
 import pyscrai_core
-from pyscrai_core import ConfigError, Position, RunResult, Sampling, ScenarioError, api
-from pyscrai_core.answers.closed import Choice, Members, TooMany, has_choices, part_of
-from pyscrai_core.answers.draws import draw, normalized, probabilities_drawn
-from pyscrai_core.base.options import Option
+from pyscrai_core import ConfigError, Position, RequestRejected, RunResult, Sampling, ScenarioError, api
+from pyscrai_core.answers.draws import check_distinct, draw, normalized, probabilities_drawn
+from pyscrai_core.base.options import NoTokens, Option, Told, score_options
+from pyscrai_core.language.closed import Choice, Members, TooMany, has_choices, part_of
 from pyscrai_core.store.store import Store
 
 ACTIONS = {
@@ -278,6 +278,10 @@ class Bad(Provider):
         ("OptionScores((-1.0,))", "1 scores for 4 options"),
         ("OptionScores((-2.0,) * 4, off=math.nan)", "nan for `off`"),
         ("OptionScores((-math.inf,) * 4, off=1.0)", "the model gives none of the options"),
+        (
+            "OptionScores((-math.inf,) * 4, off=0.3, missing=0.7)",
+            "the probability of none of the options",
+        ),
         ("None", "NoneType, expected OptionScores"),
     ],
 )
@@ -289,14 +293,32 @@ def test_a_provider_that_tells_nonsense_fails_the_call(tmp_path: Path, scores: s
     assert "draw: provider" in result.error
 
 
-def test_options_that_are_the_same_are_refused(tmp_path: Path) -> None:
-    what = scenario({"odds": ODDS})
-    what["agents"]["Mara"]["actions"] = {"say_it": {"mood": {"enum": ["calm", "Calm"]}}}
-    what["agents"]["Mara"]["must_act"] = True
-    result = run(tmp_path, what)
-    assert result.status == "failed"
-    assert 'the options "calm" and "Calm" are the same apart from case' in result.error
-    assert "'action.say_it.mood'" in result.error
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["calm", "Calm"], 'the options "calm" and "Calm" are the same apart from case'),
+        (["1", 1], 'the options "1" and 1 are the same'),
+        (["calm", " "], 'the option " " is empty, expected a text'),
+    ],
+)
+def test_options_that_are_the_same_are_mistakes(tmp_path: Path, options: list[Any], what: str) -> None:
+    what_is = scenario({"odds": ODDS})
+    what_is["agents"]["Mara"]["actions"] = {"say_it": {"mood": {"enum": options}}}
+    with pytest.raises(ScenarioError) as caught:
+        run(tmp_path, what_is)
+    (mistake,) = caught.value.mistakes
+    assert mistake.path == "agents.Mara.actions.say_it.mood"
+    assert re.search(r"s\.json:\d+:\d+", mistake.where)
+    assert what in mistake.what
+    assert "set `draw: provider`" in mistake.what
+    assert not (tmp_path / "runs.db").exists()
+    what_is["providers"]["default"] |= {"draw": "provider", "generate": True}
+    assert run(tmp_path, what_is).status == "completed"
+
+
+def test_options_that_are_the_same_only_in_an_answer_are_refused() -> None:
+    with pytest.raises(RequestRejected, match='Mara: the answer: the options "a" and "A" are the same'):
+        check_distinct([Option('"a"'), Option('"A"')], "Mara: the answer")
 
 
 def test_the_provider_draws_where_the_scenario_or_the_number_says_so(tmp_path: Path, caplog: Any) -> None:
@@ -343,91 +365,14 @@ def test_a_run_goes_on_as_it_began(tmp_path: Path, old: bool) -> None:
     assert api.replay(result.run, store=path).fingerprint == resumed.fingerprint
 
 
+def test_an_option_without_tokens_cannot_be_scored() -> None:
+    walk = score_options([Option('"a"'), Option("?")], lambda text: (text,) if '"' in text else ())
+    next(walk)
+    with pytest.raises(NoTokens, match=r"the option \? has no tokens, expected a text that the model can"):
+        walk.send([Told('"a"', b'"a"', -0.1)])
+
+
 def test_options_keep_their_key_whatever_they_look_like() -> None:
     assert Option('"Red"').key == Option(' "red" ').key == Option("red").key
     texts: Sequence[str] = ["1", '"1"', "null", '"null"']
     assert len({Option(text).key for text in texts}) == 2
-
-
-# -- expected values --
-
-SURVEY = {
-    "seed": 7,
-    "agents": {
-        "R": {
-            "count": 20,
-            "persona": "p",
-            "speak": False,
-            "actions": {
-                "answer": {
-                    "safe": {"type": "boolean"},
-                    "level": {"enum": [1, 2, 3]},
-                    "way": {"enum": ["bus", "car"]},
-                }
-            },
-        }
-    },
-    "schedule": {"use": "simultaneous", "rounds": 1},
-    "outcomes": {
-        "level": {
-            "value": "mean([e.payload.level for e in events if 'level' in e.payload])",
-            "expected": True,
-        },
-        "answered": {"value": "len(events)", "expected": True},
-    },
-    "tables": {
-        "t": {
-            "rows": "events.answer",
-            "columns": {
-                "safe": {"value": "event.payload.safe", "expected": True, "kind": "proportion"},
-                "bus": {"value": "event.payload.way == 'bus'", "expected": True},
-            },
-        }
-    },
-}  # fmt: skip
-CHANCES = {
-    "true": 0.3, "false": 0.1, "1": 0.1, "2": 0.2, "3": 0.3, "bus": 0.5, "car": 0.2, "answer": 0.6,
-    "null": 0.2,
-}  # fmt: skip
-
-
-def test_expected_values_are_those_of_the_probabilities(tmp_path: Path) -> None:
-    result = run(tmp_path, scenario({"odds": CHANCES}, **SURVEY))
-    assert result.status == "completed", result.error
-    assert 0 < len(result.events) < 20
-    assert result.outcomes["level"] == pytest.approx((0.1 + 0.4 + 0.9) / 0.6)
-    assert result.outcomes["answered"] == pytest.approx(20 * 0.75)
-    assert {(round(row["safe"], 6), round(row["bus"], 6)) for row in result.tables["t"]} == {
-        (0.75, round(5 / 7, 6))
-    }
-    assert api.replay(result.run, store=tmp_path / "runs.db").outcomes == result.outcomes
-
-
-def test_expected_values_go_by_the_temperature(tmp_path: Path) -> None:
-    result = run(tmp_path, scenario({"odds": CHANCES, "temperature": 0}, **SURVEY))
-    assert result.outcomes == {"level": 3, "answered": 20}
-
-
-@pytest.mark.parametrize(
-    ("outcome", "what"),
-    [
-        ({"value": "events[0].payload.way"}, 'its value is "(bus|car)", expected a number, true or false'),
-        ({"value": "len([e for e in events if e.kind == 'say'])"}, "has a value that the kernel drew"),
-    ],
-)
-def test_what_has_no_expected_value(tmp_path: Path, outcome: dict[str, Any], what: str) -> None:
-    outcomes = {"x": {**outcome, "expected": True}}
-    provider = {"odds": CHANCES} if "way" in outcome["value"] else {"generate": True}
-    result = run(tmp_path, scenario(provider, **{**SURVEY, "tables": {}, "outcomes": outcomes}))
-    assert result.status == "failed"
-    assert re.search(what, result.error)
-    assert "--set outcomes.x=" in result.error
-    resumed = api.resume(result.run, store=tmp_path / "runs.db", set={"outcomes.x": outcome["value"]})
-    assert resumed.status == "completed"
-    assert resumed.asked == 0
-
-
-def test_an_expected_text_is_a_mistake_in_the_scenario(tmp_path: Path) -> None:
-    outcomes = {"x": {"value": "events[0].kind", "kind": "text", "expected": True}}
-    with pytest.raises(ScenarioError, match="a mean is a number, and the kind is text"):
-        run(tmp_path, scenario({"odds": CHANCES}, **{**SURVEY, "outcomes": outcomes}))

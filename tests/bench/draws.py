@@ -4,8 +4,10 @@
     python tests/bench/draws.py apple       one part: apple, marginals, bias or cost
 
 `apple`: two personas name a price from 1 to 20 in 200 pairs under common seeds. The variance of the
-difference, divided by that of unpaired arms, for the kernel's draws and llama.cpp's own, with 95 % intervals.
-`marginals`: 2,000 of the model's own answers at temperature 1, and 10,000 draws, against the probabilities.
+difference, divided by that of unpaired arms, for the kernel's draws and llama.cpp's own, with 95 % intervals
+and the number of pairs that each needs.
+`marginals`: 2,000 of the model's own answers, and 10,000 draws, against the probabilities: options of one
+token at three temperatures, and of several tokens at temperature 1.
 `bias`: how probable a five-option question's options are by their place, over all 120 orders.
 `cost`: the time of one scored choice among five options over that of one generated answer of the same prompt.
 """
@@ -15,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import math
 import statistics
 import sys
 import time
@@ -25,15 +26,19 @@ from random import Random
 from typing import Any
 
 from pyscrai_llamacpp.provider import LlamaCppProvider
+from pyscrai_statistics import replicates_paired
+from scipy import stats
 
-from pyscrai_core import Message, Option, OptionScores, Position, Request, Sampling
-from pyscrai_core.answers.draws import draw, normalized
+from pyscrai_core import Message, Position, Request, Sampling
+from pyscrai_core.answers.draws import draw, normalized, probabilities_drawn
 from pyscrai_core.base import seeds
+from pyscrai_core.base.options import Option, OptionScores
 
 FORM = "Answer as JSON with the key"
 PAIRS = 200
 OWN = 2_000
 DRAWS = 10_000
+TEMPERATURES = (0.5, 1.0, 2.0)
 WAYS = ("bus", "bicycle", "car", "walk", "train")
 
 
@@ -54,17 +59,24 @@ async def opened(**options: Any) -> LlamaCppProvider:
 # -- paired arms --
 
 
+#: Two clearly different sellers.
+PERSONAS = (
+    "You are a poor farmer who sells cheap, for 5 to 9 coins.",
+    "You are a rich merchant who sells dear, for 12 to 18 coins.",
+)
+ASK = "A stranger asks for the price of a basket of apples. The price is a whole number of coins, at most 20."
+#: The difference, in coins, for which replicates are computed.
+COINS = 1.0
+
+
 async def apple() -> None:
-    provider = await opened(slots=2)
-    farmer = "You are a farmer who sells apples."
-    personas = (farmer, f"{farmer} Your children are hungry.")
-    ask = "A stranger asks for the price of a basket of apples, from 1 to 20 coins."
+    provider = await opened(slots=2, threads=1)
     options = [Option(str(price)) for price in range(1, 21)]
     keys = [option.key for option in options]
 
     def request(arm: int, seed: int = 0) -> Request:
         return Request(
-            messages=(Message.system(personas[arm]), Message.user(f"{ask} {FORM} price.")),
+            messages=(Message.system(PERSONAS[arm]), Message.user(f"{ASK} {FORM} price.")),
             schema=schema("price", {"type": "integer", "minimum": 1, "maximum": 20}),
             sampling=Sampling(temperature=1, top_p=1, max_tokens=30),
             seed=seed,
@@ -73,7 +85,9 @@ async def apple() -> None:
     scores = [await provider.score(request(arm), '{"price":', options) for arm in (0, 1)]
     chances = [normalized(one.logprobs) for one in scores]
     for arm, one in enumerate(scores):
+        mean = sum(price * share for price, share in enumerate(chances[arm], 1))
         print(f"arm {arm}: off {one.off:.3f}, missing {one.missing:.3f}, {_top(keys, chances[arm])}")
+        print(f"  mean {mean:.2f}")
     kernel: list[list[float]] = [[], []]
     own: list[list[float]] = [[], []]
     began = time.time()
@@ -89,8 +103,10 @@ async def apple() -> None:
     await provider.aclose()
     for name, (one, other) in (("kernel", kernel), ("llama.cpp", own)):
         low, high = _interval(one, other)
-        found = _ratio(one, other)
-        print(f"{name}: variance ratio {found:.2f} ({low:.2f} to {high:.2f}), {found:.2f} of the replicates")
+        needed = replicates_paired([a - b for a, b in zip(one, other, strict=True)], difference=COINS)
+        print(f"{name}: means {statistics.mean(one):.2f} and {statistics.mean(other):.2f}, variance ratio "
+              f"{_ratio(one, other):.2f} ({low:.2f} to {high:.2f})")
+        print(f"  {needed.estimate:.0f} pairs find a difference of {COINS:g} with 80 % power")
 
 
 def _ratio(one: Sequence[float], other: Sequence[float]) -> float:
@@ -116,44 +132,76 @@ def _top(labels: Sequence[str], chances: Sequence[float]) -> str:
 
 
 async def marginals() -> None:
-    provider = await opened()
-    model: Any = provider._model
+    """The model's own free answers against the probabilities, and draws against them."""
+    provider = await opened(threads=1)
+    shown = [
+        *(Message.user("How do you like the park, from 1 to 5?"), Message.assistant('{"level": 4}')),
+        *(Message.user("How do you like the noise, from 1 to 5?"), Message.assistant('{"level": 2}')),
+        Message.user("How do you like the bus, from 1 to 5?"),
+    ]
+    levels = [Option(str(level)) for level in range(1, 6)]
+    for temperature in TEMPERATURES:
+        await _compared(provider, shown, '{"level": ', levels, temperature, 2)
     ask = "Do you like a tea, a teapot or a coffee? Answer as JSON with the key answer."
-    messages = [Message.system("You answer a survey."), Message.user(ask)]
-    options = [Option(f'"{text}"') for text in ("tea", "teapot", "coffee", "a cup of coffee")]
-    scores = await provider.score(Request(messages=tuple(messages)), '{"answer":', options)
-    plain = [{"role": one.role, "content": one.text} for one in messages]
-    text = model._post("/apply-template", {"messages": plain}, model._key)["prompt"]
-    body = {"content": text, "add_special": True, "parse_special": True}
-    prompt = [*model._post("/tokenize", body, model._key)["tokens"], *model._tokens_of('{"answer":')]
-    counts: Counter[str] = Counter()
-    for seed in range(OWN):
-        counts[_own(model, prompt, seed)] += 1
-    shares = {option.key: math.exp(one) for option, one in zip(options, scores.logprobs, strict=True)}
-    shares["(off)"] = scores.off
-    counts["(off)"] = OWN - sum(counts[key] for key in shares)
-    for key, share in shares.items():
-        print(f"  {key}: probability {share:.4f}, own answers {counts[key] / OWN:.4f} of {OWN}")
-    within = {key: share for key, share in shares.items() if key != "(off)"}
-    total, seen = sum(within.values()), sum(counts[key] for key in within)
-    own = _chi_squared([counts[key] for key in within], [share / total for share in within.values()])
-    print(
-        f"own answers that are options: {seen}, chi-squared {own:.2f}, {len(within) - 1} degrees of freedom"
-    )
-    chances, keys = normalized(scores.logprobs), [option.key for option in options]
-    drawn = Counter(draw(chances, keys, 1, position(number), "answer") for number in range(DRAWS))
-    found = _chi_squared([drawn[n] for n in range(len(keys))], chances)
-    print(f"{DRAWS} draws: chi-squared {found:.2f}, {len(keys) - 1} degrees of freedom")
+    survey = [Message.system("You answer a survey."), Message.user(ask)]
+    words = [Option(f'"{text}"') for text in ("tea", "teapot", "coffee", "a cup of coffee")]
+    await _compared(provider, survey, '{"answer":', words, 1.0, 7)
     await provider.aclose()
 
 
-def _own(model: Any, prompt: list[int], seed: int) -> str:
+async def _compared(
+    provider: LlamaCppProvider,
+    messages: Sequence[Message],
+    prefix: str,
+    options: Sequence[Option],
+    temperature: float,
+    tokens: int,
+) -> None:
+    """`OWN` answers of the model, each of up to so many tokens, and `DRAWS` draws."""
+    model: Any = provider._model
+    scores = await provider.score(Request(messages=tuple(messages)), prefix, options)
+    plain = [{"role": one.role, "content": one.text} for one in messages]
+    text = model._post("/apply-template", {"messages": plain}, model._key)["prompt"]
+    body = {"content": text, "add_special": True, "parse_special": True}
+    prompt = [*model._post("/tokenize", body, model._key)["tokens"], *model._tokens(prefix)]
+    keys = [option.key for option in options]
+    drawn_from = probabilities_drawn(scores.logprobs, keys, Sampling(temperature=temperature))
+    counts: Counter[str] = Counter(_own(model, prompt, seed, temperature, tokens) for seed in range(OWN))
+    seen = [counts[key] for key in keys]
+    print(f"temperature {temperature:g}: off {scores.off:.4f}, missing {scores.missing:.4f}")
+    print("| option | probability | share of the model's own answers |\n| --- | --- | --- |")
+    for key, share, count in zip(keys, drawn_from, seen, strict=True):
+        print(f"| {key} | {share:.4f} | {count / sum(seen):.4f} |")
+    print(f"{sum(seen)} of {OWN} own answers are options: {_fit(seen, drawn_from)}")
+    taken = Counter(draw(drawn_from, keys, 1, position(number), "answer") for number in range(DRAWS))
+    print(f"{DRAWS} draws: {_fit([taken[n] for n in range(len(keys))], drawn_from)}", flush=True)
+
+
+def _own(model: Any, prompt: list[int], seed: int, temperature: float, tokens: int) -> str:
+    """The option's key that the model writes by itself; "" for anything else."""
     body = {
-        "prompt": prompt, "n_predict": 7, "temperature": 1, "top_p": 1, "min_p": 0, "top_k": 0, "seed": seed,
-        "cache_prompt": True, "stop": ["}"],
+        "prompt": prompt, "n_predict": tokens, "temperature": temperature, "top_p": 1, "min_p": 0,
+        "top_k": 0, "seed": seed, "cache_prompt": True, "stop": ["}"],
     }  # fmt: skip
-    said = model._server.handle_completions(body)["choices"][0]["text"].strip()
-    return said[1:].partition('"')[0].strip().casefold() if said[:1] == '"' else ""
+    answer = model._server.handle_completions(body)["choices"][0]
+    said = answer["text"].strip()
+    if said[:1] == '"':
+        return said[1:].partition('"')[0].strip().casefold()
+    number = said.partition(",")[0].strip()
+    ended = number != said or answer["finish_reason"] == "stop"
+    return number if ended else ""
+
+
+def _fit(counts: Sequence[int], chances: Sequence[float]) -> str:
+    """Chi-squared, with the options that are too rare for it as one."""
+    total = sum(counts)
+    pairs = list(zip(counts, chances, strict=True))
+    common = [(n, p) for n, p in pairs if total * p >= 5]
+    rare = (total - sum(n for n, _ in common), 1 - sum(p for _, p in common))
+    cells = [*common, rare] if len(common) < len(pairs) and total * rare[1] >= 1 else common
+    found = _chi_squared([n for n, _ in cells], [p / sum(p for _, p in cells) for _, p in cells])
+    p = float(stats.chi2.sf(found, len(cells) - 1))
+    return f"chi-squared {found:.2f}, {len(cells) - 1} degrees of freedom, p = {p:.3f}"
 
 
 def _chi_squared(counts: Sequence[int], chances: Sequence[float]) -> float:
@@ -202,9 +250,10 @@ def _question(ways: Sequence[str], number: int) -> Request:
 
 async def cost() -> None:
     for options in ({"exact": True}, {"exact": False}):
-        provider = await opened(**options)
+        provider = await opened(**options, threads=1)
+        await _asked(provider, WAYS, 1000)
         scored, written = [], []
-        for number in range(1, 9):
+        for number in range(1, 17):
             began = time.perf_counter()
             await provider.complete(_question(WAYS, number))
             written.append(time.perf_counter() - began)
@@ -212,9 +261,8 @@ async def cost() -> None:
             await _asked(provider, WAYS, number + 100)
             scored.append(time.perf_counter() - began)
         one, other = statistics.median(scored), statistics.median(written)
-        print(
-            f"{options}: scored {one * 1000:.0f} ms, written {other * 1000:.0f} ms, ratio {one / other:.2f}"
-        )
+        ratio = statistics.median(a / b for a, b in zip(scored, written, strict=True))
+        print(f"{options}: scored {one * 1000:.0f} ms, written {other * 1000:.0f} ms, ratio {ratio:.2f}")
         await provider.aclose()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyscrai_llamacpp.models import Model
 
-from pyscrai_core import ContextTooLong, Message, Request, Sampling
+from pyscrai_core import ContextTooLong, Message, Request, RequestRejected, Sampling
 from pyscrai_core.base.options import Option, OptionScores
 
 Using = Callable[..., Any]
@@ -145,3 +145,24 @@ def test_special_tokens_in_an_answer_are_text(using: Using) -> None:
         assert scores.usage.input_tokens > end.usage.input_tokens + 3
 
     using(work, exact=True)
+
+
+def test_an_option_without_tokens_is_refused(using: Using, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(provider: Any) -> None:
+        model = provider._model
+        whole = model._tokens
+        # llama.cpp finds tokens for every text that JSON can hold, so that one is taken away.
+        monkeypatch.setattr(model, "_tokens", lambda text: () if "tram" in text else whole(text))
+        with pytest.raises(RequestRejected, match='the option "tram" has no tokens, expected a text'):
+            await provider.score(request("By what?"), PREFIX, [Option('"bus"'), Option('"tram"')])
+
+    using(work, exact=True, context=512)
+
+
+def test_the_same_question_is_computed_once(using: Using, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(provider: Any) -> None:
+        first = await provider.score(request("Once?"), PREFIX, OPTIONS)
+        monkeypatch.setattr(provider._model, "_computed", None)
+        assert await provider.score(request("Once?"), PREFIX, OPTIONS) is first
+
+    using(work, exact=True, context=512)

@@ -26,10 +26,14 @@ BATCH = 500
 @click.option(
     "-f", "--follow", is_flag=True, help="Go on with events as they are recorded, until the run ends."
 )
+@click.option("--draws", is_flag=True, help="Print what was drawn of closed choices, with the probabilities.")
 @options.pager_option
 @options.store_option
-def log(run: str, text: bool, follow: bool, pager: bool, store: str | None) -> int:
+def log(run: str, text: bool, follow: bool, draws: bool, pager: bool, store: str | None) -> int:
     """Print a run's log, one JSON object a line: the canonical log.
+
+    With --draws, each line is a draw of the kernel instead: its position, the field, the value, and the
+    probabilities of the options (see the README).
 
     With --follow, the command ends with the run, which another process executes. Its exit status is 1 if the
     run is removed meanwhile.
@@ -39,16 +43,22 @@ def log(run: str, text: bool, follow: bool, pager: bool, store: str | None) -> i
       pyscrai log | head
       pyscrai log 1f2e --text
       pyscrai log --follow | jq 'select(.kind == "offer")'
+      pyscrai log --draws --text
     """
     from pyscrai_core.config import load_settings
     from pyscrai_core.runtime.inputs import meant
     from pyscrai_core.store.store import Store
 
+    if draws and follow:
+        raise click.UsageError("--draws and --follow: expected one of them; print draws afterwards")
     write = _write_text if text else _write_lines
     with Store.open(load_settings(store=store).store, create=False) as opened:
         if follow:
             return _follow(opened, meant(opened, run), write)
         with paged(pager):
+            if draws:
+                _write_draws(opened.run(run), text)
+                return 0
             batch: list[Event] = []
             for event in opened.run(run).events():
                 batch.append(event)
@@ -69,6 +79,20 @@ def _write_text(events: list[Event]) -> None:
     for event in events:
         output.stdout().write(line(event) + "\n")
     output.stdout().flush()
+
+
+def _write_draws(run: RecordedRun, text: bool) -> None:
+    import orjson
+
+    from .draws import all_draws, text_of
+
+    for draw in all_draws(run):
+        if text:
+            output.echo(f"{output.shown(draw['agent'])}, step {draw['step']}: {text_of(draw)}")
+        else:
+            output.write_bytes(orjson.dumps(draw) + b"\n")
+    if "kernel" not in (run.manifest.get("draws") or {}).values():
+        output.note("the kernel draws nothing in this run: no provider tells probabilities, or they draw")
 
 
 def _follow(store: Store, run: RecordedRun, write: Callable[[list[Event]], None]) -> int:

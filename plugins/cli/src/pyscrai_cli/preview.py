@@ -31,12 +31,13 @@ from pyscrai_core.store.store import Store
 class Preview:
     """A request as the provider `use` would get it: what its vendor cannot do natively is in words.
 
-    `invented` tells whether answers stand in before it.
+    `invented` tells whether answers stand in before it, `kernel` whether the kernel draws its closed choices.
     """
 
     request: Request
     use: str
     invented: bool
+    kernel: bool
 
 
 class _Stand(Provider):
@@ -107,8 +108,9 @@ async def preview(plan: Plan, approval: Approval, agent: str, step: int | None =
             raise ConfigError(f"--agent {agent}: it is not reached: {result.error}")
         asked = f"it asks in steps {', '.join(map(str, steps))}" if steps else "it never asks a model"
         raise ConfigError(f"--agent {agent}: it asks nothing in step {step or 1}; {asked}")
-    use = plan.scenario.providers[look.found.provider].use
-    return Preview(look.found, use, bool(look.met))
+    use = plan.scenario.providers[look.found.provider]
+    can = "options" in components.providers[look.found.provider].capabilities
+    return Preview(look.found, use.use, bool(look.met), can and use.policy.draw != "provider")
 
 
 def _answer(request: Request) -> str:

@@ -30,7 +30,16 @@ class Part:
     tokens: int
 
 
-Told = list[tuple[int, str, str, list[Part]]]
+@frozen
+class Told:
+    """A request: where, to whom, its parts, who draws its closed choices, and what was drawn."""
+
+    step: int
+    path: str
+    provider: str
+    parts: list[Part]
+    draw: str | None
+    draws: Sequence[dict[str, Any]] = ()
 
 
 @click.command()
@@ -62,7 +71,7 @@ def prompt(
 
     Prints exactly what is sent, with the tokens of each part. No model is asked. With a scenario's FILE: the
     agent's first request in a step, with placeholders in brackets for earlier answers. With a recorded RUN:
-    what was sent in that step.
+    what was sent in that step. Says who draws closed choices, and what was drawn with which probabilities.
 
     \b
     Examples:
@@ -78,12 +87,14 @@ def prompt(
         output.print_json(
             [
                 {
-                    "position": {"agent": agent, "step": number, "path": path},
-                    "provider": provider,
-                    "parts": [{"part": p.title, "text": p.text, "tokens": p.tokens} for p in parts],
-                    "tokens": sum(part.tokens for part in parts),
+                    "position": {"agent": agent, "step": one.step, "path": one.path},
+                    "provider": one.provider,
+                    "parts": [{"part": p.title, "text": p.text, "tokens": p.tokens} for p in one.parts],
+                    "tokens": sum(part.tokens for part in one.parts),
+                    "draw": one.draw,
+                    "draws": list(one.draws),
                 }
-                for number, path, provider, parts in told
+                for one in told
             ]
         )
         return
@@ -91,15 +102,21 @@ def prompt(
         _print(agent, told)
 
 
-def _print(agent: str, told: Told) -> None:
-    for number, path, provider, parts in told:
-        title = f"{output.shown(agent)}, step {number}, call {path}, to {output.shown(provider)}"
+def _print(agent: str, told: Sequence[Told]) -> None:
+    from .draws import text_of
+
+    for one in told:
+        title = f"{output.shown(agent)}, step {one.step}, call {one.path}, to {output.shown(one.provider)}"
         output.echo(click.style(title, bold=True))
-        for part in parts:
+        for part in one.parts:
             size = f", {output.counted(part.tokens, 'token')}" if part.tokens else ""
             output.echo(click.style(f"-- {part.title}{size}", dim=True))
             output.echo(output.clean(part.text))
-        total = output.counted(sum(part.tokens for part in parts), "token")
+        if one.draw:
+            output.echo(click.style(f"-- closed choices: drawn by the {one.draw}", dim=True))
+        for draw in one.draws:
+            output.echo(text_of(draw))
+        total = output.counted(sum(part.tokens for part in one.parts), "token")
         output.echo(click.style(f"-- {total} in all, as PyScrAI estimates them\n", dim=True))
 
 
@@ -111,11 +128,12 @@ def _of_scenario(
     seed: int | None,
     store: str | None,
     trust: bool,
-) -> Told:
+) -> list[Told]:
     from pyscrai_core import api
     from pyscrai_core.config import load_settings
     from pyscrai_core.runtime import execution
 
+    from .draws import who_draws
     from .perform import gate_of
     from .preview import preview
 
@@ -127,13 +145,16 @@ def _of_scenario(
     request = found.request
     tools = [tool.to_dict() for tool in request.tools]
     parts = _parts(request.messages, request.schema, tools, request.sampling.to_dict())
-    return [(request.position.step, request.position.path, f"{request.provider} ({found.use})", parts)]
+    draw = who_draws({"schema": request.schema, "tools": tools}, kernel=found.kernel)
+    where = request.position
+    return [Told(where.step, where.path, f"{request.provider} ({found.use})", parts, draw)]
 
 
-def _of_run(ref: str, agent: str, step: int | None, store: str | None) -> Told:
+def _of_run(ref: str, agent: str, step: int | None, store: str | None) -> list[Told]:
     from pyscrai_core.errors import ConfigError
     from pyscrai_core.store.store import Store
 
+    from .draws import who_draws
     from .perform import settings_for
 
     settings, _ = settings_for(store)
@@ -149,11 +170,13 @@ def _of_run(ref: str, agent: str, step: int | None, store: str | None) -> Told:
         if not chosen:
             steps = ", ".join(sorted({str(call["step"]) for call in calls}, key=int))
             raise ConfigError(f"--step {step}: {agent} asked nothing in it; it asked in steps {steps}")
-        told: Told = []
+        told: list[Told] = []
         for call in sorted(chosen, key=lambda one: int(one["number"])):
             frame = run.frame(call["number"])
             parts = _parts(run.messages(call["number"]), frame["schema"], frame["tools"], frame["sampling"])
-            told.append((call["step"], call["path"], call["provider"] or call["target"], parts))
+            draws = (call["answer"] or {}).get("draws", ())
+            provider = call["provider"] or call["target"]
+            told.append(Told(call["step"], call["path"], provider, parts, who_draws(frame, draws), draws))
         return told
 
 

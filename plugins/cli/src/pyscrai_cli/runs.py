@@ -259,6 +259,7 @@ def _summary(run: RecordedRun) -> dict[str, Any]:
             }
             for name, use in providers.items()
         },
+        "draws": manifest.draws,
         "kernel": manifest.kernel,
         "format": manifest.format,
         "plugins": manifest.plugins,
@@ -266,6 +267,14 @@ def _summary(run: RecordedRun) -> dict[str, Any]:
         "prompts": manifest.prompts,
         "files": sorted(manifest.known_files),
     }
+
+
+def _drawn(draws: dict[str, str]) -> str:
+    """Who drew closed choices: `by the kernel (default)`."""
+    names: dict[str, list[str]] = {}
+    for name, who in draws.items():
+        names.setdefault(who, []).append(output.shown(name))
+    return "; ".join(f"closed choices by the {who} ({', '.join(some)})" for who, some in names.items())
 
 
 def _show(summary: dict[str, Any], hints: Hints) -> None:
@@ -286,6 +295,7 @@ def _show(summary: dict[str, Any], hints: Hints) -> None:
                 f"{output.counted(summary['steps'], 'step')}, {output.counted(summary['events'], 'event')}, "
                 f"{output.counted(summary['calls'], 'call')}",
             ),
+            *([("draws", _drawn(summary["draws"]))] if summary["draws"] else []),
             ("tokens", output.tokens(summary["usage"])),
             ("cost", output.money(Cost(**summary["cost"]))),
             *([("truncated", output.truncated(summary["truncated"]))] if summary["truncated"] else []),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from . import output
+from . import draws, output
 
 if TYPE_CHECKING:
     from pyscrai_core.store.runs import RecordedRun
@@ -118,7 +118,8 @@ def statistics_of(run: RecordedRun) -> dict[str, Any]:
     agents = sorted(groups["agents"], key=lambda name: (order.get(name, len(order)), name))
     groups["agents"] = {name: groups["agents"][name] for name in agents}
     named = {kind: {name: group.to_dict() for name, group in found.items()} for kind, found in groups.items()}
-    return {"run": run.id, "scenario": run.scenario, "status": run.status, "all": whole.to_dict(), **named}
+    about = {"run": run.id, "scenario": run.scenario, "status": run.status, "draws": draws.statistics_of(run)}
+    return {**about, "all": whole.to_dict(), **named}
 
 
 def show_statistics(found: dict[str, Any]) -> None:
@@ -141,6 +142,7 @@ def show_statistics(found: dict[str, Any]) -> None:
         if groups:
             output.heading(title)
             output.table(*_answers(groups), indent="  ")
+    draws.show_statistics(found["draws"])
     for title, name in (("attempts that failed", "failed_attempts"), ("calls that failed", "failed")):
         if reasons := found["all"][name]:
             output.heading(title)

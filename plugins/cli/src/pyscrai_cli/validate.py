@@ -60,7 +60,10 @@ def validate(file: Path, overrides: list[Override], seed: int | None, as_json: b
 
 
 def _found(file: Path, plan: Plan) -> dict[str, Any]:
+    from pyscrai_core.scenario.choices import drawing, remarks
+
     scenario = plan.scenario
+    draws = drawing(scenario, plan.providers)
     return {
         "valid": True,
         "file": str(file),
@@ -79,6 +82,8 @@ def _found(file: Path, plan: Plan) -> dict[str, Any]:
             if (value := getattr(scenario.limits, name)) is not None
         },
         "demands": list(plan.demands),
+        "draws": draws,
+        "remarks": remarks(scenario, draws),
     }
 
 
@@ -106,12 +111,16 @@ def _acts(acts: Acts) -> list[str]:
 
 
 def _print(found: dict[str, Any]) -> None:
+    drawn = [
+        f"closed choices of {name} by the kernel" for name, by in found["draws"].items() if by == "kernel"
+    ]
     output.echo(f"{output.clean(found['file'])}: {click.style('valid', fg='green')}")
     output.pairs(
         [
             ("scenario", output.shown(found["scenario"])),
             ("seed", str(found["seed"])),
             ("providers", _listed(f"{name}: {use}" for name, use in found["providers"].items())),
+            *([("draws", _listed(drawn))] if drawn else []),
             ("schedule", output.shown(found["schedule"])),
             ("rules", str(found["rules"])),
             ("limits", _listed(f"{name} {value:,}" for name, value in found["limits"].items())),
@@ -126,6 +135,10 @@ def _print(found: dict[str, Any]) -> None:
         _rows(found["agents"]),
         indent="  ",
     )
+    if found["remarks"]:
+        output.heading("remarks")
+        for remark in found["remarks"]:
+            output.echo(f"  - {output.shown(remark)}")
     if found["demands"]:
         output.heading("this scenario needs your approval to:")
         for demand in found["demands"]:

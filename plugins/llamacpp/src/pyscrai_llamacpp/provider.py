@@ -24,7 +24,7 @@ from pyscrai_core import (
     Sink,
     Usage,
 )
-from pyscrai_core.base.options import Option, OptionScores
+from pyscrai_core.base.options import NoTokens, Option, OptionScores
 
 from . import hub
 from .messages import SEEDS, completion, request_body, text_parts
@@ -252,6 +252,8 @@ class LlamaCppProvider(Provider):
             return await loop.run_in_executor(model.pool, model.score, messages, prefix, options, stopped)
         except ScoreRejected as error:
             raise self._rejected(model, error.args[0]) from error
+        except NoTokens as error:
+            raise RequestRejected(f"llamacpp: {request.position}: {model.name}: {error}") from error
         except CPP_ERRORS as error:
             raise RequestRejected(f"llamacpp: {model.name} cannot score these options: {error}") from error
         finally:

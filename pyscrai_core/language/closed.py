@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ from attrs import frozen
 
 from ..base.options import Option
 from ..canonical import canonical
-from ..language.schemas import schema_at
+from .schemas import schema_at
 
 #: The most options that a choice can have; with more, the provider draws.
 MOST_OPTIONS = 100
@@ -188,6 +188,43 @@ def _opening(members: Members, root: Mapping[str, Any]) -> tuple[Option, str]:
     return Option(text + "}", opening=True), label
 
 
+def indistinct(options: Sequence[Option]) -> str:
+    """What is wrong with options that are the same after normalisation, or empty; "" if nothing is."""
+    seen: dict[str, Option] = {}
+    for option in options:
+        other = seen.setdefault(option.key, option)
+        if other is not option:
+            return (
+                f"the options {other.text} and {option.text} are the same apart from case, blanks and "
+                "quotes, expected different ones; rename one, or set `draw: provider` for the provider"
+            )
+        if not option.key:
+            return (
+                f"the option {option.text} is empty, expected a text; name it, or set `draw: provider` for "
+                "the provider"
+            )
+    return ""
+
+
+def places_of(schema: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Part]]:
+    """What stands in a schema's answers: the path of each part in the schema, and the part."""
+    yield from _places(schema, schema, (), MOST_LEVELS)
+
+
+def _places(
+    schema: Any, root: Mapping[str, Any], path: tuple[str, ...], levels: int
+) -> Iterator[tuple[tuple[str, ...], Part]]:
+    part = part_of(schema, root) if levels else None
+    yield path, part
+    if isinstance(part, Choice):
+        for one in part.alternatives:
+            if one.option.opening:
+                yield from _places(one.schema, root, path, levels - 1)
+    elif isinstance(part, Members):
+        for name, each in part.schemas.items():
+            yield from _places(each, root, (*path, name), levels - 1)
+
+
 def too_many(schema: Mapping[str, Any]) -> int:
     """How many options the first choice has that has too many; 0: there is none."""
     return _too_many(canonical(schema))
@@ -195,8 +232,8 @@ def too_many(schema: Mapping[str, Any]) -> int:
 
 @lru_cache(maxsize=1024)
 def _too_many(written: bytes) -> int:
-    root = orjson.loads(written)
-    return next((part.count for part in _parts(root, root, MOST_LEVELS) if isinstance(part, TooMany)), 0)
+    parts = places_of(orjson.loads(written))
+    return next((part.count for _, part in parts if isinstance(part, TooMany)), 0)
 
 
 def has_choices(schema: Mapping[str, Any]) -> bool:
@@ -206,21 +243,8 @@ def has_choices(schema: Mapping[str, Any]) -> bool:
 
 @lru_cache(maxsize=1024)
 def _has_choices(written: bytes) -> bool:
-    root = orjson.loads(written)
-    parts = _parts(root, root, MOST_LEVELS)
-    return any(isinstance(part, Choice) and len(part.alternatives) > 1 for part in parts)
-
-
-def _parts(schema: Any, root: Mapping[str, Any], levels: int) -> Iterator[Part]:
-    part = part_of(schema, root) if levels else None
-    yield part
-    if isinstance(part, Choice):
-        for one in part.alternatives:
-            if one.option.opening:
-                yield from _parts(one.schema, root, levels - 1)
-    elif isinstance(part, Members):
-        for each in part.schemas.values():
-            yield from _parts(each, root, levels - 1)
+    parts = places_of(orjson.loads(written))
+    return any(isinstance(part, Choice) and len(part.alternatives) > 1 for _, part in parts)
 
 
 def plain_copy(schema: Mapping[str, Any]) -> dict[str, Any]:
