@@ -104,8 +104,10 @@ async def apple() -> None:
     for name, (one, other) in (("kernel", kernel), ("llama.cpp", own)):
         low, high = _interval(one, other)
         needed = replicates_paired([a - b for a, b in zip(one, other, strict=True)], difference=COINS)
-        print(f"{name}: means {statistics.mean(one):.2f} and {statistics.mean(other):.2f}, variance ratio "
-              f"{_ratio(one, other):.2f} ({low:.2f} to {high:.2f})")
+        print(
+            f"{name}: means {statistics.mean(one):.2f} and {statistics.mean(other):.2f}, variance ratio "
+            f"{_ratio(one, other):.2f} ({low:.2f} to {high:.2f})"
+        )
         print(f"  {needed.estimate:.0f} pairs find a difference of {COINS:g} with 80 % power")
 
 
