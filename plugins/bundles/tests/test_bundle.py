@@ -18,8 +18,8 @@ import orjson
 import pytest
 from attrs import frozen
 from click.testing import CliRunner, Result
-from pyscrai_bundles import bundle as bundles
 from pyscrai_cli.main import cli
+from pyscrai_transfer import bundle as bundles
 from pyscrai_transfer.bundle import FORMAT, Bundle, export_bundle
 
 from pyscrai_core import Engine, FilePath, StoreError, api
