@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,9 @@ PYTEST = [
     "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder",
     "--durations", "25",
 ]  # fmt: skip
+#: Where Linux keeps files in memory, and how many bytes have to be free there. Tests make thousands of
+#: stores, each of which waits for the disk several times.
+MEMORY, ROOM = Path("/dev/shm"), 8 * 10**9
 
 
 def _find_pyenv() -> None:
@@ -109,9 +114,26 @@ def _compile(session: nox.Session, requirements: Iterable[str], *options: str) -
     return [line for line in pins.read_text().splitlines(keepends=True) if line.strip()]
 
 
+@contextmanager
+def _scratch(session: nox.Session) -> Iterator[dict[str, str]]:
+    """Variables for a place of the tests' files: in memory, if there is room. They are gone at the end.
+
+    Of the files of tests that somebody chose, something may be looked at: they are where they always are.
+    """
+    memory = not session.posargs and MEMORY.is_dir() and os.access(MEMORY, os.W_OK)
+    # Some of the files are programs.
+    if memory and shutil.disk_usage(MEMORY).free > ROOM and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+        with tempfile.TemporaryDirectory(prefix="pyscrai-", dir=MEMORY, ignore_cleanup_errors=True) as folder:
+            yield {"TMPDIR": folder}
+    else:
+        yield {}
+
+
 def _test(session: nox.Session, *options: str) -> None:
-    # Hundreds of tests start processes; without bytecode each of them compiles the kernel anew.
-    session.run(*PYTEST, *options, *session.posargs, env={"PYTHONDONTWRITEBYTECODE": ""})
+    with _scratch(session) as variables:
+        # Hundreds of tests start processes; without bytecode each of them compiles the kernel anew.
+        variables["PYTHONDONTWRITEBYTECODE"] = ""
+        session.run(*PYTEST, *options, *session.posargs, env=variables)
 
 
 @nox.session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from attrs import asdict, evolve, field, frozen
@@ -14,6 +15,12 @@ from ..errors import StoreError
 from ..messages import ESTIMATOR
 from ..stored_run import StoredRun
 from .overrides import Override
+
+
+@cache
+def _kernel() -> str:
+    """The kernel's version. To look for it among all distributions takes half a millisecond."""
+    return version("pyscrai-core")
 
 
 @frozen
@@ -56,7 +63,7 @@ class Manifest:
     """
 
     format: int = LOG_FORMAT
-    kernel: str = field(factory=lambda: version("pyscrai-core"))
+    kernel: str = field(factory=_kernel)
     estimator: str = ESTIMATOR
     scenario: dict[str, Any]
     folder: str

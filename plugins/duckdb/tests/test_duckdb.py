@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,23 +20,19 @@ import pyscrai_tables.plugin
 import pytest
 from pyscrai_duckdb.database import TYPES
 from pyscrai_tabular.fill import Filled, fill
+from pyscrai_testing.fixtures import Solo
 
-import pyscrai_core
 from pyscrai_core import (
     Completion,
     Engine,
     Event,
-    Extension,
     Message,
     Provider,
     Request,
     ScenarioError,
-    Schedule,
-    Stage,
     StoredRun,
     Turn,
     Usage,
-    hookimpl,
 )
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.exporting import make_exporter
@@ -62,30 +58,7 @@ class Words(Provider):
         return 0.25
 
 
-class OneByOne(Schedule):
-    async def next(self, stage: Stage) -> tuple[str, ...]:
-        return ("Mara",) if stage.step <= len(WORDS) else ()
-
-
-class TestPlugin:
-    __test__ = False
-    pyscrai_api = 1
-    __name__ = "words"
-
-    @hookimpl
-    def pyscrai_engines(self) -> list[Extension]:
-        return [Extension("reader", f"{__name__}:Reader")]
-
-    @hookimpl
-    def pyscrai_providers(self) -> list[Extension]:
-        return [Extension("words", f"{__name__}:Words")]
-
-    @hookimpl
-    def pyscrai_schedules(self) -> list[Extension]:
-        return [Extension("one-by-one", f"{__name__}:OneByOne")]
-
-
-HOST = Host(extra=[TestPlugin(), pyscrai_tables.plugin, pyscrai_duckdb.plugin])
+HOST = Host(extra=[pyscrai_tables.plugin, pyscrai_duckdb.plugin])
 
 SCENARIO: dict[str, Any] = {
     "scenario": "words",
@@ -95,7 +68,7 @@ SCENARIO: dict[str, Any] = {
         "Jon": {"engine": "reader", "memory": None},
     },
     "groups": {"both": ["Mara", "Jon"]},
-    "schedule": "one-by-one",
+    "schedule": {"use": "solo", "agent": "Mara", "steps": len(WORDS)},
     "outcomes": {"count": {"value": "len(events)", "kind": "number", "unit": "lines"}, "none": "None"},
     "measures": {"said": "len(events)", "even": "len(events) % 4 == 0"},
     "tables": {
@@ -112,24 +85,15 @@ SCENARIO: dict[str, Any] = {
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Iterator[list[StoredRun]]:
+def runs(recorded: Callable[..., list[StoredRun]]) -> list[StoredRun]:
     """Two runs that completed, of somewhat different scenarios."""
-    file = tmp_path / "scenario.yaml"
-    file.write_text(json.dumps(SCENARIO))
-    for seed, more in ((1, {}), (2, {"outcomes.more": "2.5"})):
-        result = pyscrai_core.run(
-            file, seed=seed, store=tmp_path / "runs.db", host=HOST, labels={"n": "1"}, set=more
-        )
-        assert result.status == "completed", result.error
-    with Store.open(tmp_path / "runs.db") as store:
-        yield list(reversed(store.runs()))
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
+    given = [
+        {"seed": seed, "labels": {"n": "1"}, "set": more}
+        for seed, more in ((1, {}), (2, {"outcomes.more": "2.5"}))
+    ]
+    found = recorded(SCENARIO, *given, engine__reader=Reader, provider__words=Words, schedule__solo=Solo)
+    assert [run.status for run in found] == ["completed"] * 2
+    return found
 
 
 def exported(name: str, runs: list[StoredRun], out: Path, **options: Any) -> list[Path]:

@@ -18,7 +18,7 @@ from pyscrai_cli.main import cli
 from pyscrai_exact.tree import Step, Tree
 
 import pyscrai_core
-from pyscrai_core import ContractError
+from pyscrai_core import ContractError, Host
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main", "exact"]
 PLAYER = {
@@ -98,9 +98,8 @@ def test_a_game_with_memory_agrees_with_sampled_runs(tmp_path: Path) -> None:
     found = json.loads(exact(tmp_path, what, outcome="any").stdout)
     share = next(one["at_least"] for one in found["values"] if one["value"] is True)
     path = written(tmp_path, what)
-    runs = [
-        pyscrai_core.run(path, seed=seed, store=tmp_path / "runs.db").outcomes["any"] for seed in range(200)
-    ]
+    shared = {"store": tmp_path / "runs.db", "host": Host()}
+    runs = [pyscrai_core.run(path, seed=seed, **shared).outcomes["any"] for seed in range(200)]
     assert abs(sum(runs) / 200 - share) < 3.5 * math.sqrt(share * (1 - share) / 200)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 import pyscrai_html.plugin
 import pytest
+from pyscrai_testing.fixtures import store_events
 
 import pyscrai_core
 from pyscrai_core import Event, ScenarioError, StoredRun
@@ -59,15 +59,7 @@ class Reader(HTMLParser):
 
 
 def stored(store: Store, events: Iterable[Event], scenario: str = "made") -> StoredRun:
-    run = store.create_run(scenario, 1, {}, labels={"study": EVIL.replace("\x07\u202e", "")})
-
-    async def write() -> None:
-        for event in events:
-            store.put_event(run, event)
-        await store.writer.committed()
-
-    asyncio.run(write())
-    return store.run(run)
+    return store_events(store, events, scenario, labels={"study": EVIL.replace("\x07\u202e", "")})
 
 
 def exported(runs: list[StoredRun], out: Path, **options: Any) -> list[Path]:

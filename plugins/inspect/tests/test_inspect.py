@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -16,19 +15,16 @@ from zipfile import ZipFile
 import pyscrai_inspect.plugin
 import pytest
 from pyscrai_inspect.convert import messages
+from pyscrai_testing.fixtures import Solo, store_events
 
-import pyscrai_core
 from pyscrai_core import (
     Completion,
     Engine,
     Event,
-    Extension,
     Message,
     Provider,
     Request,
     ScenarioError,
-    Schedule,
-    Stage,
     StoredRun,
     Text,
     Thinking,
@@ -36,7 +32,6 @@ from pyscrai_core import (
     ToolResult,
     Turn,
     Usage,
-    hookimpl,
 )
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.exporting import make_exporter
@@ -71,62 +66,28 @@ class Words(Provider):
         return 0.25
 
 
-class OneByOne(Schedule):
-    async def next(self, stage: Stage) -> tuple[str, ...]:
-        return ("Mara",) if stage.step <= len(WORDS) else ()
-
-
-class TestPlugin:
-    __test__ = False
-    pyscrai_api = 1
-    __name__ = "words"
-
-    @hookimpl
-    def pyscrai_engines(self) -> list[Extension]:
-        return [Extension("talker", f"{__name__}:Talker")]
-
-    @hookimpl
-    def pyscrai_providers(self) -> list[Extension]:
-        return [Extension("words", f"{__name__}:Words")]
-
-    @hookimpl
-    def pyscrai_schedules(self) -> list[Extension]:
-        return [Extension("one-by-one", f"{__name__}:OneByOne")]
-
-
-HOST = Host(extra=[TestPlugin(), pyscrai_inspect.plugin])
+HOST = Host(extra=[pyscrai_inspect.plugin])
 SCENARIO: dict[str, Any] = {
     "scenario": "two words",
     "description": "A talk.",
     "providers": {"default": "words"},
     "agents": {"Mara": {"engine": "talker", "memory": None}, "Jon": {"engine": "talker", "memory": None}},
-    "schedule": "one-by-one",
+    "schedule": {"use": "solo", "agent": "Mara", "steps": len(WORDS)},
     "outcomes": {"count": "len(events)", "won": "True", "none": "None", "deep": "[{'a': [1]}]"},
 }
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Iterator[list[StoredRun]]:
+def runs(recorded: Callable[..., list[StoredRun]]) -> list[StoredRun]:
     """Two runs of one arm, one of another, and one that failed."""
-    file = tmp_path / "scenario.yaml"
-    file.write_text(json.dumps(SCENARIO))
-    for seed, arm, more in (
-        (1, "plain", {}), (2, "plain", {}), (3, "rich", {}),
-        (4, "bad", {"outcomes": {"count": "1 / (len(events) - 6)"}}),
-    ):  # fmt: skip
-        result = pyscrai_core.run(
-            file, seed=seed, store=tmp_path / "runs.db", host=HOST, labels={"arm": arm}, set=more
-        )
-        assert result.status == ("failed" if arm == "bad" else "completed"), result.error
-    with Store.open(tmp_path / "runs.db") as store:
-        yield list(reversed(store.runs()))
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
+    fails = {"outcomes": {"count": "1 / (len(events) - 6)"}}
+    given = [
+        {"seed": seed, "labels": {"arm": arm}, "set": fails if arm == "bad" else {}}
+        for seed, arm in enumerate(("plain", "plain", "rich", "bad"), 1)
+    ]
+    found = recorded(SCENARIO, *given, engine__talker=Talker, provider__words=Words, schedule__solo=Solo)
+    assert [run.status for run in found] == ["completed"] * 3 + ["failed"]
+    return found
 
 
 def exported(runs: list[StoredRun], out: Path, **options: Any) -> list[Path]:
@@ -208,20 +169,17 @@ def test_options(runs: list[StoredRun], out: Path) -> None:
 
 def test_a_long_run_takes_no_more_memory(tmp_path: Path, out: Path) -> None:
     with Store.open(tmp_path / "long.db") as store:
-        run = store.create_run("long", 1, {})
-
-        async def write() -> None:
-            for seq in range(1, 5_001):
-                store.put_event(run, Event(seq, seq // 10, "say", "Mara", ("*",), {"text": "one two " * 480}))
-            await store.writer.committed()
-
-        asyncio.run(write())
+        events = (
+            Event(seq, seq // 10, "say", "Mara", ("*",), {"text": "one two " * 480})
+            for seq in range(1, 5_001)
+        )
+        run = store_events(store, events, "long")
         tracemalloc.start()
-        (path,) = exported([store.run(run)], out)
+        (path,) = exported([run], out)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     with ZipFile(path) as archive:
-        assert archive.getinfo(f"samples/{run}_epoch_1.json").file_size > 40_000_000
+        assert archive.getinfo(f"samples/{run.id}_epoch_1.json").file_size > 40_000_000
     assert peak < 10_000_000
 
 

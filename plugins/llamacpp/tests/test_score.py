@@ -110,7 +110,7 @@ def test_the_models_own_answers_have_these_probabilities(using: Using) -> None:
     def drawn(model: Model, behind: list[int], seed: int) -> str:
         body = {
             "prompt": behind, "n_predict": 7, "temperature": 1, "top_p": 1, "min_p": 0, "top_k": 0,
-            "seed": seed, "cache_prompt": True,
+            "seed": seed, "cache_prompt": True, "stop": ['"}', '",', '"\n', '" '],
         }  # fmt: skip
         said = model._server.handle_completions(body)["choices"][0]["text"].strip()
         return said[1:].partition('"')[0].strip().casefold() if said[:1] == '"' else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import hashlib
 import json
@@ -10,7 +9,7 @@ import re
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -22,23 +21,19 @@ from hypothesis import strategies as st
 from pyscrai_tables.csv_export import FORMULA
 from pyscrai_tables.dictionary import as_markdown
 from pyscrai_tabular.schema import CALLS, EVENTS, Type
+from pyscrai_testing.fixtures import Solo, store_events
 
-import pyscrai_core
 from pyscrai_core import (
     Completion,
     Engine,
     Event,
-    Extension,
     Message,
     Provider,
     Request,
     ScenarioError,
-    Schedule,
-    Stage,
     StoredRun,
     Turn,
     Usage,
-    hookimpl,
 )
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.exporting import make_exporter
@@ -63,56 +58,36 @@ class Words(Provider):
         return Completion(WORDS[request.turn], usage=Usage(5, 2, 1), model="words")
 
 
-class OneByOne(Schedule):
-    async def next(self, stage: Stage) -> tuple[str, ...]:
-        return ("Mara",) if stage.step <= len(WORDS) else ()
-
-
-class TestPlugin:
-    __test__ = False
-    pyscrai_api = 1
-    __name__ = "words"
-
-    @hookimpl
-    def pyscrai_engines(self) -> list[Extension]:
-        return [Extension("reader", f"{__name__}:Reader")]
-
-    @hookimpl
-    def pyscrai_providers(self) -> list[Extension]:
-        return [Extension("words", f"{__name__}:Words")]
-
-    @hookimpl
-    def pyscrai_schedules(self) -> list[Extension]:
-        return [Extension("one-by-one", f"{__name__}:OneByOne")]
-
-
-HOST = Host(extra=[TestPlugin(), pyscrai_tables.plugin])
+HOST = Host(extra=[pyscrai_tables.plugin])
 
 SCENARIO: dict[str, Any] = {
     "scenario": "words",
     "providers": {"default": "words"},
     "agents": {"Mara": {"engine": "reader", "memory": None}, "Jon": {"engine": "reader", "memory": None}},
-    "schedule": "one-by-one",
+    "schedule": {"use": "solo", "agent": "Mara", "steps": len(WORDS)},
     "outcomes": {"count": "len(events)", "loss": "-3", "first": "events[0].payload.text", "none": "None"},
 }
 
 
+Record = Callable[..., StoredRun]
+
+
 @pytest.fixture
-def stored(tmp_path: Path) -> Iterator[StoredRun]:
+def record(recorded: Callable[..., list[StoredRun]]) -> Record:
+    """Run the scenario; the run as it is stored."""
+
+    def run(**given: Any) -> StoredRun:
+        (one,) = recorded(SCENARIO, given, engine__reader=Reader, provider__words=Words, schedule__solo=Solo)
+        assert one.status == "completed", one.error
+        return one
+
+    return run
+
+
+@pytest.fixture
+def stored(record: Record) -> StoredRun:
     """A run that completed."""
-    file = tmp_path / "scenario.yaml"
-    file.write_text(json.dumps(SCENARIO))
-    result = pyscrai_core.run(file, seed=1, store=tmp_path / "runs.db", host=HOST, labels={"study": "pilot"})
-    assert result.status == "completed", result.error
-    with Store.open(tmp_path / "runs.db") as store:
-        yield store.run("last")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
+    return record(seed=1, labels={"study": "pilot"})
 
 
 def exported(name: str, runs: StoredRun | list[StoredRun], out: Path, **options: Any) -> list[Path]:
@@ -233,21 +208,16 @@ def test_the_readme_has_the_dictionary() -> None:
     assert written == as_markdown()
 
 
-def test_several_runs_are_in_the_same_tables(tmp_path: Path, stored: StoredRun, out: Path) -> None:
-    pyscrai_core.run(
-        tmp_path / "scenario.yaml", seed=2, store=tmp_path / "runs.db", host=HOST,
-        set={"outcomes": {"other": "2.5"}},
-    )  # fmt: skip
-    with Store.open(tmp_path / "runs.db") as store:
-        both: list[StoredRun] = [stored, store.run("last")]
-        exported("csv", both, out)
-        assert [row["run"] for row in rows(out / "runs.csv")] == [run.id for run in both]
-        assert [(row["run"], row["seq"]) for row in rows(out / "events.csv")] == [
-            (run.id, str(event.seq)) for run in both for event in run.events()
-        ]
-        files = exported("jsonl", both, out)
-        assert [file.relative_to(out).parts[0] for file in files[::3]] == [run.id for run in both]
-        assert [Event.from_dict(line) for line in lines(files[3])] == list(both[1].events())
+def test_several_runs_are_in_the_same_tables(stored: StoredRun, record: Record, out: Path) -> None:
+    both = [stored, record(seed=2, set={"outcomes": {"other": "2.5"}})]
+    exported("csv", both, out)
+    assert [row["run"] for row in rows(out / "runs.csv")] == [run.id for run in both]
+    assert [(row["run"], row["seq"]) for row in rows(out / "events.csv")] == [
+        (run.id, str(event.seq)) for run in both for event in run.events()
+    ]
+    files = exported("jsonl", both, out)
+    assert [file.relative_to(out).parts[0] for file in files[::3]] == [run.id for run in both]
+    assert [Event.from_dict(line) for line in lines(files[3])] == list(both[1].events())
 
 
 def test_options_of_csv(stored: StoredRun, out: Path) -> None:
@@ -274,7 +244,7 @@ def test_types_of_payloads_and_names_that_clash(tmp_path: Path, out: Path) -> No
         {"a": 2.5, "b": False, "c": None, "d": 4, "text": "words", "A": None},
     ]
     with Store.open(tmp_path / "runs.db") as store:
-        run = stored_events(
+        run = store_events(
             store, (Event(seq, 1, "odd", "Mara", (), one) for seq, one in enumerate(payloads, 1))
         )
         exported("csv", run, out)
@@ -317,7 +287,7 @@ def test_a_full_disk_leaves_the_old_files(tmp_path: Path, stored: StoredRun, out
 def test_a_text_of_ten_megabytes(tmp_path: Path, out: Path) -> None:
     words = "=öh\n" * 2_500_000
     with Store.open(tmp_path / "runs.db") as store:
-        run = stored_events(store, [Event(1, 1, "say", "Mara", ("*",), {"text": words})])
+        run = store_events(store, [Event(1, 1, "say", "Mara", ("*",), {"text": words})])
         exported("csv", run, out)
     csv.field_size_limit(50_000_000)
     (row,) = rows(out / "events.csv")
@@ -362,19 +332,6 @@ def test_a_run_without_events_has_its_files_too(tmp_path: Path, out: Path, name:
     assert heads[:-1] == ([0, 0] if name == "jsonl" else [2, 1, 1, 1, 1, 1])
 
 
-def stored_events(store: Store, events: Iterable[Event]) -> StoredRun:
-    """A run in `store` that consists of these events."""
-    run = store.create_run("made", 1, {})
-
-    async def write() -> None:
-        for event in events:
-            store.put_event(run, event)
-        await store.writer.committed()
-
-    asyncio.run(write())
-    return store.run(run)
-
-
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
@@ -385,7 +342,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, said: lis
     folder = tmp_path_factory.mktemp("any")
     events = [Event(seq, 1, "say", "Mara", ("*",), {"text": text}) for seq, text in enumerate(said, 1)]
     with Store.open(folder / "runs.db") as store:
-        run = stored_events(store, events)
+        run = store_events(store, events)
         as_lines = exported("jsonl", run, folder)[0]
         as_csv = exported("csv", run, folder)[2]
     assert as_lines.read_bytes() == b"".join(event.line() + b"\n" for event in events)
@@ -399,7 +356,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, said: lis
 def test_a_long_run_takes_no_more_memory(tmp_path: Path, out: Path, name: str) -> None:
     words = "All of them, at three coins each. " * 30  # a kilobyte
     with Store.open(tmp_path / "runs.db") as store:
-        run = stored_events(
+        run = store_events(
             store, (Event(seq, 1, "say", "Mara", ("*",), {"text": words}) for seq in range(1, 16_001))
         )
         tracemalloc.start()

@@ -68,6 +68,9 @@ def test_the_theme_is_switched_and_kept(open_page: Any) -> None:
     page.reload()
     expect(page.get_by_role("button", name="Theme: dark")).to_be_visible()
     assert page.evaluate(ground) != light
+    # What is drawn on a canvas has the same colours.
+    drawn = page.evaluate("import('/static/theme.js').then(theme => theme.colour('--ground'))")
+    assert drawn == page.evaluate(ground)
 
 
 def test_the_skip_link_leads_to_the_content(open_page: Any) -> None:

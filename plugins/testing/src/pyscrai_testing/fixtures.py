@@ -6,15 +6,18 @@ import asyncio
 import json
 import selectors
 import types
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import frozen
 
 import pyscrai_core
-from pyscrai_core import Extension, RunResult, hookimpl
+from pyscrai_core import Event, Extension, RunResult, Schedule, Stage, StoredRun, hookimpl
 from pyscrai_core.plugins import Host
+from pyscrai_core.store.store import Store
 
 #: Kinds of extensions that a test can bring, by the hook that offers them.
 HOOKS = {
@@ -71,6 +74,56 @@ def play(tmp_path: Path, host_with: Callable[..., Host]) -> Callable[..., RunRes
         return pyscrai_core.run(path, host=host_with(**components), **given)
 
     return run
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, play: Callable[..., RunResult]) -> Iterator[Callable[..., list[StoredRun]]]:
+    """Run a scenario several times, and open the store: `recorded({...}, {"seed": 1}, {"seed": 2})`.
+
+    Each mapping has what `play` takes for one run; components of the test are for all. It returns the runs
+    as they are stored, in this order.
+    """
+    with ExitStack() as opened:
+
+        def run(scenario: dict[str, Any], *runs: Mapping[str, Any], **components: Any) -> list[StoredRun]:
+            ids = [play(scenario, **components, **given).run for given in runs]
+            store = opened.enter_context(Store.open(tmp_path / "runs.db", create=False))
+            return [store.run(one) for one in ids]
+
+        yield run
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """An empty folder, for what is exported."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def store_events(store: Store, events: Iterable[Event], scenario: str = "made", **given: Any) -> StoredRun:
+    """A run in `store` that consists of these events; `given` are options of `Store.create_run`."""
+    run = store.create_run(scenario, 1, {}, **given)
+
+    async def write() -> None:
+        for event in events:
+            store.put_event(run, event)
+        await store.writer.committed()
+
+    asyncio.run(write())
+    return store.run(run)
+
+
+class Solo(Schedule):
+    """One agent acts, alone, in so many steps."""
+
+    @frozen
+    class Config:
+        agent: str
+        steps: int
+
+    async def next(self, stage: Stage) -> tuple[str, ...]:
+        return (self.config.agent,) if stage.step <= self.config.steps else ()
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from .fixtures import host_with, play, virtual_clock
+from .fixtures import host_with, out, play, recorded, virtual_clock
 
-__all__ = ["host_with", "play", "virtual_clock"]
+__all__ = ["host_with", "out", "play", "recorded", "virtual_clock"]
 
 # The suites are test modules that other test modules inherit: their asserts shall say what they compared.
 pytest.register_assert_rewrite("pyscrai_testing.providers")
