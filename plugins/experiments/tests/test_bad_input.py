@@ -104,6 +104,11 @@ CASES = {
         "  high: {kind: category}\nmixed: [high]",
         ["exp.yaml:15:9", "the outcome 'high' is of the kind category; a mixed model needs numbers"],
     ),
+    "a mixed model of what is no number": (
+        "replicates: 10",
+        "replicates: 10\nmixed: [offer.pirce]",
+        ["exp.yaml:8:9", "no parameter of an action 'offer.pirce' (did you mean 'offer.price'?)"],
+    ),
     "a design without factors": (
         "replicates: 10",
         "replicates: 10\ndesign: {use: sobol, points: 8}",

@@ -47,7 +47,14 @@ def mixed_models(
             )  # fmt: skip
         except st.StatisticsError as error:
             found.append(
-                {"name": name, "effects": {}, "variances": {}, "n": len(rows), "notes": [str(error)]}
+                {
+                    "name": name,
+                    "agents": not outcome,
+                    "effects": {},
+                    "variances": {},
+                    "n": len(rows),
+                    "notes": [str(error)],
+                }
             )
             continue
         content = model.to_dict()
@@ -56,6 +63,7 @@ def mixed_models(
         found.append(
             {
                 "name": name,
+                "agents": not outcome,
                 "effects": effects,
                 "variances": content["variances"],
                 "n": model.n,
