@@ -399,6 +399,7 @@ class CallPipeline:
             self._tell(
                 call, "failed", error=str(call.failure), error_type=type(call.failure).__name__,
                 usage=call.usage, model=call.model, cost=call.cost, seconds=call.seconds,
+                provider=call.provider,
             )  # fmt: skip
             raise call.failure
         self._tell_answer(call)

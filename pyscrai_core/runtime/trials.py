@@ -26,15 +26,21 @@ MOST_SHARED = 100
 
 
 class Meter(Observer):
-    """Counts the calls that are made, and what they cost."""
+    """Counts the calls that are made, and what they cost: also those of which no answer came."""
 
     def __init__(self) -> None:
         self.asked, self.dollars = 0, 0.0
 
     def on_call(self, call: CallRecord) -> None:
-        if call.status == "answered" and call.kind == "complete" and not call.journaled:
+        if was_made(call):
             self.asked += 1
             self.dollars += call.cost or 0.0
+
+
+def was_made(call: CallRecord) -> bool:
+    """Whether this is the end of a completion that somebody was asked for now, as the store counts them."""
+    ended = call.status == "answered" or (call.status == "failed" and bool(call.provider))
+    return ended and call.kind == "complete" and not call.journaled
 
 
 @define(eq=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pyscrai_core import Trial, TrialResult, api
 from pyscrai_core.config import Settings
+from pyscrai_core.records import Price
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.runtime.trials import MOST_SHARED, Trials
 from pyscrai_core.scenario.model import CallPolicy
@@ -20,6 +21,12 @@ providers: {default: {use: scripted, choice: [one, two, three], requests_per_min
 agents: {A: {persona: First.}, B: {persona: Second.}}
 schedule: {use: round-robin, rounds: 1}
 outcomes: {first: "events[0].payload.text"}
+"""
+ACT = """
+scenario: act
+providers: {default: {use: scripted, choice: [{action: wave, arguments: {}}]}}
+agents: {A: {persona: First., actions: {wave: {}}, must_act: true, speak: false}}
+schedule: {use: round-robin, rounds: 1}
 """
 
 
@@ -73,3 +80,20 @@ def test_a_trial_takes_over_answers_of_a_bounded_number_of_others() -> None:
         (second,) = asyncio.run(all_of(trials, [Trial("talk", 5, {}, reuse=many)]))
         assert second.asked == 0
         assert len(store.run(second.run).manifest["reuse"].split(",")) == MOST_SHARED
+
+
+def test_calls_without_a_fitting_answer_are_counted_with_what_they_cost() -> None:
+    settings = Settings("runs.db", prices={"scripted": Price(1e6, 1e6)})
+    with Store.open("runs.db") as store:
+        Path("act.yaml").write_text(ACT)
+        host = settings.host()
+        plan = api.prepare("act.yaml", settings=settings, host=host)
+        session = Session(store, host, prices=settings.prices)
+        trials = Trials(session, settings, {"act": plan}, "act.yaml")
+        (failed,) = asyncio.run(all_of(trials, [Trial("act", 5, {})]))
+        assert failed.status == "failed"
+        # The model calls a tool that is not offered: no answer can be made of it, and it was paid for.
+        calls = [call for call in store.run(failed.run).calls() if call["provider"]]
+        assert {call["error"] for call in calls} == {"AnswerRejected"}
+        assert failed.asked == len(calls) == 3
+        assert failed.dollars == sum(call["cost"] for call in calls) > 0

@@ -94,6 +94,26 @@ CASES = {
         "replicates: 10\nexecutor: {use: processes, processse: 2}",
         ["exp.yaml:8:", "unknown key 'processse'; did you mean 'processes'?"],
     ),
+    "stopping by categories": (
+        "  high: {kind: proportion}",
+        "  high: {kind: category}\nstopping: {outcome: high, arm: marked, against: plain, bounds: [-1, 1]}",
+        ["exp.yaml:15:21", "the outcome 'high' is of the kind category; expected a number or a proportion"],
+    ),
+    "a mixed model of categories": (
+        "  high: {kind: proportion}",
+        "  high: {kind: category}\nmixed: [high]",
+        ["exp.yaml:15:9", "the outcome 'high' is of the kind category; a mixed model needs numbers"],
+    ),
+    "a mixed model of what is no number": (
+        "replicates: 10",
+        "replicates: 10\nmixed: [offer.pirce]",
+        ["exp.yaml:8:9", "no parameter of an action 'offer.pirce' (did you mean 'offer.price'?)"],
+    ),
+    "a design without factors": (
+        "replicates: 10",
+        "replicates: 10\ndesign: {use: sobol, points: 8}",
+        ["exp.yaml:8:9", "a design says which points of `factors` are tried, and there are none"],
+    ),
     "a budget of nothing": (
         "replicates: 10",
         "replicates: 10\nbudget: {calls: 0}",

@@ -228,3 +228,46 @@ def test_designs_sample_the_ranges_of_factors(design: str, tmp_path: Path, exper
     csv = experiment("report", "exp.yaml", "--format", "csv").stdout.splitlines()
     assert csv[0] == "arm,replicate,seed,status,share,rounds,guess"
     assert len(csv) == 9
+
+
+def test_stopping_by_a_measure_and_by_texts(files: Path, experiment: Invoke) -> None:
+    market = Path("market.yaml").read_text()
+    Path("market.yaml").write_text(
+        market.replace("outcomes: {", "outcomes: {label: \"'dear' if state.price > 6 else 'cheap'\", ")
+        + "measures: {markup: state.markup}\n"
+    )
+    text = Path("exp.yaml").read_text().replace("replicates: 10", "replicates: 60")
+    rule = "stopping: {{outcome: {}, arm: marked, against: plain, bounds: [-3, 3]}}\n"
+    Path("exp.yaml").write_text(
+        text.replace("  high: {kind: proportion}", "  shown: {value: measure.markup.last}")
+        + rule.format("shown")
+        + "concurrency: 1\n"
+    )
+    done = experiment("run", "exp.yaml", "--json")
+    assert done.exit_code == 0, done.output
+    assert "the interval excludes zero after replicate" in json.loads(done.stdout)["reason"]
+    Path("exp.yaml").write_text(
+        text.replace("  high: {kind: proportion}", "  label: {}").replace("markup\n", "texts\n", 1)
+        + rule.format("label")
+    )
+    done = experiment("run", "exp.yaml")
+    assert done.exit_code == 2, done.output
+    assert "stopping.outcome: label is '" in done.output
+    assert "expected numbers, or true and false" in done.output
+
+
+def test_lists_of_points_and_a_mean_of_texts_can_be_read(files: Path, experiment: Invoke) -> None:
+    market = Path("market.yaml").read_text()
+    Path("market.yaml").write_text(
+        market + "tables: {offers: {rows: events.offer, columns: {who: event.source}}}\n"
+    )
+    Path("exp.yaml").write_text(
+        "experiment: points\nscenario: market.yaml\nreplicates: 2\n"
+        "factors:\n  markup: {path: world.state.markup, values: [0, 2]}\n"
+        "  rounds: {path: schedule.rounds, values: [1, 2]}\n"
+        "outcomes: {who: {value: table.offers.who.mean}}\n"
+    )
+    assert experiment("run", "exp.yaml", "-q").exit_code == 0
+    shown = experiment("report", "exp.yaml").output
+    assert "2 in markup=0, rounds=1; 2 in markup=0, rounds=2; " in shown
+    assert "who: no trial has a value: `mean` needs numbers" in shown

@@ -160,7 +160,7 @@ def test_references_and_mixed_models(survey: Callable[..., None], experiment: In
         ("bus: 50", "bus: -1", "bus: expected a weight, 0 or more, got -1"),
         ("{bus: 50, car: 25, walk: 25}", "{bus: 0}", "all weights are 0"),
         ("[bus, answer.hours]", "[bos]", "no parameter of an action 'bos' (did you mean 'bus'?)"),
-        ("[bus, answer.hours]", "[answer.road]", "no parameter of an action 'answer.road'"),
+        ("[bus, answer.hours]", "[answer.road]", "'answer.road' is one of "),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_run(
@@ -233,3 +233,23 @@ def test_responses_of_a_grid_have_intervals(files: Path, experiment: Invoke) -> 
     # The markup is added to the same prices.
     assert [later - estimates[0] for later in estimates] == pytest.approx([0, 2, 4])
     assert all(one["interval"] for one in markup["points"])
+
+
+def test_a_report_says_what_a_mixed_model_and_a_plan_without_interval_lack(
+    files: Path, experiment: Invoke
+) -> None:
+    market = Path("market.yaml").read_text()
+    market = market.replace("{price: {type: integer}}", "{price: {enum: [5, 6, 7, 8, 9, 10]}}")
+    Path("market.yaml").write_text(market.replace("{price: state.price,", "{price: state.markup,"))
+    Path("exp.yaml").write_text(
+        Path("exp.yaml").read_text()
+        + "mixed: [price, offer.price]\nrobustness: {new: {agents.Mara.persona: A grocer.}}\n"
+    )
+    assert experiment("run", "exp.yaml", "-q").exit_code == 0
+    shown = experiment("report", "exp.yaml").output
+    # A markup explains the price wholly: there is no interval.
+    assert "Of 1 variants, 1 agree in sign, the plan as it is has no interval, 1 have its verdict." in shown
+    assert "seed is a random effect" in shown
+    # Numbers that are chosen from a list are numbers.
+    assert "offer.price: mixed model" in shown
+    assert "120 values; seed, and agent within it, are random effects" in shown

@@ -490,3 +490,27 @@ def test_a_complete_grid_has_its_runs_as_the_unit() -> None:
     assert found.main[0].n == 36
     with pytest.raises(st.StatisticsError, match="there are 6 points for 6 coefficients"):
         st.factor_effects(rows, outcome="y", factors=["f", "g"], categorical=["g"], points="sampled")
+
+
+def test_morris_sizes_of_effects_that_noise_hides_carry_a_warning() -> None:
+    bounds = {"x": (0.0, 1.0), "z": (0.0, 1.0)}
+    steps = st.morris_design(bounds, n=4, seed=3)
+    # z changes one replicate of three: the signs of the others are 0.
+    values = [[row["x"], row["x"], row["x"] - round(row["z"])] for row in steps]
+    found = st.morris_indices(bounds, steps, values)
+    assert found.importance["z"].estimate < abs(found.mean["z"])
+    assert "below the size of the mean" in found.importance["z"].warnings[-1]
+    # All effects of x are the same: their spread is not known to be nothing.
+    assert found.importance["x"].estimate == pytest.approx(1)
+    assert found.importance["x"].interval is None
+    assert "no interval" in found.importance["x"].warnings[0]
+
+
+def test_values_that_leave_no_variance_are_told() -> None:
+    rows = [
+        {"arm": arm, "seed": str(seed), "y": seed * seed + 3.0 * (arm == "b")}
+        for arm in ("a", "b")
+        for seed in range(12)
+    ]
+    with pytest.raises(st.StatisticsError, match="explain every value: no variance is left"):
+        st.mixed_model(rows, outcome="y", fixed=["arm"], random=["seed"])

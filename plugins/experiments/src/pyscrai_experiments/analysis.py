@@ -34,6 +34,7 @@ from .registry import (
     trials_of,
 )
 from .robustness import fragile, robustness_of
+from .series import why_none
 from .spread import spread_of
 from .stopping import by_sequence, stopping_of, stops_by
 from .tournament import tournament_of
@@ -279,10 +280,12 @@ def _warnings(experiment: Experiment, data: Collected, outcomes: Sequence[Resolv
                 constant.setdefault(format_json(there[0]), []).append(arm.name)
         if missing:
             yield f"{outcome.name}: completed trials have no value: {_listed(missing)}"
+            if not any(values_of(data, outcome, arm.name) for arm in experiment.arms):
+                yield f"{outcome.name}: no trial has a value{why_none(outcome.path)}"
             none = {arm.name: missing.get(arm.name, 0) for arm in experiment.arms}
             yield from _unequal(experiment, none, f"had no value of {outcome.name}", outcome.name)
         for value, several in constant.items() if outcome.kind != "text" else ():
-            some = ", ".join(several) if len(several) <= 6 else f"{len(several)} arms"
+            some = _joined(several) if len(several) <= 6 else f"{len(several)} arms"
             yield f"{outcome.name} is {value} in every trial of {some}: nothing is known of its spread there"
     for one in experiment.comparisons:
         outcome = next(each for each in outcomes if each.name == one.outcome)
@@ -310,9 +313,14 @@ def _unequal(
         if counts.get(one, 0) != counts.get(other, 0)
     ]  # fmt: skip
     if unequal:
-        some = ", ".join(unequal[:6]) + (f" and {len(unequal) - 6} more pairs" if len(unequal) > 6 else "")
+        some = _joined(unequal[:6]) + (f" and {len(unequal) - 6} more pairs" if len(unequal) > 6 else "")
         yield f"trials {what} unequally often in {some}: if that depends on the outcome, this is biased"
 
 
 def _listed(counts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{count} in {name}" for name, count in counts.items())
+    return _joined([f"{count} in {name}" for name, count in counts.items()])
+
+
+def _joined(names: Sequence[str]) -> str:
+    """A list of names, those of points in a design hold commas."""
+    return ("; " if any("," in name for name in names) else ", ").join(names)

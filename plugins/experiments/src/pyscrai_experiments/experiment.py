@@ -171,6 +171,8 @@ def _problems(
             yield (name,), f"expected a number between 0 and 1, got {getattr(spec, name):g}"
     if design.use == "grid" and design.points is not None:
         yield ("design", "points"), "a grid has the points of its factors' values; leave `points` out"
+    if design != DesignSpec() and not spec.factors:
+        yield ("design",), "a design says which points of `factors` are tried, and there are none; add some"
     if spec.factors and design.use != "grid" and design.points is None:
         yield ("design",), f"`points` is missing; expected {{use: {design.use}, points: N}}"
     if design.use in ("sobol", "saltelli") and design.points and design.points & (design.points - 1):

@@ -107,6 +107,11 @@ def _indices(experiment: Experiment, data: Collected, outcome: Resolved) -> dict
             ]
     except st.StatisticsError as error:
         return {"indices": None, "index_note": f"no indices: {error}"}
+    for row in rows:
+        own = [
+            one for key in ("first", "total", "importance") for one in row.get(key, {}).get("warnings", ())
+        ]
+        notes += [f"{row['factor']}: {one}" for one in dict.fromkeys(own)]
     indices = {
         "design": design.use, "rows": rows, "replicates": found["replicates"], "noise": found.get("noise"),
         "notes": [*notes, *found["warnings"]],

@@ -18,15 +18,12 @@ def mixed_models(
 ) -> list[dict[str, Any]]:
     """For each name of `mixed`, the effects of arms or factors. Raises `ScenarioError`."""
     by_name = {outcome.name: outcome for outcome in outcomes}
-    check_mixed(experiment, data.choices, by_name)
+    check_mixed(experiment, data.choices, {name: one.kind for name, one in by_name.items()})
     arms = [arm for arm in experiment.arms if not arm.variant]
     fixed = list(experiment.spec.factors) or ["arm"]
     found = []
-    for index, name in enumerate(experiment.spec.mixed):
+    for name in experiment.spec.mixed:
         outcome = by_name.get(name)
-        if outcome and outcome.kind not in ("number", "proportion"):
-            what = f"the outcome {name!r} is of the kind {outcome.kind}; a mixed model needs numbers"
-            raise experiment.error(("mixed", index), what)
         rows: list[dict[str, Any]] = []
         for arm in arms:
             # Named apart from the columns of a row, as a factor may have any name.
@@ -50,7 +47,14 @@ def mixed_models(
             )  # fmt: skip
         except st.StatisticsError as error:
             found.append(
-                {"name": name, "effects": {}, "variances": {}, "n": len(rows), "notes": [str(error)]}
+                {
+                    "name": name,
+                    "agents": not outcome,
+                    "effects": {},
+                    "variances": {},
+                    "n": len(rows),
+                    "notes": [str(error)],
+                }
             )
             continue
         content = model.to_dict()
@@ -59,6 +63,7 @@ def mixed_models(
         found.append(
             {
                 "name": name,
+                "agents": not outcome,
                 "effects": effects,
                 "variances": content["variances"],
                 "n": model.n,

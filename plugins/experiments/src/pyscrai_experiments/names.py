@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyscrai_core.scenario.source import read_bytes
@@ -72,9 +72,19 @@ def _read(experiment: Experiment, name: str, file: str) -> dict[Any, Any]:
     return dict(zip(categories, weights, strict=True))
 
 
-def check_mixed(experiment: Experiment, choices: Choices, outcomes: Iterable[str]) -> None:
-    """Raise `ScenarioError` for names that are neither outcomes nor numbers that agents choose."""
-    known = [*outcomes, *(one.name for one in choices.questions.values() if not one.options)]
+def check_mixed(experiment: Experiment, choices: Choices, outcomes: Mapping[str, str | None]) -> None:
+    """Raise `ScenarioError` for names that are neither outcomes of numbers nor numbers that agents choose.
+
+    `outcomes` has the kind of each outcome, as far as it is known.
+    """
+    known = [*outcomes, *choices.questions]
     for index, name in enumerate(experiment.spec.mixed):
         if name not in known:
             raise experiment.error(("mixed", index), no_such(name, known))
+        options = choices.questions[name].options if name not in outcomes else ()
+        if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in options):
+            what = f"{name!r} is one of {list_some(map(str, options))}; a mixed model needs numbers"
+            raise experiment.error(("mixed", index), f"{what}; name another one")
+        if (kind := outcomes.get(name)) not in (None, "number", "proportion"):
+            what = f"the outcome {name!r} is of the kind {kind}; a mixed model needs numbers"
+            raise experiment.error(("mixed", index), f"{what}; name another one")

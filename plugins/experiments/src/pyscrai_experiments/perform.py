@@ -15,7 +15,7 @@ from pyscrai_core.errors import ContractError
 from pyscrai_core.language.misfit import Misfit
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.session import Session
-from pyscrai_core.runtime.trials import MOST_SHARED, Meter, Trials
+from pyscrai_core.runtime.trials import MOST_SHARED, Meter, Trials, was_made
 from pyscrai_core.scenario.spec import SPEC_HOOKS
 from pyscrai_core.scenario.structure import Structurer
 from pyscrai_core.store.runs import RecordedRun
@@ -179,7 +179,7 @@ class _Budget(Meter):
             self.check()
         elif call.status in ("answered", "failed"):
             self._under_way -= 1
-            if call.status == "answered":
+            if was_made(call):
                 self.add(1, call.cost or 0.0)
 
     def add(self, calls: int, dollars: float) -> None:

@@ -30,6 +30,8 @@ from .spec import OutcomeSpec
 
 #: Mappings whose keys are the scenario's own: a new key in them is hardly ever meant.
 _OWN_KEYS = ("state", "variables")
+#: The kinds of outcomes that have a mean (None: not declared).
+NUMERIC = (None, "number", "proportion")
 
 
 @frozen
@@ -225,6 +227,10 @@ def _check_outcome(experiment: Experiment, name: str, plan: Plan, written: Docum
         what = f"there is no outcome {source!r}{did_you_mean(source, known)}"
         raise experiment.error(place, f"{what}; {there} has: {list_some(known) or 'none'}")
     _check_declared(experiment, name, known[source] if not given.value else None, written)
+    kind = given.kind or (known[path].kind if path in known else None)
+    if experiment.spec.stopping and experiment.spec.stopping.outcome == name and kind not in NUMERIC:
+        what = f"the outcome {name!r} is of the kind {kind}; expected a number or a proportion"
+        raise experiment.error(("stopping", "outcome"), f"{what}; stop by another one")
 
 
 def _check_declared(
@@ -257,12 +263,14 @@ def _check_names(experiment: Experiment, plans: Mapping[str, Plan]) -> None:
     choices, _ = questions_of(plan.manifest.to_dict() for plan in plans.values())
     scenario = next(iter(plans.values())).scenario.outcomes
     levels: dict[str, tuple[Any, ...]] = {}
+    kinds: dict[str, str | None] = {}
     for name in experiment.outcomes or scenario:
         given = experiment.outcomes.get(name, OutcomeSpec())
         declared = scenario.get(given.value or name)
         levels[name] = given.levels or (declared.levels if declared else ())
+        kinds[name] = given.kind or (declared.kind if declared else None)
     check_references(experiment, choices, levels)
-    check_mixed(experiment, choices, levels)
+    check_mixed(experiment, choices, kinds)
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -362,7 +362,8 @@ def _mixed(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
     rows: list[Row] = [("term", "estimate")]
     rows += [(name, estimate(one)) for name, one in found["effects"].items()]
     rows += [(f"variance: {name}", number(value)) for name, value in found["variances"].items()]
-    line = f"{found['n']} values; seed, and agent within it, are random effects (Laird & Ware 1982)."
+    random = "seed, and agent within it, are random effects" if found["agents"] else "seed is a random effect"
+    line = f"{found['n']} values; {random} (Laird & Ware 1982)."
     return f"{found['name']}: mixed model", rows, [line, *(f"Note: {note}." for note in found["notes"])]
 
 
@@ -373,9 +374,12 @@ def _robust(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
         for row in found["rows"]
     ]
     of = found["variants"]
+    inside = f"{found['inside_interval']} lie in the interval of the plan as it is"
+    if found["rows"][0]["difference"]["interval"] is None:
+        inside = "the plan as it is has no interval"
     line = (
-        f"Of {of} variants, {found['same_sign']} agree in sign, {found['inside_interval']} lie in the "
-        f"interval of the plan as it is, {found['same_verdict']} have its verdict."
+        f"Of {of} variants, {found['same_sign']} agree in sign, {inside}, {found['same_verdict']} have its "
+        "verdict."
     )
     return robust_title(found), rows, [line]
 

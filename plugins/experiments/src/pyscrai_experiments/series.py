@@ -52,6 +52,14 @@ def check_series(path: str, scenario: Scenario) -> None:
         raise ValueError(f"{path!r}: {what}; expected one of {', '.join(_SUMMARIES)}")
 
 
+def why_none(path: str) -> str:
+    """What may be the reason if no run has a value at a path: words that follow those."""
+    summary = path.rpartition(".")[2]
+    if not is_series(path) or summary in _OF_ANY:
+        return f"; look at what `{path}` is in a run: pyscrai show RUN"
+    return f": `{summary}` needs numbers, and there are none; `count`, `first` and `last` take any values"
+
+
 def summary_at(path: str, stored: Mapping[tuple[str, str], Any]) -> Any:
     """The value of an outcome. `stored` has a run's measures and tables, by kind and name.
 

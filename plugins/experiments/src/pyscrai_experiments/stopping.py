@@ -11,6 +11,7 @@ from pyscrai_core.store.runs import RecordedRun
 
 from .collect import value_at
 from .experiment import Experiment
+from .series import is_series, summary_at
 
 if TYPE_CHECKING:  # whoever runs an experiment needs no statistics until a rule is applied
     import pyscrai_statistics as st
@@ -35,8 +36,11 @@ class Stopping:
         rule = self.experiment.spec.stopping
         if rule is None or arm not in (rule.arm, rule.against) or run.status not in ("completed", "failed"):
             return
-        given = self.experiment.outcomes[rule.outcome]
-        found = value_at(run.outcomes, given.value or rule.outcome) if run.status == "completed" else None
+        path = self.experiment.outcomes[rule.outcome].value or rule.outcome
+        found = _value_of(run, path) if run.status == "completed" else None
+        if not (found is None or isinstance(found, int | float)):
+            what = f"{path} is {found!r:.40} in run {run.id}; expected numbers, or true and false"
+            raise self.experiment.error(("stopping", "outcome"), f"{what}; stop by another outcome")
         self.values[arm, replicate] = found
 
     def look(self) -> dict[str, Any] | None:
@@ -73,6 +77,13 @@ class Stopping:
             "estimate": sequence.means[last], "low": sequence.low[last], "high": sequence.high[last],
             "level": 1 - self.experiment.spec.alpha, "stopped": stopped,
         }  # fmt: skip
+
+
+def _value_of(run: RecordedRun, path: str) -> Any:
+    if not is_series(path):
+        return value_at(run.outcomes, path)
+    series = {("measure", name): rows for name, rows in run.measures.items()}
+    return summary_at(path, series | {("table", name): rows for name, rows in run.tables.items()})
 
 
 def stopping_of(experiment: Experiment, known: Mapping[tuple[str, int], RecordedRun]) -> Stopping:

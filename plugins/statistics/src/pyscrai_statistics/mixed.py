@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from .checks import category_list, fraction, number_list
+from .checks import Numbers, category_list, fraction, number_list
 from .reml import fit
 from .results import Estimate, Interval, Result, StatisticsError
 from .tables import column, columns
+
+#: The most cells of a matrix that tells why a search did not converge.
+MOST_CELLS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,16 @@ class MixedModel(Result):
     n: int
     converged: bool
     warnings: tuple[str, ...]
+
+
+def _explained(fixed: Numbers, random: Sequence[Any], values: Numbers) -> bool:
+    """Whether nothing is left of the values if every level of the random effects has a mean of its own."""
+    if sum(int(one.max()) for one in random) * len(values) > MOST_CELLS:
+        return False  # not told: it would need too much memory
+    levels = [(one[:, None] == np.arange(one.max() + 1)).astype(float) for one in random]
+    design = np.hstack([fixed, *levels])
+    left = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    return bool(left @ left <= 1e-18 * max(1.0, float(values @ values)))
 
 
 def mixed_model(
@@ -95,6 +108,11 @@ def mixed_model(
             "terms that the data can tell apart",
             "leave some out",
         ) from error
+    if not fitted.converged and _explained(np.array(list(terms.values())).T, numbers, values):
+        raise StatisticsError(
+            where, f"the fixed effects and {' and '.join(random)} explain every value: no variance is left",
+            "values that differ within them", "compare the values by paired differences",
+        )  # fmt: skip
     if not fitted.converged:
         raise StatisticsError(
             where, "the search for the variances did not converge", "more values, or fewer random effects",

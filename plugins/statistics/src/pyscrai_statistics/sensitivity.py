@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,11 @@ from .tables import optional_module
 Bounds = Mapping[str, tuple[float, float]]
 #: Resamples of the bootstrap.
 DRAWS = 1000
+_SMALL = (
+    "the mean size is estimated below the size of the mean, which cannot be: effects are small beside the "
+    "noise of runs, so that their signs are hardly known, and the size is too low; add replicates"
+)
+_EQUAL = "all values are equal, so no interval can be estimated"
 _ONE_RUN = (
     "each point has one run: the noise of runs, which no factor explains, is part of {}; run points twice or "
     "more to take it out"
@@ -211,11 +216,14 @@ def morris_indices(
     variances, replicates = averages.var(axis=0, ddof=1), values.shape[1]
     if replicates > 1:
         variances = variances - effects.var(axis=2, ddof=1).mean(axis=0) / replicates
+    size, average = sizes.mean(axis=0), averages.mean(axis=0)
+    importance = _estimates("mean size of elementary effects", bounds, size, half, level, len(values))
+    for name, one, mean in zip(bounds, size, average, strict=True):
+        if one < abs(mean) - 1e-9:
+            importance[name] = replace(importance[name], warnings=(*importance[name].warnings, _SMALL))
     return Morris(
-        _estimates(
-            "mean size of elementary effects", bounds, sizes.mean(axis=0), half, level, len(values)
-        ),
-        dict(zip(bounds, averages.mean(axis=0).tolist(), strict=True)),
+        importance,
+        dict(zip(bounds, average.tolist(), strict=True)),
         dict(zip(bounds, np.sqrt(np.maximum(variances, 0.0)).tolist(), strict=True)),
         len(values), replicates, () if replicates > 1 else (_ONE_RUN.format("importance and sd"),),
     )  # fmt: skip
@@ -295,12 +303,11 @@ def _outcomes(where: str, outcomes: Iterable[Any], block: int) -> Numbers:
 def _estimates(
     name: str, bounds: Bounds, values: Any, halves: Any, level: float, n: int
 ) -> dict[str, Estimate]:
-    return {
-        factor: Estimate(
-            f"{name} of {factor}",
-            float(value),
-            Interval(float(value - half), float(value + half), level, "bootstrap, normal"),
-            n,
+    found = {}
+    for factor, value, half in zip(bounds, values, halves, strict=True):
+        interval = Interval(float(value - half), float(value + half), level, "bootstrap, normal")
+        known = bool(half > 0)
+        found[factor] = Estimate(
+            f"{name} of {factor}", float(value), interval if known else None, n, () if known else (_EQUAL,)
         )
-        for factor, value, half in zip(bounds, values, halves, strict=True)
-    }
+    return found
