@@ -64,12 +64,18 @@ def remarks(scenario: Scenario, draws: Mapping[str, str | None]) -> list[str]:
 def _parameters(
     scenario: Scenario, draws: Mapping[str, str | None]
 ) -> Iterator[tuple[Agent, str, tuple[str, ...], Any]]:
-    """What stands in the parameters of the actions of agents for whom the kernel draws."""
+    """What stands in the parameters of the actions of agents for whom the kernel draws.
+
+    Of a population, one agent stands for all: equal schemas are one object.
+    """
+    seen: set[int] = set()
     for agent in scenario.agents.values():
         if draws.get(agent.provider) == "kernel" and not agent.tools:
             for name, action in agent.actions.items():
-                for path, part in places_of(action.schema):
-                    yield agent, name, path, part
+                if id(action.schema) not in seen:
+                    seen.add(id(action.schema))
+                    for path, part in places_of(action.schema):
+                        yield agent, name, path, part
 
 
 def _quantities(scenario: Scenario) -> Iterator[tuple[Path, Quantity]]:

@@ -21,7 +21,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -38,6 +38,8 @@ FORM = "Answer as JSON with the key"
 PAIRS = 200
 OWN = 2_000
 DRAWS = 10_000
+#: How many of the model's own answers are computed at the same time, with seeds that follow each other.
+TOGETHER = 32
 TEMPERATURES = (0.5, 1.0, 2.0)
 WAYS = ("bus", "bicycle", "car", "walk", "train")
 
@@ -135,7 +137,7 @@ def _top(labels: Sequence[str], chances: Sequence[float]) -> str:
 
 async def marginals() -> None:
     """The model's own free answers against the probabilities, and draws against them."""
-    provider = await opened(threads=1)
+    provider = await opened(threads=1, slots=TOGETHER, context=256)
     shown = [
         *(Message.user("How do you like the park, from 1 to 5?"), Message.assistant('{"level": 4}')),
         *(Message.user("How do you like the noise, from 1 to 5?"), Message.assistant('{"level": 2}')),
@@ -143,9 +145,16 @@ async def marginals() -> None:
     ]
     levels = [Option(str(level)) for level in range(1, 6)]
     for temperature in TEMPERATURES:
-        await _compared(provider, shown, '{"level": ', levels, temperature, 2)
-    ask = "Do you like a tea, a teapot or a coffee? Answer as JSON with the key answer."
-    survey = [Message.system("You answer a survey."), Message.user(ask)]
+        # A model's temperature also changes how often the number ends; at 1, that is compared too.
+        await _compared(provider, shown, '{"level": ', levels, temperature, 2 if temperature == 1 else 1)
+    survey = [
+        *(Message.user("A rose, a rosebud or a lily?"), Message.assistant('{"answer": "rosebud"}')),
+        *(
+            Message.user("A cup, a cupboard or a cup of milk?"),
+            Message.assistant('{"answer": "cup of milk"}'),
+        ),
+        Message.user("A tea, a teapot, a coffee or a cup of coffee?"),
+    ]
     words = [Option(f'"{text}"') for text in ("tea", "teapot", "coffee", "a cup of coffee")]
     await _compared(provider, survey, '{"answer":', words, 1.0, 7)
     await provider.aclose()
@@ -168,7 +177,9 @@ async def _compared(
     prompt = [*model._post("/tokenize", body, model._key)["tokens"], *model._tokens(prefix)]
     keys = [option.key for option in options]
     drawn_from = probabilities_drawn(scores.logprobs, keys, Sampling(temperature=temperature))
-    counts: Counter[str] = Counter(_own(model, prompt, seed, temperature, tokens) for seed in range(OWN))
+    counts: Counter[str] = Counter()
+    for seed in range(0, OWN, TOGETHER):
+        counts.update(_own(model, prompt, seed, temperature, tokens, min(TOGETHER, OWN - seed)))
     seen = [counts[key] for key in keys]
     print(f"temperature {temperature:g}: off {scores.off:.4f}, missing {scores.missing:.4f}")
     print("| option | probability | share of the model's own answers |\n| --- | --- | --- |")
@@ -179,19 +190,22 @@ async def _compared(
     print(f"{DRAWS} draws: {_fit([taken[n] for n in range(len(keys))], drawn_from)}", flush=True)
 
 
-def _own(model: Any, prompt: list[int], seed: int, temperature: float, tokens: int) -> str:
-    """The option's key that the model writes by itself; "" for anything else."""
+def _own(
+    model: Any, prompt: list[int], seed: int, temperature: float, tokens: int, count: int
+) -> Iterator[str]:
+    """The options' keys in so many answers that the model writes by itself; "" for anything else."""
     body = {
         "prompt": prompt, "n_predict": tokens, "temperature": temperature, "top_p": 1, "min_p": 0,
-        "top_k": 0, "seed": seed, "cache_prompt": True, "stop": ["}"],
+        "top_k": 0, "seed": seed, "n": count, "cache_prompt": True, "stop": ["}"],
     }  # fmt: skip
-    answer = model._server.handle_completions(body)["choices"][0]
-    said = answer["text"].strip()
-    if said[:1] == '"':
-        return said[1:].partition('"')[0].strip().casefold()
-    number = said.partition(",")[0].strip()
-    ended = number != said or answer["finish_reason"] == "stop"
-    return number if ended else ""
+    for answer in model._server.handle_completions(body)["choices"]:
+        said = answer["text"].strip()
+        if said[:1] == '"':
+            yield said[1:].partition('"')[0].strip().casefold()
+        else:
+            number = said.partition(",")[0].strip()
+            ended = tokens == 1 or number != said or answer["finish_reason"] == "stop"
+            yield number if ended else ""
 
 
 def _fit(counts: Sequence[int], chances: Sequence[float]) -> str:

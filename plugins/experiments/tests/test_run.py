@@ -50,6 +50,19 @@ def test_arms_are_paired_by_seed_and_equal_requests_are_paid_once(ran: Path, exp
     assert "not paired by it" in content["methods"]
 
 
+def test_the_report_says_that_the_kernel_drew_and_pairs_choices(files: Path, experiment: Invoke) -> None:
+    odds = "{'8': 0.3, '9': 0.3, '10': 0.3, '5': 0.05} if 'poor' in last else {'8': 0.4, '9': 0.3, '10': 0.2}"
+    text = Path("market.yaml").read_text()
+    begin, end = text.index("    choice:"), text.index("world:")
+    text = f'{text[:begin]}    odds: "{odds}"\n{text[end:]}'
+    Path("market.yaml").write_text(text.replace("{type: integer}", "{enum: [8, 9, 10]}"))
+    assert experiment("run", "exp.yaml").exit_code == 0
+    content = json.loads(experiment("report", "exp.yaml", "--format", "json").stdout)
+    assert content["draws"] == {"default": ["kernel"]}
+    assert "Closed choices of default were drawn from the model's probabilities" in content["methods"]
+    assert "what a model says freely is not paired by it" in content["methods"]
+
+
 def test_a_finished_experiment_runs_nothing_again(ran: Path, experiment: Invoke) -> None:
     before = report(experiment)
     done = experiment("run", "exp.yaml", "--json")

@@ -192,3 +192,20 @@ def test_a_browser_filters_the_log(tmp_path: Path) -> None:
     assert visible("#agent=Jon&kind=say") == ["3"]
     assert visible("#words=GOOD") == ["1", "3"]
     assert visible("#words=nothing") == []
+
+
+def test_a_page_says_who_drew_closed_choices(tmp_path: Path) -> None:
+    agent = {"persona": "p", "speak": False, "must_act": True, "actions": {"go": {}, "stay": {}}}
+    what: dict[str, Any] = {
+        "scenario": "s",
+        "providers": {"default": {"use": "scripted", "odds": {"go": 0.5, "stay": 0.4}}},
+        "agents": {"Ann": agent},
+        "schedule": {"use": "round-robin", "rounds": 1},
+    }
+    for draw in ("kernel", "provider"):
+        what["providers"]["default"] |= {"draw": draw, "generate": True}
+        result = pyscrai_core.run(what, store=tmp_path / "runs.db")
+        with Store.open(tmp_path / "runs.db") as store:
+            exporter = make_exporter("html", {}, HOST, Gate())
+            (page,) = exporter.export([store.run(result.run)], tmp_path / draw)
+        assert f"drawn by the {draw} (default)" in page.read_text()

@@ -92,6 +92,17 @@ agents:
 rules: [{on: step, add: {n: 1}}]
 schedule: {use: simultaneous, rounds: 100}
 """
+CHOICE = """\
+scenario: choice
+providers: {default: {use: scripted, odds: {bus: 0.6, "<b>car</b>": 0.2}}}
+agents:
+  Ann:
+    persona: You travel.
+    speak: false
+    must_act: true
+    actions: {go: {by: {enum: [bus, <b>car</b>]}}}
+schedule: {use: round-robin, rounds: 1}
+"""
 TOWN = """\
 scenario: town
 seed: 2
@@ -156,7 +167,8 @@ outcomes: {price: state.price}
 """
 FILES = {
     "haggle.yaml": HAGGLE, "slow.yaml": SLOW, "hostile.yaml": HOSTILE, "crowd.yaml": CROWD,
-    "town.yaml": TOWN, "person.yaml": PERSON, "code.yaml": CODE, "tools.py": TOOLS, "prices.yaml": PRICES,
+    "town.yaml": TOWN, "choice.yaml": CHOICE,
+    "person.yaml": PERSON, "code.yaml": CODE, "tools.py": TOOLS, "prices.yaml": PRICES,
     "priced.yaml": PRICED,
 }  # fmt: skip
 

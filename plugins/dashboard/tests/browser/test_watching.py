@@ -130,6 +130,16 @@ def test_a_map_and_a_network_of_the_scenario_move_with_the_steps(study: Any, ope
     expect(page.get_by_role("cell", name="sister")).to_be_visible()
 
 
+def test_a_draw_is_shown_with_its_probabilities(study: Any, open_page: Any) -> None:
+    page = open_page(f"/runs/{study.run('choice.yaml')}?tab=calls")
+    page.get_by_role("button", name=re.compile("^1. Ann")).click()
+    panel = page.get_by_role("dialog")
+    expect(panel.get_by_role("heading", name="Drawn by PyScrAI: action.go.by")).to_be_visible()
+    expect(panel).to_contain_text("75.0 %  bus")
+    expect(panel).to_contain_text("25.0 %  <b>car</b>")
+    expect(panel).to_contain_text("20.0 %  (of all answers: none of these)")
+
+
 def test_an_experiment_is_followed(study: Any, open_page: Any) -> None:
     study.begin("experiment", "run", "prices.yaml", "-q")
     page = open_page("/")

@@ -123,6 +123,7 @@ def make_report(experiment: Experiment, store: Store) -> Report:
     if sequence:
         content["stopping"] = sequence
     content["models"] = data.served
+    content["draws"] = data.draws
     content["versions"] = {**data.versions, "pyscrai-statistics": [version("pyscrai-statistics")]}
     content["warnings"] += [
         f"{name} was used in the versions {', '.join(several)}"

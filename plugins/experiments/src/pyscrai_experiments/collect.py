@@ -48,6 +48,8 @@ VERSIONS = """SELECT DISTINCT json_extract("body", '$.kernel'), json_extract("bo
 SERVED = """SELECT DISTINCT "provider", "model" FROM "calls" WHERE "kind"='complete' AND "status"='answered'
     AND "run" IN ({marks})"""
 
+DRAWS = """SELECT DISTINCT json_extract("body", '$.draws') FROM "manifests" WHERE "run" IN ({marks})"""
+
 
 @define
 class Answers:
@@ -99,6 +101,8 @@ class Collected:
     declared: dict[str, dict[str, Any]]
     scenario: str
     choices: Choices
+    #: Who drew the closed choices of each provider that tells probabilities: the kernel, itself, or both.
+    draws: dict[str, list[str]] = field(factory=dict)
 
     def values(self, arm: str, path: str) -> dict[int, Any]:
         """The values of an outcome by replicate; None: the trial has none."""
@@ -173,6 +177,7 @@ def collect(
         declared,
         everything[0].scenario if everything else "",
         choices_of(store, ended),
+        _draws(store, [run.id for run in everything]),
     )
 
 
@@ -245,6 +250,15 @@ def _versions(store: Store, runs: Sequence[str]) -> dict[str, list[str]]:
         for plugin in orjson.loads(plugins):
             if plugin["name"] in used:
                 found.setdefault(plugin["distribution"], set()).add(plugin["version"])
+    return {name: sorted(found[name]) for name in sorted(found)}
+
+
+def _draws(store: Store, runs: Sequence[str]) -> dict[str, list[str]]:
+    """Who drew the closed choices of each provider that can tell their probabilities."""
+    found: dict[str, set[str]] = {}
+    for (drawn,) in _rows(store, DRAWS, runs):
+        for provider, who in (orjson.loads(drawn) if drawn else {}).items():
+            found.setdefault(provider, set()).add(who)
     return {name: sorted(found[name]) for name in sorted(found)}
 
 

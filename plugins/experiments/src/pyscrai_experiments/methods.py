@@ -101,10 +101,14 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"seeds {', '.join(map(str, seeds[:20]))}{more}"
 
 
+NOT_PAIRED = "what a model says is not paired by it."
+
+
 def methods_of(content: dict[str, Any]) -> str:
     """Design, seeds, models, versions, tests with their sources, and deviations, in one paragraph."""
     design = content["design"]
     seeds = design["seeds"]
+    kernel = [provider for provider, who in content["draws"].items() if "kernel" in who]
     parts = [
         f"We ran the scenario {content['scenario']!r} in {counted(design['arms'], 'arm')} with "
         f"{counted(design['replicates'], 'replicate')} each ({_seeds(seeds)}). The unit of replication is "
@@ -115,8 +119,14 @@ def methods_of(content: dict[str, Any]) -> str:
             if design["shared_answers"]
             else "."
         )
-        + " A seed pairs what the simulation draws; what a model says is not paired by it.",
+        + " A seed pairs what the simulation draws; "
+        + ("what a model says freely is not paired by it." if kernel else NOT_PAIRED),
     ]
+    if kernel:
+        parts.append(
+            f"Closed choices of {', '.join(kernel)} were drawn from the model's probabilities, with noise "
+            "that the seed fixes (Gumbel-max; arXiv 2502.01754), so that a seed pairs them too."
+        )
     models = [f"{provider} ({', '.join(names)})" for provider, names in content["models"].items()]
     if models:
         parts.append(f"The models, as served, were {'; '.join(models)}.")

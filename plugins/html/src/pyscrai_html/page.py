@@ -80,9 +80,16 @@ def summary(run: StoredRun) -> Iterator[str]:
         ("tokens", parts.tokens(run.usage())),
         ("cost", parts.money(run.cost())),
         ("fingerprint", run.fingerprint),
+        ("closed choices", _drawn(run)),
         ("made with", _versions(run)),
     ]
     yield parts.pairs((name, value) for name, value in items if value)
+
+
+def _drawn(run: StoredRun) -> str:
+    """Who drew closed choices, of each provider that tells probabilities."""
+    draws = run.manifest.get("draws", {})
+    return ", ".join(f"drawn by the {who} ({name})" for name, who in draws.items())
 
 
 def _versions(run: StoredRun) -> str:

@@ -190,10 +190,24 @@ function promptParts(call) {
       came || (call.status === "answered" ? "(empty)" : "(none)"),
     ),
     used && [h("h4", null, "What was taken from it"), h("pre", { tabindex: "0" }, used)],
+    call.raw?.draws?.map((one) => block(`Drawn by PyScrAI: ${one.field || "the answer"}`, drawn(one))),
     thoughts.length > 0 && fold("Thoughts of the model", thoughts.join("\n\n")),
     call.tool_calls?.length > 0 && block("Tools that it calls", pretty(call.tool_calls)),
     call.raw && typeof call.raw === "object" && fold("The answer as journaled", pretty(call.raw)),
   ];
+}
+
+/** What was drawn of a closed choice, and how probable each option was, the most probable ones first. */
+function drawn({ value, probabilities, drawn_from: from, off, missing }) {
+  const share = (one) => `${(100 * one).toFixed(1)} %`;
+  const options = Object.entries(from ?? probabilities).sort(([, one], [, other]) => other - one);
+  return [
+    value,
+    "",
+    ...options.map(([label, one]) => `${share(one).padStart(7)}  ${label}`),
+    `${share(off).padStart(7)}  (of all answers: none of these)`,
+    `${share(missing).padStart(7)}  (of all answers: not told by the provider)`,
+  ].join("\n");
 }
 
 /** The answer before the kernel took anything out of it. */
