@@ -61,6 +61,7 @@ from .scenario.plan import Plan
 from .scenario.source import Source
 from .scenario.trust import Gate
 from .store.store import Store
+from .suggest import unknown_key
 
 #: What can be run: the path of a file, what such a file would have as data, or a `Scenario`.
 AnyScenario: TypeAlias = str | Path | Mapping[str, Any] | Scenario
@@ -360,6 +361,10 @@ def _gate(options: Options) -> Gate:
 
 
 def _settings(options: Options) -> Settings:
+    """The settings in force. Raises `TypeError` for an option that there is not: it would have no effect."""
+    for name in options:
+        if name not in Options.__annotations__:
+            raise TypeError(unknown_key(name, [*Options.__annotations__, "seed", "set", "labels"]))
     settings = load_settings(store=_text(options.get("store")))
     if settings.ignored:
         logger.warning("{} is not used: others can write it", settings.ignored)

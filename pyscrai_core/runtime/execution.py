@@ -221,6 +221,11 @@ async def fork(
 def _step_of(recorded: RecordedRun, at: int) -> int:
     """The step of the event `at`. Raises `StoreError` if nothing could follow on it."""
     count = recorded.count_events()
+    if not count:
+        raise StoreError(
+            f"run {recorded.id}: it has no event yet, so there is nothing to fork at; continue it with: "
+            f"pyscrai resume {recorded.id}"
+        )
     if not 1 <= at <= count:
         raise StoreError(
             f"run {recorded.id}: it has no event {at}; expected a number from 1 to {count}, as pyscrai log "

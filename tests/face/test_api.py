@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,3 +118,14 @@ def test_a_cancelled_run_is_interrupted_and_can_be_resumed(talk: Path) -> None:
         assert store.run("last").status == "interrupted"
     resumed = api.resume(store="half.db")
     assert (resumed.status, resumed.fingerprint) == ("completed", whole.fingerprint)
+
+
+def test_an_option_that_there_is_not_is_refused(talk: Path) -> None:
+    options: dict[str, Any] = {"overrides": {"schedule.rounds": 1}}
+    with pytest.raises(TypeError, match="unknown key 'overrides'; known keys: .*set.*store"):
+        pyscrai_core.run(talk, **options)
+    assert not (talk.parent / ".pyscrai").exists()
+    options = {"stor": "other.db"}
+    for call in (pyscrai_core.api.resume, pyscrai_core.api.replay):
+        with pytest.raises(TypeError, match=r"unknown key 'stor'; did you mean 'store'\?"):
+            call(**options)

@@ -505,3 +505,13 @@ def test_a_run_of_a_store_is_needed(host: Host, tmp_path: Path) -> None:
         pass
     with pytest.raises(StoreError, match="holds no runs"):
         api.fork(at=1, store=tmp_path / "empty.db", host=host)
+
+
+def test_a_run_without_events_has_no_place_to_fork_at(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    nothing = {"scenario": "n", "providers": {"default": {"use": "scripted", "replies": ["x"], "faults":
+               [{"kind": "reject", "times": -1}]}}, "agents": {"A": {}}}  # fmt: skip
+    failed = pyscrai_core.run(nothing, store=store)
+    assert (failed.status, len(failed.events)) == ("failed", 0)
+    with pytest.raises(StoreError, match="it has no event yet, so there is nothing to fork at"):
+        api.fork(failed.run, at=1, store=store)

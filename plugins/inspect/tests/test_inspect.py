@@ -129,8 +129,13 @@ def test_there_is_a_log_for_each_arm_and_a_sample_for_each_run(runs: list[Stored
     assert third["output"]["choices"][0]["stop_reason"] == "max_tokens"
     spans = [one for one in events if one["event"].startswith("span")]
     assert [(one["event"], one["id"]) for one in spans] == [
-        (kind, f"step-{step}") for step in (1, 2, 3) for kind in ("span_begin", "span_end")
+        (f"span_{kind}", f"step-{step}{inner}")
+        for step in (1, 2, 3)
+        for kind, inner in (("begin", ""), ("begin", "-0"), ("end", "-0"), ("end", ""))
     ]
+    turns = [one for one in spans if one.get("type") == "agent"]
+    assert [(one["name"], one["parent_id"]) for one in turns] == [("Mara", f"step-{n}") for n in (1, 2, 3)]
+    assert [one["span_id"] for one in models] == ["step-1-0", "step-2-0", "step-3-0"]
     with ZipFile(paths[2]) as archive:
         header = json.loads(archive.read("header.json"))
         (summary,) = json.loads(archive.read("summaries.json"))
@@ -187,6 +192,7 @@ READ = """
 import json, sys
 from inspect_ai.log import read_eval_log, read_eval_log_sample_summaries
 from inspect_ai.analysis import samples_df
+from inspect_ai.event import timeline_build
 path = sys.argv[1]
 log = read_eval_log(path, resolve_attachments=True)
 header = read_eval_log(path, header_only=True)
@@ -199,6 +205,10 @@ print(json.dumps({
         "messages": [message.text for message in sample.messages],
         "events": [event.event for event in sample.events],
         "completions": [event.output.completion for event in sample.events if event.event == "model"],
+        "agents": [
+            (span.name, span.utility, [one.event.event for one in span.content if one.type == "event"])
+            for span in timeline_build(sample.events).root.content if span.type == "span"
+        ],
         "thoughts": [event.output.choices[0].message.content[0].reasoning
                      for event in sample.events if event.event == "model"],
         "cost": sum(event.output.usage.total_cost for event in sample.events if event.event == "model"),
@@ -253,6 +263,8 @@ def test_inspects_own_reader_opens_it(runs: list[StoredRun], out: Path, inspect_
         assert sample["metadata"]["fingerprint"] == run.fingerprint
         assert sample["messages"] == [event.describe() for event in run.events()]
         assert sample["completions"] == WORDS
+        # Inspect takes each turn as an agent's, and hides none as a helper's.
+        assert sample["agents"] == [["mara", False, ["model", "info", "info"]]] * 3
         assert sample["thoughts"] == ["Hm."] * 3
         assert sample["cost"] == 0.75
         assert sample["events"].count("info") == 6

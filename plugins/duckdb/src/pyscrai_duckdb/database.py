@@ -27,13 +27,22 @@ TYPES: dict[Type, str] = {
 }
 #: So many rows are inserted at once, and so many are committed at once.
 BATCH, COMMIT = 2_000, 40_000
-#: DuckDB's memory, and its threads: a run is read by one thread.
+#: The rows of a row group of Parquet, and how often DuckDB has them in memory while it writes one.
+GROUP, COPIES = 20_480, 8
+#: DuckDB's memory in megabytes, and its threads: a run is read by one thread.
+MEMORY = 128
 SETTINGS: dict[str, Any] = {
-    "memory_limit": "128MB",
+    "memory_limit": f"{MEMORY}MB",
     "threads": 1,
     # Nothing is downloaded: what is needed is part of the package.
     "autoinstall_known_extensions": False,
 }
+
+
+#: What DuckDB raises if a disk is full, or a file cannot be written: a commit fails with the last one.
+_UNWRITABLE = (
+    duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.TransactionException,
+)  # fmt: skip
 
 
 @contextmanager
@@ -45,7 +54,7 @@ def open_database(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             yield connection
         finally:
             connection.close()
-    except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
+    except _UNWRITABLE as error:
         reason = str(error).partition("\n")[0]
         raise ConfigError(
             f"--out {path.parent}: {reason}; make room, change its permissions, or choose another place"
@@ -61,23 +70,28 @@ def open_database(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def create(connection: duckdb.DuckDBPyConnection, filled: Filled) -> None:
-    """Make a table and insert its rows."""
+    """Make a table and insert its rows. If texts are very long, DuckDB gets the memory that they need."""
     table = filled.table
     columns = ", ".join(f"{quoted(column.name)} {TYPES[column.type]}" for column in table.columns)
     connection.execute(f"CREATE TABLE {quoted(table.name)} ({columns})")
     insert = f"INSERT INTO {quoted(table.name)} SELECT {', '.join(map(_values, table.columns))}"
     converters = [_CONVERTERS.get(column.type) for column in table.columns]
     connection.begin()
-    pending = 0
+    pending = rows = size = largest = 0
     for batch in batches(filled.rows(), BATCH):
-        columns_of_values = zip(*batch, strict=True)
-        connection.execute(
-            insert,
-            [
-                _converted(values, convert)
-                for values, convert in zip(columns_of_values, converters, strict=True)
-            ],
-        )
+        values = [
+            _converted(column, convert)
+            for column, convert in zip(zip(*batch, strict=True), converters, strict=True)
+        ]
+        size += sum(len(value) for column in values for value in column if isinstance(value, str))
+        if size > largest:
+            largest = size
+            memory = max(MEMORY, COPIES * largest // 1_000_000)
+            connection.execute(f"SET memory_limit = '{memory}MB'")
+        connection.execute(insert, values)
+        rows += len(batch)
+        if rows >= GROUP:
+            rows = size = 0
         pending += len(batch)
         if pending >= COMMIT:
             connection.commit()

@@ -13,7 +13,7 @@ from pyscrai_tabular.schema import Table
 
 from pyscrai_core import Exporter, StoredRun
 
-from .database import create, describe, open_database, quoted
+from .database import GROUP, create, describe, open_database, quoted
 
 
 class Parquet(Exporter):
@@ -41,7 +41,7 @@ class Parquet(Exporter):
                     create(connection, one)
                     connection.execute(
                         f"COPY (SELECT {_plain(one.table)} FROM {quoted(one.table.name)}) TO ? "
-                        f"(FORMAT parquet, COMPRESSION {self.config.compression}, ROW_GROUP_SIZE 20480)",
+                        f"(FORMAT parquet, COMPRESSION {self.config.compression}, ROW_GROUP_SIZE {GROUP})",
                         [str(part)],
                     )
                 database.unlink()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -102,41 +105,70 @@ def _head(run: StoredRun) -> dict[str, Any]:
 
 
 def _events(run: StoredRun, last_messages: int) -> Iterator[dict[str, Any]]:
-    """The calls and the events of each step, in a span of its own; a step's calls come first."""
-    calls = (call for call in run.calls() if call["kind"] == "complete")
-    waiting = next(calls, None)
-    now, step = run.created, -1
-    for event in _and_then(run.events()):
-        until = None if event is None else event.step
-        while waiting is not None and (until is None or waiting["step"] <= until):
-            if waiting["step"] > step:
-                yield from _span(step, waiting["step"], now)
-                step = waiting["step"]
-            now = max(now, waiting["started"] + waiting["seconds"])
-            asked = run.messages(waiting["number"], last_messages) if last_messages else []
-            yield model_event(waiting, asked)
-            waiting = next(calls, None)
-        if event is not None:
-            if event.step > step:
-                yield from _span(step, event.step, now)
-                step = event.step
-            yield tool_event(event, now) if event.kind == "tool" else info_event(event, now)
-    yield from _span(step, None, now)
+    """The calls and the events of each step, in a span of its own, and in it those of each agent in another.
+
+    Inspect's viewer then shows the agents as such. Without their spans, it takes the calls of all but one for
+    helpers', and hides them.
+    """
+    now = run.created
+    for step, parts in groupby(_by_step(run), key=itemgetter(0)):
+        made: dict[str, list[Mapping[str, Any]]] = {}
+        events: list[Event] = []
+        for _, part in parts:
+            if isinstance(part, Event):
+                events.append(part)
+            else:
+                made.setdefault(part["agent"], []).append(part)
+        span = f"step-{step}"
+        yield _begin(span, "step", f"step {step}", now)
+        for number, (agent, own) in enumerate(_turns(made, events)):
+            inner = span if agent.startswith("@") else f"{span}-{number}"
+            if inner != span:
+                yield _begin(inner, "agent", agent, now, span)
+            for call in made.pop(agent, ()):
+                now = max(now, call["started"] + call["seconds"])
+                asked = run.messages(call["number"], last_messages) if last_messages else []
+                yield {**model_event(call, asked), "span_id": inner}
+            for event in own:
+                shown = tool_event(event, now) if event.kind == "tool" else info_event(event, now)
+                yield {**shown, "span_id": inner}
+            if inner != span:
+                yield _end(inner, now)
+        yield _end(span, now)
 
 
-def _and_then(events: Iterator[Event]) -> Iterator[Event | None]:
-    """The events, and None at the end."""
-    yield from events
-    yield None
+def _by_step(run: StoredRun) -> Iterator[tuple[int, Any]]:
+    """The completions and the events, each with its step; steps only grow."""
+    calls = ((call["step"], call) for call in run.calls() if call["kind"] == "complete")
+    events = ((event.step, event) for event in run.events())
+    last = 0
+    for step, part in merge(calls, events, key=itemgetter(0)):
+        last = max(last, step)
+        yield last, part
 
 
-def _span(before: int, after: int | None, when: float) -> Iterator[dict[str, Any]]:
-    """The end of the span of one step, and the beginning of the next one's."""
-    if before >= 0:
-        yield {**at(when), "event": "span_end", "id": f"step-{before}"}
-    if after is not None:
-        span = f"step-{after}"
-        yield {**at(when), "event": "span_begin", "id": span, "type": "step", "name": f"step {after}"}
+def _turns(
+    made: Mapping[str, Sequence[Any]], events: Iterable[Event]
+) -> Iterator[tuple[str, Sequence[Event]]]:
+    """Who made something in a step, in order, each with its events; last of all who only made calls."""
+    seen = set()
+    if "@schedule" in made:  # it chose who acts
+        seen.add("@schedule")
+        yield "@schedule", ()
+    for source, own in groupby(events, key=lambda event: event.source):
+        seen.add(source)
+        yield source, list(own)
+    for agent in [agent for agent in made if agent not in seen]:
+        yield agent, ()
+
+
+def _begin(span: str, kind: str, name: str, when: float, parent: str | None = None) -> dict[str, Any]:
+    begin = {**at(when), "event": "span_begin", "id": span, "type": kind, "name": name, "span_id": span}
+    return {**begin, "parent_id": parent}
+
+
+def _end(span: str, when: float) -> dict[str, Any]:
+    return {**at(when), "event": "span_end", "id": span, "span_id": span}
 
 
 def _listed(values: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
