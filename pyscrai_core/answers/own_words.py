@@ -1,36 +1,157 @@
-"""An agent speaks for itself alone: its own name as a prefix goes, and so do lines of other agents."""
+"""An agent speaks for itself alone: its own name as a prefix goes, and so do lines of other agents.
+
+Only what surely labels a speaker counts: `Jon:`, `[Jon] Five.`, `Jon says:`. What may be words stays: `Jon -
+five is all I have` speaks to Jon. Nobody speaks to oneself, so that `Mara - Nine coins.` is a label in an
+answer of Mara.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from attrs import frozen
+
 from ..errors import AnswerRejected
 
-#: What stands before a colon, and the decoration behind it; at the beginning of a line.
-_BREAKS = "\\n\\r\\x0b\\x0c\\x85\\u2028\\u2029"
-PREFIX = re.compile(rf"(?P<head>[^{_BREAKS}:：]{{1,200}})[:：][*_]*(?:</\w{{1,40}}>)?[ \t]*")
-#: A line that may begin with a speaker: with a name and a colon, or a heading of a name alone.
-LINE = re.compile(
-    rf"(?:\[\d{{1,2}}:\d\d(?::\d\d)?\]|\(\d{{1,2}}:\d\d(?::\d\d)?\)|\d{{1,2}}:\d\d)?(?:{PREFIX.pattern}"
-    rf"|[ \t]{{0,3}}\#{{1,6}}[ \t](?P<title>[^{_BREAKS}:：]{{1,200}})(?:[{_BREAKS}]+|\Z))"
+#: What ends a line.
+LINE_ENDS = "\n\r\x0b\x0c\x85\u2028\u2029"
+_BREAKS = re.escape(LINE_ENDS)
+_LINE = re.compile(rf"[^{_BREAKS}]*(?:\r\n|[{_BREAKS}])|[^{_BREAKS}]+")
+_STAMP = re.compile(r"(?:\[\d{1,2}:\d\d(?::\d\d)?\]|\(\d{1,2}:\d\d(?::\d\d)?\)|\d{1,2}:\d\d)?")
+#: A head and a colon, with the decoration behind it.
+_COLON = re.compile(rf"(?P<head>[^{_BREAKS}:：]{{1,200}})[:：][*_]*(?:</\w{{1,40}}>)?[ \t]*")
+#: A heading or a bold text that is all of its line.
+_TITLE = re.compile(
+    rf"(?:[ \t]{{0,3}}\#{{1,6}}[ \t](?P<head>[^{_BREAKS}:：]{{1,200}})"
+    rf"|[ \t]{{0,3}}(?P<mark>\*\*|__)(?P<bold>[^{_BREAKS}*:：]{{1,200}})(?P=mark)[ \t]*)(?:[{_BREAKS}]+|\Z)"
 )
-_LINE = re.compile(rf"(?:^|(?<=[{_BREAKS}])){LINE.pattern}")
-#: What may stand around a name: space, quotation marks, brackets, Markdown, HTML, numbers, bullets, and
-#: behind it how or to whom it is said.
-_BEFORE = """ \t>*_#"'“„«[(-\u2013\u2014\u2022\u00b7\u2023\u25e6\u25aa\u25cf\u25cb"""
-_AROUND = """ \t>*_#"'“”„«»‹›[](){}-\u2013\u2014\u2022\u00b7\u2023\u25e6\u25aa\u25cf\u25cb"""
+#: The forms of chats: `[Jon] Five.`, `<Jon> Five.`, `Jon> Five.`
+_BOXED = re.compile(
+    rf"[*_\->• \t]{{0,6}}(?P<head>\[[^{_BREAKS}\[\]]{{1,80}}\]|<?[^{_BREAKS}<>]{{0,80}}[^{_BREAKS}<>=\- \t]>)"
+    r"[*_>]{0,4}[ \t]+(?=\S)"
+)
+_LABELS = (_COLON, _TITLE, _BOXED)
+#: What only labels the agent itself, where its answer begins: a dash or a bar behind the name, or the name in
+#: brackets or bold, and then a sentence.
+_OWN = re.compile(
+    rf"(?P<head>[^{_BREAKS}\-–—|]{{1,80}}|[*_]{{0,2}}[^{_BREAKS}|]{{1,80}}?)"
+    rf"(?:[ \t]+(?:[-–—]{{1,2}}|\|)[ \t]+|(?<=[)*_])[ \t]+)(?=[*_]{{0,2}}[\"'“‘«„¿¡A-Z0-9À-ÖØ-Þ])"
+)
+#: How somebody says something, and to whom, behind a name.
+_SAYS = re.compile(
+    r"(?P<name>.{1,80}?),?\s+(?:says|replies|responds|answers|asks|adds|continues|exclaims|whispers|shouts)"
+    r"(?:\s+(?:to\s+)?(?P<to>.{1,80}))?",
+    re.IGNORECASE,
+)
+_TO = re.compile(r"(?P<name>.{1,80}?)(?:,?\s+to\s+(?P<to>.{1,80})|\s*(?:[-=]>|→|⇒|➜).{1,80})", re.IGNORECASE)
+_ANSWER = re.compile(r"(?P<name>.{1,80})['’]s?\s+(?:response|reply|answer|turn|message)", re.IGNORECASE)
+_ALL = {"all", "everyone", "everybody", "the group", "the others", "others", "the room"}
+#: What models call themselves and whom they talk with; the latter ends an answer, behind a blank line.
+_MODEL, _PERSON = {"assistant"}, {"human"}
 _UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]|<[^<>]{1,40}>")
 _NUMBER = re.compile(r"\s{0,9}\d{1,3}[.)]\s+")
+_RULES = re.compile(r"(?:\s+[-*_=~—]{3,}[ \t]*)+\Z")
 _PAIRS = {")": "(", "]": "["}
+#: What belongs to words, if it stands at the edge of a name; all other signs are decoration.
+_OF_WORDS = frozenset(".,;?!…&%$€")
+
+
+@frozen
+class Label:
+    """Who is said to speak from `end` on."""
+
+    speaker: str
+    end: int
 
 
 @lru_cache(maxsize=16)
 def speakers(agents: tuple[str, ...]) -> Mapping[str, str]:
-    """The names of a scenario's agents, by how they are found."""
-    return {name.casefold(): name for name in agents}
+    """The names of a scenario's agents, by how they are found: as they are, and whatever their case."""
+    return {**{name.casefold(): name for name in reversed(agents)}, **{name: name for name in agents}}
+
+
+class OwnWords:
+    """Reads an answer of the agent `name` line by line, until a line of another of the `speakers`."""
+
+    def __init__(self, name: str, others: Mapping[str, str]) -> None:
+        self._name, self._others = name, others
+        #: Who ended it.
+        self.ended = ""
+        #: Whether there were words before, whether a blank line is just before, and whether blank lines go.
+        self._begun, self._blank, self._headed = False, False, False
+
+    def read(self, line: str) -> str:
+        """What of the next line the agent says itself; empty for a line of somebody else."""
+        kept = self._without_labels(line) if not self.ended else ""
+        blank = not line.strip()
+        if self._headed and blank and kept:
+            return ""
+        self._headed = not blank and not kept and not self.ended
+        self._blank = blank
+        self._begun = self._begun or bool(kept.strip())
+        return kept
+
+    def undecided(self, line: str) -> bool:
+        """Whether a line of which only the beginning is known may still turn out to begin with a label."""
+        if self.ended:
+            return False
+        found = self._label(line)
+        if found is not None:
+            # Behind the own name, somebody else's may follow.
+            rest = line[found.end :]
+            return found.speaker == self._name and (not rest or self._may_be_label(rest))
+        return self._may_be_label(line)
+
+    def _without_labels(self, line: str) -> str:
+        for _ in range(3):  # the own name may stand there twice, or before somebody else's
+            found = self._label(line)
+            if found is None:
+                return line
+            if found.speaker != self._name:
+                self.ended = found.speaker
+                return ""
+            line = line[found.end :]
+        return line
+
+    def _label(self, line: str) -> Label | None:
+        start = _STAMP.match(line).end()  # type: ignore[union-attr]
+        for form in _LABELS:
+            found = form.match(line, start)
+            if found is None:
+                continue
+            head = found["head"] or found["bold"]
+            who = speaker_of(head, self._others) or self._role(head) or self._own_answer(head)
+            if who is not None:
+                return Label(who, found.end())
+        own = None if self._begun else _OWN.match(line, start)
+        if own is not None and speaker_of(own["head"], self._others) == self._name:
+            return Label(self._name, own.end())
+        return None
+
+    def _role(self, head: str) -> str | None:
+        """The speaker, if a model fell out of its role."""
+        role = _bare(head).casefold()
+        if role in _MODEL and not self._begun:
+            return self._name
+        return "a person" if role in _PERSON and self._begun and self._blank else None
+
+    def _own_answer(self, head: str) -> str | None:
+        found = None if self._begun else _ANSWER.fullmatch(_bare(head))
+        return self._name if found and self._others.get(found["name"].casefold()) == self._name else None
+
+    def _may_be_label(self, begin: str) -> bool:
+        longest = max(map(len, self._others), default=0)
+        # What is longer has no label. Only rare decoration is longer than this.
+        if len(begin) > 2 * longest + len("[10:02:30] **(responds to )**: "):
+            return False
+        bare = _NUMBER.sub("", begin.lstrip(), count=1).lstrip("0123456789:])")
+        bare = _stripped(bare.lstrip(), left=True).casefold()
+        names = {*map(str.casefold, self._others), *_MODEL, *_PERSON}
+        return any(name.startswith(bare) or bare.startswith(name) for name in names)
 
 
 def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
@@ -39,31 +160,20 @@ def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
     The text ends where a line of another one of the `speakers` begins. Raises `AnswerRejected` if it begins
     with one.
     """
-    kept: list[str] = []
-    place = 0
-    for line in _LINE.finditer(text):
-        if line.start() < place:
-            continue
-        speaker = speaker_of(line["head"] or line["title"], others)
-        if speaker is None:
-            continue
-        kept.append(text[place : line.start()])
-        if speaker != name:
-            said = "".join(kept)
-            if not said.strip():
-                raise AnswerRejected(
-                    f"it begins with a line of {speaker}; answer as {name}, and for nobody else"
-                )
-            return said.rstrip()
-        place = line.end()
-        # The own name may stand before somebody else's: `Mara: Jon: Five.`
-        inner = PREFIX.match(text, place)
-        other = speaker_of(inner["head"], others) if inner else None
-        if inner and other == name:
-            place = inner.end()
-        elif inner and other is not None:
-            raise AnswerRejected(f"it begins with a line of {other}; answer as {name}, and for nobody else")
-    return "".join([*kept, text[place:]])
+    reader = OwnWords(name, others)
+    said = "".join(map(reader.read, lines_of(text)))
+    if not reader.ended:
+        return said
+    if not said.strip():
+        raise AnswerRejected(
+            f"it begins with a line of {reader.ended}; answer as {name}, and for nobody else"
+        )
+    return _RULES.sub("", said.rstrip()).rstrip()
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """The lines of a text, each with what ends it."""
+    return (found[0] for found in _LINE.finditer(text))
 
 
 def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
@@ -72,10 +182,23 @@ def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
     if number := _NUMBER.match(bare):
         bare = bare[number.end() :]
     for name in (head, bare, _unaddressed(bare)):
-        for form in (name.strip(), name.lstrip(_BEFORE).rstrip("*_ \t"), name.strip(_AROUND)):
-            if (found := known.get(form.casefold())) is not None:
+        for form in (name.strip(), _stripped(name)):
+            if (found := _named(form, known)) is not None:
                 return found
+    inner = _stripped(bare)
+    for pattern in (_SAYS, _TO):
+        said = pattern.fullmatch(inner)
+        if said and _is_addressee(said["to"], known):
+            return _named(_stripped(said["name"]), known)
     return None
+
+
+def _named(name: str, known: Mapping[str, str]) -> str | None:
+    return known.get(name) or known.get(name.casefold())
+
+
+def _is_addressee(text: str | None, known: Mapping[str, str]) -> bool:
+    return text is None or _stripped(text).casefold() in _ALL or _named(_stripped(text), known) is not None
 
 
 def _unaddressed(head: str) -> str:
@@ -88,10 +211,24 @@ def _unaddressed(head: str) -> str:
     return head if begin < 0 else head[:begin].rstrip("*_ \t")
 
 
-def may_be_speaker(begin: str, known: Mapping[str, str]) -> bool:
-    """Whether a line that begins so may have the name of an agent before a colon."""
-    bare = _NUMBER.sub("", begin.lstrip(_BEFORE), count=1).lstrip(_BEFORE + "0123456789:])").casefold()
-    return any(name.startswith(bare) or bare.startswith(name) for name in known)
+def _bare(head: str) -> str:
+    return _stripped(_UNSEEN.sub("", head))
+
+
+def _stripped(text: str, left: bool = False) -> str:
+    """A text without blanks, brackets, quotes, Markdown and symbols around it. `left`: only before it."""
+    start, end = 0, len(text)
+    while start < end and _is_decoration(text[start]):
+        start += 1
+    while not left and end > start and _is_decoration(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_decoration(sign: str) -> bool:
+    if sign.isalnum() or sign in _OF_WORDS:
+        return False
+    return sign == "\ufe0f" or unicodedata.category(sign)[0] in "SPZC"
 
 
 def map_texts(value: Any, change: Callable[[str], str]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..contracts import Sink
-from .own_words import LINE, may_be_speaker, speaker_of
+from .own_words import LINE_ENDS, OwnWords, lines_of
 from .thoughts import Kind, Markup
 
 
@@ -64,34 +64,22 @@ class OwnWordsSink(WordsSink):
 
     def __init__(self, sink: Sink, name: str, agents: Mapping[str, str]) -> None:
         super().__init__(sink)
-        self._name, self._agents = name, agents
-        # What is longer has no name before a colon. Only rare decoration is longer than this.
-        self._longest = max(map(len, agents), default=0) + len("[10:02:30] **(to all)**: ")
-        self._begins, self._ended = True, False
+        self._reader = OwnWords(name, agents)
+        #: Whether the beginning of this line was passed on already.
+        self._inside = False
 
     def _look(self, last: bool) -> None:
-        lines = self._held.splitlines(keepends=True)
+        lines = list(lines_of(self._held))
         self._held = ""
         for number, line in enumerate(lines, 1):
-            if self._ended:
+            whole = line[-1] in LINE_ENDS
+            if self._inside:
+                said = line
+            elif not whole and not last and number == len(lines) and self._reader.undecided(line):
+                self._held = line
                 return
-            newline = line[-1] in "\r\n\x0b\x0c\x85\u2028\u2029"
-            if self._begins:
-                prefix = LINE.match(line)
-                whole = (
-                    last
-                    or newline
-                    or number < len(lines)
-                    or len(line) > self._longest
-                    or not may_be_speaker(line, self._agents)
-                )
-                if not whole and (prefix is None or prefix.end() == len(line)):
-                    self._held = line
-                    return
-                speaker = speaker_of(prefix["head"] or prefix["title"], self._agents) if prefix else None
-                if prefix and speaker is not None:
-                    self._ended = speaker != self._name
-                    line = line[prefix.end() :]
-            self._begins = newline
-            if line and not self._ended:
-                self._sink.write(line)
+            else:
+                said = self._reader.read(line)
+            self._inside = not whole
+            if said and not self._reader.ended:
+                self._sink.write(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from pyscrai_core import (
     ToolSpec,
     Usage,
 )
-from pyscrai_core.answers.own_words import speakers
+from pyscrai_core.answers.own_words import own_words, speakers
 from pyscrai_core.answers.reading import check, known_usage, read_raw
 from pyscrai_core.answers.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
 from pyscrai_core.answers.thoughts import split_thoughts
@@ -132,6 +133,11 @@ def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
         ("Nine. Jon: who is he?\n\nMar", "Nine. Jon: who is he?\n\nMar"),
         ("A long line of words without any name in it and its end\nJon: No.", None),
         ("Nine \ud83d\ude00\ud83d", "Nine \U0001f600\ud83d"),
+        ("[Mara] Nine.\n<Jon> No!", "Nine.\n"),
+        ("Mara - Nine.\nJon says: No!", "Nine.\n"),
+        ("**Mara**\n\nNine.\nMara to Jon: Ten.\nJon> No!", "Nine.\nTen.\n"),
+        ("Mara: Jon: Nine.", ""),
+        ("Mara goes to Jon and tells him this", "Mara goes to Jon and tells him this"),
     ],
 )
 def test_only_own_words_are_shown_while_they_come(text: str, words: str | None, size: int) -> None:
@@ -267,6 +273,33 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
         ("10:02 Mara: Nine coins.\n10:03 Jon: Too much!", "Nine coins."),
         ("— Mara: Nine coins.", "Nine coins."),
         ("### Apples\nNine coins.", "### Apples\nNine coins."),
+        ("[Mara] Nine coins.", "Nine coins."),
+        ("<Mara> Nine coins.\n<Jon> Too much!", "Nine coins."),
+        ("<|Mara|>: Nine coins.\nJon> Too much!", "Nine coins."),
+        ("Mara - Nine coins.", "Nine coins."),
+        ("**Mara** — “Nine coins.”", "“Nine coins.”"),
+        ("**Mara** Nine coins.", "Nine coins."),
+        ("(Mara) Nine coins.", "Nine coins."),
+        ("`Mara`: Nine coins.", "Nine coins."),
+        ("🍎 Mara 🍎: Nine coins.", "Nine coins."),
+        ("Mara says: Nine coins.\nJon replies: Too much!", "Nine coins."),
+        ("Mara to Jon: Nine coins.\nJon to everyone: Too much!", "Nine coins."),
+        ("Mara -> Jon: Nine coins.\nJon, to Mara: Too much!", "Nine coins."),
+        ("Mara's response: Nine coins.", "Nine coins."),
+        ("**Mara**\nNine coins.\n\n**Jon**\nToo much!", "Nine coins."),
+        ("Assistant: Nine coins.\n\nHuman: Too much!", "Nine coins."),
+        ("Nine coins.\n\n---\n\nJon: Too much!", "Nine coins."),
+        ("Mara - that is me - says nine.", "Mara - that is me - says nine."),
+        ("Jon - Five is all I have.", "Jon - Five is all I have."),
+        ("**Jon** Take it.", "**Jon** Take it."),
+        ("[nods] Nine, Jon.", "[nods] Nine, Jon."),
+        ("Jon's price: nine.", "Jon's price: nine."),
+        ("Jon said to me: nine.", "Jon said to me: nine."),
+        ("Jon says to the point: nine.", "Jon says to the point: nine."),
+        ("I say to Jon: nine.", "I say to Jon: nine."),
+        ("Dear Jon: nine coins.", "Dear Jon: nine coins."),
+        ("Human: all too human.", "Human: all too human."),
+        ("Nine, or less.\nThanks,\nMara - Farmer", "Nine, or less.\nThanks,\nMara - Farmer"),
         ("At 10:02 Jon came.", "At 10:02 Jon came."),
         ("I told Jon: nine coins.", "I told Jon: nine coins."),
         ("Nine.\nJonathan: who is that?", "Nine.\nJonathan: who is that?"),
@@ -275,15 +308,17 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
 def test_an_agent_speaks_for_itself(text: str, own: str) -> None:
     answer = taken(Completion(text))
     assert (answer.text, answer.raw) == (own, "" if own == text else text)
-    structured = taken(
-        Completion(str({"say": text}).replace("'", '"').replace("\n", "\\n")), WORDS.but(schema=OFFER)
-    )
+    structured = taken(Completion(json.dumps({"say": text})), WORDS.but(schema=OFFER))
     assert parse_json(structured.text)[0] == {"say": own}
     assert taken(Completion(text), WORDS.but(speaks=False)).text == text, "a narrator writes for others"
 
 
 @pytest.mark.parametrize(
-    "text", ["Jon: Five.", "Mara: Jon: Five.", "\n> Jon: Five.", '{"say": "Jon: Five."}']
+    "text",
+    [
+        *("Jon: Five.", "Mara: Jon: Five.", "\n> Jon: Five.", '{"say": "Jon: Five."}', "[Jon] Five."),
+        *("Jon says: Five.", "Jon to Mara: Five.", "<Jon> Five."),
+    ],
 )
 def test_who_begins_as_somebody_else_is_asked_again(text: str) -> None:
     request = WORDS.but(schema=OFFER) if text.startswith("{") else WORDS
@@ -422,3 +457,10 @@ def test_a_whole_number_beyond_53_bits_is_refused_in_any_spelling() -> None:
         assert "expected an integer" in str(check_value(schema, value))
     assert check_value(schema, parse_json('{"price": 9e2}')[0]) is None
     assert check_value({"type": "number", "minimum": 1}, parse_json("6.02e23")[0]) is None
+
+
+def test_names_that_differ_in_case_alone_are_told_apart() -> None:
+    known = speakers(("Ann", "ANN", "Bo"))
+    assert own_words("Ann: Nine.\nANN: Ten.", "Ann", known) == "Nine."
+    assert own_words("ANN: Nine.\nAnn: Ten.\n", "ANN", known) == "Nine."
+    assert own_words("bo: Nine.\nann: Ten.", "Bo", known) == "Nine."
