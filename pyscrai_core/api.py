@@ -305,15 +305,16 @@ def open_session(
 ) -> Iterator[Session]:
     """A session on the store of the settings, with their observers and prices. `create`: a missing store."""
     host = options.get("host") or settings.host()
+    observers = [  # before there is a store
+        *made_observers(options.get("observers", ()), host, gate),
+        *configured_observers(settings, host, gate),
+    ]
     with Store.open(settings.store, create=create) as store:
         yield Session(
             store,
             host,
             prices=settings.prices,
-            observers=[
-                *made_observers(options.get("observers", ()), host, gate),
-                *configured_observers(settings, host, gate),
-            ],
+            observers=observers,
             ask=options.get("ask"),
             gate=gate,
         )

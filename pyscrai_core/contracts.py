@@ -288,6 +288,14 @@ class Schedule(Component, ABC):
 
     schedules_reactions: ClassVar[bool] = False
 
+    @classmethod
+    def most_steps(cls, config: Any, agents: Sequence[str]) -> int | None:
+        """How many steps it makes at most with these `agents`, so that progress can be shown. Optional.
+
+        None: it cannot be known. `agents` are those that the schedule may choose from.
+        """
+        return None
+
     @abstractmethod
     async def next(self, stage: Stage) -> Sequence[str]: ...
 

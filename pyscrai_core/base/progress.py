@@ -33,6 +33,8 @@ class Execution:
         how many events and steps are recorded already; what is executed again up to there is told again
     models
         the providers by their names in the scenario
+    most_steps
+        how many steps the schedule makes at most; None: it cannot tell
     """
 
     run: str
@@ -44,6 +46,7 @@ class Execution:
     recorded_events: int
     recorded_steps: int
     models: Mapping[str, ProviderModel]
+    most_steps: int | None = None
 
 
 @frozen

@@ -91,6 +91,7 @@ class Observers:
                 recorded.count_events() if recorded else 0,
                 recorded.last_recorded_step() if recorded else -1,
                 models,
+                components.plan.last.most_steps,
             ),
         )  # fmt: skip
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..answers.draws import Oracle
 from ..config import Settings
 from ..contracts import Ask, Observer
+from ..errors import ConfigError
 from ..plugins import Host
 from ..records import Price, RunResult
+from ..scenario import yaml
 from ..scenario.plan import component_of
 from ..scenario.trust import Gate
 from ..store.store import Store
@@ -86,6 +88,34 @@ def configured_observers(settings: Settings, host: Host, gate: Gate) -> list[Obs
     """The observers that the settings name, ready to watch a run."""
     folder = settings.source.parent if settings.source else None
     return made_observers(settings.observers, host, gate, folder)
+
+
+def read_observers(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """`NAME` or `NAME:KEY=VALUE,…` texts, as a command takes them, as `pyscrai.toml` has observers.
+
+    A name can be that of a class of one's own, `./FILE.py:CLASS`. Raises `ConfigError`.
+    """
+    observers = []
+    for text in texts:
+        file, ending, rest = text.partition(".py:")
+        name, _, pairs = (rest if ending else text).partition(":")
+        name = f"{file}{ending}{name}" if ending else name
+        observer: dict[str, Any] = {"use": name.strip()}
+        for pair in filter(None, pairs.split(",")):
+            key, equals, value = pair.partition("=")
+            if not (equals and key.strip()):
+                what = "expected NAME or NAME:KEY=VALUE,KEY=VALUE, such as telemetry:prometheus=9464"
+                raise ConfigError(f"{text!r}: {what}")
+            observer[key.strip()] = yaml.parse_scalar(value)
+        observers.append(observer)
+    return observers
+
+
+def observed(settings: Settings, observers: Sequence[dict[str, Any]]) -> Settings:
+    """The settings with further observers. One replaces another with the same name."""
+    named = {one["use"] for one in observers}
+    others = [one for one in settings.observers if (one if isinstance(one, str) else one["use"]) not in named]
+    return evolve(settings, observers=(*others, *observers))
 
 
 def made_observers(

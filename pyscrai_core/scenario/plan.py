@@ -15,6 +15,7 @@ from typing import Any
 from attrs import define, evolve, frozen
 
 from ..agent import Use
+from ..base.log import report
 from ..canonical import canonical, check_json, digest
 from ..contracts import Provider
 from ..errors import ExtensionError
@@ -63,6 +64,22 @@ class Plan:
     def all(self) -> tuple[Plan, ...]:
         """Every plan that is in force at some time."""
         return (self, *(segment.plan for segment in self.segments))
+
+    @property
+    def most_steps(self) -> int | None:
+        """How many steps the schedule makes at most; None: it cannot tell.
+
+        A schedule of the scenario's own is not asked, as that would execute its code.
+        """
+        if self.schedule.deferred:
+            return None
+        cls, config = self.schedule.load()
+        agents = [name for name, agent in self.scenario.agents.items() if agent.acts.scheduled]
+        try:
+            return None if (told := cls.most_steps(config, agents)) is None else int(told)
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything; a bar is not worth a run
+            report("WARNING", error, "{}: most_steps failed: {}", self.schedule.origin, error)
+            return None
 
     def with_seed(self, seed: int) -> Plan:
         """The same under another seed; not if the seed samples its populations (`source.sampled`)."""

@@ -247,8 +247,8 @@ def test_the_log_file_has_facts_and_no_words(write: Callable[..., str]) -> None:
 def test_a_terminal_shows_who_thinks_and_what_was_said(write: Callable[..., str]) -> None:
     terminal = Terminal(*PYSCRAI, "run", write(latency=0.3))
     assert terminal.end() == 0
-    assert re.search(r"Mara is thinking.*step 1 · 0 calls · 0 tokens", terminal.screen)
-    assert re.search(r"step 6 · 6 calls · [1-9]", terminal.screen)
+    assert re.search(r"Mara is thinking.*step 1/6 · 0 calls · 0 tokens", terminal.screen)
+    assert re.search(r"step 6/6 · 6 calls · [1-9]", terminal.screen)
     # The agents' names in two colours, each event once, and the status line gone before the end.
     names = {who: re.findall(rf"\x1b\[1;(\d+)m{who}:\x1b\[0m", terminal.screen) for who in ("Mara", "Jon")}
     assert [len(found) for found in names.values()] == [3, 3]

@@ -99,9 +99,9 @@ def test_twelve_agents_have_room(scenario: Write) -> None:
     shown = [lines for _, lines in terminal.frames()]
     texts = ["\n".join(lines) for lines in shown]
     assert any("Citizen0, Citizen1, Citizen2 and 9 more are thinking" in text for text in texts)
-    # The share of the limits that is used, and each number beside its limit.
+    # The share of the steps and limits that is used, and each number beside its limit.
     assert any(
-        re.search(r"━+─+ step 2 · \d+/30 calls · [\d,]+ tokens · \$0/\$1.5 · ", text) for text in texts
+        re.search(r"━+─+ step 1/2 · \d+/30 calls · [\d,]+ tokens · \$0/\$1.5 · ", text) for text in texts
     )
 
 

@@ -105,3 +105,18 @@ def test_no_secret_leaves(serve: Any, folder: Path, talk: str) -> None:
         answer = server.client.get(f"/api{path}").text
         assert "sk-live" not in answer
         assert "[SOME_API_KEY]" in answer
+
+
+def test_a_store_that_vanishes_is_missed_until_it_is_back(server: Any, folder: Path, talk: str) -> None:
+    assert server.get("/runs")["total"] == 1
+    (folder / ".pyscrai").rename(folder / "elsewhere")
+    assert "it was removed or moved while it was shown" in server.get("/runs", 404)["error"]
+    (folder / "elsewhere").rename(folder / ".pyscrai")
+    assert server.get("/runs")["total"] == 1
+
+
+def test_an_unknown_address_is_told_by_the_page(server: Any) -> None:
+    page = server.client.get("/nothing", headers={"accept": "text/html,*/*"})
+    assert (page.status_code, "<main" in page.text) == (404, True)
+    assert server.client.get("/nothing").json() == {"error": "/nothing: Not Found"}
+    assert server.client.get("/api/nothing", headers={"accept": "text/html"}).json()["error"]

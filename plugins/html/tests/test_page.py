@@ -209,3 +209,28 @@ def test_a_page_says_who_drew_closed_choices(tmp_path: Path) -> None:
             exporter = make_exporter("html", {}, HOST, Gate())
             (page,) = exporter.export([store.run(result.run)], tmp_path / draw)
         assert f"drawn by the {draw} (default)" in page.read_text()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: chromium or google-chrome")
+def test_long_names_fit_on_a_phone_and_texts_have_their_direction(tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    name = "The-Third-Assistant-Deputy-Water-Commissioner-For-The-Eastern-And-The-Western-District"
+    events = [
+        Event(1, 1, "say", name, ("*",), {"text": "a" * 300}),
+        Event(2, 1, "say", "محمد", ("*",), {"text": "السعر 12 دينار فقط."}),
+    ]
+    with Store.open(tmp_path / "runs.db") as store:
+        (path,) = exported([stored(store, events)], tmp_path)
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(path.as_uri())
+        over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        text = page.locator("#e2 .text")
+        place = """(node, at) => { const range = document.createRange();
+            range.setStart(node.firstChild, at); range.setEnd(node.firstChild, at + 1);
+            return range.getBoundingClientRect().left; }"""
+        first, last = (text.evaluate(place, at) for at in (0, len(text.inner_text()) - 1))
+        browser.close()
+    assert over <= 0
+    assert last < first  # the full stop stands at the left

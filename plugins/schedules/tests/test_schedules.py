@@ -48,6 +48,24 @@ def test_round_robin_lets_everyone_act_once_a_round() -> None:
     assert play(make(RoundRobin, rounds=2)) == [("Ann",), ("Ben",), ("Cem",)] * 2
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        make(RoundRobin, rounds=4),
+        make(RoundRobin, rounds=2, order=["Cem", "Ann", "Cem", "Ben"]),
+        make(Simultaneous, rounds=3),
+        make(RandomChoice, steps=7, group=2),
+    ],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_a_schedule_tells_beforehand_how_many_steps_it_makes(schedule: Schedule) -> None:
+    assert schedule.most_steps(schedule.config, ALL) == len(play(schedule))
+
+
+def test_a_schedule_that_may_end_earlier_tells_its_maximum() -> None:
+    assert Reactive.most_steps(Reactive.Config(max_steps=6), ALL) == 6
+
+
 def test_round_robin_has_ten_rounds_unless_it_is_told() -> None:
     assert len(play(make(RoundRobin))) == 30
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pyscrai_core.errors import ConfigError
+
 from .completion import complete_run
 
 if TYPE_CHECKING:
@@ -53,21 +55,12 @@ def labels(context: click.Context, option: click.Parameter, given: Sequence[str]
 
 
 def _observers(context: click.Context, option: click.Parameter, given: Sequence[str]) -> list[dict[str, Any]]:
-    """`NAME` or `NAME:KEY=VALUE,…` strings as `observers` of `pyscrai.toml` has them."""
-    observers = []
-    for text in given:
-        name, _, pairs = text.partition(":")
-        observer: dict[str, Any] = {"use": name.strip()}
-        for pair in filter(None, pairs.split(",")):
-            from pyscrai_core.scenario import yaml
+    from pyscrai_core.runtime.session import read_observers
 
-            key, equals, value = pair.partition("=")
-            if not (equals and key.strip()):
-                what = "expected NAME or NAME:KEY=VALUE,KEY=VALUE, such as telemetry:prometheus=9464"
-                raise click.BadParameter(f"{text!r}: {what}")
-            observer[key.strip()] = yaml.parse_scalar(value)
-        observers.append(observer)
-    return observers
+    try:
+        return read_observers(given)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 run_argument = click.argument("run", default="last", metavar="[RUN]", shell_complete=complete_run)

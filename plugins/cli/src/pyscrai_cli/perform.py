@@ -21,7 +21,7 @@ from pyscrai_core.contracts import Observer
 from pyscrai_core.errors import StoreError
 from pyscrai_core.records import RunResult
 from pyscrai_core.runtime.run import DRAIN
-from pyscrai_core.runtime.session import Running, Session
+from pyscrai_core.runtime.session import Running, Session, observed
 from pyscrai_core.scenario.trust import Gate, first_use
 from pyscrai_core.store.opening import path_of
 from pyscrai_core.store.store import Store
@@ -72,12 +72,7 @@ class View:
 def settings_for(store: str | None, observe: Sequence[dict[str, Any]] = ()) -> tuple[Settings, Hints]:
     """The settings in force with `--store` and `--observe`, and hints that name that store if need be."""
     settings = load_settings(store=store)
-    if observe:
-        named = {one["use"] for one in observe}
-        others = [
-            one for one in settings.observers if (one if isinstance(one, str) else one["use"]) not in named
-        ]
-        settings = evolve(settings, observers=(*others, *observe))
+    settings = observed(settings, observe)
     if settings.ignored:
         output.note(f"{output.path(str(settings.ignored))} is not used: others can write it")
     if settings.source and first_use(settings.source):

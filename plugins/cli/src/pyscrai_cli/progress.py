@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from pyscrai_core import CallRecord
 from pyscrai_core.records import Cost, Event, Position, RunStatus, Usage
@@ -29,6 +29,11 @@ class Plan:
 
     agents: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(factory=dict)
+
+    def with_steps(self, most: int | None) -> Plan:
+        """The same for a schedule that makes at most so many steps; None: it does not tell."""
+        known = [steps for steps in (self.limits.get("steps"), most) if steps]
+        return evolve(self, limits={**self.limits, "steps": min(known)}) if known else self
 
     @classmethod
     def of(cls, run: RecordedRun) -> Plan:

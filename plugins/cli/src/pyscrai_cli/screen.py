@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from pyscrai_core import CallRecord
+from pyscrai_core import CallRecord, Execution
 from pyscrai_core.contracts import NoConfig, Observer
 from pyscrai_core.records import EVERYONE, Event, Position, RunResult, RunStatus
 from pyscrai_core.secret import redact
@@ -54,6 +54,7 @@ class Screen(Observer):
         self._region = Region(out)
         self._plan_of = plan_of
         self._plan = Plan()
+        self._most_steps: int | None = None
         self._after = after
         self._elsewhere = elsewhere
         self._above: list[Text] = []
@@ -66,9 +67,12 @@ class Screen(Observer):
 
     # -- what the run tells --
 
+    def on_begin(self, execution: Execution) -> None:
+        self._most_steps = execution.most_steps
+
     def on_run(self, run: str, status: RunStatus, result: RunResult | None) -> None:
         if not self.progress.run:
-            self._plan = self._plan_of(run)
+            self._plan = self._plan_of(run).with_steps(self._most_steps)
         self.progress.on_run(run, status)
         if status in ("running", "paused"):
             self._words = "" if status == "running" else f"paused; continue: pyscrai resume {run}"

@@ -122,7 +122,7 @@ class Api:
         filters = Filters.from_query(request.query_params.multi_items())
         limit = number(request, "limit", 50, 1, MOST)
         before = request.query_params.get("before", "")
-        if not self._services.reader.path.exists():  # nothing was run yet
+        if self._services.reader.not_yet:
             return reply({"runs": [], "total": 0, "next": None})
         return reply(await self._read(self._services.summaries.page, filters, limit, before))
 

@@ -77,4 +77,8 @@ async def _page(request: Request) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    path, accepted = request.url.path, request.headers.get("accept", "")
+    own = path.startswith(("/api/", "/static/", "/panels/"))
+    if error.status_code == 404 and not own and "text/html" in accepted:
+        return FileResponse(STATIC / "index.html", 404)  # the page says it in its own way
     return failure(Refused(f"{request.url.path[:200]}: {error.detail}", error.status_code))

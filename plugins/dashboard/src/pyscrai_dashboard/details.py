@@ -13,7 +13,7 @@ from pyscrai_core.scenario.manifest import Manifest
 from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
 
-from .measuring import measures
+from .measuring import declared, measures
 from .reading import find
 from .summaries import Summaries
 from .worlds import Worlds, views
@@ -38,6 +38,7 @@ def detail(store: Store, run: str, summaries: Summaries, worlds: Worlds) -> dict
         "agents": [_agent(name, agent, groups) for name, agent in agents.items()],
         "groups": {name: _members(group) for name, group in groups.items()},
         "outcomes": recorded.outcomes,
+        "units": {name: declared(one, "unit") for name, one in (scenario.get("outcomes") or {}).items()},
         "measures": measures(store, run, worlds),
         "tables": recorded.tables,
         "forks": [one for (one,) in forks],

@@ -25,10 +25,10 @@ def measures(store: Store, run: str, worlds: Worlds) -> dict[str, Any]:
     if not found and recorded.status != "completed":
         found = worlds.measured(store, recorded)
     return {
-        name: {"unit": _declared(one, "unit"), "kind": _declared(one, "kind"), "series": found.get(name, [])}
+        name: {"unit": declared(one, "unit"), "kind": declared(one, "kind"), "series": found.get(name, [])}
         for name, one in written.items()
     }
 
 
-def _declared(written: Any, key: str) -> str:
+def declared(written: Any, key: str) -> str:
     return str(written.get(key) or "") if isinstance(written, dict) else ""

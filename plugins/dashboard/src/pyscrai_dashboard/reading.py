@@ -42,8 +42,15 @@ class Reader:
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(THREADS, "reader")
         self._opened: list[sqlite3.Connection] = []
+        #: Whether there was a store at any time.
+        self.seen = False
         #: Reads what all clients follow. It never waits for a search.
         self._follower = ThreadPoolExecutor(1, "follower")
+
+    @property
+    def not_yet(self) -> bool:
+        """Whether nothing was run yet. A store that vanished is something else, and an error."""
+        return not self.seen and not self.path.exists()
 
     async def read(
         self, work: Callable[Concatenate[Store, P], Result], *args: P.args, **more: P.kwargs
@@ -80,20 +87,22 @@ class Reader:
         now = identity(self.path)
         if now is None:
             self._forget()
-            raise NoStore(
-                f"store {self.path}: it does not exist; run a scenario first, or name another with --store",
-                404,
-            )
+            raise NoStore(f"store {self.path}: {self._missing()}", 404)
         if getattr(self._local, "identity", None) != now:
             self._forget()
             try:
                 store = Store.open(self.url, create=False)
             except StoreError as error:
                 raise NoStore(str(error), 404) from None
-            self._local.store, self._local.identity = store, now
+            self._local.store, self._local.identity, self.seen = store, now, True
             self._opened.append(store.connection)
         opened: Store = self._local.store
         return opened
+
+    def _missing(self) -> str:
+        if self.seen:
+            return "it was removed or moved while it was shown; put it back, and the page goes on"
+        return "it does not exist; run a scenario first, or name another with --store"
 
     def _forget(self) -> None:
         store: Store | None = getattr(self._local, "store", None)

@@ -45,7 +45,8 @@ class Services:
         host = lambda: made[0].host  # noqa: E731 - it is made when it is first needed
         reader, counted = Reader(settings.store), Counted()
         control = Control(reader, host, lambda run: made[0].live.poke(run))
-        summaries, worlds = Summaries(counted, control.waiting), Worlds(host)
+        worlds = Worlds(host)
+        summaries = Summaries(counted, control.waiting, worlds.most_steps)
         live = Live(reader, summaries, worlds)
         panels = Panels(host)
         made.append(

@@ -87,12 +87,25 @@ def like(text: str) -> str:
 
 
 class Summaries:
-    """Makes summaries. `waiting` tells the question that a run asks a person, if it does."""
+    """Makes summaries.
 
-    def __init__(self, counted: Counted, waiting: Callable[[str], Any]) -> None:
+    waiting
+        tells the question that a run asks a person, if it does
+    most_steps
+        tells how many steps a run makes at most, if its schedule knows
+    """
+
+    def __init__(
+        self,
+        counted: Counted,
+        waiting: Callable[[str], Any],
+        most_steps: Callable[[Store, str], int | None],
+    ) -> None:
         self.counted = counted
         self._waiting = waiting
+        self._most_steps = most_steps
         self._limits: dict[tuple[str, str], dict[str, Any]] = {}
+        self._steps: dict[tuple[str, str], int | None] = {}
 
     def page(self, store: Store, filters: Filters, limit: int, before: str) -> dict[str, Any]:
         """A page of runs, newest first. Raises `Refused` for a cursor that is none."""
@@ -162,9 +175,28 @@ class Summaries:
             "live": status in ACTIVE,
             "waiting": self._waiting(run),
             "limits": limits,
-            "progress": _progress(status, steps, limits.get("steps")),
+            "progress": self._progress(store, row, status, steps, sums),
             "owner": _owner(row["owner"]) if status in ACTIVE else None,
         }
+
+    def _progress(
+        self, store: Store, row: Row, status: str, steps: int, sums: Mapping[str, Any]
+    ) -> float | None:
+        """How far a run is, from 0 to 1, by its limits and its schedule; None: that cannot be known."""
+        if status == "completed":
+            return 1.0
+        limits = dict(self._limits_of(store, row))
+        if status in ACTIVE:
+            key = (row["id"], row["owner"])
+            if key not in self._steps:
+                if len(self._steps) > 5000:
+                    self._steps.clear()
+                self._steps[key] = self._most_steps(store, row["id"])
+            known = (limits.get("steps"), self._steps[key])
+            limits["steps"] = min((most for most in known if most), default=None)
+        tokens = sums["input"] + sums["output"]
+        used = {"steps": steps, "calls": sums["calls"], "tokens": tokens, "money": sums["dollars"]}
+        return _share(limits, used)
 
     def _limits_of(self, store: Store, row: Row) -> dict[str, Any]:
         key = (row["id"], row["owner"])
@@ -202,10 +234,14 @@ def status_of(store: Store, row: Mapping[str, Any]) -> str:
     return status if status not in ACTIVE or store.locks.held(row["id"]) else "interrupted"
 
 
-def _progress(status: str, steps: int, limit: Any) -> float | None:
-    if status == "completed":
-        return 1.0
-    return min(1.0, steps / limit) if isinstance(limit, int) and limit > 0 else None
+def _share(limits: Mapping[str, Any], used: Mapping[str, float]) -> float | None:
+    """The largest share of a limit that is used, from 0 to 1; None: there is no limit."""
+    shares = [
+        min(1.0, amount / limits[name])
+        for name, amount in used.items()
+        if isinstance(limits.get(name), (int, float)) and limits[name] > 0
+    ]
+    return max(shares, default=None)
 
 
 def _owner(written: str) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from attrs import define, field
 
-from pyscrai_core.errors import ContractError
+from pyscrai_core.errors import ContractError, PyscraiError
 from pyscrai_core.plugins import Host
 from pyscrai_core.records import EVERYONE, Event
 from pyscrai_core.runtime.rules import Rejected, Rules, plain
@@ -221,6 +221,14 @@ class Worlds:
             world.advance(store, last)
             world.measure(last)
             return {name: list(series) for name, series in world.series.items()}
+
+    def most_steps(self, store: Store, run: str) -> int | None:
+        """How many steps a run makes at most; None: its schedule cannot tell, or is not installed here."""
+        try:
+            manifest = Manifest.to_execute(find(store, run))
+            return planning.from_manifest(manifest, self._host(), replay=True).last.most_steps
+        except (PyscraiError, Refused):
+            return None
 
     def _world(self, recorded: RecordedRun) -> World:
         with self._guard:

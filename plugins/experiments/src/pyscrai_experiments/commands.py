@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,25 @@ trust_option = click.option(
 yes_option = click.option("--yes", is_flag=True, help="Ask nothing before very many trials, or a large cost.")
 
 
+def _observers(context: click.Context, option: click.Parameter, given: Sequence[str]) -> list[dict[str, Any]]:
+    from pyscrai_core.runtime.session import read_observers
+
+    try:
+        return read_observers(given)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+observe_option = click.option(
+    "--observe",
+    multiple=True,
+    callback=_observers,
+    metavar="NAME[:KEY=VALUE,…]",
+    help="An observer that watches each trial, with its options, beside those of pyscrai.toml. It replaces "
+    "one with the same name. Can be given more than once.",
+)
+
+
 @click.group()
 def experiment() -> None:
     """Run many variants of a scenario, and compare them.
@@ -74,30 +93,28 @@ def _running(command: Command) -> Command:
 @file_argument
 @click.option("--retry-failed", is_flag=True, help="Run trials again that failed before.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@observe_option
 @_running
-def run(
-    file: Path, retry_failed: bool, quiet: bool, store: str | None, trust: bool, yes: bool, as_json: bool
-) -> int:
+def run(file: Path, **options: Any) -> int:
     """Run an experiment, or what is left of it.
 
     Interrupt it with Ctrl-C, or kill it: the same command continues, and no answer is paid for twice.
     """
-    return _run(file, store, trust, yes, as_json, quiet, retry_failed=retry_failed)
+    return _run(file, **options)
 
 
 @experiment.command()
 @file_argument
 @click.option("--retry-failed", is_flag=True, help="Run trials again that failed before.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@observe_option
 @_running
-def extend(
-    file: Path, retry_failed: bool, quiet: bool, store: str | None, trust: bool, yes: bool, as_json: bool
-) -> int:
+def extend(file: Path, **options: Any) -> int:
     """Add the arms and replicates that the file has by now, and run only what is new.
 
     Comparisons of extended experiments are exploratory: whoever adds trials could see the first ones.
     """
-    return _run(file, store, trust, yes, as_json, quiet, retry_failed=retry_failed, extend=True)
+    return _run(file, extend=True, **options)
 
 
 @experiment.command()
@@ -238,10 +255,20 @@ def export(file: Path, out: Path, store: str | None) -> None:
 
 
 def _run(
-    file: Path, store: str | None, trust: bool, yes: bool, as_json: bool, quiet: bool, **options: Any
+    file: Path,
+    *,
+    store: str | None,
+    trust: bool,
+    yes: bool,
+    as_json: bool,
+    quiet: bool,
+    observe: Sequence[dict[str, Any]],
+    **options: Any,
 ) -> int:
+    from pyscrai_core.runtime.session import observed
+
     found = read_experiment(file, confirm=_confirm(yes))
-    settings = load_settings(store=store)
+    settings = observed(load_settings(store=store), observe)
     _ask_about_cost(found, settings, _confirm(yes))
     shown = _Shown(quiet or (as_json and not sys.stderr.isatty()))
     summary = _perform(found, settings, gate_of(trust), shown, **options)

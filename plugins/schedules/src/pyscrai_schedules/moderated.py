@@ -99,6 +99,10 @@ class Moderated(Schedule):
         if config.provider:
             names.name("provider", config.provider, "provider")
 
+    @classmethod
+    def most_steps(cls, config: ModeratedConfig, agents: Sequence[str]) -> int:
+        return config.turns
+
     async def next(self, stage: Stage) -> Sequence[str]:
         """Raises `ContractError` if the rule's value is not an agent that may be next."""
         config = self.config

@@ -41,6 +41,10 @@ class RandomChoice(Schedule):
         self._steps = 0
         self._last: Sequence[str] = ()
 
+    @classmethod
+    def most_steps(cls, config: RandomChoiceConfig, agents: Sequence[str]) -> int:
+        return config.steps
+
     async def next(self, stage: Stage) -> Sequence[str]:
         """Raises `ScenarioError` if there are too few agents for the options."""
         group, repeat = self.config.group, self.config.repeat

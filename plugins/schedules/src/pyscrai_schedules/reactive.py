@@ -57,6 +57,10 @@ class Reactive(Schedule):
         for index, name in enumerate(config.opening or ()):
             names.name("agent", name, "opening", index)
 
+    @classmethod
+    def most_steps(cls, config: ReactiveConfig, agents: Sequence[str]) -> int:
+        return config.max_steps
+
     async def next(self, stage: Stage) -> Sequence[str]:
         # Read in each step, because a fork may change the options.
         config = self.config

@@ -54,6 +54,10 @@ class RoundRobin(Schedule):
         for index, name in enumerate(config.order or ()):
             names.name("agent", name, "order", index)
 
+    @classmethod
+    def most_steps(cls, config: RoundRobinConfig, agents: Sequence[str]) -> int:
+        return config.rounds * len(agents if config.order is None else config.order)
+
     async def next(self, stage: Stage) -> Sequence[str]:
         """Raises `ScenarioError` if `order` names an agent that the schedule may not choose."""
         order: Sequence[str] = stage.agents if self.config.order is None else self.config.order
@@ -98,6 +102,10 @@ class Simultaneous(Schedule):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self._rounds = 0
+
+    @classmethod
+    def most_steps(cls, config: SimultaneousConfig, agents: Sequence[str]) -> int:
+        return config.rounds
 
     async def next(self, stage: Stage) -> Sequence[str]:
         if self._rounds >= self.config.rounds:

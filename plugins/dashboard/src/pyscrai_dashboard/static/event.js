@@ -16,6 +16,16 @@ export function hue(name, agents) {
   return at < 0 ? "none" : String(at % 8);
 }
 
+/** Who it comes from, with their colour. A long name is cut at its end, in whichever direction it is written. */
+export function who(source, agents) {
+  const name = sourceName(source);
+  return h(
+    "span",
+    { class: "event-who", "data-hue": hue(source, agents), title: name },
+    h("span", { class: "name", dir: "auto" }, name),
+  );
+}
+
 /** Whether an event is for all, some, or the researcher alone. */
 export function audienceText(event) {
   if (event.audience.includes("*")) return "";
@@ -42,7 +52,7 @@ function pairs(payload) {
   return Object.entries(payload)
     .filter(([name]) => name !== "truncated")
     .map(([name, value]) =>
-      h("span", { class: "pair" }, h("span", { class: "dim" }, `${name}: `), inline(value)),
+      h("span", { class: "pair" }, h("span", { class: "dim" }, `${name}: `), h("bdi", null, inline(value))),
     );
 }
 
@@ -65,14 +75,14 @@ const BODIES = {
     h("span", { class: "strong" }, payload.kind),
     " ",
     pairs(payload.payload ?? {}),
-    h("span", { class: "reason" }, `not possible: ${payload.reason}`),
+    h("bdi", { class: "reason" }, `not possible: ${payload.reason}`),
   ],
   tool: ({ payload }) => [
     h("code", null, `${payload.name}(${inline(payload.arguments).slice(1, -1)})`),
     " ",
     "error" in payload
       ? h("span", { class: "reason" }, `failed: ${payload.error}`)
-      : h("span", { class: "result" }, "\u2192 ", inline(payload.result)),
+      : h("span", { class: "result" }, "\u2192 ", h("bdi", null, inline(payload.result))),
   ],
   "turn.failed": ({ payload }) => [h("span", { class: "reason" }, `turn skipped: ${payload.error}`)],
   passed: ({ payload }) => [`passed${payload.reason ? `: ${payload.reason}` : ""}`],

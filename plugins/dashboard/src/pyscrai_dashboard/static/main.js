@@ -17,6 +17,7 @@ const KEYS = [
   ["j, k or ↓, ↑", "next and previous event"],
   ["Home, End", "first and last event"],
   ["Enter", "open the event: prompt and answer"],
+  ["Space", "unfold or fold a thought"],
   ["[ and ]", "step before and after"],
   ["Esc", "close the panel"],
   ["?", "this list"],

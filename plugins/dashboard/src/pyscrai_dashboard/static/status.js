@@ -1,7 +1,7 @@
 // The state of a run: badges, progress, and what went wrong.
 
 import { h } from "./dom.js";
-import { count, share } from "./format.js";
+import { count, plural, share } from "./format.js";
 
 export const STATUSES = ["running", "paused", "completed", "failed", "stopped", "interrupted"];
 
@@ -29,23 +29,28 @@ export function progress(value, label) {
 }
 
 const TROUBLES = [
-  ["truncated", "cut off", "answers that were cut off"],
-  ["refused", "refused", "answers that were refused or withheld"],
-  ["rejected", "rejected", "attempts that were rejected"],
-  ["failed_turns", "failed turns", "turns that failed"],
-  ["failed_calls", "failed calls", "calls that failed"],
+  ["truncated", (n) => `${count(n)} cut off`, "answers that were cut off"],
+  ["refused", (n) => `${count(n)} refused`, "answers that were refused or withheld"],
+  ["rejected", (n) => `${count(n)} rejected`, "attempts that were rejected"],
+  ["failed_turns", (n) => plural(n, "failed turn"), "turns that failed"],
+  ["failed_calls", (n) => plural(n, "failed call"), "calls that failed"],
 ];
 
 /** What went wrong in a run: counts with words; nothing if nothing did. */
 export function troubles(run) {
   return TROUBLES.filter(([key]) => run[key]).map(([key, text, title]) =>
-    h("span", { class: "trouble", title: `${count(run[key])} ${title}` }, `${count(run[key])} ${text}`),
+    h("span", { class: "trouble", title: `${count(run[key])} ${title}` }, text(run[key])),
   );
 }
 
 export function labels(run) {
   return Object.entries(run.labels ?? {}).map(([name, value]) =>
-    h("span", { class: "label" }, h("span", { class: "dim" }, `${name}=`), value),
+    h(
+      "span",
+      { class: "label" },
+      h("span", { class: "dim" }, h("bdi", null, name), "="),
+      h("bdi", null, value),
+    ),
   );
 }
 

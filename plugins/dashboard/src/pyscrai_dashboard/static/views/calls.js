@@ -115,7 +115,7 @@ function row(view, call) {
     h("td", { class: "num" }, call.step),
     h(
       "td",
-      null,
+      { class: "whole" },
       call.status === "answered" ? call.status : badge(call.status),
       call.reused && h("div", { class: "sub" }, "reused"),
       call.truncated && h("span", { class: "trouble" }, "cut off"),

@@ -2,7 +2,7 @@
 
 import { get, runPath } from "../api.js";
 import { fill, h, table, writing } from "../dom.js";
-import { audienceText, body, family, hue, sourceName } from "../event.js";
+import { audienceText, body, family, who } from "../event.js";
 import { brief, count, inline, money, number, plural } from "../format.js";
 import { setQuery, title } from "../router.js";
 import { RunLog } from "../run_log.js";
@@ -42,6 +42,7 @@ class Comparison {
     this.agents = [...new Set(runs.flatMap((run) => (run.agents ?? []).map((agent) => agent.name)))];
     this.onlyDifferent = query.get("only") === "different";
     this.chosen = -1;
+    this.same = logs.every((log) => log.rows.length === found.common);
     this.list = new VirtualList({
       row: (index) => this.row(index),
       need: (from, to) => this.need(from, to),
@@ -55,7 +56,7 @@ class Comparison {
     fill(root, this.head(), this.outcomes(), this.manifest(), this.transcripts());
     root.classList.add("compare-view");
     this.select();
-    if (!this.onlyDifferent && query.get("only") === null && found.common) this.toParting();
+    if (!this.onlyDifferent && query.get("only") === null && found.common && !this.same) this.toParting();
   }
 
   head() {
@@ -66,7 +67,6 @@ class Comparison {
           ? "The left one is a fork of the right one. "
           : "";
     const { common } = this.found;
-    const same = common === this.logs[0].rows.length && common === this.logs[1].rows.length;
     return [
       h("div", { class: "head" }, h("h1", null, "Two runs")),
       h(
@@ -80,7 +80,7 @@ class Comparison {
             h(
               "a",
               { class: "run-name", href: `/runs/${encodeURIComponent(run.id)}` },
-              run.scenario,
+              h("bdi", null, run.scenario),
               " ",
               h("span", { class: "id" }, brief(run.id)),
             ),
@@ -97,7 +97,7 @@ class Comparison {
         "p",
         { class: "parting" },
         kin,
-        same
+        this.same
           ? "Their events are the same from beginning to end."
           : common === 0
             ? "They differ from the first event on."
@@ -175,9 +175,10 @@ class Comparison {
         "div",
         { class: "filters" },
         h("h2", null, "Transcripts"),
-        this.found.common > 0 &&
+        !this.same &&
+          this.found.common > 0 &&
           h("button", { type: "button", onclick: () => this.toParting() }, "To where they part"),
-        h("label", { class: "check" }, only, "Only from there on"),
+        !this.same && h("label", { class: "check" }, only, "Only from there on"),
         this.total,
       ),
       h(
@@ -255,7 +256,7 @@ class Comparison {
         },
         seq,
       ),
-      h("span", { class: "event-who", "data-hue": hue(source, this.agents) }, sourceName(source)),
+      who(source, this.agents),
       " ",
       kind !== "say" && h("span", { class: "kind" }, kind),
       event &&

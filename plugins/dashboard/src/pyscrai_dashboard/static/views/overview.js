@@ -246,7 +246,7 @@ function runRow(run, chosen, onchoose) {
       h(
         "a",
         { class: "run-name", href: `/runs/${encodeURIComponent(run.id)}` },
-        run.scenario,
+        h("bdi", null, run.scenario),
         " ",
         h("span", { class: "id" }, brief(run.id)),
       ),

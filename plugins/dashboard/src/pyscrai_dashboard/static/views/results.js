@@ -41,7 +41,12 @@ function parts(run, signal) {
           "dl",
           { class: "outcomes" },
           outcomes.map(([name, value]) =>
-            h("div", null, h("dt", null, name), h("dd", { class: "num" }, outcome(value))),
+            h(
+              "div",
+              null,
+              h("dt", null, name),
+              h("dd", { class: "num" }, outcome(value), run.units?.[name] && h("small", null, ` ${run.units[name]}`)),
+            ),
           ),
         ),
       ),

@@ -109,7 +109,7 @@ class RunView {
             ],
             !run.parent && "run",
           ),
-          h("h1", null, run.scenario, " ", h("span", { class: "id" }, brief(run.id))),
+          h("h1", null, h("bdi", null, run.scenario), " ", h("span", { class: "id" }, brief(run.id))),
           run.premise && h("p", { class: "premise one-line", title: run.premise }, run.premise),
         ),
         this.control.element,
@@ -173,6 +173,7 @@ class RunView {
         onOpen: () => {
           if (!first) moved();
           first = false;
+          fill(this.gone); // the store is there again
         },
       },
     );

@@ -2,7 +2,7 @@
 
 import { get, runPath } from "../api.js";
 import { announce, debounce, field, fill, h, select, writing } from "../dom.js";
-import { audienceText, body, family, hue, sourceName, spoken } from "../event.js";
+import { audienceText, body, family, sourceName, spoken, who } from "../event.js";
 import { count, plural } from "../format.js";
 import { setQuery } from "../router.js";
 import { keep, kept } from "../theme.js";
@@ -193,6 +193,7 @@ export class Transcript {
     this.total.textContent =
       shown === all ? plural(all, "event") : `${count(shown)} of ${plural(all, "event")}`;
     this.note.hidden = shown > 0;
+    this.list.element.hidden = shown === 0;
     this.note.textContent = all ? "No event matches these filters." : "Nothing has happened yet.";
   }
 
@@ -295,7 +296,7 @@ export class Transcript {
         first ? h("span", { class: "event-step" }, `step ${step}`) : null,
         h("span", { class: "event-seq" }, seq),
       ),
-      h("span", { class: "event-who", "data-hue": hue(source, this.context.agents) }, sourceName(source)),
+      who(source, this.context.agents),
       h("div", { class: "event-what" }, event ? this.text(event) : h("span", { class: "dim" }, kind)),
     );
     return node;
