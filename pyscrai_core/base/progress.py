@@ -70,8 +70,8 @@ class CallRecord:
     `model` and `cost` (US dollars, None: unknown) are set for completions; those of `started` were paid for
     in an earlier execution. `journaled` is true if the answer came from the journal. `started` (seconds since
     1970) and `seconds` are of the last attempt, `queued` the seconds that the call waited for limits, and
-    `provider` is who was asked, a fallback perhaps (empty: nobody). When it starts, `request` is what is asked: a `Request`,
-    or plain JSON. `error_type` is the name of the error.
+    `provider` is who was asked, a fallback perhaps (empty: nobody). When it starts, `request` is what is
+    asked: a `Request`, or plain JSON. `error_type` is the name of the error.
     """
 
     position: Position
