@@ -251,3 +251,10 @@ def test_a_budget_in_money_stops_after_the_call_that_spent_it(files: Path, exper
     assert done["done"] == 30
     arms = report(experiment)["arms"]
     assert sum(arm["dollars"] for arm in arms) == pytest.approx(done["dollars"])
+    # Processes tell what a trial cost when it has ended: if the last one spends it, nothing is left to stop.
+    edit("exp.yaml", "concurrency: 1", "concurrency: 1\nexecutor: {use: processes, processes: 1}")
+    edit("exp.yaml", "money: 100", f"money: {done['dollars'] - 1e-6}")
+    done = experiment("run", "exp.yaml", "--json", "-q", "--store", "two.db")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["status"] == "completed"
+    assert json.loads(done.stdout)["reason"].endswith("when no trial was left")

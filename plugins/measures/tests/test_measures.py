@@ -185,6 +185,8 @@ def test_runs_are_chosen_by_label(talk: Run, pyscrai: Invoke) -> None:
     assert lines[1] == f"{runs[0]},characters,,,7,talk,Yes."
     rows = json.loads(pyscrai("measure", "--label", "arm=Perhaps.", "--json").stdout)
     assert {row["run"] for row in rows} == {runs[1]}
+    shown = pyscrai("measure", *runs, "--measure", "characters").stdout.splitlines()
+    assert [line for line in shown if "=" in line] == ["arm=Yes.", "arm=Perhaps."]
 
 
 @pytest.mark.parametrize(

@@ -332,9 +332,9 @@ async def _perform(
     left = progress.left
     if reached:
         left = max(0, sum(n <= reached for _, n in _unfinished(session.store, experiment, replicates)))
-    if stops:
+    if stops and left:
         status, reason = "interrupted", "interrupted by a person"
-    elif meter.reason:
+    elif meter.reason and left:
         status = "stopped"
         small = ""
         if not progress.done:
@@ -347,6 +347,8 @@ async def _perform(
         reason = f"{meter.reason}{small}; continue with a larger one: it is in {experiment.path}"
     else:
         status, reason = ("failed" if progress.failed or left else "completed"), ""
+        if meter.reason:
+            reason = f"{meter.reason}, when no trial was left"
         if reached:
             reason = f"stopping: the interval excludes zero after replicate {reached}; no more are needed"
     return Summary(

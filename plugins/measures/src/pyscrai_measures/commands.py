@@ -13,10 +13,11 @@ import click
 from pyscrai_core.config import load_settings
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.scenario.trust import Gate
+from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
 
 from .choosing import choose, read_labels
-from .output import as_csv, as_json, as_table, warn, write
+from .output import as_csv, as_json, as_table, visible, warn, write
 
 Command = Callable[..., Any]
 
@@ -112,7 +113,7 @@ def measure(
     elif form == "csv":
         text = as_csv(_with_labels(rows))
     else:
-        text = "\n".join(_table(run.id, [row for row in rows if row["run"] == run.id]) for run in runs)
+        text = "\n".join(_table(run, [row for row in rows if row["run"] == run.id]) for run in runs)
     write(text, out)
 
 
@@ -201,13 +202,15 @@ def _with_labels(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _table(run: str, rows: list[dict[str, Any]]) -> str:
-    """The measures of a run: a row for each, a column for the whole and for each agent."""
+def _table(run: RecordedRun, rows: list[dict[str, Any]]) -> str:
+    """The labels of a run, and its measures: a row for each, a column for the whole and for each agent."""
     agents = list(dict.fromkeys(row["agent"] for row in rows if row["agent"]))
     values = {(row["measure"], row["agent"]): row["value"] for row in rows if not row["to"]}
     measures = dict.fromkeys(name for name, _ in values)
-    text = as_table(
-        [f"run {run}", "all", *agents],
+    labels = ", ".join(f"{name}={text}" for name, text in sorted(run.labels.items()))
+    text = f"{visible(labels)}\n" if labels else ""
+    text += as_table(
+        [f"run {run.id}", "all", *agents],
         [[name, *(values.get((name, agent), "") for agent in ("", *agents))] for name in measures],
     )
     after = [row for row in rows if row["to"]]
