@@ -141,7 +141,7 @@ def test_the_limits_and_tries_of_a_real_server_are_shown(
     scenario: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "key")
-    slow = Reply(429, b'{"error": {"message": "slow \\u001b[2J down"}}', {"Retry-After": "2"})
+    slow = Reply(429, b'{"error": {"message": "slow \\u001b[2J down"}}', {"Retry-After": "3"})
     with _serve([slow], 0.2) as server:
         provider = {"use": "openai", "model": "x", "base_url": f"{server.url}/v1", "concurrency": 1}
         name = scenario(providers={"default": provider}, schedule={"use": "simultaneous", "rounds": 1})
