@@ -21,7 +21,7 @@ from .errors import (
     RequestRejected,
     TimedOut,
 )
-from .records import Usage
+from .records import Request, Usage
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 _UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
@@ -120,6 +120,12 @@ def paid(usage: Usage | Callable[[], Usage | None] | None) -> Iterator[None]:
 def reported(usage: Usage) -> Usage | None:
     """The usage of what may be no answer but an error: None if there is none."""
     return None if usage == Usage() else usage
+
+
+def reaches_limit(used: Usage, request: Request) -> bool:
+    """Whether an answer has as many tokens as the request allows: one that ends for no reason was cut off."""
+    limit, tokens = request.sampling.max_tokens, used.output_tokens
+    return limit is not None and type(tokens) is int and tokens >= limit
 
 
 def visible_text(content: Any) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ..contracts import Sink
+from ..errors import AnswerRejected
+from ..records import Completion, Request
 from .own_words import LINE_ENDS, OwnWords, lines_of
+from .textual_calls import begin_of_call, with_textual_calls
 from .thoughts import Kind, Markup
 
 
@@ -26,6 +30,11 @@ class WordsSink:
         if isinstance(self._sink, WordsSink):
             self._sink.end()
 
+    @property
+    def closed(self) -> bool:
+        """Whether a tag closed thoughts that no tag opened."""
+        return isinstance(self._sink, WordsSink) and self._sink.closed
+
     def _look(self, last: bool) -> None:
         half = not last and "\ud800" <= self._held[-1:] <= "\udbff"
         whole = self._held.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
@@ -36,27 +45,75 @@ class WordsSink:
 
 
 class ThoughtlessSink(WordsSink):
-    """Leaves out thoughts, calls of tools in channels, and what comes behind the end of the turn."""
+    """Leaves out thoughts, calls of tools in channels, and what comes behind the end of the turn.
 
-    def __init__(self, sink: Sink) -> None:
+    `waits`: the words wait until it is known that they are none: a tag may close thoughts that no tag opened,
+    because the server put that tag into the prompt.
+    """
+
+    def __init__(self, sink: Sink, waits: bool = False) -> None:
         super().__init__(sink)
         self._markup = Markup(self._take, nested=True)
         #: Whether there was anything but words just before.
         self._fresh = False
+        self._waits, self._waiting, self._closed = waits, "", False
+
+    def end(self) -> None:
+        self._look(last=True)
+        self._release()
+        super().end()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def _look(self, last: bool) -> None:
         text, self._held = self._held, ""
         self._markup.feed(text, last)
 
     def _take(self, kind: Kind, text: str) -> None:
+        if kind == "lone":
+            self._closed, self._waiting = True, ""
         if kind != "words":
+            self._release()  # tags of its own, or the closing one: nothing more is to be waited for
             self._fresh = True
             return
         if self._fresh:
             text = text.lstrip()
-        if text:
-            self._fresh = False
+        if not text:
+            return
+        self._fresh = False
+        if self._waits:
+            self._waiting += text
+        else:
             self._sink.write(text)
+
+    def _release(self) -> None:
+        if self._waiting:
+            self._sink.write(self._waiting)
+        self._waits, self._waiting = False, ""
+
+
+class CallsSink(WordsSink):
+    """Leaves out calls of tools that the model writes as text, in an answer to `request`.
+
+    What begins as a call waits for the end of the answer, because only the whole can be read.
+    """
+
+    def __init__(self, sink: Sink, request: Request) -> None:
+        super().__init__(sink)
+        self._request = request
+        self._passed = False
+
+    def _look(self, last: bool) -> None:
+        if begin := begin_of_call(self._held, self._request, whole=not self._passed, last=last):
+            self._sink.write(self._held[:begin])
+            self._passed = self._passed or not self._held[:begin].isspace()
+            self._held = self._held[begin:]
+        if last and self._held:
+            held, self._held = self._held, ""
+            with suppress(AnswerRejected):
+                self._sink.write(with_textual_calls(Completion(held), self._request).text)
 
 
 class OwnWordsSink(WordsSink):

@@ -42,6 +42,13 @@ _BEGIN = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
+#: The end of a text that may begin a mark, and the beginning of a text that may be a call alone.
+_MAY_BEGIN = re.compile(
+    r"<[^<>\n]{0,160}\Z|\[[^\[\]\n]{0,60}\Z|`{1,2}\Z|```\w{0,20}\Z|✿\w{0,20}\Z"
+    r"|(?:\A|(?<=\n))A(?:c(?:t(?:i(?:o(?:n(?::[^\n]{0,200}(?:\n\s{0,20}[Action Input]{0,12})?)?)?)?)?)?)?\Z"
+)
+_MAY_BE_JSON = re.compile(r"\s*(?:```\w{0,20}\s*)?(?:\{|\[\s*(?:\{|\Z))|\s*`{0,3}\Z|\s*```\w{0,20}\s*\Z")
+_MAY_BE_PYTHON = re.compile(r"\s*\[?\s*[\w.]{1,100}\s*(?:\Z|\(\s*(?:\Z|\w{1,100}\s*(?:\Z|=)))|\s*functools\[")
 _HARMONY_END = re.compile(r"<\|(?:call|end|return|start|channel)\|>")
 _RECIPIENT = re.compile(r"to=([\w.-]{1,100})")
 #: Marks of a call whose beginning is missing or hidden; with no JSON in them they are never words.
@@ -70,6 +77,17 @@ class Marked:
     body: str
     start: int
     end: int
+
+
+def begin_of_call(text: str, request: Request, whole: bool, last: bool) -> int:
+    """Up to where a text, which may go on unless it is the `last`, is certainly no call of a tool.
+
+    `whole`: nothing stands before it, so that it may also be a call alone, without marks.
+    """
+    if whole and (_MAY_BE_JSON.match(text) or (request.tools and _MAY_BE_PYTHON.match(text))):
+        return 0
+    mark = _BEGIN.search(text) or (None if last else _MAY_BEGIN.search(text, max(0, len(text) - 400)))
+    return len(text) if mark is None else mark.start()
 
 
 def has_marks(text: str) -> bool:

@@ -14,7 +14,10 @@ from typing import Literal
 #: no text: a tag closes what no tag opened, so all before it were thoughts.
 Kind = Literal["words", "thought", "call", "lone"]
 
-_NAMES = r"(?:\w{1,40}:)?(?:think|thinking|thoughts?|reasoning|scratchpad|reflection|(?:inner_)?monologue)"
+_NAMES = (
+    r"(?:\w{1,40}:)?(?:think|thinking|thoughts?|thought_process|chain_of_thought|reasoning|scratch_?pad|reflection"
+    r"|(?:(?:inner|internal)_)?monologue|(?:inner|internal)_thoughts?)"
+)
 _ENDS = (
     *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "</s>"),
     *(
@@ -45,6 +48,16 @@ TAG = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
+#: Thoughts without tags, where a text begins: harmony of which a server took the special tokens away, and
+#: IBM's Granite. Each ends with the phrase behind it.
+_PLAIN = {
+    "analysis": ("assistantfinal",),
+    "Here is my thought process:": ("Here is my response:", "Here's my response:"),
+    "Here's my thought process:": ("Here is my response:", "Here's my response:"),
+}
+_PLAIN_BEGIN = re.compile(
+    r"\s{0,20}(?P<phrase>analysis(?=[A-Z\"'])|Here(?: is|'s) my thought process:)",
+)
 #: What a tag begins with, and the length up to which the rest of one is waited for.
 _BEGINS = re.compile(r"[<\[◁]")
 _LONGEST = 400
@@ -64,6 +77,8 @@ class Markup:
     def __init__(self, take: Callable[[Kind, str], None], nested: bool = False) -> None:
         self._take, self._nested = take, nested
         self._held = ""
+        #: Whether the text may begin with thoughts without tags, and with which phrases these end.
+        self._undecided, self._ends = True, tuple[str, ...]()
         #: Where the text is: in `words`, a `thought`, a `call`, or where nothing counts: `between` messages,
         #: or behind the end of the turn (`over`).
         self._state: Literal["words", "thought", "call", "between", "over"] = "words"
@@ -75,6 +90,20 @@ class Markup:
     def feed(self, text: str, last: bool = False) -> None:
         """Read on. What may be the beginning of a tag waits for the rest of it, unless this is the `last`."""
         held, place = self._held + text, 0
+        if self._undecided:
+            self._undecided = not last and _may_be_plain(held)
+            if self._undecided:
+                self._held = held
+                return
+            if begin := _PLAIN_BEGIN.match(held):
+                self._ends, self._thought = _PLAIN[begin["phrase"]], True
+                self._take("thought", "")
+                held = held[begin.end() :]
+        if self._ends:
+            held = self._plain_thoughts(held, last)
+            if self._ends:
+                self._held = held
+                return
         until = len(held) if last else _waiting(held)
         for tag in TAG.finditer(held):
             if tag.start() >= until:
@@ -86,6 +115,18 @@ class Markup:
             self._give(held[place:until])
             place = until
         self._held = held[place:]
+
+    def _plain_thoughts(self, text: str, last: bool) -> str:
+        """What of a text follows thoughts without tags; what may be their end waits."""
+        found = [(place, end) for end in self._ends if (place := text.find(end)) >= 0]
+        if found:
+            place, end = min(found)
+            self._take("thought", text[:place])
+            self._ends = ()
+            return text[place + len(end) :]
+        wait = 0 if last else max(map(len, self._ends)) - 1
+        self._take("thought", text[: max(0, len(text) - wait)])
+        return text[max(0, len(text) - wait) :]
 
     def _give(self, text: str) -> None:
         state = self._state
@@ -192,9 +233,15 @@ def _waiting(text: str) -> int:
     return len(text)
 
 
+def _may_be_plain(begin: str) -> bool:
+    """Whether a text that begins so may still turn out to begin with thoughts without tags."""
+    bare = begin.lstrip()
+    return any(one.startswith(bare) for one in _PLAIN)
+
+
 def has_thoughts(text: str) -> bool:
     """Whether there is any markup in a text."""
-    return TAG.search(text) is not None
+    return TAG.search(text) is not None or _PLAIN_BEGIN.match(text) is not None
 
 
 def split_thoughts(text: str) -> tuple[list[str], str]:

@@ -29,7 +29,7 @@ _ENDS: dict[str, FinishReason] = {
                 "prohibited_content",
             ),
             *("spii", "image_safety", "language", "sensitive", "guardrail_intervened"),
-            *("moderation", "moderated", "filtered", "refused"),
+            *("moderation", "moderated", "filtered", "refused", "data_inspection_failed", "blocked"),
         ),
         "content_filter",
     ),

@@ -18,7 +18,7 @@ from ..answers import emulation, reading
 from ..answers.draws import Bounds as DrawBounds
 from ..answers.draws import Oracle, check_scores, draw_answer
 from ..answers.own_words import speakers
-from ..answers.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
+from ..answers.streaming import CallsSink, OwnWordsSink, ThoughtlessSink, WordsSink
 from ..base.log import report
 from ..base.options import Option, OptionScores
 from ..contracts import Provider, Sink
@@ -89,6 +89,8 @@ class Providers:
         self._accounts = {name: account(provider.account) for name, provider in providers.items()}
         self._slots = asyncio.Semaphore(concurrency)
         self._waiting: set[asyncio.Future[Any]] = set()
+        #: Whether answers of a provider close thoughts that no tag opened, as far as one was seen.
+        self._closes: dict[str, bool] = {}
         self.stopping = False
 
     def stop(self) -> None:
@@ -193,10 +195,11 @@ class Providers:
             return reading.check(from_text(raw), request, policy, self._agents)
 
         async def send() -> Completion:
-            words = None if streamed is None else self._words_of(request, streamed, policy)
+            words = None if streamed is None else self._words_of(request, streamed, call.provider)
             answer = await awaitable(provider, "complete", provider.complete(fitted, words))
             if words is not None:
                 words.end()
+                self._closes[call.provider] = words.closed or self._closes.get(call.provider, False)
             answer = reading.as_completion(answer)
             usage = reading.known_usage(answer, lambda: estimated(fitted), fitted)
             return evolve(answer, usage=usage, allowance=reading.known_allowance(answer))
@@ -213,11 +216,16 @@ class Providers:
         )
         return await self._with_retries(sending, call, tell, last)
 
-    def _words_of(self, request: Request, sink: Sink, policy: CallPolicy) -> WordsSink:
-        """A sink that passes the agent's words in the answer to a request on to `sink`."""
-        if request.speaks and request.schema is None:
-            sink = OwnWordsSink(sink, request.position.agent, speakers(self._agents))
-        return WordsSink(ThoughtlessSink(sink) if policy.split_thoughts else sink)
+    def _words_of(self, request: Request, sink: Sink, name: str) -> WordsSink:
+        """A sink that passes the agent's words in the answer of the provider `name` on to `sink`."""
+        if request.schema is None:
+            if request.speaks:
+                sink = OwnWordsSink(sink, request.position.agent, speakers(self._agents))
+            sink = CallsSink(sink, request)
+        if not self._policies[name].split_thoughts:
+            return WordsSink(sink)
+        # Whether a model closes thoughts that no tag opened, its first answer tells.
+        return WordsSink(ThoughtlessSink(sink, waits=self._closes.get(name, True)))
 
     def _with_stops(self, request: Request, provider: Provider) -> Request:
         """The request with stop sequences where another agent would begin to speak."""

@@ -118,6 +118,7 @@ def _check_part(part: dict[str, Any], places: Container[Path], path: Path) -> in
         if meant := _MEANT.get(key) or closest(key, known, TYPO):
             what = f"there is no keyword {key!r} in JSON Schema; did you mean {meant!r}?"
             raise Misfit(f"{what} Correct it, or leave it out", (*path, key), on_key=True)
+    _check_possible(part, path)
     properties = part.get("properties")
     if isinstance(properties, dict):
         closed = part.get("additionalProperties") is False and not part.get("patternProperties")
@@ -144,6 +145,32 @@ def _check_part(part: dict[str, Any], places: Container[Path], path: Path) -> in
         except Misfit as error:
             raise Misfit(str(error), (*path, *step)) from None
     return size
+
+
+#: Keywords of which the first may not be above the second.
+_BOUNDS = (
+    *(("minimum", "maximum"), ("exclusiveMinimum", "maximum"), ("minimum", "exclusiveMaximum")),
+    *(("minLength", "maxLength"), ("minItems", "maxItems"), ("minProperties", "maxProperties")),
+)
+
+
+def _check_possible(part: dict[str, Any], path: Path) -> None:
+    """Raise `Misfit` if it is plain that no value fits a schema, so that every answer would be refused."""
+    for low, high in _BOUNDS:
+        if low in part and high in part and part[low] > part[high]:
+            what = f"no value fits: {low} {part[low]:g} is above {high} {part[high]:g}"
+            raise Misfit(f"{what}; correct one of them", (*path, low))
+    if part.get("enum") and "type" in part:
+        wrong = _compile({"type": part["type"]})
+        if all(wrong(one) is not None for one in part["enum"]):
+            kind = " or ".join([part["type"]] if isinstance(part["type"], str) else part["type"])
+            what = f"no value fits: none of the enum is of the type {kind}"
+            raise Misfit(f"{what}; correct one of them", (*path, "enum"))
+    items = part.get("items")
+    choices = items.get("enum") if isinstance(items, dict) else None
+    if choices and part.get("uniqueItems") and part.get("minItems", 0) > len(choices):
+        what = f"no value fits: it has at least {part['minItems']:g} different items of {len(choices)}"
+        raise Misfit(f"{what}; correct one of them", (*path, "minItems"))
 
 
 def _place(reference: str) -> tuple[str, ...] | None:

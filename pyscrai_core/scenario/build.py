@@ -80,6 +80,13 @@ class Builder:
             self._mistakes.add(("scenario",), "expected a name, got an empty one; name the scenario")
         with self._mistakes.at("seed"):
             check_json(spec.seed, "seed")
+        if any(mark in self._world.premise for mark in ("{{", "{%")):
+            what = (
+                "it is told as it is written, and is no template; expected plain text: prompts show the state"
+            )
+            self._mistakes.add(
+                ("world", "premise"), f"{what}, and personas and goals can use `{{{{ NAME }}}}`"
+            )
         for kind, schema in spec.events.items():
             with self._mistakes.at("events", kind):
                 _check_kind(kind)

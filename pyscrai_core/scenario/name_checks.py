@@ -140,7 +140,7 @@ def _check_table(names: ScenarioNames, name: str, table: Table) -> None:
         names.mistake(what, "tables", name, "rows")
         return
     sources = names.senders.get(table.event) or names.scenario.agents.values()
-    variables = [shape_of(dict(agent.variables)) for agent in sources]
+    variables = [mapping({key: shape_of(one) for key, one in agent.variables.items()}) for agent in sources]
     states = {
         "agents": [names.states["agents"][agent.name] for agent in sources],
         "groups": list(names.states["groups"].values()),
@@ -168,11 +168,12 @@ def _check_quantity(names: ScenarioNames, quantity: Quantity, option: Path, give
             return str(error)
         return None
 
-    start = names.initial_of(quantity.expression)
-    for value in start if quantity.kind == "ordered" else ():
+    start = [("begins as", value) for value in names.initial_of(quantity.expression)]
+    start += [("may be set to", value) for value in names.set_by_rules(quantity.expression)]
+    for how, value in start if quantity.kind == "ordered" else ():
         meant = closest(str(value), map(str, quantity.levels), LIKE)
         if check(value) is not None and meant:
-            what = f"it begins as {value!r}, which is none of the levels; did you mean {meant!r}?"
+            what = f"it {how} {value!r}, which is none of the levels; did you mean {meant!r}?"
             names.mistake(f"{what} Levels: {list_some([*map(str, quantity.levels)])}", *option, "levels")
     names.value_of_shape(shape_of_schema(quantity.schema), check, quantity.expression, option, given)
 

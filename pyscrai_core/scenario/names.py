@@ -233,6 +233,16 @@ class ScenarioNames:
         values = [state.get(key) for state in states.values()]
         return [value for value in values if isinstance(value, str | int)]
 
+    def set_by_rules(self, expression: Expression) -> list[Any]:
+        """What rules write out and set, if the expression is a key of the world's state."""
+        part, _, key = expression.source.strip().partition(".")
+        assignments = (
+            [one for rule in self.scenario.rules for one in rule.assignments] if part == "state" else []
+        )
+        given = [one.value for one in assignments if one.op == "set" and list(one.path) == [key]]
+        values = [value for one in given for value in self._literals(one, {"event": ANY, "self": ANY})]
+        return [value for value in values if isinstance(value, str | int)]
+
     def known(self) -> dict[str, Shape]:
         """The shapes of the names that are known everywhere; an agent knows only its own groups."""
         agent, (agents, groups) = self.agent, (self.states[part] for part in ("agents", "groups"))

@@ -61,6 +61,15 @@ def odd(**fields: Any) -> Completion:
         ("<think>a</think><think>b</think>Nine.", "Nine.", ["a", "b"]),
         ("<think>a <think>b</think> c</think>Nine.", "Nine.", ["a <think>b", "c"]),
         ("[THINK]hide[/THINK]Nine.", "Nine.", ["hide"]),
+        ("<scratch_pad>hide</scratch_pad>Nine.", "Nine.", ["hide"]),
+        ("<inner_thoughts>hide</inner_thoughts>\nNine.", "Nine.", ["hide"]),
+        ("<chain_of_thought>hide</chain_of_thought>\nNine.", "Nine.", ["hide"]),
+        ("analysisWe hide it.assistantfinalNine.", "Nine.", ["We hide it."]),
+        ("analysisWe hide it, and it never ends", "", ["We hide it, and it never ends"]),
+        ("Here is my thought process:\nhide\nHere is my response:\nNine.", "Nine.", ["hide"]),
+        ("Here's my thought process: hide Here's my response: Nine.", "Nine.", ["hide"]),
+        ("Here is my offer: nine.", "Here is my offer: nine.", []),
+        ("analysis: nine is fair.", "analysis: nine is fair.", []),
         ("<think></think>Nine.", "Nine.", []),
         ("<think>it never ends", "", ["it never ends"]),
         ("Nine. <think>Was that wise?</think> Yes.", "Nine.  Yes.", ["Was that wise?"]),
@@ -114,6 +123,9 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
         "<|channel|>analysis<|message|>hide<|end|><|channel|>final<|message|>Nine.",
         "<|channel>thought\nhide<channel|>Nine.",
         "Nine.<|im_end|>\n<|im_start|>user\nToo much!",
+        "analysisWe hide it.assistantfinalNine.",
+        "Here's my thought process:\nhide\nHere's my response:\nNine <b>coins</b>.",
+        "Here is my thou",
         "The tag <think> is used; </think> closes it.",
         "<|channel|>analysis<|message|>hide<|end|><|start|>assistant<|channel|>final"
         " <|constrain|>json<|message|>Nine.<|return|>",
@@ -121,6 +133,16 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
 )
 def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
     assert shown(ThoughtlessSink, text, size).strip() == split_thoughts(text)[1].strip()
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
+    def waiting(sink: Sink) -> WordsSink:
+        return ThoughtlessSink(sink, waits=True)
+
+    assert shown(waiting, "hide it\n</think>\n\nNine <b>coins</b>.", size) == "Nine <b>coins</b>."
+    assert shown(waiting, "Nine coins.", size) == "Nine coins."
+    assert shown(waiting, "<think>hide</think>Nine.", size) == "Nine."
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])

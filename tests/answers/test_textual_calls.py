@@ -11,7 +11,8 @@ import pytest
 from pyscrai_core import AnswerRejected, Completion, Message, Request, ToolCall, ToolSpec
 from pyscrai_core.answers.own_words import speakers
 from pyscrai_core.answers.reading import check, read_raw
-from pyscrai_core.answers.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
+from pyscrai_core.answers.streaming import CallsSink, OwnWordsSink, ThoughtlessSink, WordsSink
+from pyscrai_core.answers.textual_calls import begin_of_call
 from pyscrai_core.language.parsing import parse_json
 from pyscrai_core.records import Position
 from pyscrai_core.scenario.model import CallPolicy
@@ -146,7 +147,8 @@ def test_no_text_takes_long_to_read(form: str) -> None:
             taken(Completion(text), WORDS.but(tools=(STOCK,)))
         with contextlib.suppress(AnswerRejected):
             taken(Completion(text), WORDS.but(schema=OFFER))
-        sink = WordsSink(ThoughtlessSink(OwnWordsSink(Nowhere(), "Mara", speakers(AGENTS))))
+        own = OwnWordsSink(Nowhere(), "Mara", speakers(AGENTS))
+        sink = WordsSink(ThoughtlessSink(CallsSink(own, WORDS.but(tools=(STOCK,)))))
         sink.write(text)
         sink.end()
         return time.process_time() - clock
@@ -160,6 +162,36 @@ def test_no_text_takes_long_to_read(form: str) -> None:
 class Nowhere:
     def write(self, text: str) -> None:
         """Shows nothing."""
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_calls_are_not_shown_while_they_come(size: int) -> None:
+    def shown(text: str) -> str:
+        pieces: list[str] = []
+
+        class Screen:
+            def write(self, text: str) -> None:
+                pieces.append(text)
+
+        sink = WordsSink(ThoughtlessSink(CallsSink(Screen(), WORDS.but(tools=(STOCK,)))))
+        for start in range(0, len(text), size):
+            sink.write(text[start : start + size])
+        sink.end()
+        return "".join(pieces)
+
+    for call in CALLS:
+        assert shown(call) == "", call
+        if begin_of_call(call, WORDS, whole=False, last=True) < len(call):  # it has marks
+            assert shown(f"Let me see.\n{call}").strip() == "Let me see.", call
+    for words in (
+        "Nine < ten [so], `take` it.",
+        "[nods(slowly)] Nine.",
+        '{"name": "Mara"}',
+        "(Nine) coins",
+        "[1] A\nAct 1: Action: go.\nA",
+        "```\nNine\n```",
+    ):
+        assert shown(words) == words
 
 
 def test_a_tool_call_that_cannot_be_read_is_never_said() -> None:

@@ -359,13 +359,22 @@ class Hears(Observer):
         self.words.append((position.agent, text))
 
 
+async def thinks_twice(turn: Turn) -> None:
+    await turn.think("first?")
+    await thinks(turn)
+
+
 def test_words_come_in_for_who_listens_and_change_nothing(vendors: Vendors) -> None:
     streams = {"use": "streams", "provider__streams": Streams}
     whole, hears = vendors.run(**streams), Hears()
     assert Vendor.sinks == [None], "nobody listened"
     result = vendors.run(Overloaded, observers=[hears], **streams)
     assert result.fingerprint == whole.fingerprint
-    assert hears.words == [("A", "some "), ("A", "words")]
+    # The first answer tells whether the model closes thoughts that no tag opened; it comes as a whole.
+    assert hears.words == [("A", "some words")]
+    hears.words.clear()
+    vendors.run(observers=[hears], does=thinks_twice, **streams)
+    assert hears.words == [("A", "some words"), ("A", "some "), ("A", "words")]
     vendors.run(observers=[hears])
     assert Vendor.sinks[-1] is None, "the vendor has no streams"
 

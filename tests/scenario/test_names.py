@@ -150,6 +150,11 @@ def test_values_that_can_be_of_their_kind(more: str, tmp_path: Path) -> None:
             "its kind is ordered: expected one of low, high; got 'hihg'",
         ),
         (
+            "rules: [{on: pass, set: {price: \"'tense'\"}}]\n"
+            "outcomes: {a: {value: state.price, kind: ordered, levels: [calm, tens]}}",
+            "it may be set to 'tense', which is none of the levels; did you mean 'tens'?",
+        ),
+        (
             "measures: {a: {value: state.sold > 1, kind: number}}",
             "it is a boolean; expected a number or null",
         ),
@@ -188,11 +193,59 @@ def test_values_that_cannot_be_of_their_kind(more: str, expected: str, tmp_path:
         ("{properties: {a: {type: integer, min: 1}}}", "did you mean 'minimum'? Correct it, or leave it out"),
         ("{properties: {a: {options: [a, b]}}}", "more.properties.a.options: there is no keyword 'options'"),
         ("{properties: {a: {items: {Type: string}}}}", "did you mean 'type'?"),
+        ("{properties: {a: {minimum: 6, maximum: 5}}}", "no value fits: minimum 6 is above maximum 5"),
+        (
+            "{properties: {a: {minLength: 9, maxLength: 2}}}",
+            "no value fits: minLength 9 is above maxLength 2",
+        ),
+        (
+            "{properties: {a: {type: string, enum: [1, 2]}}}",
+            "no value fits: none of the enum is of the type string",
+        ),
+        (
+            "{properties: {a: {type: array, items: {enum: [b, c]}, uniqueItems: true, minItems: 3}}}",
+            "it has at least 3 different items of 2",
+        ),
     ],
 )
 def test_mistyped_keywords_of_schemas(schema: str, expected: str, tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path, base=BASE.replace("events: {", f"events: {{more: {schema}, "))
     assert expected in found
+
+
+def test_bounds_that_some_value_fits(tmp_path: Path) -> None:
+    schema = (
+        "{properties: {a: {minimum: 5, maximum: 5}, b: {type: [string, integer], enum: [1]}, "
+        "c: {type: array, items: {enum: [b, c]}, uniqueItems: true, minItems: 2}}}"
+    )
+    assert not mistakes(tmp_path, base=BASE.replace("events: {", f"events: {{more: {schema}, "))
+
+
+def test_a_premise_is_no_template(tmp_path: Path) -> None:
+    (found,) = mistakes(
+        tmp_path, base=BASE.replace("world: {", 'world: {premise: "It costs {{ state.prcie }}.", ')
+    )
+    assert "world.premise: it is told as it is written, and is no template" in found
+
+
+def test_a_variable_that_no_row_has(tmp_path: Path) -> None:
+    file = tmp_path / "varied.yaml"
+    file.write_text(
+        dedent(
+            """\
+            scenario: varied
+            providers: {default: {use: scripted, replies: [Hm.]}}
+            agents:
+              Ann: {persona: A farmer., actions: {go: {}}}
+              Bob: {persona: A cook., count: 2, vary: {age: [20, 40]}, actions: {go: {}}}
+            schedule: {use: round-robin, rounds: 1}
+            tables: {t: {rows: events.go, columns: {age: variables.age, old: variables.aeg}}}
+            """
+        )
+    )
+    with pytest.raises(ScenarioError, match="'variables' has no key 'aeg'") as caught:
+        planning.from_file(file, HOST)
+    assert len(caught.value.mistakes) == 1
 
 
 def test_other_keywords_of_schemas_mean_nothing(tmp_path: Path) -> None:

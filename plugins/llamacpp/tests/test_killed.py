@@ -55,7 +55,7 @@ def test_killed_amid_an_answer_it_is_the_same_run(tmp_path: Path) -> None:
     )
     whole = pyscrai_core.run(scenario, store=tmp_path / "whole.db")
     assert (whole.status, whole.calls) == ("completed", 4), whole.error
-    for call, agent in ((1, "Mara"), (4, "Jon")):
+    for call, agent in ((2, "Jon"), (3, "Mara")):
         store = tmp_path / f"killed-{call}.db"
         killed = subprocess.run(
             [sys.executable, "-c", KILLED, str(scenario), str(store), str(call)],

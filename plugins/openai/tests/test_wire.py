@@ -20,6 +20,7 @@ from pyscrai_core import (
     Overloaded,
     RateLimited,
     RateLimitStatus,
+    Refused,
     Request,
     Sampling,
     Text,
@@ -465,3 +466,125 @@ def test_what_an_answer_without_a_choice_used_is_for_the_kernel_to_estimate() ->
         with pytest.raises(Overloaded) as caught:
             asked(request(), answer)
         assert caught.value.usage == used
+
+
+# -- what servers do in their own way ----------------------------------------------------------------
+
+
+def test_an_old_call_of_a_function_is_a_tool_call() -> None:
+    called = {"name": "weather", "arguments": '{"city": "Rome"}'}
+    _, whole = asked(request(tools=(WEATHER,)), choice({"function_call": called}, "function_call"))
+    pieces = [{"name": "weather", "arguments": ""}, {"arguments": '{"city": '}, {"arguments": '"Rome"}'}]
+    deltas = [{"choices": [{"delta": {"function_call": piece}}]} for piece in pieces]
+    end = {"choices": [{"delta": {}, "finish_reason": "function_call"}]}
+    _, streamed = asked(request(tools=(WEATHER,)), sse(*deltas, end), sink=Pieces())
+    for made in (whole, streamed):
+        assert [(one.name, one.arguments) for one in made.tool_calls] == [("weather", {"city": "Rome"})]
+        assert made.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "reasoning_text", "thinking"])
+def test_thoughts_in_the_fields_of_servers(key: str) -> None:
+    _, made = asked(request(), choice({"content": "Hm.", key: "hide"}))
+    assert (made.text, made.thinking) == ("Hm.", (Thinking("hide", {key: "hide"}),))
+
+
+def test_thoughts_in_the_details_of_a_router() -> None:
+    details = [{"type": "reasoning.text", "text": "hide", "index": 0}]
+    _, made = asked(request(), choice({"content": "Hm.", "reasoning": None, "reasoning_details": details}))
+    assert (made.text, made.thinking[0].data) == ("Hm.", {"reasoning_details": details})
+    chunks = [{"choices": [{"delta": {"reasoning_details": details}}]}]
+    chunks.append({"choices": [{"delta": {"content": "Hm."}, "finish_reason": "stop"}]})
+    _, streamed = asked(request(), sse(*chunks), sink=Pieces())
+    assert streamed.thinking == made.thinking
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        (
+            {"prompt_tokens": 50, "completion_tokens": 10, "prompt_cache_hit_tokens": 40},
+            Usage(50, 10, cached_tokens=40),
+        ),
+        (
+            {"prompt_tokens": 50, "completion_tokens": 10, "cached_tokens": 40},
+            Usage(50, 10, cached_tokens=40),
+        ),
+        ({"prompt_tokens": 50, "completion_tokens": 10, "total_tokens": 900}, Usage(50, 850)),
+        ({"prompt_tokens": 50, "completion_tokens": 10, "total_tokens": 60}, Usage(50, 10)),
+        ({"prompt_tokens": 50, "completion_tokens": 10, "total_tokens": "many"}, Usage(50, 10)),
+        ({"total_tokens": 900}, Usage()),
+    ],
+    ids=["DeepSeek", "Moonshot", "Gemini", "OpenAI", "odd", "total alone"],
+)
+def test_usage_in_the_words_of_servers(usage: dict[str, Any], counted: Usage) -> None:
+    _, made = asked(request(), choice({"content": "Hm."}, usage=usage))
+    assert made.usage == counted
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"choices": [{"delta": {}, "finish_reason": "stop"}], "x_groq": {"usage": "USAGE"}},
+        {"choices": [{"delta": {}, "finish_reason": "stop", "usage": "USAGE"}]},
+    ],
+    ids=["Groq", "Moonshot"],
+)
+def test_usage_in_other_places_of_a_stream(end: dict[str, Any]) -> None:
+    usage = {"prompt_tokens": 50, "completion_tokens": 10}
+    end = json.loads(json.dumps(end).replace('"USAGE"', json.dumps(usage)))
+    _, made = asked(request(), sse({"choices": [{"delta": {"content": "Hm."}}]}, end), sink=Pieces())
+    assert made.usage == Usage(50, 10)
+
+
+def test_an_answer_at_its_limit_that_ends_for_no_reason_was_cut_off() -> None:
+    answer = choice({"content": "Hm."}, usage={"prompt_tokens": 50, "completion_tokens": 32})
+    answer["choices"][0]["finish_reason"] = None
+    assert asked(request(sampling=SAMPLING), answer)[1].finish_reason == "length"
+    assert asked(request(sampling=Sampling(max_tokens=33)), answer)[1].finish_reason == "stop"
+
+
+def test_a_refusal_that_a_router_takes_for_an_end() -> None:
+    answer = choice({"content": "Well"})
+    answer["choices"][0]["native_finish_reason"] = "refusal"
+    assert asked(request(), answer)[1].finish_reason == "refusal"
+    answer["choices"][0]["native_finish_reason"] = "end_turn"
+    assert asked(request(), answer)[1].finish_reason == "stop"
+    chunk = {
+        "choices": [{"delta": {"content": "Well"}, "finish_reason": "stop", "native_finish_reason": "SAFETY"}]
+    }
+    assert asked(request(), sse(chunk), sink=Pieces())[1].finish_reason == "content_filter"
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (403, {"code": 403, "message": 'It requires moderation. Your input was flagged for "violence".'}),
+        (403, "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"),
+        (400, {"message": "Content Exists Risk", "code": "invalid_request_error"}),
+        (400, {"message": "Output data may contain something.", "code": "data_inspection_failed"}),
+        (400, {"message": "The request was rejected because it was considered high risk"}),
+        (400, {"message": "系统检测到输入或生成内容可能包含不安全或敏感内容", "code": "1301"}),
+    ],
+    ids=["OpenRouter", "xAI", "DeepSeek", "Alibaba", "Moonshot", "Zhipu"],
+)
+def test_a_refused_request_is_a_refusal(status: int, error: Any) -> None:
+    body = json.dumps({"error": error}).encode()
+
+    async def main(url: str) -> None:
+        async with using(OpenAIProvider(OpenAIProvider.Config(model="m", base_url=url))) as provider:
+            await provider.complete(request())
+
+    with FaultServer(Reply(status, body)) as server, pytest.raises(Refused, match="change the prompt"):
+        asyncio.run(main(server.url))
+
+
+def test_what_a_model_tells_while_it_works_is_not_its_answer() -> None:
+    def said(text: str, phase: str) -> dict[str, Any]:
+        return {"type": "message", "phase": phase, "content": [{"type": "output_text", "text": text}]}
+
+    both = response(said("Let me see.", "commentary"), said("Hm.", "final_answer"))
+    _, made = asked(request(), both, api="responses")
+    assert (made.text, [one.text for one in made.thinking]) == ("Hm.", ["Let me see."])
+    _, alone = asked(request(), response(said("Let me see.", "commentary")), api="responses")
+    assert (alone.text, alone.thinking) == ("Let me see.", ())

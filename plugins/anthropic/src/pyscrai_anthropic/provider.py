@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from pyscrai_core import (
     Completion,
     ConfigError,
@@ -21,7 +23,7 @@ from pyscrai_core import (
     Usage,
     read_secret,
 )
-from pyscrai_core.vendors import library_cost, paid
+from pyscrai_core.vendors import library_cost, paid, reaches_limit
 
 from .config import AnthropicConfig
 from .messages import completion, request_arguments, usage
@@ -139,9 +141,12 @@ class AnthropicProvider(Provider):
         answer, headers = await self._client.send(arguments, sink)
         with paid(usage(answer) if isinstance(answer, dict) else Usage()):
             try:
-                return completion(answer, headers, self.config.model)
+                made = completion(answer, headers, self.config.model)
             except (ValueError, LookupError, TypeError, AttributeError) as error:
                 raise self._client.malformed(error) from error
+        if not answer.get("stop_reason") and reaches_limit(made.usage, request):
+            return evolve(made, finish_reason="length")
+        return made
 
     def _key(self) -> str:
         try:

@@ -62,7 +62,6 @@ class Stream:
 
     def whole(self) -> dict[str, Any]:
         """The answer. Without a reason for its end, it is complete only if the server said so."""
-        reason = self.answer.get("stop_reason") or ("end_turn" if self._complete else None)
-        if reason is None:
+        if not self.answer.get("stop_reason") and not self._complete:
             raise ValueError("the stream ended too early")
-        return {**self.answer, "stop_reason": reason}
+        return self.answer

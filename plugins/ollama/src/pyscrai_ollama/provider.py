@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, evolve, field, frozen
 
 from pyscrai_core import (
     CallFailed,
@@ -28,7 +28,7 @@ from pyscrai_core import (
     estimate_tokens,
     read_secret,
 )
-from pyscrai_core.vendors import paid, visible_text
+from pyscrai_core.vendors import paid, reaches_limit, visible_text
 
 from .client import Client, too_long
 from .messages import completion, message_of, messages, usage
@@ -181,7 +181,10 @@ class OllamaProvider(Provider):
         end = chunks[-1] if chunks else {}
         with paid(usage(end)):
             self._check_context(request, usage(end))
-            return completion(chunks)
+            made = completion(chunks)
+            if end.get("done_reason") is None and reaches_limit(made.usage, request):
+                return evolve(made, finish_reason="length")  # old servers give no reason
+            return made
 
     def body(self, request: Request, *, stream: bool) -> dict[str, Any]:
         """The body for `/api/chat`."""

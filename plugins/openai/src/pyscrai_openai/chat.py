@@ -8,6 +8,7 @@ from typing import Any
 
 from pyscrai_core import (
     Completion,
+    FinishReason,
     Message,
     Request,
     Text,
@@ -16,11 +17,12 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.vendors import finish_reason, visible_text
+from pyscrai_core.vendors import WITHHELD, finish_reason, reaches_limit, visible_text
 
 from .config import OpenAIConfig
 from .streamed_calls import StreamedCalls
 from .wire import (
+    USAGE_IN,
     answer_text,
     result_text,
     role,
@@ -35,7 +37,7 @@ from .wire import (
 SEEDS = 2**31
 
 #: The fields in which compatible servers return a model's thinking. It is sent back in the same field.
-_THINKING = ("reasoning_content", "reasoning")
+_THINKING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
 
 
 class Chat:
@@ -102,22 +104,32 @@ class Chat:
         choice = answer["choices"][0]
         # Without a message: one that was withheld, and the kernel says that any other is empty.
         message = choice.get("message") or {}
-        refusal = message.get("refusal")
+        thoughts = {key: message[key] for key in _THINKING if message.get(key)}
+        refusal, used = message.get("refusal"), self.usage(answer)
         calls = []
-        for call in message.get("tool_calls") or ():
+        # Old servers know one call of a function, without an id.
+        old = message.get("function_call")
+        for call in message.get("tool_calls") or ([{"function": old}] if old else ()):
             function = call.get("function") if isinstance(call, dict) else None
             named = {**function, "id": call.get("id")} if isinstance(function, dict) else None
             calls.append(tool_call(request, named, self._official))
         return Completion(
             text=refusal or answer_text(request, message.get("content") or "", self._official),
             tool_calls=tuple(calls),
-            thinking=tuple(
-                Thinking(message[key], {key: message[key]}) for key in _THINKING if message.get(key)
-            )[:1],
-            finish_reason="refusal" if refusal else finish_reason(choice.get("finish_reason"), bool(calls)),
-            usage=self.usage(answer),
+            thinking=tuple(Thinking(one, dict(thoughts)) for one in thoughts.values())[:1],
+            finish_reason="refusal" if refusal else self._reason(request, choice, bool(calls), used),
+            usage=used,
             model=answer.get("model") or self._config.model,
         )
+
+    def _reason(self, request: Request, choice: dict[str, Any], calls: bool, used: Usage) -> FinishReason:
+        reason = choice.get("finish_reason")
+        if reason is None and reaches_limit(used, request):
+            return "length"
+        # Routers tell the vendor's own word too, and take some that they do not know for `stop`.
+        if str(choice.get("native_finish_reason")).lower() in ("refusal", *WITHHELD):
+            reason = choice["native_finish_reason"]
+        return finish_reason(reason, calls)
 
     def stream(self) -> ChatStream:
         return ChatStream()
@@ -131,6 +143,7 @@ class ChatStream:
         self._message: dict[str, Any] = {}
         self._calls = StreamedCalls()
         self._finish: str | None = None
+        self._native: Any = None
 
     @property
     def begun(self) -> bool:
@@ -139,10 +152,14 @@ class ChatStream:
 
     def add(self, chunk: dict[str, Any]) -> str:
         """Add a chunk. Returns the text of the answer that it contains."""
-        self.answer |= {key: chunk[key] for key in ("model", "usage") if chunk.get(key)}
+        self.answer |= {key: chunk[key] for key in ("model", "usage", *USAGE_IN) if chunk.get(key)}
         text = ""
         for choice in chunk.get("choices") or ():
             self._finish = choice.get("finish_reason") or self._finish
+            if choice.get("native_finish_reason"):
+                self._native = choice["native_finish_reason"]
+            if choice.get("usage"):
+                self.answer["usage"] = choice["usage"]
             if choice.get("error"):
                 self.answer["error"] = choice["error"]
             delta = choice.get("delta") or {}
@@ -152,6 +169,8 @@ class ChatStream:
             text += visible_text(delta.get("content")) + visible_text(delta.get("refusal"))
             for piece in delta.get("tool_calls") or ():
                 self._calls.add(piece)
+            if delta.get("function_call"):
+                self._calls.add({"index": 0, "function": delta["function_call"]})
         return text
 
     def whole(self, ended: bool) -> dict[str, Any] | None:
@@ -162,7 +181,8 @@ class ChatStream:
         if self._finish is None and not (ended and (self._message or self._calls.calls)):
             return None
         message = {**self._message, "tool_calls": self._calls.calls}
-        return {**self.answer, "choices": [{"finish_reason": self._finish, "message": message}]}
+        end = {"finish_reason": self._finish, "native_finish_reason": self._native}
+        return {**self.answer, "choices": [{**end, "message": message}]}
 
 
 def _joined(before: Any, more: Any) -> Any:

@@ -51,7 +51,13 @@ _TOO_LONG_NAMES = {"context_length_exceeded", "exceed_context_size_error"}
 _TOO_LONG = re.compile(
     r"context.{0,12}(length|window|size)|(length|window|size).{0,12}context", re.IGNORECASE
 )
-_FLAGGED = re.compile(r"content management policy|violating our usage policy", re.IGNORECASE)
+#: What vendors say of a request or an answer that they withhold: Azure and OpenAI, OpenRouter, xAI, DeepSeek,
+#: Alibaba, Moonshot, Zhipu (1301).
+_FLAGGED = re.compile(
+    r"content management policy|violating our usage policy|input was flagged|violates usage guidelines"
+    r"|content exists risk|inappropriate content|considered high risk|content filter|敏感内容",
+    re.IGNORECASE,
+)
 #: How many characters of a body that is not JSON (such as a proxy's error page) a message shows.
 _SHOWN = 300
 #: Errors before any answer: the address, the network or the certificate is at fault.

@@ -21,7 +21,7 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.vendors import finish_reason, visible_text
+from pyscrai_core.vendors import finish_reason, reaches_limit, visible_text
 
 from .config import OpenAIConfig
 from .models import is_reasoning
@@ -76,8 +76,12 @@ class Responses:
         text, refusal = "", ""
         calls: list[ToolCall] = []
         thinking: list[Thinking] = []
+        answers = any(item.get("phase") == "final_answer" for item in answer["output"])
         for item in answer["output"]:
             match item.get("type"):
+                case "message" if answers and item.get("phase") == "commentary":
+                    # What a model tells while it works is not its answer.
+                    thinking.append(Thinking(_told(item.get("content")), {}))
                 case "message" if isinstance(item.get("content"), list):
                     for part in item["content"]:
                         text += part.get("text") or ""
@@ -93,7 +97,7 @@ class Responses:
         # A reason is given only for what is incomplete; without one, nobody knows why.
         reason = (answer.get("incomplete_details") or {}).get("reason") or status
         finish: FinishReason = "refusal" if refusal else finish_reason(reason, bool(calls))
-        if finish == "stop" and _reaches(counted.output_tokens, request.sampling.max_tokens):
+        if finish == "stop" and reaches_limit(counted, request):
             finish = "length"  # llama.cpp reports an answer that it cut off as completed
         return Completion(
             text=refusal or answer_text(request, text, self._official),
@@ -131,8 +135,10 @@ class ResponsesStream:
         return self.answer or None
 
 
-def _reaches(tokens: Any, limit: int | None) -> bool:
-    return limit is not None and isinstance(tokens, int) and tokens >= limit
+def _told(content: Any) -> str:
+    """The text of a message's content."""
+    parts = content if isinstance(content, list) else [{"text": content}]
+    return "".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
 
 
 def _thinking(item: dict[str, Any]) -> Thinking:

@@ -13,6 +13,11 @@ from pyscrai_core.vendors import tool_arguments
 
 from .strict_schema import restore, restore_text, strict
 
+#: Where servers put the usage, if not into the answer itself (Groq's streams).
+USAGE_IN = ("x_groq",)
+#: Other names for the number of cached tokens: DeepSeek's and Moonshot's.
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens")
+
 # -- requests --
 
 
@@ -78,14 +83,22 @@ def tool_call(request: Request, call: Any, official: bool) -> ToolCall:
 def usage(answer: dict[str, Any], input_tokens: str, output_tokens: str) -> Usage:
     """The answer's usage; `input_tokens` and `output_tokens` are the names of these fields."""
     counted: Any = answer.get("usage")
+    for place in USAGE_IN:
+        inner = answer.get(place)
+        counted = counted or (inner.get("usage") if isinstance(inner, dict) else None)
     if not isinstance(counted, dict):
         return Usage(counted or 0)  # the kernel tells what is no number
     details = counted.get(f"{input_tokens}_details")
     details = details if isinstance(details, dict) else {}
+    sent, received = counted.get(input_tokens) or 0, counted.get(output_tokens) or 0
+    total = counted.get("total_tokens")
+    if type(total) is type(sent) is type(received) is int and received and total > sent + received:
+        received = total - sent  # Gemini counts thoughts in the total alone, and bills them as output
+    cached = (details.get("cached_tokens"), *(counted.get(name) for name in _CACHED))
     return Usage(
-        input_tokens=counted.get(input_tokens) or 0,
-        output_tokens=counted.get(output_tokens) or 0,
-        cached_tokens=details.get("cached_tokens") or 0,
+        input_tokens=sent,
+        output_tokens=received,
+        cached_tokens=next(filter(None, cached), 0),
         cache_write_tokens=details.get("cache_write_tokens") or 0,
     )
 
