@@ -184,7 +184,8 @@ class Ollama:
         ]
         lines[0]["message"] |= {"thinking": said.thinking, "tool_calls": calls}
         counts = said.usage or ()
-        lines[-1] |= {"done": True, "done_reason": said.finish, **said.more}
+        reason = {"filter": "content_filter"}.get(str(said.finish), said.finish)
+        lines[-1] |= {"done": True, "done_reason": reason, **said.more}
         lines[-1] |= dict(zip(("prompt_eval_count", "eval_count"), counts, strict=False))
         return lines
 
@@ -203,8 +204,6 @@ def _decoded(text: Any) -> Any:
 
 
 FORMS = {"chat": Chat(), "responses": Responses(), "anthropic": Anthropic(), "ollama": Ollama()}
-#: These have no way to say that an answer was refused or withheld.
-SILENT = ("ollama",)
 
 
 class Listener(Observer):
@@ -293,6 +292,9 @@ OFFER = {
 }
 
 
+OFFER_OF_TWO = {**OFFER, "agents": {**OFFER["agents"], "Jon": {"persona": "A buyer."}}}
+
+
 def offer(price: str) -> str:
     return f'{{"say": "Mara: Nine!", "action": {{"offer": {{"price": {price}}}}}}}'
 
@@ -303,8 +305,9 @@ def offer(price: str) -> str:
         Said("<think>hide it</think>\n\nNine coins."),
         Said("Nine coins.", thinking="hide it"),
         Said("<thinking>\nhide it\n</thinking>Nine coins.", thinking="hide it too"),
+        Said("hide it\n</think>\n\nNine coins."),
     ],
-    ids=["tag", "field", "both"],
+    ids=["tag", "field", "both", "closed alone"],
 )
 def test_thoughts_are_not_words(said: Said, form: Any, streamed: bool, tmp_path: Path) -> None:
     played = play(form, streamed, [said], tmp_path)
@@ -334,12 +337,15 @@ def test_json_that_is_ambiguous_is_asked_again(price: str, form: Any, tmp_path: 
     assert ("53 bits" if "," not in price else "stands twice") in json.dumps(played.requests[1])
 
 
+@pytest.mark.parametrize("more", [{}, OFFER], ids=["words", "structured"])
 @pytest.mark.parametrize("finish", ["refusal", "filter"])
-def test_a_refusal_ends_the_run_or_is_skipped(finish: str, form: Any, streamed: bool, tmp_path: Path) -> None:
-    if form.use in SILENT:
-        pytest.skip("the vendor has no form for it")
+def test_a_refusal_ends_the_run_or_is_skipped(
+    finish: str, more: dict[str, Any], form: Any, streamed: bool, tmp_path: Path
+) -> None:
+    if form.use == "ollama":
+        finish = "filter"  # it has no form for a refusal of the model
     said = [Said(REFUSAL, finish=finish), Said("Nine coins.")]
-    played = play(form, streamed, said, tmp_path)
+    played = play(form, streamed, said, tmp_path, **more)
     assert (played.result.status, played.says, len(played.requests)) == ("failed", [], 1)
     assert REFUSAL in played.result.error
     assert ("filter" if finish == "filter" else "refused") in played.result.error
@@ -373,6 +379,25 @@ def test_an_agent_speaks_for_itself(form: Any, streamed: bool, tmp_path: Path) -
     with api.Store.open(tmp_path / "runs.db") as store:
         first = next(iter(store.run("last").calls()))
     assert "Too much" in first["answer"]["raw"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[Mara] Nine coins.\n[Jon] Too much! Five.",
+        "**Mara**\nNine coins.\n\n**Jon**\nToo much! Five.",
+        "Mara says: Nine coins.\n\n---\nJon to Mara: Too much! Five.",
+    ],
+    ids=["chat", "headings", "script"],
+)
+def test_labels_of_speakers_are_no_words(text: str, form: Any, streamed: bool, tmp_path: Path) -> None:
+    first = {"stop_when": "len(events) > 0"}
+    played = play(form, streamed, [Said(text)], tmp_path, **first)
+    assert (played.says, len(played.requests)) == (["Nine coins."], 1), played.result.error
+    assert played.shown.replace("---", "").strip() == ("Nine coins." if streamed else "")
+    answer = json.dumps({"say": text, "action": None})
+    structured = play(form, streamed, [Said(answer)], tmp_path, **{**first, **OFFER_OF_TWO})
+    assert structured.says == ["Nine coins."], structured.result.error
 
 
 TOOLS = {"agents": {"Mara": {"persona": "A farmer.", "tools": ["./my_tools.py:stock"]}}}
@@ -411,6 +436,30 @@ def test_tool_calls_stay_apart(said: Said, form: Any, streamed: bool, tmp_path: 
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        'Let me see.\n<tool_call>{"name": "stock", "arguments": {"of": "apples"}}</tool_call>',
+        '[TOOL_CALLS]stock[ARGS]{"of": "apples"}',
+        '{"name": "stock", "parameters": {"of": "apples"}}',
+        '<|channel|>commentary to=functions.stock <|constrain|>json<|message|>{"of": "apples"}<|call|>',
+    ],
+    ids=["Hermes", "Mistral", "Llama", "harmony"],
+)
+def test_a_tool_call_as_text_is_made_and_never_said(
+    text: str, form: Any, streamed: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "my_tools.py").write_text(TOOL)
+    played = play(form, streamed, [Said(text), Said("Done.")], tmp_path, **TOOLS)
+    used = [event.payload for event in played.result.events if event.kind == "tool"]
+    assert [one["result"] for one in used] == ["apples: seven"], played.result.error
+    assert (played.says, len(played.requests)) == (["Done."], 2)
+    assert played.shown.replace("Let me see.", "").strip() == ("Done." if streamed else "")
+    unoffered = play(form, streamed, [Said(text), Said("Done.")], tmp_path)
+    assert (unoffered.says, len(unoffered.requests)) == (["Done.", "Done."], 3), unoffered.result.error
+    assert "stock" not in unoffered.shown
+
+
+@pytest.mark.parametrize(
     "said",
     [
         Said(calls=[("stock", '{"of": "app')]),
@@ -430,8 +479,8 @@ def test_a_tool_call_that_cannot_be_made_is_told_to_the_model(said: Said, form: 
 @pytest.mark.parametrize(
     "odd", [Said({"a": 1}), Said(7), Said("Nine \ud83d coins.")], ids=["object", "number", "half a character"]
 )
-def test_a_malformed_answer_is_asked_again(odd: Said, form: Any, tmp_path: Path) -> None:
-    played = play(form, False, [odd, Said("Nine coins.")], tmp_path)
+def test_a_malformed_answer_is_asked_again(odd: Said, form: Any, streamed: bool, tmp_path: Path) -> None:
+    played = play(form, streamed, [odd, Said("Nine coins.")], tmp_path)
     assert (played.says, len(played.requests)) == (["Nine coins."] * 2, 3), played.result.error
     assert played.result.usage.total == 180
     assert api.replay(store=tmp_path / "runs.db").fingerprint == played.result.fingerprint
