@@ -38,8 +38,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
-from loguru import logger
-
 from .agent import OnUncertain
 from .calls.prices import Prices, check_prices
 from .config import Settings, load_settings
@@ -360,10 +358,7 @@ def _gate(options: Options) -> Gate:
 
 
 def _settings(options: Options) -> Settings:
-    settings = load_settings(store=_text(options.get("store")))
-    if settings.ignored:
-        logger.warning("{} is not used: others can write it", settings.ignored)
-    return settings
+    return load_settings(store=_text(options.get("store")))
 
 
 def _text(store: str | Path | None) -> str | None:

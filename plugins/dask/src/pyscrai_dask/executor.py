@@ -22,10 +22,7 @@ from pyscrai_core import Executor, PyscraiError, Trial, TrialResult
 from pyscrai_core.agent import positive
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
-from pyscrai_core.runtime.execution import approve_recorded
 from pyscrai_core.runtime.trials import Trials
-from pyscrai_core.scenario.manifest import Manifest
-from pyscrai_core.scenario.plan import from_manifest
 from pyscrai_core.scenario.trust import demand
 
 from . import cluster, worker
@@ -149,7 +146,7 @@ class _Work:
         self._name = f"pyscrai-{uuid.uuid4().hex}"
         # Neither options of providers nor paths of this machine: the plans have all that is needed.
         settings = evolve(runner.settings, providers={}, source=None, ignored=None)
-        self._pickled = pickle.dumps(Trials(None, settings, runner.plans, runner.where))
+        self._pickled = pickle.dumps(Trials(runner.session, settings, runner.plans, runner.where))
         self._distributions = {
             plugin["distribution"] for plan in runner.plans.values() for plugin in plan.manifest.plugins
         }
@@ -332,7 +329,6 @@ class _Work:
             parts = tuple(Part(tuple(block.trials), block.begun) for block in blocks)
             chunk = Chunk(parts, pack(self._store, needed), self._at_once, self._config.chunk)
             for run in resumed:
-                self._check_approved(run)
                 self._store.own(run)
                 owned.append(run)
             try:
@@ -378,14 +374,6 @@ class _Work:
             self._results.put_nowait(result)
         if delivery.error is not None:
             raise delivery.error
-
-    def _check_approved(self, run: str) -> None:
-        """Ask here for what a recorded run demands: on a worker nobody is. Raises `TrustRequired`."""
-        session, recorded = self._runner.session, self._store.run(run)
-        assert session is not None
-        manifest = Manifest.to_execute(recorded)
-        plan = from_manifest(manifest.settled(manifest.changes), session.host, replay=False)
-        approve_recorded(session, recorded, plan)
 
     def _remember(self, result: TrialResult) -> None:
         """A run of a plan that a person approved is approved here too: it may be resumed here."""
