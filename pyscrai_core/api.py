@@ -38,8 +38,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
-from loguru import logger
-
 from .agent import OnUncertain
 from .calls.prices import Prices, check_prices
 from .config import Settings, load_settings
@@ -366,10 +364,7 @@ def _settings(options: Options) -> Settings:
     for name in options:
         if name not in Options.__annotations__:
             raise TypeError(unknown_key(name, [*Options.__annotations__, "seed", "set", "labels"]))
-    settings = load_settings(store=_text(options.get("store")))
-    if settings.ignored:
-        logger.warning("{} is not used: others can write it", settings.ignored)
-    return settings
+    return load_settings(store=_text(options.get("store")))
 
 
 def _text(store: str | Path | None) -> str | None:

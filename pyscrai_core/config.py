@@ -32,6 +32,7 @@ import attrs
 from attrs import field, frozen
 
 from .base.files import read_file
+from .base.first_use import first_use
 from .base.private import is_private
 from .canonical import check_json
 from .errors import ConfigError
@@ -71,9 +72,16 @@ class Settings:
 
 
 def load_settings(
-    *, store: str | None = None, environment: Mapping[str, str] | None = None, start: Path | None = None
+    *,
+    store: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    start: Path | None = None,
+    tell: bool = True,
 ) -> Settings:
-    """Load the settings for the folder `start` (default: the current one). Raises `ConfigError`."""
+    """Load the settings for the folder `start` (default: the current one). Raises `ConfigError`.
+
+    With `tell`, a warning says which files that were found there take effect for the first time.
+    """
     environment = os.environ if environment is None else environment
     start = (start or Path.cwd()).resolve()
     file = next((folder / FILE for folder in (start, *start.parents) if (folder / FILE).is_file()), None)
@@ -89,7 +97,7 @@ def load_settings(
         key: _listed(environment.get(f"PYSCRAI_{key.upper()}"), given.get(key))
         for key in ("plugins", "disable", "observers")
     }
-    return Settings(
+    settings = Settings(
         store=store or environment.get("PYSCRAI_STORE") or chosen or str(base / DEFAULT_STORE),
         plugins=listed["plugins"],
         disable=listed["disable"] or (),
@@ -99,6 +107,27 @@ def load_settings(
         source=file,
         ignored=ignored,
     )
+    if tell:
+        _tell(settings, start, found=not (store or environment.get("PYSCRAI_STORE")))
+    return settings
+
+
+def _tell(settings: Settings, start: Path, found: bool) -> None:
+    """Say what takes effect without having been named; the store if it was `found`."""
+    # Imported here: the help of a command reads settings too, and says nothing.
+    from .base.log import logger
+
+    if settings.ignored:
+        logger.warning("{} is not used: others can write it", _shown(settings.ignored, start))
+    if settings.source and first_use(settings.source):
+        logger.warning("settings are taken from {}, for the first time", _shown(settings.source, start))
+    path = Path(settings.store)
+    if found and "://" not in settings.store and path.exists() and first_use(path):
+        logger.warning("runs are kept in {}, which was there, for the first time", _shown(path, start))
+
+
+def _shown(path: Path, start: Path) -> str:
+    return str(path.relative_to(start) if path.is_relative_to(start) else path)
 
 
 def _listed(variable: str | None, given: list[Any] | None) -> tuple[Any, ...] | None:

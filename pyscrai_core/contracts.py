@@ -4,8 +4,8 @@ All of them share one base, `Component`. Its class attribute `Config` (a frozen 
 options a scenario may set. The kernel checks them, reports mistakes with line numbers, and passes the result
 to the constructor. Options may have the types that attrs and cattrs support (`int`, `float`, `bool`, `str`,
 `Literal[…]`, unions with None, lists, tuples, dictionaries, nested attrs classes), with the kernel's own
-`Prompt`, `FilePath`, `HubFile`, `Url`, `SecretName` and `JsonSchema`, and with a contract of this module: a
-field `inner: Reasoning` takes a nested `{use: …}` and receives the constructed object.
+`Prompt`, `FilePath`, `HubFile`, `Url`, `Listen`, `SecretName` and `JsonSchema`, and with a contract of this
+module: a field `inner: Reasoning` takes a nested `{use: …}` and receives the constructed object.
 
 Components live as long as the run. They may keep state, but it must depend only on what they are given
 through their contract: a run is executed again from its start when it is resumed or replayed. Use the methods
@@ -45,6 +45,9 @@ HubFile = NewType("HubFile", str)
 #: An address to connect to. It needs your approval, unless it is loopback or the vendor's own default.
 Url = NewType("Url", str)
 
+#: Where to listen: a port of this machine, or HOST:PORT. A host that others can reach needs your approval.
+Listen = NewType("Listen", str)
+
 #: The name of an environment variable that holds a secret. Naming one needs your approval.
 SecretName = NewType("SecretName", str)
 
@@ -70,6 +73,9 @@ class Component:
     """The base of all contracts: configured, and opened and closed with the run."""
 
     Config: ClassVar[type] = NoConfig
+    #: Variables with secrets that a library reads by itself, and sends to the address in the options. To name
+    #: an address then needs your approval for these too.
+    reads: ClassVar[tuple[str, ...]] = ()
     #: Its kind, name, distribution and version, as messages name them. The kernel sets it.
     origin: str = ""
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ConfigError
@@ -34,6 +36,16 @@ def umask() -> int:
             "027 (the group may read)"
         )
     return mask
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Let all files that are made meanwhile, by whatever library, be the user's alone."""
+    before = os.umask(umask())
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def make_folder(path: Path) -> None:

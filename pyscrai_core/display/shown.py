@@ -18,7 +18,7 @@ from ..stored_run import StoredRun
 
 def display(name: str, shown: Any, *arguments: Any) -> Any:
     """Show something with the display `name` of a plugin. Raises `ExtensionError` if there is none."""
-    return load_settings().host().load("display", name)(shown, *arguments)
+    return load_settings(tell=False).host().load("display", name)(shown, *arguments)
 
 
 def html(shown: Any) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..base.private import make_folder
+from ..base.private import make_folder, private_files
 from ..contracts import Exporter
 from ..errors import ConfigError, ContractError, PyscraiError, StoreError
 from ..plugins import Host
@@ -84,7 +84,8 @@ def write(exporter: Exporter, runs: Sequence[StoredRun], destination: Path) -> l
         new = not destination.exists()
         make_folder(destination)
         try:
-            files = exporter.export(runs, destination)
+            with private_files():
+                files = exporter.export(runs, destination)
         except BaseException:
             if new and not any(destination.iterdir()):
                 destination.rmdir()

@@ -49,8 +49,8 @@ class Trials:
 
     After `stop` no trial starts, and those that run end soon; after a second one at once. `stops` counts
     them. While it is paused, no trial starts, and those that run wait before their next step. A pickled one
-    has the manifests of the plans, which a person approved, and works in another process, inside of `opened`.
-    Whoever runs it there passes on each of its `orders` to `obey`.
+    has the manifests of the plans and what a person approved, and works in another process, inside of
+    `opened`. Whoever runs it there passes on each of its `orders` to `obey`.
     """
 
     session: Session | None
@@ -78,8 +78,9 @@ class Trials:
         self.proceeding.set()
 
     def __reduce__(self) -> Any:
+        assert self.session is not None
         manifests = {name: plan.manifest.to_dict() for name, plan in self.plans.items()}
-        return _Closed, (self.settings, manifests, self.where)
+        return _Closed, (self.settings, manifests, self.where, self.session.gate.for_workers())
 
     @property
     def under_way(self) -> int:
@@ -88,6 +89,23 @@ class Trials:
 
     def opened(self, processes: int) -> AbstractContextManager[Trials]:
         return nullcontext(self)  # where it was made, it is open
+
+    def approve(self, blocks: Sequence[Sequence[Trial]]) -> None:
+        """Have approved what the recorded runs among these trials demand, before any of them goes on.
+
+        Each is what its own manifest says, whatever the plans are. Nobody can be asked in another process.
+        Raises `TrustRequired`.
+        """
+        assert self.session is not None
+        asked: set[str] = set()
+        for run in (trial.run for block in blocks for trial in block if trial.run):
+            recorded = self.session.store.run(run)
+            manifest = Manifest.to_execute(recorded)
+            if manifest.content not in asked:
+                asked.add(manifest.content)
+                settled = manifest.settled(manifest.changes)
+                plan = planning.from_manifest(settled, self.session.host, replay=False)
+                execution.approve_recorded(self.session, recorded, plan)
 
     def stop(self) -> None:
         self.obey("stop")
@@ -161,6 +179,7 @@ class _Closed:
     settings: Settings
     manifests: Mapping[str, dict[str, Any]]
     where: str
+    gate: Gate
 
     @contextmanager
     def opened(self, processes: int) -> Iterator[Trials]:
@@ -171,7 +190,7 @@ class _Closed:
         }
         with Store.open(self.settings.store, create=False) as store:
             session = Session(
-                store, host, prices=self.settings.prices, gate=Gate(trust=True), processes=processes,
-                observers=configured_observers(self.settings, host, Gate(trust=True)),
+                store, host, prices=self.settings.prices, gate=self.gate, processes=processes,
+                observers=configured_observers(self.settings, host, self.gate),
             )  # fmt: skip
             yield Trials(session, self.settings, plans, self.where)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
+from urllib.parse import urlsplit
 
 import attrs
 import orjson
@@ -11,7 +13,7 @@ from attrs import field, frozen
 
 from ..agent import ToolUse, Use
 from ..canonical import canonical
-from ..contracts import Component, SecretName
+from ..contracts import Component, SecretName, Url
 from ..errors import ContractError, ExtensionError, PyscraiError, TrustRequired
 from ..language.misfit import Misfit, Path, dotted
 from ..language.templates import Prompt
@@ -21,7 +23,7 @@ from .document import Document, Mistakes
 from .given import is_given, missing
 from .model import KERNEL_OPTIONS, ProviderUse
 from .modules import Modules
-from .options import CONNECT, READ_SECRET, check_prompts, freeze_config, inside, option_hooks
+from .options import LOOPBACK, READ_SECRET, check_prompts, freeze_config, inside, option_hooks
 from .source import Source
 from .spec import AGENT_KEYS, SPEC_HOOKS
 from .structure import Structurer, UnknownKey
@@ -180,11 +182,7 @@ class Resolver:
     def _configure(self, kind: str, use: AnyUse, cls: Any, *below: str) -> Any:
         """The options of a choice as a Config; it is `below` the one that is worked out. Raises `Misfit`."""
         config = freeze_config(self.structurer.structure(use.options, cls.Config))
-        if any(one.startswith(CONNECT) for one in self._source.latest):
-            # A key that is read by default would be sent to where the options say.
-            for option in attrs.fields(attrs.resolve_types(cls.Config)):
-                if option.type is SecretName and option.default == getattr(config, option.name):
-                    self._source.demand(READ_SECRET, option.default)
+        self._demand_defaults(cls, config)
         check_prompts(config)
         self.declared.update(getattr(cls, "emits", {}))
         if self._path is not None:
@@ -194,6 +192,29 @@ class Resolver:
             plain = orjson.loads(orjson.dumps(config, default=_plain, option=orjson.OPT_NON_STR_KEYS))
             self._record(kind, use, self.host.offer(kind, use.use).plugin, plain, (*self._path, *below))
         return config
+
+    def _demand_defaults(self, cls: Any, config: Any) -> None:
+        """A key that is read by default would be sent to where the options say."""
+        options = attrs.fields(attrs.resolve_types(cls.Config))
+        kinds = {one.name: {one.type, *get_args(one.type)} for one in options}
+        named = [one for one in options if Url in kinds[one.name]]
+        given = [getattr(config, one.name) for one in named if getattr(config, one.name) != one.default]
+        addresses = [one for one in given if one is not None]
+        if not addresses:
+            return
+        here = all(urlsplit(one).hostname in LOOPBACK for one in addresses)
+        read = [
+            one.default
+            for one in options
+            if SecretName in kinds[one.name] and one.default and one.default == getattr(config, one.name)
+        ]
+        for name in read:
+            # Servers of this machine rarely want one, so that it is only sent to them if it is there.
+            if not here or os.environ.get(name):
+                self._source.demand(READ_SECRET, name)
+        for name in cls.reads:
+            if os.environ.get(name):
+                self._source.demand(READ_SECRET, name)
 
     def _record(self, kind: str, use: AnyUse, plugin: str, config: Any, path: Path) -> None:
         recorded = {"at": dotted(path), "kind": kind, "use": use.use, "plugin": plugin, "config": config}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from .. import contracts
+from ..base.files import open_file
 from ..base.frozen import FrozenDict, FrozenList
 from ..contracts import Component
 from ..language.misfit import Misfit, Misfits, Path
@@ -22,6 +24,9 @@ from .structure import Hook, Structurer, unfit
 
 #: What is demanded of options of these types.
 CONNECT, READ_SECRET = "connect to", "read the secret in the environment variable"
+LISTEN = "listen for connections from other machines at"
+#: What only addresses have that are read differently by different libraries.
+NOT_OF_A_URL = re.compile(r"[\s\\<>\"^`\x00-\x20\x7f]")
 #: The hosts that are this machine.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 #: Of a `HubFile`: the organization, the repository, the revision, and the file with its folders.
@@ -54,9 +59,21 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
             parts = None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise unfit(value, kind)
+        if NOT_OF_A_URL.search(value):
+            # Whoever connects may read such an address as that of another host than was approved.
+            raise Misfit(f"{value!r} has blanks or characters that no address has; write them as %20, %5C, …")
         if parts.hostname not in LOOPBACK:
             source.demand(CONNECT, parts.hostname)
         return str(value)
+
+    def listen(value: Any, kind: Any) -> int | str:
+        host, _, port = str(value).rpartition(":")
+        if type(value) not in (int, str) or not (port.isascii() and port.isdecimal() and int(port) < 65536):
+            raise unfit(value, kind)
+        if host and host.strip("[]") not in LOOPBACK:
+            source.demand(LISTEN, str(value))
+        given: int | str = value
+        return given
 
     def secret(value: Any, kind: Any) -> str:
         if not isinstance(value, str) or not value.replace("_", "").isalnum() or value[0].isdigit():
@@ -69,9 +86,12 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
             raise unfit(value, kind)
         if not value[0].strip():
             raise Misfit("the program is empty; name one")
-        source.demand("start the program", shlex.join(value))
         # `./` is the scenario's folder, wherever the command was given.
-        return [str(source.locate(part)) if part.startswith("./") else part for part in value]
+        placed = [str(source.locate(part)) if part.startswith("./") else part for part in value]
+        files = [(part, path) for part, path in zip(value, placed, strict=True) if part != path]
+        told = "".join(f" ({part} has {_hash_of(path)})" for part, path in files)
+        source.demand("start the program", shlex.join(value) + told)
+        return placed
 
     def schema(value: Any, kind: Any) -> Any:
         if not isinstance(value, dict):
@@ -84,10 +104,23 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
         contracts.FilePath: file_path,
         contracts.HubFile: hub_file,
         contracts.Url: url,
+        contracts.Listen: listen,
         contracts.SecretName: secret,
         contracts.Program: program,
         contracts.JsonSchema: schema,
     }
+
+
+def _hash_of(path: str) -> str:
+    """What tells a program's file from others: the approval of one is not that of another."""
+    try:
+        with open_file(path) as file:
+            hashed = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                hashed.update(chunk)
+            return f"the SHA-256 {hashed.hexdigest()[:32]}"
+    except OSError:
+        return "no content that can be read"
 
 
 def check_options(config: type) -> None:

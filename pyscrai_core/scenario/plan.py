@@ -97,6 +97,8 @@ class Plan:
     @property
     def content(self) -> str:
         """The hash of what a person approves: the file and those that it names; a seed is no part of it."""
+        if self.source.recorded:
+            return self.manifest.content
         return digest(canonical([self.source.written or self.scenario.document, self.source.files]))
 
 

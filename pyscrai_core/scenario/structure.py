@@ -39,6 +39,7 @@ _WORDS = {
     contracts.FilePath: "the path of a file",
     contracts.HubFile: "a file on the Hugging Face Hub, as hf:ORG/REPO/FILE",
     contracts.Url: "an address that begins with http:// or https://",
+    contracts.Listen: "a port, or HOST:PORT such as 127.0.0.1:9464",
     contracts.SecretName: "the name of an environment variable",
     contracts.Program: "a program with its arguments, such as [python, x.py]",
     contracts.JsonSchema: "a JSON Schema, as a mapping",

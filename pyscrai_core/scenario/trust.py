@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from attrs import define, field, frozen
 
+from ..base.first_use import state_folder
 from ..base.private import is_private
-from ..canonical import digest
 from ..errors import TrustRequired
 
+#: The length of a value with more characters is told.
+LONG = 200
 #: How a person is asked: with a question, for a yes or no.
 Confirm = Callable[[str], bool]
 
@@ -50,6 +53,12 @@ class Gate:
     confirm: Confirm | None = None
     _given: dict[str, Approval] = field(factory=dict, init=False)
 
+    def for_workers(self) -> Gate:
+        """A gate with what was approved here, for processes in which nobody can be asked."""
+        gate = Gate(self.trust)
+        gate._given.update(self._given)
+        return gate
+
     def approve(self, where: str, content: str, demands: Iterable[str]) -> Approval:
         """The approval of what something demands, and of all else that was approved of this content.
 
@@ -57,7 +66,7 @@ class Gate:
         `where` tells the person what it is; `content` is the hash of all that it consists of. Raises
         `TrustRequired` if the person says no, or if nobody can be asked.
         """
-        listed, known = list(dict.fromkeys(demands)), self._known(content)
+        where, listed, known = shown(where), list(dict.fromkeys(demands)), self._known(content)
         approval = Approval(known.union(listed))
         if known.issuperset(listed) or self.trust:
             self._given[content] = approval
@@ -99,24 +108,23 @@ class Gate:
         return given
 
 
-def first_use(path: Path) -> bool:
-    """Whether a file, such as a store that was found, was never used by this user; from now on it was."""
-    name = digest(str(path.resolve()).encode())
-    try:
-        folder = _folder().with_name("used")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder / name).touch(0o600, exist_ok=False)
-    except OSError:
-        return False  # it was, or nothing can be kept, so that each time would be the first
-    return True
-
-
 def demand(what: str, value: str) -> str:
     """A demand as a person reads it: on one line, and nothing in it can pass for something else."""
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in value)
+    text = shown(value)
     if not value.isascii():
-        shown += f" (in ASCII: {_ascii(value)})"
-    return f"{what}: {shown}"
+        text += f" (in ASCII: {_ascii(value)})"
+    if len(value) > LONG:
+        text += f" (these are {len(value):,} characters)"
+    return f"{what}: {text}"
+
+
+def shown(text: str) -> str:
+    """Text on one line: what a terminal would obey is escaped, and blanks that make one line look like two.
+
+    A long one is broken by the terminal, so that nothing in it may begin as a number of the list does.
+    """
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return re.sub(r"(?<= ) |(?<=\d\.) ", r"\\x20", text)
 
 
 def _ascii(value: str) -> str:
@@ -127,8 +135,7 @@ def _ascii(value: str) -> str:
 
 
 def _folder() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return Path(state) / "pyscrai" / "approvals"
+    return state_folder() / "approvals"
 
 
 def _listed(demands: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from peewee import DatabaseError, SchemaManager, SqliteDatabase
 
+from ..base.first_use import first_use
 from ..base.private import make_file, make_folder
 from ..errors import StoreError
 from .locks import Locks
@@ -77,6 +78,7 @@ def check_file(path: Path, create: bool) -> bool:
         if not os.access(path.parent, os.W_OK):
             raise StoreError(f"store {path}: its folder is read-only; choose another place with --store")
         make_file(path)  # SQLite gives the files beside it the same permissions
+        first_use(path)  # by whoever makes it
         return True
     # The file is not opened here: closing a file releases all locks that this process has on it, also those
     # of SQLite. Other processes would then remove the write-ahead log of a run that is being executed.

@@ -102,6 +102,8 @@ class Writer:
         self._lock_wait = LockWait(path)
         #: The files of the store that this process writes to: device and inode of each.
         self._files: tuple[Any, ...] = ()
+        #: The size of the write-ahead log in bytes, as it was last seen.
+        self._log_size = 0
         #: Whether the last commit failed. Whoever waited for it got the error.
         self.failed = False
 
@@ -162,6 +164,7 @@ class Writer:
         if not self._count:
             return
         connection = connection_of(self._database)
+        self._check_log(connection)
         connection.execute("BEGIN IMMEDIATE")
         try:
             for statement, rows in self._queue.items():
@@ -190,11 +193,29 @@ class Writer:
         except FileNotFoundError:
             found = ()
         if not found or found != (self._files or found):
-            raise StoreError(
-                f"store {self._path}: it was removed, replaced or cut off while a run was executed, and what "
-                "was written since is lost; restore it from a copy, or run the scenario again"
-            )
-        self._files = found
+            raise self._gone()
+        self._files, self._log_size = found, log.st_size
+
+    def _check_log(self, connection: sqlite3.Connection) -> None:
+        """Raise `StoreError` if the write-ahead log was cut off, before what is written next hides that.
+
+        It becomes shorter rightly when all of it was brought into the main file, as `runs gc` does.
+        """
+        try:
+            shorter = self._log_path.stat().st_size < self._log_size
+        except FileNotFoundError:
+            return  # which is found when it is written to
+        if shorter:
+            ((pages,),) = connection.execute("PRAGMA page_count")
+            ((size,),) = connection.execute("PRAGMA page_size")
+            if self._path.stat().st_size < pages * size:
+                raise self._gone()
+
+    def _gone(self) -> StoreError:
+        return StoreError(
+            f"store {self._path}: it was removed, replaced or cut off while a run was executed, and what was "
+            "written since is lost; restore it from a copy, or run the scenario again"
+        )
 
     def _settle(self, error: str) -> None:
         waiters, self._waiters = self._waiters, []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,19 @@ def cut_off(store: Path) -> None:
         file.truncate(0)
 
 
-@pytest.mark.parametrize("harm", [remove, remove_log, replace, cut_off])
+def cut_log_off(store: Path) -> None:
+    with store.with_name(f"{store.name}-wal").open("r+b") as file:
+        file.truncate(0)
+
+
+def empty_log(store: Path) -> None:
+    """Bring all of the log into the main file, as maintenance does: nothing is lost."""
+    with closing(sqlite3.connect(store)) as connection:
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    assert store.with_name(f"{store.name}-wal").stat().st_size == 0
+
+
+@pytest.mark.parametrize("harm", [cut_log_off, remove, remove_log, replace, cut_off])
 def test_the_run_ends_with_an_error(harm: Callable[[Path], None], tmp_path: Path) -> None:
     store, file = tmp_path / "runs.db", tmp_path / "t.yaml"
     file.write_text(SCENARIO)
@@ -51,6 +65,20 @@ def test_the_run_ends_with_an_error(harm: Callable[[Path], None], tmp_path: Path
 
     with pytest.raises(StoreError, match=r"runs\.db: .*(removed, replaced or cut off|damaged)"):
         pyscrai_core.run(file, store=store, observers=[Harms(NoConfig())])
+
+
+def test_a_log_that_was_emptied_rightly_is_fine(tmp_path: Path) -> None:
+    store, file = tmp_path / "runs.db", tmp_path / "t.yaml"
+    file.write_text(SCENARIO)
+
+    class Empties(Observer):
+        def on_event(self, event: Event, **more: Any) -> None:
+            if event.seq == 7:
+                empty_log(store)
+
+    result = pyscrai_core.run(file, store=store, observers=[Empties(NoConfig())])
+    assert (result.status, len(result.events)) == ("completed", 20)
+    assert pyscrai_core.api.replay(store=store).status == "completed"
 
 
 def test_an_undisturbed_run_is_fine(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def test_settings_that_were_found_are_asked_about_too(folder: Path) -> None:
         done = invoke(*command)
         assert (done.exit_code != 0, Path("executed").exists()) == (True, False)
         assert "run the Python code in the file: ./mine.py" in done.output
-    assert "are taken from pyscrai.toml, for the first time" in done.stderr
-    assert "for the first time" not in invoke("run", "scenario.json").stderr
+        first = "are taken from pyscrai.toml, for the first time" in done.stderr
+        assert first == (command == ["doctor"])
     assert invoke("run", "scenario.json", "--trust").exit_code == 0
 
 
@@ -206,7 +206,10 @@ def _files(run: StoredRun) -> Mapping[str, str]:
 
 def test_the_question_cannot_be_spoofed() -> None:
     shown = demand("connect to", "a.example\n  9. nothing\x1b[2J")
-    assert shown == "connect to: a.example\\n  9. nothing\\x1b[2J"
+    assert shown == "connect to: a.example\\n \\x209.\\x20nothing\\x1b[2J"
+    # A terminal breaks a long line, behind which another number of the list must not seem to begin.
+    long = demand("start the program", "x" * 190 + " 2. connect to: b.example")
+    assert long.endswith("2.\\x20connect to: b.example (these are 215 characters)")
     assert "\u202e" not in demand("read the file", "/a/\u202eyp.live")
     assert demand("connect to", "ex\u0430mple.org").endswith("(in ASCII: xn--exmple-4nf.org)")
     asked: list[str] = []
@@ -216,6 +219,9 @@ def test_the_question_cannot_be_spoofed() -> None:
         gate.approve("it", "0" * 64, demands)
     assert asked[0].startswith("it needs your approval to do these 200 things:\n  1. run")
     assert "\n  200. run the Python code in the file: file199.py\n" in asked[0]
+    with pytest.raises(TrustRequired) as refused:
+        Gate().approve("ok.yaml needs nothing\n\x1b[2Jreally", "0" * 64, demands[:1])
+    assert str(refused.value).startswith("ok.yaml needs nothing\\n\\x1b[2Jreally needs your approval to do")
 
 
 def test_a_key_that_is_read_by_default_is_named_where_it_would_be_sent_elsewhere(folder: Path) -> None:
@@ -265,7 +271,7 @@ def test_a_request_is_not_sent_on_to_another_host(
             provider = {"use": use, "model": "m", "base_url": server.url + base}
             file = tmp_path / "scenario.json"
             file.write_text(json.dumps({**SCENARIO, "providers": {"default": provider}}))
-            result = pyscrai_core.run(file, store=tmp_path / "runs.db")
+            result = pyscrai_core.run(file, store=tmp_path / "runs.db", trust=True)
             assert (result.status, len(server.requests), thief.requests) == ("failed", 1, [])
             assert "redirects to" in result.error
             assert "name it in `base_url`" in result.error

@@ -169,7 +169,7 @@ def test_the_command_sends_all_of_a_run(tmp_path: Path, collector: Any) -> None:
     (tmp_path / "pyscrai.toml").write_text('observers = [{use = "telemetry", patience = 30}]')
     done = pyscrai(tmp_path, "run", "talk.yaml", "-q", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
     assert done.returncode == 0
-    assert done.stderr == "settings are taken from pyscrai.toml, for the first time\n"
+    assert done.stderr == "warning: settings are taken from pyscrai.toml, for the first time\n"
     assert len(collector.spans) == SPANS
     assert collector.total("pyscrai.runs") == 1
 

@@ -26,6 +26,7 @@ from peewee import Model
 
 from pyscrai_core import __version__
 from pyscrai_core.base.files import open_file
+from pyscrai_core.base.private import private_files
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.secret import redact_bytes
@@ -75,6 +76,7 @@ def export_bundle(store: Store, runs: Sequence[str], out: Path, *, force: bool =
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         with (
+            private_files(),
             zipfile.ZipFile(part, "w") as archive,
             store.snapshot() as connection,
             referenced_messages(connection, ids),

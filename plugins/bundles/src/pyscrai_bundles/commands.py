@@ -150,7 +150,7 @@ def import_bundle(file: Path, store: str | None, as_json: bool) -> None:
       pyscrai runs import-bundle study.pyscrai --store study.db
     """
     target = load_settings(store=store).store
-    option = f" --store {shlex.quote(target)}" if target != load_settings().store else ""
+    option = f" --store {shlex.quote(target)}" if target != load_settings(tell=False).store else ""
     with Bundle(file) as bundle, Store.open(target) as opened:
         bundle.write(opened)
         runs = [opened.run(run) for run in bundle.runs]

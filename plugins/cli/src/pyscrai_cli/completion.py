@@ -62,7 +62,7 @@ def complete_extension(kind: str) -> Complete:
     def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
         from pyscrai_core.config import load_settings
 
-        offers = load_settings().host().offers(kind)
+        offers = load_settings(tell=False).host().offers(kind)
         return [
             _item(offer.name, offer.extension.summary) for offer in offers if offer.name.startswith(begun)
         ]
@@ -96,7 +96,7 @@ def _runs(context: click.Context) -> Iterator[tuple[str, str, str, dict[str, str
     from pyscrai_core.store.opening import path_of
 
     given: Any = next((one.params["store"] for one in _lineage(context) if one.params.get("store")), None)
-    path = path_of(load_settings(store=given).store).resolve()
+    path = path_of(load_settings(store=given, tell=False).store).resolve()
     database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:
         query = 'SELECT "id","scenario","status","labels" FROM "runs" ORDER BY "created" DESC LIMIT ?'

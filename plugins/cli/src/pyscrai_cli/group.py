@@ -127,6 +127,6 @@ def all_plugins() -> tuple[Host, str]:
     from pyscrai_core.config import load_settings
 
     try:
-        return host_of(load_settings()), ""
+        return host_of(load_settings(tell=False)), ""
     except InputError as error:
         return built_in(), f"No commands of plugins: {error}"

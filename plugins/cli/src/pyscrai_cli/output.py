@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 import click
 
+from pyscrai_core.base.stdout import results_alone as stdout_for_results
 from pyscrai_core.errors import PyscraiError, ScenarioError
 from pyscrai_core.records import Cost, Usage
 from pyscrai_core.secret import redact, redact_bytes
@@ -90,28 +91,8 @@ def results_in(stream: TextIO) -> Iterator[None]:
 @contextmanager
 def results_alone() -> Iterator[None]:
     """Keep stdout for results: what a plugin or a library prints goes to stderr, that of C code too."""
-    global _results
-    ours = sys.stdout
-    try:
-        redirected = ours.fileno() == 1
-    except (OSError, ValueError):  # not a file, as in a test
-        redirected = False
-    if redirected:
-        ours.flush()
-        kept = os.dup(1)
-        os.dup2(2, 1)
-        _results = open(kept, "w", encoding=ours.encoding, errors="replace", closefd=False)  # noqa: SIM115
-    else:
-        _results = ours
-    sys.stdout = sys.stderr
-    try:
+    with stdout_for_results() as stream, results_in(stream):
         yield
-        _results.flush()
-    finally:
-        sys.stdout, _results = ours, None
-        if redirected:
-            os.dup2(kept, 1)
-            os.close(kept)
 
 
 def coloured(stream: TextIO) -> bool:

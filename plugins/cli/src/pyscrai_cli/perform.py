@@ -22,7 +22,7 @@ from pyscrai_core.errors import StoreError
 from pyscrai_core.records import RunResult
 from pyscrai_core.runtime.run import DRAIN
 from pyscrai_core.runtime.session import Running, Session, observed
-from pyscrai_core.scenario.trust import Gate, first_use
+from pyscrai_core.scenario.trust import Gate
 from pyscrai_core.store.opening import path_of
 from pyscrai_core.store.store import Store
 
@@ -73,15 +73,7 @@ def settings_for(store: str | None, observe: Sequence[dict[str, Any]] = ()) -> t
     """The settings in force with `--store` and `--observe`, and hints that name that store if need be."""
     settings = load_settings(store=store)
     settings = observed(settings, observe)
-    if settings.ignored:
-        output.note(f"{output.path(str(settings.ignored))} is not used: others can write it")
-    if settings.source and first_use(settings.source):
-        output.note(f"settings are taken from {output.path(str(settings.source))}, for the first time")
-    if store is None and "://" not in settings.store:
-        path = Path(settings.store)
-        if path.exists() and first_use(path):
-            output.note(f"runs are kept in {output.path(str(path))}, which was there, for the first time")
-    return settings, Hints(store if store and load_settings().store != store else None)
+    return settings, Hints(store if store and load_settings(tell=False).store != store else None)
 
 
 def gate_of(trust: bool) -> Gate:

@@ -154,7 +154,6 @@ def run_file(
     """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
     from pyscrai_core import api
     from pyscrai_core.runtime import execution
-    from pyscrai_core.scenario.trust import first_use
 
     from .perform import gate_of, perform, report, settings_for
 
@@ -163,7 +162,6 @@ def run_file(
     gate, where = gate_of(trust), str(file)
     execution.approve(gate, plan, where)  # before there is a store
     with api.open_session(settings, gate, host=plan.host) as session:
-        first_use(session.store.path)
 
         async def work(session: Session) -> RunResult:
             return await execution.start(session, plan, where, reuse=reuse, labels=labels)
@@ -178,7 +176,7 @@ def _say_needs() -> None:
     from pyscrai_core.errors import InputError
 
     try:
-        missing = _missing(load_settings().host())
+        missing = _missing(load_settings(tell=False).host())
     except InputError:
         return  # the settings are what is wrong, and the error says so
     if missing:

@@ -19,8 +19,7 @@ from pyscrai_core.config import load_settings
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="The address to listen at. Any other than this machine's own requires a token, which is part of the "
-    "address that is printed.",
+    help="The address to listen at.",
 )
 @click.option(
     "--port",
@@ -30,7 +29,12 @@ from pyscrai_core.config import load_settings
     help="The port; 0: any free one.",
 )
 @click.option(
-    "--token", "protected", is_flag=True, help="Require the token on this machine too, which others may use."
+    "--token/--no-token",
+    "protected",
+    default=True,
+    help="Require the token, which is part of the address that is printed. Without it, everybody who uses "
+    "this machine can read your runs and start programs as you. Other machines always need it.  "
+    "[default: yes]",
 )
 @click.option("--open/--no-open", "open_it", default=False, help="Open the page in a browser.  [default: no]")
 @click.option("--read-only", is_flag=True, help="Only show runs: nothing can be started or changed.")

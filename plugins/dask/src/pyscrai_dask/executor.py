@@ -22,10 +22,7 @@ from pyscrai_core import Executor, PyscraiError, Trial, TrialResult
 from pyscrai_core.agent import positive
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
-from pyscrai_core.runtime.execution import approve_recorded
 from pyscrai_core.runtime.trials import Trials
-from pyscrai_core.scenario.manifest import Manifest
-from pyscrai_core.scenario.plan import from_manifest
 from pyscrai_core.scenario.trust import demand
 
 from . import cluster, worker
@@ -158,7 +155,7 @@ class _Work:
         self._name = f"pyscrai-{uuid.uuid4().hex}"
         # Neither options of providers nor paths of this machine: the plans have all that is needed.
         settings = evolve(runner.settings, providers={}, source=None, ignored=None)
-        self._pickled = pickle.dumps(Trials(None, settings, runner.plans, runner.where))
+        self._pickled = pickle.dumps(Trials(runner.session, settings, runner.plans, runner.where))
         self._distributions = frozenset(
             plugin["distribution"] for plan in runner.plans.values() for plugin in plan.manifest.plugins
         )
@@ -349,7 +346,6 @@ class _Work:
             mine[self._numbers] = block
             parts.append(Part(self._numbers, block.trials, block.begun, self._needed(block)))
             for run in (trial.run for trial in block.trials if trial.run):
-                self._check_approved(run)
                 self._store.own(run)
                 block.owned.add(run)
         needed = pack(self._store, {run for part in parts for run in part.runs})
@@ -397,14 +393,6 @@ class _Work:
             self._remember(result)
             mine[number].ran(result)
             self._results.put_nowait(result)
-
-    def _check_approved(self, run: str) -> None:
-        """Ask here for what a recorded run demands: on a worker nobody is. Raises `TrustRequired`."""
-        session, recorded = self._runner.session, self._store.run(run)
-        assert session is not None
-        manifest = Manifest.to_execute(recorded)
-        plan = from_manifest(manifest.settled(manifest.changes), session.host, replay=False)
-        approve_recorded(session, recorded, plan)
 
     def _remember(self, result: TrialResult) -> None:
         """A run of a plan that a person approved is approved here too: it may be resumed here."""

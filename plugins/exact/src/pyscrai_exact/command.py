@@ -91,6 +91,7 @@ def exact(
     """
     from pyscrai_core import ConfigError
     from pyscrai_core.api import prepare
+    from pyscrai_core.base.stdout import results_alone
     from pyscrai_core.config import load_settings
     from pyscrai_core.scenario.overrides import Override
 
@@ -110,7 +111,8 @@ def exact(
         tell=_teller(quiet),
     )  # fmt: skip
     try:
-        found = asyncio.run(walk.run())
+        with results_alone(as_json):
+            found = asyncio.run(walk.run())
     except KeyboardInterrupt:
         click.echo("exact: interrupted; the same command continues", err=True)
         return 130

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 import orjson
 
+from pyscrai_core.base.stdout import results_alone
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.scenario.trust import Gate
@@ -196,7 +197,8 @@ def plan(
     prepared = ready(found, settings, gate)
     if pilot is not None:
         shown = _Shown(quiet or (as_json and not sys.stderr.isatty()))
-        summary = _perform(found, settings, gate, shown, limit=min(pilot, found.spec.replicates))
+        with results_alone(as_json):
+            summary = _perform(found, settings, gate, shown, limit=min(pilot, found.spec.replicates))
         if summary.status != "completed":
             _tell(summary, file, store)
             return EXIT[summary.status]
@@ -229,7 +231,9 @@ def power(file: Path, wanted: float, store: str | None, as_json: bool) -> None:
     from .registry import registered_seeds
 
     found = read_experiment(file, confirm=lambda question: True)
-    with Store.open(load_settings(store=store).store, create=False) as opened:
+    there = load_settings(store=store).store
+    # Plugins compute outcomes.
+    with results_alone(as_json), Store.open(there, create=False) as opened:
         data = collect(found, opened, registered_seeds(found, opened))
         powers = power_of(found, data, wanted)
     if as_json:
@@ -271,11 +275,12 @@ def _run(
     settings = observed(load_settings(store=store), observe)
     _ask_about_cost(found, settings, _confirm(yes))
     shown = _Shown(quiet or (as_json and not sys.stderr.isatty()))
-    summary = _perform(found, settings, gate_of(trust), shown, **options)
-    if as_json:
-        _print_json(summary.to_dict())
-    else:
-        _tell(summary, file, store)
+    with results_alone(as_json) as out:
+        summary = _perform(found, settings, gate_of(trust), shown, **options)
+        if as_json:
+            _print_json(summary.to_dict(), out)
+        else:
+            _tell(summary, file, store)
     return EXIT[summary.status]
 
 
@@ -350,8 +355,8 @@ def _ask_about_cost(found: Experiment, settings: Settings, confirm: Callable[[st
             raise ConfigError(f"{found.path}: {what}; nothing was run; if you mean it, {remedy}")
 
 
-def _print_json(value: Any) -> None:
-    click.echo(redact(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()))
+def _print_json(value: Any, out: TextIO | None = None) -> None:
+    click.echo(redact(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()), file=out)
 
 
 def _write(text: str, out: Path | None) -> None:

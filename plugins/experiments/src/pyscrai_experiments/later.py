@@ -36,7 +36,7 @@ def values_of(experiment: Experiment, runs: Sequence[StoredRun], store: Store) -
     found: dict[str, dict[str, Any]] = {}
     if not runs or not any("." in path for path in paths):
         return found
-    host = load_settings().host()
+    host = load_settings(tell=False).host()
     later = [path for path in paths if is_later(path, runs[0].manifest["scenario"].get("outcomes", {}), host)]
     for path in later:
         try:
@@ -55,7 +55,7 @@ def reliability_of(
     found: dict[str, dict[str, Any]] = {}
     if not runs or not any("." in path for path in paths):
         return found
-    host = load_settings().host()
+    host = load_settings(tell=False).host()
     known = runs[0].manifest["scenario"].get("outcomes", {})
     for path in dict.fromkeys(path for path in paths if is_later(path, known, host)):
         name, _, rest = path.partition(".")

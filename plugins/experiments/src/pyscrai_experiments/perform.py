@@ -287,6 +287,7 @@ async def _perform(
     meter.check()
 
     async def results() -> AsyncIterator[TrialResult]:
+        trials.approve(blocks)
         async for result in executor.run(blocks, trials, concurrency):
             yield result
         while listener.retry and not trials.stops:
@@ -298,6 +299,7 @@ async def _perform(
                 for (_, number), run in failed
                 if number <= replicates
             ]
+            trials.approve(again)
             async for result in executor.run(again, trials, concurrency):
                 yield result
 

@@ -59,8 +59,10 @@ class Prepared:
         where = str(self.experiment.path)
         if demands:
             gate.approve(where, content, demands)
-            for plan in plans if not gate.trust else ():
+        for plan in plans if not gate.trust else ():
+            if recorded := plan.source.recorded_demands:
                 gate.remember(where, plan.content, plan.demands)
+                gate.remember(where, plan.manifest.content, recorded)  # as which other processes run it
 
 
 def prepare(experiment: Experiment, settings: Settings, host: Host) -> Prepared:

@@ -156,7 +156,7 @@ def changed_since(experiment: Experiment, known: list[Registration]) -> Iterator
     arm = next((arm for arm in experiment.arms if arm.name in arms), None)
     if arm is None:
         return
-    settings = load_settings()
+    settings = load_settings(tell=False)
     try:
         same = content_of_arm(experiment, arm, settings, settings.host()) == arms[arm.name]["content"]
     except ScenarioError as error:

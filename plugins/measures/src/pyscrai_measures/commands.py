@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from pyscrai_core.base.stdout import results_alone
 from pyscrai_core.config import load_settings
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.scenario.trust import Gate
@@ -166,7 +167,8 @@ def judge(
         file, refs, labels=labels, store=store, gate=_gate(trust), confirm=confirm, warn=warn,
         only_estimate=estimate, moved=_progress,
     )  # fmt: skip
-    found = asyncio.run(work)
+    with results_alone(form != "terminal"):
+        found = asyncio.run(work)
     if form == "json":
         text = as_json(found.to_dict())
     elif form == "csv":

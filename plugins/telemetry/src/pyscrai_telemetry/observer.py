@@ -12,6 +12,7 @@ from pyscrai_core import (
     CallRecord,
     Event,
     Execution,
+    Listen,
     Observer,
     RunResult,
     RunStatus,
@@ -51,7 +52,7 @@ class Telemetry(Observer):
         traces: bool = True
         metrics: bool = True
         content: bool = False
-        prometheus: int | str | None = field(default=None, validator=_address)
+        prometheus: Listen | None = field(default=None, validator=_address)
         former_metrics: bool = False
         #: Seconds between two transmissions of metrics.
         interval: float = field(default=10.0, validator=positive)
@@ -59,6 +60,8 @@ class Telemetry(Observer):
         queue: int = field(default=8192, validator=positive)
         #: Seconds for the last transmission, when the process ends.
         patience: float = field(default=2.0, validator=positive)
+
+    reads = tuple(f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in ("", "TRACES_", "METRICS_"))
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

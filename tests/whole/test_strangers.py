@@ -1,0 +1,207 @@
+"""Roads to code, keys and ports beside a scenario's own: experiments, observers, programs, exports."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyscrai_experiments.registry import RegistrationRow
+
+import pyscrai_core
+from pyscrai_core import TrustRequired, api
+from pyscrai_core.config import load_settings
+from pyscrai_core.errors import ScenarioError
+from pyscrai_core.plugins import Host
+from pyscrai_core.runtime.session import configured_observers
+from pyscrai_core.scenario.trust import Gate
+from pyscrai_core.store.store import Store
+
+ROOT = Path(__file__).parents[2]
+#: A provider and a tool that leave a trace where they are executed, and print in two ways.
+CODE = """
+import os, pathlib
+from pyscrai_core import Completion, Provider, ToolCall
+
+pathlib.Path("executed").touch()
+print("imported")
+
+class Mine(Provider):
+    async def complete(self, request, sink=None):
+        print("printed")
+        os.system("echo printed by another program")
+        return Completion("Hello.")
+"""
+MINE = {"default": {"use": "./mine.py:Mine"}}
+SCRIPTED = {"default": {"use": "scripted", "replies": ["Hello.", "Bye."]}}
+SCENARIO: dict[str, Any] = {
+    "scenario": "t",
+    "providers": SCRIPTED,
+    "agents": {"A": {}},
+    "schedule": {"use": "round-robin", "rounds": 2},
+    "outcomes": {"events": "len(events)"},
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of somebody else's content, which is the current one."""
+    made = tmp_path / "theirs"
+    made.mkdir()
+    (made / "mine.py").write_text(CODE)
+    monkeypatch.chdir(made)
+    write()
+    return made
+
+
+def write(**changes: Any) -> None:
+    Path("scenario.json").write_text(json.dumps({**SCENARIO, **changes}))
+
+
+def write_experiment(executor: str) -> None:
+    experiment = {
+        "experiment": "e", "scenario": "scenario.json", "replicates": 1, "executor": executor,
+        "arms": {"a": {}, "b": {"schedule.rounds": 3}},
+    }  # fmt: skip
+    Path("experiment.json").write_text(json.dumps(experiment))
+
+
+def pyscrai(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pyscrai_cli.main", *arguments], capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def demands(**provider: Any) -> list[str]:
+    write(providers={"default": provider})
+    return list(api.prepare("scenario.json", settings=load_settings()).demands)
+
+
+@pytest.mark.parametrize("executor", ["local", "processes", "dask"])
+def test_an_experiment_s_recorded_trials_are_not_believed(
+    executor: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that was found has unfinished trials of an experiment, which are not what its file says."""
+    write_experiment("local")
+    assert (
+        pyscrai("experiment", "run", "experiment.json", "--store", str(tmp_path / "plain.db")).returncode == 0
+    )
+    write(providers=MINE, limits={"calls": 1})
+    assert pyscrai("experiment", "run", "experiment.json", "--trust").returncode != 0
+    with Store.open(tmp_path / "plain.db") as plain, Store.open(".pyscrai/runs.db") as theirs:
+        rows = list(RegistrationRow.select().bind(plain.database).dicts())
+        RegistrationRow.delete().bind(theirs.database).execute()
+        RegistrationRow.insert_many(rows).bind(theirs.database).execute()
+    write()
+    write_experiment(executor)
+    Path("executed").unlink()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another person"))
+    done = pyscrai("experiment", "run", "experiment.json")
+    assert (done.returncode, Path("executed").exists()) == (2, False), done.stderr
+    assert "1. run the Python code in the file: ./mine.py" in done.stderr
+    assert "runs are kept in .pyscrai/runs.db, which was there, for the first time" in done.stderr
+    pyscrai("experiment", "run", "experiment.json", "--trust")
+    assert Path("executed").exists()
+
+
+def test_nobody_trusts_for_a_person() -> None:
+    found = []
+    for path in (one for base in ("pyscrai_core", "plugins") for one in (ROOT / base).rglob("*.py")):
+        if {"tests", ".venv"}.isdisjoint(path.parts):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Gate":
+                    given = [*node.args, *(one.value for one in node.keywords)]
+                    found += [path for one in given if isinstance(one, ast.Constant) and one.value is True]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("use", "base", "key"), [("openai", "/v1", "OPENAI_API_KEY"), ("anthropic", "", "ANTHROPIC_API_KEY")]
+)
+def test_a_key_that_is_read_by_default_is_named_for_this_machine_too(
+    use: str, base: str, key: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user of the machine may listen there."""
+    server = {"use": use, "model": "m", "base_url": f"http://127.0.0.1:9{base}"}
+    monkeypatch.delenv(key, raising=False)
+    assert demands(**server) == []
+    monkeypatch.setenv(key, "sk-0123456789")
+    assert demands(**server) == [f"read the secret in the environment variable: {key}"]
+    assert demands(use=use, model="m") == []  # the vendor's own
+
+
+def test_an_observer_that_a_folder_s_settings_name_listens_and_sends_nothing_unasked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(options: str) -> str:
+        Path("pyscrai.toml").write_text(f'observers = [{{use = "telemetry", {options}}}]\n')
+        with pytest.raises(TrustRequired) as caught:
+            configured_observers(load_settings(), Host(), Gate())
+        return str(caught.value)
+
+    for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0"):
+        told = f"1. listen for connections from other machines at: {address}"
+        assert told in asked(f'prometheus = "{address}"')
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=secret-0123456789")
+    told = "1. read the secret in the environment variable: OTEL_EXPORTER_OTLP_TRACES_HEADERS"
+    assert told in asked('endpoint = "http://127.0.0.1:9"')
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://evil.example\\@127.0.0.1/v1", "http://127.0.0.1\\.evil.example", "http://localhost /v1"],
+)
+def test_an_address_that_can_be_read_in_two_ways_is_refused(address: str, folder: Path) -> None:
+    with pytest.raises(ScenarioError, match="characters that no address has"):
+        demands(use="openai", model="m", base_url=address)
+
+
+def test_the_approval_of_a_program_is_one_of_its_files(folder: Path) -> None:
+    Path("server.py").write_text("print(1)")
+    write(agents={"A": {"tools": [{"use": "mcp", "command": ["python", "./server.py"]}]}})
+
+    def plan() -> api.Plan:
+        return api.prepare("scenario.json", settings=load_settings())
+
+    asked: list[str] = []
+    gate = Gate(confirm=lambda question: not asked.append(question))
+    for _ in range(2):
+        gate.approve("it", plan().content, plan().demands)
+    assert len(asked) == 1
+    assert "start the program: python ./server.py (./server.py has the SHA-256 " in asked[0]
+    Path("server.py").write_text("print(2)")
+    gate.approve("it", plan().content, plan().demands)
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("executor", ["local", "processes"])
+def test_what_a_plugin_prints_does_not_get_into_an_experiment_s_json(executor: str, folder: Path) -> None:
+    write(providers=MINE)
+    write_experiment(executor)
+    for command in (["run"], ["plan", "--pilot", "1"]):
+        done = pyscrai("experiment", *command, "experiment.json", "--json", "--trust")
+        assert done.returncode == 0, done.stderr
+        assert isinstance(json.loads(done.stdout), dict)
+        if command == ["run"]:
+            assert "imported" in done.stderr
+            assert "printed by another program" in done.stderr
+
+
+def test_an_export_is_its_user_s_alone_in_a_folder_of_others_too(folder: Path) -> None:
+    pyscrai_core.run("scenario.json")
+    before = os.umask(0o022)
+    try:
+        for format in ("csv", "jsonl", "graphml", "html", "parquet", "duckdb", "inspect"):
+            (folder / format).mkdir()
+            files = pyscrai_core.export(format=format, out=format)
+            assert files
+            assert {oct(one.stat().st_mode & 0o777) for one in files} == {"0o600"}, format
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
