@@ -23,8 +23,9 @@ from ..answers.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
 from ..base.log import report
 from ..base.options import Option, OptionScores
 from ..contracts import Provider, Sink
-from ..discovery.blame import TELL, awaitable, check_list, describe, origin, raiser
+from ..discovery.blame import TELL, awaitable, check_list, describe, origin, raiser, wrong
 from ..errors import (
+    AnswerRejected,
     CallFailed,
     ContractError,
     RequestRejected,
@@ -197,7 +198,9 @@ class Providers:
             answer = await awaitable(provider, "complete", provider.complete(fitted, words))
             if words is not None:
                 words.end()
-            answer = reading.as_completion(answer)
+            if not isinstance(answer, Completion):
+                # Not a ContractError, so that a fallback is asked.
+                raise AnswerRejected(str(wrong(provider, "complete", answer, "a Completion")))
             usage = reading.known_usage(answer, lambda: estimated(fitted), fitted)
             return evolve(answer, usage=usage, allowance=reading.known_allowance(answer))
 

@@ -205,3 +205,19 @@ def test_an_export_is_its_user_s_alone_in_a_folder_of_others_too(folder: Path) -
         assert os.umask(0o022) == 0o022
     finally:
         os.umask(before)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it needs /dev/full")
+def test_a_full_stdout_is_said_in_one_line_by_the_commands_of_plugins(folder: Path) -> None:
+    write_experiment("local")
+    pyscrai_core.run("scenario.json")
+    for command in ("experiment run experiment.json --json", "experiment report experiment.json", "measure last",
+                    "runs verify"):  # fmt: skip
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "pyscrai_cli.main", *command.split()], stdout=full,
+                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=120, check=False,
+            )  # fmt: skip
+        said = [line for line in done.stderr.splitlines() if "rror" in line]
+        assert (done.returncode, len(said)) == (1, 1), command
+        assert said[0].startswith("error: stdout: it cannot be written (No space left on device)"), command
