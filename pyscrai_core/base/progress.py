@@ -45,7 +45,7 @@ class Execution:
     kind: Literal["new", "resumed", "replayed"]
     recorded_events: int
     recorded_steps: int
-    models: Mapping[str, ProviderModel]
+    models: Mapping[str, ProviderModel] = field(converter=freeze)
     most_steps: int | None = None
 
 

@@ -22,8 +22,9 @@ from ..answers.streaming import CallsSink, OwnWordsSink, ThoughtlessSink, WordsS
 from ..base.log import report
 from ..base.options import Option, OptionScores
 from ..contracts import Provider, Sink
-from ..discovery.blame import TELL, awaitable, check_list, describe, origin, raiser
+from ..discovery.blame import TELL, awaitable, check_list, describe, origin, raiser, wrong
 from ..errors import (
+    AnswerRejected,
     CallFailed,
     ContractError,
     RequestRejected,
@@ -200,7 +201,9 @@ class Providers:
             if words is not None:
                 words.end()
                 self._closes[call.provider] = words.closed or self._closes.get(call.provider, False)
-            answer = reading.as_completion(answer)
+            if not isinstance(answer, Completion):
+                # Not a ContractError, so that a fallback is asked.
+                raise AnswerRejected(str(wrong(provider, "complete", answer, "a Completion")))
             usage = reading.known_usage(answer, lambda: estimated(fitted), fitted)
             return evolve(answer, usage=usage, allowance=reading.known_allowance(answer))
 

@@ -18,7 +18,7 @@ from ..calls.divergence import other_versions
 from ..calls.journal import Journal
 from ..calls.reuse import Reuse
 from ..contracts import Component
-from ..discovery.blame import awaitable, check_list, origin, raised, raiser
+from ..discovery.blame import awaitable, check_list, origin, raised, raiser, wrong
 from ..display.shown import Events, Result
 from ..errors import (
     BudgetSpent,
@@ -384,7 +384,9 @@ class Run:
             error: BaseException | None = None
             try:
                 engine = turn.participant.engine
-                await awaitable(engine, "run", engine.run(turn))
+                returned = await awaitable(engine, "run", engine.run(turn))
+                if returned is not None:  # what nobody would hear
+                    raise wrong(engine, "run", returned, "nothing: call `turn.say` or `turn.emit`")
             except (PyscraiError, RunStopping) as failure:
                 error = failure
             except asyncio.CancelledError as failure:

@@ -194,24 +194,20 @@ class Resolver:
         return config
 
     def _demand_defaults(self, cls: Any, config: Any) -> None:
-        """A key that is read by default would be sent to where the options say."""
+        """A key that is read by default would be sent to where the options say; not so on this machine."""
         options = attrs.fields(attrs.resolve_types(cls.Config))
         kinds = {one.name: {one.type, *get_args(one.type)} for one in options}
-        named = [one for one in options if Url in kinds[one.name]]
-        given = [getattr(config, one.name) for one in named if getattr(config, one.name) != one.default]
-        addresses = [one for one in given if one is not None]
-        if not addresses:
-            return
-        here = all(urlsplit(one).hostname in LOOPBACK for one in addresses)
-        read = [
-            one.default
+        given = {one.name: getattr(config, one.name) for one in options}
+        addresses = [
+            given[one.name]
             for one in options
-            if SecretName in kinds[one.name] and one.default and one.default == getattr(config, one.name)
+            if Url in kinds[one.name] and given[one.name] not in (None, one.default)
         ]
-        for name in read:
-            # Servers of this machine rarely want one, so that it is only sent to them if it is there.
-            if not here or os.environ.get(name):
-                self._source.demand(READ_SECRET, name)
+        if all(urlsplit(address).hostname in LOOPBACK for address in addresses):
+            return
+        for one in options:
+            if SecretName in kinds[one.name] and one.default and given[one.name] == one.default:
+                self._source.demand(READ_SECRET, one.default)
         for name in cls.reads:
             if os.environ.get(name):
                 self._source.demand(READ_SECRET, name)

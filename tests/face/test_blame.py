@@ -122,6 +122,8 @@ def test_who_raised_is_named(play: Any, kind: str, base: type, method: str) -> N
             "recall returned str, expected a list of messages, each",
         ),
         ("reasoning", Fine, "reason", "hello", "reason returned str, expected a Completion"),
+        ("provider", Says, "complete", "hello", "complete returned str, expected a Completion"),
+        ("engine", Recalls, "run", "hello", "run returned str, expected nothing: call `turn.say`"),
         ("schedule", Each, "next", None, "next returned NoneType, expected a list of agents' names"),
         ("schedule", Each, "next", "A", "next returned str, expected a list of agents' names"),
         ("tool", Offers, "list", [1], "list returned int, expected a list of tools, each a Tool"),

@@ -147,6 +147,18 @@ class Watches(Observer):
         if self.hostile:
             vandalize(call)
 
+    def on_begin(self, execution: Any) -> None:
+        if self.hostile:
+            vandalize(execution)
+
+    def on_turn(self, turn: Any) -> None:
+        if self.hostile:
+            vandalize(turn)
+
+    def on_tool(self, tool: Any) -> None:
+        if self.hostile:
+            vandalize(tool)
+
 
 WHO = {
     "provider": Answers,
@@ -282,3 +294,19 @@ def test_a_frozen_value_is_json_for_everybody_and_says_how_to_change_it() -> Non
         with pytest.raises(TypeError, match="read-only"):
             change(frozen)
     assert frozen == plain
+
+
+def test_what_one_observer_is_told_at_the_beginning_stays_so_for_the_others(play: Any) -> None:
+    class Sees(Observer):
+        def on_begin(self, execution: Any) -> None:
+            vandalize(execution)
+            told.append(execution)
+
+    told: list[Any] = []
+    watching = [Sees(None), Sees(None)]
+    document = {"providers": {"default": {"use": "answers"}}, "agents": {"A": {}}, "schedule": ROUNDS}
+    play(document, observers=watching, labels={"study": "pilot"}, provider__answers=Answers)
+    for one in told:
+        assert set(one.models) == {"default"}
+        assert dict(one.labels) == {"study": "pilot"}
+    assert len(told) == 2

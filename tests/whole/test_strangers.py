@@ -124,16 +124,15 @@ def test_nobody_trusts_for_a_person() -> None:
 @pytest.mark.parametrize(
     ("use", "base", "key"), [("openai", "/v1", "OPENAI_API_KEY"), ("anthropic", "", "ANTHROPIC_API_KEY")]
 )
-def test_a_key_that_is_read_by_default_is_named_for_this_machine_too(
+def test_a_key_that_is_read_by_default_is_named_for_other_machines(
     use: str, base: str, key: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another user of the machine may listen there."""
-    server = {"use": use, "model": "m", "base_url": f"http://127.0.0.1:9{base}"}
-    monkeypatch.delenv(key, raising=False)
-    assert demands(**server) == []
     monkeypatch.setenv(key, "sk-0123456789")
-    assert demands(**server) == [f"read the secret in the environment variable: {key}"]
+    assert demands(use=use, model="m", base_url=f"http://192.0.2.1{base}") == [
+        "connect to: 192.0.2.1", f"read the secret in the environment variable: {key}",
+    ]  # fmt: skip
     assert demands(use=use, model="m") == []  # the vendor's own
+    assert demands(use=use, model="m", base_url=f"http://127.0.0.1:9{base}") == []
 
 
 def test_an_observer_that_a_folder_s_settings_name_listens_and_sends_nothing_unasked(
@@ -149,8 +148,8 @@ def test_an_observer_that_a_folder_s_settings_name_listens_and_sends_nothing_una
         told = f"1. listen for connections from other machines at: {address}"
         assert told in asked(f'prometheus = "{address}"')
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=secret-0123456789")
-    told = "1. read the secret in the environment variable: OTEL_EXPORTER_OTLP_TRACES_HEADERS"
-    assert told in asked('endpoint = "http://127.0.0.1:9"')
+    told = "2. read the secret in the environment variable: OTEL_EXPORTER_OTLP_TRACES_HEADERS"
+    assert told in asked('endpoint = "http://192.0.2.1:9"')
 
 
 @pytest.mark.parametrize(
@@ -205,3 +204,19 @@ def test_an_export_is_its_user_s_alone_in_a_folder_of_others_too(folder: Path) -
         assert os.umask(0o022) == 0o022
     finally:
         os.umask(before)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it needs /dev/full")
+def test_a_full_stdout_is_said_in_one_line_by_the_commands_of_plugins(folder: Path) -> None:
+    write_experiment("local")
+    pyscrai_core.run("scenario.json")
+    for command in ("experiment run experiment.json --json", "experiment report experiment.json", "measure last",
+                    "runs verify"):  # fmt: skip
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "pyscrai_cli.main", *command.split()], stdout=full,
+                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=120, check=False,
+            )  # fmt: skip
+        said = [line for line in done.stderr.splitlines() if "rror" in line]
+        assert (done.returncode, len(said)) == (1, 1), command
+        assert said[0].startswith("error: stdout: it cannot be written (No space left on device)"), command

@@ -88,9 +88,7 @@ class Commands(OfferedCommands):
             output.mute()
             return 0
         except output.Unwritable as error:
-            output.fail(str(error))
-            output.mute()
-            return 1
+            return _unwritable(error)
         except PyscraiError as error:
             _traceback(error, debug)
             output.fail_with(error)
@@ -98,6 +96,8 @@ class Commands(OfferedCommands):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:  # noqa: BLE001 - a bug, ours or a plugin's: said in one line, without a traceback
+            if isinstance(error, OSError) and _printed(error):
+                return _unwritable(output.unwritable("stdout", error))
             _traceback(error, debug)
             words = " ".join(f"{type(error).__name__}: {error}".split())
             remedy = "" if debug else "; for the traceback: pyscrai --debug …, or PYSCRAI_DEBUG=1"
@@ -139,6 +139,20 @@ def cli(debug: bool) -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """The entry point; ends the process."""
     cli.main(args=args, prog_name="pyscrai")
+
+
+def _unwritable(error: output.Unwritable) -> int:
+    output.fail(str(error))
+    output.mute()
+    return 1
+
+
+def _printed(error: BaseException) -> bool:
+    """Whether it is printing that failed: the commands of other plugins print with click alone."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_code is click.echo.__code__
 
 
 def _traceback(error: BaseException, debug: bool) -> None:

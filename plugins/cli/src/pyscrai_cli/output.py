@@ -132,9 +132,14 @@ def writing(name: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise Unwritable(
-            f"{name}: it cannot be written ({error.strerror}); make room, or write to another place"
-        ) from error
+        raise unwritable(name, error) from error
+
+
+def unwritable(name: str, error: OSError) -> Unwritable:
+    """The error for what cannot be printed to `name`."""
+    return Unwritable(
+        f"{name}: it cannot be written ({error.strerror}); make room, or write to another place"
+    )
 
 
 def echo(text: str = "") -> None:

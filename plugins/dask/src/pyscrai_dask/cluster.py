@@ -19,6 +19,7 @@ from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.security import Security
 from distributed.utils import silence_logging_cmgr
 from distributed.versions import get_versions
 from loguru import logger
@@ -41,13 +42,13 @@ OURS = ("self", "asynchronous", "job_cls", "loop", "n_workers", "name", "schedul
 
 
 @asynccontextmanager
-async def connect(address: str) -> AsyncIterator[Client]:
+async def connect(address: str, security: Security | None = None) -> AsyncIterator[Client]:
     """A client of the scheduler at an address. Raises `ConfigError`."""
     start = "start it with `dask scheduler`, or correct `address`"
     try:
         async with asyncio.timeout(TIMEOUT + 2):
             client = await Client(  # type: ignore[no-untyped-call]
-                address, asynchronous=True, timeout=TIMEOUT, set_as_default=False
+                address, asynchronous=True, timeout=TIMEOUT, set_as_default=False, security=security
             )
     except (OSError, TimeoutError, ValueError) as error:
         why = str(error) or "it did not answer"
@@ -65,7 +66,12 @@ async def connect(address: str) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def local(workers: int) -> AsyncIterator[Client]:
-    """A cluster of processes of this machine, which listens on loopback alone."""
+    """A cluster of processes of this machine, which listens on loopback alone.
+
+    Who can talk to a scheduler can execute code on it. Other users of this machine cannot: the connections
+    need a certificate, which is made for this cluster and stays in the memory of its processes.
+    """
+    security = Security.temporary()  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory(prefix="pyscrai-dask-", ignore_cleanup_errors=True) as folder:
         with warnings.catch_warnings(), dask.config.set(UNWATCHED):
             warnings.simplefilter("ignore")  # of ports that others use
@@ -73,9 +79,9 @@ async def local(workers: int) -> AsyncIterator[Client]:
                 n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", asynchronous=True,
                 dashboard_address=None, memory_limit=0, local_directory=folder, silence_logs=logging.CRITICAL,
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                worker_dashboard_address=None,
+                worker_dashboard_address=None, security=security,
             )  # fmt: skip
-        async with cluster, connect(cluster.scheduler_address) as client:
+        async with cluster, connect(cluster.scheduler_address, security) as client:
             yield client
 
 
