@@ -60,6 +60,8 @@ _INVOKED = re.compile(r'<((?:\w{1,40}:)?)invoke name="([^"<>]{1,100})"[^<>]{0,10
 _GIVEN = re.compile(r'<((?:\w{1,40}:)?)parameter name="([^"<>]{1,100})"([^<>]{0,100})>')
 _FUNCTION = re.compile(r"<function=([\w.:-]{1,100})>")
 _PARAMETER = re.compile(r"<parameter=([\w.:-]{1,100})>")
+_CALL = re.compile(r"call:([\w.-]{1,100})\{(.*)\}", re.DOTALL)
+_ESCAPED = re.compile(r"\s*(\w{1,100}):(?:<escape>(.*?)<escape>|([^,<>{}\[\]]+))\s*(?:,|\Z)", re.DOTALL)
 _PYTHON = re.compile(r"\[?\s*([\w.]{1,100})\s*\(\s*\w{1,100}\s*=")
 _BEGUN = re.compile(
     r'\s*(?:```\w{0,20}\s*)?(?:\[\s*)?\{\s*"(?:name|tool|tool_name|function|function_call|tool_calls|next)"\s*:'
@@ -221,6 +223,8 @@ def _calls_of(marked: Marked, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
     if mark["invoke"] or mark["dsml"] or mark[0].lower() == "<function=":
         body = mark[0] + body
     body = body.replace("｜DSML｜", "").replace("|DSML|", "")
+    if found := _CALL.fullmatch(body.strip()):
+        return _escaped(found, tools)
     for read in (_invoked, _functions, _keyed):
         if calls := read(body, tools):
             return calls
@@ -262,6 +266,20 @@ def _keyed(body: str, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
         value = value.partition("<arg_value>")[2].partition("</arg_value>")[0]
         given[key.strip()] = _parameter(value.strip(), tools.get(name.strip()), key.strip())
     return [ToolCall("", name.strip(), given)]
+
+
+def _escaped(found: re.Match[str], tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
+    """A call as `call:stock{of:<escape>apples<escape>,day:1}`."""
+    given: dict[str, Any] = {}
+    place, rest = 0, found[2].strip()
+    while place < len(rest):
+        one = _ESCAPED.match(rest, place)
+        if one is None:
+            return []
+        name, quoted, bare = one.groups()
+        given[name] = quoted if bare is None else _parameter(bare.strip(), tools.get(found[1]), name)
+        place = one.end()
+    return [ToolCall("", _plain(found[1]), given)]
 
 
 def _elements(text: str, opening: re.Pattern[str], closing: str) -> Iterator[tuple[re.Match[str], str]]:

@@ -35,6 +35,8 @@ CALLS = [
     '[TOOL_CALLS]stock[ARGS]{"of": "apples"}',
     '<|python_tag|>{"name": "stock", "parameters": {"of": "apples"}}',
     '<function=stock>{"of": "apples"}</function>',
+    "<start_function_call>call:stock{of:<escape>apples<escape>}<end_function_call>",
+    "<start_function_call>call:stock{of:apples}<end_function_call>",
     "<tool_call><function=stock><parameter=of>\napples\n</parameter></function></tool_call>",
     '{"name": "stock", "arguments": {"of": "apples"}}',
     '{"type": "function", "function": {"name": "stock", "arguments": {"of": "apples"}}}',
@@ -130,6 +132,7 @@ HOSTILE = [
         '<|channel|>commentary to=functions.stock {"of": ',
         "<|channel|>commentary to=functions.stock<|message|>{",
     ),
+    *("<start_function_call>call:a{", "<start_function_call>call:a{b:<escape>", "a:<escape>b<escape>,"),
     *("<｜tool▁calls▁begin｜><｜tool▁sep｜>a{", "<function=stock><parameter=a>", '{"arguments":', '{"next":'),
     *("[", "```json\n", "```tool_code\n", "stock(a=(", "Action: x\nAction Input:", "*" * 199 + ":\n"),
     *("(" * 199 + ":\n", "Mara:\n", "- ", "[1,", '"a', "<s>", "Mara\n"),
@@ -196,7 +199,7 @@ def test_calls_are_not_shown_while_they_come(size: int) -> None:
 
 def test_a_tool_call_that_cannot_be_read_is_never_said() -> None:
     with pytest.raises(AnswerRejected, match="a form that cannot be read"):
-        taken(Completion("<start_function_call>call:stock{of:a}<end_function_call>"), WORDS)
+        taken(Completion("<start_function_call>call:stock{of:{}}<end_function_call>"), WORDS)
     with pytest.raises(AnswerRejected, match="a form that cannot be read"):
         taken(Completion("<tool_call>apples, please</tool_call>"), WORDS.but(tools=(STOCK,)))
     both = taken(Completion(f"Let me see. {CALLS[0]}"), WORDS.but(tools=(STOCK,)))
