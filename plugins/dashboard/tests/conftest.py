@@ -69,7 +69,7 @@ class Server:
 
     def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pyscrai_cli.main", "dashboard", "--port", "0", "--no-token", *arguments],
+            [sys.executable, "-m", "pyscrai_cli.main", "dashboard", "--port", "0", *arguments],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

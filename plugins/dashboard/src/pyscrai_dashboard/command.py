@@ -19,7 +19,8 @@ from pyscrai_core.config import load_settings
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="The address to listen at.",
+    help="The address to listen at. Any other than this machine's own requires a token, which is part of the "
+    "address that is printed.",
 )
 @click.option(
     "--port",
@@ -29,12 +30,7 @@ from pyscrai_core.config import load_settings
     help="The port; 0: any free one.",
 )
 @click.option(
-    "--token/--no-token",
-    "protected",
-    default=True,
-    help="Require the token, which is part of the address that is printed. Without it, everybody who uses "
-    "this machine can read your runs and start programs as you. Other machines always need it.  "
-    "[default: yes]",
+    "--token", "protected", is_flag=True, help="Require the token on this machine too, which others may use."
 )
 @click.option("--open/--no-open", "open_it", default=False, help="Open the page in a browser.  [default: no]")
 @click.option("--read-only", is_flag=True, help="Only show runs: nothing can be started or changed.")
