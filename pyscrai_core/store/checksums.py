@@ -34,6 +34,14 @@ def damaged(what: str) -> StoreError:
     )
 
 
+def load(written: str | bytes, what: str = "a part of a run") -> Any:
+    """What was stored as JSON. Raises `StoreError` if it is none any more; `what` names it."""
+    try:
+        return orjson.loads(written)
+    except ValueError:
+        raise damaged(what) from None
+
+
 def clean_body(body: bytes) -> bytes:
     """A message's body without secrets. One that had some gets a checksum, as its digest is another."""
     clean = redact_bytes(body)
@@ -53,7 +61,10 @@ def is_body(key: str, body: Any) -> bool:
 
 def read_body(body: bytes) -> Any:
     """What a message's body says, without secrets."""
-    found = orjson.loads(redact_bytes(body))
+    try:
+        found = load(redact_bytes(body), "a message")
+    except UnicodeDecodeError:
+        raise damaged("a message") from None
     return found["body"] if isinstance(found, dict) and found.keys() == {"redacted", "body"} else found
 
 

@@ -16,7 +16,7 @@ from ..messages import Message
 from ..records import Cost, Event, RunStatus, Usage
 from ..secret import redact_bytes
 from ..stored_run import StoredRun
-from .checksums import checksum, damaged, read_body
+from .checksums import checksum, damaged, load, read_body
 from .locks import Locks, Owner
 from .models import (
     ACTIVE,
@@ -79,7 +79,7 @@ def as_labels(given: Mapping[str, str] | None) -> dict[str, str]:
 
 def read_json(written: str | bytes) -> Any:
     """A JSON text, without secrets that were not known when it was written."""
-    return orjson.loads(redact_bytes(written.encode() if isinstance(written, str) else written))
+    return load(redact_bytes(written.encode() if isinstance(written, str) else written))
 
 
 def _column(name: str) -> Any:
@@ -205,12 +205,15 @@ class RecordedRun(StoredRun):
 
     def raw_events(self) -> Iterator[Event]:
         """The events as they were written, with secrets that were not known then: to be compared alone."""
-        return self._events(0, orjson.loads)
+        return self._events(0, load)
 
     def _events(self, after: int, read: Callable[[str], Any]) -> Iterator[Event]:
         for row in self._rows(EventRow, EventRow.seq, after):
             del row["run"]
-            row.update(audience=tuple(orjson.loads(row["audience"])), payload=read(row["payload"]))
+            try:
+                row.update(audience=tuple(load(row["audience"])), payload=read(row["payload"]))
+            except (StoreError, TypeError):
+                raise damaged(f"run {self.id}: event {row['seq']}") from None
             yield Event(**row)
 
     def count_events(self) -> int:
@@ -223,7 +226,7 @@ class RecordedRun(StoredRun):
     def rejections(self) -> list[str]:
         """The reason of each attempt that was rejected."""
         query = self._select(EventRow, EventRow.payload).where(EventRow.kind == "rejected")
-        return [orjson.loads(payload)["reason"] for (payload,) in query.order_by(EventRow.seq)]
+        return [load(payload)["reason"] for (payload,) in query.order_by(EventRow.seq)]
 
     def rejections_by_agent(self) -> dict[str, int]:
         """How many attempts of each agent were rejected."""
@@ -252,14 +255,14 @@ class RecordedRun(StoredRun):
     def calls(self) -> Iterator[dict[str, Any]]:
         for row in self._rows(CallRow, CallRow.number, 0):
             row["answer"] = read_json(row["answer"]) if row["answer"] else None
-            row["messages"] = orjson.loads(row["messages"])
-            row["attempts"] = orjson.loads(row["attempts"])
+            row["messages"] = load(row["messages"])
+            row["attempts"] = load(row["attempts"])
             yield row
 
     def call_facts(self, after: int = 0) -> Iterator[dict[str, Any]]:
         """The calls with numbers above `after`, in order: how long, how much, how they ended. No words."""
         for row in self._rows(CallRow, CallRow.number, after, FACTS):
-            row["attempts"] = orjson.loads(row["attempts"])
+            row["attempts"] = load(row["attempts"])
             yield row
 
     def messages(self, number: int, last: int | None = None) -> list[Message]:
@@ -272,7 +275,7 @@ class RecordedRun(StoredRun):
             if row is None:
                 raise StoreError(f"run {self.id}: call {wanted} is missing; the store is damaged: restore it")
             base, kept, own = row
-            digests[:0] = orjson.loads(own)[: None if needed is None else max(0, needed - kept)]
+            digests[:0] = load(own)[: None if needed is None else max(0, needed - kept)]
             needed = kept if needed is None else min(needed, kept)
             wanted = base if needed and (last is None or len(digests) < last) else None
         digests = digests if last is None else digests[max(0, len(digests) - last) :]
@@ -311,12 +314,12 @@ class RecordedRun(StoredRun):
     def inputs(self) -> list[dict[str, Any]]:
         """The events from outside that were taken in: step, kind, payload, audience, author."""
         query = self._select(CallRow, CallRow.step, CallRow.answer).where(CallRow.kind == "input")
-        return [{"step": step, **orjson.loads(body)} for step, body in query.order_by(CallRow.number)]
+        return [{"step": step, **load(body)} for step, body in query.order_by(CallRow.number)]
 
     def waiting(self) -> list[dict[str, Any]]:
         """The events from outside that are not taken in yet: kind, payload, audience, author."""
         query = self._select(InputRow, InputRow.body, InputRow.author).where(InputRow.kind == "event")
-        return [{**orjson.loads(body), "author": author} for body, author in query.order_by(InputRow.id)]
+        return [{**load(body), "author": author} for body, author in query.order_by(InputRow.id)]
 
     def intents(self) -> list[dict[str, Any]]:
         """The calls of tools that may or may not have acted: agent, step, path, tool, arguments."""
@@ -347,7 +350,7 @@ class RecordedRun(StoredRun):
     def attempts(self) -> tuple[int, int]:
         """How many calls had attempts that failed, and how many attempts those were."""
         query = self._select(CallRow, CallRow.attempts).where(CallRow.attempts != "[]")
-        counts = [len(orjson.loads(attempts)) for (attempts,) in query]
+        counts = [len(load(attempts)) for (attempts,) in query]
         return len(counts), sum(counts)
 
     def cost(self) -> Cost:

@@ -210,11 +210,12 @@ def test_an_export_is_its_user_s_alone_in_a_folder_of_others_too(folder: Path) -
 def test_a_full_stdout_is_said_in_one_line_by_the_commands_of_plugins(folder: Path) -> None:
     write_experiment("local")
     pyscrai_core.run("scenario.json")
-    commands = (
-        "experiment run experiment.json --json", "experiment report experiment.json", "measure last",
+    for command in (
+        "experiment run experiment.json --json",
+        "experiment report experiment.json",
+        "measure last",
         "runs verify",
-    )  # fmt: skip
-    for command in commands:
+    ):
         with open("/dev/full", "w") as full:
             done = subprocess.run(
                 [sys.executable, "-m", "pyscrai_cli.main", *command.split()], stdout=full,
