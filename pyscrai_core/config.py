@@ -32,7 +32,7 @@ import attrs
 from attrs import field, frozen
 
 from .base.files import read_file
-from .base.first_use import first_use
+from .base.first_use import tell_first_uses
 from .base.private import is_private
 from .canonical import check_json
 from .errors import ConfigError
@@ -108,26 +108,9 @@ def load_settings(
         ignored=ignored,
     )
     if tell:
-        _tell(settings, start, found=not (store or environment.get("PYSCRAI_STORE")))
+        named = bool(store or environment.get("PYSCRAI_STORE")) or "://" in settings.store
+        tell_first_uses(start, ignored, file, None if named else Path(settings.store))
     return settings
-
-
-def _tell(settings: Settings, start: Path, found: bool) -> None:
-    """Say what takes effect without having been named; the store if it was `found`."""
-    # Imported here: the help of a command reads settings too, and says nothing.
-    from .base.log import logger
-
-    if settings.ignored:
-        logger.warning("{} is not used: others can write it", _shown(settings.ignored, start))
-    if settings.source and first_use(settings.source):
-        logger.warning("settings are taken from {}, for the first time", _shown(settings.source, start))
-    path = Path(settings.store)
-    if found and "://" not in settings.store and path.exists() and first_use(path):
-        logger.warning("runs are kept in {}, which was there, for the first time", _shown(path, start))
-
-
-def _shown(path: Path, start: Path) -> str:
-    return str(path.relative_to(start) if path.is_relative_to(start) else path)
 
 
 def _listed(variable: str | None, given: list[Any] | None) -> tuple[Any, ...] | None:

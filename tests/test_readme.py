@@ -68,6 +68,8 @@ def prepared(text: str) -> Plan:
         return api.prepare(SCENARIOS[text], settings=load_settings())
     if given.keys() <= SCENARIO_KEYS:
         text = f"scenario: a part of one\n{text}" + ("" if "agents" in given else "agents: {Mara: {}}\n")
+        if "providers" not in given:  # one that tells the probabilities of options
+            text += "providers: {default: {use: scripted, odds: {}}}\n"
     else:
         assert given.keys() <= AGENT_KEYS
         text = "scenario: a part of an agent\nagents:\n  Mara:\n" + re.sub("(?m)^", "    ", text)

@@ -23,3 +23,19 @@ def first_use(path: Path) -> bool:
     except OSError:
         return False  # it was, or nothing can be kept, so that each time would be the first
     return True
+
+
+def tell_first_uses(start: Path, ignored: Path | None, settings: Path | None, store: Path | None) -> None:
+    """Say which files take effect in the folder `start` without having been named, and which do not."""
+    # Imported here: the help of a command reads settings too, and says nothing.
+    from .log import logger
+
+    def shown(path: Path) -> str:
+        return str(path.relative_to(start) if path.is_relative_to(start) else path)
+
+    if ignored:
+        logger.warning("{} is not used: others can write it", shown(ignored))
+    if settings and first_use(settings):
+        logger.warning("settings are taken from {}, for the first time", shown(settings))
+    if store and store.exists() and first_use(store):
+        logger.warning("runs are kept in {}, which was there, for the first time", shown(store))

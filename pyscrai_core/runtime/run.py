@@ -320,9 +320,8 @@ class Run:
         if stage.failure.error is not None:
             self._reopen(stage, stage.failure.error)
             raise stage.failure.error
-        for name in group:
-            if name not in self._world.participants:
-                raise ContractError(f"{origin(schedule)}: there is no agent {name!r}")
+        if unknown := [name for name in group if name not in self._world.participants]:
+            raise ContractError(f"{origin(schedule)}: there is no agent {unknown[0]!r}")
         if len(set(group)) != len(group):
             raise ContractError(f"{origin(schedule)}: {group} names an agent twice")
         return group

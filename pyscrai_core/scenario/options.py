@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,6 @@ from urllib.parse import urlsplit
 import attrs
 
 from .. import contracts
-from ..base.files import open_file
 from ..base.frozen import FrozenDict, FrozenList
 from ..contracts import Component
 from ..language.misfit import Misfit, Misfits, Path
@@ -86,12 +84,9 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
             raise unfit(value, kind)
         if not value[0].strip():
             raise Misfit("the program is empty; name one")
+        source.demand("start the program", shlex.join(value))
         # `./` is the scenario's folder, wherever the command was given.
-        placed = [str(source.locate(part)) if part.startswith("./") else part for part in value]
-        files = [(part, path) for part, path in zip(value, placed, strict=True) if part != path]
-        told = "".join(f" ({part} has {_hash_of(path)})" for part, path in files)
-        source.demand("start the program", shlex.join(value) + told)
-        return placed
+        return [str(source.locate(part)) if part.startswith("./") else part for part in value]
 
     def schema(value: Any, kind: Any) -> Any:
         if not isinstance(value, dict):
@@ -109,18 +104,6 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
         contracts.Program: program,
         contracts.JsonSchema: schema,
     }
-
-
-def _hash_of(path: str) -> str:
-    """What tells a program's file from others: the approval of one is not that of another."""
-    try:
-        with open_file(path) as file:
-            hashed = hashlib.sha256()
-            while chunk := file.read(1 << 20):
-                hashed.update(chunk)
-            return f"the SHA-256 {hashed.hexdigest()[:32]}"
-    except OSError:
-        return "no content that can be read"
 
 
 def check_options(config: type) -> None:

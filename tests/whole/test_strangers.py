@@ -161,24 +161,6 @@ def test_an_address_that_can_be_read_in_two_ways_is_refused(address: str, folder
         demands(use="openai", model="m", base_url=address)
 
 
-def test_the_approval_of_a_program_is_one_of_its_files(folder: Path) -> None:
-    Path("server.py").write_text("print(1)")
-    write(agents={"A": {"tools": [{"use": "mcp", "command": ["python", "./server.py"]}]}})
-
-    def plan() -> api.Plan:
-        return api.prepare("scenario.json", settings=load_settings())
-
-    asked: list[str] = []
-    gate = Gate(confirm=lambda question: not asked.append(question))
-    for _ in range(2):
-        gate.approve("it", plan().content, plan().demands)
-    assert len(asked) == 1
-    assert "start the program: python ./server.py (./server.py has the SHA-256 " in asked[0]
-    Path("server.py").write_text("print(2)")
-    gate.approve("it", plan().content, plan().demands)
-    assert len(asked) == 2
-
-
 @pytest.mark.parametrize("executor", ["local", "processes"])
 def test_what_a_plugin_prints_does_not_get_into_an_experiment_s_json(executor: str, folder: Path) -> None:
     write(providers=MINE)

@@ -44,7 +44,9 @@ def add(store: Store, run: str, first: int, count: int) -> None:
 
 def test_many_steps_are_grouped_and_the_sums_stay_exact(server: Any, folder: Path) -> None:
     with Store.open(folder / ".pyscrai/runs.db") as store:
-        run = store.create_run("made", 0, {"scenario": {"scenario": "made", "agents": {}}})
+        run = store.create_run(
+            "made", 0, {"format": 0, "kernel": "", "scenario": {"scenario": "made", "agents": {}}}
+        )
         for first in (1, 2001):  # what is new is added to what was counted
             add(store, run, first, 2000)
             usage = server.get(f"/runs/{run}/usage")
