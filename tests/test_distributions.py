@@ -41,7 +41,7 @@ OPTIONAL = {
     "pyscrai-testing": {"pyte", "xllamacpp"},
 }
 #: Declared for what the kernel does with the first if it is installed; imported by name, with a remedy.
-INDIRECT = {"genai-prices", "xllamacpp"}
+INDIRECT = {"cryptography", "genai-prices", "xllamacpp"}
 
 each_distribution = pytest.mark.parametrize(
     "path", DISTRIBUTIONS, ids=lambda path: "core" if path == ROOT else path.name

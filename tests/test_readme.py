@@ -69,7 +69,7 @@ def prepared(text: str) -> Plan:
     if given.keys() <= SCENARIO_KEYS:
         text = f"scenario: a part of one\n{text}" + ("" if "agents" in given else "agents: {Mara: {}}\n")
         if "providers" not in given:  # one that tells the probabilities of options
-            text += "providers: {default: {use: scripted, odds: {}}}\n"
+            text += "providers: {default: {use: scripted, odds: {'yes': 0.5}}}\n"
     else:
         assert given.keys() <= AGENT_KEYS
         text = "scenario: a part of an agent\nagents:\n  Mara:\n" + re.sub("(?m)^", "    ", text)

@@ -29,15 +29,15 @@ pyscrai_schedules pyscrai_tools
 #: The public names. Taking one away breaks somebody's plugin; adding one is a promise.
 PUBLIC = """
 Action Agent AnswerRejected AnswerTruncated Ask AuthenticationFailed BudgetSpent CallFailed CallRecord
-Completion Component ConfigError ContextTooLong ContractError Cost Divergence EVERYONE Engine Event Execution
-Executor Exporter Expression Extension ExtensionError FilePath FinishReason Host HubFile InputError Json
-JsonSchema Listen Memory Message Mistake NoAnswer NoConfig NobodyToAsk Observer OnUncertain Overloaded Position
-Probe Program Prompt Provider PyscraiError RateLimitStatus RateLimited Reasoning Refused Request RequestRejected
-RunResult RunStatus Sampling ScenarioError ScenarioNames Schedule Scope SecretName Session Sink Stage
-StoreError StoredRun Text Thinking TimedOut Tool ToolCall ToolFailed ToolRecord ToolResult ToolSpec Toolset
-TransientError Trial TrialResult TrustRequired Turn TurnRecord Uncertain Unreachable Url Usage View arun
-check_value compile_pattern describe_schema estimate_tokens export hookimpl open_store read_file read_secret
-run runs tool without_meanings
+Completion Component ConfigError ContextTooLong ContractError Cost Divergence EVERYONE Engine Event
+Execution Executor Exporter Expression Extension ExtensionError FilePath FinishReason Host HubFile
+InputError Json JsonSchema Listen Memory Message Mistake NoAnswer NoConfig NobodyToAsk Observer OnUncertain
+Overloaded Position Probe Program Prompt Provider PyscraiError RateLimitStatus RateLimited Reasoning Refused
+Request RequestRejected RunResult RunStatus Sampling ScenarioError ScenarioNames Schedule Scope SecretName
+Session Sink Stage StoreError StoredRun Text Thinking TimedOut Tool ToolCall ToolFailed ToolRecord
+ToolResult ToolSpec Toolset TransientError Trial TrialResult TrustRequired Turn TurnRecord Uncertain
+Unreachable Url Usage View arun check_value compile_pattern describe_schema estimate_tokens export hookimpl
+open_store read_file read_secret run runs tool without_meanings
 """
 
 

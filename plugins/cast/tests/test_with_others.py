@@ -79,7 +79,11 @@ def test_a_real_model_keeps_to_the_form(tmp_path: Path) -> None:
     except pyscrai_core.ConfigError as error:
         pytest.skip(str(error))
     provider = {
-        **{"use": "llamacpp", "model": "smollm2", "exact": True, "threads": 1, "temperature": 0.8},
+        "use": "llamacpp",
+        "model": "smollm2",
+        "exact": True,
+        "threads": 1,
+        "temperature": 0.8,
         "draw": "provider",
     }
     scenario = {
