@@ -32,18 +32,21 @@ def village(study: Any) -> str:
 
 def test_a_name_from_right_to_left_is_cut_at_its_end(open_page: Callable[..., Any], village: str) -> None:
     page = open_page(f"/runs/{village}")
-    name = page.locator(".event .name").first
-    assert name.inner_text() == ARABIC
-    assert name.evaluate("node => getComputedStyle(node).direction") == "rtl"
-    text = page.locator(".event .text").first
-    # A full stop at the end of the sentence stands at its left.
-    box = (
-        "node => { const range = document.createRange(); const text = node.firstChild; range.setStart(text, "
-    )
-    last = text.evaluate(box + "text.length - 1); range.setEnd(text, text.length); "
-                         "return range.getBoundingClientRect().left }")  # fmt: skip
-    first = text.evaluate(box + "0); range.setEnd(text, 1); return range.getBoundingClientRect().left }")
-    assert last < first
+    page.locator(".event .name").first.wait_for()
+    assert page.locator(".event .name").first.inner_text() == ARABIC
+    # In one piece, since the page may draw its rows anew at any time.
+    direction, first, last = page.evaluate("""() => {
+        const range = document.createRange();
+        const text = document.querySelector(".event .text").firstChild;
+        const left = (begin) => {
+            range.setStart(text, begin); range.setEnd(text, begin + 1);
+            return range.getBoundingClientRect().left;
+        };
+        const name = document.querySelector(".event .name");
+        return [getComputedStyle(name).direction, left(0), left(text.length - 1)];
+    }""")
+    assert direction == "rtl"
+    assert last < first  # a full stop at the end of the sentence stands at its left
     label = page.locator(".fact-status .label bdi")
     assert label.all_inner_texts() == ["نوع", "تجربة"]
     assert label.nth(0).bounding_box()["x"] < label.nth(1).bounding_box()["x"]
