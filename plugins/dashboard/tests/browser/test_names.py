@@ -32,24 +32,30 @@ def village(study: Any) -> str:
 
 def test_a_name_from_right_to_left_is_cut_at_its_end(open_page: Callable[..., Any], village: str) -> None:
     page = open_page(f"/runs/{village}")
-    page.locator(".event .name").first.wait_for()
-    assert page.locator(".event .name").first.inner_text() == ARABIC
     # In one piece, since the page may draw its rows anew at any time.
-    direction, first, last = page.evaluate("""() => {
+    look = """() => {
+        const name = document.querySelector(".event .name");
+        const text = document.querySelector(".event .text")?.firstChild;
+        const labels = [...document.querySelectorAll(".fact-status .label bdi")];
+        if (!name || !text || labels.length < 2) return null;
         const range = document.createRange();
-        const text = document.querySelector(".event .text").firstChild;
         const left = (begin) => {
             range.setStart(text, begin); range.setEnd(text, begin + 1);
             return range.getBoundingClientRect().left;
         };
-        const name = document.querySelector(".event .name");
-        return [getComputedStyle(name).direction, left(0), left(text.length - 1)];
-    }""")
-    assert direction == "rtl"
-    assert last < first  # a full stop at the end of the sentence stands at its left
-    label = page.locator(".fact-status .label bdi")
-    assert label.all_inner_texts() == ["نوع", "تجربة"]
-    assert label.nth(0).bounding_box()["x"] < label.nth(1).bounding_box()["x"]
+        return {
+            name: name.innerText, direction: getComputedStyle(name).direction,
+            text: [left(0), left(text.length - 1)],
+            labels: labels.map((one) => one.innerText),
+            places: labels.map((one) => one.getBoundingClientRect().x),
+        };
+    }"""
+    seen = page.wait_for_function(look).json_value()
+    assert (seen["name"], seen["direction"]) == (ARABIC, "rtl")
+    # A full stop at the end of the sentence stands at its left.
+    assert seen["text"][1] < seen["text"][0]
+    assert seen["labels"] == ["نوع", "تجربة"]
+    assert seen["places"][0] < seen["places"][1]
 
 
 @pytest.mark.parametrize("width", [1280, 390])
