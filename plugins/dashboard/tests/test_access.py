@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import httpx
 import pytest
 from pyscrai_dashboard.access import is_loopback
 from pyscrai_dashboard.panels import Panels
+from pyscrai_dashboard.peers import owner
 from pyscrai_dashboard.replies import Refused
 
 from pyscrai_core import Extension, hookimpl
@@ -68,6 +71,37 @@ def test_only_the_servers_own_names_are_answered(reading: Any, host: str, status
     assert answer.startswith(f"HTTP/1.1 {status}")
     if status != 200:
         assert "is not this server's name" in answer
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a program as another user")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::ffff:127.0.0.1"])
+def test_another_user_of_this_machine_gets_nothing(reading: Any, host: str) -> None:
+    request = (
+        f"POST /api/start HTTP/1.1\r\nHost: 127.0.0.1:{reading.port}\r\nX-Forwarded-For: 127.0.0.1\r\n"
+        "Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+    )
+    program = (
+        f"import socket; to = socket.create_connection(({host!r}, {reading.port})); "
+        f"to.sendall({request!r}.encode()); print(b''.join(iter(lambda: to.recv(65536), b'')).decode())"
+    )
+    mine = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "403" not in mine.stdout.splitlines()[0], mine.stdout
+    theirs = subprocess.run(
+        ["/usr/bin/env", "python3", "-c", program], capture_output=True, text=True, user=65534, env={},
+        cwd="/", check=True,
+    )  # fmt: skip
+    assert theirs.stdout.startswith("HTTP/1.1 403"), theirs.stdout
+    assert "another user of this machine" in theirs.stdout
+
+
+def test_a_connection_without_an_owner_is_nobody_s() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        to = socket.create_connection(server.getsockname())
+        accepted, client = server.accept()
+        with accepted:
+            assert owner(client, server.getsockname()) == os.getuid()
+            to.close()
+            assert owner(client, server.getsockname()) is None
 
 
 @pytest.mark.parametrize(

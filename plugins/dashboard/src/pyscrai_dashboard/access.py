@@ -2,13 +2,14 @@
 
 A page of another site must not reach the server through the person's browser. So the name by which the server
 was asked is checked (a name of a stranger's that leads here: DNS rebinding), and so is whose page sends a
-POST. Whoever asks from another machine needs the token.
+POST. Whoever asks from another machine needs the token, and so does another user of this one.
 """
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import os
 import secrets
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .peers import owner
 from .replies import Refused, failure
 
 COOKIE = "pyscrai_dashboard"
@@ -56,14 +58,21 @@ class Access:
         safe with a token
     token
         what every request has to show, in a cookie or as `Authorization: Bearer`; None: nothing
+    own_user
+        only programs of the user who runs the server may ask; they are on this machine
     """
 
     def __init__(
-        self, app: ASGIApp, names: Iterable[str] | None = LOCAL_NAMES, token: str | None = None
+        self,
+        app: ASGIApp,
+        names: Iterable[str] | None = LOCAL_NAMES,
+        token: str | None = None,
+        own_user: bool = False,
     ) -> None:
         self._app = app
         self._names = None if names is None else {name.lower() for name in names}
         self._token = token
+        self._own_user = own_user
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,6 +101,11 @@ class Access:
         self._check_host(headers.get("host", ""))
         if scope["method"] not in ("GET", "HEAD"):
             self._check_sender(scope, headers)
+        if self._own_user and owner(scope["client"], scope["server"]) != os.getuid():
+            raise Refused(
+                "connection: it is of another user of this machine; whoever runs the dashboard can start it "
+                "with --token, and give you the address that it prints", 403
+            )  # fmt: skip
         return None if self._token is None else self._check_token(scope, headers)
 
     def _check_host(self, given: str) -> None:

@@ -33,6 +33,7 @@ def make_app(
     read_only: bool = False,
     names: Iterable[str] | None = LOCAL_NAMES,
     token: str | None = None,
+    own_user: bool = False,
 ) -> Starlette:
     """The application on the store of the settings.
 
@@ -40,7 +41,7 @@ def make_app(
         where scenarios are looked for (default: the current folder)
     read_only
         nothing can be started or changed
-    names, token
+    names, token, own_user
         as `Access` takes them
     """
     services = Services.of(settings, folder or Path.cwd(), read_only)
@@ -63,7 +64,7 @@ def make_app(
             Route("/panels/{id}/{path:path}", api.panel_file),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        middleware=[Middleware(Access, names=names, token=token)],
+        middleware=[Middleware(Access, names=names, token=token, own_user=own_user)],
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )

@@ -30,7 +30,10 @@ from pyscrai_core.config import load_settings
     help="The port; 0: any free one.",
 )
 @click.option(
-    "--token", "protected", is_flag=True, help="Require the token on this machine too, which others may use."
+    "--token",
+    "protected",
+    is_flag=True,
+    help="Require a token on this machine too, so that other users of it can be given the address.",
 )
 @click.option("--open/--no-open", "open_it", default=False, help="Open the page in a browser.  [default: no]")
 @click.option("--read-only", is_flag=True, help="Only show runs: nothing can be started or changed.")

@@ -18,6 +18,7 @@ import uvicorn
 from pyscrai_core.config import Settings
 from pyscrai_core.errors import ConfigError
 
+from . import peers
 from .access import LOCAL_NAMES, is_loopback, new_token
 from .app import make_app
 from .services import Services
@@ -99,17 +100,22 @@ class Server(uvicorn.Server):
 def serve(
     settings: Settings, host: str, bound: socket.socket, *, protected: bool, open_it: bool, read_only: bool
 ) -> None:
-    """Serve at a socket until Ctrl-C. `protected`: only with a token, also on this machine."""
+    """Serve at a socket until Ctrl-C. `protected`: only with a token, also on this machine.
+
+    Without a token only programs of the same user may ask; it is required where the system does not tell
+    whose a connection is.
+    """
     local = is_loopback(host)
-    token = None if local and not protected else new_token()
+    own_user = local and not protected and peers.can_tell()
+    token = None if own_user else new_token()
     names = (*LOCAL_NAMES, host) if local else None
-    app = make_app(settings, read_only=read_only, names=names, token=token)
+    app = make_app(settings, read_only=read_only, names=names, token=token, own_user=own_user)
     services: Services = app.state.services
     port = bound.getsockname()[1]
     address = address_of(host, port, token)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="on", server_header=False,
-        timeout_graceful_shutdown=1, timeout_keep_alive=30,
+        timeout_graceful_shutdown=1, timeout_keep_alive=30, proxy_headers=False,
     )  # fmt: skip
     click.echo(f"dashboard: {address}")
     click.echo(f"store: {services.reader.path}")
