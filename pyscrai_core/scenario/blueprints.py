@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, get_args
-from urllib.parse import urlsplit
 
 import attrs
 import orjson
@@ -23,7 +22,7 @@ from .document import Document, Mistakes
 from .given import is_given, missing
 from .model import KERNEL_OPTIONS, ProviderUse
 from .modules import Modules
-from .options import LOOPBACK, READ_SECRET, check_prompts, freeze_config, inside, option_hooks
+from .options import READ_SECRET, check_prompts, freeze_config, inside, option_hooks
 from .source import Source
 from .spec import AGENT_KEYS, SPEC_HOOKS
 from .structure import Structurer, UnknownKey
@@ -127,6 +126,7 @@ class Resolver:
             return ExtensionError(str(error))
         except ExtensionError as error:
             return missing(self.host, kind, use.use) if is_given(use.use) else error
+        self._source.starts = not (self._source.replay and kind == "tool" and cls.external is True)
 
         def load() -> tuple[Any, Any]:
             return cls, self._configure(kind, use, cls)
@@ -194,16 +194,11 @@ class Resolver:
         return config
 
     def _demand_defaults(self, cls: Any, config: Any) -> None:
-        """A key that is read by default would be sent to where the options say; not so on this machine."""
+        """A key that is read by default would be sent to where the options say."""
         options = attrs.fields(attrs.resolve_types(cls.Config))
         kinds = {one.name: {one.type, *get_args(one.type)} for one in options}
         given = {one.name: getattr(config, one.name) for one in options}
-        addresses = [
-            given[one.name]
-            for one in options
-            if Url in kinds[one.name] and given[one.name] not in (None, one.default)
-        ]
-        if all(urlsplit(address).hostname in LOOPBACK for address in addresses):
+        if not any(Url in kinds[one.name] and given[one.name] not in (None, one.default) for one in options):
             return
         for one in options:
             if SecretName in kinds[one.name] and one.default and given[one.name] == one.default:

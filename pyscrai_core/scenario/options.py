@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator
@@ -27,6 +29,8 @@ LISTEN = "listen for connections from other machines at"
 NOT_OF_A_URL = re.compile(r"[\s\\<>\"^`\x00-\x20\x7f]")
 #: The hosts that are this machine.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+#: What the names of files end in that a program executes.
+SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".ts", ".sh", ".rb", ".pl", ".php", ".lua", ".jar", ".wasm", ".exe")
 #: Of a `HubFile`: the organization, the repository, the revision, and the file with its folders.
 HUB_FILE = re.compile(r"hf:\w[\w.-]*/\w[\w.-]*(@\w[\w.-]*)?(/\w[\w.-]*)+", re.ASCII)
 
@@ -86,7 +90,11 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
             raise Misfit("the program is empty; name one")
         source.demand("start the program", shlex.join(value))
         # `./` is the scenario's folder, wherever the command was given.
-        return [str(source.locate(part)) if part.startswith("./") else part for part in value]
+        parts = [str(source.locate(part)) if part.startswith("./") else part for part in value]
+        if source.starts:
+            for path, sha256 in _executed(parts):
+                source.demand(f"run the file with the SHA-256 {sha256}", path)
+        return parts
 
     def schema(value: Any, kind: Any) -> Any:
         if not isinstance(value, dict):
@@ -104,6 +112,19 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
         contracts.Program: program,
         contracts.JsonSchema: schema,
     }
+
+
+def _executed(program: list[str]) -> Iterator[tuple[str, str]]:
+    """The files that a program and its arguments name to be executed, and their SHA-256.
+
+    A program that is looked for in `PATH` is the system's.
+    """
+    for index, part in enumerate(program):
+        path = Folder(part)
+        named = "/" in part if index == 0 else path.suffix in SCRIPTS or os.access(path, os.X_OK)
+        if named and path.is_file() and os.access(path, os.R_OK):
+            with path.open("rb") as file:
+                yield str(path.absolute()), hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_options(config: type) -> None:

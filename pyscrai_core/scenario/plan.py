@@ -208,7 +208,7 @@ def from_manifest(manifest: Manifest, host: Host, *, replay: bool, check: bool =
 
     def plan(scenario: dict[str, Any], last: bool) -> Plan:
         return _make(
-            Document.at(scenario, RECORDED), host, _source(manifest, files), not check,
+            Document.at(scenario, RECORDED), host, _source(manifest, files, replay=replay), not check,
             replay=replay or not last,
         )  # fmt: skip
 
@@ -236,9 +236,11 @@ def changed(manifest: Manifest, overrides: Sequence[Override], seed: int | None,
     return _make(document, host, source)
 
 
-def _source(manifest: Manifest, files: Mapping[str, str], recorded: bool = True) -> Source:
+def _source(
+    manifest: Manifest, files: Mapping[str, str], recorded: bool = True, *, replay: bool = False
+) -> Source:
     folder = FilesystemPath(manifest.folder).resolve()
-    return Source(folder, dict(files), recorded=recorded)
+    return Source(folder, dict(files), recorded=recorded, replay=replay)
 
 
 def _make(

@@ -67,6 +67,10 @@ class Source:
     written: str = ""
     #: Whether members of populations were drawn with the seed.
     sampled: bool = False
+    #: Whether it is planned for a replay, which opens no tool that reaches outside.
+    replay: bool = False
+    #: Whether the component whose options are read may start its program.
+    starts: bool = True
 
     def demand(self, what: str, value: str, inside: bool = False) -> None:
         """Note what a person has to approve; what is `inside` of the folder only where that is recorded."""

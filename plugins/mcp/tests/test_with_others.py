@@ -15,8 +15,10 @@ from pyscrai_testing import check_resume
 
 import pyscrai_core
 from pyscrai_core import Completion, Extension, Reasoning, Request, RunResult, TrustRequired, Turn, hookimpl
-from pyscrai_core.api import replay
+from pyscrai_core.api import prepare, replay, resume
+from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
+from pyscrai_core.scenario.trust import Gate
 
 for _name in ("cast", "memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")
@@ -108,6 +110,33 @@ def test_a_server_killed_in_the_midst_of_a_run(tmp_path: Path) -> None:
     assert [bool(error) for error in errors] == [False, True, True, True, True, True]
     assert "is not started again" in errors[-1]
     assert replay(store=tmp_path / "runs.db", host=HOST).fingerprint == result.fingerprint
+
+
+def test_the_approval_is_for_the_program_s_file_as_it_was(tmp_path: Path) -> None:
+    """A replay starts no program, so that it asks for none."""
+    server, file, asked = tmp_path / "server.py", tmp_path / "scenario.json", list[str]()
+    server.write_text(Path(SERVER).read_text())
+    document = scenario("./server.py", calls(("weather", {"city": "Rome"})))
+    file.write_text(json.dumps({**document, "limits": {"steps": 1}}))
+    options: Any = {"store": tmp_path / "runs.db", "host": HOST}
+
+    plan = prepare(file, settings=load_settings(store=options["store"]), host=HOST)
+    gate = Gate(confirm=lambda question: asked.append(question) is None)
+    gate.approve(str(file), plan.content, plan.demands)
+    result = pyscrai_core.run(file, **options)
+    assert result.status == "stopped", result.error
+    (question,) = asked
+    assert re.search(
+        rf"\d\. run the file with the SHA-256 [0-9a-f]{{64}}: {re.escape(str(server))}\n", question
+    )
+    server.write_text(server.read_text() + "# and more\n")
+    with pytest.raises(TrustRequired, match="run the file with the SHA-256"):
+        pyscrai_core.run(file, **options)
+    with pytest.raises(TrustRequired, match="run the file with the SHA-256"):
+        resume(set={"limits.steps": 5}, **options)
+    assert replay(**options).fingerprint == result.fingerprint
+    server.unlink()
+    assert replay(**options).fingerprint == result.fingerprint
 
 
 @pytest.mark.slow
