@@ -130,7 +130,7 @@ class Provider(Component, Scorer, ABC):
     error if the failed request was paid for.
 
     `Config` checks the options. Read a key with `read_secret` in `aopen`; it raises `ConfigError` if the key
-    is missing.
+    is missing. Send the key of `vendor_key` to the vendor's own server alone: a scenario may name another.
 
     ::
 
@@ -142,6 +142,8 @@ class Provider(Component, Scorer, ABC):
     #: Which of `tools`, `schema`, `seed`, `stop`, `stream`, `embed`, `options` (`score`) the vendor supports
     #: natively. If `tools` or `schema` is missing, the kernel emulates it as text in the prompt.
     capabilities: frozenset[str] = frozenset()
+    #: The variable with the key that the vendor's own server gets, if the options name no other.
+    vendor_key: ClassVar[str] = ""
     #: The maximum number of simultaneous requests; None: no limit.
     concurrency: int | None = None
     #: The size of the largest answer to read, in bytes after decompression. The kernel sets it.

@@ -26,9 +26,9 @@ from pyscrai_core.secret import redact, redact_bytes
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 VARIABLES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "MY_KEY")
 PROVIDERS: dict[str, dict[str, Any]] = {
-    "openai": {"use": "openai", "base": "/v1"},
+    "openai": {"use": "openai", "base": "/v1", "api_key": "OPENAI_API_KEY"},
     "named": {"use": "openai", "base": "/v1", "api_key": "MY_KEY"},
-    "anthropic": {"use": "anthropic", "base": ""},
+    "anthropic": {"use": "anthropic", "base": "", "api_key": "ANTHROPIC_API_KEY"},
     "ollama": {"use": "ollama", "base": "", "api_key": "MY_KEY"},
 }
 

@@ -278,14 +278,14 @@ def command(*arguments: str) -> Result:
 #: What cannot pass: a status, what the vendor says (that status's type, or words of its own), and our words.
 LASTING: list[tuple[int, int | str, str]] = [
     (400, 400, WORDS),
-    (401, 401, r"check the key in \w+_API_KEY"),
-    (403, 403, r"check the key in \w+_API_KEY"),
+    (401, 401, r"got no key, as \w+_API_KEY goes to"),
+    (403, 403, r"got no key, as \w+_API_KEY goes to"),
     (404, 404, "check .*`base_url"),
     (404, "unknown", "check .*`model.*m-7"),
     (400, "too_long", "8192.* give the agent a `window` memory"),
     (413, 413, WORDS),
     (200, 400, WORDS),
-    (200, 401, r"check the key in \w+_API_KEY"),
+    (200, 401, r"got no key, as \w+_API_KEY goes to"),
     (429, "unpaid", "raise (its|the) limit"),
 ]
 

@@ -224,8 +224,9 @@ def test_the_question_cannot_be_spoofed() -> None:
     assert str(refused.value).startswith("ok.yaml needs nothing\\n\\x1b[2Jreally needs your approval to do")
 
 
-def test_a_key_that_is_read_by_default_is_named_where_it_would_be_sent_elsewhere(folder: Path) -> None:
-    provider = {"use": "openai", "model": "m", "base_url": "https://evil.example/v1"}
+def test_a_key_that_is_named_for_another_server_is_asked_about(folder: Path) -> None:
+    given = {"base_url": "https://evil.example/v1", "api_key": "OPENAI_API_KEY"}
+    provider = {"use": "openai", "model": "m", **given}
     Path("scenario.json").write_text(json.dumps({**SCENARIO, "providers": {"default": provider}}))
     done = invoke("doctor", "scenario.json")
     assert done.exit_code == 2

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pyscrai_experiments.registry import RegistrationRow
+from pyscrai_testing.servers import FaultServer, Reply
 
 import pyscrai_core
 from pyscrai_core import TrustRequired, api
@@ -124,15 +125,23 @@ def test_nobody_trusts_for_a_person() -> None:
 @pytest.mark.parametrize(
     ("use", "base", "key"), [("openai", "/v1", "OPENAI_API_KEY"), ("anthropic", "", "ANTHROPIC_API_KEY")]
 )
-def test_a_key_that_is_read_by_default_is_named_for_other_machines(
+def test_a_vendor_s_key_goes_to_the_vendor_alone(
     use: str, base: str, key: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(key, "sk-0123456789")
-    assert demands(use=use, model="m", base_url=f"http://192.0.2.1{base}") == [
-        "connect to: 192.0.2.1", f"read the secret in the environment variable: {key}",
-    ]  # fmt: skip
+    read = f"read the secret in the environment variable: {key}"
+    assert demands(use=use, model="m", base_url=f"http://192.0.2.1{base}") == ["connect to: 192.0.2.1"]
+    assert demands(use=use, model="m", api_key=key) == [read]
     assert demands(use=use, model="m") == []  # the vendor's own
-    assert demands(use=use, model="m", base_url=f"http://127.0.0.1:9{base}") == []
+    with FaultServer(Reply(401, b'{"error": {"message": "who are you?"}}')) as server:
+        given = {"use": use, "model": "m", "base_url": f"{server.url}{base}"}
+        assert demands(**given) == []
+        assert demands(**given, api_key=key) == [read]
+        write(providers={"default": given})
+        done = pyscrai("run", "scenario.json")
+    assert f"this server got no key, as {key} goes to" in done.stderr
+    (asked,) = server.requests
+    assert "sk-0123456789" not in json.dumps(dict(asked.headers))
 
 
 def test_an_observer_that_a_folder_s_settings_name_listens_and_sends_nothing_unasked(
@@ -148,8 +157,9 @@ def test_an_observer_that_a_folder_s_settings_name_listens_and_sends_nothing_una
         told = f"1. listen for connections from other machines at: {address}"
         assert told in asked(f'prometheus = "{address}"')
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=secret-0123456789")
-    told = "2. read the secret in the environment variable: OTEL_EXPORTER_OTLP_TRACES_HEADERS"
-    assert told in asked('endpoint = "http://192.0.2.1:9"')
+    told = "read the secret in the environment variable: OTEL_EXPORTER_OTLP_TRACES_HEADERS"
+    assert f"2. {told}" in asked('endpoint = "http://192.0.2.1:9"')
+    assert f"1. {told}" in asked('endpoint = "http://127.0.0.1:9"')
 
 
 @pytest.mark.parametrize(

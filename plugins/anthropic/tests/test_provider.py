@@ -16,7 +16,7 @@ from pyscrai_testing.models import TOOLS_TEMPLATE
 from pyscrai_testing.providers import VendorSuite
 from pyscrai_testing.servers import model_server
 
-from pyscrai_core import Message, Request, Sampling, ToolCall, ToolResult, ToolSpec
+from pyscrai_core import Message, Request, Sampling, SecretName, ToolCall, ToolResult, ToolSpec, Url
 
 
 class TestAnthropic(VendorSuite):
@@ -24,7 +24,7 @@ class TestAnthropic(VendorSuite):
     path = "/v1/messages"
 
     def provider_at(self, url: str) -> AnthropicProvider:
-        return AnthropicProvider(AnthropicProvider.Config(model="smollm2", base_url=url))
+        return AnthropicProvider(AnthropicProvider.Config("smollm2", Url(url), SecretName(self.key_variable)))
 
     def answer(self) -> bytes:
         return json.dumps(self._answer([{"type": "text", "text": "Good day."}], "end_turn")).encode()

@@ -8,6 +8,8 @@ from typing import Any
 from pyscrai_openai.provider import OpenAIProvider
 from pyscrai_testing.providers import VendorSuite
 
+from pyscrai_core import SecretName, Url
+
 
 def events(*data: dict[str, Any], done: bool = True) -> bytes:
     lines = [f"data: {json.dumps(one)}\n\n" for one in data]
@@ -20,7 +22,8 @@ class OpenAISuite(VendorSuite):
 
     def provider_at(self, url: str) -> OpenAIProvider:
         # SmolLM2's template leaves tools out; what the server makes of them is tested all the same.
-        return OpenAIProvider(OpenAIProvider.Config(model="smollm2", base_url=f"{url}/v1", **self.options))
+        options = {"api_key": SecretName(self.key_variable), **self.options}
+        return OpenAIProvider(OpenAIProvider.Config(model="smollm2", base_url=Url(f"{url}/v1"), **options))
 
     def error_body(self, status: int, message: str) -> bytes:
         return json.dumps({"error": {"message": message, "type": "some_error", "code": None}}).encode()

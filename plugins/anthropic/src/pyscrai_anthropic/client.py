@@ -21,7 +21,7 @@ from pyscrai_core import (
 )
 from pyscrai_core.vendors import bound_answers, failure, paid, reported
 
-from .config import AnthropicConfig
+from .config import NAME_KEY, NO_KEY, AnthropicConfig
 from .messages import usage
 from .stream import Stream
 
@@ -153,9 +153,9 @@ class Client:
         kind, details = error.get("type"), error.get("details")
         if status < 400:
             status = _STATUS.get(str(kind), 500)
-        text = str(error.get("message") or found or f"status {status}")[:500].replace(
-            self._key, f"[{config.api_key}]"
-        )
+        text = str(error.get("message") or found or f"status {status}")[:500]
+        if self._key != NO_KEY:
+            text = text.replace(self._key, f"[{config.key_variable}]")
         message = f"anthropic: {text}"
         if kind == "request_too_large" or (status in (400, 422) and _TOO_LONG.search(text)):
             return ContextTooLong(
@@ -164,7 +164,8 @@ class Client:
         if isinstance(details, dict) and str(details.get("error_code")).endswith("spend_limit_reached"):
             return RequestRejected(f"{message}; raise the limit in Anthropic's console")
         if status in (401, 403):
-            message += f"; check the key in {config.api_key}"
+            name = config.key_variable
+            message += f"; check the key in {name}" if name else f"; {NAME_KEY}"
         elif status == 404:
             message += f"; check `model` ({config.model}) and `base_url` ({config.base_url}) of the provider"
         elif status == 400 and "output_config.format" in text:

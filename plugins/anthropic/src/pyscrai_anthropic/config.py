@@ -11,7 +11,16 @@ from attrs import Attribute, field, frozen
 from pyscrai_core import SecretName, Url
 
 OFFICIAL_HOST = "api.anthropic.com"
-_OFFICIAL, _KEY = Url(f"https://{OFFICIAL_HOST}"), SecretName("ANTHROPIC_API_KEY")
+OFFICIAL_KEY = SecretName("ANTHROPIC_API_KEY")
+_OFFICIAL = Url(f"https://{OFFICIAL_HOST}")
+
+#: The SDK needs some key, also for a server that gets none.
+NO_KEY = "not-needed"
+#: What to do about a server that wants a key and got none.
+NAME_KEY = (
+    "this server got no key, as ANTHROPIC_API_KEY goes to Anthropic alone; name the variable that holds its "
+    "key with `api_key`"
+)
 
 
 def _not_empty(instance: object, attribute: Attribute[str], value: str) -> None:
@@ -33,7 +42,8 @@ class AnthropicConfig:
     base_url
         The server's address, without `/v1`. The default is Anthropic's own server.
     api_key
-        The name of the environment variable that holds the key. A server on this machine needs no key.
+        The name of the environment variable that holds the key. None: `ANTHROPIC_API_KEY` for Anthropic's own
+        server, and no key for other servers.
     thinking
         `adaptive`: the model decides how much it thinks before it answers, and a summary of its thinking
         comes with the answer. `disabled` and `between_tools`: little or no thinking; a model supports one of
@@ -51,12 +61,17 @@ class AnthropicConfig:
 
     model: str = field(validator=_not_empty)
     base_url: Url = field(default=_OFFICIAL, validator=_without_version)
-    api_key: SecretName = _KEY
+    api_key: SecretName | None = None
     thinking: Literal["adaptive", "disabled", "between_tools"] | None = None
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     cache: bool = True
     tools: bool = True
     schema: bool | None = None
+
+    @property
+    def key_variable(self) -> SecretName | None:
+        """The environment variable with the key that the server gets; None: it gets none."""
+        return OFFICIAL_KEY if self.api_key is None and self.official else self.api_key
 
     @property
     def official(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from pyscrai_core import (
 )
 from pyscrai_core.vendors import library_cost, paid, reaches_limit
 
-from .config import AnthropicConfig
+from .config import NAME_KEY, NO_KEY, OFFICIAL_KEY, AnthropicConfig
 from .messages import completion, request_arguments, usage
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class AnthropicProvider(Provider):
     """
 
     Config = AnthropicConfig
+    vendor_key = OFFICIAL_KEY
     config: AnthropicConfig
 
     _client: Client | None = None
@@ -102,7 +104,7 @@ class AnthropicProvider(Provider):
             key = self._key()
         except ConfigError as error:
             return [Probe("key", False, str(error))]
-        client = self._connect(key, PROBE_TIMEOUT)
+        client, name = self._connect(key, PROBE_TIMEOUT), config.key_variable
         try:
             status = await client.look_up_model()
         except TransientError as error:
@@ -111,11 +113,10 @@ class AnthropicProvider(Provider):
             await client.close()
         found = []
         if status in (401, 403):
-            found.append(
-                Probe("key", False, f"{config.base_url} does not accept the key in {config.api_key}")
-            )
-        elif not config.local:
-            found.append(Probe("key", True, f"{config.api_key} is set"))
+            key_fault = f"does not accept the key in {name}" if name else f"wants a key; {NAME_KEY}"
+            found.append(Probe("key", False, f"{config.base_url} {key_fault}"))
+        elif name and not config.local:
+            found.append(Probe("key", True, f"{name} is set"))
         found.append(Probe("server", status < 500, f"{config.base_url} answers (status {status})"))
         # Other servers may not list their models.
         if config.official and status in (200, 404):
@@ -149,12 +150,10 @@ class AnthropicProvider(Provider):
         return made
 
     def _key(self) -> str:
-        try:
-            return read_secret(self.config.api_key, "Anthropic's API")
-        except ConfigError:
-            if self.config.local:
-                return "not-needed"
-            raise
+        name = self.config.key_variable
+        if name is None or (self.config.local and not os.environ.get(name, "").strip()):
+            return NO_KEY
+        return read_secret(name, f"the server at {self.config.base_url}")
 
     def _connect(self, key: str, timeout: float | None = None) -> Client:
         # Imported here: the SDK takes two seconds to import, and validating a scenario does not need it.

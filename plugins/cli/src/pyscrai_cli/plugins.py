@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import click
 
 from pyscrai_core.contracts import Probe
@@ -335,16 +334,11 @@ async def _probes(provider: Provider) -> Sequence[Probe]:
 
 
 def _usable(host: Host, offer: Offer, reason: str | None) -> str:
-    from pyscrai_core.contracts import SecretName
-
     if reason:
         return f"{output.status('broken')}: {output.shown(reason)}"
     words = f"importable, from {output.shown(f'{offer.distribution} {offer.version}')}"
-    config = attrs.resolve_types(host.load("provider", offer.name).Config)
-    for option in attrs.fields(config):
-        if option.type is SecretName and isinstance(option.default, str):
-            there = "is set" if os.environ.get(option.default, "").strip() else "is not set"
-            words += f"; {option.default} {there}"
+    if key := host.load("provider", offer.name).vendor_key:
+        words += f"; {key} {'is set' if os.environ.get(key, '').strip() else 'is not set'}"
     return words
 
 

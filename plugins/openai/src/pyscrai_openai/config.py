@@ -8,8 +8,10 @@ from attrs import Attribute, field, frozen, validators
 
 from pyscrai_core import SecretName, Url
 
+from .models import is_openai
+
 _OPENAI_URL = Url("https://api.openai.com/v1")
-_OPENAI_KEY = SecretName("OPENAI_API_KEY")
+OPENAI_KEY = SecretName("OPENAI_API_KEY")
 
 #: Fields of the request's body that the plugin sets itself, from the request or from its options.
 _SET_BY_PLUGIN = {
@@ -41,7 +43,8 @@ class OpenAIConfig:
     base_url
         The server's address. It usually ends in `/v1`.
     api_key
-        The name of the environment variable that holds the key.
+        The name of the environment variable that holds the key. None: `OPENAI_API_KEY` for OpenAI's own
+        server, and no key for other servers.
     api
         `chat` uses `/chat/completions`, `responses` uses `/responses`.
     effort
@@ -67,7 +70,7 @@ class OpenAIConfig:
 
     model: str = field(validator=_not_empty)
     base_url: Url = _OPENAI_URL
-    api_key: SecretName = _OPENAI_KEY
+    api_key: SecretName | None = None
     api: Literal["chat", "responses"] = "chat"
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     tools: bool = True
@@ -80,6 +83,11 @@ class OpenAIConfig:
     organization: str | None = field(default=None, validator=_not_empty)
     project: str | None = field(default=None, validator=_not_empty)
     extra: dict[str, Any] = field(factory=dict, validator=_not_set_by_plugin)
+
+    @property
+    def key_variable(self) -> SecretName | None:
+        """The environment variable with the key that the server gets; None: it gets none."""
+        return OPENAI_KEY if self.api_key is None and is_openai(self.base_url) else self.api_key
 
     def __attrs_post_init__(self) -> None:
         if self.continues and (self.api != "chat" or self.base_url == _OPENAI_URL):

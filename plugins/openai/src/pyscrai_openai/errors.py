@@ -29,6 +29,11 @@ from .config import OpenAIConfig
 
 #: The SDK needs some key, also for a server on this computer that needs none.
 NO_KEY = "none"
+#: What to do about a server that wants a key and got none.
+NAME_KEY = (
+    "this server got no key, as OPENAI_API_KEY goes to OpenAI alone; name the variable that holds its key "
+    "with `api_key`"
+)
 
 #: The HTTP status for an error's type or code. Errors in a stream or with status 200 have no other.
 _STATUS = {
@@ -115,7 +120,9 @@ class ErrorMapper:
                 f"{message}; check `base_url: {self.config.base_url}`, which usually ends in /v1"
             )
         if status in (401, 403):
-            return AuthenticationFailed(f"{message}; check the key in {self.config.api_key} and its rights")
+            name = self.config.key_variable
+            remedy = f"check the key in {name} and its rights" if name else NAME_KEY
+            return AuthenticationFailed(f"{message}; {remedy}")
         if status == 400 and "/v1/responses" in text:
             return RequestRejected(f"{message} (the option `api: responses`)")
         if status == 501 or (status == 429 and text.startswith("Request too large")):
@@ -136,7 +143,7 @@ class ErrorMapper:
             text = json.dumps(text, ensure_ascii=False, default=str)
         text = " ".join(text.split()) or "an error without a message"
         if self.key not in ("", NO_KEY):
-            text = text.replace(self.key, f"[{self.config.api_key}]")
+            text = text.replace(self.key, f"[{self.config.key_variable}]")
         return (text if isinstance(error, Mapping) else text[:_SHOWN]), names
 
 

@@ -32,7 +32,7 @@ from pyscrai_core.base.options import Option, OptionScores
 from pyscrai_core.vendors import bound_answers, duration, library_cost, paid, reported
 
 from .chat import Chat
-from .config import OpenAIConfig
+from .config import OPENAI_KEY, OpenAIConfig
 from .errors import NO_KEY, ErrorMapper, expected_format
 from .models import is_loopback, is_openai, is_reasoning, reasons
 from .responses import Responses
@@ -50,6 +50,7 @@ class OpenAIProvider(Provider):
     """
 
     Config = OpenAIConfig
+    vendor_key = OPENAI_KEY
     config: OpenAIConfig
 
     def __init__(self, config: OpenAIConfig) -> None:
@@ -150,7 +151,7 @@ class OpenAIProvider(Provider):
             key = self._read_key()
         except ConfigError as error:
             return (Probe("key", False, str(error)),)
-        found = [Probe("key", True, f"{config.api_key} is set")] if key != NO_KEY else []
+        found = [Probe("key", True, f"{config.key_variable} is set")] if key != NO_KEY else []
         errors = ErrorMapper(config, key)
         listed: list[dict[str, Any]] | None = None
         try:
@@ -179,8 +180,8 @@ class OpenAIProvider(Provider):
         return found
 
     def _read_key(self) -> str:
-        name = self.config.api_key
-        if is_loopback(self.config.base_url) and not os.environ.get(name, "").strip():
+        name = self.config.key_variable
+        if name is None or (is_loopback(self.config.base_url) and not os.environ.get(name, "").strip()):
             return NO_KEY
         return read_secret(name, f"the server at {self.config.base_url}")
 
