@@ -75,7 +75,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "nan in a table": (
         lambda: st.summarize([{"x": 1.0}, {"x": math.nan}], outcome="x"),
-        "row 1: the outcome is nan; expected a finite number; set it to None",
+        "data row 2: the outcome is nan; expected a finite number; set it to None",
     ),
     "a list as a name": (
         lambda: st.compare([{"a": "x", "y": 1, "s": [1]}], outcome="y", arm="a", pair="s"),
@@ -100,10 +100,10 @@ def test_bad_input_is_told(name: str) -> None:
 
 def test_bad_files_are_told(tmp_path: Path) -> None:
     for name, text, message in (
-        ("a.csv", "x,y\n1\n", "row 2 has 1 cells; expected 2"),
+        ("a.csv", "x,y\n1\n", "line 2 has 1 cells; expected 2"),
         ("b.csv", "x,x\n1,2\n", "a name is twice"),
         ("c.json", "{", "cannot be read"),
-        ("d.jsonl", "3\n", "row 0 is 3"),
+        ("d.jsonl", "3\n", "data row 1 is 3"),
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(st.StatisticsError, match=message):

@@ -200,7 +200,7 @@ def _sentences(found: Iterable[dict[str, Any]]) -> Iterator[str]:
 def _stopping(found: dict[str, Any]) -> tuple[str, list[Row], list[str]]:
     rows: list[Row] = [("comparison", "pairs", f"difference [{found['level'] * 100:g} %]", "stopped after")]
     interval = f"[{number(found['low'])}, {number(found['high'])}]"
-    stopped = f"replicate {found['stopped']}" if found["stopped"] else "not yet"
+    stopped = f"replicate {found['stopped']}" if found["stopped"] else "it did not stop"
     name = f"{found['arm']} - {found['against']}"
     rows.append((name, str(found["pairs"]), f"{number(found['estimate'])} {interval}", stopped))
     line = (

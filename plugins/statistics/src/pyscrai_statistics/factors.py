@@ -181,10 +181,10 @@ def _coded(found: Columns, name: str, categorical: bool) -> _Factor:
     """The columns of a factor: numeric ones run from -1/2 to 1/2; levels sum to 0."""
     cells = column(found, name, "factors")
     where = f"factor_effects, {name}"
-    for number, cell in enumerate(cells):
+    for number, cell in enumerate(cells, 1):
         if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
             raise StatisticsError(
-                where, f"row {number} is {cell!r}", "a level or a finite number", "drop the row"
+                where, f"data row {number} is {cell!r}", "a level or a finite number", "drop the row"
             )
     levels = tuple(dict.fromkeys(cells))
     numeric = all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)

@@ -40,10 +40,10 @@ def columns(table: Any) -> Columns:
             )
     elif isinstance(table, Iterable) and not isinstance(table, str | bytes):
         rows = list(table)
-        for number, row in enumerate(rows):
+        for number, row in enumerate(rows, 1):
             if not isinstance(row, Mapping):
                 raise StatisticsError(
-                    "table", f"row {number} is {row!r}", "mappings", "give rows as mappings"
+                    "table", f"data row {number} is {row!r}", "mappings", "give rows as mappings"
                 )
         names = list(dict.fromkeys(str(name) for row in rows for name in row))
         found = {name: [row.get(name) for row in rows] for name in names}
@@ -116,17 +116,19 @@ def read_table(path: str | Path) -> Columns:
 
 
 def _csv(where: str, text: str) -> Columns:
-    rows = [row for row in csv.reader(text.splitlines(keepends=True), strict=True) if row]
+    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    lines = [(reader.line_num, row) for row in reader if row]
+    rows = [row for _, row in lines]
     if not rows:
         raise StatisticsError(where, "it is empty", "a header and rows", "check where it came from")
     header = rows[0]
     if len(set(header)) != len(header):
         raise StatisticsError(where, "a name is twice in its header", "different names", "rename a column")
-    for number, row in enumerate(rows[1:], 2):
+    for number, row in lines[1:]:
         if len(row) != len(header):
             raise StatisticsError(
                 where,
-                f"row {number} has {len(row)} cells",
+                f"line {number} has {len(row)} cells",
                 f"{len(header)}, as the header",
                 "check its commas and quotes",
             )

@@ -47,10 +47,10 @@ def values_of_arms(
     if unit is not None:
         name_list(f"table, {role} {unit}", units)
     grouped: dict[str, dict[Any, list[Any]]] = {}
-    for number, (name, key, value) in enumerate(zip(arms, units, outcomes, strict=True)):
+    for number, (name, key, value) in enumerate(zip(arms, units, outcomes, strict=True), 1):
         if name is None:
             raise StatisticsError(
-                f"table, row {number}", "its arm is missing", "a name", "fill it, or drop the row"
+                f"table, data row {number}", "its arm is missing", "a name", "fill it, or drop the row"
             )
         listed = grouped.setdefault(str(name), {}).setdefault(key, [])
         if value is not None:
@@ -74,7 +74,7 @@ def _coded(number: int, value: Any, kind: str, success: Any) -> Any:
         if not isinstance(value, str) and value in (0, 1):
             return float(value)
         raise StatisticsError(
-            f"table, row {number}",
+            f"table, data row {number}",
             f"the outcome is {value!r}",
             "0 and 1, or false and true",
             "name the value of success",
@@ -82,12 +82,12 @@ def _coded(number: int, value: Any, kind: str, success: Any) -> Any:
     if kind == "number":
         if isinstance(value, float) and not math.isfinite(value):
             raise StatisticsError(
-                f"table, row {number}",
+                f"table, data row {number}",
                 f"the outcome is {value}",
                 "a finite number",
                 "set it to None for a failure",
             )
-        number_list(f"table, row {number}", [value])
+        number_list(f"table, data row {number}", [value])
     return value
 
 
