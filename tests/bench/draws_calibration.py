@@ -113,7 +113,8 @@ def _covers(estimate: Any, per: dict[str, Any], other: str, truth: float) -> flo
             interval = estimate(one, two, seed=number, resamples=RESAMPLES).interval
         except StatisticsError:
             continue
-        held.append(interval.low <= truth <= interval.high)
+        if interval is not None:  # where all differences are equal, there is none
+            held.append(interval.low <= truth <= interval.high)
     return sum(held) / len(held)
 
 
