@@ -99,11 +99,11 @@ def _calls(experiment: Invoke) -> int:
 
 def test_limits_of_a_provider_hold_for_runs_under_way(slow: None, experiment: Invoke) -> None:
     market = Path("market.yaml").read_text()
-    Path("market.yaml").write_text(market.replace("    latency: 0.2\n", "    requests_per_minute: 12\n"))
-    with running() as process:  # it would take ten minutes
+    Path("market.yaml").write_text(market.replace("    latency: 0.2\n", "    requests_per_minute: 2\n"))
+    with running() as process:  # a run has four calls, so that each would take a minute
         until(lambda: Path(".pyscrai/runs.db").exists())
         until(lambda: experiment("control", "exp.yaml", "status").exit_code == 0)
-        until(lambda: control(experiment, "status")["completed"] > 1)
+        until(lambda: control(experiment, "status")["under_way"] > 0)
         control(experiment, "limits", '{"providers": {"default": {"requests_per_minute": 100000}}}')
         out, err = process.communicate(timeout=PATIENCE)
     assert json.loads(out)["status"] == "completed", err

@@ -115,3 +115,10 @@ def test_few_values_are_warned_of() -> None:
     assert st.mean(range(20)).warnings == ()
     assert st.mean([3, 3]).interval is None
     assert "all 2 values are equal" in st.mean([3, 3]).warnings[0]
+
+
+def test_pairs_that_are_equal_do_not_count_as_many() -> None:
+    few = [0.0] * 30 + [1.0, 2.0, 3.0]
+    (told,) = st.paired_difference(few, [0.0] * 33).warnings
+    assert told.startswith("3 pairs that differ are fewer than the 12")
+    assert st.paired_difference([float(n) for n in range(1, 34)], [0.0] * 33).warnings == ()

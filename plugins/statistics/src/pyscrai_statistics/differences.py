@@ -37,7 +37,8 @@ def paired_difference(
     Its ends are quantiles of means of random subsets of the differences (Hartigan 1969, "typical values"). It
     covers exactly if the differences are symmetric around their mean, as they are if the arms differ by a
     shift. Its measured coverage was better than that of every bootstrap (see `calibration`). For discrete
-    values, of which fewer than three quarters are different, Student's interval was better.
+    values, of which fewer than three quarters are different, Student's interval was better. Where most pairs
+    are equal, as under a shared seed, no interval is good with few pairs that differ: a warning says so.
 
     Args:
         first, second: numbers of equal unit; element i of both belongs to pair i. At least 2 pairs.
@@ -59,6 +60,7 @@ def paired_difference(
     count(f"{where}, resamples", resamples)
     values = subtract(one, other)
     warnings = few(len(values), LEAST_PAIRS, "pairs")
+    warnings = warnings or few(int(np.count_nonzero(values)), LEAST_PAIRS, "pairs that differ")
     possible = len(values) >= math.log2(2 / (1 - level))  # else no assignment is rare enough to be rejected
     if method == "auto" or (method == "sign-flip" and not possible):
         method = "t" if is_discrete(values) or not possible or len(values) >= MANY else "sign-flip"
