@@ -84,7 +84,7 @@ class BoundTool:
         """The answer as JSON. Raises `ToolFailed` for whatever goes wrong in the tool."""
         tool, policy = self.tool, self.policy
         try:
-            with await self.account.enter(Bounds(policy.calls_per_minute), 0, 0.0) as ticket:
+            with await self.account.enter(lambda: Bounds(policy.calls_per_minute), 0, 0.0) as ticket:
                 ticket.sent()
                 # A pure tool is part of the execution: it waits for nothing that a clock could measure.
                 async with asyncio.timeout(policy.timeout if tool.external else None):

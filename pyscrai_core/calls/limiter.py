@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from attrs import define, frozen
 
@@ -22,6 +23,8 @@ WINDOW = 60.0
 TRIP = 5
 #: A vendor that is down is asked again after so many seconds, by one request alone; then after twice as many.
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
+#: Seconds after which the first that waits looks whether its bounds were changed.
+LOOK = 1.0
 
 
 @frozen
@@ -114,26 +117,30 @@ class Account:
                 return None
             return self._admit(tokens)
 
-    async def enter(self, bounds: Bounds, tokens: int, patience: float) -> Ticket:
+    async def enter(self, bounds: Callable[[], Bounds], tokens: int, patience: float) -> Ticket:
         """Wait for this request's turn.
 
-        `tokens` are the estimate for the request and its answer. Raises `RequestRejected` if they can never
-        fit, `Overloaded` if the vendor has been down for longer than `patience` seconds.
+        `bounds` gives those that hold now, which a person may change meanwhile. `tokens` are the estimate for
+        the request and its answer. Raises `RequestRejected` if they can never fit, `Overloaded` if the vendor
+        has been down for longer than `patience` seconds.
         """
-        if bounds.tokens is not None and tokens > bounds.tokens:
-            raise RequestRejected(
-                f"the request and its answer are estimated at {tokens:,} tokens, and tokens_per_minute is "
-                f"{bounds.tokens:,}; raise it, lower max_tokens, or give the agent a `window` memory"
-            )
         loop = asyncio.get_running_loop()
         waiter = _Waiter(loop, loop.create_future())
         with self._lock:
             self._queue.append(waiter)
         try:
             while True:
+                holding = bounds()
+                if holding.tokens is not None and tokens > holding.tokens:
+                    raise RequestRejected(
+                        f"the request and its answer are estimated at {tokens:,} tokens, and "
+                        f"tokens_per_minute is {holding.tokens:,}; raise it, lower max_tokens, or give the "
+                        "agent a `window` memory"
+                    )
                 with self._lock:
                     now = loop.time()
-                    delay = self._delay(bounds, tokens, now) if self._queue[0] is waiter else None
+                    first = self._queue[0] is waiter
+                    delay = self._delay(holding, tokens, now) if first else None
                     if delay == 0:
                         return self._admit(tokens)
                     if self._down_since is not None:
@@ -145,6 +152,8 @@ class Account:
                             )
                         delay = left if delay is None else min(delay, left)
                     waiter.woken = loop.create_future()
+                if first:
+                    delay = LOOK if delay is None else min(delay, LOOK)
                 await asyncio.wait((waiter.woken,), timeout=delay)
         finally:
             with self._lock:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -267,19 +268,13 @@ class Providers:
 
     async def _once(self, sending: _Send[Result], call: Call, patience: float, tell: Tell) -> Result:
         name = call.provider
-        provider, policy, vendor = self._providers[name], self._policies[name], self._accounts[name]
-        limits = self._limits.get(name, {})
-        bounds = Bounds(
-            limits.get("requests_per_minute", policy.requests_per_minute),
-            limits.get("tokens_per_minute", policy.tokens_per_minute),
-            _least(limits.get("concurrency", policy.concurrency), provider.concurrency),
-        )
+        policy, vendor, bounds = self._policies[name], self._accounts[name], partial(self._bounds_of, name)
         clock = time.perf_counter()
         call.started, call.seconds = time.time(), 0.0
         try:
             # Estimating a long history takes time, so only for who counts tokens.
-            tokens = sending.tokens() if vendor.counts_tokens(bounds) else 0
-            ticket = vendor.enter_now(bounds, tokens)
+            tokens = sending.tokens() if vendor.counts_tokens(bounds()) else 0
+            ticket = vendor.enter_now(bounds(), tokens)
             delayed = ticket is None or bool(call.attempts)
             if ticket is None:
                 entering = asyncio.ensure_future(vendor.enter(bounds, tokens, patience))
@@ -314,6 +309,15 @@ class Providers:
                 call.usage += sending.lost(error.usage)
             error.args = (redact(f"provider {name!r}: {error}"),)
             raise
+
+    def _bounds_of(self, name: str) -> Bounds:
+        """The limits of a provider's account as they are now."""
+        policy, limits = self._policies[name], self._limits.get(name, {})
+        return Bounds(
+            limits.get("requests_per_minute", policy.requests_per_minute),
+            limits.get("tokens_per_minute", policy.tokens_per_minute),
+            _least(limits.get("concurrency", policy.concurrency), self._providers[name].concurrency),
+        )
 
     async def _enter(self, entering: asyncio.Task[Ticket], say_why: Callable[[], None]) -> Ticket:
         # Only who waits for long is worth a word.

@@ -53,7 +53,7 @@ async def ask(
     allowance: RateLimitStatus | None = None,
 ) -> float:
     """Send a request as the runtime does; the time at which it was sent."""
-    ticket = vendor.enter_now(bounds, tokens) or await vendor.enter(bounds, tokens, patience)
+    ticket = vendor.enter_now(bounds, tokens) or await vendor.enter(lambda: bounds, tokens, patience)
     with ticket:
         ticket.sent()
         sent = now()
@@ -332,6 +332,26 @@ def test_whoever_is_cancelled_gives_the_place_back(seed: int) -> None:
     asyncio.run(main())
 
 
+def test_bounds_that_are_changed_hold_for_who_waits() -> None:
+    async def main() -> None:
+        vendor, bounds = Account(), Bounds(requests=1)
+        began = await ask(vendor, bounds)
+        waiting = asyncio.ensure_future(vendor.enter(lambda: bounds, 10, math.inf))
+        await asyncio.sleep(5)
+        assert not waiting.done()
+        bounds = Bounds(requests=2)
+        with await waiting as ticket:
+            ticket.sent()
+            assert now() < began + WINDOW / 2
+        waiting = asyncio.ensure_future(vendor.enter(lambda: bounds, 10, math.inf))
+        await asyncio.sleep(0)
+        bounds = Bounds(requests=2, tokens=9)
+        with pytest.raises(RequestRejected, match="tokens_per_minute is 9"):
+            await waiting
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("stop", [False, True], ids=["cancelled", "stopped"])
 @pytest.mark.parametrize("moment", range(8))
 def test_no_place_is_lost_in_the_moment_of_being_let_in(moment: int, stop: bool) -> None:
@@ -367,7 +387,7 @@ def test_loops_in_two_threads_share_an_account(concurrency: int, monkeypatch: py
 
     async def one() -> None:
         nonlocal active, most
-        ticket = vendor.enter_now(bounds, 0) or await vendor.enter(bounds, 0, 60)
+        ticket = vendor.enter_now(bounds, 0) or await vendor.enter(lambda: bounds, 0, 60)
         with ticket:
             ticket.sent()
             with lock:
