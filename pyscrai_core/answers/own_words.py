@@ -36,10 +36,11 @@ _BOXED = re.compile(
 )
 _LABELS = (_COLON, _TITLE, _BOXED)
 #: What only labels the agent itself, where its answer begins: a dash or a bar behind the name, or the name in
-#: brackets or bold, and then a sentence.
+#: brackets or bold, and then a sentence; or how it speaks, as in `Mara, smiling: Nine coins.`
 _OWN = re.compile(
     rf"(?P<head>[^{_BREAKS}\-–—|]{{1,80}}|[*_]{{0,2}}[^{_BREAKS}|]{{1,80}}?)"
     rf"(?:[ \t]+(?:[-–—]{{1,2}}|\|)[ \t]+|(?<=[)*_])[ \t]+)(?=[*_]{{0,2}}[\"'“‘«„¿¡A-Z0-9À-ÖØ-Þ])"
+    rf"|(?P<name>[^{_BREAKS}:：,，]{{1,80}})[,，][^{_BREAKS}:：.?!\"“]{{1,80}}[:：][*_]*[ \t]*"
 )
 #: How somebody says something, and to whom, behind a name.
 _SAYS = re.compile(
@@ -55,7 +56,7 @@ _MODEL, _PERSON = {"assistant"}, {"human"}
 _UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]|<[^<>]{1,40}>")
 _NUMBER = re.compile(r"\s{0,9}\d{1,3}[.)]\s+")
 _RULES = re.compile(r"(?:\s+[-*_=~—]{3,}[ \t]*)+\Z")
-_PAIRS = {")": "(", "]": "["}
+_PAIRS = {")": "(", "]": "[", "）": "（", "】": "【", "］": "［"}
 #: What belongs to words, if it stands at the edge of a name; all other signs are decoration.
 _OF_WORDS = frozenset(".,;?!…&%$€")
 
@@ -128,7 +129,7 @@ class OwnWords:
             if who is not None:
                 return Label(who, found.end())
         own = None if self._begun else _OWN.match(line, start)
-        if own is not None and speaker_of(own["head"], self._others) == self._name:
+        if own is not None and speaker_of(own["head"] or own["name"], self._others) == self._name:
             return Label(self._name, own.end())
         return None
 
@@ -194,6 +195,7 @@ def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
 
 
 def _named(name: str, known: Mapping[str, str]) -> str | None:
+    name = unicodedata.normalize("NFC", name)
     return known.get(name) or known.get(name.casefold())
 
 
