@@ -44,8 +44,9 @@ _OWN = re.compile(
 )
 #: How somebody says something, and to whom, behind a name.
 _SAYS = re.compile(
-    r"(?P<name>.{1,80}?),?\s+(?:says|replies|responds|answers|asks|adds|continues|exclaims|whispers|shouts)"
-    r"(?:\s+(?:to\s+)?(?P<to>.{1,80}))?",
+    r"(?P<name>.{1,80}?),?\s+(?:\w{2,20}ly\s+)?"
+    r"(?:says|replies|responds|answers|asks|adds|continues|exclaims|whispers|shouts|speaks)"
+    r"(?:\s+\w{2,20}ly)?(?:\s+(?:to\s+)?(?P<to>.{1,80}))?",
     re.IGNORECASE,
 )
 _TO = re.compile(r"(?P<name>.{1,80}?)(?:,?\s+to\s+(?P<to>.{1,80})|\s*(?:[-=]>|→|⇒|➜).{1,80})", re.IGNORECASE)
@@ -125,7 +126,7 @@ class OwnWords:
             if found is None:
                 continue
             head = found["head"] or found["bold"]
-            who = speaker_of(head, self._others) or self._role(head) or self._own_answer(head)
+            who = speaker_of(head, self._others) or self._role(head) or self._answering(head)
             if who is not None:
                 return Label(who, found.end())
         own = None if self._begun else _OWN.match(line, start)
@@ -140,9 +141,12 @@ class OwnWords:
             return self._name
         return "a person" if role in _PERSON and self._begun and self._blank else None
 
-    def _own_answer(self, head: str) -> str | None:
-        found = None if self._begun else _ANSWER.fullmatch(_bare(head))
-        return self._name if found and self._others.get(found["name"].casefold()) == self._name else None
+    def _answering(self, head: str) -> str | None:
+        """The speaker in `Mara's answer`; of somebody else's, the agent itself may tell, but behind a blank
+        line."""
+        found = _ANSWER.fullmatch(_bare(head))
+        who = _named(found["name"], self._others) if found else None
+        return who if (self._blank if who != self._name else not self._begun) else None
 
     def _may_be_label(self, begin: str) -> bool:
         longest = max(map(len, self._others), default=0)

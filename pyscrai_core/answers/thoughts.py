@@ -174,9 +174,10 @@ class Markup:
             self._state, self._thought = "thought", True
             self._depth = 0
         else:
-            if self._spoken and not self._thought:
+            # What a model tells while it works is not its answer.
+            if self._spoken and (not self._thought or tag["channel"].lower() == "final"):
                 self._take("lone", "")
-            self._state, self._thought = "words", True
+            self._state, self._thought, self._spoken = "words", True, False
 
     def _end(self, token: str) -> None:
         if self._state == "call":

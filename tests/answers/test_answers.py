@@ -90,6 +90,12 @@ def odd(**fields: Any) -> Completion:
         ),
         ("<|START_THINKING|>hide<|END_THINKING|><|START_RESPONSE|>Nine.<|END_RESPONSE|>", "Nine.", ["hide"]),
         ("<scratchpad>hide</scratchpad><answer>Nine.</answer>", "Nine.", ["hide"]),
+        (
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>Hm."
+            "<|end|><|start|>assistant<|channel|>final<|message|>Nine.",
+            "Nine.",
+            ["a", "Hm."],
+        ),
         ("hide<|end|><|start|>assistant<|channel|>final<|message|>Nine.<|return|>", "Nine.", ["hide"]),
         ("<think>hide</think>Nine <think>more</think>coins.", "Nine coins.", ["hide", "more"]),
         ("The tag <think> is used; </think> closes it.", "The tag <think> is used; </think> closes it.", []),
@@ -290,6 +296,10 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
         ("**Mara:** Nine coins.", "Nine coins."),
         ("mara : Nine coins.", "Nine coins."),
         ("Mara, smiling: Nine coins.", "Nine coins."),
+        ("Mara quietly says: Nine coins.", "Nine coins."),
+        ("Nine.\nJon whispers softly to Mara: Too much!", "Nine."),
+        ("Nine.\n\nJon's response: Too much!", "Nine."),
+        ("Nine.\nJon's answer: too much, as always.", "Nine.\nJon's answer: too much, as always."),
         ("Mara, listen to me. I say: nine.", "Mara, listen to me. I say: nine."),
         ("Nine.\nJon（微笑）：Too much!", "Nine."),
         ("Mara (to Jon): Nine coins.", "Nine coins."),
