@@ -323,6 +323,13 @@ def test_a_responses_answer_whole_and_streamed(streamed: bool) -> None:
     assert again["input"][0] == thought
 
 
+def test_items_that_only_their_own_events_tell() -> None:
+    items = [{"type": "response.output_item.done", "item": item} for item in RESPONSE["output"]]
+    end = {"type": "response.completed", "response": {**RESPONSE, "output": []}}
+    _, made = asked(request(), sse(*items, end), sink=Pieces(), api="responses")
+    assert (made.text, made.tool_calls, made.usage) == ("I look.", (CALL,), Usage(10, 4, 6))
+
+
 CUT = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
 FILTERED = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}
 REFUSED = {"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}
