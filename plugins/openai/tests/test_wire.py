@@ -414,8 +414,10 @@ def test_an_error_without_a_name_for_it_is_an_error(end: bytes) -> None:
 def test_a_stream_of_whole_messages_and_of_other_answers() -> None:
     whole = {"choices": [{"index": 0, "message": {"content": "Hm."}, "finish_reason": "stop"}]}
     other = {"choices": [{"index": 1, "delta": {"content": "No."}, "finish_reason": "length"}]}
-    _, made = asked(request(), sse(whole, other), sink=Pieces())
-    assert (made.text, made.finish_reason) == ("Hm.", "stop")
+    piece = {"choices": [{"index": 0, "delta": {"content": "Hm."}}]}
+    for stream in (sse(whole, other), sse(piece, whole, other)):
+        _, made = asked(request(), stream, sink=Pieces())
+        assert (made.text, made.finish_reason) == ("Hm.", "stop")
 
 
 # -- tools, with the real model -------------------------------------------------------------------

@@ -167,7 +167,8 @@ class ChatStream:
                 self.answer["usage"] = choice["usage"]
             if choice.get("error"):
                 self.answer["error"] = choice["error"]
-            delta = choice.get("delta") or choice.get("message") or {}
+            # A message is the whole answer: some servers send it alone, some again at the end.
+            delta = choice.get("delta") or (None if self.begun else choice.get("message")) or {}
             for key in ("content", "refusal", *_THINKING):
                 if delta.get(key):
                     self._message[key] = _joined(self._message.get(key), delta[key])
