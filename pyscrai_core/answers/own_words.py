@@ -36,15 +36,17 @@ _BOXED = re.compile(
 )
 _LABELS = (_COLON, _TITLE, _BOXED)
 #: What only labels the agent itself, where its answer begins: a dash or a bar behind the name, or the name in
-#: brackets or bold, and then a sentence.
+#: brackets or bold, and then a sentence; or how it speaks, as in `Mara, smiling: Nine coins.`
 _OWN = re.compile(
     rf"(?P<head>[^{_BREAKS}\-–—|]{{1,80}}|[*_]{{0,2}}[^{_BREAKS}|]{{1,80}}?)"
     rf"(?:[ \t]+(?:[-–—]{{1,2}}|\|)[ \t]+|(?<=[)*_])[ \t]+)(?=[*_]{{0,2}}[\"'“‘«„¿¡A-Z0-9À-ÖØ-Þ])"
+    rf"|(?P<name>[^{_BREAKS}:：,，]{{1,80}})[,，][^{_BREAKS}:：.?!\"“]{{1,80}}[:：][*_]*[ \t]*"
 )
 #: How somebody says something, and to whom, behind a name.
 _SAYS = re.compile(
-    r"(?P<name>.{1,80}?),?\s+(?:says|replies|responds|answers|asks|adds|continues|exclaims|whispers|shouts)"
-    r"(?:\s+(?:to\s+)?(?P<to>.{1,80}))?",
+    r"(?P<name>.{1,80}?),?\s+(?:\w{2,20}ly\s+)?"
+    r"(?:says|replies|responds|answers|asks|adds|continues|exclaims|whispers|shouts|speaks)"
+    r"(?:\s+\w{2,20}ly)?(?:\s+(?:to\s+)?(?P<to>.{1,80}))?",
     re.IGNORECASE,
 )
 _TO = re.compile(r"(?P<name>.{1,80}?)(?:,?\s+to\s+(?P<to>.{1,80})|\s*(?:[-=]>|→|⇒|➜).{1,80})", re.IGNORECASE)
@@ -55,7 +57,7 @@ _MODEL, _PERSON = {"assistant"}, {"human"}
 _UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]|<[^<>]{1,40}>")
 _NUMBER = re.compile(r"\s{0,9}\d{1,3}[.)]\s+")
 _RULES = re.compile(r"(?:\s+[-*_=~—]{3,}[ \t]*)+\Z")
-_PAIRS = {")": "(", "]": "["}
+_PAIRS = {")": "(", "]": "[", "）": "（", "】": "【", "］": "［"}
 #: What belongs to words, if it stands at the edge of a name; all other signs are decoration.
 _OF_WORDS = frozenset(".,;?!…&%$€")
 
@@ -124,11 +126,11 @@ class OwnWords:
             if found is None:
                 continue
             head = found["head"] or found["bold"]
-            who = speaker_of(head, self._others) or self._role(head) or self._own_answer(head)
+            who = speaker_of(head, self._others) or self._role(head) or self._answering(head)
             if who is not None:
                 return Label(who, found.end())
         own = None if self._begun else _OWN.match(line, start)
-        if own is not None and speaker_of(own["head"], self._others) == self._name:
+        if own is not None and speaker_of(own["head"] or own["name"], self._others) == self._name:
             return Label(self._name, own.end())
         return None
 
@@ -139,9 +141,12 @@ class OwnWords:
             return self._name
         return "a person" if role in _PERSON and self._begun and self._blank else None
 
-    def _own_answer(self, head: str) -> str | None:
-        found = None if self._begun else _ANSWER.fullmatch(_bare(head))
-        return self._name if found and self._others.get(found["name"].casefold()) == self._name else None
+    def _answering(self, head: str) -> str | None:
+        """The speaker in `Mara's answer`; of somebody else's, the agent itself may tell, but behind a blank
+        line."""
+        found = _ANSWER.fullmatch(_bare(head))
+        who = _named(found["name"], self._others) if found else None
+        return who if (self._blank if who != self._name else not self._begun) else None
 
     def _may_be_label(self, begin: str) -> bool:
         longest = max(map(len, self._others), default=0)
@@ -194,6 +199,7 @@ def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
 
 
 def _named(name: str, known: Mapping[str, str]) -> str | None:
+    name = unicodedata.normalize("NFC", name)
     return known.get(name) or known.get(name.casefold())
 
 

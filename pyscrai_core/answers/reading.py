@@ -24,7 +24,7 @@ from ..suggest import quote
 from ..vendors import finish_reason, tool_arguments
 from .own_words import map_texts, own_words, speakers
 from .textual_calls import SHOWN, has_marks, with_textual_calls
-from .thoughts import has_thoughts, split_thoughts
+from .thoughts import check_tokens, has_thoughts, split_thoughts
 
 #: The largest count of tokens that is believed.
 MOST_TOKENS = 2**40
@@ -34,19 +34,11 @@ FEW_TOKENS = 100
 _THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking")
 
 
-def as_completion(answer: Any) -> Completion:
-    """What a provider returned. Raises `AnswerRejected` if it is no completion."""
-    if not isinstance(answer, Completion):
-        raise AnswerRejected(f"the provider returned {type(answer).__name__}, expected a Completion")
-    return answer
-
-
-def read_raw(returned: Any, policy: CallPolicy, structured: bool) -> Completion:
+def read_raw(answer: Completion, policy: CallPolicy, structured: bool) -> Completion:
     """What a provider returned, as text, thoughts and tool calls. Raises `AnswerRejected` if it is malformed.
 
     If the answer is `structured`, its text becomes the JSON that it contains, where there is only one.
     """
-    answer = as_completion(returned)
     came, found, refused = _content(answer.text)
     came = _paired(came, "the text")
     text = came
@@ -103,9 +95,10 @@ def check(answer: Completion, request: Request, policy: CallPolicy, agents: Sequ
         raise AnswerRejected(f"the answer ended before it was complete{cut_off(answer)}; give a shorter one")
     answer = with_textual_calls(answer, request)
     answer = evolve(answer, tool_calls=tuple(map(_tool_call, answer.tool_calls)))
-    if request.speaks and not answer.tool_calls:
-        answer = _with_own_words(answer, request, policy, agents)
     if not answer.tool_calls:
+        answer = _with_own_words(answer, request, policy, agents) if request.speaks else answer
+        if request.schema is None and policy.split_thoughts:
+            check_tokens(answer.text)
         return answer
     if not request.tools:
         raise AnswerRejected(
@@ -278,7 +271,10 @@ def _with_own_words(
     name, known = request.position.agent, speakers(tuple(agents))
 
     def own(text: str) -> str:
-        return own_words(split_thoughts(text)[1] if policy.split_thoughts else text, name, known)
+        said = own_words(split_thoughts(text)[1] if policy.split_thoughts else text, name, known)
+        if policy.split_thoughts:
+            check_tokens(said)
+        return said
 
     if request.schema is None:
         text = own_words(answer.text, name, known)

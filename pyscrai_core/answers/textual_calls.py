@@ -28,15 +28,16 @@ SHOWN = 120
 MAX_PYTHON = 10_000
 
 _BEGIN = re.compile(
-    r"""(?=[<\[`✿Af]) (?:
-      <(?P<tag> (?:\w{1,40}:)?(?:tool_?calls?|function_?calls?|start_function_call) )>
+    r"""(?=[<\[`✿Acf]) (?:
+      <(?P<tag> (?:\w{1,40}[:_])?(?:tool_?(?:calls?|code|use)|function_?calls?|start_function_call) )>
     | <(?P<bar> \|/?tool_calls? )(?: \|>|> )
     | <function= | <(?P<invoke> (?:\w{1,40}:)?invoke )(?=\ name=)
     | (?P<dsml> <[|｜]DSML[|｜](?:function_calls|tool_calls|invoke) )
-    | \[TOOL_CALLS\] | <\|python_tag\|> | <\|tool_calls?(?:_section)?_begin\|> | ✿FUNCTION✿
+    | \[TOOL_CALLS\] | <\|python_tag\|> | <\|tool_calls?(?:_section)?_(?:begin|start)\|> | ✿FUNCTION✿
     | <[|｜]tool▁calls?▁begin[|｜]> | <\|START_ACTION\|> | <\|action_start\|>
     | (?P<harmony> (?:<\|start\|>\s{0,9}assistant[^<]{0,200})?<\|channel\|>\s{0,9}\w{1,40}[^<]{0,200}
-        (?:<\|constrain\|>[^<]{0,50})?(?:<\|message\|>)? )
+        (?:<\|constrain\|>[^<]{0,50})?(?:<\|message\|>)?
+        | \bcommentary\ to=functions\.[\w.-]{1,100}(?:\ ?(?:json|code)\b)? )
     | (?P<fence> ```tool_code\s )
     | (?: \A | (?<=\n) ) Action:(?=[^\n]{1,200}\n\s{0,20}Action\ Input:)
     )""",
@@ -44,16 +45,20 @@ _BEGIN = re.compile(
 )
 #: The end of a text that may begin a mark, and the beginning of a text that may be a call alone.
 _MAY_BEGIN = re.compile(
-    r"<[^<>\n]{0,160}\Z|\[[^\[\]\n]{0,60}\Z|`{1,2}\Z|```\w{0,20}\Z|✿\w{0,20}\Z"
+    r"<[^<>\n]{0,160}\Z|\bc[omentary]{0,9}(?: (?:to?=?[\w.]{0,20})?)?\Z"
+    r"|\[[^\[\]\n]{0,60}\Z|`{1,2}\Z|```\w{0,20}\Z|✿\w{0,20}\Z"
     r"|(?:\A|(?<=\n))A(?:c(?:t(?:i(?:o(?:n(?::[^\n]{0,200}(?:\n\s{0,20}[Action Input]{0,12})?)?)?)?)?)?)?\Z"
 )
 _MAY_BE_JSON = re.compile(r"\s*(?:```\w{0,20}\s*)?(?:\{|\[\s*(?:\{|\Z))|\s*`{0,3}\Z|\s*```\w{0,20}\s*\Z")
-_MAY_BE_PYTHON = re.compile(r"\s*\[?\s*[\w.]{1,100}\s*(?:\Z|\(\s*(?:\Z|\w{1,100}\s*(?:\Z|=)))|\s*functools\[")
+_MAY_BE_PYTHON = re.compile(
+    r"\s*(?:```\w{0,20}\s*)?\[?\s*[\w.]{1,100}\s*(?:\Z|\(\s*(?:\Z|[\"')]|\w{1,100}\s*(?:\Z|=)))|\s*functools\["
+)
 _HARMONY_END = re.compile(r"<\|(?:call|end|return|start|channel)\|>")
 _RECIPIENT = re.compile(r"to=([\w.-]{1,100})")
 #: Marks of a call whose beginning is missing or hidden; with no JSON in them they are never words.
 _BAR_END = re.compile(r"<\|/tool_calls?\|>|<tool_calls?\|>")
 _SPECIAL = re.compile(r"<[|｜]?[^<>]{1,60}[|｜]?>|\[(?:CALL_ID|ARGS)\]|✿\w{1,20}✿")
+_LAST_TOKEN = re.compile(r"<\|\w{1,40}\|>\s{0,9}\Z")
 _WORD = re.compile(r"[\w.-]+")
 _NO_NAMES = {"json", "function", "functions", "tool", "call", "action", "input", "arguments", "args"}
 _INVOKED = re.compile(r'<((?:\w{1,40}:)?)invoke name="([^"<>]{1,100})"[^<>]{0,100}>')
@@ -62,7 +67,8 @@ _FUNCTION = re.compile(r"<function=([\w.:-]{1,100})>")
 _PARAMETER = re.compile(r"<parameter=([\w.:-]{1,100})>")
 _CALL = re.compile(r"call:([\w.-]{1,100})\{(.*)\}", re.DOTALL)
 _ESCAPED = re.compile(r"\s*(\w{1,100}):(?:<escape>(.*?)<escape>|([^,<>{}\[\]]+))\s*(?:,|\Z)", re.DOTALL)
-_PYTHON = re.compile(r"\[?\s*([\w.]{1,100})\s*\(\s*\w{1,100}\s*=")
+_PYTHON = re.compile(r"\[?\s*([\w.]{1,100})\s*\(\s*(?:\w{1,100}\s*=|[\"')])")
+_PYTHON_FENCE = re.compile(r"\s*```(?:py(?:thon)?)?\s(.*)```\s*", re.DOTALL)
 _BEGUN = re.compile(
     r'\s*(?:```\w{0,20}\s*)?(?:\[\s*)?\{\s*"(?:name|tool|tool_name|function|function_call|tool_calls|next)"\s*:'
 )
@@ -112,8 +118,8 @@ def with_textual_calls(answer: Completion, request: Request) -> Completion:
         calls = [call for one in marked for call in _calls_of(one, tools)]
         readable = bool(calls)
         rest = _without(text, marked)
-    elif _is_python(text, tools):
-        calls, rest = _python_calls(text.strip()), ""
+    elif python := _python_of(text, tools):
+        calls, rest = _python_calls(python), ""
         readable = bool(calls)
     else:
         return _with_bare_calls(answer, request, tools)
@@ -125,7 +131,7 @@ def with_textual_calls(answer: Completion, request: Request) -> Completion:
 def _with_bare_calls(answer: Completion, request: Request, tools: Mapping[str, ToolSpec]) -> Completion:
     """The answer with the calls that stand there as JSON alone, without marks."""
     text = answer.text
-    if '"next"' not in text and not any(f'"{key}"' in text for key in _KEYS_OF_ARGUMENTS):
+    if not any(f'"{key}"' in text for key in ("next", *_KEYS_OF_ARGUMENTS, *tools)):
         return answer
     whole = find_json(text)
     value, wrong = parse_json(whole)
@@ -139,7 +145,7 @@ def _with_bare_calls(answer: Completion, request: Request, tools: Mapping[str, T
     if len(values) == 1 and (told := _answer_in(values[0])) is not None:
         said = told if isinstance(told, str) and request.schema is None else orjson.dumps(told).decode()
         return evolve(answer, text=said, raw=answer.raw or text)
-    found = [_calls_in(one, strict=True) for one in values]
+    found = [_calls_in(_named(one, tools), strict=True) for one in values]
     if found and all(found):
         return _with_calls(answer, "", [call for calls in found for call in calls], tools)
     if wrong is not None and not values and request.schema is None and _BEGUN.match(text):
@@ -228,7 +234,7 @@ def _calls_of(marked: Marked, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
     for read in (_invoked, _functions, _keyed):
         if calls := read(body, tools):
             return calls
-    return _json_calls(body, tools) or _python_calls(body.strip())
+    return _json_calls(body, tools) or _python_calls(_LAST_TOKEN.sub("", body).strip())
 
 
 def _invoked(body: str, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
@@ -339,6 +345,15 @@ def _answer_in(value: Any) -> Any:
     return form["answer"] if isinstance(form, dict) and form.keys() == {"answer"} else None
 
 
+def _named(value: Any, tools: Mapping[str, ToolSpec]) -> Any:
+    """A call that is written as `{"stock": {"of": "apples"}}`, in the usual form; else the value itself."""
+    if isinstance(value, dict) and len(value) == 1:
+        [(name, arguments)] = value.items()
+        if name in tools and isinstance(arguments, dict):
+            return {"name": name, "arguments": arguments}
+    return value
+
+
 def _calls_in(value: Any, strict: bool) -> list[ToolCall]:
     """The calls in a value; all of a list's elements must be calls. `strict`: with no other keys."""
     if isinstance(value, dict) and value.keys() in ({"tool_calls"}, {"next"}):
@@ -368,12 +383,13 @@ def _as_call(value: Any, strict: bool) -> ToolCall | None:
 # -- Python's form --
 
 
-def _is_python(text: str, tools: Mapping[str, ToolSpec]) -> bool:
-    """Whether a text is a call in Python's form. That is also the form of a stage direction, so such a tool
-    must be offered."""
-    bare = text.strip()
+def _python_of(text: str, tools: Mapping[str, ToolSpec]) -> str:
+    """The call in Python's form that a text is; empty if it is none. That is also the form of a stage
+    direction, so such a tool must be offered."""
+    fenced = _PYTHON_FENCE.fullmatch(text)
+    bare = (fenced[1] if fenced else text).strip()
     found = _PYTHON.match(bare) if len(bare) <= MAX_PYTHON and bare.endswith((")", ")]")) else None
-    return found is not None and found[1].removesuffix(".call") in tools
+    return bare if found is not None and found[1].removesuffix(".call") in tools else ""
 
 
 def _python_calls(text: str) -> list[ToolCall]:

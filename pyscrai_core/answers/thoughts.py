@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
+from ..errors import AnswerRejected
+
 #: What a part of a text is: `words` are said; a `call` of a tool, with its marks, is read later. `lone` has
 #: no text: a tag closes what no tag opened, so all before it were thoughts.
 Kind = Literal["words", "thought", "call", "lone"]
@@ -35,8 +37,9 @@ TAG = re.compile(
     rf"""(?=[<\[◁]) (?:
       (?P<open> <\s{{0,9}}{_NAMES}(?:\s[^<>]{{0,100}})?> | \[THINK\] | ◁think▷
           | <\|begin_of_thought\|> | <\|START_THINKING\|> | <\|channel>\s{{0,9}}(?:thought|analysis)\b )
-    | (?P<close> </\s{{0,9}}{_NAMES}\s{{0,9}}> | \[/THINK\] | ◁/think▷
-          | <\|end_of_thought\|> | <\|END_THINKING\|> | <channel\|> )
+    | (?P<close> (?:</\s{{0,9}}{_NAMES}\s{{0,9}}> | \[/THINK\] | ◁/think▷
+          | <\|end_of_thought\|> | <\|END_THINKING\|> | <channel\|>)
+          (?=(?P<goes_on> [,.;:!?)] | [ \t]{{1,9}}(?-i:[a-z]) )?) )
     | (?P<header> (?:<\|start\|>\s{{0,9}}assistant(?P<to>[^<]{{0,200}}))?
           <\|channel\|>\s{{0,9}}(?P<channel>\w{{1,40}})(?P<more>[^<]{{0,200}})
           (?:<\|constrain\|>[^<]{{0,50}})?<\|message\|> )
@@ -63,9 +66,12 @@ _BEGINS = re.compile(r"[<\[◁]")
 _LONGEST = 400
 #: A tag to which the word behind it belongs, which may go on.
 _GOES_ON = re.compile(
-    r"<\|channel>\s{0,9}\w{0,40}|<(?:\|im_start\||\|turn|start_of_turn|\|start_header_id\|)>\w{0,40}"
+    r"</[\w:]{1,60}>[ \t]{0,9}|<\|channel>\s{0,9}\w{0,40}"
+    r"|<(?:\|im_start\||\|turn|start_of_turn|\|start_header_id\|)>\w{0,40}"
 )
 _QUOTES = "`'\"“„«"
+#: A token of any chat template, unless a sentence mentions it.
+_TOKEN = re.compile(rf"(?<![{_QUOTES}])(?<![\w,] )<([|｜])[\w▁]{{1,40}}\1>(?!:)")
 
 
 class Markup:
@@ -155,7 +161,7 @@ class Markup:
         elif kind == "open":
             self._open(tag[0])
         elif kind == "close":
-            self._close(tag[0])
+            self._close(tag[0], bool(tag["goes_on"]))
         elif state != "words" or not (self._thought or tag[0].startswith("<|")):
             self._give(tag[0])
 
@@ -168,9 +174,10 @@ class Markup:
             self._state, self._thought = "thought", True
             self._depth = 0
         else:
-            if self._spoken and not self._thought:
+            # What a model tells while it works is not its answer.
+            if self._spoken and (not self._thought or tag["channel"].lower() == "final"):
                 self._take("lone", "")
-            self._state, self._thought = "words", True
+            self._state, self._thought, self._spoken = "words", True, False
 
     def _end(self, token: str) -> None:
         if self._state == "call":
@@ -196,14 +203,15 @@ class Markup:
                 self._state, self._depth, self._thought = "thought", 1, True
                 self._take("thought", "")
 
-    def _close(self, tag: str) -> None:
+    def _close(self, tag: str, goes_on: bool) -> None:
+        """`goes_on`: a sentence does, behind the tag."""
         if self._state == "thought" and self._depth:
             self._depth -= 1
             if self._depth:
                 self._give(tag)
             else:
                 self._state = "words"
-        elif self._state == "words" and (self._mentioned or self._is_mentioned()):
+        elif self._state == "words" and (self._mentioned or (goes_on and self._is_mentioned())):
             self._mentioned = max(0, self._mentioned - 1)
             self._give(tag)
         elif self._state == "words":
@@ -242,6 +250,20 @@ def _may_be_plain(begin: str) -> bool:
 def has_thoughts(text: str) -> bool:
     """Whether there is any markup in a text."""
     return TAG.search(text) is not None or _PLAIN_BEGIN.match(text) is not None
+
+
+def check_tokens(text: str) -> None:
+    """Raise `AnswerRejected` if words contain a token of a chat template, such as `<|begin|>`.
+
+    What it means in this model's template is not known: what is behind it may be thoughts, or somebody else's
+    turn. A token that a sentence mentions is a word.
+    """
+    if found := _TOKEN.search(text):
+        raise AnswerRejected(
+            f"it contains {found[0]}, a token of the model's chat template; answer in words alone. If this "
+            "persists, the server does not read this model's template: look for its option, such as a parser "
+            "of reasoning or of tool calls"
+        )
 
 
 def split_thoughts(text: str) -> tuple[list[str], str]:

@@ -30,6 +30,7 @@ _ENDS: dict[str, FinishReason] = {
             ),
             *("spii", "image_safety", "language", "sensitive", "guardrail_intervened"),
             *("moderation", "moderated", "filtered", "refused", "data_inspection_failed", "blocked"),
+            *("content_policy", "content_policy_violation"),
         ),
         "content_filter",
     ),

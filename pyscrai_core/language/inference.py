@@ -7,7 +7,7 @@ keys and strings that cannot exist, and the operations that no value of these sh
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -42,6 +42,9 @@ MOST_ROUNDS = 50
 
 _NUMBERS = frozenset((NUMBER, BOOLEAN))
 _MANY = frozenset((LIST, SET, MAPPING, STRING))
+#: The kinds of values that can be compared with each other: by their order, and whether they are equal.
+_ORDERED = (_NUMBERS, *(frozenset((kind,)) for kind in (STRING, LIST, SET)))
+_EQUAL = (*_ORDERED, frozenset((MAPPING,)), frozenset((EVENT,)), frozenset((NULL,)))
 #: The kinds of values that each function takes; those in `_OF_NUMBERS` take lists of numbers.
 _TAKES = {
     **dict.fromkeys(("round", "abs"), _NUMBERS),
@@ -232,15 +235,22 @@ class _Inference:
             if isinstance(operation, ast.In | ast.NotIn):
                 self.check_membership(left, right, left_node, part)
             elif isinstance(operation, ast.Eq | ast.NotEq | ast.Is | ast.IsNot):
+                self.check_equal(left, right, node)
                 self.check_strings(left, right, left_node)
                 self.check_strings(right, left, part)
             else:
-                comparable = ({NUMBER, BOOLEAN}, {STRING}, {LIST}, {SET})
-                if not any(left.kinds & kinds and right.kinds & kinds for kinds in comparable):
+                if not _share(left, right, _ORDERED):
                     what = f"compares {left.words} with {right.words}, which have no order"
                     raise self.misfit(node, what)
             left, left_node = right, part
         return FLAG
+
+    def check_equal(self, left: Shape, right: Shape, node: ast.expr) -> None:
+        """Note a comparison of values whose kinds are never equal. Anything may be compared with null."""
+        known = left.kinds and right.kinds and {NULL} not in (left.kinds, right.kinds)
+        if known and not _share(left, right, _EQUAL):
+            what = f"compares {left.words} with {right.words}, which are never equal"
+            self.found.append(str(self.misfit(node, what)))
 
     def check_strings(self, shape: Shape, other: Shape, node: ast.expr, never: str = "is never") -> None:
         """Note a comparison of the value of `node` with strings that it can never be."""
@@ -255,6 +265,7 @@ class _Inference:
     def check_membership(self, left: Shape, right: Shape, node: ast.expr, container: ast.expr) -> None:
         self.expect(container, right, _MANY | {EVENT}, "a list")
         if isinstance(container, ast.List | ast.Tuple | ast.Set):
+            self.check_equal(left, right.item, node)
             for part in container.elts:
                 self.check_strings(left, self.eval(part), node)
         elif right.kinds <= {MAPPING} and left.kinds == TEXT.kinds and left.strings:
@@ -332,6 +343,11 @@ class _Inference:
         if name == "sorted":
             return list_of(shapes[0].item)
         return FLAG if name in ("any", "all") else NUMERIC
+
+
+def _share(one: Shape, two: Shape, groups: Iterable[frozenset[str]]) -> bool:
+    """Whether two values can be of the same group of kinds."""
+    return any(one.kinds & kinds and two.kinds & kinds for kinds in groups)
 
 
 def _entry(key: Shape, value: Shape) -> Shape:

@@ -160,6 +160,8 @@ def _check_possible(part: dict[str, Any], path: Path) -> None:
         if low in part and high in part and part[low] > part[high]:
             what = f"no value fits: {low} {part[low]:g} is above {high} {part[high]:g}"
             raise Misfit(f"{what}; correct one of them", (*path, low))
+    if part.get("enum") == []:
+        raise Misfit("no value fits: the enum is empty; list the values", (*path, "enum"))
     if part.get("enum") and "type" in part:
         wrong = _compile({"type": part["type"]})
         if all(wrong(one) is not None for one in part["enum"]):

@@ -90,11 +90,19 @@ def odd(**fields: Any) -> Completion:
         ),
         ("<|START_THINKING|>hide<|END_THINKING|><|START_RESPONSE|>Nine.<|END_RESPONSE|>", "Nine.", ["hide"]),
         ("<scratchpad>hide</scratchpad><answer>Nine.</answer>", "Nine.", ["hide"]),
+        (
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>Hm."
+            "<|end|><|start|>assistant<|channel|>final<|message|>Nine.",
+            "Nine.",
+            ["a", "Hm."],
+        ),
         ("hide<|end|><|start|>assistant<|channel|>final<|message|>Nine.<|return|>", "Nine.", ["hide"]),
         ("<think>hide</think>Nine <think>more</think>coins.", "Nine coins.", ["hide", "more"]),
         ("The tag <think> is used; </think> closes it.", "The tag <think> is used; </think> closes it.", []),
         ("Write `<think>` and `</think>`, please.", "Write `<think>` and `</think>`, please.", []),
         ("It ends with </think>, as always.", "It ends with </think>, as always.", []),
+        ("They want it </think> Nine.", "Nine.", ["They want it"]),
+        ("Say <|begin|> first.", "Say <|begin|> first.", []),
         ("Nine.<|im_end|>\n<|im_start|>user\nToo much!", "Nine.", []),
         ("<|im_start|>assistant\nNine.<|im_end|>", "Nine.", []),
         ("<s>Nine.</s>", "Nine.", []),
@@ -133,6 +141,21 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
 )
 def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
     assert shown(ThoughtlessSink, text, size).strip() == split_thoughts(text)[1].strip()
+
+
+@pytest.mark.parametrize(
+    "text", ["<|think|>hide it<|end|><|begin|>assistant<|content|>Nine.", "<｜plan｜>hide it"]
+)
+def test_tokens_of_a_template_are_no_words(text: str) -> None:
+    with pytest.raises(AnswerRejected, match="a token of the model's chat template"):
+        taken(Completion(text))
+    with pytest.raises(AnswerRejected, match="a token of the model's chat template"):
+        taken(Completion(json.dumps({"say": text})), WORDS.but(schema=OFFER))
+
+
+def test_a_name_in_another_form_of_unicode_is_that_name() -> None:
+    made = own_words("Nine.\nZoe\u0308: Five.", "Mara", speakers(("Mara", "Zo\u00eb")))
+    assert made == "Nine."
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
@@ -272,6 +295,13 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
         ("Mara: Nine coins.", "Nine coins."),
         ("**Mara:** Nine coins.", "Nine coins."),
         ("mara : Nine coins.", "Nine coins."),
+        ("Mara, smiling: Nine coins.", "Nine coins."),
+        ("Mara quietly says: Nine coins.", "Nine coins."),
+        ("Nine.\nJon whispers softly to Mara: Too much!", "Nine."),
+        ("Nine.\n\nJon's response: Too much!", "Nine."),
+        ("Nine.\nJon's answer: too much, as always.", "Nine.\nJon's answer: too much, as always."),
+        ("Mara, listen to me. I say: nine.", "Mara, listen to me. I say: nine."),
+        ("Nine.\nJon（微笑）：Too much!", "Nine."),
         ("Mara (to Jon): Nine coins.", "Nine coins."),
         ("Mara: Nine.\n\nJon: Too much!\n\nMara: Fine.", "Nine."),
         ("Nine.\nJon Smith: Too much!", "Nine."),
@@ -402,8 +432,6 @@ def test_a_part_that_refuses_is_a_refusal() -> None:
 def test_a_malformed_answer_is_asked_again(fields: dict[str, Any], wrong: str) -> None:
     with pytest.raises(AnswerRejected, match=wrong):
         taken(odd(**fields), WORDS.but(tools=(STOCK,)))
-    with pytest.raises(AnswerRejected, match="expected a Completion"):
-        taken({"text": "hi"})
 
 
 def test_tool_calls_have_identities_of_ours() -> None:

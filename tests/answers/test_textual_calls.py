@@ -74,6 +74,10 @@ CALLS = [
     "<|channel|>analysis<|message|>look<|end|><|start|>assistant<|channel|>commentary to=functions.stock"
     '<|message|>{"of":"apples"}<|call|>',
     '<|start|>assistant to=functions.stock<|channel|>commentary<|message|>{"of":"apples"}<|call|>',
+    'commentary to=functions.stock json{"of": "apples"}',
+    '<|tool_call_start|>[stock(of="apples")]<|tool_call_end|>',
+    '<tool_code>stock(of="apples")</tool_code>',
+    '<longcat_tool_call>{"name": "stock", "arguments": {"of": "apples"}}</longcat_tool_call>',
 ]
 
 
@@ -97,6 +101,26 @@ def test_a_tool_call_in_pythons_form_counts_where_the_tool_is_offered() -> None:
     )
     with pytest.raises(AnswerRejected, match="a form that cannot be read"):
         taken(Completion("[stock(of=all_of(them))]"), WORDS.but(tools=(STOCK,)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"stock": {"of": "apples"}}',
+        'I look.\n```json\n{"stock": {"of": "apples"}}\n```',
+        '```python\nstock(of="apples")\n```',
+    ],
+)
+def test_the_name_of_an_offered_tool_makes_a_call(text: str) -> None:
+    answer = taken(Completion(text), WORDS.but(tools=(STOCK,)))
+    assert answer.tool_calls == (ToolCall("call00001", "stock", {"of": "apples"}),)
+    assert taken(Completion(text)).text == text
+
+
+@pytest.mark.parametrize("text", ['[stock("apples")]', 'stock("apples")', "stock()"])
+def test_a_call_without_names_of_arguments_is_never_said(text: str) -> None:
+    with contextlib.suppress(AnswerRejected):
+        assert taken(Completion(text), WORDS.but(tools=(STOCK,))).tool_calls
 
 
 def test_each_of_several_calls_is_read() -> None:

@@ -70,6 +70,8 @@ def found(source: str) -> list[str]:
         "len(event.payload.note) + event.payload.note.deep",
         "[a + b for a, b in state.later]",
         "state.text == 'anything'",
+        "state.n == null or state.on == 1 or state.later == 'a' or event.payload.note == [1]",
+        "state.text in [] or state.n in ['a', 3] or free == {'a': 1}",
     ],
 )
 def test_what_may_be_right(source: str) -> None:
@@ -81,6 +83,10 @@ def test_what_may_be_right(source: str) -> None:
     [
         ("state.m", "'state' has no key 'm'; it has empty"),
         ("state.vote.yes", "(did you mean 'votes'?)"),
+        ("state.n == '3'", "compares a number with a string, which are never equal"),
+        ("state.on != 'yes' or state.n > 1", "compares a boolean with a string, which are never equal"),
+        ("state.n in ('1', '2')", "compares a number with a string, which are never equal"),
+        ("[e for e in events if e.kind == 'offer' and e.payload.price == 'a']", "which are never equal"),
         ("state.votes.yess", "'state.votes' has no key 'yess' (did you mean 'yes'?); it has no, yes"),
         ("state['votes']['noo']", "has no key 'noo'"),
         ("'yess' in state.votes", "has no key 'yess'"),

@@ -167,7 +167,7 @@ def test_an_action_that_no_arguments_make_possible_is_not_offered(
         "event.payload.where == 'a' and self.box.rol == 'wolf'",  # found when it is tried
         "event.payload.where in self.box.rol",
         "any(x.box.b == event.payload.where for x in [self])",
-        "event.payload.n == 'a'",
+        "event.payload.n == 3",
     ],
 )
 def test_a_guard_that_fails_whatever_the_agent_does_is_its_authors_mistake(

@@ -194,6 +194,7 @@ def test_values_that_cannot_be_of_their_kind(more: str, expected: str, tmp_path:
         ("{properties: {a: {options: [a, b]}}}", "more.properties.a.options: there is no keyword 'options'"),
         ("{properties: {a: {items: {Type: string}}}}", "did you mean 'type'?"),
         ("{properties: {a: {minimum: 6, maximum: 5}}}", "no value fits: minimum 6 is above maximum 5"),
+        ("{properties: {a: {enum: []}}}", "no value fits: the enum is empty"),
         (
             "{properties: {a: {minLength: 9, maxLength: 2}}}",
             "no value fits: minLength 9 is above maxLength 2",

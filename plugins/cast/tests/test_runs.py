@@ -279,6 +279,8 @@ def test_an_answer_that_never_comes_fails_visibly(play: Play) -> None:
     result = play({"Mara": {"engine": "actor"}}, {"Mara": ["", ' Mara: "" ']})
     assert (result.status, result.events, len(ASKED)) == ("failed", (), 3)
     assert "answers nothing: 3 empty answers in a row" in result.error
+    thinks = play({"Mara": {"engine": "actor"}}, {"Mara": ["<think>What shall I say?"]})
+    assert "all that it wrote are thoughts; let it think less" in thinks.error
     assert "pyscrai prompt RUN --agent Mara" in result.error
     acting = {"Mara": {"engine": "actor", "actions": {"go": {}}}}
     assert "answers nothing, after 2 repairs" in play(acting, {"Mara": [""]}).error

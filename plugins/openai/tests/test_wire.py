@@ -323,6 +323,13 @@ def test_a_responses_answer_whole_and_streamed(streamed: bool) -> None:
     assert again["input"][0] == thought
 
 
+def test_items_that_only_their_own_events_tell() -> None:
+    items = [{"type": "response.output_item.done", "item": item} for item in RESPONSE["output"]]
+    end = {"type": "response.completed", "response": {**RESPONSE, "output": []}}
+    _, made = asked(request(), sse(*items, end), sink=Pieces(), api="responses")
+    assert (made.text, made.tool_calls, made.usage) == ("I look.", (CALL,), Usage(10, 4, 6))
+
+
 CUT = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
 FILTERED = {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}
 REFUSED = {"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}
@@ -392,6 +399,25 @@ def test_a_stream_without_an_end(api: str) -> None:
     begun = {"type": "response.created", "choices": [{"index": 0, "delta": {"content": "Well"}}]}
     with pytest.raises(Overloaded, match="ended too early"):
         asked(request(), sse(begun), sink=Pieces(), api=api)
+
+
+@pytest.mark.parametrize("end", [b"", b"data: [DONE]\n\n"])
+def test_an_error_without_a_name_for_it_is_an_error(end: bytes) -> None:
+    bare = {"message": "The engine died.", "code": 500}
+    begun = {"choices": [{"index": 0, "delta": {"content": "Well"}}]}
+    with pytest.raises(Overloaded, match="The engine died"):
+        asked(request(), sse(begun, bare).replace(b"data: [DONE]\n\n", b"") + end, sink=Pieces())
+    with pytest.raises(Overloaded, match="The engine died"):
+        asked(request(), bare)
+
+
+def test_a_stream_of_whole_messages_and_of_other_answers() -> None:
+    whole = {"choices": [{"index": 0, "message": {"content": "Hm."}, "finish_reason": "stop"}]}
+    other = {"choices": [{"index": 1, "delta": {"content": "No."}, "finish_reason": "length"}]}
+    piece = {"choices": [{"index": 0, "delta": {"content": "Hm."}}]}
+    for stream in (sse(whole, other), sse(piece, whole, other)):
+        _, made = asked(request(), stream, sink=Pieces())
+        assert (made.text, made.finish_reason) == ("Hm.", "stop")
 
 
 # -- tools, with the real model -------------------------------------------------------------------
@@ -564,9 +590,11 @@ def test_a_refusal_that_a_router_takes_for_an_end() -> None:
         (400, {"message": "Content Exists Risk", "code": "invalid_request_error"}),
         (400, {"message": "Output data may contain something.", "code": "data_inspection_failed"}),
         (400, {"message": "The request was rejected because it was considered high risk"}),
+        (400, {"message": "Rejected as a result of our safety system."}),
+        (400, {"message": "It is not allowed.", "code": "content_policy_violation"}),
         (400, {"message": "系统检测到输入或生成内容可能包含不安全或敏感内容", "code": "1301"}),
     ],
-    ids=["OpenRouter", "xAI", "DeepSeek", "Alibaba", "Moonshot", "Zhipu"],
+    ids=["OpenRouter", "xAI", "DeepSeek", "Alibaba", "Moonshot", "OpenAI", "a router", "Zhipu"],
 )
 def test_a_refused_request_is_a_refusal(status: int, error: Any) -> None:
     body = json.dumps({"error": error}).encode()

@@ -20,6 +20,7 @@ from pyscrai_core import (
 from pyscrai_core.vendors import WITHHELD, finish_reason, reaches_limit, visible_text
 
 from .config import OpenAIConfig
+from .errors import bare_error
 from .streamed_calls import StreamedCalls
 from .wire import (
     USAGE_IN,
@@ -153,8 +154,12 @@ class ChatStream:
     def add(self, chunk: dict[str, Any]) -> str:
         """Add a chunk. Returns the text of the answer that it contains."""
         self.answer |= {key: chunk[key] for key in ("model", "usage", *USAGE_IN) if chunk.get(key)}
+        if bare_error(chunk):
+            self.answer["error"] = chunk
         text = ""
         for choice in chunk.get("choices") or ():
+            if choice.get("index"):
+                continue  # one answer was asked for, and another is not part of it
             self._finish = choice.get("finish_reason") or self._finish
             if choice.get("native_finish_reason"):
                 self._native = choice["native_finish_reason"]
@@ -162,7 +167,8 @@ class ChatStream:
                 self.answer["usage"] = choice["usage"]
             if choice.get("error"):
                 self.answer["error"] = choice["error"]
-            delta = choice.get("delta") or {}
+            # A message is the whole answer: some servers send it alone, some again at the end.
+            delta = choice.get("delta") or (None if self.begun else choice.get("message")) or {}
             for key in ("content", "refusal", *_THINKING):
                 if delta.get(key):
                     self._message[key] = _joined(self._message.get(key), delta[key])
@@ -178,7 +184,7 @@ class ChatStream:
 
         `ended`: whether the server said that the stream is complete. Some servers give no reason for the end.
         """
-        if self._finish is None and not (ended and (self._message or self._calls.calls)):
+        if self._finish is None and "error" not in self.answer and not (ended and self.begun):
             return None
         message = {**self._message, "tool_calls": self._calls.calls}
         end = {"finish_reason": self._finish, "native_finish_reason": self._native}

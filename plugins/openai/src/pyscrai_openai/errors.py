@@ -60,7 +60,7 @@ _TOO_LONG = re.compile(
 #: Alibaba, Moonshot, Zhipu (1301).
 _FLAGGED = re.compile(
     r"content management policy|violating our usage policy|input was flagged|violates usage guidelines"
-    r"|content exists risk|inappropriate content|considered high risk|content filter|敏感内容",
+    r"|safety system|content exists risk|inappropriate content|considered high risk|content filter|敏感内容",
     re.IGNORECASE,
 )
 #: How many characters of a body that is not JSON (such as a proxy's error page) a message shows.
@@ -145,6 +145,11 @@ class ErrorMapper:
         if self.key not in ("", NO_KEY):
             text = text.replace(self.key, f"[{self.config.key_variable}]")
         return (text if isinstance(error, Mapping) else text[:_SHOWN]), names
+
+
+def bare_error(answer: Mapping[str, Any]) -> bool:
+    """Whether an answer, or a chunk of one, is itself an error: some servers send `{"message": …}` alone."""
+    return isinstance(answer.get("message"), str) and not answer.keys() & {"choices", "output", "type"}
 
 
 def _status(name: str) -> int | None:

@@ -33,7 +33,7 @@ from pyscrai_core.vendors import bound_answers, duration, library_cost, paid, re
 
 from .chat import Chat
 from .config import OPENAI_KEY, OpenAIConfig
-from .errors import NO_KEY, ErrorMapper, expected_format
+from .errors import NO_KEY, ErrorMapper, bare_error, expected_format
 from .models import is_loopback, is_openai, is_reasoning, reasons
 from .responses import Responses
 from .scores import score
@@ -266,7 +266,7 @@ class OpenAIProvider(Provider):
     def _check_errors(self, answer: dict[str, Any]) -> None:
         """Raise the error in an answer. The answer or its choice may have one even with status 200."""
         for part in (answer, *(answer.get("choices") or ())):
-            error = part.get("error")
+            error = part if part is answer and bare_error(part) else part.get("error")
             if error is None and part.get("finish_reason") == "error":
                 error = "the server ended the answer with an error"
             if error:

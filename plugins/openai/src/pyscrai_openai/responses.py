@@ -117,6 +117,7 @@ class ResponsesStream:
 
     def __init__(self) -> None:
         self.answer: dict[str, Any] = {}
+        self._items: list[dict[str, Any]] = []
         #: Whether there was any part of an answer.
         self.begun = False
 
@@ -124,7 +125,10 @@ class ResponsesStream:
         """Add an event. Returns the text of the answer that it contains."""
         kind = event.get("type")
         if kind in _LAST_EVENTS:
-            self.answer = event["response"]
+            # Some servers tell the items one by one, and leave them out at the end.
+            self.answer = {**event["response"], "output": event["response"].get("output") or self._items}
+        elif kind == "response.output_item.done":
+            self._items.append(event["item"])
         elif kind == "error":
             self.answer = {"error": event}
         self.begun = self.begun or (isinstance(kind, str) and kind.endswith(".delta"))
