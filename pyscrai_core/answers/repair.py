@@ -36,6 +36,11 @@ NOT_ENFORCED = {
     *("then", "else", "dependentRequired", "dependentSchemas", "propertyNames", "patternProperties"),
     *("minProperties", "maxProperties", "unevaluatedProperties", "unevaluatedItems"),
 }
+#: What a person can do about an answer that is still wrong after all repairs.
+WAYS_OUT = (
+    "ask again with: pyscrai resume RUN; to continue without such answers, add: "
+    "--set agents.NAME.on_error=skip; or use another model"
+)
 
 
 def check_answer(completion: Completion, schema: dict[str, Any]) -> tuple[str | None, Any]:
@@ -84,9 +89,6 @@ def rejection(provider: str, completion: Completion, wrong: str) -> AnswerReject
         what += f"; it began: {completion.text[:120]!r}"
     else:
         what = f"the model answers nothing, after {REPAIRS} repairs{cut_off(completion)}"
-    error = AnswerRejected(
-        f"provider {provider!r} ({completion.model}): {what}; ask again with: pyscrai resume RUN; to "
-        "continue without such answers, add: --set agents.NAME.on_error=skip; or use another model"
-    )
+    error = AnswerRejected(f"provider {provider!r} ({completion.model}): {what}; {WAYS_OUT}")
     error.given_up = True
     return error

@@ -15,7 +15,7 @@ import orjson
 from attrs import evolve
 
 from ..agent import OnUncertain
-from ..answers.repair import DRAWS, REPAIRS, check_answer, is_unlucky, rejection, repair_prompt
+from ..answers.repair import DRAWS, REPAIRS, WAYS_OUT, check_answer, is_unlucky, rejection, repair_prompt
 from ..base import seeds
 from ..base.frozen import freeze
 from ..base.progress import CallRecord
@@ -130,7 +130,10 @@ class CallPipeline:
                 position = place()
                 completion = await self._complete(request, position, given_up)
             except AnswerRejected as error:
-                if error.given_up or repairs == REPAIRS:
+                if error.given_up:
+                    raise
+                if repairs == REPAIRS:
+                    error.args = (f"{error}; after {REPAIRS} repairs; {WAYS_OUT}",)
                     raise
                 wrong = str(error)  # it could not be read as an answer at all: there is nothing to show
             else:
