@@ -129,11 +129,12 @@ def _status(statuses: Counter[str], running: int, left: int) -> str:
 
 
 def _left(done: list[tuple[Any, ...]], left: int) -> float | None:
-    """Seconds until the rest is done, if trials end as often as they did so far."""
+    """Seconds until the rest is done, if trials end as often as they did until the last one ended."""
     if not done or not left:
         return None
     began: float = min(row[6] for row in done)
-    return round(max(0.0, time.time() - began) / len(done) * left, 1)
+    ended: float = max(row[7] for row in done)
+    return round(max(0.0, (ended - began) / len(done) * left - max(0.0, time.time() - ended)), 1)
 
 
 def _expected(store: Store, name: str) -> int:
