@@ -120,7 +120,9 @@ def pyscrai_panels() -> list[Extension]:
 
     The target is a mapping. `for` is `run` or `experiment`. `data` is a function of the open store and the
     run's id or the experiment's name; it returns plain JSON. `files` is the folder of a module `panel.js`,
-    which exports `render(element, given)`; `given` has the run or experiment, and `api`.
+    which exports `render(element, given)`; `given` has the run or experiment, and `api`. `act`, if there is
+    one, is a function of the same and of an order, a JSON object; it may change something, returns plain
+    JSON, and raises `InputError`. It is not called by a dashboard that is read-only.
     """
 
 

@@ -18,9 +18,10 @@ from ..agent import Use
 from ..base.log import report
 from ..canonical import canonical, check_json, digest
 from ..contracts import Provider
-from ..errors import ExtensionError
+from ..errors import ExtensionError, PyscraiError
 from ..language.misfit import Path
 from ..plugins import Host
+from ..stored_run import StoredRun
 from .blueprints import Blueprint, Resolver
 from .build import Builder
 from .checks import check_lookalikes, check_sampling, check_states
@@ -220,6 +221,14 @@ def from_manifest(manifest: Manifest, host: Host, *, replay: bool, check: bool =
         segments.append(Segment(fork.after, plan(fork.scenario, fork is forks[-1])))
     first.segments = tuple(segments)
     return first
+
+
+def most_steps(run: StoredRun, host: Host) -> int | None:
+    """How many steps a recorded run makes at most; None: its schedule cannot tell, or is missing here."""
+    try:
+        return from_manifest(Manifest.to_execute(run), host, replay=True).last.most_steps
+    except PyscraiError:
+        return None
 
 
 def changed(manifest: Manifest, overrides: Sequence[Override], seed: int | None, host: Host) -> Plan:

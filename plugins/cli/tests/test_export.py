@@ -104,7 +104,7 @@ def test_runs_labels_and_experiments_choose(talks: list[str]) -> None:
         (["--set", "a=1", "--set", "a.b=1"], "'a' has a value already"),
         (["--format", "cvs"], r"exporter 'cvs': not installed \(did you mean 'csv'\?\)"),
         (["--format", "./none.py:Mine"], "there is no file './none.py'"),
-        (["--out", "talk.yaml"], "'talk.yaml' is a file"),
+        (["--out", "talk.yaml"], "--out talk.yaml: talk.yaml is a file; name a folder"),
         (["--out", "talk.yaml/below"], "--out talk.yaml/below: talk.yaml is a file; name a folder"),
         (["--out", "/proc/none"], "--out /proc/none: .*choose another place"),
         (["--store", "none.db"], "store none.db: it does not exist"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sqlite3
@@ -253,18 +254,33 @@ def test_a_completion_never_fails(tmp_path: Path, pyscrai: Run) -> None:
     assert complete(pyscrai, "pyscrai export --format x") == []
 
 
-def test_the_script_for_bash_completes(scenario: Write, pyscrai: Run, tmp_path: Path) -> None:
-    pyscrai("run", scenario())
+def test_bash_completes(scenario: Write, pyscrai: Run, tmp_path: Path) -> None:
+    """In a bash of a person's: it breaks words itself, at `=` and `:` too."""
+    labels = ("study=pilot", "experiment=markup", "at=12:30")
+    pyscrai("run", scenario(), *(part for label in labels for part in ("--label", label)))
     (run,) = ids(pyscrai)
     program = tmp_path / "bin" / "pyscrai"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {shlex.join(PYSCRAI)} "$@"\n')
     program.chmod(0o755)
-    script = (
-        'eval "$(_PYSCRAI_COMPLETE=bash_source pyscrai)"; COMP_WORDS=(pyscrai show ""); COMP_CWORD=2; '
-        '_pyscrai_completion pyscrai; echo "${COMPREPLY[@]}"'
-    )
-    done = subprocess.run(
-        ["bash", "-c", f'PATH="{program.parent}:$PATH"; {script}'], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["last", run]
+    path = f"{program.parent}:{os.environ['PATH']}"
+    bash = Terminal("bash", "--norc", "--noprofile", "-i", environment={"PATH": path})
+    bash.press("bind 'set enable-bracketed-paste off'; PS1='$ '\r")
+    bash.press('eval "$(_PYSCRAI_COMPLETE=bash_source pyscrai)"; echo rea""dy\r')
+    bash.until("\nready")
+    for line, completed in (
+        (f"show {run[:3]}", f"show {run} "),
+        ("show pil", f"show {run} "),
+        ("runs --label st", "runs --label study=pilot "),
+        ("runs --label study=", "runs --label study=pilot "),
+        ("runs --label study=p", "runs --label study=pilot "),
+        ("runs --label at=12:3", "runs --label at=12:30 "),
+        ("export --label=study=p", "export --label=study=pilot "),
+        ("export ma", "export markup "),
+        ("runs --store=other.db --label stu", "runs --store=other.db --label stu"),
+    ):
+        bash.press(f"pyscrai {line}\t\x01echo '<\x05>'\r")  # the completed line, as an argument of echo
+        bash.until("\n<")
+        assert bash.until(">")[:-1] == f"pyscrai {completed}"
+    bash.press("exit\r")
+    assert bash.end() == 0

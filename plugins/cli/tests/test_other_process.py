@@ -62,9 +62,9 @@ def test_a_run_of_another_process_is_watched_to_its_end(live: Any, gate: Any, py
     assert lines[7].startswith("run ")
     assert lines[7].endswith("completed")
     texts = ["\n".join(shown) for _, shown in terminal.frames()]
-    assert any(re.search(r"step 2 · 2/20 calls · 48 tokens · .* · 1 retry", text) for text in texts), texts[
-        -1
-    ]
+    assert any(
+        re.search(r"━━━─────── step 2/6 · 2/20 calls · 48 tokens · .* · 1 retry", text) for text in texts
+    ), texts[-1]
     assert any("tried again: Mara: RateLimited: " in text for text in texts)
 
 

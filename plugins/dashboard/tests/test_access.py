@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from pyscrai_dashboard.access import is_loopback
 from pyscrai_dashboard.panels import Panels
 from pyscrai_dashboard.peers import owner
 from pyscrai_dashboard.replies import Refused
+from pyscrai_dashboard.serving import listen
 
 from pyscrai_core import Extension, hookimpl
 from pyscrai_core.plugins import Host
@@ -183,6 +185,27 @@ def test_a_port_that_is_in_use(pyscrai: Callable[..., Any], reading: Any) -> Non
     other = int(re.search(r"another is free: --port (\d+)", done.stderr)[1])  # type: ignore[index]
     with socket.socket() as free:
         free.bind(("127.0.0.1", other))
+
+
+def test_an_answer_is_sent_at_once() -> None:
+    """Each answer is written in two parts; the second would wait for the other side's acknowledgment."""
+
+    async def no_delay() -> bool:
+        found = asyncio.get_running_loop().create_future()
+
+        class Sees(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                connection = transport.get_extra_info("socket")
+                found.set_result(bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+
+        bound = listen("127.0.0.1", 0)
+        async with await asyncio.get_running_loop().create_server(Sees, sock=bound):
+            _, writer = await asyncio.open_connection(*bound.getsockname())
+            result = await found
+            writer.close()
+        return bool(result)
+
+    assert asyncio.run(no_delay())
 
 
 @pytest.mark.parametrize(

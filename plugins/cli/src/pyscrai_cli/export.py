@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options, output
-from .completion import complete_extension, complete_run
+from .completion import complete_exported, complete_extension, complete_label
 
 if TYPE_CHECKING:
     from pyscrai_core.records import Event
@@ -45,13 +45,14 @@ def _options(context: click.Context, option: click.Parameter, given: Sequence[st
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="[RUN | EXPERIMENT]…", shell_complete=complete_run)
+@click.argument("runs", nargs=-1, metavar="[RUN | EXPERIMENT]…", shell_complete=complete_exported)
 @click.option(
     "--label",
     "labels",
     metavar="NAME=TEXT",
     multiple=True,
     callback=options.labels,
+    shell_complete=complete_label,
     help="The runs with this label. Can be given more than once.",
 )
 @click.option(
@@ -65,7 +66,7 @@ def _options(context: click.Context, option: click.Parameter, given: Sequence[st
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     metavar="PATH",
     help="The folder to write into; created if it is missing.",
 )

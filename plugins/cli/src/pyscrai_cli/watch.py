@@ -11,6 +11,7 @@ import click
 from . import options, output
 
 if TYPE_CHECKING:
+    from pyscrai_core.config import Settings
     from pyscrai_core.store.runs import RecordedRun
     from pyscrai_core.store.store import Store
 
@@ -53,7 +54,7 @@ def watch(run: str, lines: int, store: str | None) -> int:
     with Store.open(settings.store, create=False) as opened:
         found = meant(opened, run)
         try:
-            ended = asyncio.run(_watch(opened, found, lines))
+            ended = asyncio.run(_watch(opened, found, lines, settings))
         except KeyboardInterrupt:
             output.note(f"{found.id} is not watched any more; it goes on")
             return output.EXIT["interrupted"]
@@ -63,16 +64,18 @@ def watch(run: str, lines: int, store: str | None) -> int:
         return _tell_end(ended, hints)
 
 
-async def _watch(store: Store, run: RecordedRun, lines: int) -> RecordedRun:
+async def _watch(store: Store, run: RecordedRun, lines: int, settings: Settings) -> RecordedRun:
     from .follow import Follower
 
-    display = _display(run, max(0, run.count_events() - lines))
+    display = _display(run, max(0, run.count_events() - lines), settings)
     follower = Follower(store, run, display)
     with display:
         return await follower.until_the_end()
 
 
-def _display(run: RecordedRun, after: int) -> Display:
+def _display(run: RecordedRun, after: int, settings: Settings) -> Display:
+    from pyscrai_core.scenario.plan import most_steps
+
     from .progress import Plan
     from .screen import Screen
     from .transcript import Plain
@@ -80,7 +83,8 @@ def _display(run: RecordedRun, after: int) -> Display:
     out = output.stdout()
     if not output.can_move(out):
         return Plain(out, after)
-    screen = Screen(out, lambda _: Plan.of(run), after, elsewhere=True)
+    plan = Plan.of(run).with_steps(most_steps(run, settings.host()))
+    screen = Screen(out, lambda _: plan, after, elsewhere=True)
     since = run.owner.since if run.owner else run.created
     screen.progress.began -= (run.ended or time.time()) - since
     return screen

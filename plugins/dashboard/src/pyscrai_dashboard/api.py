@@ -19,8 +19,9 @@ from pyscrai_core.store.opening import as_store_error
 
 from . import calls, compare, details, events, experiments, measuring
 from .control import inside, scenarios
+from .panels import PLACES
 from .reading import find
-from .replies import Refused, body_of, failure, number, reply, typed
+from .replies import Refused, body_of, failure, number, object_of, reply, typed
 from .services import Services
 from .summaries import MOST, Filters
 
@@ -69,6 +70,7 @@ class Api:
             f"{run}/inject": self.inject,
             f"{run}/fork": self.fork,
             f"{run}/answer": self.answer,
+            "/api/panels/{id}": self.panel_order,
         }
         return [
             *(Route(path, self._told(handler)) for path, handler in gets.items()),
@@ -219,11 +221,11 @@ class Api:
     # -- panels --
 
     async def panel(self, request: Request) -> Response:
-        for place in ("run", "experiment"):
-            if subject := request.query_params.get(place):
-                panels, name = self._services.panels, request.path_params["id"]
-                return reply(await self._read(panels.data, name, place, subject))
-        raise Refused("panel: expected run=ID or experiment=NAME in the query")
+        return reply(await self._read(self._services.panels.data, *_subject(request)))
+
+    async def panel_order(self, request: Request) -> Response:
+        order, act = await object_of(request), self._services.panels.act
+        return reply(await self._services.reader.order(act, *_subject(request), order))
 
     async def panel_file(self, request: Request) -> Response:
         try:
@@ -288,6 +290,14 @@ class Api:
 
 def _run(request: Request) -> str:
     return str(request.path_params["run"])
+
+
+def _subject(request: Request) -> tuple[str, str, str]:
+    """The panel, `run` or `experiment`, and which one. Raises `Refused`."""
+    for place in PLACES:
+        if subject := request.query_params.get(place):
+            return request.path_params["id"], place, subject
+    raise Refused("panel: expected run=ID or experiment=NAME in the query")
 
 
 def _bounded(given: int) -> int:

@@ -1,4 +1,8 @@
-"""Experiments: the runs with the labels `experiment` and `arm`, and the report of pyscrai-experiments."""
+"""Experiments: the runs with the labels `experiment` and `arm`, and the report of pyscrai-experiments.
+
+What pyscrai-experiments leaves in a store is public: the labels of trials, the registered plans in the table
+`experiments`, the lock of the process that runs an experiment, and its state, an input under the lock's name.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from pyscrai_core.canonical import digest
 from pyscrai_core.errors import InputError
 from pyscrai_core.store.models import ACTIVE
 from pyscrai_core.store.runs import read_json
@@ -28,12 +33,18 @@ NAMES = f"""SELECT {NAME} AS "name", MAX("created") FROM "runs" WHERE "name" IS 
 COST = f"""SELECT SUM("cost") FROM "calls" WHERE "run" IN (SELECT "id" FROM "runs" WHERE {NAME}=?)"""
 OUTCOMES = f"""SELECT "run", "name", "value" FROM "outcomes" WHERE "kind"='outcome' AND "run" IN
     (SELECT "id" FROM "runs" WHERE {NAME}=?) ORDER BY "run", "name" """
+STATE = """SELECT "body" FROM "inputs" WHERE "run"=? AND "kind"='state' ORDER BY "id" DESC LIMIT 1"""
 REGISTERED = f'SELECT "body" FROM "{TABLE}" WHERE "name"=? ORDER BY "number" DESC LIMIT 1'
 
 
 def listed(store: Store) -> list[dict[str, Any]]:
     """All experiments of the store, the latest first."""
     return briefs(store, [name for name, _ in store.connection.execute(NAMES).fetchall()])
+
+
+def under_way(store: Store) -> list[str]:
+    """The experiments that a process runs."""
+    return [name for name, _ in store.connection.execute(NAMES) if _process(store, name)]
 
 
 def briefs(store: Store, names: list[str]) -> list[dict[str, Any]]:
@@ -56,7 +67,7 @@ def one(store: Store, name: str, panels: Panels, limit: int) -> dict[str, Any]:
         **_brief(store, name, rows),
         "runs": runs[:limit], "runs_total": len(runs), "arms": _arms(runs),
         "outcomes": [{"name": one} for one in sorted({key for each in outcomes.values() for key in each})],
-        "comparisons": [], "factors": [], "curve": [], "claim": None,
+        "comparisons": [], "factors": [], "curve": [], "claim": None, "control": None,
         "warnings": [], "report": None, "why": "",
     }  # fmt: skip
     if PANEL not in panels.all():
@@ -81,20 +92,32 @@ def _brief(store: Store, name: str, rows: list[tuple[Any, ...]]) -> dict[str, An
     statuses = Counter(row[4] for row in rows)
     expected = max(_expected(store, name), len(rows))
     running = sum(statuses[status] for status in ACTIVE)
+    status = _process(store, name)
     left = max(0, expected - statuses["completed"] - statuses["failed"])
     (dollars,) = store.connection.execute(COST, (name,)).fetchone()
     return {
         "name": name,
-        "status": _status(statuses, running, left),
+        "status": status or _status(statuses, running, left),
         "done": statuses["completed"],
         "running": running,
         "failed": statuses["failed"],
         "trials": len(rows),
         "expected": expected,
         "dollars": round(dollars or 0.0, 9),
-        "left_seconds": _left([row for row in rows if row[4] == "completed"], left) if running else None,
+        "left_seconds": _left([row for row in rows if row[4] == "completed"], left)
+        if status == "running" or (running and not status)
+        else None,
         "created": rows[0][6] if rows else None,
     }
+
+
+def _process(store: Store, name: str) -> str:
+    """What the process does that runs an experiment: `running` or `paused`; "" if there is none."""
+    key = f"experiment-{digest(name.encode())[:16]}"
+    if not store.locks.held(key):
+        return ""
+    row = store.connection.execute(STATE, (key,)).fetchone()
+    return "paused" if row and orjson.loads(row[0])["paused"] else "running"
 
 
 def _status(statuses: Counter[str], running: int, left: int) -> str:
@@ -106,11 +129,12 @@ def _status(statuses: Counter[str], running: int, left: int) -> str:
 
 
 def _left(done: list[tuple[Any, ...]], left: int) -> float | None:
-    """Seconds until the rest is done, if trials end as often as they did so far."""
+    """Seconds until the rest is done, if trials end as often as they did until the last one ended."""
     if not done or not left:
         return None
     began: float = min(row[6] for row in done)
-    return round(max(0.0, time.time() - began) / len(done) * left, 1)
+    ended: float = max(row[7] for row in done)
+    return round(max(0.0, (ended - began) / len(done) * left - max(0.0, time.time() - ended)), 1)
 
 
 def _expected(store: Store, name: str) -> int:

@@ -86,6 +86,8 @@ class Live:
         self._overview = Channel()
         #: The runs of the overview: what each was like when it was last looked at.
         self._known: dict[str, tuple[Any, ...]] = {}
+        #: The experiments that a process runs: what each was like, apart from the time. None: not known yet.
+        self._under_way: dict[str, dict[str, Any]] | None = None
         self._rowid = 0
         self._first = True
         self._pending: set[str] = set()
@@ -157,6 +159,7 @@ class Live:
         """Tell all clients that the store is gone, and forget everything that was known of it."""
         self._identity = None
         self._version = ()
+        self._under_way = None
         self._summaries.counted.forget()
         self._worlds.forget()
         for channel in self._runs.values():
@@ -254,9 +257,9 @@ class Live:
     async def _advance_overview(self) -> None:
         pending, self._pending = self._pending, set()
         changed, removed = await self._reader.follow(self._changes, pending)
-        if changed or removed:
-            names = sorted({one["experiment"] for one in changed} - {None})
-            of_experiments = await self._reader.follow(experiments.briefs, names) if names else []
+        names = {one["experiment"] for one in changed} - {None}
+        of_experiments = await self._reader.follow(self._of_experiments, names)
+        if changed or removed or of_experiments:
             self._tell_overview(changed, removed, of_experiments)
         if any(not one["counted"] for one in changed):
             self._again = True
@@ -289,6 +292,20 @@ class Live:
                     changed += self._summaries.of_rows(store, [row], COUNTING / 5)
         self._pending |= {one["id"] for one in changed if not one["counted"]}
         return changed, removed
+
+    def _of_experiments(self, store: Store, names: set[str]) -> list[dict[str, Any]]:
+        """The experiments with these names, and those whose process paused, went on or ended meanwhile."""
+        before = self._under_way
+        if before is None:
+            before = {name: {} for name in experiments.under_way(store)}
+        found, self._under_way = [], {}
+        for one in experiments.briefs(store, sorted(names | before.keys())):
+            lasting = {**one, "left_seconds": None}
+            if one["name"] in names or lasting != before[one["name"]]:
+                found.append(one)
+            if one["status"] in ACTIVE:
+                self._under_way[one["name"]] = lasting
+        return found
 
     def _key(self, store: Store, row: dict[str, Any]) -> tuple[Any, ...]:
         """What tells whether the summary of a run may be another one; first of all, whether it is active."""

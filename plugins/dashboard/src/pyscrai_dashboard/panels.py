@@ -56,11 +56,20 @@ class Panels:
 
     def data(self, store: Store, name: str, place: str, subject: str) -> Any:
         """What a panel has to show of a run or an experiment. Raises `Refused`."""
+        return self._call("data", name, place, store, subject)
+
+    def act(self, store: Store, name: str, place: str, subject: str, order: dict[str, Any]) -> Any:
+        """Let a panel carry out an order, and return its answer. Raises `Refused`."""
+        return self._call("act", name, place, store, subject, order)
+
+    def _call(self, part: str, name: str, place: str, *given: Any) -> Any:
         panel = self._panel(name)
         if panel["for"] != place:
             raise Refused(f"panel {name!r}: it is for a {panel['for']}, not for a {place}", 404)
+        if panel.get(part) is None:
+            raise Refused(f"panel {name!r}: it takes no orders", 404)
         try:
-            return panel["data"](store, subject)
+            return panel[part](*given)
         except PyscraiError:
             raise
         except Exception as error:  # a plugin may raise anything; it is named as what failed
@@ -82,10 +91,11 @@ def _checked(name: str, panel: Any) -> Mapping[str, Any]:
         isinstance(panel, Mapping)
         and panel.get("for") in PLACES
         and callable(panel.get("data"))
+        and (panel.get("act") is None or callable(panel["act"]))
         and (panel.get("files") is None or (Path(panel["files"]) / MODULE).is_file())
     ):
         return panel
     raise ExtensionError(
-        f"panel {name!r}: expected a mapping with `for` (run or experiment), `data` (a function) and `files` "
-        f"(a folder with {MODULE}); it is left out"
+        f"panel {name!r}: expected a mapping with `for` (run or experiment), `data` (a function), `files` "
+        f"(a folder with {MODULE}) and `act` (a function, or none); it is left out"
     )

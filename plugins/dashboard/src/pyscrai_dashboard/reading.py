@@ -46,6 +46,8 @@ class Reader:
         self.seen = False
         #: Reads what all clients follow. It never waits for a search.
         self._follower = ThreadPoolExecutor(1, "follower")
+        #: Carries out orders that wait for another process, while the page goes on.
+        self._orders = ThreadPoolExecutor(1, "orders")
 
     @property
     def not_yet(self) -> bool:
@@ -63,6 +65,12 @@ class Reader:
     ) -> Result:
         """The same in the one thread that follows live runs."""
         return await self._in(self._follower, work, *args, **more)
+
+    async def order(
+        self, work: Callable[Concatenate[Store, P], Result], *args: P.args, **more: P.kwargs
+    ) -> Result:
+        """The same for an order that may have to wait."""
+        return await self._in(self._orders, work, *args, **more)
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """Call `work` in a thread; it needs no store."""
@@ -115,7 +123,7 @@ class Reader:
         """End what is being read, and close all connections."""
         for connection in self._opened:
             connection.interrupt()
-        for pool in (self._pool, self._follower):
+        for pool in (self._pool, self._follower, self._orders):
             pool.shutdown(cancel_futures=True)
         for connection in self._opened:
             connection.close()

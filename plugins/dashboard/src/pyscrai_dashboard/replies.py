@@ -55,8 +55,8 @@ def number(request: Request, name: str, default: int, low: int = 0, high: int = 
     return int(text)
 
 
-async def body_of(request: Request, *known: str) -> dict[str, Any]:
-    """The JSON object of a POST, which has only `known` keys. Raises `Refused`."""
+async def object_of(request: Request) -> dict[str, Any]:
+    """The JSON object of a POST. Raises `Refused`."""
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
@@ -68,6 +68,12 @@ async def body_of(request: Request, *known: str) -> dict[str, Any]:
         raise Refused(f"body: it is not JSON ({error}); send a JSON object") from None
     if not isinstance(found, dict):
         raise Refused("body: it is no JSON object; send one such as {}")
+    return found
+
+
+async def body_of(request: Request, *known: str) -> dict[str, Any]:
+    """The JSON object of a POST, which has only `known` keys. Raises `Refused`."""
+    found = await object_of(request)
     for key in found:
         if key not in known:
             listed = ", ".join(known) or "none"

@@ -32,7 +32,7 @@ GRACE = 0.5
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens at an address. Raises `ConfigError`, with a free port if this one is in use."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
@@ -40,7 +40,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(
             f"--host {host}: it is no address of this machine ({what}); try 127.0.0.1"
         ) from None
-    bound = socket.socket(family, kind)
+    # With the protocol: asyncio sends an answer at once (TCP_NODELAY) only where it knows that it is TCP.
+    bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from attrs import define, field
 
-from pyscrai_core.errors import ContractError, PyscraiError
+from pyscrai_core.errors import ContractError
 from pyscrai_core.plugins import Host
 from pyscrai_core.records import EVERYONE, Event
 from pyscrai_core.runtime.rules import Rejected, Rules, plain
@@ -225,9 +225,8 @@ class Worlds:
     def most_steps(self, store: Store, run: str) -> int | None:
         """How many steps a run makes at most; None: its schedule cannot tell, or is not installed here."""
         try:
-            manifest = Manifest.to_execute(find(store, run))
-            return planning.from_manifest(manifest, self._host(), replay=True).last.most_steps
-        except (PyscraiError, Refused):
+            return planning.most_steps(find(store, run), self._host())
+        except Refused:
             return None
 
     def _world(self, recorded: RecordedRun) -> World:

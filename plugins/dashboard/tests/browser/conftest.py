@@ -16,6 +16,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 #: Milliseconds that the browser waits for something; the machine may be busy.
 PATIENCE = 30_000
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 HAGGLE = """\
 scenario: haggle
@@ -258,3 +260,22 @@ def open_page(chromium: Any, study: Study) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert not errors
+
+
+@pytest.fixture
+def check_accessible() -> Callable[[Any], None]:
+    """Checks that axe-core finds nothing on a page, in light and dark."""
+
+    def check(page: Any) -> None:
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
+            problems = [
+                f"{theme}, {one['id']}: {one['help']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+                for one in found["violations"]
+                for node in one["nodes"]
+            ]
+            assert not problems, "\n".join(problems)
+
+    return check

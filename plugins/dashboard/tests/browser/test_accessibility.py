@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,8 +11,6 @@ pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
 expect.set_options(timeout=30_000)
-AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text(encoding="utf-8")
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 #: The address of each view, and what is there when it is complete.
 VIEWS = {
     "overview": ("/", "[data-run]"),
@@ -38,20 +36,13 @@ def seen(study: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_is_accessible(view: str, seen: dict[str, str], open_page: Any) -> None:
+def test_a_view_is_accessible(
+    view: str, seen: dict[str, str], open_page: Any, check_accessible: Callable[[Any], None]
+) -> None:
     path, complete = VIEWS[view]
     page = open_page(path.format(**seen))
     expect(page.locator(complete).first).to_be_visible()
-    page.evaluate(AXE)
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
-        problems = [
-            f"{theme}, {one['id']}: {one['help']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-            for one in found["violations"]
-            for node in one["nodes"]
-        ]
-        assert not problems, "\n".join(problems)
+    check_accessible(page)
     page.set_viewport_size({"width": 360, "height": 740})
     page.reload()
     expect(page.locator(complete).first).to_be_visible()

@@ -24,7 +24,11 @@ def data(store, run):
     return {"run": run, "said": sum(event.kind == "say" for event in store.run(run).events())}
 
 
-PANEL = {"for": "run", "data": data, "files": Path(__file__).parent / "files"}
+def act(store, run, order):
+    return {"answer": f"{order['do']}: {store.run(run).scenario}"}
+
+
+PANEL = {"for": "run", "data": data, "act": act, "files": Path(__file__).parent / "files"}
 BROKEN = {"for": "run", "data": data, "files": Path(__file__).parent / "broken"}
 
 
@@ -39,7 +43,8 @@ BROKEN = "export function render() { throw new Error('no!'); }"
 MODULE = """\
 export async function render(element, { run, api }) {
   const { said } = await api.data();
-  element.textContent = `${run.scenario}: said ${said} times`;
+  const { answer } = await api.act({ do: "look" });
+  element.textContent = `${run.scenario}: said ${said} times, ${answer}`;
 }
 """
 
@@ -63,7 +68,9 @@ def test_a_panel_of_another_plugin_is_shown(
     try:
         page = open_page(f"/runs/{study.haggle}", base=server.url)
         page.get_by_role("link", name="What was said").click()
-        expect(page.locator("[data-panel-id='said']")).to_have_text("haggle: said 8 times")
+        expect(page.locator("[data-panel-id='said']")).to_have_text("haggle: said 8 times, look: haggle")
+        refused = server.client.post(f"/api/panels/sad?run={study.haggle}", json={})
+        assert (refused.status_code, "takes no orders" in refused.json()["error"]) == (404, True)
         page.get_by_role("link", name="Broken").click()
         expect(page.get_by_role("alert")).to_contain_text("The panel sad failed: no!")
         page.close()

@@ -139,17 +139,11 @@ def control(file: Path, action: str, limits: str | None, store: str | None) -> N
       pyscrai experiment control market.yaml limits '{"providers": {"default": {"requests_per_minute": 30}}}'
     """
     from .control import control as tell
-    from .control import read_limits
 
-    if (limits is not None) != (action == "limits"):
-        what = "expected LIMITS, a JSON object" if action == "limits" else "only the action limits has LIMITS"
-        raise ConfigError(f"control {action}: {what}; see: pyscrai experiment control --help")
     found = read_experiment(file, confirm=lambda question: True)
-    settings = load_settings(store=store)
     text = sys.stdin.read() if limits == "-" else limits
-    given = read_limits(found, settings, text) if text is not None else {}
-    with Store.open(settings.store, create=False) as opened:
-        _print_json(tell(opened, found, action, given))
+    with Store.open(load_settings(store=store).store, create=False) as opened:
+        _print_json(tell(opened, found.name, action, text, file=found.path))
 
 
 @experiment.command()

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
 from attrs import asdict, define, field, frozen
 
 from pyscrai_core.agent import positive
-from pyscrai_core.config import Settings
 from pyscrai_core.errors import ConfigError, ContractError, StoreError
 from pyscrai_core.language.misfit import Misfit
 from pyscrai_core.runtime.inputs import author
 from pyscrai_core.runtime.trials import Trials
-from pyscrai_core.scenario import yaml
 from pyscrai_core.scenario.spec import SPEC_HOOKS
 from pyscrai_core.scenario.structure import Structurer
 from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
 from pyscrai_core.suggest import did_you_mean, expected, list_some
 
-from .experiment import Experiment
 from .registry import lock_of, registrations, trials_of
 
 ACTIONS = ("pause", "continue", "limits", "retry", "status")
@@ -50,32 +48,32 @@ class LimitsSpec:
     providers: dict[str, BoundsSpec] = field(factory=dict)
 
 
-def read_limits(experiment: Experiment, settings: Settings, text: str) -> dict[str, Any]:
-    """The limits in a JSON text, as plain data. Raises `ConfigError` for what cannot be used."""
-    where = "limits"
+def read_limits(text: str, known: Iterable[str]) -> dict[str, Any]:
+    """The limits in a JSON text, as plain data. Raises `ConfigError` for what cannot be used.
+
+    known
+        the names of the providers that can be limited
+    """
     try:
         given = orjson.loads(text)
     except ValueError as error:
-        raise ConfigError(f"{where}: expected a JSON object, such as {_EXAMPLE}; {error}") from None
+        raise ConfigError(f"limits: expected a JSON object, such as {_EXAMPLE}; {error}") from None
 
     def build(kind: str, value: Any) -> Any:
         raise ContractError(f"limits name no {kind}")
 
     if not isinstance(given, dict) or not given:
-        raise ConfigError(f"{where}: {expected(f'a JSON object, such as {_EXAMPLE}', given)}")
+        raise ConfigError(f"limits: {expected(f'a JSON object, such as {_EXAMPLE}', given)}")
     try:
         spec = Structurer(SPEC_HOOKS, build).structure(given, LimitsSpec)
     except Misfit as error:
         first = error.found[0]
-        raise ConfigError(f"{where}: {'.'.join(map(str, first.below))}: {first}") from None
-    known = {**settings.providers}
-    document = yaml.load(experiment.scenario).value
-    if isinstance(document, dict) and isinstance(document.get("providers"), dict):
-        known |= document["providers"]
+        raise ConfigError(f"limits: {'.'.join(map(str, first.below))}: {first}") from None
+    names = list(known)
     for name in spec.providers:
-        if name not in known:
-            what = f"there is no provider {name!r}{did_you_mean(name, known)}"
-            raise ConfigError(f"{where}: {what}; the scenario has: {list_some(known) or 'none'}")
+        if name not in names:
+            what = f"there is no provider {name!r}{did_you_mean(name, names)}"
+            raise ConfigError(f"limits: {what}; its trials have: {list_some(names) or 'none yet'}")
     found: dict[str, Any] = asdict(spec, filter=lambda _, value: value not in (None, {}))
     return found
 
@@ -83,56 +81,65 @@ def read_limits(experiment: Experiment, settings: Settings, text: str) -> dict[s
 _EXAMPLE = '{"concurrency": 4, "providers": {"default": {"requests_per_minute": 30}}}'
 
 
-def control(store: Store, experiment: Experiment, action: str, limits: dict[str, Any]) -> dict[str, Any]:
+def control(
+    store: Store, name: str, action: str, limits: str | None = None, *, file: Path | str = "FILE"
+) -> dict[str, Any]:
     """Tell the process that runs an experiment, wait until it has taken that in, and return the status.
 
-    Raises `StoreError` if no process runs it, or if it takes nothing in.
+    limits
+        for the action `limits`: the new ones, as a JSON text
+    file
+        the experiment's file, as messages name it
+
+    Raises `StoreError` if no process runs it, or if it takes nothing in; `ConfigError` for bad limits.
     """
+    if (limits is not None) != (action == "limits"):
+        what = "expected LIMITS, a JSON object" if action == "limits" else "only the action limits has LIMITS"
+        raise ConfigError(f"control {action}: {what}; see: pyscrai experiment control --help")
+    given = read_limits(limits, providers_of(trials_of(store, name))) if limits is not None else {}
     if action == "status":
-        return status_of(store, experiment)
-    key = lock_of(experiment.name)
+        return status_of(store, name, file=file)
+    key = lock_of(name)
     if not store.locks.held(key):
         raise StoreError(
-            f"experiment {experiment.name!r}: no process runs it in the store {store.path}, so there is "
-            f"nothing to control; run it with: pyscrai experiment run {experiment.path}"
+            f"experiment {name!r}: no process runs it in the store {store.path}, so there is "
+            f"nothing to control; run it with: pyscrai experiment run {file}"
         )
     if action == "pause" and _state(store, key).get("paused"):
-        raise StoreError(f"experiment {experiment.name!r}: it is paused already")
+        raise StoreError(f"experiment {name!r}: it is paused already")
     if action == "continue" and not _state(store, key).get("paused"):
-        raise StoreError(f"experiment {experiment.name!r}: it is not paused")
-    store.put_input(key, action, limits, author())
+        raise StoreError(f"experiment {name!r}: it is not paused")
+    store.put_input(key, action, given, author())
     deadline = time.monotonic() + PATIENCE
     while any(kind == action for _, kind, _, _ in store.inputs(key)):
         if time.monotonic() > deadline or not store.locks.held(key):
             raise StoreError(
-                f"experiment {experiment.name!r}: its process did not take in {action!r} within "
+                f"experiment {name!r}: its process did not take in {action!r} within "
                 f"{PATIENCE:g} seconds; it may have ended: look with: pyscrai experiment control "
-                f"{experiment.path} status"
+                f"{file} status"
             )
         time.sleep(POLL / 3)
-    return status_of(store, experiment)
+    return status_of(store, name, file=file)
 
 
-def status_of(store: Store, experiment: Experiment) -> dict[str, Any]:
+def status_of(store: Store, name: str, *, file: Path | str = "FILE") -> dict[str, Any]:
     """How far an experiment is, whether a process runs it, and the limits that were set while it ran."""
-    registered = registrations(store, experiment.name)
+    registered = registrations(store, name)
     if not registered:
-        raise ConfigError(
-            f"{experiment.path}: of the experiment {experiment.name!r} nothing was run in the store "
-            f"{store.path}"
-        )
+        raise ConfigError(f"{file}: of the experiment {name!r} nothing was run in the store {store.path}")
     body = registered[-1].body
-    known = trials_of(store, experiment.name)
+    known = trials_of(store, name)
     statuses = [run.status for run in known.values()]
     trials = len(body["arms"]) * len(body["seeds"])
-    key = lock_of(experiment.name)
+    key = lock_of(name)
     running = store.locks.held(key)
     state = _state(store, key) if running else {}
     return {
-        "experiment": experiment.name,
+        "experiment": name,
         "running": running,
         "paused": bool(state.get("paused")),
         "limits": state.get("limits", {}),
+        "providers": providers_of(known),
         "trials": trials,
         "completed": statuses.count("completed"),
         "failed": statuses.count("failed"),
@@ -140,6 +147,12 @@ def status_of(store: Store, experiment: Experiment) -> dict[str, Any]:
         "left": trials - statuses.count("completed") - statuses.count("failed"),
         "retrying": bool(state.get("retrying")),
     }
+
+
+def providers_of(known: Mapping[tuple[str, int], RecordedRun]) -> list[str]:
+    """The names of the providers in the trials of an experiment, of which those of an arm have the same."""
+    arms = {arm: run for (arm, _), run in known.items()}
+    return sorted({name for run in arms.values() for name in run.manifest["scenario"].get("providers") or ()})
 
 
 def _state(store: Store, key: str) -> dict[str, Any]:

@@ -7,11 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from pyscrai_core.errors import ConfigError, InputError
 from pyscrai_core.store.store import Store
+from pyscrai_core.suggest import expected, list_some
 
 from .analysis import make_report
+from .control import ACTIONS, control, status_of
 from .experiment import Experiment, read_experiment
+from .registry import lock_of
 
 #: Files and folders that are looked at for the file of an experiment, and folders that are not.
 LOOKED_AT = 5000
@@ -20,11 +25,29 @@ LARGEST = 2_000_000
 
 
 def data(store: Store, name: str) -> dict[str, Any]:
-    """The report of the experiment `name`, as plain JSON: what the dashboard draws, and the whole `report`.
+    """The experiment `name`, as plain JSON: its report as the dashboard draws it, and what can be controlled.
 
-    Its file is looked for below the current folder. Raises `InputError`, also if it is not there.
+    The file is looked for below the current folder; if there is no report without it, `why` says so.
     """
-    content = make_report(_find(name), store).content
+    found = {"control": status_of(store, name) if store.locks.held(lock_of(name)) else None}
+    try:
+        return {**found, **_report(make_report(_find(name), store).content)}
+    except InputError as error:
+        return {**found, "why": str(error)}
+
+
+def act(store: Store, name: str, order: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry out an order of the dashboard: `action` as `pyscrai experiment control` has it, and `limits`.
+
+    Returns the status. Raises `InputError`.
+    """
+    action, limits = order.get("action"), order.get("limits")
+    if action not in ACTIONS:
+        raise ConfigError(f"action: {expected(f'one of {list_some(ACTIONS)}', action)}")
+    return control(store, name, action, None if limits is None else orjson.dumps(limits).decode())
+
+
+def _report(content: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "description": content["description"],
         "scenario": content["scenario"],
@@ -67,7 +90,7 @@ def data(store: Store, name: str) -> dict[str, Any]:
     }
 
 
-PANEL = {"for": "experiment", "data": data}
+PANEL = {"for": "experiment", "data": data, "act": act}
 
 
 def _arm(arm: Mapping[str, Any], outcomes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,20 +13,26 @@ from typing import BinaryIO
 
 from pyscrai_core.base.private import make_folder
 
+#: How the names of temporary files end, behind the process's number.
+_END = f"@{socket.gethostname()}.part"
+
 
 @contextmanager
 def replace_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Paths of temporary files beside `paths`, which do not exist yet.
 
     If the block ends without an error, those that were made replace `paths`. The folders are made if they are
-    missing, and removed again after an error. Raises `OSError`.
+    missing, and removed again after an error. Temporary files of processes that were killed are removed.
+    Raises `OSError`.
     """
-    parts = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in paths]
+    parts = [path.with_name(f".{path.name}.{os.getpid()}{_END}") for path in paths]
     folders = dict.fromkeys(path.parent for path in paths)
     made = [folder for folder in folders if not folder.exists()]
     try:
         for folder in made:
             make_folder(folder)
+        for path in paths:
+            _remove_abandoned(path)
         yield parts
         for path in paths:
             if path.is_dir():
@@ -41,6 +50,26 @@ def replace_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files for `path` of processes of this machine that are gone."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*{_END}*"):  # DuckDB adds `.wal`
+        pid = part.name.removeprefix(f".{path.name}.").partition(_END)[0]
+        if pid.isascii() and pid.isdigit() and _is_gone(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _is_gone(pid: int) -> bool:
+    if sys.platform == "win32":  # there, a signal ends a process
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
 
 
 def _remove(parts: Sequence[Path], folder: Path) -> None:

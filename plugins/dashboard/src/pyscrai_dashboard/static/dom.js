@@ -16,10 +16,25 @@ const CONTROLS = (
   "DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US"
 ).split(" ");
 
+// Characters of a text that are shown at once: with millions of them, a browser stands still.
+const SHOWN = 50_000;
+
+/** A text from a character on; of a long one the beginning, and a button for more of it. */
+function textNodes(text, from = 0) {
+  let end = Math.min(text.length, from + SHOWN);
+  if (text.charCodeAt(end - 1) >> 10 === 0x36 && end < text.length) end -= 1; // do not halve a character
+  const shown = document.createTextNode(visible(text.slice(from, end)));
+  if (end === text.length) return [shown];
+  const said = `… show more (${end.toLocaleString("en")} of ${text.length.toLocaleString("en")} characters)`;
+  const more = () => button.replaceWith(...textNodes(text, end));
+  const button = h("button", { class: "link", type: "button", onclick: more }, said);
+  return [shown, button];
+}
+
 function append(node, children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
-    node.append(child instanceof Node ? child : document.createTextNode(visible(child)));
+    node.append(...(child instanceof Node ? [child] : textNodes(String(child))));
   }
   return node;
 }

@@ -7,6 +7,7 @@ import { getInfo } from "../info.js";
 import { follow } from "../live.js";
 import { failure, setQuery, title } from "../router.js";
 import { badge, progress } from "../status.js";
+import { ExperimentControl } from "./experiment_control.js";
 import { panelTab } from "./panels.js";
 import { arms, comparisons, curve, factors } from "./report.js";
 import { Trials } from "./trials.js";
@@ -14,9 +15,9 @@ import { Trials } from "./trials.js";
 export async function experiment(root, { name: given }, query, signal) {
   const name = decodeURIComponent(given);
   title(name);
-  const view = new ExperimentView(root, name, query, signal);
-  await view.read();
   const info = await getInfo();
+  const view = new ExperimentView(root, name, query, signal, info.read_only);
+  await view.read();
   signal.throwIfAborted();
   for (const panel of (info.panels ?? []).filter((one) => one.for === "experiment")) {
     root.append(
@@ -48,7 +49,7 @@ export async function experiment(root, { name: given }, query, signal) {
 }
 
 class ExperimentView {
-  constructor(root, name, query, signal) {
+  constructor(root, name, query, signal, readOnly) {
     Object.assign(this, { name, signal, outcome: query.get("outcome") });
     this.parts = Object.fromEntries(
       ["gone", "head", "claim", "arms", "comparisons", "factors", "curve", "warnings"].map((part) => [
@@ -57,12 +58,17 @@ class ExperimentView {
       ]),
     );
     this.trials = new Trials();
+    this.control = new ExperimentControl(name, readOnly, () =>
+      this.read().catch((error) => this.failed(error)),
+    );
+    this.control.element.hidden = true;
     fill(this.parts.head, h("p", { class: "loading" }, `Reading the experiment ${name}…`));
     this.trials.element.hidden = true;
     fill(
       root,
       this.parts.gone,
       this.parts.head,
+      this.control.element,
       this.parts.claim,
       this.parts.arms,
       this.parts.comparisons,
@@ -103,6 +109,7 @@ class ExperimentView {
     const held =
       this.parts.arms.contains(document.activeElement) && document.activeElement.tagName === "SELECT";
     fill(this.parts.head, this.head());
+    this.control.show(content.control);
     fill(
       this.parts.claim,
       content.why && h("div", { class: "notice" }, h("p", null, content.why)),

@@ -137,7 +137,10 @@ function drawing(title, nodes, edges, view) {
     h(
       "p",
       { class: "hint" },
-      "The size of a node is its number of events, the width of a line how often. Choose a node for its events.",
+      nodes.some((node) => node.events)
+        ? "The size of a node is its number of events, the width of a line how often. "
+        : "The width of a line is its weight. ",
+      "Choose a node for its events.",
     ),
     edges.length > 0 &&
       h(

@@ -88,9 +88,9 @@ export class Trials {
         h(
           "div",
           { class: "buttons pager" },
-          h("button", { type: "button", disabled: this.page === 0, onclick: move(-1) }, "Before"),
+          h("button", { type: "button", disabled: this.page === 0, onclick: move(-1) }, "Previous"),
           h("span", { class: "num" }, `${this.page + 1} of ${pages}`),
-          h("button", { type: "button", disabled: this.page === pages - 1, onclick: move(1) }, "After"),
+          h("button", { type: "button", disabled: this.page === pages - 1, onclick: move(1) }, "Next"),
         ),
     );
   }
