@@ -15,7 +15,7 @@ from pyscrai_experiments.registry import RegistrationRow
 from pyscrai_testing.servers import FaultServer, Reply
 
 import pyscrai_core
-from pyscrai_core import TrustRequired, api
+from pyscrai_core import TrustRequired, Url, api
 from pyscrai_core.config import load_settings
 from pyscrai_core.errors import ScenarioError
 from pyscrai_core.plugins import Host
@@ -142,6 +142,26 @@ def test_a_vendor_s_key_goes_to_the_vendor_alone(
     assert f"this server got no key, as {key} goes to" in done.stderr
     (asked,) = server.requests
     assert "sk-0123456789" not in json.dumps(dict(asked.headers))
+
+
+@pytest.mark.parametrize(
+    ("use", "host", "key"),
+    [("openai", "api.openai.com", "OPENAI_API_KEY"), ("anthropic", "api.anthropic.com", "ANTHROPIC_API_KEY")],
+)
+def test_what_is_not_the_vendor_s_own_server(use: str, host: str, key: str) -> None:
+    def gets(url: str) -> Any:
+        return Host().load("provider", use).Config("m", Url(url)).key_variable
+
+    assert gets(f"https://{host}") == gets(f"https://{host.upper()}:443/x") == key
+    assert (gets(f"https://eu.{host}") == key) == (use == "openai")
+    for url in (
+        f"http://{host}", f"https://{host}.evil.example", f"https://{host}@evil.example",
+        f"https://{host}:443@evil.example", f"https://evil.example/{host}", f"https://evil.example#.{host}",
+        f"https://evil.example?.{host}", f"https://x{host}", f"https://{host}.", f"https://evil.example:1.{host}",
+        f"https://evil.example\u3002{host}", f"https://\u0430{host[1:]}", f"https://[::1].{host}",
+        "http://127.0.0.1", "https://[::ffff:127.0.0.1]",
+    ):  # fmt: skip
+        assert gets(url) is None, url
 
 
 def test_an_observer_that_a_folder_s_settings_name_listens_and_sends_nothing_unasked(
