@@ -21,7 +21,7 @@ import pluggy
 from attrs import evolve, field, frozen
 
 from .. import hookspecs
-from ..base.syntax import LOCK
+from ..base.syntax import parse_module
 from ..contracts import CONTRACTS, Tool, Toolset
 from ..errors import ContractError, ExtensionError, PyscraiError
 from ..hookspecs import API_VERSION, KINDS, PROJECT
@@ -148,8 +148,7 @@ def _stated_api(module: str) -> object:
 
     spec = find_spec(module)
     read = getattr(spec.loader, "get_source", None) if spec else None
-    with LOCK:
-        tree = ast.parse((read(module) or "") if read else "")
+    tree = parse_module((read(module) or "") if read else "")
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             for target in node.targets:

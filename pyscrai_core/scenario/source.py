@@ -57,7 +57,8 @@ def _similar(path: FilesystemPath, name: str) -> str:
         siblings = [one.name for one in path.parent.iterdir()]
     except OSError:
         return f", nor a folder {path.parent} that can be read"
-    match = closest(path.name, siblings)
+    # A link that leads nowhere is there, and is not what was meant.
+    match = closest(path.name, [one for one in siblings if one != path.name])
     return f" (did you mean {str(FilesystemPath(name).parent / match)!r}?)" if match else ""
 
 
