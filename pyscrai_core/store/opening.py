@@ -110,7 +110,7 @@ def migrate(path: Path, database: SqliteDatabase, writable: bool) -> None:
     tables = set(database.get_tables())
     applied: set[str] = set()
     if HISTORY in tables:
-        applied = {row[0] for row in connection_of(database).execute(f'SELECT "name" FROM "{HISTORY}"')}
+        applied = {str(row[0]) for row in connection_of(database).execute(f'SELECT "name" FROM "{HISTORY}"')}
     elif tables:
         raise StoreError(f"store {path}: it is the database of another program; name another with --store")
     if applied - names:
