@@ -204,6 +204,30 @@ def test_what_a_plugin_prints_does_not_get_into_an_experiment_s_json(executor: s
             assert "printed by another program" in done.stderr
 
 
+def test_what_plugins_print_when_they_are_looked_for_is_no_result(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the command is another plugin's own, and not one of `pyscrai-cli`."""
+    info = folder / "loud-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pyscrai]\nloud = loud\n")
+    (folder / "loud.py").write_text(
+        'import os\nprint("imported", flush=True)\nos.system("echo printed")\npyscrai_api = 1\n'
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+    run = pyscrai_core.run("scenario.json").run
+    for command in (
+        ["runs", "verify"], ["runs", "export-bundle", run, "--out", "b"],
+        ["runs", "import-bundle", "b", "--store", "other.db"], ["runs"], ["show", run], ["replay", run],
+        ["plugins"],
+    ):  # fmt: skip
+        done = pyscrai(*command, "--json")
+        assert isinstance(json.loads(done.stdout), (dict, list)), command
+        if command[1:2] in (["verify"], ["export-bundle"]):
+            assert "imported\nprinted" in done.stderr, command
+
+
 def test_an_export_is_its_user_s_alone_in_a_folder_of_others_too(folder: Path) -> None:
     pyscrai_core.run("scenario.json")
     before = os.umask(0o022)
