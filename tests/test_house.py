@@ -83,6 +83,14 @@ def test_whoever_catches_everything_says_why(path: Path) -> None:
                 assert reason or (again and "Exception" not in caught(node)), f"{file}:{node.lineno}"
 
 
+@pytest.mark.parametrize("path", [ROOT, *PLUGINS], ids=lambda path: path.name)
+def test_python_s_parser_is_used_by_one_thread_at_a_time(path: Path) -> None:
+    """By `parse_module` and `parse_expression`, which lock it. A node alone may be evaluated anywhere."""
+    for file in (path / ("pyscrai_core" if path == ROOT else "src")).rglob("*.py"):
+        if file != ROOT / "pyscrai_core/base/syntax.py":
+            assert not re.search(r"\bast\.parse\(|PyCF_ONLY_AST", file.read_text()), file
+
+
 def test_ci_runs_the_readmes_command() -> None:
     readme = (ROOT / "README.md").read_text()
     (command,) = re.findall(r"^python3 .*nox -s tests$", readme, re.MULTILINE)

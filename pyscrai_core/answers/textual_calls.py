@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 from attrs import evolve, frozen
 
+from ..base.syntax import parse_module
 from ..errors import AnswerRejected
 from ..language.parsing import find_json, json_parts, parse_json
 from ..language.schemas import check_value
@@ -397,8 +397,7 @@ def _python_calls(text: str) -> list[ToolCall]:
     if len(text) > MAX_PYTHON:
         return []
     try:
-        with warnings.catch_warnings(action="ignore"):
-            tree = ast.parse(text)
+        tree = parse_module(text)
         nodes = [part.value for part in tree.body if isinstance(part, ast.Expr)]
         if len(nodes) != len(tree.body):
             return []

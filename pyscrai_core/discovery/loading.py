@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import inspect
 import re
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from operator import attrgetter
+from pathlib import Path
 from traceback import TracebackException
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Literal, TypeAlias
@@ -21,7 +23,7 @@ import pluggy
 from attrs import evolve, field, frozen
 
 from .. import hookspecs
-from ..base.syntax import LOCK
+from ..base.syntax import parse_module
 from ..contracts import CONTRACTS, Tool, Toolset
 from ..errors import ContractError, ExtensionError, PyscraiError
 from ..hookspecs import API_VERSION, KINDS, PROJECT
@@ -32,6 +34,8 @@ Status: TypeAlias = Literal["loaded", "disabled", "broken"]
 
 #: The distribution of plugins that were handed in directly.
 GIVEN = "(given)"
+#: The folder of the kernel, whose files are no place of a plugin's fault.
+_KERNEL = str(Path(__file__).parents[1])
 #: What pluggy takes for a hook.
 FUNCTIONS = (FunctionType, MethodType, classmethod, staticmethod)
 
@@ -84,6 +88,8 @@ class Plugin:
     error: str = ""
     extensions: tuple[Offer, ...] = ()
     details: str = ""
+    #: How long its import took.
+    seconds: float = field(default=0.0, eq=False, repr=False)
     #: What a broken plugin raised.
     cause: BaseException | None = field(default=None, eq=False, repr=False)
 
@@ -119,8 +125,10 @@ def load_plugin(
                 f"{plugin.distribution} {plugin.version}, and the first is used; uninstall one of them "
                 "or add it to `disable` in pyscrai.toml by its distribution's name"
             )
+        began = time.perf_counter()
         try:
             module = fetch()
+            plugin = evolve(plugin, seconds=time.perf_counter() - began)
         except Exception:  # what it imports may be gone in this version: then the version is what is wrong
             if (stated := _stated_api(plugin.module)) is not None:
                 _check_api(plugin, stated)
@@ -134,7 +142,7 @@ def load_plugin(
         return evolve(
             plugin,
             status="broken",
-            error=_line(error),
+            error=_line(error) + ("" if isinstance(error, PyscraiError) else _place(error)),
             extensions=tuple(offers),
             details="".join(TracebackException.from_exception(error).format()),
             cause=error,
@@ -148,8 +156,10 @@ def _stated_api(module: str) -> object:
 
     spec = find_spec(module)
     read = getattr(spec.loader, "get_source", None) if spec else None
-    with LOCK:
-        tree = ast.parse((read(module) or "") if read else "")
+    try:
+        tree = parse_module((read(module) or "") if read else "")
+    except SyntaxError:
+        return None
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             for target in node.targets:
@@ -293,8 +303,12 @@ def _place(error: BaseException) -> str:
     """The file and the line of a plugin that raised, as text to add; empty if it is not in one."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}:{error.lineno})"
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if "importlib" not in one.filename]
-    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames[1:] else ""
+    frames = [
+        one
+        for one in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in one.filename and not one.filename.startswith(_KERNEL)
+    ]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
 
 
 def _short(value: object) -> str:

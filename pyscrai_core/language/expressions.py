@@ -21,11 +21,10 @@ from __future__ import annotations
 import ast
 import keyword
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..base.syntax import LOCK
+from ..base.syntax import parse_expression
 from .evaluator import COMPREHENSIONS, NODES, WORDS, Evaluator
 from .functions import FUNCTIONS
 from .misfit import Misfit
@@ -208,9 +207,7 @@ def _parse(source: str) -> tuple[str, ast.Expression]:
     # In brackets an expression may take several lines, as it does in a YAML block.
     text = f"({source}\n)" if "\n" in source.strip() else source.strip()
     try:
-        with LOCK, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd escapes, which tell a scenario's author nothing
-            tree = ast.parse(text, mode="eval")
+        tree = parse_expression(text)
     except SyntaxError as error:
         words = [word for word in re.findall(r"\.([a-z]+)\b", source) if keyword.iskeyword(word)]
         if "'=='" in error.msg:

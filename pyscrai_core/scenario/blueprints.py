@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias, get_args
 
 import attrs
@@ -37,7 +37,8 @@ class Blueprint:
     """A component that can be made; `load` gives its class and its options as a Config.
 
     With `deferred` it is the scenario's own code, which is executed when it is made. `code` has the hashes of
-    its files, and `demands` are what a person has to approve before it is made.
+    its files, and `demands` are what a person has to approve before it is made; `check_files` raises
+    `TrustRequired` if a file that they name was changed since.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Blueprint:
     deferred: bool = False
     code: Mapping[str, str] = field(factory=dict)
     demands: tuple[str, ...] = ()
+    check_files: Callable[[Collection[str]], None] = lambda demands: None
     origin: str = ""
 
     def make(self, approval: Approval) -> Any:
@@ -56,6 +58,7 @@ class Blueprint:
         when its code is executed.
         """
         approval.check(f"{self.kind} {self.use!r}", self.demands)
+        self.check_files(self.demands)
         return self._make()
 
     def examine(self) -> Any:
@@ -143,7 +146,10 @@ class Resolver:
         own = any(isinstance(value, Component) for value in inside(loaded[1]))
         demands = tuple(self._source.latest)
         load = load if own else lambda: loaded
-        return Blueprint(kind, use.use, use.options, load, demands=demands, origin=origin), ()
+        check = self._source.check_files
+        return Blueprint(
+            kind, use.use, use.options, load, demands=demands, check_files=check, origin=origin
+        ), ()
 
     def _deferred(self, kind: str, use: AnyUse, path: Path) -> Blueprint:
         """The blueprint for a component of the scenario's own, of which nothing is executed yet."""

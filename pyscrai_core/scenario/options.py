@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shlex
@@ -29,8 +28,10 @@ LISTEN = "listen for connections from other machines at"
 NOT_OF_A_URL = re.compile(r"[\s\\<>\"^`\x00-\x20\x7f]")
 #: The hosts that are this machine.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-#: What the names of files end in that a program executes.
-SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".ts", ".sh", ".rb", ".pl", ".php", ".lua", ".jar", ".wasm", ".exe")
+#: What interpreters add to the name of a module.
+_ENDS = (".py", ".js", ".mjs", ".cjs", ".ts", "/__main__.py", "/index.js")
+#: What separates words within an argument.
+_WORDS = re.compile(r"[\s=;&|()<>\"'`,]+")
 #: Of a `HubFile`: the organization, the repository, the revision, and the file with its folders.
 HUB_FILE = re.compile(r"hf:\w[\w.-]*/\w[\w.-]*(@\w[\w.-]*)?(/\w[\w.-]*)+", re.ASCII)
 
@@ -92,8 +93,8 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
         # `./` is the scenario's folder, wherever the command was given.
         parts = [str(source.locate(part)) if part.startswith("./") else part for part in value]
         if source.starts:
-            for path, sha256 in _executed(parts):
-                source.demand(f"run the file with the SHA-256 {sha256}", path)
+            for path in _named(parts):
+                source.demand_file(path)
         return parts
 
     def schema(value: Any, kind: Any) -> Any:
@@ -114,17 +115,25 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
     }
 
 
-def _executed(program: list[str]) -> Iterator[tuple[str, str]]:
-    """The files that a program and its arguments name to be executed, and their SHA-256.
+def _named(program: list[str]) -> Iterator[Folder]:
+    """The files that a command line names: any of them may be executed, whatever its name is.
 
-    A program that is looked for in `PATH` is the system's.
+    They may be named within an argument (`bash -c "./x.sh"`), or as interpreters name modules
+    (`python -m x`). A program that is looked for in `PATH` is the system's.
     """
     for index, part in enumerate(program):
-        path = Folder(part)
-        named = "/" in part if index == 0 else path.suffix in SCRIPTS or os.access(path, os.X_OK)
-        if named and path.is_file() and os.access(path, os.R_OK):
-            with path.open("rb") as file:
-                yield str(path.absolute()), hashlib.file_digest(file, "sha256").hexdigest()
+        for word in dict.fromkeys([part, *_WORDS.split(part)]):
+            stems = dict.fromkeys((word, word.replace(".", "/")))
+            names = [word, *(f"{stem}{end}" for stem in stems for end in _ENDS)]
+            if index > 0 or "/" in word:
+                yield from (path.absolute() for path in filter(_is_file, map(Folder, names)))
+
+
+def _is_file(path: Folder) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False
 
 
 def check_options(config: type) -> None:

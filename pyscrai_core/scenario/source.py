@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+from collections.abc import Collection
 from pathlib import Path as FilesystemPath
 
 from attrs import define, field
 
-from ..base.files import MAX_BYTES, read_file
+from ..base.files import MAX_BYTES, open_file, read_file
+from ..errors import TrustRequired
 from ..language.lookalikes import normalize
 from ..suggest import closest
 from .trust import demand
+
+#: What is demanded of a file that a command line names, with its hash.
+USE_FILE = "let a program use the file with the SHA-256 {}"
 
 
 def read_bytes(path: FilesystemPath, name: str = "") -> bytes:
@@ -37,12 +43,22 @@ def read_bytes(path: FilesystemPath, name: str = "") -> bytes:
         raise ValueError(f"{file} cannot be read ({reason}); check its permissions and the path") from None
 
 
+def _sha256(path: FilesystemPath) -> str:
+    """The hash of a regular file; of one that cannot be read, nothing."""
+    try:
+        with open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
 def _similar(path: FilesystemPath, name: str) -> str:
     try:
         siblings = [one.name for one in path.parent.iterdir()]
     except OSError:
         return f", nor a folder {path.parent} that can be read"
-    match = closest(path.name, siblings)
+    # A link that leads nowhere is there, and is not what was meant.
+    match = closest(path.name, [one for one in siblings if one != path.name])
     return f" (did you mean {str(FilesystemPath(name).parent / match)!r}?)" if match else ""
 
 
@@ -62,6 +78,8 @@ class Source:
     demands: dict[str, None] = field(factory=dict)
     #: The same as a run that was recorded would demand it: of its folder, nobody knows whose it is.
     recorded_demands: dict[str, None] = field(factory=dict)
+    #: The files that command lines name, each by its demand.
+    used: dict[str, FilesystemPath] = field(factory=dict)
     #: What was demanded since this was emptied.
     latest: list[str] = field(factory=list)
     written: str = ""
@@ -79,6 +97,19 @@ class Source:
         if self.recorded or not inside:
             self.demands[text] = None
             self.latest.append(text)
+
+    def demand_file(self, path: FilesystemPath) -> None:
+        """Note a file that a command line names, as it is now."""
+        what = USE_FILE.format(_sha256(path))
+        self.used[demand(what, str(path))] = path
+        self.demand(what, str(path))
+
+    def check_files(self, demands: Collection[str]) -> None:
+        """Raise `TrustRequired` if such a file was changed since it was noted."""
+        for text in demands:
+            path = self.used.get(text)
+            if path is not None and demand(USE_FILE.format(_sha256(path)), str(path)) != text:
+                raise TrustRequired(f"{path}: it was changed after it was approved; run the command again")
 
     def read(self, name: str) -> str:
         """The text of a file, by its path relative to the folder. Raises `ValueError`."""

@@ -34,12 +34,23 @@ def damaged(what: str) -> StoreError:
     )
 
 
-def load(written: str | bytes, what: str = "a part of a run") -> Any:
-    """What was stored as JSON. Raises `StoreError` if it is none any more; `what` names it."""
+def load(written: str | bytes, kind: type = object, what: str = "a part of a run") -> Any:
+    """What was stored as JSON of a kind. Raises `StoreError` if it is none any more; `what` names it."""
     try:
-        return orjson.loads(written)
+        found = orjson.loads(written)
     except ValueError:
         raise damaged(what) from None
+    if not isinstance(found, kind):
+        raise damaged(what)
+    return found
+
+
+def load_list(written: str, kind: type) -> list[Any]:
+    """What was stored as a list of values of a kind. Raises `StoreError` if it is none any more."""
+    found: list[Any] = load(written, list)
+    if not all(isinstance(one, kind) for one in found):
+        raise damaged("a part of a run")
+    return found
 
 
 def clean_body(body: bytes) -> bytes:
@@ -62,7 +73,7 @@ def is_body(key: str, body: Any) -> bool:
 def read_body(body: bytes) -> Any:
     """What a message's body says, without secrets."""
     try:
-        found = load(redact_bytes(body), "a message")
+        found = load(redact_bytes(body), what="a message")
     except UnicodeDecodeError:
         raise damaged("a message") from None
     return found["body"] if isinstance(found, dict) and found.keys() == {"redacted", "body"} else found

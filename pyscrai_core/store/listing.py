@@ -8,7 +8,7 @@ from typing import Any
 from peewee import SqliteDatabase, fn
 
 from .models import ACTIVE, EventRow, OutcomeRow, RunRow
-from .runs import read_json
+from .runs import read_outcome
 
 
 def run_rows(
@@ -43,10 +43,10 @@ def count_events(database: SqliteDatabase) -> dict[str, int]:
 
 def outcomes_of_all(database: SqliteDatabase) -> dict[str, dict[str, Any]]:
     """The outcomes of each run by name. This is faster than asking each run."""
-    columns = (OutcomeRow.run, OutcomeRow.name, OutcomeRow.value)
+    columns = (OutcomeRow.run, OutcomeRow.name, OutcomeRow.value, OutcomeRow.checksum)
     query = OutcomeRow.select(*columns).where(OutcomeRow.kind == "outcome").order_by(*columns[:2])
     rows: Any = query.tuples().bind(database)
     found: dict[str, dict[str, Any]] = {}
-    for run, name, value in rows:
-        found.setdefault(run, {})[name] = read_json(value)
+    for run, name, *rest in rows:
+        found.setdefault(run, {})[name] = read_outcome(run, name, *rest)
     return found

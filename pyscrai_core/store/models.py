@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from peewee import (
-    AutoField,
-    BlobField,
-    CharField,
-    CompositeKey,
-    DateTimeField,
-    FloatField,
-    IntegerField,
-    Model,
-    TextField,
-)
+import sys
+from typing import Any, ClassVar
+
+import peewee
+from peewee import AutoField, CompositeKey, DateTimeField, Field, Model
+
+from .checksums import damaged
 
 #: The statuses of a run that a process executes; if none does, the run was interrupted.
 ACTIVE = ("running", "paused")
@@ -20,6 +16,48 @@ ACTIVE = ("running", "paused")
 HISTORY = "schema_migration"
 #: What the names of the kinds of outcomes begin with.
 PREFIXES = {"outcome": "", "measure": "measures.", "table": "tables."}
+
+
+class _Typed(Field):
+    """A column of one type: SQLite stores any value in it, but only damage leaves another there."""
+
+    types: ClassVar[tuple[type, ...]]
+    #: Of numbers; no number that is not finite is between two that are.
+    least: ClassVar[float] = -sys.float_info.max
+    most: ClassVar[float] = sys.float_info.max
+
+    def python_value(self, value: Any) -> Any:
+        """The value. Raises `StoreError` if it is none of this column."""
+        known = value is None or type(value) in self.types
+        if known and not (isinstance(value, (int, float)) and not self.least <= value <= self.most):
+            return value
+        raise damaged(f"{self.model._meta.table_name}: {self.column_name}")
+
+
+class CharField(_Typed, peewee.CharField):
+    types = (str,)
+
+
+class TextField(_Typed, peewee.TextField):
+    types = (str,)
+
+
+class IntegerField(_Typed, peewee.IntegerField):
+    types = (int,)
+
+
+class FloatField(_Typed, peewee.FloatField):
+    types = (float, int)
+
+
+class TimeField(FloatField):
+    """Seconds since 1970, until the year 9999."""
+
+    least, most = 0, 253_402_300_799
+
+
+class BlobField(_Typed, peewee.BlobField):
+    types = (bytes,)
 
 
 class Row(Model):
@@ -42,8 +80,8 @@ class RunRow(Row):
     seed = IntegerField()
     status = CharField()
     error = TextField(default="")
-    created = FloatField()
-    ended = FloatField(null=True)
+    created = TimeField()
+    ended = TimeField(null=True)
     steps = IntegerField(default=0)
     fingerprint = CharField(default="")
     owner = TextField(default="")
@@ -150,7 +188,7 @@ class CallRow(Row):
     output_tokens = IntegerField(default=0)
     cached_tokens = IntegerField(default=0)
     cache_write_tokens = IntegerField(default=0)
-    started = FloatField(default=0)
+    started = TimeField(default=0)
     seconds = FloatField(default=0)
     provider = TextField(default="")
     cost = FloatField(null=True)
@@ -193,7 +231,7 @@ class InputRow(Row):
     kind = CharField()
     body = TextField(default="")
     author = TextField(default="")
-    created = FloatField()
+    created = TimeField()
 
     class Meta:
         table_name = "inputs"

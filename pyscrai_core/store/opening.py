@@ -61,8 +61,11 @@ def connection_of(database: SqliteDatabase) -> sqlite3.Connection:
 
 def check_file(path: Path, create: bool) -> bool:
     """Whether the store can be written. Raises `StoreError` if it cannot be used at all."""
-    if path.is_dir():
-        raise StoreError(f"store {path}: it is a folder; expected a file")
+    if not path.is_file() and os.path.lexists(path):
+        what = "a folder" if path.is_dir() else "a device or a pipe"
+        if not path.exists():
+            what = "a link to a file that does not exist"  # that file would be made, wherever it is
+        raise StoreError(f"store {path}: it is {what}, where a file was expected; name another with --store")
     if not path.exists():
         if not create:
             raise StoreError(
@@ -107,7 +110,7 @@ def migrate(path: Path, database: SqliteDatabase, writable: bool) -> None:
     tables = set(database.get_tables())
     applied: set[str] = set()
     if HISTORY in tables:
-        applied = {row[0] for row in connection_of(database).execute(f'SELECT "name" FROM "{HISTORY}"')}
+        applied = {str(row[0]) for row in connection_of(database).execute(f'SELECT "name" FROM "{HISTORY}"')}
     elif tables:
         raise StoreError(f"store {path}: it is the database of another program; name another with --store")
     if applied - names:

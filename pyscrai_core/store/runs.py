@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-import orjson
 from peewee import Field, Model, SqliteDatabase, fn
 
 from ..display.shown import html
@@ -16,7 +15,7 @@ from ..messages import Message
 from ..records import Cost, Event, RunStatus, Usage
 from ..secret import redact_bytes
 from ..stored_run import StoredRun
-from .checksums import checksum, damaged, load, read_body
+from .checksums import checksum, damaged, load, load_list, read_body
 from .locks import Locks, Owner
 from .models import (
     ACTIVE,
@@ -77,9 +76,16 @@ def as_labels(given: Mapping[str, str] | None) -> dict[str, str]:
     return dict(given or {})
 
 
-def read_json(written: str | bytes) -> Any:
-    """A JSON text, without secrets that were not known when it was written."""
-    return load(redact_bytes(written.encode() if isinstance(written, str) else written))
+def read_json(written: str | bytes, kind: type = object) -> Any:
+    """A JSON text of a kind, without secrets that were not known when it was written."""
+    return load(redact_bytes(written.encode() if isinstance(written, str) else written), kind)
+
+
+def read_outcome(run: str, name: str, value: str, known: str) -> Any:
+    """What a run has under a name; `known` is the checksum. Raises `StoreError` for damage."""
+    if known not in ("", checksum(name, value)):
+        raise damaged(f"run {run}: its outcome {name}")
+    return read_json(value)
 
 
 def _column(name: str) -> Any:
@@ -146,7 +152,7 @@ class RecordedRun(StoredRun):
 
     @property
     def labels(self) -> dict[str, str]:
-        return dict(read_json(self._row.labels))
+        return dict(read_json(self._row.labels, dict))
 
     @property
     def status(self) -> RunStatus:
@@ -174,10 +180,7 @@ class RecordedRun(StoredRun):
             self._manifest, known = row
             if known not in ("", checksum(self._manifest)):
                 raise damaged(f"run {self.id}: its manifest")
-        try:
-            manifest: dict[str, Any] = orjson.loads(self._manifest)
-        except ValueError:
-            raise damaged(f"run {self.id}: its manifest") from None
+        manifest: dict[str, Any] = load(self._manifest, dict, f"run {self.id}: its manifest")
         return manifest
 
     @property
@@ -194,9 +197,9 @@ class RecordedRun(StoredRun):
 
     def _found(self, kind: str) -> dict[str, Any]:
         """What the run came to, of one kind."""
-        query = self._select(OutcomeRow, OutcomeRow.name, OutcomeRow.value).order_by(OutcomeRow.name)
-        prefix = PREFIXES[kind]
-        return {name[len(prefix) :]: read_json(value) for name, value in query.where(OutcomeRow.kind == kind)}
+        query = self._select(OutcomeRow, OutcomeRow.name, OutcomeRow.value, OutcomeRow.checksum)
+        rows, prefix = query.where(OutcomeRow.kind == kind).order_by(OutcomeRow.name), PREFIXES[kind]
+        return {name[len(prefix) :]: read_outcome(self.id, name, *found) for name, *found in rows}
 
     # -- events --
 
@@ -207,11 +210,13 @@ class RecordedRun(StoredRun):
         """The events as they were written, with secrets that were not known then: to be compared alone."""
         return self._events(0, load)
 
-    def _events(self, after: int, read: Callable[[str], Any]) -> Iterator[Event]:
+    def _events(self, after: int, read: Callable[[str, type], Any]) -> Iterator[Event]:
         for row in self._rows(EventRow, EventRow.seq, after):
             del row["run"]
             try:
-                row.update(audience=tuple(load(row["audience"])), payload=read(row["payload"]))
+                row.update(
+                    audience=tuple(load_list(row["audience"], str)), payload=read(row["payload"], dict)
+                )
             except (StoreError, TypeError):
                 raise damaged(f"run {self.id}: event {row['seq']}") from None
             yield Event(**row)
@@ -226,7 +231,7 @@ class RecordedRun(StoredRun):
     def rejections(self) -> list[str]:
         """The reason of each attempt that was rejected."""
         query = self._select(EventRow, EventRow.payload).where(EventRow.kind == "rejected")
-        return [load(payload)["reason"] for (payload,) in query.order_by(EventRow.seq)]
+        return [load(payload, dict)["reason"] for (payload,) in query.order_by(EventRow.seq)]
 
     def rejections_by_agent(self) -> dict[str, int]:
         """How many attempts of each agent were rejected."""
@@ -255,14 +260,14 @@ class RecordedRun(StoredRun):
     def calls(self) -> Iterator[dict[str, Any]]:
         for row in self._rows(CallRow, CallRow.number, 0):
             row["answer"] = read_json(row["answer"]) if row["answer"] else None
-            row["messages"] = load(row["messages"])
-            row["attempts"] = load(row["attempts"])
+            row["messages"] = load_list(row["messages"], str)
+            row["attempts"] = load_list(row["attempts"], dict)
             yield row
 
     def call_facts(self, after: int = 0) -> Iterator[dict[str, Any]]:
         """The calls with numbers above `after`, in order: how long, how much, how they ended. No words."""
         for row in self._rows(CallRow, CallRow.number, after, FACTS):
-            row["attempts"] = load(row["attempts"])
+            row["attempts"] = load_list(row["attempts"], dict)
             yield row
 
     def messages(self, number: int, last: int | None = None) -> list[Message]:
@@ -275,7 +280,7 @@ class RecordedRun(StoredRun):
             if row is None:
                 raise StoreError(f"run {self.id}: call {wanted} is missing; the store is damaged: restore it")
             base, kept, own = row
-            digests[:0] = load(own)[: None if needed is None else max(0, needed - kept)]
+            digests[:0] = load_list(own, str)[: None if needed is None else max(0, needed - kept)]
             needed = kept if needed is None else min(needed, kept)
             wanted = base if needed and (last is None or len(digests) < last) else None
         digests = digests if last is None else digests[max(0, len(digests) - last) :]
@@ -314,12 +319,12 @@ class RecordedRun(StoredRun):
     def inputs(self) -> list[dict[str, Any]]:
         """The events from outside that were taken in: step, kind, payload, audience, author."""
         query = self._select(CallRow, CallRow.step, CallRow.answer).where(CallRow.kind == "input")
-        return [{"step": step, **load(body)} for step, body in query.order_by(CallRow.number)]
+        return [{"step": step, **load(body, dict)} for step, body in query.order_by(CallRow.number)]
 
     def waiting(self) -> list[dict[str, Any]]:
         """The events from outside that are not taken in yet: kind, payload, audience, author."""
         query = self._select(InputRow, InputRow.body, InputRow.author).where(InputRow.kind == "event")
-        return [{**load(body), "author": author} for body, author in query.order_by(InputRow.id)]
+        return [{**load(body, dict), "author": author} for body, author in query.order_by(InputRow.id)]
 
     def intents(self) -> list[dict[str, Any]]:
         """The calls of tools that may or may not have acted: agent, step, path, tool, arguments."""
@@ -350,7 +355,7 @@ class RecordedRun(StoredRun):
     def attempts(self) -> tuple[int, int]:
         """How many calls had attempts that failed, and how many attempts those were."""
         query = self._select(CallRow, CallRow.attempts).where(CallRow.attempts != "[]")
-        counts = [len(load(attempts)) for (attempts,) in query]
+        counts = [len(load_list(attempts, dict)) for (attempts,) in query]
         return len(counts), sum(counts)
 
     def cost(self) -> Cost:

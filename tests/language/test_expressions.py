@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyscrai_core import Completion, Message, Request, ToolSpec
+from pyscrai_core.answers.textual_calls import with_textual_calls
 from pyscrai_core.language import evaluator, values
 from pyscrai_core.language.expressions import FUNCTIONS, Expression, Unevaluable
 from pyscrai_core.records import Event
@@ -201,6 +204,42 @@ def test_threads_may_share_an_expression() -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    assert wrong == []
+
+
+def test_threads_may_parse_at_the_same_time() -> None:
+    """In CPython 3.11, the parser counts the depth of all threads together: one failed in 158 runs."""
+    wrong: list[str] = []
+    call = ToolSpec("go", "It goes.", {"type": "object", "properties": {"a": {}}})
+    request = Request((Message.user("Go."),), tools=(call,))
+
+    def work(k: int) -> None:
+        for number in range(150):
+            try:
+                Expression("+".join(["(a[1] + 2)"] * 20) + f" + {k} + {number}", ["a"])
+                answer = with_textual_calls(Completion(f"[go(a=[[[[[{k}, {number}]]]]])]"), request)
+                assert answer.tool_calls
+            except SystemError as error:
+                wrong.append(str(error))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+
+    def pause(*_: Any) -> None:  # other threads go on
+        time.sleep(0)
+
+    gc.callbacks.append(pause)
+    try:
+        gc.set_threshold(50)
+        sys.setswitchinterval(1e-6)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        gc.callbacks.remove(pause)
+        gc.set_threshold(*threshold)
+        sys.setswitchinterval(interval)
     assert wrong == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -46,3 +47,48 @@ def test_broken_json_is_damage(place: str, tmp_path: Path) -> None:
         assert "this is a bug" not in done.output, command
         assert done.exit_code in (0, 1, 2), command
     assert done.exit_code == 1  # of runs verify, which finds all of it
+
+
+#: What damage, or another program, may leave in a column; SQLite stores any value in each.
+VALUES = (b"\xff\x00", "[]", "[[]]", '{"a": 1}', 10**18, "1e999", -1)
+#: The commands that read a table; for the others, three that read most.
+READING = {
+    "calls": ("show", "show --stats", "replay"),
+    "outcomes": ("show", "runs"),
+    "runs": ("runs", "show", "log", "replay"),
+    "schema_migration": ("runs",),
+}
+
+
+@pytest.mark.parametrize(
+    "table", ["runs", "events", "calls", "outcomes", "manifests", "messages", "schema_migration"]
+)
+def test_a_value_that_does_not_belong_in_its_column_is_damage(
+    table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each column of the last row, where the database accepts the value."""
+    monkeypatch.chdir(tmp_path)
+    run = pyscrai_core.run({**SCENARIO, "measures": {"m": "len(events)"}}, store="whole.db").run
+    with closing(sqlite3.connect("whole.db")) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
+        keys = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")') if row[5]]
+    tried = 0
+    for column in columns:
+        for value in VALUES:
+            shutil.copy("whole.db", "damaged.db")
+            order = ", ".join(f"{key} DESC" for key in keys)
+            last = f"SELECT {','.join(keys)} FROM {table} ORDER BY {order} LIMIT 1"
+            with closing(sqlite3.connect("damaged.db")) as connection, connection:
+                try:
+                    changed = f'UPDATE "{table}" SET "{column}" = ? WHERE ({",".join(keys)}) = ({last})'
+                    connection.execute(changed, [value])
+                except sqlite3.IntegrityError:
+                    continue
+            for command in READING.get(table, ("show", "log", "replay")):
+                of = [] if command == "runs" else [run]
+                done = CliRunner().invoke(cli, [*command.split(), *of, "--store", "damaged.db"])
+                assert "this is a bug" not in done.output, (column, value, command)
+                assert done.exit_code in (0, 1, 2), (column, value, command)
+                tried += 1
+    assert tried > 5

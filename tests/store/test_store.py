@@ -172,6 +172,21 @@ def test_a_folder_and_an_unknown_scheme(tmp_path: Path) -> None:
         Store.open("sqlite:///")
 
 
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    """Through a link that leads nowhere, a stranger's folder would make a file anywhere."""
+    os.mkfifo(tmp_path / "pipe.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "elsewhere.db")
+    for path, what in (
+        (tmp_path / "pipe.db", "a device or a pipe"),
+        (Path("/dev/zero"), "a device or a pipe"),
+        (tmp_path / "link.db", "a link to a file that does not exist"),
+    ):
+        for create in (True, False):
+            with pytest.raises(StoreError, match=f"{path}: it is {what}, where a file was expected"):
+                Store.open(str(path), create=create)
+    assert not (tmp_path / "elsewhere.db").exists()
+
+
 def test_a_missing_store_is_not_made_by_reading(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="it does not exist; run a scenario first"):
         api.replay(store=tmp_path / "none.db")

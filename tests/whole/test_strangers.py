@@ -15,7 +15,7 @@ from pyscrai_experiments.registry import RegistrationRow
 from pyscrai_testing.servers import FaultServer, Reply
 
 import pyscrai_core
-from pyscrai_core import TrustRequired, api
+from pyscrai_core import TrustRequired, Url, api
 from pyscrai_core.config import load_settings
 from pyscrai_core.errors import ScenarioError
 from pyscrai_core.plugins import Host
@@ -144,6 +144,26 @@ def test_a_vendor_s_key_goes_to_the_vendor_alone(
     assert "sk-0123456789" not in json.dumps(dict(asked.headers))
 
 
+@pytest.mark.parametrize(
+    ("use", "host", "key"),
+    [("openai", "api.openai.com", "OPENAI_API_KEY"), ("anthropic", "api.anthropic.com", "ANTHROPIC_API_KEY")],
+)
+def test_what_is_not_the_vendor_s_own_server(use: str, host: str, key: str) -> None:
+    def gets(url: str) -> Any:
+        return Host().load("provider", use).Config("m", Url(url)).key_variable
+
+    assert gets(f"https://{host}") == gets(f"https://{host.upper()}:443/x") == key
+    assert (gets(f"https://eu.{host}") == key) == (use == "openai")
+    for url in (
+        f"http://{host}", f"https://{host}.evil.example", f"https://{host}@evil.example",
+        f"https://{host}:443@evil.example", f"https://evil.example/{host}", f"https://evil.example#.{host}",
+        f"https://evil.example?.{host}", f"https://x{host}", f"https://{host}.", f"https://evil.example:1.{host}",
+        f"https://evil.example\u3002{host}", f"https://\u0430{host[1:]}", f"https://[::1].{host}",
+        "http://127.0.0.1", "https://[::ffff:127.0.0.1]",
+    ):  # fmt: skip
+        assert gets(url) is None, url
+
+
 def test_an_observer_that_a_folder_s_settings_name_listens_and_sends_nothing_unasked(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +202,30 @@ def test_what_a_plugin_prints_does_not_get_into_an_experiment_s_json(executor: s
         if command == ["run"]:
             assert "imported" in done.stderr
             assert "printed by another program" in done.stderr
+
+
+def test_what_plugins_print_when_they_are_looked_for_is_no_result(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the command is another plugin's own, and not one of `pyscrai-cli`."""
+    info = folder / "loud-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pyscrai]\nloud = loud\n")
+    (folder / "loud.py").write_text(
+        'import os\nprint("imported", flush=True)\nos.system("echo printed")\npyscrai_api = 1\n'
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+    run = pyscrai_core.run("scenario.json").run
+    for command in (
+        ["runs", "verify"], ["runs", "export-bundle", run, "--out", "b"],
+        ["runs", "import-bundle", "b", "--store", "other.db"], ["runs"], ["show", run], ["replay", run],
+        ["plugins"],
+    ):  # fmt: skip
+        done = pyscrai(*command, "--json")
+        assert isinstance(json.loads(done.stdout), (dict, list)), command
+        if command[1:2] in (["verify"], ["export-bundle"]):
+            assert "imported\nprinted" in done.stderr, command
 
 
 def test_an_export_is_its_user_s_alone_in_a_folder_of_others_too(folder: Path) -> None:

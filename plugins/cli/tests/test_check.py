@@ -29,6 +29,7 @@ def pyscrai_engines():
         Extension("typed", "faulty_parts:Typed", ""),
         Extension("nested", "faulty_parts:Nested", ""),
         Extension("shut", "faulty_parts:Shut", ""),
+        Extension("unmade", "faulty_parts:Unmade", ""),
     ]
 """
 PARTS = """
@@ -46,6 +47,12 @@ class Shut(Engine):
     async def run(self, turn): ...
     async def aopen(self):
         return {}["door"]
+
+class Unmade(Engine):
+    def __init__(self, config):
+        super().__init__(config)
+        self.door = {}["door"]
+    async def run(self, turn): ...
 
 @attrs.frozen
 class Part:
@@ -99,7 +106,33 @@ def test_each_fault_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "faulty_gone.py:3" in errors["gone"]
     assert "--debug" in errors["gone"]
     assert "it cannot be opened: KeyError: 'door'; tell its author" in errors["shut"]
+    assert "it cannot be opened: KeyError: 'door'; tell its author" in errors["unmade"]
     assert all("faulty 1.0" in error for name, error in errors.items() if name)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("def x(:", "SyntaxError: invalid syntax"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported_is_told_with_its_place(
+    line: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = checked(tmp_path, monkeypatch, f"\n\n{line}\n")[""]
+    assert told.startswith(what)
+    assert f"({tmp_path / 'faulty.py'}:3)" in told
+
+
+def test_a_plugin_whose_import_takes_long_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = f"import time\ntime.sleep(1.1)\n{PLUGIN}"
+    checked(tmp_path, monkeypatch, plugin)
+    done = subprocess.run(
+        [sys.executable, "-m", "pyscrai_cli.main", "plugins"], capture_output=True, text=True, check=True
+    )
+    assert "slow: plugin faulty (faulty 1.0) takes 1." in done.stderr
 
 
 @pytest.mark.parametrize("name", ["a/b", "a b", " x", "ä\\n"])

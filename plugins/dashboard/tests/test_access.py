@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import re
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -96,14 +98,88 @@ def test_another_user_of_this_machine_gets_nothing(reading: Any, host: str) -> N
     assert "another user of this machine" in theirs.stdout
 
 
+#: Connects, and tells its port. Told to, it sends an order and resets the connection.
+LEAVES_AN_ORDER = """
+import socket, struct
+to = socket.create_connection(("127.0.0.1", int(input())))
+to.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+print(to.getsockname()[1], flush=True)
+to.sendall(input().encode().decode("unicode_escape").encode())
+to.close()
+print("sent", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a program as another user")
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_port_that_another_user_left_does_not_pass_on_its_orders(
+    accepted: bool, server: Any, until: Any, folder: Path
+) -> None:
+    """The next connection from that port is the user's own, while the order is still to be read."""
+    order = '{"file": "talk.yaml"}'
+    head = f"Host: 127.0.0.1:{server.port}\\r\\nContent-Type: application/json\\r\\n"
+    with subprocess.Popen(
+        ["/usr/bin/env", "python3", "-c", LEAVES_AN_ORDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True, user=65534, env={}, cwd="/",
+    ) as theirs:  # fmt: skip
+        assert theirs.stdin is not None
+        assert theirs.stdout is not None
+        if not accepted:
+            os.kill(server.process.pid, signal.SIGSTOP)
+        print(server.port, file=theirs.stdin, flush=True)
+        port = int(theirs.stdout.readline())
+        if accepted:
+            until(lambda: _is_accepted(server.process.pid, port), "the connection")
+            os.kill(server.process.pid, signal.SIGSTOP)
+        request = f"POST /api/start HTTP/1.1\\r\\n{head}Content-Length: {len(order)}\\r\\n\\r\\n{order}"
+        print(request, file=theirs.stdin, flush=True)
+        assert theirs.stdout.readline() == "sent\n"
+    with socket.socket() as mine:
+        mine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        mine.bind(("127.0.0.1", port))
+        mine.connect(("127.0.0.1", server.port))
+        os.kill(server.process.pid, signal.SIGCONT)
+        mine.sendall(
+            head.encode().decode("unicode_escape").join(("GET /api/runs HTTP/1.1\r\n", "\r\n")).encode()
+        )
+        assert mine.recv(12) == b"HTTP/1.1 200"
+    run = server.post("/start", 201, file="talk.yaml")["run"]
+    until(lambda: server.get(f"/runs/{run}")["status"] == "completed", "its end")
+    assert server.get("/runs")["total"] == 1
+    assert not [line for line in server.lines if "Error" in line]
+
+
+def _is_accepted(process: int, port: int) -> bool:
+    inodes = {
+        line.split()[9]
+        for line in Path("/proc/net/tcp").read_text().splitlines()
+        if line.split()[2].endswith(f":{port:04X}")
+    } - {"0"}
+    links = (os.readlink(link) for link in Path(f"/proc/{process}/fd").iterdir() if link.is_symlink())
+    return bool(inodes & {link.removeprefix("socket:[").rstrip("]") for link in links})
+
+
+def test_where_users_have_no_numbers_of_their_own_nobody_can_tell() -> None:
+    """In a user namespace, all users that it does not know have the same number."""
+    apart = ["unshare", "--user"]
+    if not shutil.which("unshare") or subprocess.run([*apart, "true"], check=False).returncode:
+        pytest.skip("no user namespaces here")
+    code = "from pyscrai_dashboard.peers import can_tell; print(can_tell())"
+    for before, told in (([], "True\n"), (apart, "False\n")):
+        done = subprocess.run(
+            [*before, sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == told
+
+
 def test_a_connection_without_an_owner_is_nobody_s() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         to = socket.create_connection(server.getsockname())
-        accepted, client = server.accept()
+        accepted, _ = server.accept()
         with accepted:
-            assert owner(client, server.getsockname()) == os.getuid()
+            assert owner(accepted) == os.getuid()
             to.close()
-            assert owner(client, server.getsockname()) is None
+            assert owner(accepted) is None
 
 
 @pytest.mark.parametrize(

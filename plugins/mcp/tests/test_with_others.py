@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -14,10 +15,22 @@ from pyscrai_mcp.server import McpConfig
 from pyscrai_testing import check_resume
 
 import pyscrai_core
-from pyscrai_core import Completion, Extension, Reasoning, Request, RunResult, TrustRequired, Turn, hookimpl
+from pyscrai_core import (
+    Completion,
+    Extension,
+    Program,
+    Reasoning,
+    Request,
+    RunResult,
+    TrustRequired,
+    Turn,
+    hookimpl,
+)
 from pyscrai_core.api import prepare, replay, resume
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
+from pyscrai_core.scenario.options import option_hooks
+from pyscrai_core.scenario.source import Source
 from pyscrai_core.scenario.trust import Gate
 
 for _name in ("cast", "memory", "schedules", "scripted"):
@@ -127,16 +140,77 @@ def test_the_approval_is_for_the_program_s_file_as_it_was(tmp_path: Path) -> Non
     assert result.status == "stopped", result.error
     (question,) = asked
     assert re.search(
-        rf"\d\. run the file with the SHA-256 [0-9a-f]{{64}}: {re.escape(str(server))}\n", question
+        rf"\d\. let a program use the file with the SHA-256 [0-9a-f]{{64}}: {re.escape(str(server))}\n",
+        question,
     )
     server.write_text(server.read_text() + "# and more\n")
-    with pytest.raises(TrustRequired, match="run the file with the SHA-256"):
+    with pytest.raises(TrustRequired, match="let a program use the file with the SHA-256"):
         pyscrai_core.run(file, **options)
-    with pytest.raises(TrustRequired, match="run the file with the SHA-256"):
+    with pytest.raises(TrustRequired, match="let a program use the file with the SHA-256"):
         resume(set={"limits.steps": 5}, **options)
     assert replay(**options).fingerprint == result.fingerprint
     server.unlink()
     assert replay(**options).fingerprint == result.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        (["python", "server.py"], ["server.py"]),
+        (["bash", "server"], ["server", "server.py"]),
+        (["python", "-u", "notes.txt"], ["notes.txt"]),
+        (["env", "A=1", "timeout", "5", "python", "notes.txt"], ["notes.txt"]),
+        (["bash", "-c", "cd . && exec python server.py"], ["server.py"]),
+        (["python", "-c", "exec(open('notes.txt').read())"], ["notes.txt"]),
+        (["python", "-m", "server", "x"], ["server", "server.py"]),
+        (["python", "-m", "package.tool"], ["package/tool.py"]),
+        (["python", "package"], ["package/__main__.py"]),
+        (["node", "--require=./linked.js", "notes.txt"], ["linked.js", "notes.txt"]),
+        (["package/run", "notes.txt"], ["package/run", "notes.txt"]),
+        (["node", "--inspect", "data.db"], ["data.db"]),
+        (["npx", "-y", "server-filesystem", "."], []),
+        (["python", "pipe.py", "x" * 5000, "none.py"], []),
+    ],
+)
+def test_the_files_that_a_command_runs(
+    command: list[str], files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "package").mkdir()
+    for name in (
+        "server", "server.py", "notes.txt", "data.db", "package/tool.py", "package/__main__.py", "package/run"
+    ):  # fmt: skip
+        (tmp_path / name).write_text(name)
+    (tmp_path / "linked.js").symlink_to("data.db")
+    os.mkfifo(tmp_path / "pipe.py")
+    source = Source(tmp_path)
+    option_hooks(source)[Program](command, Program)
+    found = [path.relative_to(tmp_path).as_posix() for path in source.used.values()]
+    assert sorted(found) == sorted(files)
+    before = list(source.demands)
+    source.check_files(before)
+    for name in files:
+        kept = (tmp_path / name).read_text()
+        (tmp_path / name).write_text("other")
+        with pytest.raises(TrustRequired, match="it was changed after it was approved"):
+            source.check_files(before)
+        (tmp_path / name).write_text(kept)
+
+
+def test_a_file_that_is_changed_while_a_person_thinks_is_not_run(tmp_path: Path) -> None:
+    server, file = tmp_path / "server.py", tmp_path / "scenario.json"
+    server.write_text(Path(SERVER).read_text())
+    file.write_text(json.dumps(scenario("./server.py", calls(("weather", {"city": "Rome"})))))
+
+    def think(question: str) -> bool:
+        server.write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\n")
+        return True
+
+    settings = load_settings(store=tmp_path / "runs.db")
+    plan = prepare(file, settings=settings, host=HOST)
+    approval = Gate(confirm=think).approve(str(file), plan.content, plan.demands)
+    with pytest.raises(TrustRequired, match=r"server\.py: it was changed after it was approved"):
+        plan.tools["Ann"][0].make(approval)
 
 
 @pytest.mark.slow

@@ -75,8 +75,9 @@ class AnthropicConfig:
 
     @property
     def official(self) -> bool:
-        """Whether the server is Anthropic's own."""
-        return urlsplit(self.base_url).hostname == OFFICIAL_HOST
+        """Whether the server is Anthropic's own: without encryption, anybody's server could answer."""
+        parts = urlsplit(self.base_url)
+        return (parts.scheme, parts.hostname) == ("https", OFFICIAL_HOST)
 
     @property
     def local(self) -> bool:

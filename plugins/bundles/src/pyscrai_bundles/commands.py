@@ -10,6 +10,7 @@ import click
 import orjson
 
 from pyscrai_core import api
+from pyscrai_core.base.stdout import results_alone
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.errors import Divergence, InputError, PyscraiError
 from pyscrai_core.secret import redact
@@ -75,7 +76,9 @@ def verify(refs: tuple[str, ...], store: str | None, as_json: bool) -> int:
     left_out = [run for run in chosen if run in running]
     unproven: list[str] = []
     for run in [run for run in fine if run in imported]:
-        if why := _replayed(run, settings):
+        with results_alone(as_json):
+            why = _replayed(run, settings)
+        if why:
             fine.remove(run)
             (unproven if isinstance(why, InputError) else problems).append(f"run {run}: {why}")
             if not as_json:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyscrai_core.base.stdout import results_alone as stdout_for_results
 from pyscrai_core.errors import InputError
 from pyscrai_core.suggest import did_you_mean
 
@@ -45,7 +46,8 @@ class OfferedCommands(click.Group):
             if cmd_name not in self._added(host):
                 return None
         name = self.prefix + cmd_name
-        command = host.load("command", name)
+        with stdout_for_results():
+            command = host.load("command", name)
         if not isinstance(command, click.Command):
             offer = host.offer("command", name)
             raise click.UsageError(
@@ -123,10 +125,14 @@ def host_of(settings: Settings) -> Host:
 
 
 def all_plugins() -> tuple[Host, str]:
-    """The plugins in this folder. If its settings are wrong: the built-in commands, and what is wrong."""
+    """The plugins in this folder. If its settings are wrong: the built-in commands, and what is wrong.
+
+    What they print goes to stderr: it is no part of what the command prints.
+    """
     from pyscrai_core.config import load_settings
 
     try:
-        return host_of(load_settings(tell=False)), ""
+        with stdout_for_results():
+            return host_of(load_settings(tell=False)), ""
     except InputError as error:
         return built_in(), f"No commands of plugins: {error}"

@@ -60,6 +60,11 @@ def plugins(check: bool, pager: bool, as_json: bool) -> int:
     else:
         with paged(pager):
             _print(host, unusable)
+    for plugin in host.plugins:
+        if plugin.seconds > SLOW:
+            output.note(
+                f"slow: plugin {plugin} takes {plugin.seconds:.1f} s to import, which every command waits for"
+            )
     broken = [plugin for plugin in host.plugins if plugin.status == "broken"]
     return 1 if check and (broken or unusable) else 0
 
@@ -112,10 +117,11 @@ async def _open_and_close(made: Any) -> Exception | None:
     if not (isinstance(made, type) and issubclass(made, Component)):
         return None
     try:
-        component = made(made.Config())
+        config = made.Config()
     except (TypeError, ValueError, PyscraiError):
-        return None  # it needs options, or a key
+        return None  # it needs options
     try:
+        component = made(config)
         async with asyncio.timeout(PROBE_SECONDS):
             await component.aopen()
             await component.aclose()

@@ -23,6 +23,8 @@ from .peers import owner
 from .replies import Refused, failure
 
 COOKIE = "pyscrai_dashboard"
+#: Where the state of a request has the socket that it came by.
+CONNECTION = "connection"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -101,7 +103,7 @@ class Access:
         self._check_host(headers.get("host", ""))
         if scope["method"] not in ("GET", "HEAD"):
             self._check_sender(scope, headers)
-        if self._own_user and owner(scope["client"], scope["server"]) != os.getuid():
+        if self._own_user and owner(scope["state"][CONNECTION]) != os.getuid():
             raise Refused(
                 "connection: it is of another user of this machine; whoever runs the dashboard can start it "
                 "with --token, and give you the address that it prints", 403

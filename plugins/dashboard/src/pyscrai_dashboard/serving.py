@@ -14,12 +14,13 @@ from typing import Any
 
 import click
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pyscrai_core.config import Settings
 from pyscrai_core.errors import ConfigError
 
 from . import peers
-from .access import LOCAL_NAMES, is_loopback, new_token
+from .access import CONNECTION, LOCAL_NAMES, is_loopback, new_token
 from .app import make_app
 from .services import Services
 
@@ -74,6 +75,14 @@ def address_of(host: str, port: int, token: str | None) -> str:
     return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
 
 
+class Protocol(H11Protocol):
+    """uvicorn's, with the socket in the state of each request."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, CONNECTION: transport.get_extra_info("socket")}
+
+
 class Server(uvicorn.Server):
     """Ends on Ctrl-C within a moment, also with streams that are open."""
 
@@ -115,8 +124,8 @@ def serve(
     port = bound.getsockname()[1]
     address = address_of(host, port, token)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, lifespan="on", server_header=False,
-        timeout_graceful_shutdown=1, timeout_keep_alive=30, proxy_headers=False,
+        app, http=Protocol, ws="none", log_level="warning", access_log=False, lifespan="on",
+        server_header=False, timeout_graceful_shutdown=1, timeout_keep_alive=30, proxy_headers=False,
     )  # fmt: skip
     click.echo(f"dashboard: {address}")
     click.echo(f"store: {services.reader.path}")

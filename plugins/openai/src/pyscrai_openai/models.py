@@ -15,9 +15,9 @@ _NO_REASONING_BY_DEFAULT = re.compile(r"gpt-5\.[1-4](-mini|-nano)?(-\d{4}-\d\d-\
 
 
 def is_openai(url: str) -> bool:
-    """Whether `url` is OpenAI's own server."""
-    host = urlsplit(url).hostname or ""
-    return host == OPENAI_HOST or host.endswith("." + OPENAI_HOST)
+    """Whether `url` is OpenAI's own server: without encryption, anybody's server could answer."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" and f".{parts.hostname}".endswith(f".{OPENAI_HOST}")
 
 
 def is_loopback(url: str) -> bool:

@@ -17,7 +17,7 @@ from simpleeval import (
     NumberTooHigh,
 )
 
-from pyscrai_core.base.syntax import LOCK
+from pyscrai_core.base.syntax import parse_expression
 
 #: The variables that a rule can use.
 NAMES = frozenset({"agent", "step", "turn", "seed", "last", "schema", "messages"})
@@ -146,8 +146,7 @@ class Rule:
                 f"{self._option}: {len(expression)} characters, expected at most {_MAX_LENGTH}; shorten it"
             )
         try:
-            with LOCK:
-                tree = ast.parse(expression.strip(), mode="eval").body
+            tree = parse_expression(expression.strip()).body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ValueError(
                 f"{self._option}: {expression!r} is not an expression: {error}; use Python's syntax"

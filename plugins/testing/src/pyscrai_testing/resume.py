@@ -32,10 +32,15 @@ from attrs import frozen
 
 @frozen
 class Executed:
-    """What a process reported: its result, the canonical log, and the positions asked and journaled."""
+    """What a process reported.
+
+    That is its result, the canonical log, the positions asked and journaled, and what was asked at each
+    position of its store, as a hash.
+    """
 
     result: dict[str, Any]
     log: list[str]
+    requests: dict[str, str]
     started: list[str]
     answered: list[str]
 
@@ -110,6 +115,9 @@ def _same(whole: Executed, other: Executed, name: str) -> None:
     for number, (left, right) in enumerate(zip(whole.log, other.log, strict=False), 1):
         assert left == right, f"{name}: event {number} differs:\n  {left}\n  {right}"
     assert len(whole.log) == len(other.log), f"{name}: {len(other.log)} events instead of {len(whole.log)}"
+    for position, request in whole.requests.items():
+        # The log need not show it: the replies of a test often stay the same whatever they are asked.
+        assert other.requests.get(position) == request, f"{name}: what was asked at {position} differs"
     assert whole.result["fingerprint"] == other.result["fingerprint"], f"{name}: another fingerprint"
     assert whole.result["outcomes"] == other.result["outcomes"], f"{name}: other outcomes"
 
@@ -142,11 +150,16 @@ def _spawn(
 
 
 def _journaled(store: Path) -> set[str]:
+    return set(_requests(store))
+
+
+def _requests(store: Path) -> dict[str, str]:
+    """The hash of what was asked at each position."""
     from pyscrai_core.store.store import Store
 
     with Store.open(store, create=False) as opened:
         return {
-            f"{call['agent']}|{call['step']}|{call['path']}"
+            f"{call['agent']}|{call['step']}|{call['path']}": call["request"]
             for call in opened.run("last").calls()
             if call["status"] != "open"  # which ended the run, and is asked again
         }
@@ -211,6 +224,7 @@ def _main(mode: str, path: str, store: str, seed: str, concurrency: str) -> None
             {
                 "result": result.to_dict(),
                 "log": [event.line().decode() for event in result.events],
+                "requests": _requests(Path(store)),
                 "started": watch.started,
                 "answered": watch.answered,
             }

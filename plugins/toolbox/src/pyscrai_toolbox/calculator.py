@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from simpleeval import InvalidExpression, SimpleEval
 
 from pyscrai_core import ToolFailed, tool
-from pyscrai_core.base.syntax import LOCK
+from pyscrai_core.base.syntax import parse_expression
 
 MAX_LENGTH = 300
 #: The maximum size of an integer, in bits.
@@ -105,8 +105,7 @@ def _parse(expression: str) -> ast.expr:
     if len(expression) > MAX_LENGTH:
         raise Mistake(f"{len(expression)} characters, expected at most {MAX_LENGTH}; compute it in parts")
     try:
-        with LOCK:
-            tree = ast.parse(expression.strip(), mode="eval").body
+        tree = parse_expression(expression.strip()).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise Mistake(f"{expression[:60]!r} is not arithmetic; expected for example (3 + 4) * 2") from None
     for node in ast.walk(tree):
