@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path as Folder
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,13 @@ NOT_OF_A_URL = re.compile(r"[\s\\<>\"^`\x00-\x20\x7f]")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 #: What interpreters add to the name of a module.
 _ENDS = (".py", ".js", ".mjs", ".cjs", ".ts", "/__main__.py", "/index.js")
+#: What the names of files end in that programs keep data in.
+_DATA = frozenset(
+    (
+        *(".csv", ".db", ".duckdb", ".json", ".jsonl", ".log", ".ndjson", ".parquet", ".sqlite", ".sqlite3"),
+        *(".toml", ".tsv", ".xml", ".yaml", ".yml"),
+    )
+)
 #: What separates words within an argument.
 _WORDS = re.compile(r"[\s=;&|()<>\"'`,]+")
 #: Of a `HubFile`: the organization, the repository, the revision, and the file with its folders.
@@ -119,14 +127,18 @@ def _named(program: list[str]) -> Iterator[Folder]:
     """The files that a command line names: any of them may be executed, whatever its name is.
 
     They may be named within an argument (`bash -c "./x.sh"`), or as interpreters name modules
-    (`python -m x`). A program that is looked for in `PATH` is the system's.
+    (`python -m x`). A program that is looked for in `PATH` is the system's, and what an option names may be
+    data that the program changes (`--db notes.db`).
     """
-    for index, part in enumerate(program):
+    for index, (before, part) in enumerate(pairwise(["", *program])):
+        option = index > 0 and (before.startswith("--") or part.startswith("--"))
         for word in dict.fromkeys([part, *_WORDS.split(part)]):
             stems = dict.fromkeys((word, word.replace(".", "/")))
             names = [word, *(f"{stem}{end}" for stem in stems for end in _ENDS)]
-            if index > 0 or "/" in word:
-                yield from (path.absolute() for path in filter(_is_file, map(Folder, names)))
+            for path in map(Folder, names):
+                data = option and path.suffix.lower() in _DATA
+                if (index > 0 or "/" in word) and not data and _is_file(path):
+                    yield path.absolute()
 
 
 def _is_file(path: Folder) -> bool:

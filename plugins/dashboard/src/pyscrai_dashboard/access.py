@@ -19,12 +19,11 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .peers import owner
 from .replies import Refused, failure
 
 COOKIE = "pyscrai_dashboard"
-#: Where the state of a request has the socket that it came by.
-CONNECTION = "connection"
+#: Where the state of a request has the `Peer` that sent it.
+PEER = "peer"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -103,7 +102,7 @@ class Access:
         self._check_host(headers.get("host", ""))
         if scope["method"] not in ("GET", "HEAD"):
             self._check_sender(scope, headers)
-        if self._own_user and owner(scope["state"][CONNECTION]) != os.getuid():
+        if self._own_user and scope["state"][PEER].user != os.getuid():
             raise Refused(
                 "connection: it is of another user of this machine; whoever runs the dashboard can start it "
                 "with --token, and give you the address that it prints", 403

@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from asyncio.trsock import TransportSocket
+from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -27,6 +28,18 @@ def can_tell() -> bool:
     except (OSError, ValueError):
         return False
     return os.getuid() != unknown and os.access(_TABLES[0], os.R_OK)
+
+
+class Peer:
+    """Who is at the other end of a connection, which stays the same."""
+
+    def __init__(self, connection: socket.socket | TransportSocket) -> None:
+        self._connection = connection
+
+    @cached_property
+    def user(self) -> int | None:
+        """The number of the user; None: nobody's socket was there any more when it was looked at first."""
+        return owner(self._connection)
 
 
 def owner(connection: socket.socket | TransportSocket) -> int | None:

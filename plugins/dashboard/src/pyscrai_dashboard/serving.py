@@ -20,7 +20,7 @@ from pyscrai_core.config import Settings
 from pyscrai_core.errors import ConfigError
 
 from . import peers
-from .access import CONNECTION, LOCAL_NAMES, is_loopback, new_token
+from .access import LOCAL_NAMES, PEER, is_loopback, new_token
 from .app import make_app
 from .services import Services
 
@@ -76,11 +76,11 @@ def address_of(host: str, port: int, token: str | None) -> str:
 
 
 class Protocol(H11Protocol):
-    """uvicorn's, with the socket in the state of each request."""
+    """uvicorn's, with who is at the other end in the state of each request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app_state = {**self.app_state, CONNECTION: transport.get_extra_info("socket")}
+        self.app_state = {**self.app_state, PEER: peers.Peer(transport.get_extra_info("socket"))}
 
 
 class Server(uvicorn.Server):
