@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pyscrai_openai import models
+from pyscrai_openai import provider
 from pyscrai_openai.provider import OpenAIProvider
 from pyscrai_testing.models import TOOLS_TEMPLATE
 from pyscrai_testing.providers import Pieces, using
@@ -41,7 +41,7 @@ SAMPLING = Sampling(0.5, 0.9, 32, ("END",))
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server of the test passes for OpenAI's own."""
-    monkeypatch.setattr(models, "OPENAI_HOST", "127.0.0.1")
+    monkeypatch.setattr(provider, "is_openai", lambda url: True)
 
 
 def choice(message: dict[str, Any] | None, finish: str = "stop", **more: Any) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from pyscrai_core.base.private import umask
 from pyscrai_core.errors import BudgetSpent, InputError, PyscraiError
 
 from . import output
-from .completion import register_bash
 from .group import OfferedCommands, built_in
 
 
@@ -45,6 +44,8 @@ class Commands(OfferedCommands):
             given = list(args if args is not None else sys.argv[1:])
             alone = output.results_alone() if self._only_results(given) else nullcontext()
             if "_PYSCRAI_COMPLETE" in os.environ:
+                from .completion import register_bash
+
                 register_bash()
             with output.writing("stdout"), alone:
                 status = super().main(args, prog_name, complete_var, **{**extra, "standalone_mode": False})
