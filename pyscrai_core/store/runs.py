@@ -102,9 +102,12 @@ class RecordedRun(StoredRun):
 
     def __init__(self, database: SqliteDatabase, row: RunRow, locks: Locks) -> None:
         self._database = database
-        self._row: Any = row
         self._manifest: str | None = None
-        self._live = self._row.status in ACTIVE and locks.held(self._row.id)
+        self._live = row.status in ACTIVE and locks.held(row.id)
+        if row.status in ACTIVE and not self._live:
+            # It may have ended between the two looks; then the store says by now how.
+            row = RunRow.select().where(RunRow.id == row.id).get_or_none(database) or row
+        self._row: Any = row
 
     # -- queries --
 

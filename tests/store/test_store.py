@@ -367,3 +367,22 @@ def test_labels_that_are_none(labels: Any, said: str, tmp_path: Path) -> None:
         api.run(file, store=path, labels=labels)
     with Store.open(path) as store:
         assert store.runs() == []
+
+
+def test_a_run_that_ends_while_it_is_looked_at_was_not_interrupted(
+    play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = play(TALK, store=tmp_path / "runs.db").run
+    with Store.open(tmp_path / "runs.db") as store, sqlite3.connect(tmp_path / "runs.db") as other:
+
+        def held(key: str) -> bool:
+            """Its process ends after its row was read, and before its lock is looked at."""
+            other.execute("UPDATE runs SET status = 'completed' WHERE id = ?", (run,))
+            other.commit()
+            return False
+
+        other.execute("UPDATE runs SET status = 'running'")
+        other.commit()
+        assert store.run(run).status == "interrupted"
+        monkeypatch.setattr(store.locks, "held", held)
+        assert store.run(run).status == "completed"

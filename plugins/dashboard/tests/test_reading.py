@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyscrai_dashboard.experiments import _trials as trials_of
+from pyscrai_dashboard.summaries import rows_of
 
+import pyscrai_core
 from pyscrai_core.store.store import Store
 
 
@@ -216,3 +220,33 @@ def test_measures_come_with_their_units(server: Any, talk: str) -> None:
     measures = server.get(f"/runs/{talk}/measures")
     assert measures == server.get(f"/runs/{talk}")["measures"]
     assert [one[0] for one in measures["price"]["series"]] == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_that_ends_while_it_is_looked_at_was_not_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = {"scenario": "s", "agents": {"A": {}}, "schedule": {"use": "round-robin", "rounds": 1}}
+    provider = {"providers": {"default": {"use": "scripted", "replies": ["Hm."]}}}
+    run = pyscrai_core.run(
+        {**scenario, **provider}, store=tmp_path / "runs.db", labels={"experiment": "e"}
+    ).run
+    with Store.open(tmp_path / "runs.db") as store, sqlite3.connect(tmp_path / "runs.db") as other:
+
+        def held(key: str) -> bool:
+            """Its process ends after its row was read, and before its lock is looked at."""
+            other.execute("UPDATE runs SET status = 'completed' WHERE id = ?", (run,))
+            other.commit()
+            return False
+
+        def statuses() -> list[str]:
+            other.execute("UPDATE runs SET status = 'running'")
+            other.commit()
+            (row,) = rows_of(store, [run])
+            other.execute("UPDATE runs SET status = 'running'")
+            other.commit()
+            (trial,) = trials_of(store, "e")
+            return [row["status"], trial[4]]
+
+        assert statuses() == ["interrupted", "interrupted"]
+        monkeypatch.setattr(store.locks, "held", held)
+        assert statuses() == ["completed", "completed"]

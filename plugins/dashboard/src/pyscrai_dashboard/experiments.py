@@ -20,14 +20,17 @@ from pyscrai_core.store.store import Store
 
 from .panels import Panels
 from .replies import Refused
+from .summaries import settled
 
 #: The panel that computes the report of an experiment: pyscrai-experiments offers it.
 PANEL = "experiments"
 TABLE = "experiments"
 #: How pyscrai-experiments and others label the trials of an experiment.
 NAME, ARM, REPLICATE = (f"json_extract(\"labels\",'$.{key}')" for key in ("experiment", "arm", "replicate"))
-TRIALS = f"""SELECT "id", {ARM}, {REPLICATE}, "seed", "status", "error", "created", "ended" FROM "runs"
-    WHERE {NAME}=? ORDER BY "created", "id" """
+TRIAL = f'SELECT "id", {ARM}, {REPLICATE}, "seed", "status", "error", "created", "ended" FROM "runs"'
+TRIALS = f"""{TRIAL} WHERE {NAME}=? ORDER BY "created", "id" """
+#: The columns of a trial.
+KEYS = ("run", "arm", "replicate", "seed", "status", "error", "created", "ended")
 NAMES = f"""SELECT {NAME} AS "name", MAX("created") FROM "runs" WHERE "name" IS NOT NULL GROUP BY "name"
     ORDER BY 2 DESC"""
 COST = f"""SELECT SUM("cost") FROM "calls" WHERE "run" IN (SELECT "id" FROM "runs" WHERE {NAME}=?)"""
@@ -61,8 +64,7 @@ def one(store: Store, name: str, panels: Panels, limit: int) -> dict[str, Any]:
     outcomes: dict[str, dict[str, Any]] = {}
     for run, outcome, value in store.connection.execute(OUTCOMES, (name,)):
         outcomes.setdefault(run, {})[outcome] = read_json(value)
-    keys = ("run", "arm", "replicate", "seed", "status", "error", "created", "ended")
-    runs = [{**dict(zip(keys, row, strict=True)), "outcomes": outcomes.get(row[0], {})} for row in rows]
+    runs = [{**dict(zip(KEYS, row, strict=True)), "outcomes": outcomes.get(row[0], {})} for row in rows]
     found: dict[str, Any] = {
         **_brief(store, name, rows),
         "runs": runs[:limit], "runs_total": len(runs), "arms": _arms(runs),
@@ -82,10 +84,8 @@ def one(store: Store, name: str, panels: Panels, limit: int) -> dict[str, Any]:
 
 def _trials(store: Store, name: str) -> list[tuple[Any, ...]]:
     rows = store.connection.execute(TRIALS, (name,)).fetchall()
-    return [
-        (*row[:4], "interrupted" if row[4] in ACTIVE and not store.locks.held(row[0]) else row[4], *row[5:])
-        for row in rows
-    ]
+    named = ({"id": row[0], **dict(zip(KEYS[1:], row[1:], strict=True))} for row in rows)
+    return [tuple(settled(store, row, TRIAL).values()) for row in named]
 
 
 def _brief(store: Store, name: str, rows: list[tuple[Any, ...]]) -> dict[str, Any]:

@@ -315,8 +315,7 @@ class Live:
             query = """SELECT (SELECT MAX("seq") FROM "events" WHERE "run"=?),
                 (SELECT MAX("number") FROM "calls" WHERE "run"=?)"""
             rows = store.connection.execute(query, (row["id"], row["id"])).fetchone()
-        held = active and store.locks.held(row["id"])
-        return active, held, *rows, *(row[name] for name in COLUMNS)
+        return active, *rows, *(row[name] for name in COLUMNS)
 
     def _tell_overview(self, changed: list[Any], removed: list[str], of_experiments: list[Any]) -> None:
         chunk = message("runs", {"changed": changed, "removed": removed}) if changed or removed else b""

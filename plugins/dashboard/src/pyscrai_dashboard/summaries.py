@@ -110,9 +110,7 @@ class Summaries:
     def page(self, store: Store, filters: Filters, limit: int, before: str) -> dict[str, Any]:
         """A page of runs, newest first. Raises `Refused` for a cursor that is none."""
         where, values = filters.where()
-        passing = [
-            row for row in _rows(store, where, values) if filters.status in ("", status_of(store, row))
-        ]
+        passing = [row for row in _rows(store, where, values) if filters.status in ("", row["status"])]
         total = len(passing)
         if before:
             created, _, run = before.partition(":")
@@ -152,7 +150,7 @@ class Summaries:
             name: round(value, 9) if name == "dollars" else int(value) for name, value in found.sums.items()
         }
         labels, limits = dict(read_json(row["labels"])), self._limits_of(store, row)
-        status = status_of(store, row)
+        status = row["status"]
         return {
             **{
                 key: row[key]
@@ -215,7 +213,7 @@ class Summaries:
 def _rows(store: Store, where: str, values: list[Any]) -> Iterable[Row]:
     query = f'{SELECT} WHERE {where} ORDER BY "created" DESC, "id"'
     for row in store.connection.execute(query, values):
-        yield dict(zip(COLUMNS, row, strict=True))
+        yield settled(store, dict(zip(COLUMNS, row, strict=True)), SELECT)
 
 
 def rows_of(store: Store, runs: Iterable[str]) -> list[Row]:
@@ -228,10 +226,16 @@ def rows_of(store: Store, runs: Iterable[str]) -> list[Row]:
     return found
 
 
-def status_of(store: Store, row: Mapping[str, Any]) -> str:
-    """The status; an active run that no process executes was interrupted."""
-    status: str = row["status"]
-    return status if status not in ACTIVE or store.locks.held(row["id"]) else "interrupted"
+def settled(store: Store, row: Row, select: str) -> Row:
+    """The row of a run as it is: an active run that no process executes was interrupted.
+
+    It may have ended between the two looks, so it is read once more, with `select`.
+    """
+    if row["status"] not in ACTIVE or store.locks.held(row["id"]):
+        return row
+    again = store.connection.execute(f'{select} WHERE "id"=?', (row["id"],)).fetchone()
+    row = dict(zip(row, again, strict=True)) if again else row
+    return row if row["status"] not in ACTIVE else {**row, "status": "interrupted"}
 
 
 def _share(limits: Mapping[str, Any], used: Mapping[str, float]) -> float | None:
