@@ -159,7 +159,9 @@ def test_failed_trials_are_kept_counted_and_retried_on_demand(files: Path, exper
 def test_a_budget_stops_before_the_call_that_is_too_many(
     files: Path, experiment: Invoke, executor: str
 ) -> None:
-    edit("exp.yaml", "replicates: 10", f"replicates: 10\nbudget: {{calls: 50}}\nexecutor: {executor}")
+    # With processes, what is under way goes on: not all of it at once.
+    limits = f"budget: {{calls: 50}}\nconcurrency: 2\nexecutor: {executor}"
+    edit("exp.yaml", "replicates: 10", f"replicates: 10\n{limits}")
     done = experiment("run", "exp.yaml", "--json")
     assert done.exit_code == 3, done.output
     content = json.loads(done.stdout)
