@@ -264,6 +264,7 @@ def test_20_clients_watch_100_events_a_second_for_a_minute(
     assert delays[len(delays) // 2] < 0.5
 
 
+@pytest.mark.slow
 def test_a_run_of_20000_events_opens_at_once(server: Any, folder: Path) -> None:
     writer = Writer(folder, 20_000)
     writer.end()
