@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 
@@ -36,5 +36,7 @@ def results_alone(wanted: bool = True) -> Iterator[TextIO]:
     finally:
         sys.stdout = ours
         if redirected:
+            with suppress(OSError):  # what could not be written was told where it was tried first
+                results.close()
             os.dup2(kept, 1)
             os.close(kept)

@@ -181,9 +181,8 @@ def test_no_text_takes_long_to_read(form: str) -> None:
         return time.process_time() - clock
 
     small, large = seconds(20_000), seconds(160_000)
-    assert large < 20 * small + 0.5, (
-        f"{small:.2f} s, and {large:.2f} s for a text that is eight times as long"
-    )
+    # Of nested JSON, a bounded number of places is tried, each to the depth that Python reads.
+    assert large < 20 * small + 2, f"{small:.2f} s, and {large:.2f} s for a text that is eight times as long"
 
 
 class Nowhere:
