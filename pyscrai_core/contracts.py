@@ -52,7 +52,7 @@ Listen = NewType("Listen", str)
 SecretName = NewType("SecretName", str)
 
 #: A program to start, with its arguments: `[python, ./server.py]`. A part that begins with `./` is a file in
-#: the scenario's folder. The program needs your approval.
+#: the scenario's folder. The program and the files that it names need your approval.
 Program = NewType("Program", list[str])
 
 #: A JSON Schema (draft 2020-12), checked when the scenario is loaded.

@@ -344,7 +344,8 @@ async def _perform(
             small = (
                 ", which is too little for one trial"
                 if begun == 1
-                else f"; {begun} trials had begun, and none had ended: lower `concurrency`"
+                else f"; {begun} trials had begun, and none had ended: it is too little for one, or too many "
+                "are run at the same time (`concurrency`)"
             )
         reason = f"{meter.reason}{small}; continue with a larger one: it is in {experiment.path}"
     else:

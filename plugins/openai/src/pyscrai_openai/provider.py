@@ -46,7 +46,8 @@ PROBE_TIMEOUT = openai.Timeout(5)
 class OpenAIProvider(Provider):
     """Sends requests to OpenAI or to a server with the same interface.
 
-    `aopen` raises `ConfigError` if the key is missing. Servers on this computer need no key.
+    `aopen` raises `ConfigError` if the key is missing. Other servers than OpenAI's get one only if `api_key`
+    names it.
     """
 
     Config = OpenAIConfig
