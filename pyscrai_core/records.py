@@ -212,7 +212,7 @@ class Completion:
     of the vendor's content parts, and a tool call's arguments may be JSON text. If the request had a schema,
     the kernel sets `parsed` to the decoded value. `model` is the model that the vendor reports. If the kernel
     took something out of the text, such as thoughts or lines of other agents, `raw` is the text as it came.
-    `draws` are the kernel's (see `runtime.draws`). The limiter uses `allowance`; it is not stored.
+    `draws` are the kernel's (see `answers.draws`). The limiter uses `allowance`; it is not stored.
     """
 
     text: str
@@ -230,6 +230,15 @@ class Completion:
     def truncated(self) -> bool:
         """Whether the answer was cut off at `max_tokens` or at the end of the model's context."""
         return self.finish_reason == "length"
+
+    @property
+    def why_empty(self) -> str:
+        """What is known of why an answer without text is empty, with a remedy; "" if nothing is."""
+        if self.truncated:
+            return "all its tokens went elsewhere, such as into its thinking; raise `max_tokens`"
+        if self.thinking:
+            return "all that it wrote are thoughts; let it think less, or raise `max_tokens`"
+        return ""
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that is journaled, without `parsed`, which follows from `text`."""

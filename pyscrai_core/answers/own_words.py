@@ -21,7 +21,12 @@ from ..errors import AnswerRejected
 LINE_ENDS = "\n\r\x0b\x0c\x85\u2028\u2029"
 _BREAKS = re.escape(LINE_ENDS)
 _LINE = re.compile(rf"[^{_BREAKS}]*(?:\r\n|[{_BREAKS}])|[^{_BREAKS}]+")
-_STAMP = re.compile(r"(?:\[\d{1,2}:\d\d(?::\d\d)?\]|\(\d{1,2}:\d\d(?::\d\d)?\)|\d{1,2}:\d\d)?")
+#: What stands before a label: a time, or the number of a turn.
+_STAMP = re.compile(
+    r"(?:\[\d{1,2}:\d\d(?::\d\d)?\]|\(\d{1,2}:\d\d(?::\d\d)?\)|\d{1,2}:\d\d"
+    r"|[\[(*_]{0,3}(?:turn|round|step|day)\s\d{1,4}[\])*_]{0,3}\s?[-–—:.,|]?\s)?",
+    re.IGNORECASE,
+)
 #: A head and a colon, with the decoration behind it.
 _COLON = re.compile(rf"(?P<head>[^{_BREAKS}:：]{{1,200}})[:：][*_]*(?:</\w{{1,40}}>)?[ \t]*")
 #: A heading or a bold text that is all of its line.
@@ -42,13 +47,35 @@ _OWN = re.compile(
     rf"(?:[ \t]+(?:[-–—]{{1,2}}|\|)[ \t]+|(?<=[)*_])[ \t]+)(?=[*_]{{0,2}}[\"'“‘«„¿¡A-Z0-9À-ÖØ-Þ])"
     rf"|(?P<name>[^{_BREAKS}:：,，]{{1,80}})[,，][^{_BREAKS}:：.?!\"“]{{1,80}}[:：][*_]*[ \t]*"
 )
-#: How somebody says something, and to whom, behind a name.
+#: How somebody says something, and to whom, behind a name. `Jon said:` may report what he said before.
 _SAYS = re.compile(
     r"(?P<name>.{1,80}?),?\s+(?:\w{2,20}ly\s+)?"
-    r"(?:says|replies|responds|answers|asks|adds|continues|exclaims|whispers|shouts|speaks)"
+    r"(?:says|replies|responds|answers|asks|adds|continues|exclaims|whispers|shouts|speaks"
+    r"|sagt|antwortet|fragt|erwidert|dit|répond|demande|dice|responde|pregunta|contesta|risponde|chiede"
+    r"|diz|pergunta|zegt|antwoordt|vraagt|säger|svarar|mówi|odpowiada|pyta|říká|diyor"
+    r"|говорит|отвечает|спрашивает|каже|відповідає|λέει|απαντά)"
     r"(?:\s+\w{2,20}ly)?(?:\s+(?:to\s+)?(?P<to>.{1,80}))?",
     re.IGNORECASE,
 )
+#: The same in scripts that put no blank between words, or the verb behind the one who is spoken to.
+_SAYS_JOINED = re.compile(
+    r"(?P<name>.{1,80}?)\s?(?:说道?|說道?|道|答道?|问道?|問道?|回答道?|回应|回應|回复|回覆|表示"
+    r"|[はが](?:言う|言った|答える|答えた|尋ねる)|[이가은는]?\s?(?:말한다|말했다|말합니다|대답한다)"
+    r"|ने कहा|कहता है|कहती है)"
+)
+#: What only labels the agent itself: a role before the name, as in `Farmer Mara`, or the past tense.
+_TITLED = re.compile(r"(?:[^\W\d_a-z][\w.]{1,30}\s){1,2}(?P<name>\S.{0,80})")
+_SAID = re.compile(r"(?P<name>.{1,80}?)\s(?:said|replied|answered|responded|asked)(?:\s\w{2,20}ly)?")
+#: The beginning of a line that may go on as a stamp, a title, or a quotation.
+_STAMP_BEGUN = re.compile(
+    r"[\[(*_]{0,3}(?:t(?:u(?:r(?:n)?)?)?|r(?:o(?:u(?:n(?:d)?)?)?)?|s(?:t(?:e(?:p)?)?)?|d(?:a(?:y)?)?"
+    r"|(?:turn|round|step|day)\s\d{0,4}[\])*_]{0,3}\s?[-–—:.,|]?\s?)",
+    re.IGNORECASE,
+)
+_TITLE_BEGUN = re.compile(r"[*_]{0,2}(?:[^\W\d_a-z][\w.]{0,30}\s?){1,3}")
+_OPEN_QUOTE = re.compile(r"[\"“”«„][^\"“”«»„]*(?:[\"“”»][ \t,]*)?\Z")
+_WHOLLY_QUOTED = re.compile(rf"[\"“„«](?P<text>[^\"“”„«»]*)[\"”“»](?P<end>[ \t]*[{_BREAKS}]*)")
+_QUOTED = re.compile(r"[\"“”«„](?P<inner>[^\"“”«»„]*)[\"“”»][ \t,]{1,3}[^\W\d_A-Z]")
 _TO = re.compile(r"(?P<name>.{1,80}?)(?:,?\s+to\s+(?P<to>.{1,80})|\s*(?:[-=]>|→|⇒|➜).{1,80})", re.IGNORECASE)
 _ANSWER = re.compile(r"(?P<name>.{1,80})['’]s?\s+(?:response|reply|answer|turn|message)", re.IGNORECASE)
 _ALL = {"all", "everyone", "everybody", "the group", "the others", "others", "the room"}
@@ -103,6 +130,8 @@ class OwnWords:
             return False
         found = self._label(line)
         if found is not None:
+            if _OPEN_QUOTE.match(line):
+                return True  # it may turn out to be a quotation
             # Behind the own name, somebody else's may follow.
             rest = line[found.end :]
             return found.speaker == self._name and (not rest or self._may_be_label(rest))
@@ -116,7 +145,8 @@ class OwnWords:
             if found.speaker != self._name:
                 self.ended = found.speaker
                 return ""
-            line = line[found.end :]
+            quoted = _WHOLLY_QUOTED.fullmatch(line)
+            line = f"{line[found.end : quoted.end('text')]}{quoted['end']}" if quoted else line[found.end :]
         return line
 
     def _label(self, line: str) -> Label | None:
@@ -126,8 +156,13 @@ class OwnWords:
             if found is None:
                 continue
             head = found["head"] or found["bold"]
-            who = speaker_of(head, self._others) or self._role(head) or self._answering(head)
-            if who is not None:
+            who = (
+                speaker_of(head, self._others)
+                or self._role(head)
+                or self._answering(head)
+                or self._titled(head)
+            )
+            if who is not None and not _is_quotation(line, start):
                 return Label(who, found.end())
         own = None if self._begun else _OWN.match(line, start)
         if own is not None and speaker_of(own["head"] or own["name"], self._others) == self._name:
@@ -148,12 +183,21 @@ class OwnWords:
         who = _named(found["name"], self._others) if found else None
         return who if (self._blank if who != self._name else not self._begun) else None
 
+    def _titled(self, head: str) -> str | None:
+        """The agent itself, in `Farmer Mara` or `Mara said`. `Dear Jon` and `Jon said` are words."""
+        bare = "" if self._begun else _bare(head)
+        found = [form.fullmatch(bare) for form in (_TITLED, _SAID)]
+        own = any(one and _named(one["name"], self._others) == self._name for one in found)
+        return self._name if own else None
+
     def _may_be_label(self, begin: str) -> bool:
         longest = max(map(len, self._others), default=0)
         # What is longer has no label. Only rare decoration is longer than this.
         if len(begin) > 2 * longest + len("[10:02:30] **(responds to )**: "):
             return False
-        bare = _NUMBER.sub("", begin.lstrip(), count=1).lstrip("0123456789:])")
+        if _STAMP_BEGUN.fullmatch(begin) or (not self._begun and _TITLE_BEGUN.fullmatch(begin)):
+            return True
+        bare = _NUMBER.sub("", _STAMP.sub("", begin.lstrip(), count=1), count=1).lstrip("0123456789:])")
         bare = _stripped(bare.lstrip(), left=True).casefold()
         names = {*map(str.casefold, self._others), *_MODEL, *_PERSON}
         return any(name.startswith(bare) or bare.startswith(name) for name in names)
@@ -195,7 +239,14 @@ def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
         said = pattern.fullmatch(inner)
         if said and _is_addressee(said["to"], known):
             return _named(_stripped(said["name"]), known)
-    return None
+    joined = _SAYS_JOINED.fullmatch(inner)
+    return _named(joined["name"], known) if joined else None
+
+
+def _is_quotation(line: str, start: int) -> bool:
+    """Whether a line quotes somebody, and goes on about it: `"Jon: five" is what he wrote.`"""
+    found = _QUOTED.match(line, start)
+    return found is not None and (":" in found["inner"] or "：" in found["inner"])
 
 
 def _named(name: str, known: Mapping[str, str]) -> str | None:

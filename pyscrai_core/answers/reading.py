@@ -24,7 +24,7 @@ from ..suggest import quote
 from ..vendors import finish_reason, tool_arguments
 from .own_words import map_texts, own_words, speakers
 from .textual_calls import SHOWN, has_marks, with_textual_calls
-from .thoughts import check_tokens, has_thoughts, split_thoughts
+from .thoughts import begins_with_thoughts, check_tokens, has_thoughts, split_thoughts
 
 #: The largest count of tokens that is believed.
 MOST_TOKENS = 2**40
@@ -95,6 +95,8 @@ def check(answer: Completion, request: Request, policy: CallPolicy, agents: Sequ
         raise AnswerRejected(f"the answer ended before it was complete{cut_off(answer)}; give a shorter one")
     answer = with_textual_calls(answer, request)
     answer = evolve(answer, tool_calls=tuple(map(_tool_call, answer.tool_calls)))
+    if policy.split_thoughts:
+        answer = _without_thoughts_in_calls(answer)
     if not answer.tool_calls:
         answer = _with_own_words(answer, request, policy, agents) if request.speaks else answer
         if request.schema is None and policy.split_thoughts:
@@ -192,6 +194,21 @@ def _tool_call(call: ToolCall) -> ToolCall:
             f"{str(call.arguments)[:SHOWN]!r}; if they are cut off, raise `max_tokens`"
         )
     return ToolCall(str(call.id or ""), name, arguments)
+
+
+def _without_thoughts_in_calls(answer: Completion) -> Completion:
+    """The answer with the thoughts that its calls' texts begin with among its thoughts."""
+    found: list[str] = []
+
+    def words(text: str) -> str:
+        thoughts, said = split_thoughts(text) if begins_with_thoughts(text) else ([], text)
+        found.extend(thoughts)
+        return said
+
+    calls = tuple(evolve(call, arguments=map_texts(call.arguments, words)) for call in answer.tool_calls)
+    if not found:
+        return answer
+    return evolve(answer, tool_calls=calls, thinking=(*answer.thinking, *map(Thinking, found)))
 
 
 def _name(model: Any) -> str:

@@ -88,7 +88,8 @@ def rejection(provider: str, completion: Completion, wrong: str) -> AnswerReject
     if completion.text.strip():
         what += f"; it began: {completion.text[:120]!r}"
     else:
-        what = f"the model answers nothing, after {REPAIRS} repairs{cut_off(completion)}"
+        why = f" ({completion.why_empty})" if completion.why_empty else ""
+        what = f"the model answers nothing, after {REPAIRS} repairs{why}"
     error = AnswerRejected(f"provider {provider!r} ({completion.model}): {what}; {WAYS_OUT}")
     error.given_up = True
     return error

@@ -10,7 +10,7 @@ from ..errors import AnswerRejected
 from ..records import Completion, Request
 from .own_words import LINE_ENDS, OwnWords, lines_of
 from .textual_calls import begin_of_call, with_textual_calls
-from .thoughts import Kind, Markup
+from .thoughts import Kind, Markup, unread_token
 
 
 class WordsSink:
@@ -47,6 +47,8 @@ class WordsSink:
 class ThoughtlessSink(WordsSink):
     """Leaves out thoughts, calls of tools in channels, and what comes behind the end of the turn.
 
+    Nothing is passed on from a token on that is not read: such an answer is rejected.
+
     `waits`: the words wait until it is known that they are none: a tag may close thoughts that no tag opened,
     because the server put that tag into the prompt.
     """
@@ -57,6 +59,8 @@ class ThoughtlessSink(WordsSink):
         #: Whether there was anything but words just before.
         self._fresh = False
         self._waits, self._waiting, self._closed = waits, "", False
+        #: The last words, and whether there was such a token.
+        self._tail, self._unread = "", False
 
     def end(self) -> None:
         self._look(last=True)
@@ -80,9 +84,13 @@ class ThoughtlessSink(WordsSink):
             return
         if self._fresh:
             text = text.lstrip()
-        if not text:
+        if not text or self._unread:
             return
         self._fresh = False
+        if token := unread_token(self._tail + text):
+            self._unread = True
+            text = text[: max(0, token.start() - len(self._tail))]
+        self._tail = (self._tail + text)[-80:]
         if self._waits:
             self._waiting += text
         else:

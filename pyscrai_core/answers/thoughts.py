@@ -16,10 +16,13 @@ from ..errors import AnswerRejected
 #: no text: a tag closes what no tag opened, so all before it were thoughts.
 Kind = Literal["words", "thought", "call", "lone"]
 
+#: Names of tags around thoughts: `think`, `antThinking`, `inner_monologue`, `seed:think`, …
 _NAMES = (
-    r"(?:\w{1,40}:)?(?:think|thinking|thoughts?|thought_process|chain_of_thought|reasoning|scratch_?pad|reflection"
-    r"|(?:(?:inner|internal)_)?monologue|(?:inner|internal)_thoughts?)"
+    r"(?:\w{1,40}:)?(?:[a-z]{1,20}[_-]?)??(?:think|thinking|thoughts?|thought[_-]?process|chain[_-]of[_-]thought"
+    r"|reason|reasoning|scratch_?pad|reflection|reflect|deliberation|rationale|cot|monologue|analysis)"
 )
+#: A tag's brackets; some servers escape them.
+_LT, _GT = r"(?:<|&lt;)", r"(?:>|&gt;)"
 _ENDS = (
     *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<end_of_turn>", "</s>"),
     *(
@@ -34,10 +37,10 @@ _ENDS = (
 )
 #: Every repetition is bounded and each search goes on behind the last tag: the time is that of the length.
 TAG = re.compile(
-    rf"""(?=[<\[◁]) (?:
-      (?P<open> <\s{{0,9}}{_NAMES}(?:\s[^<>]{{0,100}})?> | \[THINK\] | ◁think▷
+    rf"""(?=[<\[◁&]) (?:
+      (?P<open> {_LT}\s{{0,9}}{_NAMES}(?:\s[^<>&]{{0,100}})?{_GT} | \[THINK\] | ◁think▷
           | <\|begin_of_thought\|> | <\|START_THINKING\|> | <\|channel>\s{{0,9}}(?:thought|analysis)\b )
-    | (?P<close> (?:</\s{{0,9}}{_NAMES}\s{{0,9}}> | \[/THINK\] | ◁/think▷
+    | (?P<close> (?:{_LT}/\s{{0,9}}{_NAMES}\s{{0,9}}{_GT} | \[/THINK\] | ◁/think▷
           | <\|end_of_thought\|> | <\|END_THINKING\|> | <channel\|>)
           (?=(?P<goes_on> [,.;:!?)] | [ \t]{{1,9}}(?-i:[a-z]) )?) )
     | (?P<header> (?:<\|start\|>\s{{0,9}}assistant(?P<to>[^<]{{0,200}}))?
@@ -51,25 +54,31 @@ TAG = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
-#: Thoughts without tags, where a text begins: harmony of which a server took the special tokens away, and
-#: IBM's Granite. Each ends with the phrase behind it.
+#: Thoughts without tags, where a text begins: harmony of which a server took the special tokens away, IBM's
+#: Granite, and fenced ones. Each ends with the phrase behind it.
 _PLAIN = {
+    **dict.fromkeys((f"```{name}\n" for name in ("think", "thinking", "thoughts", "reasoning")), ("\n```",)),
     "analysis": ("assistantfinal",),
     "Here is my thought process:": ("Here is my response:", "Here's my response:"),
     "Here's my thought process:": ("Here is my response:", "Here's my response:"),
 }
 _PLAIN_BEGIN = re.compile(
-    r"\s{0,20}(?P<phrase>analysis(?=[A-Z\"'])|Here(?: is|'s) my thought process:)",
+    r"\s{0,20}(?P<phrase>analysis(?=[A-Z\"'])|Here(?: is|'s) my thought process:"
+    r"|```(?:think|thinking|thoughts|reasoning)\n)",
 )
+_QUOTES = "`'\"“„«"
 #: What a tag begins with, and the length up to which the rest of one is waited for.
-_BEGINS = re.compile(r"[<\[◁]")
+_BEGINS = re.compile(r"[<\[◁&]")
 _LONGEST = 400
+#: The length up to which the end of thoughts within a sentence is waited for, and what stands between two
+#: tags that are only mentioned.
+_LONGEST_THOUGHT = 4000
+_MENTIONS = re.compile(rf"[{_QUOTES}]?,?\s+(?:[^\s.?!]{{1,20}},?\s+){{0,3}}[{_QUOTES}]?")
 #: A tag to which the word behind it belongs, which may go on.
 _GOES_ON = re.compile(
     r"</[\w:]{1,60}>[ \t]{0,9}|<\|channel>\s{0,9}\w{0,40}"
     r"|<(?:\|im_start\||\|turn|start_of_turn|\|start_header_id\|)>\w{0,40}"
 )
-_QUOTES = "`'\"“„«"
 #: A token of any chat template, unless a sentence mentions it.
 _TOKEN = re.compile(rf"(?<![{_QUOTES}])(?<![\w,] )<([|｜])[\w▁]{{1,40}}\1>(?!:)")
 
@@ -115,7 +124,16 @@ class Markup:
             if tag.start() >= until:
                 break
             self._give(held[place : tag.start()])
-            self._turn(tag)
+            place = tag.start()
+            if tag["open"] and self._state == "words" and self._is_mentioned():
+                encloses = _encloses(held[tag.end() :], last)
+                if encloses is None:
+                    until = place
+                    break
+                self._mentioned += not encloses
+                self._begin(tag[0], thought=encloses)
+            else:
+                self._turn(tag)
             place = tag.end()
         if until > place:
             self._give(held[place:until])
@@ -196,12 +214,15 @@ class Markup:
             self._depth += self._nested
             self._give(tag)
         elif self._state == "words":
-            if self._is_mentioned():
-                self._mentioned += 1
-                self._give(tag)
-            else:
-                self._state, self._depth, self._thought = "thought", 1, True
-                self._take("thought", "")
+            self._begin(tag, thought=True)
+
+    def _begin(self, tag: str, thought: bool) -> None:
+        """Begin thoughts with a tag among words, or pass on a tag that is only mentioned."""
+        if thought:
+            self._state, self._depth, self._thought = "thought", 1, True
+            self._take("thought", "")
+        else:
+            self._give(tag)
 
     def _close(self, tag: str, goes_on: bool) -> None:
         """`goes_on`: a sentence does, behind the tag."""
@@ -228,6 +249,17 @@ class Markup:
         return before != self._tail and (before[-1:].isalnum() or before[-1:] == ",")
 
 
+def _encloses(text: str, last: bool) -> bool | None:
+    """Whether a tag in a sentence, before this `text`, encloses thoughts; None if that is not known yet.
+
+    In `the <think> and </think> tags`, both are only mentioned.
+    """
+    closing = next((tag for tag in TAG.finditer(text) if tag["close"]), None)
+    if closing is None:
+        return False if last or len(text) > _LONGEST_THOUGHT else None
+    return _MENTIONS.fullmatch(text[: closing.start()]) is None
+
+
 def _waiting(text: str) -> int:
     """Where a tag may begin of which the end is missing; the length of the text if there is none."""
     place = max(0, len(text) - _LONGEST)
@@ -252,13 +284,24 @@ def has_thoughts(text: str) -> bool:
     return TAG.search(text) is not None or _PLAIN_BEGIN.match(text) is not None
 
 
+def begins_with_thoughts(text: str) -> bool:
+    """Whether a text begins with a tag that opens thoughts."""
+    found = TAG.match(text.lstrip())
+    return found is not None and found["open"] is not None
+
+
+def unread_token(text: str) -> re.Match[str] | None:
+    """The first token of a chat template that is not read here, and that no sentence mentions."""
+    return _TOKEN.search(text)
+
+
 def check_tokens(text: str) -> None:
     """Raise `AnswerRejected` if words contain a token of a chat template, such as `<|begin|>`.
 
     What it means in this model's template is not known: what is behind it may be thoughts, or somebody else's
     turn. A token that a sentence mentions is a word.
     """
-    if found := _TOKEN.search(text):
+    if found := unread_token(text):
         raise AnswerRejected(
             f"it contains {found[0]}, a token of the model's chat template; answer in words alone. If this "
             "persists, the server does not read this model's template: look for its option, such as a parser "
@@ -287,7 +330,8 @@ def split_thoughts(text: str) -> tuple[list[str], str]:
                 thoughts.append([])
             thoughts[-1].append(part)
         else:
-            words.append(part)
+            between = last == "thought" and words and words[-1][-1:].isspace()
+            words.append(part.lstrip(" \t") if between else part)
         last = kind
 
     Markup(take).feed(text, last=True)

@@ -72,7 +72,7 @@ def odd(**fields: Any) -> Completion:
         ("analysis: nine is fair.", "analysis: nine is fair.", []),
         ("<think></think>Nine.", "Nine.", []),
         ("<think>it never ends", "", ["it never ends"]),
-        ("Nine. <think>Was that wise?</think> Yes.", "Nine.  Yes.", ["Was that wise?"]),
+        ("Nine. <think>Was that wise?</think> Yes.", "Nine. Yes.", ["Was that wise?"]),
         ("Nine < ten, and ten > nine.", "Nine < ten, and ten > nine.", []),
         ("<think >a</think >Nine.", "Nine.", ["a"]),
         ('<think type="deep">a</think>Nine.', "Nine.", ["a"]),
@@ -109,6 +109,16 @@ def odd(**fields: Any) -> Completion:
         ("Nine.<end_of_turn>", "Nine.", []),
         ("Nine <s>old</s> coins.", "Nine <s>old</s> coins.", []),
         ("<answer>Nine.</answer>", "<answer>Nine.</answer>", []),
+        ("<antThinking>hide</antThinking>Nine.", "Nine.", ["hide"]),
+        ("<inner-thoughts>hide</inner-thoughts>Nine.", "Nine.", ["hide"]),
+        ("<analysis>hide</analysis><answer>Nine.</answer>", "Nine.", ["hide"]),
+        ("&lt;think&gt;hide&lt;/think&gt;Nine.", "Nine.", ["hide"]),
+        ("hide&lt;/think&gt;Nine.", "Nine.", ["hide"]),
+        ("I &lt;3 you & her.", "I &lt;3 you & her.", []),
+        ("```thinking\nhide\n```\nNine.", "Nine.", ["hide"]),
+        ("I offer <think>he is rich, is he?</think> nine.", "I offer nine.", ["he is rich, is he?"]),
+        ("The <think> and </think> tags are odd.", "The <think> and </think> tags are odd.", []),
+        ("My <analysis> of it: nine.", "My <analysis> of it: nine.", []),
     ],
 )
 def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> None:
@@ -135,12 +145,32 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
         "Here's my thought process:\nhide\nHere's my response:\nNine <b>coins</b>.",
         "Here is my thou",
         "The tag <think> is used; </think> closes it.",
+        "I offer <think>he is rich, is he?</think> nine.",
+        "Write <think> and wait for what comes then, which takes long.",
+        '{"say": "<think>hide it well</think>Nine."}',
+        "&lt;think&gt;hide&lt;/think&gt;Nine & < ten.",
+        "```thinking\nhide\n```\nNine.",
         "<|channel|>analysis<|message|>hide<|end|><|start|>assistant<|channel|>final"
         " <|constrain|>json<|message|>Nine.<|return|>",
     ],
 )
 def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
     assert shown(ThoughtlessSink, text, size).strip() == split_thoughts(text)[1].strip()
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_nothing_is_shown_from_an_unread_token_on(size: int) -> None:
+    assert shown(ThoughtlessSink, "Nine.<|plan|>hide it", size) == "Nine."
+    assert shown(ThoughtlessSink, "Say `<|plan|>` first.", size) == "Say `<|plan|>` first."
+
+
+def test_thoughts_in_the_arguments_of_a_call_are_thoughts() -> None:
+    call = ToolCall("a", "stock", {"of": "<think>hide</think>apples", "html": "a <think>"})
+    answer = taken(odd(tool_calls=(call,)), WORDS.but(tools=(STOCK,)))
+    assert answer.tool_calls[0].arguments == {"of": "apples", "html": "a <think>"}
+    assert [one.text for one in answer.thinking] == ["hide"]
+    kept = taken(odd(tool_calls=(call,)), WORDS.but(tools=(STOCK,)), split_thoughts=False)
+    assert kept.tool_calls[0].arguments == call.arguments
 
 
 @pytest.mark.parametrize(
@@ -183,6 +213,9 @@ def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
         ("**Mara**\n\nNine.\nMara to Jon: Ten.\nJon> No!", "Nine.\nTen.\n"),
         ("Mara: Jon: Nine.", ""),
         ("Mara goes to Jon and tells him this", "Mara goes to Jon and tells him this"),
+        ("Old Farmer Mara: Nine.\nTurn 2 - Jon: No!", "Nine.\n"),
+        ("Round 3, Mara: Nine.\n“Jon: no!” is his answer.", "Nine.\n“Jon: no!” is his answer."),
+        ("Turn 2 is mine, and Jon said: no.", "Turn 2 is mine, and Jon said: no."),
     ],
 )
 def test_only_own_words_are_shown_while_they_come(text: str, words: str | None, size: int) -> None:
@@ -355,6 +388,17 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
         ("At 10:02 Jon came.", "At 10:02 Jon came."),
         ("I told Jon: nine coins.", "I told Jon: nine coins."),
         ("Nine.\nJonathan: who is that?", "Nine.\nJonathan: who is that?"),
+        ("Farmer Mara: Nine coins.", "Nine coins."),
+        ("Mara said: Nine coins.", "Nine coins."),
+        ("Turn 2 - Mara: Nine coins.\n[Turn 3] Jon: Too much!", "Nine coins."),
+        ("“Mara: Nine coins.”", "Nine coins."),
+        ("Mara dice: Nueve.\nJon говорит: Нет!", "Nueve."),
+        ("Nine.\nJon说：Too much!", "Nine."),
+        ("Nine.\nJon 말했다: Too much!", "Nine."),
+        ("Nine.\nJon的出价：five", "Nine.\nJon的出价：five"),
+        ("“Jon: five,” he wrote. I say nine.", "“Jon: five,” he wrote. I say nine."),
+        ("Step 1: I look at it.", "Step 1: I look at it."),
+        ("Jon said: five.", "Jon said: five."),
     ],
 )
 def test_an_agent_speaks_for_itself(text: str, own: str) -> None:
@@ -369,7 +413,8 @@ def test_an_agent_speaks_for_itself(text: str, own: str) -> None:
     "text",
     [
         *("Jon: Five.", "Mara: Jon: Five.", "\n> Jon: Five.", '{"say": "Jon: Five."}', "[Jon] Five."),
-        *("Jon says: Five.", "Jon to Mara: Five.", "<Jon> Five."),
+        *("Jon says: Five.", "Jon to Mara: Five.", "<Jon> Five.", "Day 2. Jon: Five.", "Jon sagt: Fünf."),
+        *("Jon 说道：五", '"Jon: Five."'),
     ],
 )
 def test_who_begins_as_somebody_else_is_asked_again(text: str) -> None:

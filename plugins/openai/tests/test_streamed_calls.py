@@ -44,6 +44,11 @@ def piece(index: Any, call_id: Any, name: str | None, arguments: str) -> dict[st
             ),
         ],
         [piece(0, None, "stock", APPLES), piece(0, None, "stock", PEARS)],
+        [piece(None, "c", "stock", APPLES), piece(None, "c", "stock", PEARS)],
+        [
+            *(piece(None, "c", "stock", APPLES[:5]), piece(None, "c", "stock", APPLES[5:])),
+            *(piece(None, "c", "stock", PEARS[:5]), piece(None, "c", "stock", PEARS[5:])),
+        ],
     ],
 )
 def test_calls_stay_apart_and_whole(pieces: list[dict[str, Any]]) -> None:

@@ -37,13 +37,8 @@ async def ask_for_text(turn: Turn, messages: list[Message]) -> str:
         if text := tidy(completion.text, turn.agent.name):
             return text
         messages = [*messages, Message.user("Your answer was empty. Answer with text.")]
-    if completion.finish_reason == "length":
-        what = "all its tokens went elsewhere, such as into its thinking; raise `max_tokens`"
-    elif completion.thinking:
-        what = "all that it wrote are thoughts; let it think less, or raise `max_tokens`"
-    else:
-        asked = f"pyscrai prompt RUN --agent {shlex.quote(turn.agent.name)}"
-        what = f"look at what it was asked, with `{asked}`, or use another model"
+    asked = f"pyscrai prompt RUN --agent {shlex.quote(turn.agent.name)}"
+    what = completion.why_empty or f"look at what it was asked, with `{asked}`, or use another model"
     raise AnswerRejected(
         f"the model ({completion.model}) answers nothing: {REPEATS + 1} empty answers in a row (finish "
         f"reason: {completion.finish_reason}), expected text; {what}"

@@ -53,7 +53,7 @@ async def ask_model(
             return completion
     raise Unanswered(
         f"the model ({completion.model}) answers nothing: {REPEATS + 1} empty answers in a row (finish "
-        f"reason: {completion.finish_reason}); raise `max_tokens`, or {remedy}"
+        f"reason: {completion.finish_reason}); {completion.why_empty or 'raise `max_tokens`'}, or {remedy}"
     )
 
 

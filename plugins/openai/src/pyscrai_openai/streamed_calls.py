@@ -49,13 +49,18 @@ class StreamedCalls:
         """The call that a piece belongs to; None: it begins a new one."""
         if not self.calls or (index is not None and index not in self._by_index):
             return None
-        call = self._by_id.get(call_id) if call_id else None
-        if call is not None and index in (None, call["index"]):
-            return call
-        call = self.calls[-1] if index is None else self._by_index[index]
+        known = self._by_id.get(call_id) if call_id else None
+        same = known is not None and index in (None, known["index"])
+        call = (
+            known
+            if known is not None and same
+            else self.calls[-1]
+            if index is None
+            else self._by_index[index]
+        )
         function = call["function"]
         # A new id alone begins nothing: a piece without a name goes on with the call.
-        another = bool(call_id and call["id"] and name)
+        another = bool(not same and call_id and call["id"] and name)
         begins = bool(
             name and (arguments or name != function["name"]) and _is_complete(function["arguments"])
         )
