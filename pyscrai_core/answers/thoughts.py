@@ -13,8 +13,9 @@ from typing import Literal
 from ..errors import AnswerRejected
 
 #: What a part of a text is: `words` are said; a `call` of a tool, with its marks, is read later. `lone` has
-#: no text: a tag closes what no tag opened, so all before it were thoughts.
-Kind = Literal["words", "thought", "call", "lone"]
+#: no text: a tag closes what no tag opened, so all before it were thoughts. `preamble` has none either: words
+#: begin that turn out to be thoughts if an answer follows.
+Kind = Literal["words", "thought", "call", "lone", "preamble"]
 
 #: Names of tags around thoughts: `think`, `antThinking`, `inner_monologue`, `seed:think`, …
 _NAMES = (
@@ -39,9 +40,10 @@ _ENDS = (
 TAG = re.compile(
     rf"""(?=[<\[◁&]) (?:
       (?P<open> {_LT}\s{{0,9}}{_NAMES}(?:\s[^<>&]{{0,100}})?{_GT} | \[THINK\] | ◁think▷
-          | <\|begin_of_thought\|> | <\|START_THINKING\|> | <\|channel>\s{{0,9}}(?:thought|analysis)\b )
+          | <\|begin_of_thought\|> | <\|inner_prefix\|> | <\|START_THINKING\|>
+          | <\|channel>\s{{0,9}}(?:thought|analysis)\b )
     | (?P<close> (?:{_LT}/\s{{0,9}}{_NAMES}\s{{0,9}}{_GT} | \[/THINK\] | ◁/think▷
-          | <\|end_of_thought\|> | <\|END_THINKING\|> | <channel\|>)
+          | <\|end_of_thought\|> | <\|inner_suffix\|> | <\|END_THINKING\|> | <channel\|>)
           (?=(?P<goes_on> [,.;:!?)] | [ \t]{{1,9}}(?-i:[a-z]) )?) )
     | (?P<header> (?:<\|start\|>\s{{0,9}}assistant(?P<to>[^<]{{0,200}}))?
           <\|channel\|>\s{{0,9}}(?P<channel>\w{{1,40}})(?P<more>[^<]{{0,200}})
@@ -196,6 +198,8 @@ class Markup:
             if self._spoken and (not self._thought or tag["channel"].lower() == "final"):
                 self._take("lone", "")
             self._state, self._thought, self._spoken = "words", True, False
+            if tag["channel"].lower() == "commentary":
+                self._take("preamble", "")
 
     def _end(self, token: str) -> None:
         if self._state == "call":
@@ -325,6 +329,8 @@ def split_thoughts(text: str) -> tuple[list[str], str]:
         if kind == "lone":  # everything before was thought
             thoughts.append(words.copy())
             words.clear()
+        elif kind == "preamble":
+            pass
         elif kind == "thought":
             if not part or last != "thought" or not thoughts:
                 thoughts.append([])
