@@ -107,8 +107,8 @@ def _no_mean(scenario: Scenario, quantity: Quantity, draws: Mapping[str, str | N
         return ""
     if not any(map(_is_text, schemas)):
         return (
-            f"no value of {name!r} is drawn by the kernel, expected a closed choice: an enumeration, a boolean "
-            f"or a range of at most {MOST_OPTIONS} integers; change the parameter, or leave `expected` out"
+            f"the kernel draws no value of {name!r}, expected a closed choice: an enumeration, a boolean or a "
+            f"range of at most {MOST_OPTIONS} integers; change the parameter, or leave `expected` out"
         )
     free = not any("enum" in schema or "const" in schema for schema in schemas)
     kind = "a free text" if free else "one of several texts"

@@ -139,7 +139,7 @@ def test_a_number_that_nobody_draws_is_a_mistake_in_the_scenario(
     bid = {"bid": {"price": {"type": "integer", **price}}}
     what = scenario({"odds": CHANCES}, agents={"R": {"persona": "p", "must_act": True, "actions": bid}})
     what["outcomes"] = {"x": {"value": "events[0].payload.price", "expected": True}}
-    with pytest.raises(ScenarioError, match="no value of 'price' is drawn by the kernel, expected a closed"):
+    with pytest.raises(ScenarioError, match="the kernel draws no value of 'price', expected a closed"):
         run(tmp_path, what)
     assert not (tmp_path / "runs.db").exists()
 
