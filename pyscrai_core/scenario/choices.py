@@ -107,7 +107,7 @@ def _no_mean(scenario: Scenario, quantity: Quantity, draws: Mapping[str, str | N
         return ""
     if not any(map(_is_text, schemas)):
         return (
-            f"the kernel draws no value of {name!r}, expected a closed choice: an enumeration, a boolean or a "
+            f"the kernel draws no value of {name!r}, expected a closed choice: an enumeration, a boolean, a "
             f"range of at most {MOST_OPTIONS} integers; change the parameter, or leave `expected` out"
         )
     free = not any("enum" in schema or "const" in schema for schema in schemas)
