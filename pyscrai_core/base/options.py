@@ -14,8 +14,8 @@ over all sequences that cover a text is that of Vieira et al. 2024, "From langua
 language models over characters", arXiv 2412.03719.)
 
 A node that was not followed goes on, by estimate, as those did that were followed where the same options were
-possible: their shares of each option are added to it. So a form that is rarer than others still counts, and
-`missing` stays a bound on what is not known.
+possible, and where likewise only the end was missing, or more: their shares of each option are added to it.
+So a form that is rarer than others still counts, and `missing` stays a bound on what is not known.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from __future__ import annotations
 import heapq
 import math
 import re
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from attrs import field, frozen
@@ -232,16 +232,14 @@ class _Walk:
         """What each option likely gets from the nodes that were not followed."""
         found: dict[Hashable, list[float]] = {}
         for path, (text, mass) in self._followed.items():
-            for kind in _kinds(self._match, text):
-                known = found.setdefault(kind, [0.0] * (len(self._options) + 1))
-                for n, share in enumerate((*self._below[path], mass)):
-                    known[n] += share
+            alike = found.setdefault(self._match.possible(text), [0.0] * (len(self._options) + 1))
+            for n, share in enumerate((*self._below[path], mass)):
+                alike[n] += share
         more = [0.0] * len(self._options)
         for text, mass in self._open.values():
-            alike = next((found[kind] for kind in _kinds(self._match, text) if kind in found), None)
-            if alike is not None and alike[-1] > 0:
-                for n, share in enumerate(alike[:-1]):
-                    more[n] += mass * share / alike[-1]
+            *shares, whole = found.get(self._match.possible(text), [0.0])
+            for n, share in enumerate(shares):
+                more[n] += mass * share / whole
         return more
 
     def _follow(self, path: Path) -> Generator[Ask, Sequence[Told], None]:
@@ -298,10 +296,3 @@ class _Walk:
         first = {self._tokens_of(blank + option.text)[:1] for option in self._options}
         told = self._told.get((), {})
         return sum(math.exp(told[token]) for tokens in first for token in tokens if token in told)
-
-
-def _kinds(match: _Match, text: bytes) -> Iterator[Hashable]:
-    """What a text has in common with others: the options it may become, and if only its end is missing."""
-    possible, whole = match.possible(text)
-    yield possible, whole
-    yield possible

@@ -1,13 +1,15 @@
 """Kernel draws with SmolLM2: paired arms, marginals, the bias of the order, and the cost.
 
     python tests/bench/draws.py             everything; some minutes on two free cores
-    python tests/bench/draws.py apple       one part: apple, marginals, bias or cost
+    python tests/bench/draws.py apple       one part: apple, marginals, forms, bias or cost
 
 `apple`: two personas name a price from 1 to 20 in 200 pairs under common seeds. The variance of the
 difference, divided by that of unpaired arms, for the kernel's draws and llama.cpp's own, with 95 % intervals
 and the number of pairs that each needs.
 `marginals`: 2,000 of the model's own answers, and 10,000 draws, against the probabilities: options of one
 token at three temperatures, and of several tokens at temperature 1.
+`forms`: how far probabilities are from those of a walk through 100 nodes, with and without the estimate for
+what is not followed, for 20 prompts.
 `bias`: how probable a five-option question's options are by their place, over all 120 orders.
 `cost`: the time of one scored choice among five options over that of one generated answer of the same prompt.
 """
@@ -31,6 +33,7 @@ from scipy import stats
 
 from pyscrai_core import Message, Position, Request, Sampling
 from pyscrai_core.answers.draws import draw, normalized, probabilities_drawn
+from pyscrai_core.base import options as walks
 from pyscrai_core.base import seeds
 from pyscrai_core.base.options import Option, OptionScores
 
@@ -228,6 +231,57 @@ def _chi_squared(counts: Sequence[int], chances: Sequence[float]) -> float:
     return sum((n - total * p) ** 2 / (total * p) for n, p in zip(counts, chances, strict=True))
 
 
+# -- options in many forms --
+
+ASKED = (
+    ("Do you cooperate with the other prisoner or defect?", "choice", ("cooperate", "defect")),
+    ("Answer yes or no. Do you accept the offer of nine coins?", "accept", ("yes", "no")),
+    ("How do you travel: bus, bicycle, car, walking or train?", "way", WAYS),
+    ("Rate the park: poor, fair, good, excellent.", "rate", ("poor", "fair", "good", "excellent")),
+    ("Act: bid, pass or leave.", "kind", ("bid", "pass", "leave")),
+)
+PERSONAS = (
+    "You are Ann, a voter.",
+    "You are a greedy merchant.",
+    "You are a kind farmer with three children.",
+    "You are a judge.",
+)
+
+
+async def forms() -> None:
+    """How far probabilities are from those of a walk through 100 nodes, with and without the estimate."""
+    provider = await opened(threads=1)
+
+    async def shares(nodes: int, share: float) -> list[list[float]]:
+        walks.MOST_NODES, walks.SHARE = nodes, share
+        provider._model._kept.clear()  # type: ignore[union-attr]
+        found = []
+        for persona, (words, key, texts) in itertools.product(PERSONAS, ASKED):
+            request = Request(messages=(Message.system(persona), Message.user(words)))
+            options = [Option(f'"{text}"') for text in texts]
+            found.append(normalized((await provider.score(request, f'{{"{key}":', options)).logprobs))
+        return found
+
+    usual, least = walks.MOST_NODES, walks.SHARE
+    truth = await shares(100, 1e-5)
+    estimate = walks._Walk._estimated
+    for what in ("with", "without"):
+        if what == "without":
+            walks._Walk._estimated = lambda self: [0.0] * len(self._options)  # type: ignore[method-assign]
+        found = await shares(usual, least)
+        errors = [
+            max(abs(one - other) for one, other in zip(*pair, strict=True))
+            for pair in zip(found, truth, strict=True)
+        ]
+        print(
+            f"{usual} nodes, {what} the estimate: the largest error of a share is {statistics.mean(errors):.3f} "
+            f"on average over {len(errors)} prompts, and {max(errors):.3f} at most",
+            flush=True,
+        )
+    walks._Walk._estimated = estimate  # type: ignore[method-assign]
+    await provider.aclose()
+
+
 # -- the order of options --
 
 
@@ -285,7 +339,7 @@ async def cost() -> None:
         await provider.aclose()
 
 
-PARTS = {"apple": apple, "marginals": marginals, "bias": bias, "cost": cost}
+PARTS = {"apple": apple, "marginals": marginals, "forms": forms, "bias": bias, "cost": cost}
 
 
 if __name__ == "__main__":
