@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import AnswerRejected, CallFailed, Overloaded, Refused
-from ..records import FinishReason
+from ..records import FinishReason, Usage
 
 #: What vendors and servers call the end of an answer that is whole, of one that was cut off at a limit of
 #: tokens, of one that was withheld, and of one that they broke off. Written small, with `_` for `-`.
@@ -78,7 +78,9 @@ def answer_fault(text: str, names: Iterable[str] = ()) -> CallFailed | None:
     """
     called = {name.lower().replace("-", "_") for name in names}
     if called & _UNREADABLE or _CANNOT_READ.search(text):
-        return AnswerRejected(f"the server cannot read the model's answer: {text}")
+        unread = AnswerRejected(f"the server cannot read the model's answer: {text}")
+        unread.usage = Usage()  # there was an answer, of which nobody tells what it used
+        return unread
     if called & _WITHHELD or _FLAGGED.search(text):
         return Refused(f"{text}; the vendor's content filter refused the request: change the prompt")
     return None

@@ -342,8 +342,8 @@ class RunTurn(RunScope, Turn):
             error = failure
         error.args = (
             f"the model keeps calling tools: {TOOL_ROUNDS} times in a row, and when it was told to answer "
-            f"with what it knows: {error}; use another model, give the agent fewer tools, or let it work "
-            "in steps with `reasoning: react`",
+            f"with what it knows: {error}; or give the agent fewer tools, or let it work in steps with "
+            "`reasoning: react`",
         )
         raise error
 

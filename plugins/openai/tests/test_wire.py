@@ -626,8 +626,12 @@ def test_an_answer_that_the_server_cannot_read_is_asked_again(status: int, error
         async with using(OpenAIProvider(OpenAIProvider.Config(model="m", base_url=url))) as provider:
             await provider.complete(request())
 
-    with FaultServer(Reply(status, body)) as server, pytest.raises(AnswerRejected, match="cannot read.*<f"):
+    with (
+        FaultServer(Reply(status, body)) as server,
+        pytest.raises(AnswerRejected, match="cannot read.*<f") as failed,
+    ):
         asyncio.run(main(server.url))
+    assert failed.value.usage == Usage(), "it is for the kernel to estimate"
 
 
 @pytest.mark.parametrize("streamed", [False, True])
