@@ -78,7 +78,7 @@ def answer_fault(text: str, names: Iterable[str] = ()) -> CallFailed | None:
     """
     called = {name.lower().replace("-", "_") for name in names}
     if called & _UNREADABLE or _CANNOT_READ.search(text):
-        unread = AnswerRejected(f"the server cannot read the model's answer: {text}")
+        unread = AnswerRejected(f"{text} (the server cannot read the model's answer)")
         unread.usage = Usage()  # there was an answer, of which nobody tells what it used
         return unread
     if called & _WITHHELD or _FLAGGED.search(text):
