@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .base.bounded_answers import bound_answers as bound_answers
-from .base.finish_reasons import WITHHELD as WITHHELD
+from .base.finish_reasons import answer_fault as answer_fault
 from .base.finish_reasons import finish_reason as finish_reason
 from .base.strict_json import load_json
 from .errors import (

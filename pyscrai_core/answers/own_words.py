@@ -42,12 +42,23 @@ _BOXED = re.compile(
     rf"[*_\->• \t]{{0,6}}(?P<head>\[[^{_BREAKS}\[\]]{{1,80}}\]|<?[^{_BREAKS}<>]{{0,80}}[^{_BREAKS}<>=\- \t]>)"
     r"[*_>]{0,4}[ \t]+(?=\S)"
 )
-_LABELS = (_COLON, _TITLE, _BOXED)
+#: A name in brackets or between dashes that is all of its line.
+_ALONE = re.compile(
+    rf"(?P<head>\[[^{_BREAKS}\[\]]{{1,80}}\]|<[^{_BREAKS}<>]{{1,80}}>|(?P<rule>[-=*—]{{2,9}})[^{_BREAKS}:：]{{1,80}}(?P=rule))"
+    rf"[ \t]*[{_BREAKS}]+"
+)
+#: What templates of chats leave if a server takes their special tokens away: the role of whose turn begins.
+_TURN = re.compile(rf"(?P<head>assistant|user|model|system)[ \t]*(?:[{_BREAKS}]+|\Z)")
+_GLUED_TURN = re.compile(rf"(?<=[^\w\s>])(?:assistant|user)[ \t]*(?:[{_BREAKS}]+|\Z)")
+_GLUED_BEGUN = re.compile(r"[^\w\s>](?:a(?:s(?:s(?:i[stan]{0,4}t?)?)?)?|u(?:s(?:er?)?)?)?[ \t]*\Z")
+_LABELS = (_COLON, _TITLE, _BOXED, _ALONE)
 #: What only labels the agent itself, where its answer begins: a dash or a bar behind the name, or the name in
-#: brackets or bold, and then a sentence; or how it speaks, as in `Mara, smiling: Nine coins.`
+#: brackets or bold, and then a sentence; the name that is all of its line; or how it speaks, as in
+#: `Mara, smiling: Nine coins.`
 _OWN = re.compile(
     rf"(?P<head>[^{_BREAKS}\-–—|]{{1,80}}|[*_]{{0,2}}[^{_BREAKS}|]{{1,80}}?)"
     rf"(?:[ \t]+(?:[-–—]{{1,2}}|\|)[ \t]+|(?<=[)*_])[ \t]+)(?=[*_]{{0,2}}[\"'“‘«„¿¡A-Z0-9À-ÖØ-Þ])"
+    rf"|(?P<line>[^{_BREAKS}:：]{{1,80}})[{_BREAKS}]+"
     rf"|(?P<name>[^{_BREAKS}:：,，]{{1,80}})[,，][^{_BREAKS}:：.?!\"“]{{1,80}}[:：][*_]*[ \t]*"
 )
 #: How somebody says something, and to whom, behind a name. `Jon said:` may report what he said before.
@@ -91,7 +102,8 @@ _FROM = {
 }
 _ALL = {"all", "everyone", "everybody", "the group", "the others", "others", "the room"}
 #: What models call themselves and whom they talk with; the latter ends an answer, behind a blank line.
-_MODEL, _PERSON = {"assistant"}, {"human"}
+_MODEL, _PERSON = {"assistant", "response"}, {"human", "user", "instruction"}
+_TURNS, _NEXT_TURN = {"model", "system"}, "the next turn"
 _UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]|<[^<>]{1,40}>")
 _NUMBER = re.compile(r"\s{0,9}\d{1,3}[.)]\s+")
 _RULES = re.compile(r"(?:\s+[-*_=~—]{3,}[ \t]*)+\Z")
@@ -124,9 +136,16 @@ class OwnWords:
         #: Whether there were words before, whether a blank line is just before, and whether blank lines go.
         self._begun, self._blank, self._headed = False, False, False
 
-    def read(self, line: str) -> str:
-        """What of the next line the agent says itself; empty for a line of somebody else."""
-        kept = self._without_labels(line) if not self.ended else ""
+    def read(self, line: str, inside: bool = False) -> str:
+        """What of the next line the agent says itself; empty for a line of somebody else.
+
+        `inside`: the beginning of this line was read already.
+        """
+        if self.ended:
+            return ""
+        kept = line if inside else self._without_labels(line)
+        if turn := _GLUED_TURN.search(kept):
+            kept, self.ended = kept[: turn.start()], _NEXT_TURN
         blank = not line.strip()
         if self._headed and blank and kept:
             return ""
@@ -134,6 +153,13 @@ class OwnWords:
         self._blank = blank
         self._begun = self._begun or bool(kept.strip())
         return kept
+
+    def open_end(self, line: str, inside: bool) -> int:
+        """Where the end of what is known of a line begins that may be the beginning of the next turn."""
+        found = None
+        if inside or self._label(line) is None:
+            found = _GLUED_BEGUN.search(line, max(0, len(line) - 40))
+        return len(line) if found is None else found.start()
 
     def undecided(self, line: str) -> bool:
         """Whether a line of which only the beginning is known may still turn out to begin with a label."""
@@ -176,8 +202,15 @@ class OwnWords:
             if who is not None and not _is_quotation(line, start):
                 return Label(who, found.end())
         own = None if self._begun else _OWN.match(line, start)
-        if own is not None and speaker_of(own["head"] or own["name"], self._others) == self._name:
+        if (
+            own is not None
+            and speaker_of(own["head"] or own["line"] or own["name"], self._others) == self._name
+        ):
             return Label(self._name, own.end())
+        turn = _TURN.match(line)
+        if turn is not None and (self._begun or line[-1:] in LINE_ENDS):
+            who = _named(turn["head"], self._others) or (_NEXT_TURN if self._begun else self._name)
+            return Label(who, turn.end())
         return None
 
     def _role(self, head: str) -> str | None:
@@ -210,7 +243,7 @@ class OwnWords:
             return True
         bare = _NUMBER.sub("", _STAMP.sub("", begin.lstrip(), count=1), count=1).lstrip("0123456789:])")
         bare = _stripped(bare.lstrip(), left=True).casefold()
-        names = {*map(str.casefold, self._others), *_MODEL, *_PERSON, *_FROM}
+        names = {*map(str.casefold, self._others), *_MODEL, *_PERSON, *_TURNS, *_FROM}
         return any(name.startswith(bare) or bare.startswith(name) for name in names)
 
 
@@ -220,10 +253,10 @@ def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
     The text ends where a line of another one of the `speakers` begins. Raises `AnswerRejected` if it begins
     with one.
     """
-    reader = OwnWords(name, others)
-    said = "".join(map(reader.read, lines_of(text)))
+    reader, whole = OwnWords(name, others), text.rstrip()
+    said = "".join(map(reader.read, lines_of(whole)))
     if not reader.ended:
-        return said
+        return said + text[len(whole) :]
     if not said.strip():
         raise AnswerRejected(
             f"it begins with a line of {reader.ended}; answer as {name}, and for nobody else"

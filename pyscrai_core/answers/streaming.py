@@ -141,13 +141,12 @@ class OwnWordsSink(WordsSink):
         self._held = ""
         for number, line in enumerate(lines, 1):
             whole = line[-1] in LINE_ENDS
-            if self._inside:
-                said = line
-            elif not whole and not last and number == len(lines) and self._reader.undecided(line):
-                self._held = line
-                return
-            else:
-                said = self._reader.read(line)
-            self._inside = not whole
-            if said and not self._reader.ended:
+            if not whole and not last and number == len(lines):
+                undecided = not self._inside and self._reader.undecided(line)
+                end = 0 if undecided else self._reader.open_end(line, self._inside)
+                line, self._held = line[:end], line[end:]
+                if not line:
+                    return
+            if said := self._reader.read(line, self._inside):
                 self._sink.write(said)
+            self._inside = not whole

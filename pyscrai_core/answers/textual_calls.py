@@ -28,16 +28,16 @@ SHOWN = 120
 MAX_PYTHON = 10_000
 
 _BEGIN = re.compile(
-    r"""(?=[<\[`✿Acf]) (?:
-      <(?P<tag> (?:\w{1,40}[:_])?(?:tool_?(?:calls?|code|use)|function_?calls?|start_function_call) )>
+    r"""(?=[<\[`✿Acft]) (?:
+      <(?P<tag> (?:\w{1,40}[:_])?(?:tool[_-]?(?:calls?|code|use)|function_?calls?|start_function_call) )>
     | <(?P<bar> \|/?tool_calls? )(?: \|>|> )
-    | <function= | <(?P<invoke> (?:\w{1,40}:)?invoke )(?=\ name=)
+    | <function[=(] | <(?P<invoke> (?:\w{1,40}:)?invoke )(?=\ name=)
     | (?P<dsml> <[|｜]DSML[|｜](?:function_calls|tool_calls|invoke) )
     | \[TOOL_CALLS\] | <\|python_tag\|> | <\|tool_calls?(?:_section)?_(?:begin|start)\|> | ✿FUNCTION✿
     | <[|｜]tool▁calls?▁begin[|｜]> | <\|START_ACTION\|> | <\|action_start\|>
     | (?P<harmony> (?:<\|start\|>\s{0,9}assistant[^<]{0,200})?<\|channel\|>\s{0,9}\w{1,40}[^<]{0,200}
         (?:<\|constrain\|>[^<]{0,50})?(?:<\|message\|>)?
-        | \bcommentary\ to=functions\.[\w.-]{1,100}(?:\ ?(?:json|code)\b)? )
+        | \b(?:(?:commentary|assistant)\ )?to=functions\.[\w.-]{1,100}(?:\ ?(?:commentary|json|code)\b){0,2} )
     | (?P<fence> ```tool_code\s )
     | (?: \A | (?<=\n) ) Action:(?=[^\n]{1,200}\n\s{0,20}Action\ Input:)
     )""",
@@ -45,13 +45,14 @@ _BEGIN = re.compile(
 )
 #: The end of a text that may begin a mark, and the beginning of a text that may be a call alone.
 _MAY_BEGIN = re.compile(
-    r"<[^<>\n]{0,160}\Z|\bc[omentary]{0,9}(?: (?:to?=?[\w.]{0,20})?)?\Z"
+    r"<[^<>\n]{0,160}\Z|\b(?:(?:c[omentary]{0,9}|a[sitan]{0,8})(?: |\Z))?(?:to?=?[\w.]{0,20})?\Z"
     r"|\[[^\[\]\n]{0,60}\Z|`{1,2}\Z|```\w{0,20}\Z|✿\w{0,20}\Z"
     r"|(?:\A|(?<=\n))A(?:c(?:t(?:i(?:o(?:n(?::[^\n]{0,200}(?:\n\s{0,20}[Action Input]{0,12})?)?)?)?)?)?)?\Z"
 )
 _MAY_BE_JSON = re.compile(r"\s*(?:```\w{0,20}\s*)?(?:\{|\[\s*(?:\{|\Z))|\s*`{0,3}\Z|\s*```\w{0,20}\s*\Z")
 _MAY_BE_PYTHON = re.compile(
-    r"\s*(?:```\w{0,20}\s*)?\[?\s*[\w.]{1,100}\s*(?:\Z|\(\s*(?:\Z|[\"')]|\w{1,100}\s*(?:\Z|=)))|\s*functools\["
+    r"\s*(?:```\w{0,20}\s*)?\[?\s*[\w.]{1,100}\s*(?:\Z|\(\s*(?:\Z|[\"')]|\w{1,100}\s*(?:\Z|=|[.(])))|\s*functools\["
+    r"|\s*[\w.-]{1,100}(?::\d{0,4})?(?:\[[ARGS]{0,4}\]?)?\s*(?:\Z|\{)"
 )
 _HARMONY_END = re.compile(r"<\|(?:call|end|return|start|channel)\|>")
 _RECIPIENT = re.compile(r"to=([\w.-]{1,100})")
@@ -67,11 +68,14 @@ _FUNCTION = re.compile(r"<function=([\w.:-]{1,100})>")
 _PARAMETER = re.compile(r"<parameter=([\w.:-]{1,100})>")
 _CALL = re.compile(r"call:([\w.-]{1,100})\{(.*)\}", re.DOTALL)
 _ESCAPED = re.compile(r"\s*(\w{1,100}):(?:<escape>(.*?)<escape>|([^,<>{}\[\]]+))\s*(?:,|\Z)", re.DOTALL)
-_PYTHON = re.compile(r"\[?\s*([\w.]{1,100})\s*\(\s*(?:\w{1,100}\s*=|[\"')])")
+_PYTHON = re.compile(r"\[?\s*(?:print\(\s*)?([\w.]{1,100})\s*\(\s*(?:\w{1,100}\s*=|[\"')])")
 _PYTHON_FENCE = re.compile(r"\s*```(?:py(?:thon)?)?\s(.*)```\s*", re.DOTALL)
 _BEGUN = re.compile(
     r'\s*(?:```\w{0,20}\s*)?(?:\[\s*)?\{\s*"(?:name|tool|tool_name|function|function_call|tool_calls|next)"\s*:'
 )
+#: A tool's name just before its arguments, with what templates put around it, and what may stand behind them.
+_BEFORE = re.compile(r"\s*([\w.-]{1,100})(?::\d{1,4})?(?:\[ARGS\])?\s*(?=\{)")
+_CLOSED = re.compile(r"\s*(?:</\w{1,40}>)?\s*")
 _KEYS_OF_NAME = ("name", "tool", "tool_name", "function", "function_call", "action")
 _KEYS_OF_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "action_input")
 _OTHER_KEYS = {"type", "id", "index", "tool_call_id", "call_id"}
@@ -79,12 +83,10 @@ _OTHER_KEYS = {"type", "id", "index", "tool_call_id", "call_id"}
 
 @frozen
 class Marked:
-    """A call between marks: the mark it begins with, what stands between them, and where the marks are."""
+    """A call between marks: the mark it begins with, and what stands between them."""
 
     mark: re.Match[str]
     body: str
-    start: int
-    end: int
 
 
 def begin_of_call(text: str, request: Request, whole: bool, last: bool) -> int:
@@ -117,7 +119,10 @@ def with_textual_calls(answer: Completion, request: Request) -> Completion:
     if marked:
         calls = [call for one in marked for call in _calls_of(one, tools)]
         readable = bool(calls)
-        rest = _without(text, marked)
+        # What a model goes on with behind a call, it made up: it does not know the result.
+        rest = text[: marked[0].mark.start()].strip()
+    elif named := _named_call(text, tools):
+        calls, rest, readable = [named], "", True
     elif python := _python_of(text, tools):
         calls, rest = _python_calls(python), ""
         readable = bool(calls)
@@ -145,7 +150,7 @@ def _with_bare_calls(answer: Completion, request: Request, tools: Mapping[str, T
     if len(values) == 1 and (told := _answer_in(values[0])) is not None:
         said = told if isinstance(told, str) and request.schema is None else orjson.dumps(told).decode()
         return evolve(answer, text=said, raw=answer.raw or text)
-    found = [_calls_in(_named(one, tools), strict=True) for one in values]
+    found = [_calls_in(one, tools, strict=True) for one in values]
     if found and all(found):
         return _with_calls(answer, "", [call for calls in found for call in calls], tools)
     if wrong is not None and not values and request.schema is None and _BEGUN.match(text):
@@ -156,6 +161,7 @@ def _with_bare_calls(answer: Completion, request: Request, tools: Mapping[str, T
 def _with_calls(
     answer: Completion, text: str, calls: Sequence[ToolCall], tools: Mapping[str, ToolSpec]
 ) -> Completion:
+    calls = [evolve(call, name=_offered(call.name, tools) or call.name) for call in calls]
     for call in calls:
         if call.name not in tools:
             offered = f"the tools: {', '.join(tools)}" if tools else "no tool can be used now"
@@ -181,7 +187,7 @@ def _marked(text: str) -> Iterator[Marked]:
             continue
         begin = mark.end()
         start, end = _end_of(text, mark)
-        yield Marked(mark, text[begin:start], mark.start(), end)
+        yield Marked(mark, text[begin:start])
         place = end
 
 
@@ -207,15 +213,6 @@ def _end_of(text: str, mark: re.Match[str]) -> tuple[int, int]:
         closing = "</function>"
     at = text.find(closing, place) if closing else -1
     return (len(text), len(text)) if at < 0 else (at, at + len(closing))
-
-
-def _without(text: str, marked: Sequence[Marked]) -> str:
-    """The text without the calls."""
-    kept, place = [], 0
-    for one in marked:
-        kept.append(text[place : one.start])
-        place = one.end
-    return "".join([*kept, text[place:]]).strip()
 
 
 def _calls_of(marked: Marked, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
@@ -289,16 +286,17 @@ def _escaped(found: re.Match[str], tools: Mapping[str, ToolSpec]) -> list[ToolCa
 
 
 def _elements(text: str, opening: re.Pattern[str], closing: str) -> Iterator[tuple[re.Match[str], str]]:
-    """What begins with `opening`, with the text in it; `{0}` in `closing` is the first group."""
-    place = 0
-    while (found := opening.search(text, place)) is not None:
-        mark = closing.format(found[1])
-        end = text.find(mark, found.end())
-        if end < 0:
-            yield found, text[found.end() :]
-            return
-        yield found, text[found.end() : end]
-        place = end + len(mark)
+    """What begins with `opening`, with the text in it; `{0}` in `closing` is the first group.
+
+    What is not closed ends where the next one begins.
+    """
+    found = opening.search(text)
+    while found is not None:
+        after = opening.search(text, found.end())
+        mark, until = closing.format(found[1]), after.start() if after else len(text)
+        end = text.find(mark, found.end(), until)
+        yield found, text[found.end() : end if end >= 0 else until]
+        found = after
 
 
 def _parameter(text: str, tool: ToolSpec | None, key: str) -> Any:
@@ -320,7 +318,7 @@ def _json_calls(body: str, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
     calls: list[ToolCall] = []
     for before, part in parts:
         value, wrong = parse_json(part)
-        found = [] if wrong else _calls_in(value, strict=False)
+        found = [] if wrong else _calls_in(value, tools, strict=False)
         if not found and part.startswith("{") and (name := _name_before(before, tools)):
             found = [ToolCall("", name, part)]
         calls += found
@@ -339,6 +337,21 @@ def _plain(name: str) -> str:
     return name.removeprefix("functions.").strip(".")
 
 
+def _offered(name: str, tools: Mapping[str, ToolSpec]) -> str:
+    """The offered tool of this name, which may have a space of names before it; empty if there is none."""
+    return next((one for one in (name, re.split("[.:]", name)[-1]) if one in tools), "")
+
+
+def _named_call(text: str, tools: Mapping[str, ToolSpec]) -> ToolCall | None:
+    """The call in a text that is an offered tool's name and its arguments: `stock{"of": "apples"}`."""
+    before = _BEFORE.match(text)
+    if before is None or not (name := _offered(before[1], tools)):
+        return None
+    parts = [part for _, part in json_parts(text[before.end() :])]
+    whole = len(parts) == 1 and _CLOSED.fullmatch(text, before.end() + len(parts[0]))
+    return ToolCall("", name, parts[0]) if whole else None
+
+
 def _answer_in(value: Any) -> Any:
     """The answer in the form that `emulation` asks for; None if it is another one."""
     form = value["next"] if isinstance(value, dict) and value.keys() == {"next"} else None
@@ -346,20 +359,26 @@ def _answer_in(value: Any) -> Any:
 
 
 def _named(value: Any, tools: Mapping[str, ToolSpec]) -> Any:
-    """A call that is written as `{"stock": {"of": "apples"}}`, in the usual form; else the value itself."""
-    if isinstance(value, dict) and len(value) == 1:
-        [(name, arguments)] = value.items()
-        if name in tools and isinstance(arguments, dict):
-            return {"name": name, "arguments": arguments}
+    """A call in the usual form, if a tool's name and an object are all that an object has: `{"stock": {…}}`,
+    or both under any keys; else the value itself."""
+    given = (
+        {key: one for key, one in value.items() if key not in _OTHER_KEYS} if isinstance(value, dict) else {}
+    )
+    arguments = [one for one in given.values() if isinstance(one, dict)]
+    texts = given if len(given) == 1 else [one for one in given.values() if isinstance(one, str)]
+    names = [name for one in texts if (name := _offered(one, tools))]
+    if len(arguments) == len(names) == 1 and len(given) <= 2:
+        return {"name": names[0], "arguments": arguments[0]}
     return value
 
 
-def _calls_in(value: Any, strict: bool) -> list[ToolCall]:
+def _calls_in(value: Any, tools: Mapping[str, ToolSpec], strict: bool) -> list[ToolCall]:
     """The calls in a value; all of a list's elements must be calls. `strict`: with no other keys."""
-    if isinstance(value, dict) and value.keys() in ({"tool_calls"}, {"next"}):
-        value = next(iter(value.values()))
+    if isinstance(value, dict) and len(value) == 1:
+        [(key, inner)] = value.items()
+        value = inner if key in ("tool_calls", "next") or isinstance(inner, list) else value
     values = value if isinstance(value, list) else [value]
-    calls = [call for one in values if (call := _as_call(one, strict)) is not None]
+    calls = [call for one in values if (call := _as_call(_named(one, tools), strict)) is not None]
     return calls if len(calls) == len(values) else []
 
 
@@ -371,13 +390,13 @@ def _as_call(value: Any, strict: bool) -> ToolCall | None:
     name = next((value[key] for key in _KEYS_OF_NAME if key in value), None)
     arguments = next((value[key] for key in _KEYS_OF_ARGUMENTS if key in value), None)
     if isinstance(name, dict):
-        return _as_call(name, strict)
+        given = {key: value[key] for key in _KEYS_OF_ARGUMENTS if key in value}
+        return _as_call({**given, **name}, strict)
     if not isinstance(name, str) or (strict and not isinstance(arguments, dict | str)):
         return None
     if strict and value.keys() - {*_KEYS_OF_NAME, *_KEYS_OF_ARGUMENTS, *_OTHER_KEYS}:
         return None
-    given: Any = {} if arguments is None else arguments
-    return ToolCall("", _plain(name), given)
+    return ToolCall("", _plain(name), {} if arguments is None else arguments)
 
 
 # -- Python's form --
@@ -389,7 +408,7 @@ def _python_of(text: str, tools: Mapping[str, ToolSpec]) -> str:
     fenced = _PYTHON_FENCE.fullmatch(text)
     bare = (fenced[1] if fenced else text).strip()
     found = _PYTHON.match(bare) if len(bare) <= MAX_PYTHON and bare.endswith((")", ")]")) else None
-    return bare if found is not None and found[1].removesuffix(".call") in tools else ""
+    return bare if found is not None and _offered(found[1].removesuffix(".call"), tools) else ""
 
 
 def _python_calls(text: str) -> list[ToolCall]:

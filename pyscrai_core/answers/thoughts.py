@@ -35,7 +35,7 @@ _ENDS = (
         "<|return|>",
         "<|call|>",
     ),
-    *("<turn|>", "<|endofturn|>", "<|eot|>", "<|eom|>"),
+    *("<turn|>", "<|endofturn|>", "<|eot|>", "<|eom|>", "[|endofturn|]", "<eos>", "<pad>"),
 )
 #: Every repetition is bounded and each search goes on behind the last tag: the time is that of the length.
 TAG = re.compile(
@@ -50,10 +50,11 @@ TAG = re.compile(
           <\|channel\|>\s{{0,9}}(?P<channel>\w{{1,40}})(?P<more>[^<]{{0,200}})
           (?:<\|constrain\|>[^<]{{0,50}})?<\|message\|> )
     | (?P<end> {"|".join(map(re.escape, _ENDS))} )
-    | (?P<start> <\|(?:im_start|start)\|>\w{{0,40}}\n? | <(?:start_of_turn|\|turn)>\w{{0,40}}\n?
-          | <\|start_header_id\|>\w{{0,40}}<\|end_header_id\|>\n{{0,2}} | <s> )
-    | (?P<mark> <\|(?:begin|end)_of_solution\|> | <\|(?:START|END)_(?:RESPONSE|TEXT)\|>
-          | <\|channel>\w{{0,40}} | </?(?:answer|response)> )
+    | (?P<start> <\|(?:im_start|start|header_start|start_header_id|start_of_role)\|>\w{{0,40}}\n?
+          | <(?:start_of_turn|\|turn)>\w{{0,40}}\n? | <s> | \[/?INST\] )
+    | (?P<mark> <\|(?:begin|end)_of_(?:solution|box)\|> | <\|(?:START|END)_(?:RESPONSE|TEXT)\|>
+          | <\|channel>\w{{0,40}} | <\|(?:im_sep|header_end|end_header_id|end_of_role)\|>\n{{0,2}}
+          | </?(?:(?:final_)?(?:answer|response|output)|conclusion|solution)> )
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -80,10 +81,14 @@ _MENTIONS = re.compile(rf"[{_QUOTES}]?,?\s+(?:[^\s.?!]{{1,20}},?\s+){{0,3}}[{_QU
 #: A tag to which the word behind it belongs, which may go on.
 _GOES_ON = re.compile(
     r"</[\w:]{1,60}>[ \t]{0,9}|<\|channel>\s{0,9}\w{0,40}"
-    r"|<(?:\|im_start\||\|turn|start_of_turn|\|start_header_id\|)>\w{0,40}"
+    r"|<(?:\|(?:im_start|header_start|start_header_id|start_of_role)\||\|turn|start_of_turn)>\w{0,40}"
+    r"|<\|(?:im_sep|header_end|end_header_id|end_of_role)\|>\n?"
 )
 #: A token of any chat template, unless a sentence mentions it.
-_TOKEN = re.compile(rf"(?<![{_QUOTES}])(?<![\w,] )<([|｜])[\w▁]{{1,40}}\1>(?!:)")
+_TOKEN = re.compile(
+    rf"(?<![{_QUOTES}])(?<![\w,] )"
+    r"(?:<([|｜])[\w▁]{1,40}\1>|\[\|\w{1,40}\|\]|<(?:unk|unused\d{1,4})>)(?!:)"
+)
 
 
 class Markup:

@@ -322,6 +322,11 @@ class _Inference:
             for condition in loop.ifs:
                 self.eval(condition)
                 self.names = self.narrowed(condition)
+            passed = self.names
+            for apart in () if inner else _keys_apart(shape, node, loop):
+                self.names = {**passed, **_targets(loop.target, apart)}
+                yield from self.rounds(node, inner)
+            self.names = passed
             yield from self.rounds(node, inner)
 
     eval_listcomp = eval_setcomp = eval_dictcomp = eval_generatorexp = eval_comprehension
@@ -355,6 +360,41 @@ def _entry(key: Shape, value: Shape) -> Shape:
     if key.kinds == TEXT.kinds and key.strings is not None and not key.loose:
         return mapping(dict.fromkeys(sorted(key.strings), value))
     return mapping({}, value)
+
+
+def _keys_apart(shape: Shape, node: Any, loop: ast.comprehension) -> list[Shape]:
+    """The keys of a mapping that a loop goes through, apart by what is under them.
+
+    Empty if a condition, or one in what the loop makes, may leave out some that are not known here.
+    """
+    closed = shape.kinds == {MAPPING} and shape.others is None and not shape.loose
+    made = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
+    choices = (ast.IfExp, ast.BoolOp, ast.comprehension)
+    if not closed or any(isinstance(part, choices) for one in made for part in ast.walk(one)):
+        return []
+    groups: dict[int, list[str]] = {}
+    for key, part in shape.keys.items():
+        passed = [_passes(condition, loop.target, key) for condition in loop.ifs]
+        if None in passed:
+            return []
+        if all(passed):
+            groups.setdefault(id(part), []).append(key)
+    return [one_of(keys) for keys in groups.values()]
+
+
+def _passes(condition: ast.expr, target: ast.expr, key: str) -> bool | None:
+    """Whether a condition on a key holds, such as `n != 'Judge'`; None: it is not known."""
+    match condition:
+        case ast.Compare(left=ast.Name(id=name), ops=[operation], comparators=[right]) if (
+            isinstance(target, ast.Name) and name == target.id
+        ):
+            listed = right.elts if isinstance(right, ast.List | ast.Tuple | ast.Set) else [right]
+            known = [one.value for one in listed if isinstance(one, ast.Constant)]
+            if len(known) == len(listed) and isinstance(operation, ast.Eq | ast.In):
+                return key in known
+            if len(known) == len(listed) and isinstance(operation, ast.NotEq | ast.NotIn):
+                return key not in known
+    return None
 
 
 def _targets(target: Any, shape: Shape) -> dict[str, Shape]:

@@ -14,6 +14,7 @@ from attrs import asdict, define, evolve, field
 
 from ..agent import Action, Agent
 from ..answers import emulation
+from ..answers.textual_calls import with_textual_calls
 from ..base import seeds
 from ..base.frozen import FrozenList, freeze
 from ..calls.bound_tools import BoundTool
@@ -335,15 +336,16 @@ class RunTurn(RunScope, Turn):
         flat = emulation.flatten(request.messages, emulation.past_tense)
         try:
             completion = await self.complete(request.but(messages=(*flat, last), tools=()))
-            if not completion.tool_calls:
+            # A form that the tools' names alone make a call is not known as one without them.
+            if not with_textual_calls(completion, request).tool_calls:
                 return completion
             error = AnswerRejected("it called a tool again")
         except AnswerRejected as failure:
             error = failure
         error.args = (
             f"the model keeps calling tools: {TOOL_ROUNDS} times in a row, and when it was told to answer "
-            f"with what it knows: {error}; use another model, give the agent fewer tools, or let it work "
-            "in steps with `reasoning: react`",
+            f"with what it knows: {error}; or give the agent fewer tools, or let it work in steps with "
+            "`reasoning: react`",
         )
         raise error
 

@@ -28,6 +28,8 @@ from .quantities import ROW_NAMES, Quantity, Table
 
 #: How often everything is gone through at most; in the last two rounds, what is set can be anything.
 ROUNDS = 6
+#: Up to how many whole numbers from a lowest to a highest one are gone through.
+MOST_LISTED = 100
 #: The class and the Config of a component, and its path in the options of the one that holds it.
 Part = tuple[type[Component], Any, Path]
 
@@ -155,18 +157,42 @@ def _check_table(names: ScenarioNames, name: str, table: Table) -> None:
     if table.when is not None:
         names.expression(table.when, "tables", name, "when", **given)
     for key, column in table.columns.items():
-        _check_quantity(names, column, ("tables", name, "columns", key), given)
+        option = ("tables", name, "columns", key)
+        before = len(names.found)
+        _check_quantity(names, column, option, given)
+        if len(names.found) > before or table.when is not None:
+            continue
+        parameter = column.expression.source.strip().removeprefix("event.payload.")
+        for agent in names.senders.get(table.event, ()):
+            schema = agent.actions[table.event].schema["properties"].get(parameter, {})
+            if wrong := next(filter(None, (_misfit(column, value) for value in _listed(schema))), ""):
+                names.mistake(f"{parameter}: {wrong}", *option, *(["levels"] if column.levels else []))
+                break
+
+
+def _listed(schema: Mapping[str, Any]) -> Sequence[Any]:
+    """The values that fit a schema, if it lists them, or few whole numbers."""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if schema.get("type") == "integer" and type(low) is type(high) is int and high - low < MOST_LISTED:
+        return range(low, high + 1)
+    listed: Sequence[Any] = schema.get("enum", ())
+    return listed
+
+
+def _misfit(quantity: Quantity, value: Any) -> str:
+    """Why a value is not of a quantity's kind; empty if it is."""
+    try:
+        quantity.check(value)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _check_quantity(names: ScenarioNames, quantity: Quantity, option: Path, given: Mapping[str, Any]) -> None:
     """Check the expression of an outcome, a measure or a column, and that its value can be of the kind."""
 
     def check(literal: Any) -> str | None:
-        try:
-            quantity.check(literal)
-        except ValueError as error:
-            return str(error)
-        return None
+        return _misfit(quantity, literal) or None
 
     start = [("begins as", value) for value in names.initial_of(quantity.expression)]
     start += [("may be set to", value) for value in names.set_by_rules(quantity.expression)]

@@ -368,6 +368,12 @@ def _assigned(
         parts = {name: _assigned(part, rest, op, value, False) for name, part in known.items()}
         return evolve(old, keys=parts, others=_assigned(old.others, rest, op, value, True))
     names = [key.literal] if key.literal is not None else sorted(key.shape.strings or ())
+    for name in names if key.literal is None and not key.shape.loose else ():
+        # A computed key is a new one, unless it looks like one that is never computed.
+        if name not in known and (meant := closest(name, known.keys() - set(names), TYPO)):
+            raise Misfit(
+                f"it may be {name!r}, and the state has no such key; did you mean {meant!r}? {REMEDY}"
+            )
     parts = {
         name: _assigned(known.get(name, old.others), rest, op, value, name not in known) for name in names
     }

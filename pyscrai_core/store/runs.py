@@ -38,6 +38,12 @@ TOKENS = (
     CallRow.cache_write_tokens,
     CallRow.estimated,
 )
+#: Which calls were made: a completion that was given up before it was sent does not count.
+_MADE = (
+    (CallRow.status == "answered")
+    | ((CallRow.kind != "complete") & (CallRow.status != "intent"))
+    | (CallRow.provider != "")
+)
 #: What is known of a call beside what was asked and answered.
 FACTS = (
     *(CallRow.number, CallRow.agent, CallRow.step, CallRow.path, CallRow.kind, CallRow.target),
@@ -310,10 +316,8 @@ class RecordedRun(StoredRun):
         return self._select(CallRow, fn.MAX(CallRow.number)).scalar() or 0
 
     def count_calls(self) -> int:
-        """How many calls were made. A completion that was given up before it was sent does not count."""
-        other = (CallRow.kind != "complete") & (CallRow.status != "intent")
-        made = (CallRow.status == "answered") | other | (CallRow.provider != "")
-        return int(self._select(CallRow).where(made).count())
+        """How many calls were made."""
+        return int(self._select(CallRow).where(_MADE).count())
 
     def count_reused(self) -> int:
         """How many answers were taken from other runs."""
@@ -379,9 +383,9 @@ class RecordedRun(StoredRun):
         return sum((usage for _, usage in self.usage_by_agent().values()), start=Usage())
 
     def usage_by_agent(self) -> dict[str, tuple[int, Usage]]:
-        """The number of each agent's calls, and their tokens."""
+        """The number of each agent's calls, as `count_calls` counts them, and their tokens."""
         query = self._select(CallRow, CallRow.agent, fn.COUNT(CallRow.number), *map(fn.SUM, TOKENS))
-        found = query.group_by(CallRow.agent).order_by(CallRow.agent)
+        found = query.where(_MADE).group_by(CallRow.agent).order_by(CallRow.agent)
         return {agent: (calls, Usage(*used)) for agent, calls, *used in found}
 
     def finish_reasons(self) -> dict[str, int]:

@@ -110,6 +110,15 @@ def odd(**fields: Any) -> Completion:
         ("Nine <s>old</s> coins.", "Nine <s>old</s> coins.", []),
         ("<answer>Nine.</answer>", "<answer>Nine.</answer>", []),
         ("<antThinking>hide</antThinking>Nine.", "Nine.", ["hide"]),
+        ("<think>hide</think><|begin_of_box|>Nine.<|end_of_box|>", "Nine.", ["hide"]),
+        ("<thinking>hide</thinking>\n<output>\nNine.\n</output>", "Nine.", ["hide"]),
+        ("<output>Nine.</output>", "<output>Nine.</output>", []),
+        ("<|im_start|>assistant<|im_sep|>Nine.<|im_end|>", "Nine.", []),
+        ("<|header_start|>assistant<|header_end|>\n\nNine.<|eot|>", "Nine.", []),
+        ("<|start_of_role|>assistant<|end_of_role|>Nine.<|end_of_text|>", "Nine.", []),
+        ("Nine.[|endofturn|]", "Nine.", []),
+        ("Nine.<pad><pad>", "Nine.", []),
+        ("[/INST] Nine. [INST] Too much! [/INST] Eight.", "Nine.", []),
         ("<inner-thoughts>hide</inner-thoughts>Nine.", "Nine.", ["hide"]),
         ("<analysis>hide</analysis><answer>Nine.</answer>", "Nine.", ["hide"]),
         ("&lt;think&gt;hide&lt;/think&gt;Nine.", "Nine.", ["hide"]),
@@ -182,7 +191,13 @@ def test_thoughts_in_the_arguments_of_a_call_are_thoughts() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["<|think|>hide it<|end|><|begin|>assistant<|content|>Nine.", "<｜plan｜>hide it"]
+    "text",
+    [
+        "<|think|>hide it<|end|><|begin|>assistant<|content|>Nine.",
+        "<｜plan｜>hide it",
+        "[|assistant|]Nine.",
+        "<unused49><unused49>",
+    ],
 )
 def test_tokens_of_a_template_are_no_words(text: str) -> None:
     with pytest.raises(AnswerRejected, match="a token of the model's chat template"):
@@ -225,6 +240,9 @@ def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
         ("Round 3, Mara: Nine.\n“Jon: no!” is his answer.", "Nine.\n“Jon: no!” is his answer."),
         ("Response from Mara: Nine.\n“Jon:” no!", "Nine.\n"),
         ("Turn 2 is mine, and Jon said: no.", "Turn 2 is mine, and Jon said: no."),
+        ("Mara: Nine. Or ten.assistant\n\nToo much!", "Nine. Or ten."),
+        ("Nine.\nuser\nToo much!", "Nine.\n"),
+        ("Nine (an assistant helps).", "Nine (an assistant helps)."),
     ],
 )
 def test_only_own_words_are_shown_while_they_come(text: str, words: str | None, size: int) -> None:
@@ -326,7 +344,7 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
             finish_reason(broken)
     with pytest.raises(AnswerRejected, match="cannot read the model's tool call"):
         finish_reason("MALFORMED_FUNCTION_CALL")
-    for unknown in ("ERROR_TOXIC", "image_prohibited_content"):
+    for unknown in ("ERROR_TOXIC", "image_prohibited_content", "blacklist", "MODEL_ARMOR"):
         assert finish_reason(unknown) == "content_filter"
     with pytest.raises(AnswerRejected, match="tool call"):
         finish_reason("malformed_function_call_safety")
@@ -413,6 +431,17 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
         ('Mara:"Nine coins."', '"Nine coins."'),
         ("The offer (nine): take it.", "The offer (nine): take it."),
         ("Mara said: Nine coins.", "Nine coins."),
+        ("Mara\nNine coins.\n[Jon]\nToo much!", "Nine coins."),
+        ("--- Mara ---\nNine coins.\n--- Jon ---\nToo much!", "Nine coins."),
+        ("Nine coins.assistant\n\nToo much!", "Nine coins."),
+        ("assistant\nNine coins.\nuser\nToo much!", "Nine coins."),
+        ("### Response: Nine coins.\n\n### Instruction:\nAgain.", "Nine coins."),
+        ("Nine coins.\n\nUSER: Too much!", "Nine coins."),
+        ("Mara", "Mara"),
+        ("Mara\n", "Mara\n"),
+        ("assistant", "assistant"),
+        ("I need an assistant\nfor it.", "I need an assistant\nfor it."),
+        ("Jon\nlooks at it.", "Jon\nlooks at it."),
         ("Turn 2 - Mara: Nine coins.\n[Turn 3] Jon: Too much!", "Nine coins."),
         ("“Mara: Nine coins.”", "Nine coins."),
         ("Mara dice: Nueve.\nJon говорит: Нет!", "Nueve."),

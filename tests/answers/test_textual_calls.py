@@ -77,6 +77,10 @@ CALLS = [
     'commentary to=functions.stock json{"of": "apples"}',
     '<|tool_call_start|>[stock(of="apples")]<|tool_call_end|>',
     '<tool_code>stock(of="apples")</tool_code>',
+    "<function=stock>\n<parameter=of> apples\n",
+    '<tool-use>{"tool_calls": [{"function": {"name": "stock"}, "parameters": {"of": "apples"}}]}</tool-use>',
+    '<function(stock){"of": "apples"}</function>',
+    'assistant to=functions.stock commentary json\n{"of": "apples"}',
     '<longcat_tool_call>{"name": "stock", "arguments": {"of": "apples"}}</longcat_tool_call>',
 ]
 
@@ -109,12 +113,37 @@ def test_a_tool_call_in_pythons_form_counts_where_the_tool_is_offered() -> None:
         '{"stock": {"of": "apples"}}',
         'I look.\n```json\n{"stock": {"of": "apples"}}\n```',
         '```python\nstock(of="apples")\n```',
+        'print(default_api.stock(of="apples"))',
+        'stock{"of": "apples"}',
+        'stock[ARGS]{"of": "apples"}</function>',
+        'functions.stock:0{"of": "apples"}',
+        '{"function_name": "stock", "params": {"of": "apples"}}',
+        '{"tool_uses": [{"recipient_name": "functions.stock", "parameters": {"of": "apples"}}]}',
     ],
 )
 def test_the_name_of_an_offered_tool_makes_a_call(text: str) -> None:
     answer = taken(Completion(text), WORDS.but(tools=(STOCK,)))
     assert answer.tool_calls == (ToolCall("call00001", "stock", {"of": "apples"}),)
     assert taken(Completion(text)).text == text
+
+
+@pytest.mark.parametrize("text", ['stock {"of": "apples"} and more', '{"stock": 7, "price": {"of": 9}}'])
+def test_the_name_of_an_offered_tool_in_words_is_a_word(text: str) -> None:
+    assert taken(Completion(text), WORDS.but(tools=(STOCK,))).text == text
+
+
+def test_what_follows_a_call_is_made_up() -> None:
+    call = '<tool_call>{"name": "stock", "arguments": {"of": "apples"}}</tool_call>'
+    text = f"I look.\n{call}\n<tool_response>forty</tool_response>\nThere are forty."
+    answer = taken(Completion(text), WORDS.but(tools=(STOCK,)))
+    assert (answer.text, len(answer.tool_calls), answer.raw) == ("I look.", 1, text)
+
+
+def test_a_parameter_without_an_end_ends_at_the_next_one() -> None:
+    tool = ToolSpec("note", "", {"type": "object", "properties": {"of": {"type": "string"}}})
+    text = "<function=note>\n<parameter=of> apples\n<parameter=day> 3\n"
+    (call,) = taken(Completion(text), WORDS.but(tools=(tool,))).tool_calls
+    assert call.arguments == {"of": "apples", "day": 3}
 
 
 @pytest.mark.parametrize("text", ['[stock("apples")]', 'stock("apples")', "stock()"])

@@ -56,6 +56,9 @@ def mistakes(folder: Path, *more: str, base: str = BASE) -> list[str]:
         "rules: [{on: news, when: event.payload.text == 'x' and event.source != 'Mara', add: {log: step}}]",
         "stop_when: any(e.kind == 'rejected' and e.payload.kind == 'offer' for e in events)",
         "stop_when: any(e.kind == 'tool' and 'error' not in e.payload for e in events)",
+        "outcomes: {a: \"[agents[n].coins for n in agents if n not in ['Jon']]\"}",
+        "outcomes: {a: '[agents[n].coins if n == state.price else 0 for n in agents]'}",
+        "outcomes: {a: '[agents[n].coins for n in agents if agents[n]]'}",
     ],
 )
 def test_what_may_exist(more: str, tmp_path: Path) -> None:
@@ -100,6 +103,8 @@ def test_what_may_exist(more: str, tmp_path: Path) -> None:
         ("schedule: {use: moderated, rule: \"'Jon' if last == 'Jno' else 'Mara'\"}", "'last' is never 'Jno'"),
         ("schedule: {use: reactive, opening: [Mara, Jno]}", "opening[1]: there is no agent 'Jno' (did you"),
         ("schedule: {use: round-robin, order: [Jno]}", "order[0]: there is no agent 'Jno' (did you mean"),
+        ("outcomes: {a: '{n: agents[n].coins for n in agents}'}", "'agents[n]' has no key 'coins'"),
+        ("outcomes: {a: \"sum([agents[n].coins for n in agents if n != 'Mara'])\"}", "has no key 'coins'"),
         ("schedule: {use: interrupt, claim: pas}", "claim: there is no kind of events 'pas' (did you mean"),
     ],
 )
@@ -123,6 +128,8 @@ def test_what_cannot_exist(more: str, expected: str, tmp_path: Path) -> None:
         " ordered, levels: [no, yes]}}}}",
         "schedule: {use: moderated, rule: \"'Jon' if last == 'Mara' else names[0]\"}",
         "outcomes: {a: state.sold / (1 + state.sold)}",
+        "tables: {t: {rows: events.vote, when: event.payload.choice == 'no', columns:"
+        " {c: {value: event.payload.choice, kind: ordered, levels: [no, maybe]}}}}",
     ],
 )
 def test_values_that_can_be_of_their_kind(more: str, tmp_path: Path) -> None:
@@ -176,6 +183,11 @@ def test_values_that_can_be_of_their_kind(more: str, tmp_path: Path) -> None:
         ("schedule: {use: moderated, rule: 'last == names[0]'}", "it is a boolean; expected a string"),
         ("outcomes: {a: state.sold / 0}", "'state.sold / 0' divides by zero"),
         ("outcomes: {a: state.sold % 0.0}", "'state.sold % 0.0' divides by zero"),
+        (
+            "tables: {t: {rows: events.vote, columns:"
+            " {c: {value: event.payload.choice, kind: ordered, levels: [no, maybe]}}}}",
+            "columns.c.levels: choice: its kind is ordered: expected one of no, maybe; got 'yes'",
+        ),
     ],
 )
 def test_values_that_cannot_be_of_their_kind(more: str, expected: str, tmp_path: Path) -> None:
@@ -220,6 +232,17 @@ def test_bounds_that_some_value_fits(tmp_path: Path) -> None:
         "c: {type: array, items: {enum: [b, c]}, uniqueItems: true, minItems: 2}}}"
     )
     assert not mistakes(tmp_path, base=BASE.replace("events: {", f"events: {{more: {schema}, "))
+
+
+def test_a_computed_key_is_a_new_one_unless_it_looks_like_a_mistake(tmp_path: Path) -> None:
+    rule = 'rules: [{on: vote, add: {"votes.{event.payload.choice}": 1}}]'
+    (found,) = mistakes(tmp_path, rule, base=BASE.replace("votes: {yes: 0", "votes: {yess: 0"))
+    assert (
+        "votes.{event.payload.choice}: it may be 'yes', and the state has no such key; did you mean 'yess'"
+        in found
+    )
+    assert mistakes(tmp_path, rule, base=BASE.replace("votes: {yes: 0, no: 0}", "votes: {maybe: 0}")) == []
+    assert mistakes(tmp_path, rule, base=BASE.replace("votes: {yes: 0, no: 0}", "votes: {no: 0}")) == []
 
 
 def test_a_premise_is_no_template(tmp_path: Path) -> None:

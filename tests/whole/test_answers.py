@@ -521,3 +521,18 @@ def test_a_large_answer_is_not_read(form: Any, tmp_path: Path) -> None:
     played = play(form, False, [bomb], tmp_path, {"max_answer_bytes": 100_000}.items())
     assert played.result.status == "failed"
     assert "more than 100,000 bytes" in played.result.error
+
+
+def test_an_answer_that_never_fits_is_counted_as_often_as_it_was_asked_for(tmp_path: Path) -> None:
+    play(FORMS["chat"], False, [Said("I would say nine.")], tmp_path, **OFFER)
+    with api.Store.open(tmp_path / "runs.db") as store:
+        run = store.run("last")
+        assert run.count_calls() == 3
+        assert {agent: calls for agent, (calls, _) in run.usage_by_agent().items()} == {"Mara": 3}
+
+
+def test_a_call_by_name_is_not_said_where_no_tool_can_be_used_any_more(tmp_path: Path) -> None:
+    (tmp_path / "my_tools.py").write_text(TOOL)
+    played = play(FORMS["chat"], False, [Said('stock{"of": "apples"}')], tmp_path, **TOOLS)
+    assert (played.result.status, played.says) == ("failed", [])
+    assert "keeps calling tools" in played.result.error

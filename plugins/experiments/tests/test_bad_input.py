@@ -79,6 +79,11 @@ CASES = {
         "kind: share",
         ["exp.yaml:14:16", "expected one of number"],
     ),
+    "a kind that no value of it can have": (
+        "kind: proportion",
+        "kind: text",
+        ["exp.yaml:14:16: outcomes.high.kind: it is a boolean; expected a string or null"],
+    ),
     "a mean of categories": (
         "kind: proportion",
         "kind: category, compare: {marked: {against: plain, direction: greater}}",
@@ -254,7 +259,7 @@ def test_a_grid_of_a_million_points_is_asked_about_first(files: Path, experiment
 def test_values_of_another_kind_are_told_in_the_report(files: Path, experiment: Invoke) -> None:
     text = Path("market.yaml").read_text()
     Path("market.yaml").write_text(
-        text.replace("high: state.price > 6", "high: \"'yes' if state.price > 6 else 'no'\"")
+        text.replace("high: state.price > 6", "high: \"['yes', 'yes', 7][step % 2]\"")
     )
     Path("exp.yaml").write_text(Path("exp.yaml").read_text().replace("kind: proportion", "kind: number"))
     experiment("run", "exp.yaml", "-q")

@@ -44,6 +44,10 @@ def piece(index: Any, call_id: Any, name: str | None, arguments: str) -> dict[st
             ),
         ],
         [piece(0, None, "stock", APPLES), piece(0, None, "stock", PEARS)],
+        [  # some gateways begin with an empty object
+            *(piece(0, "a", "stock", "{}"), piece(0, "a", None, APPLES[:5]), piece(0, "a", None, APPLES[5:])),
+            *(piece(1, "b", "stock", "{}"), piece(1, "b", "stock", PEARS)),
+        ],
         [piece(None, "c", "stock", APPLES), piece(None, "c", "stock", PEARS)],
         [
             *(piece(None, "c", "stock", APPLES[:5]), piece(None, "c", "stock", APPLES[5:])),

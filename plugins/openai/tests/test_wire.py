@@ -15,6 +15,7 @@ from pyscrai_testing.providers import Pieces, using
 from pyscrai_testing.servers import FaultServer, Reply, model_server
 
 from pyscrai_core import (
+    AnswerRejected,
     Completion,
     Message,
     Overloaded,
@@ -403,7 +404,7 @@ def test_a_stream_without_an_end(api: str) -> None:
 
 @pytest.mark.parametrize("end", [b"", b"data: [DONE]\n\n"])
 def test_an_error_without_a_name_for_it_is_an_error(end: bytes) -> None:
-    bare = {"message": "The engine died.", "code": 500}
+    bare = {"object": "error", "message": "The engine died.", "type": "InternalServerError", "code": 500}
     begun = {"choices": [{"index": 0, "delta": {"content": "Well"}}]}
     with pytest.raises(Overloaded, match="The engine died"):
         asked(request(), sse(begun, bare).replace(b"data: [DONE]\n\n", b"") + end, sink=Pieces())
@@ -605,6 +606,47 @@ def test_a_refused_request_is_a_refusal(status: int, error: Any) -> None:
 
     with FaultServer(Reply(status, body)) as server, pytest.raises(Refused, match="change the prompt"):
         asyncio.run(main(server.url))
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "Failed.", "code": "tool_use_failed", "failed_generation": "<function=stock"}),
+        (400, {"message": "Failed to generate JSON. See 'failed_generation'.", "failed_generation": "<f"}),
+        (400, {"message": "Failed to generate tool_calls.", "failed_generation": "<f"}),
+        (500, {"message": "Failed to parse input at pos 184: <function=stock", "code": 500}),
+        (500, {"message": "The model's output does not match the expected peg-native format: <f"}),
+    ],
+    ids=["Groq", "Groq's JSON", "Cerebras", "llama.cpp", "llama.cpp's grammar"],
+)
+def test_an_answer_that_the_server_cannot_read_is_asked_again(status: int, error: Any) -> None:
+    body = json.dumps({"error": error}).encode()
+
+    async def main(url: str) -> None:
+        async with using(OpenAIProvider(OpenAIProvider.Config(model="m", base_url=url))) as provider:
+            await provider.complete(request())
+
+    with (
+        FaultServer(Reply(status, body)) as server,
+        pytest.raises(AnswerRejected, match="<f.*cannot read") as failed,
+    ):
+        asyncio.run(main(server.url))
+    assert failed.value.usage == Usage(), "it is for the kernel to estimate"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_signatures_of_tool_calls_are_sent_back(streamed: bool) -> None:
+    signed = {"extra_content": {"google": {"thought_signature": "s"}}}
+    function = {"name": "weather", "arguments": '{"city": "Rome"}'}
+    calls = [{"index": 0, "id": "c1", "function": function, **signed}]
+    chunk = {"choices": [{"index": 0, "delta": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}
+    if streamed:
+        made = asked(request(), sse(chunk), sink=Pieces())[1]
+    else:
+        made = asked(request(), choice({"content": None, "tool_calls": calls}))[1]
+    said = Message("assistant", (*made.thinking, *made.tool_calls))
+    (sent,) = asked(request(Message.user("Go."), said))[0]["messages"][1]["tool_calls"]
+    assert sent["extra_content"] == signed["extra_content"]
 
 
 def test_what_a_model_tells_while_it_works_is_not_its_answer() -> None:

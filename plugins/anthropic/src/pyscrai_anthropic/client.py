@@ -19,7 +19,7 @@ from pyscrai_core import (
     Unreachable,
     Usage,
 )
-from pyscrai_core.vendors import bound_answers, failure, paid, reported
+from pyscrai_core.vendors import answer_fault, bound_answers, failure, paid, reported
 
 from .config import NAME_KEY, NO_KEY, AnthropicConfig
 from .messages import usage
@@ -163,6 +163,8 @@ class Client:
             )
         if isinstance(details, dict) and str(details.get("error_code")).endswith("spend_limit_reached"):
             return RequestRejected(f"{message}; raise the limit in Anthropic's console")
+        if fault := answer_fault(message):
+            return fault
         if status in (401, 403):
             name = config.key_variable
             message += f"; check the key in {name}" if name else f"; {NAME_KEY}"

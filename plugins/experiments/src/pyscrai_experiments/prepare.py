@@ -91,6 +91,7 @@ def prepare(experiment: Experiment, settings: Settings, host: Host) -> Prepared:
     _check_equal(experiment, digests)
     for name in experiment.outcomes:
         _check_outcome(experiment, name, next(iter(plans.values())), written)
+    _check_kinds(experiment, next(iter(plans.values())).scenario.outcomes, settings, host)
     _check_names(experiment, plans)
     return Prepared(experiment, plans, seeds, digests)
 
@@ -256,6 +257,28 @@ def _check_declared(
         kind = given.kind or declared.kind
         for what in misfits_of(kind, one.direction, one.smallest) if one.outcome == name else ():
             raise experiment.error(("outcomes", name, "compare", one.arm), f"{is_of}: {what}")
+
+
+def _check_kinds(
+    experiment: Experiment, outcomes: Mapping[str, Quantity], settings: Settings, host: Host
+) -> None:
+    """Raise `ScenarioError` for a kind that no value of an outcome can have, if the scenario says no kind."""
+    places: dict[str, tuple[str, ...]] = {}
+    overrides = []
+    for name, given in experiment.outcomes.items():
+        declared = outcomes.get(given.value or name)
+        if given.kind and declared is not None and declared.kind is None:
+            meant: dict[str, Any] = {"value": declared.expression.source, "kind": given.kind}
+            meant |= {"levels": list(given.levels)} if given.levels else {}
+            overrides.append(Override.of(f"outcomes.{given.value or name}", meant))
+            places[overrides[-1].flag] = ("outcomes", name, "kind")
+    try:
+        api.prepare(experiment.scenario, settings=settings, host=host, overrides=overrides)
+    except ScenarioError as error:
+        # Of other mistakes, each arm was told.
+        for mistake in error.mistakes:
+            if mistake.where in places:
+                raise experiment.error(places[mistake.where], mistake.what) from error
 
 
 def _check_names(experiment: Experiment, plans: Mapping[str, Plan]) -> None:

@@ -12,7 +12,6 @@ import httpx
 import ollama
 
 from pyscrai_core import (
-    AnswerRejected,
     CallFailed,
     ContextTooLong,
     Overloaded,
@@ -21,7 +20,7 @@ from pyscrai_core import (
     Unreachable,
     Usage,
 )
-from pyscrai_core.vendors import bound_answers, failure, paid, reported
+from pyscrai_core.vendors import answer_fault, bound_answers, failure, paid, reported
 
 from .messages import usage
 
@@ -163,8 +162,8 @@ def from_error(status: int, body: Any, headers: Mapping[str, str]) -> CallFailed
         if tokens and limit:
             return too_long(f"the request has {tokens} tokens, and the model's context holds {limit}")
         return too_long(f"the request does not fit into the model's context ({text})")
-    if "error parsing tool call" in text:
-        return AnswerRejected(f"ollama: Ollama cannot parse the model's tool call: {text}")
+    if fault := answer_fault(f"ollama: {text}"):
+        return fault
     if found := _NO_MODEL.search(text):
         return RequestRejected(
             f"ollama: the server has no model {found[1]!r}; pull it with: ollama pull {found[1]}, or correct "

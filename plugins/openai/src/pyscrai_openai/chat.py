@@ -17,11 +17,11 @@ from pyscrai_core import (
     ToolResult,
     Usage,
 )
-from pyscrai_core.vendors import WITHHELD, finish_reason, reaches_limit, visible_text
+from pyscrai_core.vendors import answer_fault, finish_reason, reaches_limit, visible_text
 
 from .config import OpenAIConfig
 from .errors import bare_error
-from .streamed_calls import StreamedCalls
+from .streamed_calls import SENT_BACK, StreamedCalls
 from .wire import (
     USAGE_IN,
     answer_text,
@@ -39,6 +39,9 @@ SEEDS = 2**31
 
 #: The fields in which compatible servers return a model's thinking. It is sent back in the same field.
 _THINKING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
+
+#: Where the fields of tool calls are kept that must be sent back.
+_CALLS = "tool_calls"
 
 
 class Chat:
@@ -95,6 +98,10 @@ class Chat:
             for part in message.parts:
                 if isinstance(part, Thinking) and not self._official:
                     one |= {key: part.data[key] for key in _THINKING if key in part.data}
+                    for call, extra in zip(
+                        one.get("tool_calls", ()), part.data.get(_CALLS, ()), strict=False
+                    ):
+                        call |= extra
             made.append(one)
         return made
 
@@ -107,17 +114,19 @@ class Chat:
         message = choice.get("message") or {}
         thoughts = {key: message[key] for key in _THINKING if message.get(key)}
         refusal, used = message.get("refusal"), self.usage(answer)
-        calls = []
+        calls, extras = [], []
         # Old servers know one call of a function, without an id.
         old = message.get("function_call")
         for call in message.get("tool_calls") or ([{"function": old}] if old else ()):
             function = call.get("function") if isinstance(call, dict) else None
             named = {**function, "id": call.get("id")} if isinstance(function, dict) else None
             calls.append(tool_call(request, named, self._official))
+            extras.append({key: call[key] for key in SENT_BACK if isinstance(call, dict) and call.get(key)})
+        kept = {**thoughts, _CALLS: extras} if any(extras) else thoughts
         return Completion(
             text=refusal or answer_text(request, message.get("content") or "", self._official),
             tool_calls=tuple(calls),
-            thinking=tuple(Thinking(one, dict(thoughts)) for one in thoughts.values())[:1],
+            thinking=(Thinking(next(iter(thoughts.values()), ""), kept),) if kept else (),
             finish_reason="refusal" if refusal else self._reason(request, choice, bool(calls), used),
             usage=used,
             model=answer.get("model") or self._config.model,
@@ -128,8 +137,9 @@ class Chat:
         if reason is None and reaches_limit(used, request):
             return "length"
         # Routers tell the vendor's own word too, and take some that they do not know for `stop`.
-        if str(choice.get("native_finish_reason")).lower() in ("refusal", *WITHHELD):
-            reason = choice["native_finish_reason"]
+        native = str(choice.get("native_finish_reason"))
+        if native.lower() == "refusal" or answer_fault("", (native,)):
+            reason = native
         return finish_reason(reason, calls)
 
     def stream(self) -> ChatStream:

@@ -18,12 +18,11 @@ from pyscrai_core import (
     CallFailed,
     ContextTooLong,
     Overloaded,
-    Refused,
     RequestRejected,
     TimedOut,
     Unreachable,
 )
-from pyscrai_core.vendors import WITHHELD, failure
+from pyscrai_core.vendors import answer_fault, failure
 
 from .config import OpenAIConfig
 
@@ -55,13 +54,6 @@ _NO_CREDIT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_a
 _TOO_LONG_NAMES = {"context_length_exceeded", "exceed_context_size_error"}
 _TOO_LONG = re.compile(
     r"context.{0,12}(length|window|size)|(length|window|size).{0,12}context", re.IGNORECASE
-)
-#: What vendors say of a request or an answer that they withhold: Azure and OpenAI, OpenRouter, xAI, DeepSeek,
-#: Alibaba, Moonshot, Zhipu (1301).
-_FLAGGED = re.compile(
-    r"content management policy|violating our usage policy|input was flagged|violates usage guidelines"
-    r"|safety system|content exists risk|inappropriate content|considered high risk|content filter|敏感内容",
-    re.IGNORECASE,
 )
 #: How many characters of a body that is not JSON (such as a proxy's error page) a message shows.
 _SHOWN = 300
@@ -106,8 +98,8 @@ class ErrorMapper:
             return RequestRejected(
                 f"{message}; the account has no credit left: add credit, or raise its limit"
             )
-        if WITHHELD.intersection(name.lower().replace("-", "_") for name in names) or _FLAGGED.search(text):
-            return Refused(f"{message}; the vendor's content filter refused the request: change the prompt")
+        if fault := answer_fault(message, names):
+            return fault
         if _TOO_LONG_NAMES.intersection(names) or (status in (400, 413) and _TOO_LONG.search(text)):
             advice = "give the agent a `window` memory, or use a model with a larger context"
             return ContextTooLong(f"{message}; {advice}")
@@ -136,6 +128,8 @@ class ErrorMapper:
         if isinstance(error, Mapping):
             names = [str(error[key]) for key in ("code", "type") if error.get(key) is not None]
             text = error.get("message") or error.get("detail") or dict(error)
+            if error.get("failed_generation"):
+                text = f"{text} It began: {str(error['failed_generation'])[:_SHOWN]}"
             details = error.get("metadata")
             if isinstance(details, Mapping) and details.get("raw"):
                 text = f"{text}: {details['raw']}"  # the error of the vendor behind a router
@@ -149,7 +143,9 @@ class ErrorMapper:
 
 def bare_error(answer: Mapping[str, Any]) -> bool:
     """Whether an answer, or a chunk of one, is itself an error: some servers send `{"message": …}` alone."""
-    return isinstance(answer.get("message"), str) and not answer.keys() & {"choices", "output", "type"}
+    return answer.get("object") == "error" or (
+        isinstance(answer.get("message"), str) and not answer.keys() & {"choices", "output", "type"}
+    )
 
 
 def _status(name: str) -> int | None:

@@ -8,6 +8,9 @@ from typing import Any
 
 from pyscrai_core.vendors import tool_arguments
 
+#: Fields of a tool call that must be sent back as they came: Gemini's signatures of its thoughts.
+SENT_BACK = ("extra_content",)
+
 
 class StreamedCalls:
     """Assembles the tool calls of a streamed answer of OpenAI's chat interface.
@@ -43,7 +46,10 @@ class StreamedCalls:
         call["id"] = call["id"] or call_id or ""
         if name != known["name"]:
             known["name"] += name
+        if arguments and known["arguments"].strip() == "{}":
+            known["arguments"] = ""  # some gateways begin with an empty object
         known["arguments"] += arguments
+        call |= {key: piece[key] for key in SENT_BACK if piece.get(key)}
 
     def _find(self, call_id: Any, index: Any, name: str, arguments: str) -> dict[str, Any] | None:
         """The call that a piece belongs to; None: it begins a new one."""
@@ -68,4 +74,5 @@ class StreamedCalls:
 
 
 def _is_complete(arguments: str) -> bool:
-    return bool(arguments) and isinstance(tool_arguments(arguments), dict)
+    value = tool_arguments(arguments)
+    return isinstance(value, dict) and value != {}
