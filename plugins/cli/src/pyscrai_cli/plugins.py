@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyscrai_core.contracts import Probe
+from pyscrai_core.errors import PyscraiError
 from pyscrai_core.secret import redact
 
 from . import options, output
@@ -354,6 +355,8 @@ async def _probes(provider: Provider) -> Sequence[Probe]:
             return await provider.probe()
     except TimeoutError:
         return [Probe("server", False, f"no result after {PROBE_SECONDS:g} s")]
+    except PyscraiError as error:
+        return [Probe("server", False, str(error))]
     except Exception as error:  # noqa: BLE001  a plugin may raise anything; that is what is told of it
         return [Probe("plugin", False, f"{type(error).__name__}: {error}; tell its author")]
 
