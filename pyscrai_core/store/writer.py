@@ -184,8 +184,8 @@ class Writer:
     def _check_files(self) -> None:
         """Raise `StoreError` if the files that this process writes to are not those at the store's path.
 
-        On POSIX a file that was removed can be written still, and all of it would be lost. The main file becomes
-        shorter by maintenance alone, which waits for those who execute.
+        On POSIX a file that was removed can be written still, and all of it would be lost. The main file
+        becomes shorter by maintenance alone, which is refused while runs are executed.
         """
         try:
             main = self._path.stat()

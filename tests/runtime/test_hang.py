@@ -149,6 +149,13 @@ class Catches(Engine):
                 pass
         await asyncio.sleep(3600)
 
+class CatchesAtTheEnd(Catches):
+    async def run(self, turn):
+        turn.say("hello")
+
+    async def aclose(self):
+        await Catches.run(self, None)
+
 class Opens(Engine):
     async def aopen(self):
         signal.raise_signal(signal.SIGINT)
@@ -205,10 +212,19 @@ def test_a_run_that_was_interrupted_while_it_opened_is_not_stored(run: Any) -> N
     assert stored == []
 
 
-def test_a_single_sigterm_ends_what_catches_that_it_is_cancelled(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("engine", "told", "stored"),
+    [
+        ("Catches", "left at once; what was answered is kept: pyscrai resume", "interrupted"),
+        ("CatchesAtTheEnd", "is completed", "completed"),
+    ],
+)
+def test_a_single_sigterm_ends_what_catches_that_it_is_cancelled(
+    engine: str, told: str, stored: str, tmp_path: Path
+) -> None:
     """Whoever stops a service sends no second one; the run is kept."""
     (tmp_path / "parts.py").write_text(PARTS)
-    given = {**scenario("parts.py:Catches"), "scenario": "t", "limits": {}}
+    given = {**scenario(f"parts.py:{engine}"), "scenario": "t", "limits": {}}
     (tmp_path / "t.yaml").write_text(json.dumps(given))
     store = tmp_path / "runs.db"
     code = (
@@ -218,6 +234,6 @@ def test_a_single_sigterm_ends_what_catches_that_it_is_cancelled(tmp_path: Path)
     command = [sys.executable, "-c", code, "run", "t.yaml", "--trust", "--store", str(store)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 130
-    assert "left at once; what was answered is kept: pyscrai resume" in done.stderr
+    assert told in done.stderr
     listed = CliRunner().invoke(cli, ["runs", "--json", "--store", str(store)])
-    assert [one["status"] for one in json.loads(listed.stdout)] == ["interrupted"]
+    assert [one["status"] for one in json.loads(listed.stdout)] == [stored]

@@ -168,7 +168,11 @@ class Stopper:
             self._left = True
             # The cursor, which the display hides, and the lines of the display behind it.
             cursor = f"{SHOW}{END_OF_SCREEN}" if isinstance(self._display, Screen) and os.isatty(2) else ""
-            kept = f"; what was answered is kept: pyscrai resume {self.run.id}" if self.run else ""
+            kept = ""
+            if self.run and self.run.result:
+                kept = f"; run {self.run.id} is {self.run.result.status}"
+            elif self.run:
+                kept = f"; what was answered is kept: pyscrai resume {self.run.id}"
             os.write(2, f"{cursor}\nleft at once{kept}\n".encode())
         os._exit(130)
 
