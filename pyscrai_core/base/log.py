@@ -53,6 +53,13 @@ def report(level: str, error: BaseException, message: str, *values: Any) -> None
     logger.opt(depth=1).bind(traceback=text).log(level, message, *values)
 
 
+def _cleaned(part: Any) -> Any:
+    if isinstance(part, str):
+        return redact(part)
+    shown = repr(part)
+    return part if (text := redact(shown)) == shown else text
+
+
 def clean(error: BaseException | None) -> None:
     """Remove secrets from an error that a caller is about to see, and from those that it came from.
 
@@ -67,5 +74,5 @@ def clean(error: BaseException | None) -> None:
         traceback.clear_frames(error.__traceback__)
         if foreign:
             error.__traceback__ = None
-        error.args = tuple(redact(part) if isinstance(part, str) else part for part in error.args)
+        error.args = tuple(map(_cleaned, error.args))
         error = error.__cause__ or error.__context__

@@ -25,7 +25,7 @@ class Leaks:
         if self.at == here:
             header = "Bearer " + read_secret("MY_KEY", "this test")
             HEADERS["Authorization"] = header
-            raise RuntimeError(f"cannot use {header} of {HEADERS}")
+            raise RuntimeError("cannot use " + HEADERS["Authorization"], HEADERS)
 
 
 class Model(Leaks, Provider):
