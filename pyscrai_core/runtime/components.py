@@ -211,7 +211,7 @@ class Components:
                 continue
             try:
                 with seconds_limit(CLOSING):
-                    await component.aclose()
+                    await awaitable(component, "aclose", component.aclose())
             except OutOfTime:
                 late = TimeoutError(f"it did not end within {CLOSING:g} seconds")
                 errors.append((origin(component), late))
