@@ -7,6 +7,7 @@ OpenAI's open models ("harmony"), and tokens that begin or end a turn, such as `
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Callable
 from typing import Literal
 
@@ -122,16 +123,21 @@ class Markup:
                 self._held = held
                 return
         until = len(held) if last else _waiting(held)
-        for tag in TAG.finditer(held):
+        tags = [*TAG.finditer(held)]
+        closing = [tag.start() for tag in tags if tag["close"]]
+        for tag in tags:
             if tag.start() >= until:
                 break
             self._give(held[place : tag.start()])
             place = tag.start()
             if tag["open"] and self._state == "words" and self._is_mentioned():
-                encloses = _encloses(held[tag.end() :], last)
-                if encloses is None:
+                behind = bisect(closing, place)
+                end = closing[behind] if behind < len(closing) else None
+                if end is None and not last and len(held) - place < _LONGEST_THOUGHT:
                     until = place
                     break
+                # In `the <think> and </think> tags`, both are only mentioned.
+                encloses = end is not None and _MENTIONS.fullmatch(held, tag.end(), end) is None
                 self._mentioned += not encloses
                 self._begin(tag[0], thought=encloses)
             else:
@@ -251,17 +257,6 @@ class Markup:
             return True
         before = self._tail.rstrip(" \t")
         return before != self._tail and (before[-1:].isalnum() or before[-1:] == ",")
-
-
-def _encloses(text: str, last: bool) -> bool | None:
-    """Whether a tag in a sentence, before this `text`, encloses thoughts; None if that is not known yet.
-
-    In `the <think> and </think> tags`, both are only mentioned.
-    """
-    closing = next((tag for tag in TAG.finditer(text) if tag["close"]), None)
-    if closing is None:
-        return False if last or len(text) > _LONGEST_THOUGHT else None
-    return _MENTIONS.fullmatch(text[: closing.start()]) is None
 
 
 def _waiting(text: str) -> int:

@@ -161,6 +161,11 @@ def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
     assert shown(ThoughtlessSink, text, size).strip() == split_thoughts(text)[1].strip()
 
 
+def test_many_tags_take_time_in_proportion() -> None:
+    text = "say <think> " * 100_000  # it took minutes for each of them to look at all the others
+    assert split_thoughts(text) == ([], text)
+
+
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_nothing_is_shown_from_an_unread_token_on(size: int) -> None:
     assert shown(ThoughtlessSink, "Nine.<|plan|>hide it", size) == "Nine."
