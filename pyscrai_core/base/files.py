@@ -1,6 +1,7 @@
-"""Reading files that somebody else named: regular ones only, and a bounded part of them.
+"""Files that somebody named: to read, to append to, to write.
 
-A pipe would be waited for, and a device such as /dev/zero never ends.
+They are regular files, of which a bounded part is read. A pipe would be waited for, and a device such as
+/dev/zero never ends. Something may be written to a terminal or another character device, such as /dev/null.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import os
 import stat
 from io import BufferedReader
 from pathlib import Path
+from typing import IO
+
+from .private import private_files
 
 #: The largest file that is read, in bytes, where nothing else is said.
 MAX_BYTES = 10_000_000
@@ -17,18 +21,7 @@ MAX_BYTES = 10_000_000
 
 def open_file(path: str | Path) -> BufferedReader:
     """The regular file at `path`, to be read. Raises `OSError`, also for anything else that stands there."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    file = os.open(path, flags)
-    try:
-        mode = os.fstat(file).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is no file but a device or a pipe", str(path))
-        return os.fdopen(file, "rb")
-    except BaseException:
-        os.close(file)
-        raise
+    return os.fdopen(_open(path, os.O_RDONLY), "rb")
 
 
 def read_file(path: str | Path, most: int = MAX_BYTES) -> bytes:
@@ -38,3 +31,60 @@ def read_file(path: str | Path, most: int = MAX_BYTES) -> bytes:
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it is larger than the {most:,} bytes that are read", str(path))
     return data
+
+
+def append_file(path: str | Path) -> IO[bytes]:
+    """The regular file or character device at `path`, to be appended to; a file that is missing is made.
+
+    What is written is not buffered. Raises `OSError`.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    with private_files():
+        return os.fdopen(_open(path, flags, devices=True), "ab", buffering=0)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file: whole, or not at all. Where a link stands, the file that it leads to is replaced.
+
+    A character device is written to. Raises `OSError`, also for anything else that stands there.
+    """
+    path = path.resolve()
+    if path.exists():
+        file = _open(path, os.O_WRONLY, devices=True)
+        with os.fdopen(file, "wb") as opened:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                opened.write(data)
+                return
+    made = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with private_files():
+            made.write_bytes(data)
+        made.replace(path)
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def _open(path: str | Path, flags: int, *, devices: bool = False) -> int:
+    """Open without waiting for anybody at the other end."""
+    try:
+        file = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a pipe that nobody reads, or a socket
+            raise _refused(path) from None
+        raise
+    try:
+        mode = os.fstat(file).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not (stat.S_ISREG(mode) or (devices and stat.S_ISCHR(mode))):
+            raise _refused(path)
+        if hasattr(os, "set_blocking"):
+            os.set_blocking(file, True)
+        return file
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def _refused(path: str | Path) -> OSError:
+    return OSError(errno.EINVAL, "it is no file but a device or a pipe", str(path))

@@ -10,11 +10,15 @@ import contextlib
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import loguru
 
 from ..secret import redact
+
+#: The folder of the kernel.
+_KERNEL = str(Path(__file__).parents[1])
 
 
 def _redact(record: Any) -> None:
@@ -49,12 +53,26 @@ def report(level: str, error: BaseException, message: str, *values: Any) -> None
     logger.opt(depth=1).bind(traceback=text).log(level, message, *values)
 
 
+def _cleaned(part: Any) -> Any:
+    if isinstance(part, str):
+        return redact(part)
+    shown = repr(part)
+    return part if (text := redact(shown)) == shown else text
+
+
 def clean(error: BaseException | None) -> None:
     """Remove secrets from an error that a caller is about to see, and from those that it came from.
 
-    Tools also show the variables of the frames that an error left, keys among them; these are cleared.
+    Tools also show the variables of the frames that an error left, keys among them, also those of a module.
+    So the local ones are cleared, and where plugins have a part in it, the traceback becomes a note, as text.
     """
+    frames = traceback.extract_tb(error.__traceback__) if error else []
+    foreign = error and (error.__cause__ or any(not one.filename.startswith(_KERNEL) for one in frames))
+    if error and foreign:
+        error.add_note(redact("".join(traceback.format_exception(error))).rstrip())
     while error is not None:
         traceback.clear_frames(error.__traceback__)
-        error.args = tuple(redact(part) if isinstance(part, str) else part for part in error.args)
+        if foreign:
+            error.__traceback__ = None
+        error.args = tuple(map(_cleaned, error.args))
         error = error.__cause__ or error.__context__

@@ -16,6 +16,8 @@ from ..errors import ConfigError
 
 def is_private(path: Path) -> bool:
     """Whether a folder or a file is this user's and nobody else can write it."""
+    if not hasattr(os, "getuid"):  # on Windows, permissions are another matter
+        return True
     found = path.stat()
     # The group that many systems give each user has no other members.
     own_group = found.st_gid == os.getgid() == os.getuid()

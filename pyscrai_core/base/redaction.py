@@ -7,12 +7,14 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 #: Shorter values are not redacted: they are no keys, and occur in ordinary text.
 SHORTEST = 6
 #: The same for values that nobody has read as a secret; those of letters or digits alone must be longer.
 SHORTEST_UNREAD, SHORTEST_PLAIN = 8, 12
+#: What percent-encoding leaves as it is beside letters and digits: in a query, in a path, in JavaScript.
+_UNCHANGED = ("", "/", "!'()*", ";,/?:@&=+$#!'()*")
 #: The names of variables that hold a secret have one of these words.
 _NAMED = re.compile(r"(?:^|_)(?:API)?(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE)S?(?:_|$)", re.IGNORECASE)
 
@@ -95,9 +97,10 @@ def _is_secret(name: str, value: str) -> bool:
 def _forms_of(value: str) -> Iterator[str]:
     yield value
     yield json.dumps(value)[1:-1]
-    percent = quote(value, safe="")
-    yield percent
-    yield re.sub("%..", lambda code: code[0].lower(), percent)
+    for safe in _UNCHANGED:
+        for percent in (quote(value, safe), quote_plus(value, safe)):
+            yield percent
+            yield re.sub("%..", lambda code: code[0].lower(), percent)
     if len(value) < SHORTEST_PLAIN:
         return
     yield value.lower()

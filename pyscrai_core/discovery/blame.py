@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+from .. import contracts
+from ..base.options import Scorer
 from ..contracts import CONTRACTS, Component
 from ..errors import ContractError
 from ..secret import redact
 
+#: The modules with the methods that plugins implement.
+_CONTRACTS = frozenset((contracts.__name__, Scorer.__module__))
 #: What the message of a plugin's fault ends with.
 TELL = "tell its author; for the traceback: pyscrai --debug …"
 
@@ -61,6 +66,31 @@ def awaitable(component: Component, method: str, returned: Any) -> Any:
     if not hasattr(returned, "__await__"):
         raise wrong(component, method, returned, f"to be awaited: write `async def {method}`")
     return returned
+
+
+def check_methods(cls: type[Component]) -> None:
+    """Raise `ContractError` for a plain method where the contract has an async one, or the reverse."""
+    for contract in cls.__mro__:
+        if contract.__module__ not in _CONTRACTS:
+            continue
+        for name, method in vars(contract).items():
+            if name.startswith("_") or not inspect.isfunction(method):
+                continue
+            own = inspect.getattr_static(cls, name)
+            own = inspect.unwrap(getattr(own, "__func__", own))
+            if not callable(own):
+                raise ContractError(f"`{name}` is no method, expected {_written(method)}; tell its author")
+            if inspect.iscoroutinefunction(own) != inspect.iscoroutinefunction(method):
+                raise ContractError(f"`{name}`: expected {_written(method)}; tell its author")
+
+
+def _written(method: Any) -> str:
+    given = inspect.signature(method)
+    names = ", ".join(given.parameters)
+    if inspect.iscoroutinefunction(method):
+        return f"`async def {method.__name__}({names})`"
+    generates = "AsyncIterator" in str(given.return_annotation)
+    return f"`def {method.__name__}({names})` that is {'an async generator' if generates else 'not async'}"
 
 
 def check_list(component: Component, method: str, returned: Any, kind: type, expected: str) -> None:

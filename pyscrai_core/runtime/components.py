@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import attrs
 
 from ..base.log import report
+from ..base.time_limit import OutOfTime, seconds_limit
 from ..canonical import canonical
 from ..contracts import Component, Provider, Schedule, Tool, Toolset
 from ..discovery.blame import awaitable, describe, origin, raised
@@ -210,11 +210,11 @@ class Components:
             if type(component).aclose is Component.aclose:
                 continue
             try:
-                async with asyncio.timeout(CLOSING) as waiting:
-                    await component.aclose()
-            except TimeoutError as error:
+                with seconds_limit(CLOSING):
+                    await awaitable(component, "aclose", component.aclose())
+            except OutOfTime:
                 late = TimeoutError(f"it did not end within {CLOSING:g} seconds")
-                errors.append((origin(component), late if waiting.expired() else error))
+                errors.append((origin(component), late))
             except Exception as error:  # noqa: BLE001  the others still have to be closed; the caller reports it
                 errors.append((origin(component), error))
         return errors

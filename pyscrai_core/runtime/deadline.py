@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from ..base.time_limit import AGAIN
 from .call_pipeline import CallPipeline
 
 
@@ -30,4 +31,4 @@ class Deadline:
             self.late = True
             task.cancel()
         # Again, as a plugin may catch that.
-        asyncio.get_running_loop().call_later(left if left > 0 else 1.0, self.watch, task)
+        asyncio.get_running_loop().call_later(left if left > 0 else AGAIN, self.watch, task)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
@@ -10,6 +9,7 @@ import attrs
 
 from ..agent import OnUncertain
 from ..base.log import clean, report
+from ..base.time_limit import OutOfTime, seconds_limit
 from ..calls.prices import Prices, check_prices
 from ..calls.reuse import Reuse, Source
 from ..display.shown import Result
@@ -278,11 +278,9 @@ async def _perform(
     try:
         limit = plan.last.scenario.limits.seconds
         try:
-            async with asyncio.timeout(limit) as waiting:
+            with seconds_limit(limit):
                 await components.open(replay=replay)
-        except TimeoutError:
-            if not waiting.expired():
-                raise
+        except OutOfTime:
             what = f"{components.opening} could not be opened within {limit:g} seconds; nothing was run"
             raise BudgetSpent(f"limits.seconds: {what}") from None
         if not replay:

@@ -79,8 +79,9 @@ def write(exporter: Exporter, runs: Sequence[StoredRun], destination: Path) -> l
     """Let the exporter write the runs; the files. Raises `ConfigError` for a place that cannot be written."""
     try:
         for place in (destination, *destination.parents):
-            if place.is_file():
-                raise ConfigError(f"--out {destination}: {place} is a file; name a folder")
+            if place.exists() and not place.is_dir():
+                what = "a file" if place.is_file() else "a device or a pipe"
+                raise ConfigError(f"--out {destination}: {place} is {what}; name a folder")
         new = not destination.exists()
         make_folder(destination)
         try:

@@ -24,6 +24,7 @@ from .structure import Hook, Structurer, unfit
 
 #: What is demanded of options of these types.
 CONNECT, READ_SECRET = "connect to", "read the secret in the environment variable"
+HAND_OVER = "set the environment variable of the program"
 LISTEN = "listen for connections from other machines at"
 #: What only addresses have that are read differently by different libraries.
 NOT_OF_A_URL = re.compile(r"[\s\\<>\"^`\x00-\x20\x7f]")
@@ -87,10 +88,21 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
         return given
 
     def secret(value: Any, kind: Any) -> str:
-        if not isinstance(value, str) or not value.replace("_", "").isalnum() or value[0].isdigit():
+        if not _is_variable(value):
             raise unfit(value, kind)
         source.demand(READ_SECRET, value)
-        return value
+        return str(value)
+
+    def variables(value: Any, kind: Any) -> dict[str, str]:
+        """Secrets by the name under which a program gets them, which may decide what it executes."""
+        if not isinstance(value, dict):
+            raise unfit(value, kind)
+        for name, one in value.items():
+            if not (_is_variable(name) and _is_variable(one)):
+                raise unfit(one, contracts.SecretName).under((name,))
+            source.demand(READ_SECRET, one)
+            source.demand(HAND_OVER, f"{name}=${one}")
+        return dict(value)
 
     def program(value: Any, kind: Any) -> list[str]:
         if not isinstance(value, list) or not value or not all(isinstance(part, str) for part in value):
@@ -118,9 +130,14 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
         contracts.Url: url,
         contracts.Listen: listen,
         contracts.SecretName: secret,
+        dict[str, contracts.SecretName]: variables,
         contracts.Program: program,
         contracts.JsonSchema: schema,
     }
+
+
+def _is_variable(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*", value) is not None
 
 
 def _named(program: list[str]) -> Iterator[Folder]:

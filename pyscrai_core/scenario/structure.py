@@ -6,11 +6,13 @@ Used for the scenario itself and for every extension's `Config`, so both behave 
 from __future__ import annotations
 
 import enum
+import operator
 import pathlib
 import re
 import types
 from collections import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 
 import attrs
@@ -104,7 +106,10 @@ class Structurer:
         self.converter = Converter(detailed_validation=False)
         self.converter.register_structure_hook_factory(_is_plain, self._hook)
         for kind, hook in {**_HOOKS, **hooks}.items():
-            self.converter.register_structure_hook(kind, hook)
+            if get_origin(kind) is None:
+                self.converter.register_structure_hook(kind, hook)
+            else:
+                self.converter.register_structure_hook_func(partial(operator.eq, kind), hook)
 
     def structure(self, value: Any, kind: type[T]) -> T:
         """`value` as a `kind`. Raises `Misfit`."""

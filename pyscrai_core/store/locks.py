@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import sys
 import time
@@ -30,6 +31,20 @@ else:
 TABLES = "tables"
 #: Seconds for which a process waits while another one migrates the tables.
 MIGRATION_TIMEOUT = 60.0
+#: What the id of a run looks like; files are named after it.
+RUN_ID = re.compile(r"[0-9a-f]{1,64}")
+#: What the name of a lock looks like: that of a run, or what a plugin needs locked.
+_NAME = re.compile(r"[\w-]{1,100}")
+
+
+def check_id(run: str, expected: re.Pattern[str] = RUN_ID) -> str:
+    """The id of a run. Raises `StoreError` for anything else that a store may call a run."""
+    if not expected.fullmatch(run):
+        raise StoreError(
+            f"run {run!r:.80}: that is no id of a run; the store is damaged, or was changed by somebody: "
+            "restore it, or name another with --store"
+        )
+    return run
 
 
 @frozen
@@ -97,7 +112,7 @@ class Locks:
     def held(self, run: str) -> bool:
         """Whether a process executes the run: this one or another. It does not wait."""
         try:
-            descriptor = os.open(self._folder / run, os.O_RDONLY)
+            descriptor = os.open(self._file(run), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         except OSError:  # no process of this user executes a run whose lock is not there, or not readable
             return False
         try:
@@ -124,11 +139,15 @@ class Locks:
     def remove(self, run: str) -> None:
         """Remove the file of a lock that is not needed any more. It may still be held."""
         with contextlib.suppress(OSError):  # Windows removes no open file; that does no harm
-            (self._folder / run).unlink(missing_ok=True)
+            self._file(run).unlink(missing_ok=True)
+
+    def _file(self, run: str) -> Path:
+        """The file of a lock. Raises `StoreError` for what a store calls a run, and could be any path."""
+        return self._folder / check_id(run, _NAME)
 
     def _acquire(self, name: str, timeout: float) -> FileLock:
         """Raises `Timeout`, or `StoreError` if the lock cannot be created."""
-        lock = FileLock(self._folder / name)
+        lock = FileLock(self._file(name))
         try:
             make_folder(self._folder)
             lock.acquire(timeout=timeout, poll_interval=0.02)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,13 +15,16 @@ from pathlib import Path
 from peewee import DatabaseError, SchemaManager, SqliteDatabase
 
 from ..base.first_use import first_use
-from ..base.private import make_file, make_folder
+from ..base.log import logger
+from ..base.private import is_private, make_file, make_folder
 from ..errors import StoreError
 from .locks import Locks
 from .models import HISTORY, TABLES, MigrationRow
 
 #: What a commit survives: `normal` the end of the process, `full` a loss of power too.
 SYNCHRONOUS = ("normal", "full")
+#: The stores of which this process said that others can write them.
+_TOLD: set[Path] = set()
 
 
 def path_of(url: str) -> Path:
@@ -66,6 +70,13 @@ def check_file(path: Path, create: bool) -> bool:
         if not path.exists():
             what = "a link to a file that does not exist"  # that file would be made, wherever it is
         raise StoreError(f"store {path}: it is {what}, where a file was expected; name another with --store")
+    for end in ("-wal", "-shm", "-journal"):  # SQLite waits for a pipe, and obeys whatever is in these
+        beside = path.with_name(path.name + end)
+        if os.path.lexists(beside) and (beside.is_symlink() or not beside.is_file()):
+            raise StoreError(
+                f"store {path}: {beside.name} beside it is a link, a device or a pipe, which somebody put "
+                "there; copy the store alone to another folder, and name it with --store"
+            )
     if not path.exists():
         if not create:
             raise StoreError(
@@ -83,6 +94,7 @@ def check_file(path: Path, create: bool) -> bool:
         make_file(path)  # SQLite gives the files beside it the same permissions
         first_use(path)  # by whoever makes it
         return True
+    _tell_who_writes(path)
     # The file is not opened here: closing a file releases all locks that this process has on it, also those
     # of SQLite. Other processes would then remove the write-ahead log of a run that is being executed.
     if not os.access(path, os.R_OK):
@@ -99,6 +111,20 @@ def check_file(path: Path, create: bool) -> bool:
     return False
 
 
+def _tell_who_writes(path: Path) -> None:
+    """Warn of a store that others can write. Nothing in it is believed; but it may say what they want."""
+    if is_private(path) and (is_private(path.parent) or path.parent.stat().st_mode & stat.S_ISVTX):
+        return
+    resolved = path.resolve()
+    if resolved not in _TOLD:
+        _TOLD.add(resolved)
+        logger.warning(
+            "store {}: others can write it, and change what its runs say; let nobody else write it and its "
+            "folder, or copy it to a folder of yours",
+            path,
+        )
+
+
 def migrate(path: Path, database: SqliteDatabase, writable: bool) -> None:
     """Apply the migrations that are missing.
 
@@ -113,6 +139,12 @@ def migrate(path: Path, database: SqliteDatabase, writable: bool) -> None:
         applied = {str(row[0]) for row in connection_of(database).execute(f'SELECT "name" FROM "{HISTORY}"')}
     elif tables:
         raise StoreError(f"store {path}: it is the database of another program; name another with --store")
+    computes = "SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger')"
+    if connection_of(database).execute(computes).fetchone():
+        raise StoreError(
+            f"store {path}: it has views or triggers, which PyScrAI never makes; do not use it, and name "
+            "another with --store"
+        )
     if applied - names:
         raise StoreError(
             f"store {path}: it was written by a newer version ({', '.join(sorted(applied - names))}); "

@@ -16,7 +16,7 @@ from ..records import Cost, Event, RunStatus, Usage
 from ..secret import redact_bytes
 from ..stored_run import StoredRun
 from .checksums import checksum, damaged, load, load_list, read_body
-from .locks import Locks, Owner
+from .locks import Locks, Owner, check_id
 from .models import (
     ACTIVE,
     PREFIXES,
@@ -89,7 +89,7 @@ def read_json(written: str | bytes, kind: type = object) -> Any:
 
 def read_outcome(run: str, name: str, value: str, known: str) -> Any:
     """What a run has under a name; `known` is the checksum. Raises `StoreError` for damage."""
-    if known not in ("", checksum(name, value)):
+    if known not in ("", checksum(name, value)) or "/" in name:  # files are named after tables
         raise damaged(f"run {run}: its outcome {name}")
     return read_json(value)
 
@@ -107,6 +107,7 @@ class RecordedRun(StoredRun):
     """
 
     def __init__(self, database: SqliteDatabase, row: RunRow, locks: Locks) -> None:
+        check_id(row.id)
         self._database = database
         self._manifest: str | None = None
         self._live = row.status in ACTIVE and locks.held(row.id)

@@ -103,7 +103,7 @@ class Writer:
         #: The files of the store that this process writes to: device and inode of each.
         self._files: tuple[Any, ...] = ()
         #: The size of the write-ahead log in bytes, as it was last seen.
-        self._log_size = 0
+        self._log_size = self._main_size = 0
         #: Whether the last commit failed. Whoever waited for it got the error.
         self.failed = False
 
@@ -184,7 +184,8 @@ class Writer:
     def _check_files(self) -> None:
         """Raise `StoreError` if the files that this process writes to are not those at the store's path.
 
-        On POSIX a file that was removed can be written still, and all of it would be lost.
+        On POSIX a file that was removed can be written still, and all of it would be lost. The main file
+        becomes shorter by maintenance alone, which is refused while runs are executed.
         """
         try:
             main = self._path.stat()
@@ -192,9 +193,9 @@ class Writer:
             found = (main.st_dev, main.st_ino, log.st_dev, log.st_ino) if main.st_size >= SMALLEST else ()
         except FileNotFoundError:
             found = ()
-        if not found or found != (self._files or found):
+        if not found or found != (self._files or found) or main.st_size < self._main_size:
             raise self._gone()
-        self._files, self._log_size = found, log.st_size
+        self._files, self._main_size, self._log_size = found, main.st_size, log.st_size
 
     def _check_log(self, connection: sqlite3.Connection) -> None:
         """Raise `StoreError` if the write-ahead log was cut off, before what is written next hides that.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from click.testing import CliRunner
@@ -35,6 +36,17 @@ def test_variables_named_like_keys(name: str, monkeypatch: pytest.MonkeyPatch) -
         assert redact_bytes(f"é{form}".encode()).decode() == redact(f"é{form}")
     monkeypatch.delenv(name)
     assert redact(KEY) == KEY
+
+
+@pytest.mark.parametrize("safe", ["", "/", "!'()*", ";,/?:@&=+$#!'()*"])
+@pytest.mark.parametrize("encode", [quote, quote_plus])
+def test_a_password_in_an_address(monkeypatch: pytest.MonkeyPatch, safe: str, encode: Any) -> None:
+    """The parts of an address leave different characters as they are."""
+    password = "pa/55 W0rd&more=(1?ok)%ü"
+    monkeypatch.setenv("DB_PASSWORD", password)
+    written = encode(password, safe)
+    for form in (written, re.sub("%..", lambda code: code[0].lower(), written)):
+        assert redact(f"http://h.test/{form}?x") == "http://h.test/[DB_PASSWORD]?x"
 
 
 @pytest.mark.parametrize(

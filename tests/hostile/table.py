@@ -75,11 +75,12 @@ KINDS: dict[str, tuple[int, tuple[str, ...]]] = {
             "plugins/bundles/tests/test_verify.py::test_damage_to_a_run_is_told",
             "plugins/bundles/tests/test_verify.py::test_damage_to_what_runs_share_is_told",
             "tests/store/test_damage.py",
+            "tests/store/test_strangers.py",
         ),
     ),
     "code, secrets and hosts of strangers": (
         40,
-        ("tests/whole/test_gate.py", "tests/whole/test_strangers.py"),
+        ("tests/whole/test_gate.py", "tests/whole/test_strangers.py", "tests/whole/test_shadows.py"),
     ),
 }
 

@@ -12,17 +12,20 @@ from loguru import logger
 from pyscrai_core import Completion, Engine, Memory, Observer, Provider, Tool, read_secret
 
 KEY = "sk-embedding-0123456789abcdef"
+#: What a plugin keeps in its module.
+HEADERS: dict[str, str] = {}
 
 
 class Leaks:
-    """Raises with the key in the message, and in a variable, where it is told to."""
+    """Raises with the key in the message, and in variables of function and module, where it is told to."""
 
     at = ""
 
     async def leak(self, here: str) -> None:
         if self.at == here:
             header = "Bearer " + read_secret("MY_KEY", "this test")
-            raise RuntimeError(f"cannot use {header}")
+            HEADERS["Authorization"] = header
+            raise RuntimeError("cannot use " + HEADERS["Authorization"], HEADERS)
 
 
 class Model(Leaks, Provider):

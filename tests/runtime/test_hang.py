@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from pyscrai_cli import perform
 from pyscrai_cli.main import cli
 
 from pyscrai_core import BudgetSpent, Engine, Schedule, Tool, Toolset
+from pyscrai_core.base import time_limit
 from pyscrai_core.runtime import components
 
 NEVER = 3600
@@ -37,6 +40,16 @@ class Opens(Engine):
         await asyncio.sleep(NEVER)
 
     async def run(self, turn: Any) -> None: ...
+
+
+class StubbornlyOpens(Opens):
+    async def aopen(self) -> None:
+        for _ in range(3):
+            try:
+                await asyncio.sleep(NEVER)
+            except asyncio.CancelledError:
+                continue
+        await asyncio.sleep(NEVER)
 
 
 class Closes(Engine):
@@ -90,9 +103,11 @@ def test_the_seconds_of_a_run_end_what_makes_no_call(
     assert "--set limits.seconds=" in result.error
 
 
-def test_what_does_not_open_leaves_no_run(play: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("opens", [Opens, StubbornlyOpens])
+def test_what_does_not_open_leaves_no_run(play: Any, monkeypatch: pytest.MonkeyPatch, opens: Any) -> None:
+    monkeypatch.setattr(time_limit, "AGAIN", 0.01)
     with pytest.raises(BudgetSpent, match=r"limits.seconds: .*opens.* could not be opened within 0.2 s"):
-        play(scenario("opens"), engine__opens=Opens)
+        play(scenario("opens"), engine__opens=opens)
 
 
 def test_what_does_not_close_is_left(
@@ -105,7 +120,7 @@ def test_what_does_not_close_is_left(
 # -- Ctrl-C -------------------------------------------------------------------------------------
 
 PARTS = """
-import asyncio, signal
+import asyncio, os, signal
 from pyscrai_core import Engine
 
 class Blocks(Engine):
@@ -123,6 +138,23 @@ class Closes(Engine):
     async def aclose(self):
         signal.raise_signal(signal.SIGINT)
         await asyncio.sleep(3600)
+
+class Catches(Engine):
+    async def run(self, turn):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(2):
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                pass
+        await asyncio.sleep(3600)
+
+class CatchesAtTheEnd(Catches):
+    async def run(self, turn):
+        turn.say("hello")
+
+    async def aclose(self):
+        await Catches.run(self, None)
 
 class Opens(Engine):
     async def aopen(self):
@@ -178,3 +210,30 @@ def test_a_run_that_was_interrupted_while_it_opened_is_not_stored(run: Any) -> N
     assert done.exit_code == 130
     assert "before the run began; nothing was written" in done.stderr
     assert stored == []
+
+
+@pytest.mark.parametrize(
+    ("engine", "told", "stored"),
+    [
+        ("Catches", "left at once; what was answered is kept: pyscrai resume", "interrupted"),
+        ("CatchesAtTheEnd", "is completed", "completed"),
+    ],
+)
+def test_a_single_sigterm_ends_what_catches_that_it_is_cancelled(
+    engine: str, told: str, stored: str, tmp_path: Path
+) -> None:
+    """Whoever stops a service sends no second one; the run is kept."""
+    (tmp_path / "parts.py").write_text(PARTS)
+    given = {**scenario(f"parts.py:{engine}"), "scenario": "t", "limits": {}}
+    (tmp_path / "t.yaml").write_text(json.dumps(given))
+    store = tmp_path / "runs.db"
+    code = (
+        "import pyscrai_cli.perform as p; p.PATIENCE = p.DRAIN = 0.2; "
+        "from pyscrai_cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "run", "t.yaml", "--trust", "--store", str(store)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 130
+    assert told in done.stderr
+    listed = CliRunner().invoke(cli, ["runs", "--json", "--store", str(store)])
+    assert [one["status"] for one in json.loads(listed.stdout)] == [stored]

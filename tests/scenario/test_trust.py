@@ -12,7 +12,16 @@ import pytest
 from attrs import frozen
 
 import pyscrai_core
-from pyscrai_core import Engine, FilePath, SecretName, TrustRequired, Turn, Url, api
+from pyscrai_core import (
+    Engine,
+    FilePath,
+    ScenarioError,
+    SecretName,
+    TrustRequired,
+    Turn,
+    Url,
+    api,
+)
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime import execution
@@ -28,6 +37,7 @@ class ReaderConfig:
     model: Literal["small"] | FilePath = "small"
     address: Url | None = None
     key: SecretName | None = None
+    given: dict[str, SecretName] | None = None
 
 
 class Reader(Engine):
@@ -84,6 +94,22 @@ DEMANDING = [
     ("{A: {engine: reader, address: 'https://example.org/v1'}}", "connect to: example.org"),
     ("{A: {engine: reader, key: MY_KEY}}", "read the secret in the environment variable: MY_KEY"),
 ]
+
+
+def test_the_variables_that_a_program_is_given_are_part_of_the_question(host: Host, study: Path) -> None:
+    """With some names, the value decides what is executed: `PYTHONPATH: PWD` runs files of the folder."""
+    write("{A: {engine: reader, given: {PYTHONPATH: PWD, TOKEN: MY_KEY}}}")
+    read, given = "read the secret in the environment variable", "set the environment variable of the program"
+    assert list(prepared(host).demands) == [
+        f"{read}: PWD",
+        f"{given}: PYTHONPATH=$PWD",
+        f"{read}: MY_KEY",
+        f"{given}: TOKEN=$MY_KEY",
+    ]
+    for wrong in ("[PWD]", "{A: 3}", "{'A B': PWD}", "{A: 'x\\ny'}", "{'': PWD}"):
+        write(f"{{A: {{engine: reader, given: {wrong}}}}}")
+        with pytest.raises(ScenarioError, match="variable|expected a mapping"):
+            prepared(host)
 
 
 @pytest.mark.parametrize(("agents", "demand"), DEMANDING)

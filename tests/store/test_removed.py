@@ -41,6 +41,12 @@ def cut_off(store: Path) -> None:
         file.truncate(0)
 
 
+def cut_history_off(store: Path) -> None:
+    """What this run wrote is in the log; what runs before it wrote is not."""
+    with store.open("r+b") as file:
+        file.truncate(store.stat().st_size - 8192)
+
+
 def cut_log_off(store: Path) -> None:
     with store.with_name(f"{store.name}-wal").open("r+b") as file:
         file.truncate(0)
@@ -62,6 +68,21 @@ def test_the_run_ends_with_an_error(harm: Callable[[Path], None], tmp_path: Path
         def on_event(self, event: Event, **more: Any) -> None:
             if event.seq == 7:
                 harm(store)
+
+    with pytest.raises(StoreError, match=r"runs\.db: .*(removed, replaced or cut off|damaged)"):
+        pyscrai_core.run(file, store=store, observers=[Harms(NoConfig())])
+
+
+def test_the_history_of_a_store_is_not_lost_unnoticed(tmp_path: Path) -> None:
+    store, file = tmp_path / "runs.db", tmp_path / "t.yaml"
+    file.write_text(SCENARIO.replace("10}", "100}"))
+    pyscrai_core.run(file, store=store)
+    file.write_text(SCENARIO)
+
+    class Harms(Observer):
+        def on_event(self, event: Event, **more: Any) -> None:
+            if event.seq == 7:
+                cut_history_off(store)
 
     with pytest.raises(StoreError, match=r"runs\.db: .*(removed, replaced or cut off|damaged)"):
         pyscrai_core.run(file, store=store, observers=[Harms(NoConfig())])

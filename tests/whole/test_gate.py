@@ -285,3 +285,41 @@ def test_where_nothing_can_be_kept_a_person_is_asked_again(
     assert pyscrai_core.run("scenario.json", trust=True).status == "completed"
     with pytest.raises(TrustRequired):
         api.fork(at=1)
+
+
+def test_runs_that_were_not_approved_are_neither_resumed_nor_fine(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay of an imported run with an engine of its own needs approval, and so does its resume."""
+    run = "    async def run(self, turn):\n        turn.say((await turn.think('x')).text)\n"
+    engine = f"from pyscrai_core import Engine\nclass Mine(Engine):\n{run}"
+    Path("mine.py").write_text(f"import pathlib\npathlib.Path('executed').touch()\n{engine}")
+    scripted = {"default": {"use": "scripted", "replies": ["Hello."]}}
+    agents = {"A": {"engine": "./mine.py:Mine"}}
+    given = {**SCENARIO, "providers": scripted, "agents": agents, "limits": {"calls": 1}}
+    schedule = {"use": "round-robin", "rounds": 2}
+    Path("scenario.json").write_text(json.dumps({**given, "schedule": schedule}))
+    assert invoke("run", "scenario.json", "--trust").exit_code == 3
+    assert invoke("runs", "export-bundle", "--out", str(tmp_path / "b")).exit_code == 0
+    another_person(monkeypatch, tmp_path)
+    monkeypatch.setenv("PYSCRAI_STORE", str(tmp_path / "mine.db"))
+    assert invoke("runs", "import-bundle", str(tmp_path / "b")).exit_code == 0
+    verified = invoke("runs", "verify")
+    assert (verified.exit_code, "0 runs: fine" in verified.stdout) == (1, True)
+    assert "to do this:   1. run the Python code in the file: ./mine.py" in verified.stdout
+    resumed = invoke("resume", "--all")
+    assert (resumed.exit_code, "0 runs resumed, 1 not resumed" in resumed.stdout) == (2, True), resumed.output
+    assert not Path("executed").exists()
+
+
+def test_doctor_tells_of_a_redirect_and_blames_nobody(folder: Path) -> None:
+    def answer(path: str, body: Any) -> tuple[int, Mapping[str, str], bytes]:
+        return 307, {"Location": "http://192.0.2.1/"}, b""
+
+    with FaultServer(answer=answer) as server:
+        default = {"use": "openai", "model": "m", "base_url": server.url}
+        Path("scenario.json").write_text(json.dumps({**SCENARIO, "providers": {"default": default}}))
+        done = invoke("doctor", "scenario.json", "--trust")
+    assert done.exit_code == 1
+    assert "nothing is sent there" in done.stdout
+    assert "tell its author" not in done.stdout

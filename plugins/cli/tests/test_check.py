@@ -30,14 +30,49 @@ def pyscrai_engines():
         Extension("nested", "faulty_parts:Nested", ""),
         Extension("shut", "faulty_parts:Shut", ""),
         Extension("unmade", "faulty_parts:Unmade", ""),
+        Extension("synchronous", "faulty_parts:Synchronous", ""),
+        Extension("hung", "faulty_parts:Hung", ""),
     ]
+
+@hookimpl
+def pyscrai_memories():
+    return [Extension("synchronous", "faulty_parts:Forgetful", "")]
+
+@hookimpl
+def pyscrai_tools():
+    return [
+        Extension("synchronous", "faulty_parts:Hammer", ""),
+        Extension("shed", "faulty_parts:Shed", ""),
+        Extension("number", "faulty_parts:Number", ""),
+    ]
+
+@hookimpl
+def pyscrai_providers():
+    return [
+        Extension("synchronous", "faulty_parts:Echo", ""),
+        Extension("wrapped", "faulty_parts:Wrapped", ""),
+    ]
+
+@hookimpl
+def pyscrai_schedules():
+    return [Extension("synchronous", "faulty_parts:Turns", "")]
+
+@hookimpl
+def pyscrai_observers():
+    return [Extension("asynchronous", "faulty_parts:Watcher", "")]
+
+@hookimpl
+def pyscrai_executors():
+    return [Extension("asynchronous", "faulty_parts:Workers", "")]
 """
 PARTS = """
 import datetime
 import pathlib
 import attrs
 import click
-from pyscrai_core import Engine
+import asyncio
+import functools
+from pyscrai_core import Engine, Executor, Memory, Observer, Provider, Schedule, Tool, Toolset
 not_a_command = 3
 
 @click.command()
@@ -47,6 +82,54 @@ class Shut(Engine):
     async def run(self, turn): ...
     async def aopen(self):
         return {}["door"]
+
+class Synchronous(Engine):
+    def run(self, turn): ...
+
+class Hung(Engine):
+    async def run(self, turn): ...
+    async def aopen(self):
+        await asyncio.Event().wait()
+
+class Forgetful(Memory):
+    async def observe(self, events, turn): ...
+    def recall(self, turn):
+        return []
+
+class Hammer(Tool):
+    @staticmethod
+    def call(arguments, turn): ...
+
+class Shed(Toolset):
+    def list(self):
+        return []
+
+class Number(Tool):
+    call = 3
+
+class Echo(Provider):
+    async def complete(self, request, sink=None):
+        yield 1
+    def aclose(self): ...
+
+def logged(function):
+    @functools.wraps(function)
+    def call(*given, **named):
+        return function(*given, **named)
+    return call
+
+class Wrapped(Provider):
+    @logged
+    async def complete(self, request, sink=None): ...
+
+class Turns(Schedule):
+    def next(self, stage): ...
+
+class Watcher(Observer):
+    async def on_event(self, event): ...
+
+class Workers(Executor):
+    async def run(self, blocks, runner, concurrency): ...
 
 class Unmade(Engine):
     def __init__(self, config):
@@ -89,11 +172,13 @@ def checked(folder: Path, monkeypatch: pytest.MonkeyPatch, plugin: str) -> dict[
     (folder / "faulty_gone.py").write_text("\n\nimport nothing_of_this_name\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("PYSCRAI_PLUGINS", "faulty")
-    command = [sys.executable, "-m", "pyscrai_cli.main", "plugins", "--check", "--json"]
+    code = "import pyscrai_cli.plugins as p; p.PROBE_SECONDS = 0.5; from pyscrai_cli.main import main; main()"
+    command = [sys.executable, "-c", code, "plugins", "--check", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     (found,) = [one for one in json.loads(done.stdout)["plugins"] if one["name"] == "faulty"]
-    return {"": found["error"], **{one["name"]: one["error"] for one in found["extensions"]}}
+    words = {f"{one['kind']} {one['name']}": one["error"] for one in found["extensions"]}
+    return {"": found["error"], **{one["name"]: one["error"] for one in found["extensions"]}, **words}
 
 
 def test_each_fault_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +192,32 @@ def test_each_fault_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "--debug" in errors["gone"]
     assert "it cannot be opened: KeyError: 'door'; tell its author" in errors["shut"]
     assert "it cannot be opened: KeyError: 'door'; tell its author" in errors["unmade"]
+    assert "it was not opened and closed within 0.5 s; tell its author" in errors["hung"]
+    assert errors.pop("provider wrapped") == errors.pop("wrapped") == ""
     assert all("faulty 1.0" in error for name, error in errors.items() if name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("engine synchronous", "`run`: expected `async def run(self, turn)`"),
+        ("memory synchronous", "`recall`: expected `async def recall(self, turn)`"),
+        ("tool synchronous", "`call`: expected `async def call(self, arguments, turn)`"),
+        ("tool shed", "`list`: expected `async def list(self)`"),
+        ("tool number", "`call` is no method, expected `async def call(self, arguments, turn)`"),
+        ("provider synchronous", "`complete`: expected `async def complete(self, request, sink)`"),
+        ("schedule synchronous", "`next`: expected `async def next(self, stage)`"),
+        ("observer asynchronous", "`on_event`: expected `def on_event(self, event)` that is not async"),
+        (
+            "executor asynchronous",
+            "`run`: expected `def run(self, blocks, runner, concurrency)` that is an async",
+        ),
+    ],
+)
+def test_a_method_of_the_other_kind(
+    name: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert expected in checked(tmp_path, monkeypatch, PLUGIN)[name]
 
 
 @pytest.mark.parametrize(

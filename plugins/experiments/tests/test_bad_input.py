@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
-from pyscrai_experiments.forms import write_file
+from pyscrai_experiments import panel
 
 Invoke = Callable[..., Result]
 
@@ -315,13 +314,7 @@ def test_another_experiment_of_the_same_name(files: Path, experiment: Invoke) ->
     assert "the arm 'marked' is not what was run: world.state.markup: 2 -> 3" in done.output
 
 
-def test_a_pipe_is_written_and_not_replaced(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    read: list[str] = []
-    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
-    reader.start()
-    write_file(pipe, "a report")
-    reader.join(30)
-    assert read == ["a report"]
-    assert pipe.is_fifo()
+def test_a_pipe_is_no_experiment(tmp_path: Path) -> None:
+    """The dashboard's panel looks for experiments, and must not wait for what it finds."""
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert not panel._names(tmp_path / "pipe.yaml", "e")

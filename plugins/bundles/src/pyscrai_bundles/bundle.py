@@ -31,11 +31,12 @@ from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.secret import redact_bytes
 from pyscrai_core.store.checksums import checksum, is_body
+from pyscrai_core.store.locks import RUN_ID
 from pyscrai_core.store.maintenance import REFERENCED, check_not_executing, referenced_messages, table_name
 from pyscrai_core.store.models import EventRow, ImportRow, ManifestRow, MessageRow, RunRow
 from pyscrai_core.store.store import Store
 
-from .checks import KEYS, RUN_ID, Row, check_run, columns, misfit, rows
+from .checks import KEYS, Row, check_run, columns, misfit, rows
 
 #: Raised when the members or their columns change: a bundle is read by those who know its format.
 FORMAT = 5
@@ -72,7 +73,7 @@ def export_bundle(store: Store, runs: Sequence[str], out: Path, *, force: bool =
         kind = "a folder" if out.is_dir() else "a device or a pipe"
         what = "there already; replace it with --force" if out.is_file() else f"{kind}, expected a file"
         raise ConfigError(f"--out {out}: it is {what}, or choose another name")
-    ids = sorted(set(runs))
+    ids, out = sorted(set(runs)), out.resolve()  # a link stays where it is
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         with (

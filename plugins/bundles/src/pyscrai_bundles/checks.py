@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -49,8 +48,6 @@ MANIFEST = {
     "extensions": list,
     "prompts": dict,
 }
-#: A run's id: it is also the name of its lock file.
-RUN_ID = re.compile(r"[0-9a-f]{1,64}")
 CALL_STATUS = ("answered", "failed", "open", "intent")
 
 

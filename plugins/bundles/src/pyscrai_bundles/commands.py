@@ -40,7 +40,7 @@ def verify(refs: tuple[str, ...], store: str | None, as_json: bool) -> int:
     Without RUN, all runs are checked. Runs that are being executed are left out. Every event, call, message
     and hash is read. Runs that were imported are replayed too: their events must follow from their answers.
     Nothing is asked, and their own code is executed only if you approved it. Each problem is a line; if there
-    is one, the exit status is 1.
+    is one, or a run that cannot be replayed, the exit status is 1.
 
     \b
     Examples:
@@ -80,16 +80,17 @@ def verify(refs: tuple[str, ...], store: str | None, as_json: bool) -> int:
             why = _replayed(run, settings)
         if why:
             fine.remove(run)
-            (unproven if isinstance(why, InputError) else problems).append(f"run {run}: {why}")
+            told = str(why) if str(why).startswith(f"run {run}") else f"run {run}: {why}"
+            (unproven if isinstance(why, InputError) else problems).append(told)
             if not as_json:
-                _print(f"run {run}: {why}")
+                _print(told)
     if as_json:
         _print_json({"fine": fine, "executed": left_out, "problems": problems, "not replayed": unproven})
     else:
         for run in left_out:
             _print(f"run {run}: it is being executed, and was left out; check it when it has ended")
         click.echo(f"{_count(len(fine), 'run')}: {click.style('fine', fg='green')}")
-    return 1 if problems else 0
+    return 1 if problems or unproven else 0
 
 
 def _replayed(run: str, settings: Settings) -> Exception | None:
@@ -174,7 +175,7 @@ def _count(number: int, thing: str) -> str:
 
 def _print(text: str, indent: str = "") -> None:
     """A line on stdout. Whatever a terminal would obey is left out: a bundle comes from somebody else."""
-    visible = "".join(one for one in text if one.isprintable())
+    visible = "".join(one for one in text.replace("\n", " ") if one.isprintable())
     click.echo(indent + redact(visible))
 
 

@@ -10,11 +10,12 @@ import os
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeAlias, get_args
+from typing import IO, Any, Literal, TypeAlias, get_args
 
 from loguru import logger
 
 from pyscrai_core import CallRecord
+from pyscrai_core.base.files import append_file
 from pyscrai_core.contracts import NoConfig, Observer
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.records import Event, RunResult, RunStatus
@@ -80,7 +81,7 @@ class Log:
             return [RunLog()]
         try:
             # Opened here, so that what is written can be cleaned of secrets, tracebacks too.
-            lines = _Lines(file.open("a", encoding="utf-8"), as_text if self.form == "text" else as_json)
+            lines = _Lines(file, append_file(file), as_text if self.form == "text" else as_json)
         except OSError as error:
             raise ConfigError(
                 f"--log-file {file}: it cannot be written ({error.strerror}); choose another place"
@@ -140,7 +141,8 @@ def _message(level: str, text: str) -> str:
 class _Lines:
     """A file that no secret reaches. If it cannot be written, that is said once, and the run continues."""
 
-    def __init__(self, file: TextIO, form: Any) -> None:
+    def __init__(self, path: Path, file: IO[bytes], form: Any) -> None:
+        self._path = path
         self._file = file
         self._form = form
         self._full = False
@@ -149,11 +151,10 @@ class _Lines:
         if self._full:
             return
         try:
-            self._file.write(redact(self._form(message.record)) + "\n")
-            self._file.flush()
+            self._file.write(redact(self._form(message.record) + "\n").encode("utf-8", "backslashreplace"))
         except OSError as error:
             self._full = True
-            what = f"--log-file {self._file.name}: it cannot be written ({error.strerror})"
+            what = f"--log-file {self._path}: it cannot be written ({error.strerror})"
             output.fail(f"{what}; make room: nothing more is logged", label="warning")
 
 

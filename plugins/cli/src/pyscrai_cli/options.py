@@ -153,7 +153,7 @@ def watching(command: Decorated) -> Decorated:
             "--log-file",
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="Append a structured log to FILE, one JSON object a line.",
+            help="Append a structured log to FILE, one JSON object a line. FILE may be a terminal, no pipe.",
         ),
         click.option("-q", "--quiet", is_flag=True, help="Print no transcript, only the summary."),
         click.option(

@@ -130,13 +130,19 @@ class Stopper:
             if self._heard == 0 and time.monotonic() - self._since > BLOCKED:
                 raise KeyboardInterrupt
         self._since = self._since or time.monotonic()
-        if number == signal.SIGTERM:  # whoever sent it may not send another
+        if number == signal.SIGTERM and self._count == 1:  # whoever sent it may not send another
             _later(PATIENCE, self._insist)
+            _later(DRAIN + PATIENCE, self._insist_anyway)
         self._loop.call_soon_threadsafe(self._stop, self._count)
 
     def _insist(self) -> None:
         """Send SIGTERM again if the loop is blocked."""
         if self._heard == 0 and self._count == 1 and self._before:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _insist_anyway(self) -> None:
+        """Send SIGTERM again if the run goes on: a plugin may catch what cancels it."""
+        if self._count == 1 and self._before:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _stop(self, count: int) -> None:
@@ -162,7 +168,11 @@ class Stopper:
             self._left = True
             # The cursor, which the display hides, and the lines of the display behind it.
             cursor = f"{SHOW}{END_OF_SCREEN}" if isinstance(self._display, Screen) and os.isatty(2) else ""
-            kept = f"; what was answered is kept: pyscrai resume {self.run.id}" if self.run else ""
+            kept = ""
+            if self.run and self.run.result:
+                kept = f"; run {self.run.id} is {self.run.result.status}"
+            elif self.run:
+                kept = f"; what was answered is kept: pyscrai resume {self.run.id}"
             os.write(2, f"{cursor}\nleft at once{kept}\n".encode())
         os._exit(130)
 

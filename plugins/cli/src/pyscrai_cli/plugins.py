@@ -6,6 +6,7 @@ import asyncio
 import os
 import platform
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyscrai_core.contracts import Probe
+from pyscrai_core.errors import PyscraiError
 from pyscrai_core.secret import redact
 
 from . import options, output
@@ -86,27 +88,45 @@ def _unusable(host: Host, offers: list[Offer], opened: bool = False) -> dict[tup
         if offer.kind == "command" and not isinstance(made, click.Command):
             what = f"the target {offer.extension.target!r} is of the class {type(made).__name__}"
             reasons[offer.kind, offer.name] = f"{offer}: {what}, expected a click.Command: tell its author"
-        if opened and (wrong := _wrong_options(made)):
+        if opened and (wrong := _wrong_declaration(made) or _wrong_opening(offer, made)):
             reasons[offer.kind, offer.name] = f"{offer}: {wrong}"
-        elif opened and (fault := asyncio.run(_open_and_close(made))) is not None:
-            what = f"it cannot be opened: {type(fault).__name__}: {fault}"
-            reasons[offer.kind, offer.name] = f"{offer}: {what}; tell its author"
     return reasons
 
 
-def _wrong_options(made: Any) -> str:
-    """What is wrong with the types of a component's options; empty if nothing is."""
+def _wrong_declaration(made: Any) -> str:
+    """What is wrong with the methods of a component, or the types of its options; empty if nothing is."""
     from pyscrai_core.contracts import Component
+    from pyscrai_core.discovery.blame import check_methods
     from pyscrai_core.errors import ContractError
     from pyscrai_core.scenario.options import check_options
 
     if not (isinstance(made, type) and issubclass(made, Component)):
         return ""
     try:
+        check_methods(made)
         check_options(made.Config)
     except ContractError as error:
         return str(error)
     return ""
+
+
+def _wrong_opening(offer: Offer, made: Any) -> str:
+    """Why a component that needs no options cannot be opened and closed; empty if it can."""
+    blocks = (
+        f"{offer}: it blocks everything else while it is opened; end this with Ctrl-C, and tell its author"
+    )
+    watch = threading.Timer(PROBE_SECONDS + 1, output.note, (blocks,))
+    watch.daemon = True
+    watch.start()
+    try:
+        fault = asyncio.run(_open_and_close(made))
+    finally:
+        watch.cancel()
+    if fault is None:
+        return ""
+    if isinstance(fault, TimeoutError):
+        return f"it was not opened and closed within {PROBE_SECONDS:g} s; tell its author"
+    return f"it cannot be opened: {type(fault).__name__}: {fault}; tell its author"
 
 
 async def _open_and_close(made: Any) -> Exception | None:
@@ -125,7 +145,7 @@ async def _open_and_close(made: Any) -> Exception | None:
         async with asyncio.timeout(PROBE_SECONDS):
             await component.aopen()
             await component.aclose()
-    except (PyscraiError, TimeoutError):
+    except PyscraiError:
         return None
     except Exception as error:  # noqa: BLE001  a plugin may raise anything; that is what is told of it
         return error
@@ -335,6 +355,8 @@ async def _probes(provider: Provider) -> Sequence[Probe]:
             return await provider.probe()
     except TimeoutError:
         return [Probe("server", False, f"no result after {PROBE_SECONDS:g} s")]
+    except PyscraiError as error:
+        return [Probe("server", False, str(error))]
     except Exception as error:  # noqa: BLE001  a plugin may raise anything; that is what is told of it
         return [Probe("plugin", False, f"{type(error).__name__}: {error}; tell its author")]
 

@@ -121,9 +121,10 @@ def _resume_all(
     if view.as_json:
         output.print_json(results)
     elif not view.quiet:
-        left = f", {len(chosen) - done} left" if done < len(chosen) else ""
+        others = {"not resumed": done - resumed, "left": len(chosen) - done}
+        told = "".join(f", {count} {what}" for what, count in others.items() if count)
         output.echo(
-            f"{output.counted(done, 'run')} resumed{left}" if chosen else "there is nothing to resume"
+            f"{output.counted(resumed, 'run')} resumed{told}" if chosen else "there is nothing to resume"
         )
     return worst
 

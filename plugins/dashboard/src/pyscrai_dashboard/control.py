@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 from attrs import define, field
 
+from pyscrai_core.base.files import read_file
 from pyscrai_core.base.log import logger
 from pyscrai_core.plugins import Host
 from pyscrai_core.records import as_audience
@@ -279,9 +280,7 @@ def scenarios(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
 def is_scenario(path: Path) -> bool:
     """Whether a file has the key `scenario` at its top, and is no experiment."""
     try:
-        if path.stat().st_size > LARGEST:
-            return False
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, LARGEST).decode()
     except (OSError, UnicodeDecodeError):
         return False
     top = {

@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import inspect
 import logging
+import os
 import re
 import shutil
 import signal
@@ -37,6 +38,8 @@ UNWATCHED = {
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.system-monitor.gil.enabled": False,
 }
+#: With this variable, Python imports nothing of the current folder.
+SAFE_PATH = "PYTHONSAFEPATH"
 #: Options of a queue's cluster that are set here.
 OURS = ("self", "asynchronous", "job_cls", "loop", "n_workers", "name", "scheduler")
 
@@ -72,17 +75,34 @@ async def local(workers: int) -> AsyncIterator[Client]:
     need a certificate, which is made for this cluster and stays in the memory of its processes.
     """
     security = Security.temporary()  # type: ignore[no-untyped-call]
-    with tempfile.TemporaryDirectory(prefix="pyscrai-dask-", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="pyscrai-dask-", ignore_cleanup_errors=True) as folder,
+        _nothing_imported_from_here() as environment,
+    ):
         with warnings.catch_warnings(), dask.config.set(UNWATCHED):
             warnings.simplefilter("ignore")  # of ports that others use
             cluster = await LocalCluster(  # type: ignore[no-untyped-call]
                 n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", asynchronous=True,
                 dashboard_address=None, memory_limit=0, local_directory=folder, silence_logs=logging.CRITICAL,
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                worker_dashboard_address=None, security=security,
+                worker_dashboard_address=None, security=security, env=environment,
             )  # fmt: skip
         async with cluster, connect(cluster.scheduler_address, security) as client:
             yield client
+
+
+@contextmanager
+def _nothing_imported_from_here() -> Iterator[dict[str, str]]:
+    """Let new processes import nothing of the current folder, which may be a stranger's.
+
+    Gives an environment for them, with which what they start in turn imports as before.
+    """
+    before = os.environ.get(SAFE_PATH, "")
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield {SAFE_PATH: before}
+    finally:
+        os.environ[SAFE_PATH] = before
 
 
 @asynccontextmanager

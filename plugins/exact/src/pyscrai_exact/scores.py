@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
 from pyscrai_core import ConfigError, Request
+from pyscrai_core.base.files import append_file, open_file
 from pyscrai_core.base.options import Option, OptionScores
+from pyscrai_core.base.private import make_folder
 from pyscrai_core.canonical import canonical, digest
 
 
@@ -44,13 +46,11 @@ class Scores:
         """Keep scores; on disk when this returns."""
         self._known[key] = scores
         if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab")
+            self._file = self._opened()
         # JSON has no infinity: None is the logarithm of 0.
         logprobs = [None if one == float("-inf") else one for one in scores.logprobs]
         line = orjson.dumps([key, logprobs, scores.off, scores.missing, scores.model])
         self._file.write(line + b"\n")
-        self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -58,8 +58,23 @@ class Scores:
             self._file.close()
             self._file = None
 
+    def _opened(self) -> IO[bytes]:
+        try:
+            make_folder(self._path.parent)
+            return append_file(self._path)
+        except OSError as error:
+            raise self._unusable("written", error) from None
+
+    def _unusable(self, what: str, error: OSError) -> ConfigError:
+        reason = error.strerror or str(error)
+        return ConfigError(f"--scores {self._path}: it cannot be {what} ({reason}); name another file")
+
     def _read(self) -> None:
-        data = self._path.read_bytes()
+        try:
+            with open_file(self._path) as file:
+                data = file.read()
+        except OSError as error:
+            raise self._unusable("read", error) from None
         whole = data.rfind(b"\n") + 1
         for number, line in enumerate(data[:whole].splitlines(), 1):
             try:

@@ -357,9 +357,9 @@ def _write(text: str, out: Path | None) -> None:
     if out is None:
         click.echo(redact(text), nl=False)
         return
-    from .forms import write_file
+    from .forms import write_out
 
-    write_file(out, text)
+    write_out(out, text)
 
 
 class _Shown:

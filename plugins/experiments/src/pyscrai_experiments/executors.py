@@ -111,7 +111,7 @@ class _Worker:
     async def work(self, waiting: Any, results: asyncio.Queue[Any]) -> None:
         # A group of its own: Ctrl-C is for the parent, which passes it on.
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "pyscrai_experiments.worker",
+            sys.executable, "-P", "-m", "pyscrai_experiments.worker",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         assert process.stdin

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from pyscrai_core.base.files import read_file
 from pyscrai_core.errors import ConfigError, InputError
 from pyscrai_core.store.store import Store
 from pyscrai_core.suggest import expected, list_some
@@ -163,9 +164,7 @@ def _files(folder: Path, name: str) -> Iterator[Path]:
 
 def _names(path: Path, name: str) -> bool:
     try:
-        if path.stat().st_size > LARGEST:
-            return False
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, LARGEST).decode()
     except (OSError, UnicodeDecodeError):
         return False
     return name in text and any(

@@ -35,8 +35,9 @@ def replace_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
             _remove_abandoned(path)
         yield parts
         for path in paths:
-            if path.is_dir():
-                raise IsADirectoryError(21, "it is a folder, and would be replaced by a file", str(path))
+            if path.exists() and not path.is_file():
+                what = "a folder" if path.is_dir() else "a device or a pipe"
+                raise OSError(f"{path} is {what}, and would be replaced by a file")
         written = [(part, path) for part, path in zip(parts, paths, strict=True) if part.exists()]
         for part, path in written:
             # Written to disk before it is renamed: a power failure leaves the old file or the new one.
