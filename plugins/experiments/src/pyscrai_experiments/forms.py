@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import orjson
 
+from pyscrai_core.base.atomic_files import replace_file
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.secret import redact
 from pyscrai_core.store.store import Store
@@ -40,15 +40,9 @@ def render(experiment: Experiment, store: Store, form: str) -> str:
 
 def write_file(path: Path, text: str) -> None:
     """Write a text to a file, whole or not at all. Raises `ConfigError`."""
-    made = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if path.exists() and not path.is_file():  # a device or a pipe, which must not be replaced
-            path.write_text(redact(text), encoding="utf-8")
-            return
-        made.write_text(redact(text), encoding="utf-8")
-        made.replace(path)
+        replace_file(path, redact(text).encode())
     except OSError as error:
-        made.unlink(missing_ok=True)
         what = f"it cannot be written ({error.strerror})"
         raise ConfigError(f"--out {path}: {what}; choose another place") from None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import click
 import orjson
 
+from pyscrai_core.base.atomic_files import replace_file
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.secret import redact
 
@@ -64,15 +64,9 @@ def write(text: str, out: Path | None) -> None:
         return
     if out.is_dir():
         raise ConfigError(f"--out {out}: it is a folder, where a file was expected; name the file in it")
-    made = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        if out.exists() and not out.is_file():  # a device or a pipe, which must not be replaced
-            out.write_text(redact(text), encoding="utf-8")
-            return
-        made.write_text(redact(text), encoding="utf-8")
-        made.replace(out)
+        replace_file(out, redact(text).encode())
     except OSError as error:
-        made.unlink(missing_ok=True)
         what = f"it cannot be written ({error.strerror})"
         raise ConfigError(f"--out {out}: {what}; choose another place") from None
 

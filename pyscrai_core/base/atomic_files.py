@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from pyscrai_core.base.private import make_folder
+from .private import make_folder
 
 #: How the names of temporary files end, behind the process's number.
 _END = f"@{socket.gethostname()}.part"
@@ -88,3 +88,12 @@ def replace_files(paths: Sequence[Path]) -> Iterator[list[BinaryIO]]:
         files: list[BinaryIO] = [stack.enter_context(part.open("wb")) for part in parts]
         yield files
         stack.close()  # before they are renamed
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace one file by `data`; a device or a pipe is written to instead. Raises `OSError`."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(data)
+        return
+    with replace_files([path]) as (file,):
+        file.write(data)
