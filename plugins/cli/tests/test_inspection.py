@@ -216,6 +216,28 @@ def test_an_error_is_a_record_and_a_wrong_format_is_bad_input(scenario: Write, p
     assert f"run={run} step=1 agent=Mara" in "\n".join(lines)
 
 
+# -- tables --
+
+
+def test_a_row_that_is_too_wide_is_a_paragraph(scenario: Write, pyscrai: Run) -> None:
+    outcomes = {"price_of_apples": "12.5", "mood": "'tired of the haggling'"}
+    for arm in ("poor", "rich"):
+        pyscrai("run", scenario(outcomes=outcomes), "--label", f"arm={arm}", "--label", "study=pilot")
+    for columns in (40, 60, 80):
+        listing = [*PYSCRAI, "runs", "--outcomes", "--no-pager"]
+        terminal = Terminal(*listing, columns=columns, lines=60, environment={"NO_COLOR": "1"})
+        assert terminal.end() == 0
+        lines = terminal.screen.splitlines()
+        assert max(map(len, lines)) <= columns
+        # Nothing is broken but between two cells, and a run begins at the margin.
+        assert [line.split()[0] for line in lines if line[0] != " "] == list(reversed(ids(pyscrai)))
+        for cell in ("status completed", "price_of_apples 12.5", "mood tired of the haggling", "arm rich"):
+            assert sum(cell in line for line in lines) == 1 + (cell != "arm rich")
+    wide = Terminal(*PYSCRAI, "runs", "--outcomes", "--no-pager", columns=200, lines=60)
+    assert wide.end() == 0
+    assert len(wide.last_lines()) == 3
+
+
 # -- completion --
 
 
