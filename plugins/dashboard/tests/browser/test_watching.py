@@ -78,6 +78,33 @@ def test_the_transcript_is_filtered_and_searched(study: Any, open_page: Any) -> 
     expect(page.locator("article .text").first).to_contain_text("Nine then.")
 
 
+def test_thoughts_are_unfolded_by_mouse_and_by_keys(study: Any, open_page: Any) -> None:
+    page = open_page(f"/runs/{study.haggle}")
+    thought = page.get_by_text("A cook needs apples today.")
+    folds = page.locator("button.fold")
+    expect(folds).to_have_text(["unfold"] * 4)
+    expect(thought).to_have_count(0)
+    folds.nth(1).click()
+    expect(folds).to_have_text(["unfold", "fold", "unfold", "unfold"])
+    expect(folds.nth(1)).to_have_attribute("aria-expanded", "true")
+    expect(thought).to_have_count(1)
+    expect(page.locator("[data-raw]")).to_have_count(0)  # the event is not opened by it
+    folds.nth(1).click()
+    expect(thought).to_have_count(0)
+
+    page.get_by_role("feed").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Space")
+    expect(folds).to_have_text(["fold", "unfold", "unfold", "unfold"])
+    expect(page.locator("article:focus")).to_contain_text("A cook needs apples today.")
+    page.keyboard.press("Space")
+    expect(thought).to_have_count(0)
+    page.get_by_label("Unfold thoughts").check()
+    expect(thought).to_have_count(4)
+    page.reload()
+    expect(thought).to_have_count(4)  # it is kept
+
+
 def test_the_slider_shows_the_world_and_the_keys_the_prompt(study: Any, open_page: Any) -> None:
     page = open_page(f"/runs/{study.haggle}")
     world = page.locator(".world")
