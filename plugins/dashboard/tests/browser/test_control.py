@@ -54,6 +54,7 @@ def test_a_run_is_started_paused_changed_and_stopped(open_page: Any) -> None:
 
     page.get_by_role("button", name="Continue").click()
     expect(badge).to_have_text("running")
+    expect(page.locator(".control-result")).to_have_text("")  # what was asked for is done
     expect(page.locator("article", has_text="A storm!")).to_contain_text("from outside")
     page.get_by_role("button", name="Stop").click()
     expect(badge).not_to_have_text("running")

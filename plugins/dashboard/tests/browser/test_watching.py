@@ -148,6 +148,46 @@ def test_charts_network_and_calls(study: Any, open_page: Any) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+RING = """\
+scenario: ring
+providers: {default: {use: scripted, replies: [One., Two.]}}
+agents: {Mara: {persona: You sell apples.}, Jon: {persona: You cook.}, Ada: {persona: You grind corn.}}
+schedule: {use: round-robin, rounds: 4}
+"""
+#: Whether each line of the page's drawings lies in its drawing.
+INSIDE = """() => [...document.querySelectorAll("svg.network path.edge")].map((edge) => {
+  const [box, drawn] = [edge.ownerSVGElement.viewBox.baseVal, edge.getBBox()];
+  const [right, bottom] = [drawn.x + drawn.width, drawn.y + drawn.height];
+  return drawn.x >= 0 && drawn.y >= 0 && right <= box.width && bottom <= box.height;
+})"""
+#: Where the marks of a run's problems begin, in a place that has room for one in a line.
+MARKS = """async () => {
+  const { troubles } = await import("/static/status.js");
+  const place = document.body.appendChild(document.createElement("div"));
+  place.setAttribute("id", "place");
+  place.append(...troubles({ truncated: 1, rejected: 2, failed_calls: 3 }));
+  place.style.setProperty("inline-size", "5.5rem");
+  return [...place.querySelectorAll(".trouble")].map((mark) => mark.getBoundingClientRect().left);
+}"""
+
+
+def test_no_line_of_a_network_leaves_the_drawing(study: Any, open_page: Any) -> None:
+    (study.folder / "ring.yaml").write_text(RING, encoding="utf-8")
+    run = study.run("ring.yaml")
+    for width in (1280, 360):
+        page = open_page(f"/runs/{run}?tab=network", width=width)
+        expect(page.locator("path.edge").first).to_be_visible()
+        inside = page.evaluate(INSIDE)
+        assert len(inside) >= 3
+        assert all(inside)
+
+
+def test_marks_below_each_other_begin_at_one_edge(study: Any, open_page: Any) -> None:
+    left = open_page("/").evaluate(MARKS)
+    assert len(left) == 3
+    assert len(set(left)) == 1
+
+
 def test_a_map_and_a_network_of_the_scenario_move_with_the_steps(study: Any, open_page: Any) -> None:
     page = open_page(f"/runs/{study.run('town.yaml')}?tab=network")
     places = page.locator(".place")
