@@ -7,6 +7,8 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,6 +190,15 @@ def test_marks_below_each_other_begin_at_one_edge(study: Any, open_page: Any) ->
     assert len(set(left)) == 1
 
 
+def test_the_list_of_calls_marks_what_was_cut_off(study: Any, open_page: Any) -> None:
+    run = study.run("haggle.yaml")
+    with closing(sqlite3.connect(study.folder / ".pyscrai" / "runs.db", timeout=30)) as store, store:
+        store.execute("UPDATE calls SET finish_reason='length' WHERE run=? AND number=1", (run,))
+    page = open_page(f"/runs/{run}?tab=calls")
+    cell = page.locator("td", has=page.get_by_text("cut off", exact=True))
+    expect(cell).to_have_text("answered cut off")
+
+
 def test_a_map_and_a_network_of_the_scenario_move_with_the_steps(study: Any, open_page: Any) -> None:
     page = open_page(f"/runs/{study.run('town.yaml')}?tab=network")
     places = page.locator(".place")
@@ -282,10 +293,35 @@ def test_what_is_gone_says_so(study: Any, open_page: Any) -> None:
     page = open_page(f"/runs/{run}")
     expect(page.locator("#connection")).to_have_text("Live")
     study.pyscrai("runs", "rm", run, "--yes")
-    expect(page.get_by_role("alert")).to_contain_text("no longer in the store")
+    told = f"run {run}: the store has no such run; it may have been removed. What you see is what was read"
+    expect(page.get_by_role("alert")).to_contain_text(told)
     page.goto(f"{study.url}/runs/{run}")
     expect(page.locator("h1")).to_have_text("Not found")
     page.close()  # the browser tells of more than one answer with 404
+    open_page.errors[:] = [text for text in open_page.errors if "404" not in text]
+
+
+def test_a_store_that_is_moved_away_and_back_is_told(
+    study: Any, open_page: Any, server_class: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / ".pyscrai"
+    folder.mkdir()
+    with (
+        closing(sqlite3.connect(study.folder / ".pyscrai" / "runs.db")) as all_runs,
+        closing(sqlite3.connect(folder / "runs.db")) as copy,
+    ):
+        all_runs.backup(copy)
+    server = server_class(tmp_path)
+    try:
+        page = open_page(f"/runs/{study.haggle}", base=server.url)
+        expect(page.locator("#connection")).to_have_text("Live")
+        folder.rename(tmp_path / "away")
+        expect(page.get_by_role("alert")).to_contain_text(re.compile(r"store .*runs\.db: it was removed or"))
+        (tmp_path / "away").rename(folder)
+        expect(page.get_by_role("alert")).to_have_count(0)
+        page.close()
+    finally:
+        server.stop()
     open_page.errors[:] = [text for text in open_page.errors if "404" not in text]
 
 
