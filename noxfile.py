@@ -277,6 +277,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/bench/experiments.py")
     session.run("python", "tests/bench/exports.py", "100000")
     session.run("python", "tests/bench/telemetry.py")
+    session.run("python", "tests/bench/dashboard.py")
 
 
 @nox.session

@@ -109,12 +109,11 @@ _LAZY = {
     "Prompt": "language.templates",
     "ScenarioNames": "scenario.names",
     **dict.fromkeys(("Session", "arun", "export", "open_store", "run", "runs"), "api"),
+    **dict.fromkeys(("describe_schema", "without_meanings"), "language.describe"),
     "check_value": "language.schemas",
     "compile_pattern": "language.patterns",
-    "describe_schema": "language.describe",
     "read_file": "base.files",
     "tool": "tools",
-    "without_meanings": "language.describe",
 }
 
 

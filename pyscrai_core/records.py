@@ -12,8 +12,6 @@ from .base.frozen import as_tuple, freeze, freeze_schema
 from .canonical import canonical
 from .messages import Message, Text, Thinking, ToolCall, part_to_dict
 
-# -- plugins ------------------------------------------------------------------------------------
-
 
 @frozen
 class Extension:
@@ -209,10 +207,10 @@ class Completion:
     """A model's answer.
 
     A provider returns what the vendor sent, also if it is odd: the kernel checks it. The text may be a list
-    of the vendor's content parts, and a tool call's arguments may be JSON text. If the request had a schema,
-    the kernel sets `parsed` to the decoded value. `model` is the model that the vendor reports. If the kernel
-    took something out of the text, such as thoughts or lines of other agents, `raw` is the text as it came.
-    `draws` are the kernel's (see `answers.draws`). The limiter uses `allowance`; it is not stored.
+    of content parts, and a tool call's arguments may be JSON text. If the request had a schema, the kernel
+    sets `parsed`. `model` is what the vendor reports. If the kernel took something out of the text, such as
+    thoughts or lines of other agents, `raw` is the text as it came. `draws` are the kernel's (see
+    `answers.draws`). The limiter uses `allowance`; it is not stored.
     """
 
     text: str
@@ -236,9 +234,8 @@ class Completion:
         """What is known of why an answer without text is empty, with a remedy; "" if nothing is."""
         if self.truncated:
             return "all its tokens went elsewhere, such as into its thinking; raise `max_tokens`"
-        if self.thinking:
-            return "all that it wrote are thoughts; let it think less, or raise `max_tokens`"
-        return ""
+        told = "all that it wrote are thoughts; let it think less, or raise `max_tokens`"
+        return told if self.thinking else ""
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that is journaled, without `parsed`, which follows from `text`."""

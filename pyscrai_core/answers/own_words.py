@@ -28,7 +28,10 @@ _STAMP = re.compile(
     re.IGNORECASE,
 )
 #: A head and a colon, with the decoration behind it.
-_COLON = re.compile(rf"(?P<head>[^{_BREAKS}:：]{{1,200}})[:：][*_]*(?:</\w{{1,40}}>)?[ \t]*")
+_COLON = re.compile(
+    rf"(?P<head>(?:[^{_BREAKS}:：(\[]|[(\[]\d{{1,2}}:\d\d(?::\d\d)?[)\]]|[(\[]){{1,200}})"
+    rf"[:：][*_`”»]*(?:</\w{{1,40}}>)?[ \t]*"
+)
 #: A heading or a bold text that is all of its line.
 _TITLE = re.compile(
     rf"(?:[ \t]{{0,3}}\#{{1,6}}[ \t](?P<head>[^{_BREAKS}:：]{{1,200}})"
@@ -51,6 +54,7 @@ _OWN = re.compile(
 _SAYS = re.compile(
     r"(?P<name>.{1,80}?),?\s+(?:\w{2,20}ly\s+)?"
     r"(?:says|replies|responds|answers|asks|adds|continues|exclaims|whispers|shouts|speaks"
+    r"|speaking|replying|responding|answering"
     r"|sagt|antwortet|fragt|erwidert|dit|répond|demande|dice|responde|pregunta|contesta|risponde|chiede"
     r"|diz|pergunta|zegt|antwoordt|vraagt|säger|svarar|mówi|odpowiada|pyta|říká|diyor"
     r"|говорит|отвечает|спрашивает|каже|відповідає|λέει|απαντά)"
@@ -75,9 +79,16 @@ _STAMP_BEGUN = re.compile(
 _TITLE_BEGUN = re.compile(r"[*_]{0,2}(?:[^\W\d_a-z][\w.]{0,30}\s?){1,3}")
 _OPEN_QUOTE = re.compile(r"[\"“”«„][^\"“”«»„]*(?:[\"“”»][ \t,]*)?\Z")
 _WHOLLY_QUOTED = re.compile(rf"[\"“„«](?P<text>[^\"“”„«»]*)[\"”“»](?P<end>[ \t]*[{_BREAKS}]*)")
-_QUOTED = re.compile(r"[\"“”«„](?P<inner>[^\"“”«»„]*)[\"“”»][ \t,]{1,3}[^\W\d_A-Z]")
+_QUOTED = re.compile(r"[\"“”«„][^\"“”«»„:：]*[:：]\s*[^\"“”«»„\s][^\"“”«»„]*[\"“”»][ \t,]{1,3}[^\W\d_A-Z]")
 _TO = re.compile(r"(?P<name>.{1,80}?)(?:,?\s+to\s+(?P<to>.{1,80})|\s*(?:[-=]>|→|⇒|➜).{1,80})", re.IGNORECASE)
-_ANSWER = re.compile(r"(?P<name>.{1,80})['’]s?\s+(?:response|reply|answer|turn|message)", re.IGNORECASE)
+_ANSWER = re.compile(
+    r"(?P<name>.{1,80})['’]s?\s+(?:response|reply|answer|turn|message)"
+    r"|(?:response|reply|answer|message)\s+(?:from|by|of)\s+(?P<by>.{1,80})",
+    re.IGNORECASE,
+)
+_FROM = {
+    f"{what} {word}" for what in ("response", "reply", "answer", "message") for word in ("from", "by", "of")
+}
 _ALL = {"all", "everyone", "everybody", "the group", "the others", "others", "the room"}
 #: What models call themselves and whom they talk with; the latter ends an answer, behind a blank line.
 _MODEL, _PERSON = {"assistant"}, {"human"}
@@ -180,7 +191,7 @@ class OwnWords:
         """The speaker in `Mara's answer`; of somebody else's, the agent itself may tell, but behind a blank
         line."""
         found = _ANSWER.fullmatch(_bare(head))
-        who = _named(found["name"], self._others) if found else None
+        who = _named(found["name"] or found["by"], self._others) if found else None
         return who if (self._blank if who != self._name else not self._begun) else None
 
     def _titled(self, head: str) -> str | None:
@@ -199,7 +210,7 @@ class OwnWords:
             return True
         bare = _NUMBER.sub("", _STAMP.sub("", begin.lstrip(), count=1), count=1).lstrip("0123456789:])")
         bare = _stripped(bare.lstrip(), left=True).casefold()
-        names = {*map(str.casefold, self._others), *_MODEL, *_PERSON}
+        names = {*map(str.casefold, self._others), *_MODEL, *_PERSON, *_FROM}
         return any(name.startswith(bare) or bare.startswith(name) for name in names)
 
 
@@ -245,8 +256,7 @@ def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
 
 def _is_quotation(line: str, start: int) -> bool:
     """Whether a line quotes somebody, and goes on about it: `"Jon: five" is what he wrote.`"""
-    found = _QUOTED.match(line, start)
-    return found is not None and (":" in found["inner"] or "：" in found["inner"])
+    return _QUOTED.match(line, start) is not None
 
 
 def _named(name: str, known: Mapping[str, str]) -> str | None:

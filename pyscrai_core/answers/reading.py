@@ -30,6 +30,8 @@ from .thoughts import begins_with_thoughts, check_tokens, has_thoughts, split_th
 MOST_TOKENS = 2**40
 #: Reports of fewer input tokens are compared with the prompt.
 FEW_TOKENS = 100
+#: Marks at the edges of a text that nobody sees.
+_UNSEEN = "\u200b\u2060\ufeff"
 #: Types of parts of a content that are thoughts.
 _THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking")
 
@@ -41,9 +43,9 @@ def read_raw(answer: Completion, policy: CallPolicy, structured: bool) -> Comple
     """
     came, found, refused = _content(answer.text)
     came = _paired(came, "the text")
-    text = came
-    if policy.split_thoughts and has_thoughts(came) and parse_json(came)[1] is not None:
-        tagged, text = split_thoughts(came)
+    text = came.strip(_UNSEEN)
+    if policy.split_thoughts and has_thoughts(text) and parse_json(text)[1] is not None:
+        tagged, text = split_thoughts(text)
         found += tagged
     thinking = [*map(_as_thinking, answer.thinking or ()), *map(Thinking, found)]
     if structured and not has_marks(text):

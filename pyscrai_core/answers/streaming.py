@@ -78,6 +78,9 @@ class ThoughtlessSink(WordsSink):
     def _take(self, kind: Kind, text: str) -> None:
         if kind == "lone":
             self._closed, self._waiting = True, ""
+        if kind == "preamble":
+            self._waits = self._fresh = True
+            return
         if kind != "words":
             self._release()  # tags of its own, or the closing one: nothing more is to be waited for
             self._fresh = True

@@ -7,14 +7,16 @@ OpenAI's open models ("harmony"), and tokens that begin or end a turn, such as `
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Callable
 from typing import Literal
 
 from ..errors import AnswerRejected
 
 #: What a part of a text is: `words` are said; a `call` of a tool, with its marks, is read later. `lone` has
-#: no text: a tag closes what no tag opened, so all before it were thoughts.
-Kind = Literal["words", "thought", "call", "lone"]
+#: no text: a tag closes what no tag opened, so all before it were thoughts. `preamble` has none either: words
+#: begin that turn out to be thoughts if an answer follows.
+Kind = Literal["words", "thought", "call", "lone", "preamble"]
 
 #: Names of tags around thoughts: `think`, `antThinking`, `inner_monologue`, `seed:think`, …
 _NAMES = (
@@ -39,9 +41,10 @@ _ENDS = (
 TAG = re.compile(
     rf"""(?=[<\[◁&]) (?:
       (?P<open> {_LT}\s{{0,9}}{_NAMES}(?:\s[^<>&]{{0,100}})?{_GT} | \[THINK\] | ◁think▷
-          | <\|begin_of_thought\|> | <\|START_THINKING\|> | <\|channel>\s{{0,9}}(?:thought|analysis)\b )
+          | <\|begin_of_thought\|> | <\|inner_prefix\|> | <\|START_THINKING\|>
+          | <\|channel>\s{{0,9}}(?:thought|analysis)\b )
     | (?P<close> (?:{_LT}/\s{{0,9}}{_NAMES}\s{{0,9}}{_GT} | \[/THINK\] | ◁/think▷
-          | <\|end_of_thought\|> | <\|END_THINKING\|> | <channel\|>)
+          | <\|end_of_thought\|> | <\|inner_suffix\|> | <\|END_THINKING\|> | <channel\|>)
           (?=(?P<goes_on> [,.;:!?)] | [ \t]{{1,9}}(?-i:[a-z]) )?) )
     | (?P<header> (?:<\|start\|>\s{{0,9}}assistant(?P<to>[^<]{{0,200}}))?
           <\|channel\|>\s{{0,9}}(?P<channel>\w{{1,40}})(?P<more>[^<]{{0,200}})
@@ -120,16 +123,21 @@ class Markup:
                 self._held = held
                 return
         until = len(held) if last else _waiting(held)
-        for tag in TAG.finditer(held):
+        tags = [*TAG.finditer(held)]
+        closing = [tag.start() for tag in tags if tag["close"]]
+        for tag in tags:
             if tag.start() >= until:
                 break
             self._give(held[place : tag.start()])
             place = tag.start()
             if tag["open"] and self._state == "words" and self._is_mentioned():
-                encloses = _encloses(held[tag.end() :], last)
-                if encloses is None:
+                behind = bisect(closing, place)
+                end = closing[behind] if behind < len(closing) else None
+                if end is None and not last and len(held) - place < _LONGEST_THOUGHT:
                     until = place
                     break
+                # In `the <think> and </think> tags`, both are only mentioned.
+                encloses = end is not None and _MENTIONS.fullmatch(held, tag.end(), end) is None
                 self._mentioned += not encloses
                 self._begin(tag[0], thought=encloses)
             else:
@@ -196,6 +204,8 @@ class Markup:
             if self._spoken and (not self._thought or tag["channel"].lower() == "final"):
                 self._take("lone", "")
             self._state, self._thought, self._spoken = "words", True, False
+            if tag["channel"].lower() == "commentary":
+                self._take("preamble", "")
 
     def _end(self, token: str) -> None:
         if self._state == "call":
@@ -247,17 +257,6 @@ class Markup:
             return True
         before = self._tail.rstrip(" \t")
         return before != self._tail and (before[-1:].isalnum() or before[-1:] == ",")
-
-
-def _encloses(text: str, last: bool) -> bool | None:
-    """Whether a tag in a sentence, before this `text`, encloses thoughts; None if that is not known yet.
-
-    In `the <think> and </think> tags`, both are only mentioned.
-    """
-    closing = next((tag for tag in TAG.finditer(text) if tag["close"]), None)
-    if closing is None:
-        return False if last or len(text) > _LONGEST_THOUGHT else None
-    return _MENTIONS.fullmatch(text[: closing.start()]) is None
 
 
 def _waiting(text: str) -> int:
@@ -325,6 +324,8 @@ def split_thoughts(text: str) -> tuple[list[str], str]:
         if kind == "lone":  # everything before was thought
             thoughts.append(words.copy())
             words.clear()
+        elif kind == "preamble":
+            pass
         elif kind == "thought":
             if not part or last != "thought" or not thoughts:
                 thoughts.append([])

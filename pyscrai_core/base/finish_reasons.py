@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..errors import AnswerRejected, Overloaded
@@ -43,6 +44,11 @@ _BROKEN_OFF = {
     *("in_progress", "queued", "network_error", "server_error", "engine_error", "finish_reason_unspecified"),
 }
 _MALFORMED = {"malformed_function_call", "unexpected_tool_call", "malformed_response", "invalid_tool_call"}
+#: What the words for other reasons contain.
+_FILTERED = re.compile("filter|safety|toxic|moderat|policy|prohibit|sensitive|harm")
+_BROKEN = re.compile("error|fail|abort|cancel|timeout|interrupt")
+_CALL = re.compile("(?:malformed|invalid|unexpected).*(?:call|function|tool)")
+_LIMIT = re.compile("length|limit|max_")
 
 
 def finish_reason(reason: Any, calls: bool = False) -> FinishReason:
@@ -54,9 +60,12 @@ def finish_reason(reason: Any, calls: bool = False) -> FinishReason:
     """
     # Some say more behind a colon: `content_filter: SAFETY`.
     name = "" if reason is None else str(reason).partition(":")[0].strip().lower().replace("-", "_")
-    if name in _BROKEN_OFF:
-        raise Overloaded(f"the server broke the answer off ({str(reason)[:40]!r}); try again")
-    if name in _MALFORMED:
+    known = name in _ENDS
+    if name in _MALFORMED or (not known and _CALL.search(name)):
         raise AnswerRejected(f"the server cannot read the model's tool call ({str(reason)[:40]!r})")
-    found = _ENDS.get(name, "other")
+    if not known and _FILTERED.search(name):
+        return "content_filter"
+    if name in _BROKEN_OFF or (not known and _BROKEN.search(name)):
+        raise Overloaded(f"the server broke the answer off ({str(reason)[:40]!r}); try again")
+    found = _ENDS.get(name, "length" if _LIMIT.search(name) else "other")
     return "tool_calls" if calls and found == "stop" else found

@@ -8,10 +8,14 @@ model continuing with this text and then ending it:
 
 where the last token is the first one that ends the form: it holds the closing quote, or the character behind
 a number. Surface forms differ in case, in blanks, and in quotes around the value. Sequences that begin alike
-are a tree, whose nodes are each computed once. What no option covers is `off`; what the model has not told,
-or what was too small to follow, is `missing`: the sum of all three is 1. (The sum over all sequences that
-cover a text is that of Vieira et al. 2024, "From language models over tokens to language models over
-characters", arXiv 2412.03719.)
+are a tree, whose nodes are each computed once. What no option covers is `off`. What the model has not told,
+or what was too small to follow, is `missing`: the options found, `off` and `missing` add up to 1. (The sum
+over all sequences that cover a text is that of Vieira et al. 2024, "From language models over tokens to
+language models over characters", arXiv 2412.03719.)
+
+A node that was not followed goes on, by estimate, as those did that were followed where the same options were
+possible: their shares of each option are added to it. So a form that is rarer than others still counts, and
+`missing` stays a bound on what is not known.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from __future__ import annotations
 import heapq
 import math
 import re
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from attrs import field, frozen
@@ -28,10 +32,10 @@ from ..records import Request, Usage
 
 #: A node of the tree is followed while it holds more than this share of what the options have so far.
 SHARE = 1e-2
-#: The most nodes that are followed for their mass alone: some, and some for each option. Those on an option's
-#: usual path do not count.
-MOST_NODES = 6
-NODES_OF_OPTION = 1
+#: The most nodes that are followed for their mass alone: this many, or, with many options, so many more than
+#: there are options. Those on an option's usual path do not count.
+MOST_NODES = 12
+NODES_MORE = 6
 #: The most blanks before an option.
 MOST_BLANKS = 8
 #: What may follow a value in JSON.
@@ -67,8 +71,8 @@ class Option:
 class OptionScores:
     """What a provider tells of options: their log-probabilities (natural), in the order of the options.
 
-    `off` is the probability of all other texts, `missing` the one that is not known. `model` and `usage` are
-    as in a completion.
+    `off` is the probability of all other texts, `missing` the one that is not known, or only by estimate.
+    `model` and `usage` are as in a completion.
     """
 
     logprobs: tuple[float, ...]
@@ -142,6 +146,17 @@ class _Match:
         index, may_be_value = self._quoted(body[1:]) if body[:1] == '"' else self._plain(body, ended)
         return index, index is None and not ended and (may or may_be_value)
 
+    def possible(self, text: bytes) -> tuple[frozenset[int], bool]:
+        """The options that a text may become, and whether it is one of them but for its end."""
+        body = text.decode(errors="ignore").lstrip(BLANKS).casefold()
+        bare = "".join(body.split())
+        inner = body[1:].lstrip(BLANKS) if body[:1] == '"' else body
+        values = {
+            n for key, n in self._values.items() if key.startswith(inner) or key == inner.rstrip(BLANKS)
+        }
+        openings = {n for key, n in self._openings.items() if key.startswith(bare)}
+        return frozenset(values | openings), inner.rstrip(BLANKS) in self._values
+
     def _quoted(self, inner: str) -> tuple[int | None, bool]:
         inner = inner.lstrip(BLANKS)
         end = _QUOTE.search(inner)
@@ -188,11 +203,13 @@ class _Walk:
         #: Those that were followed, and what was told of the next tokens.
         self._followed: dict[Path, tuple[bytes, float]] = {}
         self._told: dict[Path, dict[Token, float]] = {}
+        #: What each option got from below the nodes that were followed.
+        self._below: dict[Path, list[float]] = {}
         self._heap: list[tuple[float, int, Path]] = [(-1.0, 0, ())]
         self._count = 0
 
     def run(self) -> Generator[Ask, Sequence[Told], OptionScores]:
-        nodes, most = 0, MOST_NODES + NODES_OF_OPTION * len(self._options)
+        nodes, most = 0, max(MOST_NODES, NODES_MORE + len(self._options))
         while self._heap and nodes < most:
             mass, _, path = heapq.heappop(self._heap)
             if -mass <= SHARE * sum(self._mass):
@@ -204,15 +221,33 @@ class _Walk:
             for option in self._options:
                 yield from self._follow_option(blank + option.text)
         unfollowed = sum(mass for _, mass in self._open.values())
+        masses = [mass + more for mass, more in zip(self._mass, self._estimated(), strict=True)]
         return OptionScores(
-            tuple(math.log(mass) if mass > 0 else -math.inf for mass in self._mass),
+            tuple(math.log(mass) if mass > 0 else -math.inf for mass in masses),
             max(0.0, self._off),
             max(0.0, self._untold) + unfollowed,
         )
 
+    def _estimated(self) -> list[float]:
+        """What each option likely gets from the nodes that were not followed."""
+        found: dict[Hashable, list[float]] = {}
+        for path, (text, mass) in self._followed.items():
+            for kind in _kinds(self._match, text):
+                known = found.setdefault(kind, [0.0] * (len(self._options) + 1))
+                for n, share in enumerate((*self._below[path], mass)):
+                    known[n] += share
+        more = [0.0] * len(self._options)
+        for text, mass in self._open.values():
+            alike = next((found[kind] for kind in _kinds(self._match, text) if kind in found), None)
+            if alike is not None and alike[-1] > 0:
+                for n, share in enumerate(alike[:-1]):
+                    more[n] += mass * share / alike[-1]
+        return more
+
     def _follow(self, path: Path) -> Generator[Ask, Sequence[Told], None]:
         """Ask for what follows a node."""
         text, mass = self._followed[path] = self._open.pop(path)
+        self._below[path] = [0.0] * len(self._options)
         told = yield Ask(path, mass)
         self._told[path] = {}
         self._untold += mass * max(0.0, 1.0 - math.fsum(math.exp(one.logprob) for one in told))
@@ -226,6 +261,8 @@ class _Walk:
         index, may = self._match.of(longer, ended=not one.text)
         if index is not None:
             self._mass[index] += share
+            for length in range(len(path) + 1):
+                self._below[path[:length]][index] += share
         elif may:
             self._count += 1
             self._open[*path, one.token] = longer, share
@@ -261,3 +298,10 @@ class _Walk:
         first = {self._tokens_of(blank + option.text)[:1] for option in self._options}
         told = self._told.get((), {})
         return sum(math.exp(told[token]) for tokens in first for token in tokens if token in told)
+
+
+def _kinds(match: _Match, text: bytes) -> Iterator[Hashable]:
+    """What a text has in common with others: the options it may become, and if only its end is missing."""
+    possible, whole = match.possible(text)
+    yield possible, whole
+    yield possible

@@ -103,8 +103,13 @@ def _no_mean(scenario: Scenario, quantity: Quantity, draws: Mapping[str, str | N
         for action in agent.actions.values()
         if name in action.schema.get("properties", {})
     ]
-    if not schemas or not all(map(_is_text, schemas)):
+    if not schemas or any(_is_drawn(schema) for schema in schemas if not _is_text(schema)):
         return ""
+    if not any(map(_is_text, schemas)):
+        return (
+            f"the kernel draws no value of {name!r}, expected a closed choice: an enumeration, a boolean, a "
+            f"range of at most {MOST_OPTIONS} integers; change the parameter, or leave `expected` out"
+        )
     free = not any("enum" in schema or "const" in schema for schema in schemas)
     kind = "a free text" if free else "one of several texts"
     advice = "leave `expected` out" if free else "compare with one option: value == 'yes'"
@@ -122,6 +127,12 @@ def _field(tree: Any) -> str | None:
     else:
         return None
     return name if isinstance(around, ast.Attribute) and around.attr == "payload" else None
+
+
+def _is_drawn(schema: Any) -> bool:
+    """Whether a choice among values is in what a schema admits."""
+    parts = places_of(schema) if isinstance(schema, Mapping) else ()
+    return any(isinstance(part, Choice) and len(part.alternatives) > 1 for _, part in parts)
 
 
 def _is_text(schema: Any) -> bool:

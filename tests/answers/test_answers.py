@@ -150,12 +150,20 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
         '{"say": "<think>hide it well</think>Nine."}',
         "&lt;think&gt;hide&lt;/think&gt;Nine & < ten.",
         "```thinking\nhide\n```\nNine.",
+        "<|inner_prefix|>hide<|inner_suffix|>Nine.",
+        "<|start|>assistant<|channel|>commentary<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Nine.",
+        "<|start|>assistant<|channel|>commentary<|message|>Nine.<|end|>",
         "<|channel|>analysis<|message|>hide<|end|><|start|>assistant<|channel|>final"
         " <|constrain|>json<|message|>Nine.<|return|>",
     ],
 )
 def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
     assert shown(ThoughtlessSink, text, size).strip() == split_thoughts(text)[1].strip()
+
+
+def test_many_tags_take_time_in_proportion() -> None:
+    text = "say <think> " * 100_000  # it took minutes for each of them to look at all the others
+    assert split_thoughts(text) == ([], text)
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
@@ -215,6 +223,7 @@ def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
         ("Mara goes to Jon and tells him this", "Mara goes to Jon and tells him this"),
         ("Old Farmer Mara: Nine.\nTurn 2 - Jon: No!", "Nine.\n"),
         ("Round 3, Mara: Nine.\n“Jon: no!” is his answer.", "Nine.\n“Jon: no!” is his answer."),
+        ("Response from Mara: Nine.\n“Jon:” no!", "Nine.\n"),
         ("Turn 2 is mine, and Jon said: no.", "Turn 2 is mine, and Jon said: no."),
     ],
 )
@@ -317,6 +326,13 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
             finish_reason(broken)
     with pytest.raises(AnswerRejected, match="cannot read the model's tool call"):
         finish_reason("MALFORMED_FUNCTION_CALL")
+    for unknown in ("ERROR_TOXIC", "image_prohibited_content"):
+        assert finish_reason(unknown) == "content_filter"
+    with pytest.raises(AnswerRejected, match="tool call"):
+        finish_reason("malformed_function_call_safety")
+    with pytest.raises(Overloaded):
+        finish_reason("upstream_connect_error")
+    assert (finish_reason("max_thinking_length"), finish_reason("so_it_goes")) == ("length", "other")
     for withheld in ("moderated", "content_filter: SAFETY", "content-filter"):
         assert finish_reason(withheld) == "content_filter"
     assert (finish_reason("SAFETY", True), finish_reason("stop", True)) == ("content_filter", "tool_calls")
@@ -389,6 +405,13 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
         ("I told Jon: nine coins.", "I told Jon: nine coins."),
         ("Nine.\nJonathan: who is that?", "Nine.\nJonathan: who is that?"),
         ("Farmer Mara: Nine coins.", "Nine coins."),
+        ("“Mara:” Nine coins.", "Nine coins."),
+        ("`Mara:` Nine coins.", "Nine coins."),
+        ("Response from Mara: Nine coins.", "Nine coins."),
+        ("[Mara speaking]: Nine coins.", "Nine coins."),
+        ("Mara (10:02): Nine coins.\nJon [10:03]: Too much!", "Nine coins."),
+        ('Mara:"Nine coins."', '"Nine coins."'),
+        ("The offer (nine): take it.", "The offer (nine): take it."),
         ("Mara said: Nine coins.", "Nine coins."),
         ("Turn 2 - Mara: Nine coins.\n[Turn 3] Jon: Too much!", "Nine coins."),
         ("“Mara: Nine coins.”", "Nine coins."),

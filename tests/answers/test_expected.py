@@ -94,7 +94,7 @@ def test_a_value_that_no_draw_has_to_do_with_shows_when_it_is_computed(tmp_path:
     bid = {"bid": {"price": {"type": "integer", "minimum": 1, "maximum": 1_000_000}}}
     agent = {"persona": "p", "speak": False, "must_act": True, "actions": bid}
     what = scenario({"odds": CHANCES, "generate": True}, agents={"R": agent})
-    what["outcomes"] = {"x": {"value": "events[0].payload.price", "expected": True}}
+    what["outcomes"] = {"x": {"value": "max(e.payload.price for e in events)", "expected": True}}
     result = run(tmp_path, what)
     assert result.status == "failed"
     assert "no event that it could use has a value that the kernel drew" in result.error
@@ -129,6 +129,18 @@ def test_what_has_no_mean_is_a_mistake_in_the_scenario(
     (mistake,) = caught.value.mistakes
     assert mistake.path == "tables.t.columns.x.expected"
     assert re.search(what, mistake.what)
+    assert not (tmp_path / "runs.db").exists()
+
+
+@pytest.mark.parametrize("price", [{"minimum": 1, "maximum": 1_000_000}, {"minimum": 1}, {}])
+def test_a_number_that_nobody_draws_is_a_mistake_in_the_scenario(
+    tmp_path: Path, price: dict[str, int]
+) -> None:
+    bid = {"bid": {"price": {"type": "integer", **price}}}
+    what = scenario({"odds": CHANCES}, agents={"R": {"persona": "p", "must_act": True, "actions": bid}})
+    what["outcomes"] = {"x": {"value": "events[0].payload.price", "expected": True}}
+    with pytest.raises(ScenarioError, match="the kernel draws no value of 'price', expected a closed"):
+        run(tmp_path, what)
     assert not (tmp_path / "runs.db").exists()
 
 

@@ -157,6 +157,9 @@ async def marginals() -> None:
     ]
     words = [Option(f'"{text}"') for text in ("tea", "teapot", "coffee", "a cup of coffee")]
     await _compared(provider, survey, '{"answer":', words, 1.0, 7)
+    # Without examples, the model writes them in many forms, of which not all are followed.
+    asked = [Message.system("You are Ann, a voter."), Message.user("Answer yes or no. Do you vote?")]
+    await _compared(provider, asked, '{"go":', [Option('"yes"'), Option('"no"')], 1.0, 5)
     await provider.aclose()
 
 

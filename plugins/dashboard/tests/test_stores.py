@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,9 +81,7 @@ def test_a_text_of_10_mb_is_cut_in_lists_and_given_whole(server: Any, folder: Pa
     with database:
         database.execute("UPDATE events SET payload=? WHERE seq=2", (json.dumps({"text": text}),))
     database.close()
-    began = time.monotonic()
     events = server.get(f"/runs/{talk}/events")["events"]
-    assert time.monotonic() - began < 1
     assert events[1]["cut"] > 9_900_000
     assert len(events[1]["payload"]["text"]) == 20_001
     assert "cut" not in events[0]

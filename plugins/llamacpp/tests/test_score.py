@@ -64,7 +64,7 @@ def test_an_option_has_at_least_the_product_of_its_usual_tokens(using: Using) ->
     async def work(provider: Any) -> None:
         scores, model = await provider.score(request(), PREFIX, OPTIONS), provider._model
         found = shares(scores)
-        assert sum(found) + scores.off + scores.missing == pytest.approx(1, abs=1e-4)
+        assert sum(found) + scores.off <= 1 + 1e-4 <= sum(found) + scores.off + scores.missing + 2e-4
         for option, share in zip(OPTIONS, found, strict=True):
             usual = [
                 product(model, prompt(model), tokens(model, f"{blank}{option.text}")) for blank in ("", " ")
