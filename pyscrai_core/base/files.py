@@ -43,25 +43,18 @@ def append_file(path: str | Path) -> IO[bytes]:
         return os.fdopen(_open(path, flags, devices=True), "ab", buffering=0)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file: whole, or not at all. Where a link stands, the file that it leads to is replaced.
+def open_device(path: str | Path) -> IO[bytes] | None:
+    """The character device at `path`, to be written; None for a regular file, or where there is nothing.
 
-    A character device is written to. Raises `OSError`, also for anything else that stands there.
+    Raises `OSError` for anything else that stands there.
     """
-    path = path.resolve()
-    if path.exists():
-        file = _open(path, os.O_WRONLY, devices=True)
-        with os.fdopen(file, "wb") as opened:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                opened.write(data)
-                return
-    made = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with private_files():
-            made.write_bytes(data)
-        made.replace(path)
-    finally:
-        made.unlink(missing_ok=True)
+    if not os.path.exists(path):
+        return None
+    opened = os.fdopen(_open(path, os.O_WRONLY, devices=True), "wb")
+    if stat.S_ISCHR(os.fstat(opened.fileno()).st_mode):
+        return opened
+    opened.close()
+    return None
 
 
 def _open(path: str | Path, flags: int, *, devices: bool = False) -> int:

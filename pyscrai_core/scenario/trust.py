@@ -9,13 +9,13 @@ that no caller can forget to ask. Approvals are kept in the user's state folder,
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from attrs import define, field, frozen
 
+from ..base.atomic_files import replace_file
 from ..base.first_use import state_folder
 from ..base.private import is_private
 from ..errors import TrustRequired
@@ -89,10 +89,8 @@ class Gate:
             folder = _folder()
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if is_private(folder):
-                made = folder / f".{content}-{os.getpid()}"
-                made.touch(0o600)
-                made.write_text(json.dumps({"what": where, "demands": sorted(known | demands)}))
-                made.replace(folder / content)
+                kept = json.dumps({"what": where, "demands": sorted(known | demands)})
+                replace_file(folder / content, kept.encode())
         except OSError:
             return  # where nothing can be kept, a person is asked again
 

@@ -274,8 +274,8 @@ async def forms() -> None:
             for pair in zip(found, truth, strict=True)
         ]
         print(
-            f"{usual} nodes, {what} the estimate: the largest error of a share is {statistics.mean(errors):.3f} "
-            f"on average over {len(errors)} prompts, and {max(errors):.3f} at most",
+            f"{usual} nodes, {what} the estimate: the largest error of a share in {len(errors)} prompts is "
+            f"{statistics.mean(errors):.3f} on average, and {max(errors):.3f} at most",
             flush=True,
         )
     walks._Walk._estimated = estimate  # type: ignore[method-assign]

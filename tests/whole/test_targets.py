@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pyscrai_core.base.files import append_file, write_file
+from pyscrai_core.base.atomic_files import replace_file
+from pyscrai_core.base.files import append_file
 
 CHOICE = {"actions": {"go": {}, "stay": {}}, "must_act": True, "speak": False}
 SCENARIO = {
@@ -86,7 +87,7 @@ def test_a_link_stays_and_its_file_is_written(tmp_path: Path) -> None:
     link, file = tmp_path / "link", tmp_path / "elsewhere" / "file"
     link.symlink_to(file)
     for text in (b"one", b"two"):
-        write_file(link, text)
+        replace_file(link, text)
         assert (link.is_symlink(), file.read_bytes()) == (True, text)
     with append_file(link) as appended:
         appended.write(b" three")
@@ -97,12 +98,12 @@ def test_a_link_stays_and_its_file_is_written(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
-        write_file(tmp_path, b"x")
+        replace_file(tmp_path, b"x")
     (tmp_path / "file").write_bytes(b"old")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")
         read = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-        for write in (append_file, lambda path: write_file(path, b"x")):
+        for write in (append_file, lambda path: replace_file(path, b"x")):
             with pytest.raises(OSError, match="a device or a pipe"):
                 write(tmp_path / "pipe")  # also where somebody reads it
         os.close(read)

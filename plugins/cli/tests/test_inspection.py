@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from pyscrai_testing.terminal import PYSCRAI, Terminal
 
 Write = Callable[..., str]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def ids(pyscrai: Run) -> list[str]:
@@ -213,6 +216,28 @@ def test_an_error_is_a_record_and_a_wrong_format_is_bad_input(scenario: Write, p
     assert f"run={run} step=1 agent=Mara" in "\n".join(lines)
 
 
+# -- tables --
+
+
+def test_a_row_that_is_too_wide_is_a_paragraph(scenario: Write, pyscrai: Run) -> None:
+    outcomes = {"price_of_apples": "12.5", "mood": "'tired of the haggling'"}
+    for arm in ("poor", "rich"):
+        pyscrai("run", scenario(outcomes=outcomes), "--label", f"arm={arm}", "--label", "study=pilot")
+    for columns in (40, 60, 80):
+        listing = [*PYSCRAI, "runs", "--outcomes", "--no-pager"]
+        terminal = Terminal(*listing, columns=columns, lines=60, environment={"NO_COLOR": "1"})
+        assert terminal.end() == 0
+        lines = terminal.screen.splitlines()
+        assert max(map(len, lines)) <= columns
+        # Nothing is broken but between two cells, and a run begins at the margin.
+        assert [line.split()[0] for line in lines if line[0] != " "] == list(reversed(ids(pyscrai)))
+        for cell in ("status completed", "price_of_apples 12.5", "mood tired of the haggling", "arm rich"):
+            assert sum(cell in line for line in lines) == 1 + (cell != "arm rich")
+    wide = Terminal(*PYSCRAI, "runs", "--outcomes", "--no-pager", columns=200, lines=60)
+    assert wide.end() == 0
+    assert len(wide.last_lines()) == 3
+
+
 # -- completion --
 
 
@@ -254,33 +279,61 @@ def test_a_completion_never_fails(tmp_path: Path, pyscrai: Run) -> None:
     assert complete(pyscrai, "pyscrai export --format x") == []
 
 
-def test_bash_completes(scenario: Write, pyscrai: Run, tmp_path: Path) -> None:
-    """In a bash of a person's: it breaks words itself, at `=` and `:` too."""
-    labels = ("study=pilot", "experiment=markup", "at=12:30")
+#: Where each shell looks for the lines of the README, and these lines.
+SHELLS = {
+    "bash": (".bashrc", 'eval "$(_PYSCRAI_COMPLETE=bash_source pyscrai)"'),
+    "zsh": (".zshrc", 'autoload -Uz compinit && compinit\neval "$(_PYSCRAI_COMPLETE=zsh_source pyscrai)"'),
+    "fish": (".config/fish/completions/pyscrai.fish", "_PYSCRAI_COMPLETE=fish_source pyscrai | source"),
+}
+#: A program that keeps the words that it was given.
+KEEP = "import json, sys; json.dump(sys.argv[1:], open('words', 'w'))"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes(shell: str, scenario: Write, pyscrai: Run, tmp_path: Path) -> None:
+    """In a shell of a person's: bash breaks words itself, and zsh and fish replace whole words."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"needs a shell: apt-get install {shell}")
+    labels = ("study=pilot", "experiment=markup", "at=12:30", "note=two words")
     pyscrai("run", scenario(), *(part for label in labels for part in ("--label", label)))
     (run,) = ids(pyscrai)
-    program = tmp_path / "bin" / "pyscrai"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(PYSCRAI)} "$@"\n')
-    program.chmod(0o755)
-    path = f"{program.parent}:{os.environ['PATH']}"
-    bash = Terminal("bash", "--norc", "--noprofile", "-i", environment={"PATH": path})
-    bash.press("bind 'set enable-bracketed-paste off'; PS1='$ '\r")
-    bash.press('eval "$(_PYSCRAI_COMPLETE=bash_source pyscrai)"; echo rea""dy\r')
-    bash.until("\nready")
-    for line, completed in (
-        (f"show {run[:3]}", f"show {run} "),
-        ("show pil", f"show {run} "),
-        ("runs --label st", "runs --label study=pilot "),
-        ("runs --label study=", "runs --label study=pilot "),
-        ("runs --label study=p", "runs --label study=pilot "),
-        ("runs --label at=12:3", "runs --label at=12:30 "),
-        ("export --label=study=p", "export --label=study=pilot "),
-        ("export ma", "export markup "),
-        ("runs --store=other.db --label stu", "runs --store=other.db --label stu"),
+    (tmp_path / "results").mkdir()
+    home, programs = tmp_path / "home", tmp_path / "bin"
+    programs.mkdir()
+    for name, command in (("pyscrai", PYSCRAI), ("keep", (sys.executable, "-c", KEEP))):
+        (programs / name).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        (programs / name).chmod(0o755)
+    file, lines = SHELLS[shell]
+    assert all(f"`{line}`" in README.replace("\\|", "|") for line in [f"~/{file}", *lines.splitlines()])
+    (home / file).parent.mkdir(parents=True)
+    (home / file).write_text(f"{lines}\n")
+    other = dict.fromkeys(("ZDOTDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), "")
+    path = f"{programs}:{os.environ['PATH']}"
+    terminal = Terminal(shell, "-i", environment={**other, "PATH": path, "HOME": str(home)})
+    terminal.press('echo rea""dy\r')
+    terminal.until("ready")
+    for begun, completed in (
+        ("sho", ["show"]),
+        ("runs g", ["runs", "gc"]),
+        ("run talk.yaml --see", ["run", "talk.yaml", "--seed"]),
+        (f"show {run[:3]}", ["show", run]),
+        ("show pil", ["show", run]),
+        ("runs --label st", ["runs", "--label", "study=pilot"]),
+        ("runs --label study=p", ["runs", "--label", "study=pilot"]),
+        ("runs --label at=12:3", ["runs", "--label", "at=12:30"]),
+        ("runs --label note=two", ["runs", "--label", "note=two words"]),
+        ('runs --label "no', ["runs", "--label", "note=two words"]),
+        ("export --label=study=p", ["export", "--label=study=pilot"]),
+        ("export --label=no", ["export", "--label=note=two words"]),
+        ("export --format gr", ["export", "--format", "graphml"]),
+        ("export ma", ["export", "markup"]),
+        ("runs --store=other.db --label stu", ["runs", "--store=other.db", "--label", "stu"]),
     ):
-        bash.press(f"pyscrai {line}\t\x01echo '<\x05>'\r")  # the completed line, as an argument of echo
-        bash.until("\n<")
-        assert bash.until(">")[:-1] == f"pyscrai {completed}"
-    bash.press("exit\r")
-    assert bash.end() == 0
+        terminal.press(f'pyscrai {begun}\t\x01keep \x05\recho do""ne\r')  # as the arguments of a program
+        terminal.until("done")
+        assert (begun, json.loads((tmp_path / "words").read_text())) == (begun, ["pyscrai", *completed])
+    terminal.press('pyscrai export --out=resu\t\x01keep \x05\recho do""ne\r')
+    terminal.until("done")
+    assert json.loads((tmp_path / "words").read_text())[2].rstrip("/") == "--out=results"
+    terminal.press("exit\r")
+    assert terminal.end() == 0

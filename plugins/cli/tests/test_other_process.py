@@ -107,11 +107,20 @@ def test_ctrl_c_leaves_the_run_alone(live: Any, gate: Any, pyscrai: Run) -> None
     assert log(pyscrai) == TALK
 
 
-@pytest.mark.parametrize("what", ["the run", "the store"])
-def test_a_run_that_is_removed_ends_the_watching(live: Any, begin: Begin, what: str) -> None:
-    watch = begin("watch")
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("run", r"run \w{8}: it was removed from the store while it was followed\n"),
+        ("store", r"store .*runs\.db: it was removed or moved while run \w{8} was followed; put it back"),
+    ],
+)
+@pytest.mark.parametrize("command", [["watch"], ["log", "--follow"]])
+def test_what_is_removed_ends_the_watching(
+    live: Any, begin: Begin, command: list[str], what: str, told: str
+) -> None:
+    watch = begin(*command)
     first_line(watch)
-    if what == "the run":
+    if what == "run":
         with sqlite3.connect(".pyscrai/runs.db", timeout=30) as database:
             database.execute("DELETE FROM runs")
         database.close()
@@ -119,7 +128,7 @@ def test_a_run_that_is_removed_ends_the_watching(live: Any, begin: Begin, what: 
         shutil.rmtree(".pyscrai")
     _, err, status = rest(watch)
     assert status == 1
-    assert "it was removed from the store while it was followed" in err
+    assert re.search(told, err)
     assert "Traceback" not in err
 
 

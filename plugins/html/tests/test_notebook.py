@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,34 @@ def test_a_run_in_a_notebook(folder: Path) -> None:
     assert "<td>talk</td>" in runs[0]["data"]["text/html"]
     assert "fingerprint" in run[0]["data"]["text/html"]
     assert printed[0]["name"] == "stdout"
+
+
+class Watching(NotebookClient):  # type: ignore[misc]
+    """Keeps what the display of a cell showed, one after the other."""
+
+    def process_message(self, msg: Any, *given: Any) -> Any:
+        if msg["msg_type"] in ("display_data", "update_display_data"):
+            self.seen.append(msg["content"]["data"]["text/html"])
+        return super().process_message(msg, *given)
+
+
+def test_the_display_changes_while_the_run_goes_on(folder: Path) -> None:
+    run = "await pyscrai_core.arun('talk.yaml', observers=[{'use': 'notebook', 'seconds': 0.1}])"
+    cells = [nbformat.v4.new_code_cell(cell) for cell in ("import pyscrai_core", f"result = {run}")]
+    client = Watching(
+        nbformat.v4.new_notebook(cells=cells),
+        timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}},
+    )  # fmt: skip
+    client.seen = []
+    client.execute()
+    known = [re.search(r"step (\d+), (\d+) events, (\d+) completions", one) for one in client.seen]
+    counts = [tuple(map(int, one.groups())) for one in known if one]
+    assert len(counts) == len(client.seen)
+    assert counts == sorted(counts)
+    # The run takes longer than several updates, each of which has what was done until then.
+    going = [count for count, one in zip(counts, client.seen, strict=True) if "running" in one]
+    assert len({events for _, events, _ in going if 0 < events < 30}) >= 3
+    assert (counts[-1], "completed" in client.seen[-1]) == ((30, 30, 30), True)
 
 
 def test_lines_of_the_log_are_shown_if_they_are_wanted(folder: Path) -> None:

@@ -25,6 +25,7 @@ from attrs import asdict, frozen
 from peewee import Model
 
 from pyscrai_core import __version__
+from pyscrai_core.base.atomic_files import replace_files
 from pyscrai_core.base.files import open_file
 from pyscrai_core.base.private import private_files
 from pyscrai_core.canonical import canonical, digest
@@ -73,12 +74,12 @@ def export_bundle(store: Store, runs: Sequence[str], out: Path, *, force: bool =
         kind = "a folder" if out.is_dir() else "a device or a pipe"
         what = "there already; replace it with --force" if out.is_file() else f"{kind}, expected a file"
         raise ConfigError(f"--out {out}: it is {what}, or choose another name")
-    ids, out = sorted(set(runs)), out.resolve()  # a link stays where it is
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    ids = sorted(set(runs))
     try:
         with (
             private_files(),
-            zipfile.ZipFile(part, "w") as archive,
+            replace_files([out]) as (written,),
+            zipfile.ZipFile(written, "w") as archive,
             store.snapshot() as connection,
             referenced_messages(connection, ids),
         ):
@@ -96,14 +97,11 @@ def export_bundle(store: Store, runs: Sequence[str], out: Path, *, force: bool =
             }
             with _opened(archive, HEADER) as file:
                 file.write(canonical({**header, "sha256": digest(canonical(header))}))
-        part.replace(out)
     except OSError as error:
         raise ConfigError(
             f"--out {out}: {error.strerror or error}; make room, change its permissions, or choose another "
             "place"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return members
 
 

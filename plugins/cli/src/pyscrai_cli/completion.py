@@ -77,36 +77,6 @@ def complete_exported(context: click.Context, parameter: click.Parameter, begun:
     return (_beginning(known, begun) if begun else []) or complete_run(context, parameter, begun)
 
 
-def register_bash() -> None:
-    """Let bash complete behind `=` and `:` too, at which it breaks words (`COMP_WORDBREAKS`)."""
-    from click.shell_completion import BashComplete, add_completion_class
-
-    class Bash(BashComplete):
-        #: What stands before the part of the last word that bash replaces.
-        before = ""
-
-        def get_completion_args(self) -> tuple[list[str], str]:
-            args, begun = super().get_completion_args()
-            words: list[str] = []
-            joins = False
-            for word in [*args, begun]:
-                breaks = bool(word) and not word.strip("=:")
-                self.before = ""
-                if words and (breaks or joins):
-                    self.before = words[-1] + (word if breaks else "")
-                    word = words.pop() + word
-                words.append(word)
-                joins = breaks
-            if self.before.startswith("-"):  # `--label=study=p`: Click takes the option off
-                self.before = self.before.partition("=")[2]
-            return words[:-1], words[-1]
-
-        def format_completion(self, item: CompletionItem) -> str:
-            return f"{item.type},{item.value.removeprefix(self.before)}"
-
-    add_completion_class(Bash)
-
-
 def _item(value: str, told: str = "") -> CompletionItem:
     from click.shell_completion import CompletionItem
 

@@ -22,7 +22,7 @@ GOING = ("running", "paused")
 
 
 class Removed(StoreError):
-    """The run was removed from the store while it was followed."""
+    """The run, or its store, was removed while the run was followed."""
 
 
 class Follower:
@@ -91,7 +91,12 @@ class Follower:
         """The status as it is now. Whether the process lives is only looked at from time to time."""
         query = 'SELECT "status" FROM "runs" WHERE "id"=?'
         row = self._store.connection.execute(query, (self._run.id,)).fetchone()
-        if row is None or not self._store.path.exists():
+        if not self._store.path.exists():
+            raise Removed(
+                f"store {self._store.path}: it was removed or moved while run {self._run.id} was followed; "
+                "put it back, or name another with --store"
+            )
+        if row is None:
             raise Removed(f"run {self._run.id}: it was removed from the store while it was followed")
         if late or row[0] not in GOING:
             self._run = self._store.run(self._run.id)

@@ -44,9 +44,9 @@ class Commands(OfferedCommands):
             given = list(args if args is not None else sys.argv[1:])
             alone = output.results_alone() if self._only_results(given) else nullcontext()
             if "_PYSCRAI_COMPLETE" in os.environ:
-                from .completion import register_bash
+                from . import shells
 
-                register_bash()
+                shells.register()
             with output.writing("stdout"), alone:
                 status = super().main(args, prog_name, complete_var, **{**extra, "standalone_mode": False})
         except output.Unwritable as error:  # where click prints, its help for example

@@ -239,12 +239,18 @@ def pairs(items: Iterable[tuple[str, str]], indent: str = "") -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> None:
-    """Rows in columns; a column whose cells are all numbers is set to the right."""
-    from rich.cells import cell_len
+    """Rows in columns; a column whose cells are all numbers is set to the right.
 
+    On a terminal that is too narrow for all columns, each row is a paragraph with the names of its cells.
+    """
     # Measured without the colours that `click.style` adds.
-    wide = [[cell_len(click.unstyle(cell)) for cell in row] for row in (head, *rows)]
+    wide = [[_width(cell) for cell in row] for row in (head, *rows)]
     widths = [max(column) for column in zip(*wide, strict=True)]
+    columns = size_of(stdout()).columns if stdout().isatty() else 0
+    if columns and len(indent) + sum(widths) + 2 * (len(widths) - 1) > columns:
+        for row in rows:
+            _paragraph(head, row, indent, columns)
+        return
     right = [
         bool(rows) and all(re.fullmatch(r"[\d,.]*", click.unstyle(row[index])) for row in rows)
         for index in range(len(head))
@@ -255,6 +261,29 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") 
             padding = " " * (widths[index] - wide[number][index])
             cells.append(padding + cell if right[index] else cell + padding)
         echo((indent + "  ".join(cells)).rstrip())
+
+
+def _paragraph(head: Sequence[str], row: Sequence[str], indent: str, columns: int) -> None:
+    """A row of a table in lines of so many columns: its first cell, then the others that are not empty."""
+    named = [
+        f"{click.style(name, dim=True)} {cell}" if name else cell
+        for name, cell in zip(head[1:], row[1:], strict=True)
+        if click.unstyle(cell) not in ("", "-")
+    ]
+    line = indent + (row[0] or head[0])
+    for cell in named:
+        if _width(line) + 2 + _width(cell) > columns:
+            echo(line)
+            line = f"{indent}  {cell}"
+        else:
+            line += f"  {cell}"
+    echo(line)
+
+
+def _width(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(click.unstyle(text))
 
 
 def shown(value: Any) -> str:

@@ -13,6 +13,14 @@ from playwright.sync_api import expect
 expect.set_options(timeout=30_000)
 
 
+FAR = """\
+scenario: far
+providers: {default: {use: openai, model: x, base_url: "http://models.invalid/v1", api_key: STUDY_KEY}}
+agents: {Ann: {persona: You are a guest.}}
+schedule: {use: round-robin, rounds: 1}
+"""
+
+
 def start(page: Any, file: str) -> None:
     page.get_by_role("button", name=file).click()
     expect(page.get_by_label("Scenario file")).to_have_value(file)
@@ -46,6 +54,7 @@ def test_a_run_is_started_paused_changed_and_stopped(open_page: Any) -> None:
 
     page.get_by_role("button", name="Continue").click()
     expect(badge).to_have_text("running")
+    expect(page.locator(".control-result")).to_have_text("")  # what was asked for is done
     expect(page.locator("article", has_text="A storm!")).to_contain_text("from outside")
     page.get_by_role("button", name="Stop").click()
     expect(badge).not_to_have_text("running")
@@ -81,6 +90,20 @@ def test_a_scenario_with_own_code_needs_approval(open_page: Any) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Approve and start").click()
     expect(page.locator(".facts .badge")).to_have_text("completed")
     open_page.errors[:] = [text for text in open_page.errors if "409" not in text]
+
+
+def test_hosts_and_secrets_need_approval(study: Any, open_page: Any) -> None:
+    pytest.importorskip("pyscrai_openai", reason="needs pyscrai-openai")
+    (study.folder / "far.yaml").write_text(FAR, encoding="utf-8")
+    page = open_page("/start")
+    start(page, "far.yaml")
+    dialog = page.get_by_role("dialog")
+    demands = ["connect to: models.invalid", "read the secret in the environment variable: STUDY_KEY"]
+    expect(dialog.get_by_role("listitem")).to_have_text(demands)
+    dialog.get_by_role("button", name="Approve and start").click()
+    # It was asked for only now, and is not there.
+    expect(dialog.get_by_role("alert")).to_contain_text("STUDY_KEY: the environment variable is not set")
+    open_page.errors[:] = [text for text in open_page.errors if " 4" not in text]
 
 
 def test_a_mistake_is_explained(open_page: Any) -> None:

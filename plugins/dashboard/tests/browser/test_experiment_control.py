@@ -139,3 +139,31 @@ def test_an_experiment_whose_process_was_killed_is_interrupted_at_once(
         "/api/panels/experiments?experiment=haggles", json={"action": "continue"}
     )
     assert "no process runs it" in answer.json()["error"]
+
+
+def test_an_experiment_on_a_dask_cluster_is_controlled(study: Any, open_page: Any) -> None:
+    pytest.importorskip("pyscrai_dask", reason="needs pyscrai-dask")
+    executor = "experiment: spread\nexecutor: {use: dask, workers: 1, chunk: 0.5}\n"
+    (study.folder / "spread.yaml").write_text(HAGGLES.replace("experiment: haggles\n", executor))
+    (study.folder / "haggling.yaml").write_text(HAGGLING)
+    process = study.begin("experiment", "run", "spread.yaml", "-q")
+    page = open_page("/")
+    page.locator("[data-experiment='spread']").get_by_role("link").first.click()
+    expect(page.locator(".trial").first).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".facts .badge")).to_have_text("paused")
+    page.get_by_role("button", name="Change limits").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Replicates at the same time").fill("3")
+    dialog.get_by_role("button", name="Change").click()
+    expect(page.get_by_text("New limit: 3 replicates at the same time")).to_be_visible()
+    page.get_by_role("button", name="Retry failed trials").click()
+    expect(page.get_by_text("Failed trials are tried again when the others are over.")).to_be_visible()
+    told = json.loads(study.pyscrai("experiment", "control", "spread.yaml", "status"))
+    assert (told["paused"], told["retrying"], told["limits"]["concurrency"]) == (True, True, 3)
+    before = page.locator(".trial").count()
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(".facts .badge")).to_have_text("running")
+    expect(page.locator(".trial").nth(before)).to_be_visible()
+    process.terminate()
+    process.wait()

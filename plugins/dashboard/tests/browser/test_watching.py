@@ -7,6 +7,8 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,6 +80,33 @@ def test_the_transcript_is_filtered_and_searched(study: Any, open_page: Any) -> 
     expect(page.locator("article .text").first).to_contain_text("Nine then.")
 
 
+def test_thoughts_are_unfolded_by_mouse_and_by_keys(study: Any, open_page: Any) -> None:
+    page = open_page(f"/runs/{study.haggle}")
+    thought = page.get_by_text("A cook needs apples today.")
+    folds = page.locator("button.fold")
+    expect(folds).to_have_text(["unfold"] * 4)
+    expect(thought).to_have_count(0)
+    folds.nth(1).click()
+    expect(folds).to_have_text(["unfold", "fold", "unfold", "unfold"])
+    expect(folds.nth(1)).to_have_attribute("aria-expanded", "true")
+    expect(thought).to_have_count(1)
+    expect(page.locator("[data-raw]")).to_have_count(0)  # the event is not opened by it
+    folds.nth(1).click()
+    expect(thought).to_have_count(0)
+
+    page.get_by_role("feed").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Space")
+    expect(folds).to_have_text(["fold", "unfold", "unfold", "unfold"])
+    expect(page.locator("article:focus")).to_contain_text("A cook needs apples today.")
+    page.keyboard.press("Space")
+    expect(thought).to_have_count(0)
+    page.get_by_label("Unfold thoughts").check()
+    expect(thought).to_have_count(4)
+    page.reload()
+    expect(thought).to_have_count(4)  # it is kept
+
+
 def test_the_slider_shows_the_world_and_the_keys_the_prompt(study: Any, open_page: Any) -> None:
     page = open_page(f"/runs/{study.haggle}")
     world = page.locator(".world")
@@ -119,6 +148,55 @@ def test_charts_network_and_calls(study: Any, open_page: Any) -> None:
     expect(page.get_by_role("dialog")).to_contain_text("Prompt, exactly as sent")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+RING = """\
+scenario: ring
+providers: {default: {use: scripted, replies: [One., Two.]}}
+agents: {Mara: {persona: You sell apples.}, Jon: {persona: You cook.}, Ada: {persona: You grind corn.}}
+schedule: {use: round-robin, rounds: 4}
+"""
+#: Whether each line of the page's drawings lies in its drawing.
+INSIDE = """() => [...document.querySelectorAll("svg.network path.edge")].map((edge) => {
+  const [box, drawn] = [edge.ownerSVGElement.viewBox.baseVal, edge.getBBox()];
+  const [right, bottom] = [drawn.x + drawn.width, drawn.y + drawn.height];
+  return drawn.x >= 0 && drawn.y >= 0 && right <= box.width && bottom <= box.height;
+})"""
+#: Where the marks of a run's problems begin, in a place that has room for one in a line.
+MARKS = """async () => {
+  const { troubles } = await import("/static/status.js");
+  const place = document.body.appendChild(document.createElement("div"));
+  place.setAttribute("id", "place");
+  place.append(...troubles({ truncated: 1, rejected: 2, failed_calls: 3 }));
+  place.style.setProperty("inline-size", "5.5rem");
+  return [...place.querySelectorAll(".trouble")].map((mark) => mark.getBoundingClientRect().left);
+}"""
+
+
+def test_no_line_of_a_network_leaves_the_drawing(study: Any, open_page: Any) -> None:
+    (study.folder / "ring.yaml").write_text(RING, encoding="utf-8")
+    run = study.run("ring.yaml")
+    for width in (1280, 360):
+        page = open_page(f"/runs/{run}?tab=network", width=width)
+        expect(page.locator("path.edge").first).to_be_visible()
+        inside = page.evaluate(INSIDE)
+        assert len(inside) >= 3
+        assert all(inside)
+
+
+def test_marks_below_each_other_begin_at_one_edge(study: Any, open_page: Any) -> None:
+    left = open_page("/").evaluate(MARKS)
+    assert len(left) == 3
+    assert len(set(left)) == 1
+
+
+def test_the_list_of_calls_marks_what_was_cut_off(study: Any, open_page: Any) -> None:
+    run = study.run("haggle.yaml")
+    with closing(sqlite3.connect(study.folder / ".pyscrai" / "runs.db", timeout=30)) as store, store:
+        store.execute("UPDATE calls SET finish_reason='length' WHERE run=? AND number=1", (run,))
+    page = open_page(f"/runs/{run}?tab=calls")
+    cell = page.locator("td", has=page.get_by_text("cut off", exact=True))
+    expect(cell).to_have_text("answered cut off")
 
 
 def test_a_map_and_a_network_of_the_scenario_move_with_the_steps(study: Any, open_page: Any) -> None:
@@ -215,10 +293,35 @@ def test_what_is_gone_says_so(study: Any, open_page: Any) -> None:
     page = open_page(f"/runs/{run}")
     expect(page.locator("#connection")).to_have_text("Live")
     study.pyscrai("runs", "rm", run, "--yes")
-    expect(page.get_by_role("alert")).to_contain_text("no longer in the store")
+    told = f"run {run}: the store has no such run; it may have been removed. What you see is what was read"
+    expect(page.get_by_role("alert")).to_contain_text(told)
     page.goto(f"{study.url}/runs/{run}")
     expect(page.locator("h1")).to_have_text("Not found")
     page.close()  # the browser tells of more than one answer with 404
+    open_page.errors[:] = [text for text in open_page.errors if "404" not in text]
+
+
+def test_a_store_that_is_moved_away_and_back_is_told(
+    study: Any, open_page: Any, server_class: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / ".pyscrai"
+    folder.mkdir()
+    with (
+        closing(sqlite3.connect(study.folder / ".pyscrai" / "runs.db")) as all_runs,
+        closing(sqlite3.connect(folder / "runs.db")) as copy,
+    ):
+        all_runs.backup(copy)
+    server = server_class(tmp_path)
+    try:
+        page = open_page(f"/runs/{study.haggle}", base=server.url)
+        expect(page.locator("#connection")).to_have_text("Live")
+        folder.rename(tmp_path / "away")
+        expect(page.get_by_role("alert")).to_contain_text(re.compile(r"store .*runs\.db: it was removed or"))
+        (tmp_path / "away").rename(folder)
+        expect(page.get_by_role("alert")).to_have_count(0)
+        page.close()
+    finally:
+        server.stop()
     open_page.errors[:] = [text for text in open_page.errors if "404" not in text]
 
 

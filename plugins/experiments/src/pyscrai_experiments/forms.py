@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from pyscrai_core.base.files import write_file
+from pyscrai_core.base.atomic_files import replace_file
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.secret import redact
 from pyscrai_core.store.store import Store
@@ -41,7 +41,7 @@ def render(experiment: Experiment, store: Store, form: str) -> str:
 def write_out(path: Path, text: str) -> None:
     """Write a text to a file, whole or not at all. Raises `ConfigError`."""
     try:
-        write_file(path, redact(text).encode())
+        replace_file(path, redact(text).encode())
     except OSError as error:
         what = f"it cannot be written ({error.strerror})"
         raise ConfigError(f"--out {path}: {what}; choose another place") from None

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pyscrai_tabular.atomic_files import replace_files
-
 from pyscrai_core import Exporter, StoredRun
+from pyscrai_core.base.atomic_files import replace_files
 
 from . import parts
 from .page import Limits, page

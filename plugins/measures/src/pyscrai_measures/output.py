@@ -11,7 +11,7 @@ from typing import Any
 import click
 import orjson
 
-from pyscrai_core.base.files import write_file
+from pyscrai_core.base.atomic_files import replace_file
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.secret import redact
 
@@ -65,7 +65,7 @@ def write(text: str, out: Path | None) -> None:
     if out.is_dir():
         raise ConfigError(f"--out {out}: it is a folder, where a file was expected; name the file in it")
     try:
-        write_file(out, redact(text).encode())
+        replace_file(out, redact(text).encode())
     except OSError as error:
         what = f"it cannot be written ({error.strerror})"
         raise ConfigError(f"--out {out}: {what}; choose another place") from None

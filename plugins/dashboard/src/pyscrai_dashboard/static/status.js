@@ -36,11 +36,12 @@ const TROUBLES = [
   ["failed_calls", (n) => plural(n, "failed call"), "calls that failed"],
 ];
 
-/** What went wrong in a run: counts with words; nothing if nothing did. */
+/** What went wrong in a run: counts with words, with spaces between; nothing if nothing did. */
 export function troubles(run) {
-  return TROUBLES.filter(([key]) => run[key]).map(([key, text, title]) =>
+  return TROUBLES.filter(([key]) => run[key]).flatMap(([key, text, title]) => [
     h("span", { class: "trouble", title: `${count(run[key])} ${title}` }, text(run[key])),
-  );
+    " ",
+  ]);
 }
 
 export function labels(run) {

@@ -118,7 +118,7 @@ function row(view, call) {
       { class: "whole" },
       call.status === "answered" ? call.status : badge(call.status),
       call.reused && h("div", { class: "sub" }, "reused"),
-      call.truncated && h("span", { class: "trouble" }, "cut off"),
+      call.truncated && [" ", h("span", { class: "trouble" }, "cut off")],
       call.error && h("div", { class: "sub error" }, call.error),
     ),
     h("td", { class: "num wide" }, tokens(usage.input)),

@@ -34,6 +34,7 @@ export class Control {
     const run = this.current();
     const key = `${run.status} ${run.parent}`;
     if (key === this.shown) return;
+    fill(this.result); // what was asked for is done
     this.shown = key;
     const usable = this.readOnly ? [] : Object.entries(ACTIONS).filter(([, [, , fits]]) => fits(run));
     const held = this.buttons.contains(document.activeElement);
@@ -63,7 +64,8 @@ export class Control {
   }
 
   async act(name, said) {
-    const done = () => fill(this.result, h("p", { class: "hint" }, said, "."));
+    const before = this.shown;
+    const done = () => this.shown === before && fill(this.result, h("p", { class: "hint" }, said, "."));
     if (name === "continue" && ["stopped", "failed"].includes(this.current().status)) {
       this.proceed(done);
       return;

@@ -95,7 +95,7 @@ class ExperimentView {
       this.parts.gone,
       failure(
         error.status === 404
-          ? { message: "This experiment is no longer in the store. What you see is what was read before." }
+          ? { message: `${error.message}. What you see is what was read before.` }
           : error,
       ),
     );

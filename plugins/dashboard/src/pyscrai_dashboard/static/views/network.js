@@ -8,6 +8,7 @@ import { place } from "../layout.js";
 
 const EDGE = 70; // room for names
 const MOST_NAMES = 60;
+const BOW = 24; // how far a line bends at most: less than what is left around the nodes
 
 export async function networkTab(view) {
   const root = h("div", { class: "networks" });
@@ -167,7 +168,8 @@ function line(from, to, edge, most, marker, nodes, radius) {
   const target = nodes.find((node) => node.name === edge.to);
   const gap = radius(target) + 11;
   const end = { x: to.x - (dx / far) * gap, y: to.y - (dy / far) * gap };
-  const bend = { x: (from.x + end.x) / 2 - dy * 0.12, y: (from.y + end.y) / 2 + dx * 0.12 };
+  const bow = Math.min(0.12, (2 * BOW) / far);
+  const bend = { x: (from.x + end.x) / 2 - dy * bow, y: (from.y + end.y) / 2 + dx * bow };
   return svg(
     "path",
     {

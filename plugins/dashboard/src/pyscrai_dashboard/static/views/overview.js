@@ -226,7 +226,6 @@ function runTable(body) {
 function runRow(run, chosen, onchoose) {
   const tokens = (run.usage?.input ?? 0) + (run.usage?.output ?? 0);
   const asks = questions(run);
-  const trouble = troubles(run);
   return h(
     "tr",
     { "data-run": run.id, class: `row-${run.status}` },
@@ -259,7 +258,7 @@ function runRow(run, chosen, onchoose) {
         h("span", null, plural(run.events, "event")),
         h("span", null, money(run.cost)),
         h("span", { class: "when" }, time(run.created)),
-        trouble.map((node) => node.cloneNode(true)),
+        troubles(run),
       ),
     ),
     h(
@@ -274,7 +273,7 @@ function runRow(run, chosen, onchoose) {
     h("td", { class: "num wide" }, count(run.calls)),
     h("td", { class: "num wide" }, run.usage?.estimated ? "~" : "", short(tokens)),
     h("td", { class: "num large" }, money(run.cost)),
-    h("td", { class: "wide" }, trouble),
+    h("td", { class: "wide" }, troubles(run)),
     h("td", { class: "wide when" }, time(run.created)),
   );
 }

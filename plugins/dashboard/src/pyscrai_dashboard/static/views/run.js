@@ -159,12 +159,9 @@ class RunView {
           moved();
         },
         summary: (summary) => this.summary(summary),
-        gone: () => {
-          fill(
-            this.gone,
-            failure({ message: "This run is no longer in the store. What you see is what was read before." }),
-          );
-          announce("This run is no longer in the store");
+        gone: ({ reason }) => {
+          fill(this.gone, failure({ message: `${reason}. What you see is what was read before.` }));
+          announce(reason);
         },
       },
       {

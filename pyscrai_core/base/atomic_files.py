@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from pyscrai_core.base.private import make_folder
+from .files import open_device
+from .private import make_folder, private_files
 
 #: How the names of temporary files end, behind the process's number.
 _END = f"@{socket.gethostname()}.part"
@@ -19,12 +20,13 @@ _END = f"@{socket.gethostname()}.part"
 
 @contextmanager
 def replace_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Paths of temporary files beside `paths`, which do not exist yet.
+    """Paths of temporary files beside `paths`, which do not exist yet. A link stands for where it leads.
 
     If the block ends without an error, those that were made replace `paths`. The folders are made if they are
     missing, and removed again after an error. Temporary files of processes that were killed are removed.
     Raises `OSError`.
     """
+    paths = [path.resolve() for path in paths]
     parts = [path.with_name(f".{path.name}.{os.getpid()}{_END}") for path in paths]
     folders = dict.fromkeys(path.parent for path in paths)
     made = [folder for folder in folders if not folder.exists()]
@@ -89,3 +91,13 @@ def replace_files(paths: Sequence[Path]) -> Iterator[list[BinaryIO]]:
         files: list[BinaryIO] = [stack.enter_context(part.open("wb")) for part in parts]
         yield files
         stack.close()  # before they are renamed
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace one file by `data`; a character device is written to instead. Raises `OSError`."""
+    if device := open_device(path):
+        with device:
+            device.write(data)
+        return
+    with private_files(), replace_files([path]) as (file,):
+        file.write(data)
