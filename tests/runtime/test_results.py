@@ -69,6 +69,12 @@ def test_measures_and_tables(play: Any) -> None:
     assert (tables["groups"], len(tables["all"])) == ([{"name": "Pop"}], 6)
 
 
+def test_names_may_have_slashes_where_no_file_is_named_after_them(play: Any) -> None:
+    result: RunResult = play({**SURVEY, "outcomes": {"a/b": "1"}, "measures": {"said/step": "2"}})
+    assert result.outcomes == {"a/b": 1}
+    assert set(result.measures) == {"said/step"}
+
+
 def test_a_resumed_run_and_a_fork_have_what_the_whole_run_has(play: Any, tmp_path: Path) -> None:
     whole = play(SURVEY, seed=3, store=tmp_path / "whole.db")
     short = play({**SURVEY, "limits": {"calls": 4}}, seed=3, store=tmp_path / "runs.db")
