@@ -47,18 +47,20 @@ _ALONE = re.compile(
     rf"(?P<head>\[[^{_BREAKS}\[\]]{{1,80}}\]|<[^{_BREAKS}<>]{{1,80}}>|(?P<rule>[-=*—]{{2,9}})[^{_BREAKS}:：]{{1,80}}(?P=rule))"
     rf"[ \t]*[{_BREAKS}]+"
 )
+_SENTENCE_ENDS = r".!?…)\]"
 #: What templates of chats leave if a server takes their special tokens away: the role of whose turn begins.
 _TURN = re.compile(rf"(?P<head>assistant|user|model|system)[ \t]*(?:[{_BREAKS}]+|\Z)")
-_GLUED_TURN = re.compile(rf"(?<=[^\w\s>])(?:assistant|user)[ \t]*(?:[{_BREAKS}]+|\Z)")
-_GLUED_BEGUN = re.compile(r"[^\w\s>](?:a(?:s(?:s(?:i[stan]{0,4}t?)?)?)?|u(?:s(?:er?)?)?)?[ \t]*\Z")
+_GLUED_TURN = re.compile(rf"(?<=[{_SENTENCE_ENDS}])(?:assistant|user)[ \t]*(?:[{_BREAKS}]+|\Z)")
+_GLUED_BEGUN = re.compile(
+    rf"[{_SENTENCE_ENDS}](?:a(?:s(?:s(?:i[stan]{{0,4}}t?)?)?)?|u(?:s(?:er?)?)?)?[ \t]*\Z"
+)
 _LABELS = (_COLON, _TITLE, _BOXED, _ALONE)
 #: What only labels the agent itself, where its answer begins: a dash or a bar behind the name, or the name in
-#: brackets or bold, and then a sentence; the name that is all of its line; or how it speaks, as in
-#: `Mara, smiling: Nine coins.`
+#: brackets or bold, and then a sentence; or how it speaks, as in `Mara, smiling: Nine coins.` A name that is
+#: all of its line may be an answer, such as a vote.
 _OWN = re.compile(
     rf"(?P<head>[^{_BREAKS}\-–—|]{{1,80}}|[*_]{{0,2}}[^{_BREAKS}|]{{1,80}}?)"
     rf"(?:[ \t]+(?:[-–—]{{1,2}}|\|)[ \t]+|(?<=[)*_])[ \t]+)(?=[*_]{{0,2}}[\"'“‘«„¿¡A-Z0-9À-ÖØ-Þ])"
-    rf"|(?P<line>[^{_BREAKS}:：]{{1,80}})[{_BREAKS}]+"
     rf"|(?P<name>[^{_BREAKS}:：,，]{{1,80}})[,，][^{_BREAKS}:：.?!\"“]{{1,80}}[:：][*_]*[ \t]*"
 )
 #: How somebody says something, and to whom, behind a name. `Jon said:` may report what he said before.
@@ -202,10 +204,7 @@ class OwnWords:
             if who is not None and not _is_quotation(line, start):
                 return Label(who, found.end())
         own = None if self._begun else _OWN.match(line, start)
-        if (
-            own is not None
-            and speaker_of(own["head"] or own["line"] or own["name"], self._others) == self._name
-        ):
+        if own is not None and speaker_of(own["head"] or own["name"], self._others) == self._name:
             return Label(self._name, own.end())
         turn = _TURN.match(line)
         if turn is not None and (self._begun or line[-1:] in LINE_ENDS):

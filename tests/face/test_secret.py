@@ -263,7 +263,7 @@ def test_plugins_whose_errors_hold_the_key(
 def test_what_is_said_on_a_terminal(keys: dict[str, str]) -> None:
     """The words of a stream, as they come; it hangs, so that they stay for a while."""
     # Behind thoughts, words are shown as they come.
-    texts = ("<think>So.</think>", "It is ", keys["OPENAI_API_KEY"], ".")
+    texts = ("<think>So.</think>", "It is ", keys["OPENAI_API_KEY"], " now")
     chunks = [{"choices": [{"delta": {"content": text}}]} for text in texts]
     words = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks).encode()
     stream = Reply(200, words, {"Content-Type": "text/event-stream"}, length=len(words) + 1)
@@ -279,7 +279,7 @@ def test_what_is_said_on_a_terminal(keys: dict[str, str]) -> None:
             check=False,
         )
     shown.append(done.stdout)
-    assert "It is [OPENAI_API_KEY]." in done.stdout
+    assert "It is [OPENAI_API_KEY] " in done.stdout
 
 
 def test_representations(keys: dict[str, str]) -> None:
