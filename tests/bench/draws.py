@@ -240,7 +240,7 @@ ASKED = (
     ("Rate the park: poor, fair, good, excellent.", "rate", ("poor", "fair", "good", "excellent")),
     ("Act: bid, pass or leave.", "kind", ("bid", "pass", "leave")),
 )
-PERSONAS = (
+ANSWERERS = (
     "You are Ann, a voter.",
     "You are a greedy merchant.",
     "You are a kind farmer with three children.",
@@ -256,7 +256,7 @@ async def forms() -> None:
         walks.MOST_NODES, walks.SHARE = nodes, share
         provider._model._kept.clear()  # type: ignore[union-attr]
         found = []
-        for persona, (words, key, texts) in itertools.product(PERSONAS, ASKED):
+        for persona, (words, key, texts) in itertools.product(ANSWERERS, ASKED):
             request = Request(messages=(Message.system(persona), Message.user(words)))
             options = [Option(f'"{text}"') for text in texts]
             found.append(normalized((await provider.score(request, f'{{"{key}":', options)).logprobs))
