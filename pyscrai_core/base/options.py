@@ -30,6 +30,8 @@ from attrs import field, frozen
 
 from ..records import Request, Usage
 
+#: The number of this way to compute scores. Scores that are kept are only used by the same one.
+METHOD = 2
 #: A node of the tree is followed while it holds more than this share of what the options have so far.
 SHARE = 1e-2
 #: The most nodes that are followed for their mass alone: this many, or, with many options, so many more than

@@ -11,7 +11,7 @@ import orjson
 
 from pyscrai_core import ConfigError, Request
 from pyscrai_core.base.files import append_file, open_file
-from pyscrai_core.base.options import Option, OptionScores
+from pyscrai_core.base.options import METHOD, Option, OptionScores
 from pyscrai_core.base.private import make_folder
 from pyscrai_core.canonical import canonical, digest
 
@@ -20,7 +20,7 @@ def key_of(request: Request, prefix: str, options: Sequence[Option], model: str)
     """What scores are found by: all that they depend on. `model` tells the provider's model from others."""
     asked = [message.digest for message in request.messages]
     texts = [[option.text, option.opening] for option in options]
-    return digest(canonical([model, asked, request.schema, prefix, texts]))[:32]
+    return digest(canonical([METHOD, model, asked, request.schema, prefix, texts]))[:32]
 
 
 class Scores:
