@@ -13,9 +13,9 @@ or what was too small to follow, is `missing`: the options found, `off` and `mis
 over all sequences that cover a text is that of Vieira et al. 2024, "From language models over tokens to
 language models over characters", arXiv 2412.03719.)
 
-A node that was not followed goes on, by estimate, as those did that were followed where the same options were
-possible, and where likewise only the end was missing, or more: their shares of each option are added to it.
-So a form that is rarer than others still counts, and `missing` stays a bound on what is not known.
+A node that was not followed goes on, by estimate, as those did that were followed and whose texts differ from
+its own in case and blanks alone: their shares of each option are added to it. So a form that is rarer than
+others still counts, and `missing` stays a bound on what is not known.
 """
 
 from __future__ import annotations
@@ -148,17 +148,6 @@ class _Match:
         index, may_be_value = self._quoted(body[1:]) if body[:1] == '"' else self._plain(body, ended)
         return index, index is None and not ended and (may or may_be_value)
 
-    def possible(self, text: bytes) -> tuple[frozenset[int], bool]:
-        """The options that a text may become, and whether it is one of them but for its end."""
-        body = text.decode(errors="ignore").lstrip(BLANKS).casefold()
-        bare = "".join(body.split())
-        inner = body[1:].lstrip(BLANKS) if body[:1] == '"' else body
-        values = {
-            n for key, n in self._values.items() if key.startswith(inner) or key == inner.rstrip(BLANKS)
-        }
-        openings = {n for key, n in self._openings.items() if key.startswith(bare)}
-        return frozenset(values | openings), inner.rstrip(BLANKS) in self._values
-
     def _quoted(self, inner: str) -> tuple[int | None, bool]:
         inner = inner.lstrip(BLANKS)
         end = _QUOTE.search(inner)
@@ -232,14 +221,14 @@ class _Walk:
 
     def _estimated(self) -> list[float]:
         """What each option likely gets from the nodes that were not followed."""
-        found: dict[Hashable, list[float]] = {}
+        found: dict[str, list[float]] = {}
         for path, (text, mass) in self._followed.items():
-            alike = found.setdefault(self._match.possible(text), [0.0] * (len(self._options) + 1))
+            alike = found.setdefault(_plain(text), [0.0] * (len(self._options) + 1))
             for n, share in enumerate((*self._below[path], mass)):
                 alike[n] += share
         more = [0.0] * len(self._options)
         for text, mass in self._open.values():
-            *shares, whole = found.get(self._match.possible(text), [0.0])
+            *shares, whole = found.get(_plain(text), [0.0])
             for n, share in enumerate(shares):
                 more[n] += mass * share / whole
         return more
@@ -298,3 +287,8 @@ class _Walk:
         first = {self._tokens_of(blank + option.text)[:1] for option in self._options}
         told = self._told.get((), {})
         return sum(math.exp(told[token]) for tokens in first for token in tokens if token in told)
+
+
+def _plain(text: bytes) -> str:
+    """A text without what surface forms differ in, but for quotes: it decides how the text can end."""
+    return "".join(text.decode(errors="ignore").split()).casefold()

@@ -233,12 +233,13 @@ def _chi_squared(counts: Sequence[int], chances: Sequence[float]) -> float:
 
 # -- options in many forms --
 
+#: Texts, actions and numbers.
 ASKED = (
-    ("Do you cooperate with the other prisoner or defect?", "choice", ("cooperate", "defect")),
-    ("Answer yes or no. Do you accept the offer of nine coins?", "accept", ("yes", "no")),
-    ("How do you travel: bus, bicycle, car, walking or train?", "way", WAYS),
-    ("Rate the park: poor, fair, good, excellent.", "rate", ("poor", "fair", "good", "excellent")),
-    ("Act: bid, pass or leave.", "kind", ("bid", "pass", "leave")),
+    ("Answer yes or no. Do you accept the offer of nine coins?", "accept", ('"yes"', '"no"')),
+    ("How do you travel: bus, bicycle, car, walk or train?", "way", tuple(f'"{way}"' for way in WAYS)),
+    ("Rate the park: poor, fair or good.", "rate", ('"poor"', '"fair"', '"good"')),
+    ('Your actions:\n- {"cooperate": {}}\n- {"defect": {}}', "action", ('{"cooperate"', '{"defect"')),
+    ("Rate the park from 1 to 5.", "rate", ("1", "2", "3", "4", "5")),
 )
 ANSWERERS = (
     "You are Ann, a voter.",
@@ -258,7 +259,7 @@ async def forms() -> None:
         found = []
         for persona, (words, key, texts) in itertools.product(ANSWERERS, ASKED):
             request = Request(messages=(Message.system(persona), Message.user(words)))
-            options = [Option(f'"{text}"') for text in texts]
+            options = [Option(text, opening=text.startswith("{")) for text in texts]
             found.append(normalized((await provider.score(request, f'{{"{key}":', options)).logprobs))
         return found
 
