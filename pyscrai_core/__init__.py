@@ -31,7 +31,6 @@ from .contracts import (
     Reasoning,
     Schedule,
     SecretName,
-    Sink,
     Tool,
     Toolset,
     Trial,
@@ -83,6 +82,7 @@ from .records import (
     RunResult,
     RunStatus,
     Sampling,
+    Sink,
     ToolSpec,
     Usage,
 )

@@ -17,22 +17,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NewType, Protocol, TypeAlias
+from typing import Any, ClassVar, NewType, TypeAlias
 
 from attrs import frozen
 
+from .base.bounded_answers import MAX_ANSWER_BYTES
 from .base.options import Scorer
 from .base.progress import CallRecord, Execution, ToolRecord, TurnRecord
 from .canonical import Json
 from .messages import Message
-from .records import Completion, Event, Position, Request, RunResult, RunStatus, Sampling, Usage
+from .records import Completion, Event, Position, Request, RunResult, RunStatus, Sampling, Sink, Usage
 from .stored_run import StoredRun
 from .turn import Stage, Turn
 
 # -- types for options that the kernel checks further --
-
-#: The size of the largest answer of a model that is read, unless a scenario says otherwise.
-MAX_ANSWER_BYTES = 4_000_000
 
 #: A file, as an absolute path. In a scenario, it is relative to the scenario's folder. A file outside of that
 #: folder needs your approval.
@@ -105,12 +103,6 @@ class Probe:
     what: str
     ok: bool
     detail: str
-
-
-class Sink(Protocol):
-    """Receives the text of an answer while it is streamed."""
-
-    def write(self, text: str) -> None: ...
 
 
 class Provider(Component, Scorer, ABC):

@@ -43,6 +43,9 @@ from attrs import frozen
 
 from .records import Usage
 
+#: What the message of a plugin's fault ends with.
+TELL = "tell its author; for the traceback: pyscrai --debug …"
+
 
 class PyscraiError(Exception):
     """The base of all exceptions of PyScrAI, except `RunStopping`."""

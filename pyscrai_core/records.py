@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import orjson
 from attrs import evolve, field, frozen
@@ -276,6 +276,12 @@ class Completion:
 
 #: The audience of an event that every agent sees.
 EVERYONE = "*"
+
+
+class Sink(Protocol):
+    """Receives the text of an answer while it is streamed."""
+
+    def write(self, text: str) -> None: ...
 
 
 @frozen

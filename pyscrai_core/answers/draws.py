@@ -27,8 +27,7 @@ from attrs import evolve
 
 from ..base.log import logger
 from ..base.options import Option, OptionScores
-from ..discovery.blame import TELL
-from ..errors import AnswerRejected, CallFailed, RequestRejected
+from ..errors import TELL, AnswerRejected, CallFailed, RequestRejected
 from ..language.closed import Alternative, Choice, Members, indistinct, part_of, plain_copy, write
 from ..language.parsing import parse_json
 from ..language.schemas import check_value

@@ -19,10 +19,10 @@ from ..errors import AnswerRejected, AnswerTruncated, Refused
 from ..language.parsing import find_json, parse_json
 from ..messages import Thinking, ToolCall
 from ..records import Completion, RateLimitStatus, Request, Usage
-from ..scenario.model import CallPolicy
 from ..suggest import quote
 from ..vendors import finish_reason, tool_arguments
 from .own_words import map_texts, own_words, speakers
+from .policy import AnswerPolicy
 from .textual_calls import SHOWN, has_marks, with_textual_calls
 from .thoughts import begins_with_thoughts, check_tokens, has_thoughts, split_thoughts
 
@@ -36,7 +36,7 @@ _UNSEEN = "\u200b\u2060\ufeff"
 _THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking")
 
 
-def read_raw(answer: Completion, policy: CallPolicy, structured: bool) -> Completion:
+def read_raw(answer: Completion, policy: AnswerPolicy, structured: bool) -> Completion:
     """What a provider returned, as text, thoughts and tool calls. Raises `AnswerRejected` if it is malformed.
 
     If the answer is `structured`, its text becomes the JSON that it contains, where there is only one.
@@ -69,7 +69,7 @@ def read_raw(answer: Completion, policy: CallPolicy, structured: bool) -> Comple
     )
 
 
-def check(answer: Completion, request: Request, policy: CallPolicy, agents: Sequence[str]) -> Completion:
+def check(answer: Completion, request: Request, policy: AnswerPolicy, agents: Sequence[str]) -> Completion:
     """`answer` as the answer to `request`: for its agent alone, and with tool calls that can be made.
 
     An answer that ended for an unknown reason counts as truncated.
@@ -285,7 +285,7 @@ def known_allowance(answer: Completion) -> RateLimitStatus | None:
 
 
 def _with_own_words(
-    answer: Completion, request: Request, policy: CallPolicy, agents: Sequence[str]
+    answer: Completion, request: Request, policy: AnswerPolicy, agents: Sequence[str]
 ) -> Completion:
     name, known = request.position.agent, speakers(tuple(agents))
 

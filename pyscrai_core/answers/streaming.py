@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from ..contracts import Sink
 from ..errors import AnswerRejected
-from ..records import Completion, Request
+from ..records import Completion, Request, Sink
 from .own_words import LINE_ENDS, OwnWords, lines_of
 from .textual_calls import begin_of_call, with_textual_calls
 from .thoughts import Kind, Markup, unread_token

@@ -9,6 +9,8 @@ from typing import Any
 from ..errors import AnswerRejected, Overloaded, RequestRejected
 from ..records import Usage
 
+#: The size of the largest answer of a model that is read, unless a scenario says otherwise.
+MAX_ANSWER_BYTES = 4_000_000
 #: How many bytes are decompressed at once.
 _PIECE = 65_536
 

@@ -13,6 +13,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
+from ..suggest import closest
 from .private import private_files
 
 #: The largest file that is read, in bytes, where nothing else is said.
@@ -81,3 +82,36 @@ def _open(path: str | Path, flags: int, *, devices: bool = False) -> int:
 
 def _refused(path: str | Path) -> OSError:
     return OSError(errno.EINVAL, "it is no file but a device or a pipe", str(path))
+
+
+def read_bytes(path: Path, name: str = "") -> bytes:
+    """What is in a file. Raises `ValueError`, with its `name` if the place of the mistake is not the file."""
+    file, this = (f"the file {name!r}", repr(name)) if name else ("the file", "this")
+    try:
+        return read_file(path)
+    except FileNotFoundError:
+        there = f"there is no {f'file {name!r}' if name else 'such file'}"
+        remedy = f"expected it at {path}" if name else "check the path"
+        raise ValueError(f"{there}{_similar(path, name or str(path))}; {remedy}") from None
+    except ValueError:
+        raise ValueError(f"{this} cannot be the name of a file; check the path") from None
+    except OSError as error:
+        if os.path.isdir(path):
+            raise ValueError(f"{this} is a folder, where a file was expected; name the file in it") from None
+        if error.errno == errno.EFBIG:
+            what = f"{file} is larger than the {MAX_BYTES:,} bytes that are read"
+            raise ValueError(f"{what}; keep large data in files of their own, such as a CSV") from None
+        if error.errno == errno.EINVAL:
+            raise ValueError(f"{this} is not a file but a device or a pipe; name a file") from None
+        reason = error.strerror or type(error).__name__
+        raise ValueError(f"{file} cannot be read ({reason}); check its permissions and the path") from None
+
+
+def _similar(path: Path, name: str) -> str:
+    try:
+        siblings = [one.name for one in path.parent.iterdir()]
+    except OSError:
+        return f", nor a folder {path.parent} that can be read"
+    # A link that leads nowhere is there, and is not what was meant.
+    match = closest(path.name, [one for one in siblings if one != path.name])
+    return f" (did you mean {str(Path(name).parent / match)!r}?)" if match else ""

@@ -10,15 +10,12 @@ import contextlib
 import os
 import sys
 import traceback
-from pathlib import Path
 from typing import Any
 
 import loguru
 
 from ..secret import redact
-
-#: The folder of the kernel.
-_KERNEL = str(Path(__file__).parents[1])
+from .own_code import is_own
 
 
 def _redact(record: Any) -> None:
@@ -66,8 +63,8 @@ def clean(error: BaseException | None) -> None:
     Tools also show the variables of the frames that an error left, keys among them, also those of a module.
     So the local ones are cleared, and where plugins have a part in it, the traceback becomes a note, as text.
     """
-    frames = traceback.extract_tb(error.__traceback__) if error else []
-    foreign = error and (error.__cause__ or any(not one.filename.startswith(_KERNEL) for one in frames))
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)] if error else []
+    foreign = error and (error.__cause__ or not all(map(is_own, frames)))
     if error and foreign:
         error.add_note(redact("".join(traceback.format_exception(error))).rstrip())
     while error is not None:

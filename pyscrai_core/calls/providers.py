@@ -22,9 +22,10 @@ from ..answers.own_words import speakers
 from ..answers.streaming import CallsSink, OwnWordsSink, ThoughtlessSink, WordsSink
 from ..base.log import report
 from ..base.options import Option, OptionScores
-from ..contracts import Provider, Sink
-from ..discovery.blame import TELL, awaitable, check_list, describe, origin, raiser, wrong
+from ..contracts import Provider
+from ..discovery.blame import awaitable, check_list, describe, origin, raiser, wrong
 from ..errors import (
+    TELL,
     AnswerRejected,
     CallFailed,
     ContractError,
@@ -35,7 +36,7 @@ from ..errors import (
 )
 from ..language.closed import MOST_OPTIONS, has_choices, too_many
 from ..messages import estimate_tokens
-from ..records import Completion, RateLimitStatus, Request, Usage
+from ..records import Completion, RateLimitStatus, Request, Sink, Usage
 from ..scenario.model import CallPolicy
 from ..secret import redact
 from .call import Call

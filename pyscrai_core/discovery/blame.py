@@ -8,13 +8,11 @@ from typing import Any
 from .. import contracts
 from ..base.options import Scorer
 from ..contracts import CONTRACTS, Component
-from ..errors import ContractError
+from ..errors import TELL, ContractError
 from ..secret import redact
 
 #: The modules with the methods that plugins implement.
 _CONTRACTS = frozenset((contracts.__name__, Scorer.__module__))
-#: What the message of a plugin's fault ends with.
-TELL = "tell its author; for the traceback: pyscrai --debug …"
 
 
 def raiser(error: BaseException) -> Component | None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from operator import attrgetter
-from pathlib import Path
 from traceback import TracebackException
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Literal, TypeAlias
@@ -23,6 +22,7 @@ import pluggy
 from attrs import evolve, field, frozen
 
 from .. import hookspecs
+from ..base.own_code import is_own
 from ..base.syntax import parse_module
 from ..contracts import CONTRACTS, Tool, Toolset
 from ..errors import ContractError, ExtensionError, PyscraiError
@@ -34,8 +34,6 @@ Status: TypeAlias = Literal["loaded", "disabled", "broken"]
 
 #: The distribution of plugins that were handed in directly.
 GIVEN = "(given)"
-#: The folder of the kernel, whose files are no place of a plugin's fault.
-_KERNEL = str(Path(__file__).parents[1])
 #: What pluggy takes for a hook.
 FUNCTIONS = (FunctionType, MethodType, classmethod, staticmethod)
 
@@ -303,12 +301,12 @@ def _place(error: BaseException) -> str:
     """The file and the line of a plugin that raised, as text to add; empty if it is not in one."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}:{error.lineno})"
-    frames = [
-        one
-        for one in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in one.filename and not one.filename.startswith(_KERNEL)
+    places = [
+        f" ({frame.f_code.co_filename}:{line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if "importlib" not in frame.f_code.co_filename and not is_own(frame)
     ]
-    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return places[-1] if places else ""
 
 
 def _short(value: object) -> str:

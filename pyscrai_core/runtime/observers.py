@@ -10,9 +10,9 @@ from attrs import frozen
 from ..base.frozen import freeze
 from ..base.log import report
 from ..base.progress import CallRecord, Execution, ProviderModel, ToolRecord, TurnRecord
-from ..contracts import Observer, Sink
+from ..contracts import Observer
 from ..discovery.blame import describe, origin
-from ..records import Event, Position, RunResult, RunStatus
+from ..records import Event, Position, RunResult, RunStatus, Sink
 from ..secret import redact
 from ..store.runs import RecordedRun
 from ..store.store import Store

@@ -8,12 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from ..config import load_settings
-from ..display.shown import Runs
+from ..display.shown import Runs, html
 from ..plugins import Host
 from ..scenario.trust import Gate
+from ..store.runs import RecordedRun
 from ..store.store import Store
 from ..stored_run import StoredRun
 from . import exporting
+
+
+class ShownRun(RecordedRun):
+    """A run that a notebook shows as HTML."""
+
+    def _repr_html_(self) -> str | None:
+        return html(self)
+
+
+class ShownStore(Store):
+    """A store whose runs a notebook shows as HTML."""
+
+    run_class = ShownRun
 
 
 def open_store(store: str | Path | None = None) -> Store:
@@ -24,7 +38,7 @@ def open_store(store: str | Path | None = None) -> Store:
 
     Raises `StoreError` if there is none.
     """
-    return Store.open(load_settings(store=None if store is None else str(store)).store, create=False)
+    return ShownStore.open(load_settings(store=None if store is None else str(store)).store, create=False)
 
 
 def runs(

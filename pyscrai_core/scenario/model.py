@@ -12,7 +12,8 @@ from typing import Any, Literal
 from attrs import evolve, field, frozen
 
 from ..agent import Agent, ToolPolicy, Use, positive
-from ..contracts import MAX_ANSWER_BYTES
+from ..answers.policy import AnswerPolicy
+from ..base.bounded_answers import MAX_ANSWER_BYTES
 from ..language.expressions import Expression
 from ..records import Sampling
 from .quantities import Quantity, Table
@@ -59,8 +60,8 @@ class Retry:
 
 
 @frozen
-class CallPolicy:
-    """How a provider may be called.
+class CallPolicy(AnswerPolicy):
+    """How a provider may be called, and how its answers are read.
 
     requests_per_minute, tokens_per_minute, concurrency
         bounds of its account, which all runs of the process share; None: none. Tokens count both ways.
@@ -70,13 +71,6 @@ class CallPolicy:
         how long transient errors are retried
     fallback
         the names of the providers that are asked, in this order, when this one fails for good
-    on_truncated
-        what happens to an answer that was cut off at `max_tokens`: `keep` it, ask again (`repair`), or
-        `fail`. None: texts are kept, and structured answers are repaired
-    split_thoughts
-        whether thoughts between tags such as `<think>` are taken out of the text
-    max_answer_bytes
-        the largest answer that is read, after decompression
     draw
         who draws closed choices: the `kernel`, from the probabilities that the provider tells, or the
         `provider`. None: the kernel where the provider tells them
@@ -88,8 +82,6 @@ class CallPolicy:
     timeout: float = field(default=600, validator=positive)
     retry: Retry = Retry()
     fallback: tuple[str, ...] = ()
-    on_truncated: Literal["keep", "repair", "fail"] | None = None
-    split_thoughts: bool = True
     max_answer_bytes: int = field(default=MAX_ANSWER_BYTES, validator=positive)
     draw: Literal["kernel", "provider"] | None = None
 

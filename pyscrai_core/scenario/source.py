@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 from collections.abc import Collection
 from pathlib import Path as FilesystemPath
 
 from attrs import define, field
 
-from ..base.files import MAX_BYTES, open_file, read_file
+from ..base.files import open_file, read_bytes
 from ..errors import TrustRequired
 from ..language.lookalikes import normalize
-from ..suggest import closest
 from .trust import demand
 
 #: What is demanded of a file that a command line names, with its hash.
 USE_FILE = "let a program use the file with the SHA-256 {}"
-
-
-def read_bytes(path: FilesystemPath, name: str = "") -> bytes:
-    """What is in a file. Raises `ValueError`, with its `name` if the place of the mistake is not the file."""
-    file, this = (f"the file {name!r}", repr(name)) if name else ("the file", "this")
-    try:
-        return read_file(path)
-    except FileNotFoundError:
-        there = f"there is no {f'file {name!r}' if name else 'such file'}"
-        remedy = f"expected it at {path}" if name else "check the path"
-        raise ValueError(f"{there}{_similar(path, name or str(path))}; {remedy}") from None
-    except ValueError:
-        raise ValueError(f"{this} cannot be the name of a file; check the path") from None
-    except OSError as error:
-        if os.path.isdir(path):
-            raise ValueError(f"{this} is a folder, where a file was expected; name the file in it") from None
-        if error.errno == errno.EFBIG:
-            what = f"{file} is larger than the {MAX_BYTES:,} bytes that are read"
-            raise ValueError(f"{what}; keep large data in files of their own, such as a CSV") from None
-        if error.errno == errno.EINVAL:
-            raise ValueError(f"{this} is not a file but a device or a pipe; name a file") from None
-        reason = error.strerror or type(error).__name__
-        raise ValueError(f"{file} cannot be read ({reason}); check its permissions and the path") from None
 
 
 def _sha256(path: FilesystemPath) -> str:
@@ -50,16 +24,6 @@ def _sha256(path: FilesystemPath) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
-
-
-def _similar(path: FilesystemPath, name: str) -> str:
-    try:
-        siblings = [one.name for one in path.parent.iterdir()]
-    except OSError:
-        return f", nor a folder {path.parent} that can be read"
-    # A link that leads nowhere is there, and is not what was meant.
-    match = closest(path.name, [one for one in siblings if one != path.name])
-    return f" (did you mean {str(FilesystemPath(name).parent / match)!r}?)" if match else ""
 
 
 @define

@@ -28,13 +28,13 @@ from typing import Any
 import yaml
 from attrs import define
 
+from ..base.files import read_bytes
 from ..base.strict_json import MAX_INTEGER
 from ..errors import Mistake, ScenarioError
 from ..language.lookalikes import normalize
 from ..language.misfit import Path, dotted
 from ..suggest import closest
 from .document import Document, Mark, Marks
-from .source import read_bytes
 from .yaml_syntax import SYNTAX
 
 try:

@@ -9,7 +9,6 @@ from typing import Any
 
 from peewee import Field, Model, SqliteDatabase, fn
 
-from ..display.shown import html
 from ..errors import ConfigError, StoreError
 from ..messages import Message
 from ..records import Cost, Event, RunStatus, Usage
@@ -144,9 +143,6 @@ class RecordedRun(StoredRun):
         query = self._select(CallRow, MessageRow.body).join(MessageRow, on=(digest == MessageRow.digest))
         body = query.where(CallRow.number == number).scalar()
         return None if body is None else read_body(bytes(body))
-
-    def _repr_html_(self) -> str | None:
-        return html(self)
 
     # -- the run --
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 from attrs import frozen
@@ -103,6 +103,9 @@ class Store:
     `put_input`); `writer.committed()` waits until it is on disk. The others have written it when they return.
     """
 
+    #: The class of the runs that it gives.
+    run_class: type[RecordedRun] = RecordedRun
+
     def __init__(self, path: Path, database: SqliteDatabase) -> None:
         self.path = path
         self.database = database
@@ -113,7 +116,7 @@ class Store:
         self._since: dict[str, float] = {}
 
     @classmethod
-    def open(cls, url: str | Path, *, create: bool = True) -> Store:
+    def open(cls, url: str | Path, *, create: bool = True) -> Self:
         """Open the store at `url`, and migrate its tables if an older version wrote it.
 
         Raises `StoreError` if it is missing (and not `create`), not a database, read-only (and `create`),
@@ -194,12 +197,12 @@ class Store:
             only those that began then or later, in seconds since 1970
         """
         rows = run_rows(self.database, labels or {}, scenario, status, since)
-        found = [RecordedRun(self.database, row, self.locks) for row in rows]
+        found = [self.run_class(self.database, row, self.locks) for row in rows]
         return [run for run in found if status in (None, run.status)]
 
     def run(self, ref: str) -> RecordedRun:
         """The run with the id `ref`, a unique prefix of it, or `last`. Raises `StoreError`."""
-        return RecordedRun(self.database, find_run(self.database, ref, str(self.path)), self.locks)
+        return self.run_class(self.database, find_run(self.database, ref, str(self.path)), self.locks)
 
     def ids(self, refs: Sequence[str]) -> list[str]:
         """The ids of some runs, as `run` finds them. Raises `StoreError`."""

@@ -15,7 +15,7 @@ from pyscrai_core.errors import ConfigError, ContractError, ScenarioError
 from pyscrai_core.language.misfit import Misfit
 from pyscrai_core.scenario import yaml
 from pyscrai_core.scenario.document import Document, Mistakes
-from pyscrai_core.scenario.source import read_bytes
+from pyscrai_core.base.files import read_bytes
 from pyscrai_core.scenario.spec import SPEC_HOOKS
 from pyscrai_core.scenario.structure import Structurer
 from pyscrai_core.store.runs import as_labels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyscrai_core.scenario.source import read_bytes
+from pyscrai_core.base.files import read_bytes
 from pyscrai_core.suggest import did_you_mean, list_some
 
 from .choices import Choices, as_category, no_such

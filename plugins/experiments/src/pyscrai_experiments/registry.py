@@ -14,7 +14,7 @@ from peewee import CharField, CompositeKey, FloatField, IntegerField, Model, Tex
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.config import load_settings
 from pyscrai_core.errors import ConfigError, ScenarioError, StoreError
-from pyscrai_core.scenario.source import read_bytes
+from pyscrai_core.base.files import read_bytes
 from pyscrai_core.store.runs import RecordedRun
 from pyscrai_core.store.store import Store
 from pyscrai_core.suggest import format_json, list_some

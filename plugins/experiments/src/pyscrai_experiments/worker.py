@@ -65,7 +65,7 @@ async def _serve(runner: Any, out: BinaryIO) -> None:
 
 def _plain(error: PyscraiError) -> PyscraiError:
     """The error in a form that can be sent."""
-    kinds = (kind for kind in type(error).__mro__ if kind.__module__.startswith("pyscrai_core."))
+    kinds = (kind for kind in type(error).__mro__ if kind.__module__ == PyscraiError.__module__)
     try:
         pickle.loads(pickle.dumps(error))
         return error
