@@ -9,36 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .agent import Action, Agent, OnUncertain
-from .base.progress import CallRecord, Execution, ToolRecord, TurnRecord
-from .canonical import Json
-from .contracts import (
-    Ask,
-    Component,
-    Engine,
-    Executor,
-    Exporter,
-    FilePath,
-    HubFile,
-    JsonSchema,
-    Listen,
-    Memory,
-    NoConfig,
-    Observer,
-    Probe,
-    Program,
-    Provider,
-    Reasoning,
-    Schedule,
-    SecretName,
-    Tool,
-    Toolset,
-    Trial,
-    TrialResult,
-    Url,
-)
-from .discovery.installed import version as _version
-from .errors import (
+from pyscrai_records.canonical import Json
+from pyscrai_records.errors import (
     AnswerRejected,
     AnswerTruncated,
     AuthenticationFailed,
@@ -67,9 +39,8 @@ from .errors import (
     Uncertain,
     Unreachable,
 )
-from .hookspecs import hookimpl
-from .messages import Message, Text, Thinking, ToolCall, ToolResult, estimate_tokens
-from .records import (
+from pyscrai_records.messages import Message, Text, Thinking, ToolCall, ToolResult, estimate_tokens
+from pyscrai_records.records import (
     EVERYONE,
     Completion,
     Cost,
@@ -86,34 +57,65 @@ from .records import (
     ToolSpec,
     Usage,
 )
-from .secret import read_secret
-from .stored_run import StoredRun
+from pyscrai_records.secret import read_secret
+from pyscrai_records.stored_run import StoredRun
+
+from .agent import Action, Agent, OnUncertain
+from .base.progress import CallRecord, Execution, ToolRecord, TurnRecord
+from .contracts import (
+    Ask,
+    Component,
+    Engine,
+    Executor,
+    Exporter,
+    FilePath,
+    HubFile,
+    JsonSchema,
+    Listen,
+    Memory,
+    NoConfig,
+    Observer,
+    Probe,
+    Program,
+    Provider,
+    Reasoning,
+    Schedule,
+    SecretName,
+    Tool,
+    Toolset,
+    Trial,
+    TrialResult,
+    Url,
+)
+from .discovery.installed import version as _version
+from .hookspecs import hookimpl
 from .turn import Scope, Stage, Turn, View
 
 if TYPE_CHECKING:
     __version__: str
+    from pyscrai_language.describe import describe_schema, without_meanings
+    from pyscrai_language.expressions import Expression
+    from pyscrai_language.patterns import compile_pattern
+    from pyscrai_language.schemas import check_value
+    from pyscrai_language.templates import Prompt
+    from pyscrai_records.base.files import read_file
+
     from .api import Session, arun, export, open_store, run, runs
-    from .base.files import read_file
-    from .language.describe import describe_schema, without_meanings
-    from .language.expressions import Expression
-    from .language.patterns import compile_pattern
-    from .language.schemas import check_value
-    from .language.templates import Prompt
     from .plugins import Host
     from .scenario.names import ScenarioNames
     from .tools import tool
 
 _LAZY = {
-    "Expression": "language.expressions",
-    "Host": "plugins",
-    "Prompt": "language.templates",
-    "ScenarioNames": "scenario.names",
-    **dict.fromkeys(("Session", "arun", "export", "open_store", "run", "runs"), "api"),
-    **dict.fromkeys(("describe_schema", "without_meanings"), "language.describe"),
-    "check_value": "language.schemas",
-    "compile_pattern": "language.patterns",
-    "read_file": "base.files",
-    "tool": "tools",
+    "Expression": "pyscrai_language.expressions",
+    "Host": "pyscrai_core.plugins",
+    "Prompt": "pyscrai_language.templates",
+    "ScenarioNames": "pyscrai_core.scenario.names",
+    **dict.fromkeys(("Session", "arun", "export", "open_store", "run", "runs"), "pyscrai_core.api"),
+    **dict.fromkeys(("describe_schema", "without_meanings"), "pyscrai_language.describe"),
+    "check_value": "pyscrai_language.schemas",
+    "compile_pattern": "pyscrai_language.patterns",
+    "read_file": "pyscrai_records.base.files",
+    "tool": "pyscrai_core.tools",
 }
 
 
@@ -122,7 +124,7 @@ def __getattr__(name: str) -> Any:
         return _version("pyscrai-core")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    return getattr(import_module(_LAZY[name]), name)
 
 
 __all__ = [

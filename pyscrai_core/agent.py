@@ -6,8 +6,8 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import Attribute, field, frozen
 
-from .base.frozen import freeze, freeze_schema
-from .suggest import expected
+from pyscrai_records.base.frozen import freeze, freeze_schema
+from pyscrai_records.base.suggest import expected
 
 #: What to do if it is unknown whether a tool acted that must not be called twice: call it again, tell the
 #: agent that it failed, or stop the run and let you decide.

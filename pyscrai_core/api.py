@@ -38,13 +38,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
+from pyscrai_records.base.suggest import unknown_key
+from pyscrai_records.records import as_audience
+from pyscrai_records.store.store import Store
+
 from .agent import OnUncertain
 from .calls.prices import Prices, check_prices
 from .config import Settings, load_settings
 from .contracts import Ask, Observer
 from .display.shown import Result
 from .plugins import Host
-from .records import as_audience
 from .runtime import execution, inputs
 from .runtime.recorded import export as export
 from .runtime.recorded import open_store as open_store
@@ -58,8 +61,6 @@ from .scenario.overrides import Override
 from .scenario.plan import Plan
 from .scenario.source import Source
 from .scenario.trust import Gate
-from .store.store import Store
-from .suggest import unknown_key
 
 #: What can be run: the path of a file, what such a file would have as data, or a `Scenario`.
 AnyScenario: TypeAlias = str | Path | Mapping[str, Any] | Scenario

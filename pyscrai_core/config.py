@@ -31,14 +31,15 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
-from .base.files import read_file
-from .base.first_use import tell_first_uses
-from .base.private import is_private
-from .canonical import check_json
-from .errors import ConfigError
+from pyscrai_records.base.files import read_file
+from pyscrai_records.base.first_use import tell_first_uses
+from pyscrai_records.base.private import is_private
+from pyscrai_records.base.suggest import unknown_key
+from pyscrai_records.canonical import check_json
+from pyscrai_records.errors import ConfigError
+from pyscrai_records.records import Price
+
 from .plugins import Host
-from .records import Price
-from .suggest import unknown_key
 
 FILE = "pyscrai.toml"
 #: The default store, relative to the folder of `pyscrai.toml` or the current folder.

@@ -21,13 +21,24 @@ from typing import Any, ClassVar, NewType, TypeAlias
 
 from attrs import frozen
 
-from .base.bounded_answers import MAX_ANSWER_BYTES
-from .base.options import Scorer
+from pyscrai_answers.bounded_answers import MAX_ANSWER_BYTES
+from pyscrai_answers.options import Scorer
+from pyscrai_records.canonical import Json
+from pyscrai_records.messages import Message
+from pyscrai_records.records import (
+    Completion,
+    Event,
+    Position,
+    Request,
+    RunResult,
+    RunStatus,
+    Sampling,
+    Sink,
+    Usage,
+)
+from pyscrai_records.stored_run import StoredRun
+
 from .base.progress import CallRecord, Execution, ToolRecord, TurnRecord
-from .canonical import Json
-from .messages import Message
-from .records import Completion, Event, Position, Request, RunResult, RunStatus, Sampling, Sink, Usage
-from .stored_run import StoredRun
 from .turn import Stage, Turn
 
 # -- types for options that the kernel checks further --

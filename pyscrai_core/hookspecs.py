@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import pluggy
 
-from .records import Extension
+from pyscrai_records.records import Extension
 
 #: The name that marks hooks and their implementations, and the group of entry points.
 PROJECT = "pyscrai"

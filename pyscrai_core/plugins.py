@@ -19,11 +19,12 @@ from typing import Any, NoReturn
 
 from attrs import evolve
 
+from pyscrai_records.base.suggest import closest, did_you_mean
+from pyscrai_records.errors import ExtensionError
+
 from .discovery.installed import entry_points, normalized
 from .discovery.loading import GIVEN, Offer, Plugin, Status, import_target, load_plugin, manager
-from .errors import ExtensionError
 from .hookspecs import KINDS, PROJECT
-from .suggest import closest, did_you_mean
 
 __all__ = ["GIVEN", "Host", "Offer", "Plugin", "known_plugins"]
 

@@ -17,7 +17,8 @@ from typing import Annotated, Any, ClassVar, Literal, NotRequired, get_origin, o
 
 import attrs
 
-from .canonical import check_json
+from pyscrai_records.canonical import check_json
+
 from .contracts import Tool
 from .turn import Turn
 

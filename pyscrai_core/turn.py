@@ -14,10 +14,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from pyscrai_records.canonical import Json
+from pyscrai_records.messages import Message
+from pyscrai_records.records import EVERYONE, Completion, Event, Request
+
 from .agent import Action, Agent
-from .canonical import Json
-from .messages import Message
-from .records import EVERYONE, Completion, Event, Request
 
 #: A read-only view of a part of the state.
 View: TypeAlias = Mapping[str, Any]

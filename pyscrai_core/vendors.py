@@ -9,11 +9,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from .base.bounded_answers import bound_answers as bound_answers
-from .base.finish_reasons import answer_fault as answer_fault
-from .base.finish_reasons import finish_reason as finish_reason
-from .base.strict_json import load_json
-from .errors import (
+from pyscrai_answers.arguments import tool_arguments as tool_arguments
+from pyscrai_answers.bounded_answers import bound_answers as bound_answers
+from pyscrai_answers.finish_reasons import answer_fault as answer_fault
+from pyscrai_answers.finish_reasons import finish_reason as finish_reason
+from pyscrai_answers.options import NoTokens as NoTokens
+from pyscrai_answers.options import Option as Option
+from pyscrai_answers.options import OptionScores as OptionScores
+from pyscrai_answers.options import TokenQuery as TokenQuery
+from pyscrai_answers.options import Told as Told
+from pyscrai_answers.options import score_options as score_options
+from pyscrai_records.errors import (
     AuthenticationFailed,
     CallFailed,
     Overloaded,
@@ -21,7 +27,7 @@ from .errors import (
     RequestRejected,
     TimedOut,
 )
-from .records import Request, Usage
+from pyscrai_records.records import Request, Usage
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 _UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
@@ -140,22 +146,3 @@ def visible_text(content: Any) -> str:
 
 def _is_words(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
-
-
-def tool_arguments(arguments: Any) -> Any:
-    """The arguments of a tool call, decoded if they are the text of a JSON object; else as they came.
-
-    A text may be encoded twice, as the text of a JSON string.
-    """
-    if not isinstance(arguments, str):
-        return {} if arguments is None else arguments
-    if not arguments.strip():
-        return {}
-    try:
-        value = load_json(arguments)
-    except (ValueError, RecursionError):
-        return arguments
-    if isinstance(value, str):
-        inner = tool_arguments(value)
-        return inner if isinstance(inner, dict) else arguments
-    return value if isinstance(value, dict) else arguments

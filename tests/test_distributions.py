@@ -30,6 +30,8 @@ PLUGINS = sorted(
     path.parent for base in ("plugins", "contrib") for path in (ROOT / base).glob("*/pyproject.toml")
 )
 DISTRIBUTIONS = [ROOT, *PLUGINS]
+#: The kernel, and the libraries below it.
+FOUNDATION = [ROOT, *(ROOT / "plugins" / name for name in ("answers", "language", "records"))]
 CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
 #: Imported by a function that says what to install; its callers declare them.
 OPTIONAL = {
@@ -310,9 +312,21 @@ def test_each_dependency_has_one_lower_bound_everywhere() -> None:
     for path in DISTRIBUTIONS:
         for one in [*all_requirements(path), *tables(path)["build-system"]["requires"]]:
             requirement = Requirement(one)
+            if path in FOUNDATION and requirement.name.startswith("pyscrai-"):
+                continue  # exactly one version
             bounds.setdefault(canonicalize_name(requirement.name), set()).add(str(requirement.specifier))
     assert {name: bound for name, bound in bounds.items() if len(bound) > 1} == {}
     assert [bound for bound in bounds.values() if not re.fullmatch(r"\{'>=[0-9.]+'\}", str(bound))] == []
+
+
+def test_the_kernel_and_the_libraries_below_it_are_released_together() -> None:
+    """So a run's record of the kernel's version tells theirs too."""
+    (version,) = {project(path)["version"] for path in FOUNDATION}
+    names = {project(path)["name"] for path in FOUNDATION}
+    for path in FOUNDATION:
+        ours = [one for one in all_requirements(path) if Requirement(one).name.startswith("pyscrai-")]
+        assert {one.partition("==")[0] for one in ours} <= names
+        assert {one.partition("==")[2] for one in ours} <= {version}
 
 
 def test_the_constraints_are_names_and_versions_of_all_that_is_needed() -> None:

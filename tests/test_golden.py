@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from pyscrai_core import CallRecord, NoConfig, Observer, api
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED: dict[str, list[dict[str, Any]]] = json.loads((GOLDEN / "expected.json").read_text("utf-8"))

@@ -57,9 +57,15 @@ def test_a_plugin_knows_the_kernel_alone(path: Path) -> None:
 
 
 def test_the_kernel_knows_no_plugin() -> None:
+    """Nor do the libraries that it is made of, which do not know the kernel either."""
     packages = {next((path / "src").iterdir()).name for path in WITH_CODE}
     for file in (ROOT / "pyscrai_core").rglob("*.py"):
         assert not imported(file) & packages, file
+    for name in project(ROOT)["dependencies"]:  # type: ignore[attr-defined]
+        if name.startswith("pyscrai-"):
+            folder = ROOT / "plugins" / re.split(r"[<>=]", name)[0].removeprefix("pyscrai-")
+            for file in folder.rglob("*.py"):
+                assert not imported(file) & {"pyscrai_core", *packages}, file
 
 
 def caught(handler: ast.ExceptHandler) -> set[str]:
@@ -87,7 +93,7 @@ def test_whoever_catches_everything_says_why(path: Path) -> None:
 def test_python_s_parser_is_used_by_one_thread_at_a_time(path: Path) -> None:
     """By `parse_module` and `parse_expression`, which lock it. A node alone may be evaluated anywhere."""
     for file in (path / ("pyscrai_core" if path == ROOT else "src")).rglob("*.py"):
-        if file != ROOT / "pyscrai_core/base/syntax.py":
+        if file != ROOT / "plugins/records/src/pyscrai_records/base/syntax.py":
             assert not re.search(r"\bast\.parse\(|PyCF_ONLY_AST", file.read_text()), file
 
 

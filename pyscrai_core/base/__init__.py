@@ -1,1 +1,1 @@
-"""What the rest of the kernel is built on: frozen data, files, seeds, redaction, the logger."""
+"""What the rest of the kernel is built on: seeds, what observers are told, stdout, time limits."""

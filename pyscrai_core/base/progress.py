@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from ..records import Position, Usage
-from .frozen import freeze
+from pyscrai_records.base.frozen import freeze
+from pyscrai_records.records import Position, Usage
 
 
 @frozen

@@ -9,14 +9,15 @@ from typing import Any
 import orjson
 from attrs import define, field
 
+from pyscrai_language.schemas import check_value
+from pyscrai_records.base.log import report
+from pyscrai_records.canonical import Json, canonical, check_json
+from pyscrai_records.errors import ContractError, PyscraiError, ToolFailed
+from pyscrai_records.records import ToolSpec
+
 from ..agent import ToolPolicy
-from ..base.log import report
-from ..canonical import Json, canonical, check_json
 from ..contracts import Tool
 from ..discovery.blame import awaitable, describe, origin
-from ..errors import ContractError, PyscraiError, ToolFailed
-from ..language.schemas import check_value
-from ..records import ToolSpec
 from ..turn import Turn
 from .limiter import Account, Bounds
 

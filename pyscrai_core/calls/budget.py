@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 from attrs import define
 
+from pyscrai_records.errors import BudgetSpent
+
 from ..agent import AgentLimits
-from ..errors import BudgetSpent
 from ..scenario.model import Limits
 from .call import Call
 

@@ -8,12 +8,12 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from attrs import define, field, frozen
 
-from ..canonical import canonical, check_json, digest
-from ..errors import FAILURES, AnswerRejected, CallFailed
-from ..messages import Message
-from ..records import Position, Usage
-from ..secret import redact, redact_bytes
-from ..store.checksums import damaged, is_damaged
+from pyscrai_records.canonical import canonical, check_json, digest
+from pyscrai_records.errors import FAILURES, AnswerRejected, CallFailed
+from pyscrai_records.messages import Message
+from pyscrai_records.records import Position, Usage
+from pyscrai_records.secret import redact, redact_bytes
+from pyscrai_records.store.checksums import damaged, is_damaged
 
 #: Stands for the agent where something comes from outside of the run.
 OUTSIDE = "@outside"

@@ -8,11 +8,12 @@ from typing import Any
 
 import orjson
 
-from ..errors import StoreError
-from ..messages import Message, Text, part_to_dict
+from pyscrai_records.errors import StoreError
+from pyscrai_records.messages import Message, Text, part_to_dict
+from pyscrai_records.store.runs import RecordedRun
+
 from ..plugins import Host
 from ..scenario.manifest import Manifest
-from ..store.runs import RecordedRun
 
 #: The most lines of a difference, and the most characters of a line.
 LINES, WIDTH = 40, 300
@@ -65,12 +66,12 @@ def _pretty(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()
 
 
-def other_versions(manifest: Manifest, host: Host) -> str:
+def other_versions(recorded: RecordedRun, host: Host) -> str:
     """A line with the plugins that have other versions than when the run was executed last; empty if none."""
     now = {plugin.name: plugin.version for plugin in host.plugins if plugin.status == "loaded"}
     others = [
         f"{plugin['distribution']} was {plugin['version']} and is {now.get(plugin['name'], 'not there')}"
-        for plugin in manifest.last_plugins
+        for plugin in Manifest.from_dict(recorded.manifest).last_plugins
         if now.get(plugin["name"]) != plugin["version"]
     ]
     return f"\nother versions since: {', '.join(others)}" if others else ""

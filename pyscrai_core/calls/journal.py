@@ -10,12 +10,13 @@ from typing import Any
 import orjson
 from attrs import asdict, evolve
 
-from ..canonical import canonical, digest
-from ..errors import AnswerRejected, CallFailed, Divergence, EndOfRecord
-from ..records import Position, Request
-from ..store.checksums import checksum_of_call
-from ..store.runs import RecordedRun
-from ..store.store import CALL_COLUMNS, Store
+from pyscrai_records.canonical import canonical, digest
+from pyscrai_records.errors import AnswerRejected, CallFailed, Divergence, EndOfRecord
+from pyscrai_records.records import Position, Request
+from pyscrai_records.store.checksums import checksum_of_call
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import CALL_COLUMNS, Store
+
 from .call import STORED, Call, CallStatus, ChainedRequest
 from .divergence import diff, render_body, render_completion, render_recorded
 

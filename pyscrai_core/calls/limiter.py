@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 from attrs import define, frozen
 
-from ..errors import Overloaded, RateLimited, RequestRejected, TransientError
-from ..records import RateLimitStatus, Usage
+from pyscrai_records.errors import Overloaded, RateLimited, RequestRejected, TransientError
+from pyscrai_records.records import RateLimitStatus, Usage
 
 #: Vendors count by the minute.
 WINDOW = 60.0

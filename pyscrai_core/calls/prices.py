@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pyscrai_records.errors import ConfigError
+from pyscrai_records.records import Price, Usage
+
 from ..contracts import Provider
-from ..errors import ConfigError
-from ..records import Price, Usage
 from ..scenario.model import Scenario
 
 

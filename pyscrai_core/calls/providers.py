@@ -15,16 +15,15 @@ from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
-from ..answers import emulation, reading
-from ..answers.draws import Bounds as DrawBounds
-from ..answers.draws import Oracle, check_scores, draw_answer
-from ..answers.own_words import speakers
-from ..answers.streaming import CallsSink, OwnWordsSink, ThoughtlessSink, WordsSink
-from ..base.log import report
-from ..base.options import Option, OptionScores
-from ..contracts import Provider
-from ..discovery.blame import awaitable, check_list, describe, origin, raiser, wrong
-from ..errors import (
+from pyscrai_answers import emulation, reading
+from pyscrai_answers.closed import MOST_OPTIONS, has_choices, too_many
+from pyscrai_answers.draws import Bounds as DrawBounds
+from pyscrai_answers.draws import Oracle, check_scores, draw_answer
+from pyscrai_answers.options import Option, OptionScores
+from pyscrai_answers.own_words import speakers
+from pyscrai_answers.streaming import CallsSink, OwnWordsSink, ThoughtlessSink, WordsSink
+from pyscrai_records.base.log import report
+from pyscrai_records.errors import (
     TELL,
     AnswerRejected,
     CallFailed,
@@ -34,11 +33,13 @@ from ..errors import (
     TimedOut,
     TransientError,
 )
-from ..language.closed import MOST_OPTIONS, has_choices, too_many
-from ..messages import estimate_tokens
-from ..records import Completion, RateLimitStatus, Request, Sink, Usage
+from pyscrai_records.messages import estimate_tokens
+from pyscrai_records.records import Completion, RateLimitStatus, Request, Sink, Usage
+from pyscrai_records.secret import redact
+
+from ..contracts import Provider
+from ..discovery.blame import awaitable, check_list, describe, origin, raiser, wrong
 from ..scenario.model import CallPolicy
-from ..secret import redact
 from .call import Call
 from .limiter import Bounds, Ticket, account
 from .retry import Tell, with_retries

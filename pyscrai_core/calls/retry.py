@@ -13,7 +13,8 @@ from typing import TypeVar
 
 import backoff
 
-from ..errors import RateLimited, TransientError, Unreachable
+from pyscrai_records.errors import RateLimited, TransientError, Unreachable
+
 from ..scenario.model import Retry
 from .call import Attempt, Call
 from .limiter import Account

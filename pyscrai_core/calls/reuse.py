@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from ..errors import RunStopping
-from ..store.store import Store
+from pyscrai_records.errors import RunStopping
+from pyscrai_records.store.store import Store
+
 from .call import Call
 
 NOT_IMPORTED = '"run" NOT IN (SELECT "run" FROM "imports")'

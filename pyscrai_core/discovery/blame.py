@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from pyscrai_answers.options import Scorer
+from pyscrai_records.errors import TELL, ContractError
+from pyscrai_records.secret import redact
+
 from .. import contracts
-from ..base.options import Scorer
 from ..contracts import CONTRACTS, Component
-from ..errors import TELL, ContractError
-from ..secret import redact
 
 #: The modules with the methods that plugins implement.
 _CONTRACTS = frozenset((contracts.__name__, Scorer.__module__))

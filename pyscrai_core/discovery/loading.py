@@ -21,14 +21,15 @@ import attrs
 import pluggy
 from attrs import evolve, field, frozen
 
+from pyscrai_records.base.own_code import is_own
+from pyscrai_records.base.suggest import did_you_mean
+from pyscrai_records.base.syntax import parse_module
+from pyscrai_records.errors import ContractError, ExtensionError, PyscraiError
+from pyscrai_records.records import Extension
+
 from .. import hookspecs
-from ..base.own_code import is_own
-from ..base.syntax import parse_module
 from ..contracts import CONTRACTS, Tool, Toolset
-from ..errors import ContractError, ExtensionError, PyscraiError
 from ..hookspecs import API_VERSION, KINDS, PROJECT
-from ..records import Extension
-from ..suggest import did_you_mean
 
 Status: TypeAlias = Literal["loaded", "disabled", "broken"]
 

@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
+from pyscrai_records.errors import ExtensionError
+from pyscrai_records.records import Event, RunResult
+from pyscrai_records.stored_run import StoredRun
+
 from ..config import load_settings
-from ..errors import ExtensionError
-from ..records import Event, RunResult
-from ..stored_run import StoredRun
 
 
 def display(name: str, shown: Any, *arguments: Any) -> Any:

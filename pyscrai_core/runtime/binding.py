@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pyscrai_records.errors import ContractError
+from pyscrai_records.records import Position
+
 from ..agent import Agent
 from ..calls.bound_tools import BoundTool
 from ..calls.limiter import Account
 from ..contracts import Tool, Toolset
 from ..discovery.blame import awaitable, check_list
-from ..errors import ContractError
-from ..records import Position
 from .call_pipeline import CallPipeline
 from .components import Components
 from .participant import Participant

@@ -14,23 +14,10 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from attrs import evolve
 
-from ..agent import OnUncertain
-from ..answers.repair import DRAWS, REPAIRS, WAYS_OUT, check_answer, is_unlucky, rejection, repair_prompt
-from ..base import seeds
-from ..base.frozen import freeze
-from ..base.progress import CallRecord
-from ..calls.bound_tools import BoundTool, RecordedTool, described
-from ..calls.budget import Budget
-from ..calls.call import OUTSIDE, Attempt, Call, encode_answer
-from ..calls.journal import Journal, answer_key
-from ..calls.prices import Prices
-from ..calls.providers import Providers, estimated
-from ..calls.retry import Tell
-from ..calls.reuse import Reuse
-from ..canonical import canonical
-from ..contracts import Provider, Tool, Toolset
-from ..discovery.blame import awaitable, check_list
-from ..errors import (
+from pyscrai_answers import repair
+from pyscrai_records.base.frozen import freeze
+from pyscrai_records.canonical import canonical
+from pyscrai_records.errors import (
     AnswerRejected,
     CallFailed,
     ContractError,
@@ -41,8 +28,22 @@ from ..errors import (
     ToolFailed,
     Uncertain,
 )
-from ..messages import Message
-from ..records import Completion, Cost, Position, Request, Usage
+from pyscrai_records.messages import Message
+from pyscrai_records.records import Completion, Cost, Position, Request, Usage
+
+from ..agent import OnUncertain
+from ..base import seeds
+from ..base.progress import CallRecord
+from ..calls.bound_tools import BoundTool, RecordedTool, described
+from ..calls.budget import Budget
+from ..calls.call import OUTSIDE, Attempt, Call, encode_answer
+from ..calls.journal import Journal, answer_key
+from ..calls.prices import Prices
+from ..calls.providers import Providers, estimated
+from ..calls.retry import Tell
+from ..calls.reuse import Reuse
+from ..contracts import Provider, Tool, Toolset
+from ..discovery.blame import awaitable, check_list
 from .components import who_draws
 from .observers import Observers
 from .session import Session
@@ -132,28 +133,29 @@ class CallPipeline:
             except AnswerRejected as error:
                 if error.given_up:
                     raise
-                if repairs == REPAIRS:
-                    error.args = (f"{error}; after {REPAIRS} repairs; {WAYS_OUT}",)
+                if repairs == repair.REPAIRS:
+                    error.args = (f"{error}; after {repair.REPAIRS} repairs; {repair.WAYS_OUT}",)
                     raise
                 wrong = str(error)  # it could not be read as an answer at all: there is nothing to show
             else:
                 if request.schema is None or completion.tool_calls:
                     return completion
-                unfit, parsed = check_answer(completion, request.schema)
+                unfit, parsed = repair.check_answer(completion, request.schema)
                 if unfit is None:
                     self._world.note_draws(position, completion.draws)
                     return evolve(completion, parsed=parsed)
                 wrong, said = unfit, (completion.message(),)
                 if given_up is not None:  # asked again by a person who resumed the run: a new start
                     repairs, draws, given_up = 0, 0, None
-                if draws < DRAWS and request.sampling.temperature != 0 and is_unlucky(request.schema, parsed):
+                drawn = request.sampling.temperature != 0
+                if draws < repair.DRAWS and drawn and repair.is_unlucky(request.schema, parsed):
                     draws += 1
                     continue
-                if repairs == REPAIRS:
-                    given_up = rejection(request.provider, completion, wrong)
+                if repairs == repair.REPAIRS:
+                    given_up = repair.rejection(request.provider, completion, wrong)
             repairs += 1
             # What it said is shown to the model with what is wrong: a new call with its own seed.
-            complaint = repair_prompt(wrong, request.schema)
+            complaint = repair.repair_prompt(wrong, request.schema)
             request = request.but(messages=(*request.messages, *said, complaint))
 
     async def _complete(

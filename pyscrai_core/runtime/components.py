@@ -7,19 +7,20 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from ..base.log import report
+from pyscrai_records.base.log import report
+from pyscrai_records.canonical import canonical
+from pyscrai_records.errors import ConfigError, PyscraiError
+from pyscrai_records.store.runs import RecordedRun
+
 from ..base.time_limit import OutOfTime, seconds_limit
-from ..canonical import canonical
 from ..contracts import Component, Provider, Schedule, Tool, Toolset
 from ..discovery.blame import awaitable, describe, origin, raised
-from ..errors import ConfigError, PyscraiError
 from ..scenario.blueprints import Blueprint
 from ..scenario.manifest import Manifest
 from ..scenario.model import Scenario
 from ..scenario.options import inside
 from ..scenario.plan import Plan
 from ..scenario.trust import Approval
-from ..store.runs import RecordedRun
 
 #: The roles of an agent's components, beside its tools.
 ROLES = ("engine", "reasoning", "memory")

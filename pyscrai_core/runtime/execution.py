@@ -7,20 +7,21 @@ from contextlib import ExitStack
 
 import attrs
 
+from pyscrai_records.base.log import clean, report
+from pyscrai_records.errors import BudgetSpent, ConfigError, Divergence, StoreError
+from pyscrai_records.store.runs import RecordedRun, as_labels
+from pyscrai_records.store.store import Prefix, Store
+
 from ..agent import OnUncertain
-from ..base.log import clean, report
 from ..base.time_limit import OutOfTime, seconds_limit
 from ..calls.prices import Prices, check_prices
 from ..calls.reuse import Reuse, Source
 from ..display.shown import Result
-from ..errors import BudgetSpent, ConfigError, Divergence, StoreError
 from ..scenario import plan as planning
 from ..scenario.manifest import Fork, Manifest
 from ..scenario.overrides import Override
 from ..scenario.plan import Plan
 from ..scenario.trust import Approval, Gate
-from ..store.runs import RecordedRun, as_labels
-from ..store.store import Prefix, Store
 from .components import Components, who_draws
 from .rules import state_changes
 from .run import Run

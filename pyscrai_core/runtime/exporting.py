@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..base.private import make_folder, private_files
+from pyscrai_records.base.private import make_folder, private_files
+from pyscrai_records.errors import ConfigError, ContractError, PyscraiError, StoreError
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
+from pyscrai_records.stored_run import StoredRun
+
 from ..contracts import Exporter
-from ..errors import ConfigError, ContractError, PyscraiError, StoreError
 from ..plugins import Host
 from ..scenario.plan import component_of
 from ..scenario.trust import Gate
-from ..store.runs import RecordedRun
-from ..store.store import Store
-from ..stored_run import StoredRun
 
 
 def find_runs(store: Store, refs: Sequence[str], labels: Mapping[str, str]) -> list[RecordedRun]:

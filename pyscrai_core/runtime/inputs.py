@@ -12,13 +12,14 @@ from typing import Any
 
 import orjson
 
-from ..errors import ConfigError, ContractError, StoreError
-from ..language.lookalikes import normalize
+from pyscrai_language.lookalikes import normalize
+from pyscrai_records.errors import ConfigError, ContractError, StoreError
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
+
 from ..plugins import Host
 from ..scenario import plan as planning
 from ..scenario.manifest import Manifest
-from ..store.runs import RecordedRun
-from ..store.store import Store
 from .rules import Rules
 from .session import Controls
 

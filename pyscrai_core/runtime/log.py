@@ -9,13 +9,14 @@ from itertools import islice
 
 import orjson
 
-from ..base.frozen import FrozenList
+from pyscrai_records.base.frozen import FrozenList
+from pyscrai_records.canonical import LOG_HEAD
+from pyscrai_records.errors import Divergence
+from pyscrai_records.records import EVERYONE, Event
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
+
 from ..calls.divergence import diff
-from ..canonical import LOG_HEAD
-from ..errors import Divergence
-from ..records import EVERYONE, Event
-from ..store.runs import RecordedRun
-from ..store.store import Store
 
 
 class Log:

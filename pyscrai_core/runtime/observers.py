@@ -7,15 +7,16 @@ from typing import Any, Protocol, TypeVar
 
 from attrs import frozen
 
-from ..base.frozen import freeze
-from ..base.log import report
+from pyscrai_records.base.frozen import freeze
+from pyscrai_records.base.log import report
+from pyscrai_records.records import Event, Position, RunResult, RunStatus, Sink
+from pyscrai_records.secret import redact
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
+
 from ..base.progress import CallRecord, Execution, ProviderModel, ToolRecord, TurnRecord
 from ..contracts import Observer
 from ..discovery.blame import describe, origin
-from ..records import Event, Position, RunResult, RunStatus, Sink
-from ..secret import redact
-from ..store.runs import RecordedRun
-from ..store.store import Store
 from .components import Components
 from .rules import Draft
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pyscrai_records.base.frozen import FrozenList
+from pyscrai_records.records import Event
+
 from ..agent import Agent
-from ..base.frozen import FrozenList
 from ..calls.bound_tools import BoundTool
 from ..contracts import Engine, Memory, Reasoning
-from ..records import Event
 from .log import Log
 
 

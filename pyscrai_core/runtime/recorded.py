@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
+from pyscrai_records.stored_run import StoredRun
+
 from ..config import load_settings
 from ..display.shown import Runs, html
 from ..plugins import Host
 from ..scenario.trust import Gate
-from ..store.runs import RecordedRun
-from ..store.store import Store
-from ..stored_run import StoredRun
 from . import exporting
 
 

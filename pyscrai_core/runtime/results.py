@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
-from ..answers.expected import expected_value
-from ..canonical import check_json
-from ..errors import ContractError
+from pyscrai_answers.expected import expected_value
+from pyscrai_records.canonical import check_json
+from pyscrai_records.errors import ContractError
+from pyscrai_records.secret import redact_bytes
+
 from ..scenario.quantities import Quantity, Table
-from ..secret import redact_bytes
 from .rules import plain
 from .world import World
 

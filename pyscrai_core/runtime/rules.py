@@ -9,17 +9,18 @@ from typing import Any, Literal
 import orjson
 from attrs import evolve, field, frozen
 
+from pyscrai_language.expressions import Expression, Unevaluable
+from pyscrai_language.schemas import check_value
+from pyscrai_language.values import UNKNOWN, short
+from pyscrai_records.base.frozen import freeze
+from pyscrai_records.base.suggest import did_you_mean, format_json
+from pyscrai_records.canonical import Json, canonical, check_json
+from pyscrai_records.errors import ContractError
+from pyscrai_records.records import EVERYONE, Event
+from pyscrai_records.secret import redact_bytes
+
 from ..agent import Action, Agent
-from ..base.frozen import freeze
-from ..canonical import Json, canonical, check_json
-from ..errors import ContractError
-from ..language.expressions import Expression, Unevaluable
-from ..language.schemas import check_value
-from ..language.values import UNKNOWN, short
-from ..records import EVERYONE, Event
 from ..scenario.model import COMMON_KINDS, KERNEL_KINDS, KIND, RULE_NAMES, Rule, Scenario
-from ..secret import redact_bytes
-from ..suggest import did_you_mean, format_json
 from .state import Root, changed, resolve
 
 

@@ -11,16 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..agent import OnUncertain
-from ..base.log import logger, report
-from ..calls.call import OUTSIDE
-from ..calls.divergence import other_versions
-from ..calls.journal import Journal
-from ..calls.reuse import Reuse
-from ..contracts import Component
-from ..discovery.blame import awaitable, check_list, origin, raised, raiser, wrong
-from ..display.shown import Events, Result
-from ..errors import (
+from pyscrai_records.base.log import logger, report
+from pyscrai_records.errors import (
     BudgetSpent,
     CallFailed,
     ContractError,
@@ -32,11 +24,19 @@ from ..errors import (
     StoreError,
     Uncertain,
 )
-from ..records import RunResult, RunStatus
-from ..scenario.manifest import Manifest
+from pyscrai_records.records import RunResult, RunStatus
+from pyscrai_records.secret import redact
+from pyscrai_records.store.runs import RecordedRun
+
+from ..agent import OnUncertain
+from ..calls.call import OUTSIDE
+from ..calls.divergence import other_versions
+from ..calls.journal import Journal
+from ..calls.reuse import Reuse
+from ..contracts import Component
+from ..discovery.blame import awaitable, check_list, origin, raised, raiser, wrong
+from ..display.shown import Events, Result
 from ..scenario.plan import Plan, identities
-from ..secret import redact
-from ..store.runs import RecordedRun
 from .binding import Binding
 from .call_pipeline import CallPipeline
 from .components import Components
@@ -415,7 +415,7 @@ class Run:
     def _explained(self, failure: Divergence) -> Divergence:
         """The same, with the plugins that have other versions than they had."""
         assert self._recorded is not None
-        changed = other_versions(Manifest.from_dict(self._recorded.manifest), self._world.plan.host)
+        changed = other_versions(self._recorded, self._world.plan.host)
         return Divergence(f"run {self.id}: {failure}{changed}", failure.step)
 
     def _end(self, status: RunStatus, error: str, found: Mapping[str, Any] = NOTHING) -> Result:

@@ -8,16 +8,17 @@ from typing import Any, Protocol
 
 from attrs import define, evolve, field
 
-from ..answers.draws import Oracle
+from pyscrai_answers.draws import Oracle
+from pyscrai_language import yaml
+from pyscrai_records.errors import ConfigError
+from pyscrai_records.records import Price, RunResult
+from pyscrai_records.store.store import Store
+
 from ..config import Settings
 from ..contracts import Ask, Observer
-from ..errors import ConfigError
 from ..plugins import Host
-from ..records import Price, RunResult
-from ..scenario import yaml
 from ..scenario.plan import component_of
 from ..scenario.trust import Gate
-from ..store.store import Store
 
 
 class Running(Protocol):

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
-from ..canonical import check_json
-from ..suggest import format_json, quote
+from pyscrai_records.base.suggest import format_json, quote
+from pyscrai_records.canonical import check_json
 
 Root: TypeAlias = dict[str, Any]
 View: TypeAlias = Mapping[str, Any]

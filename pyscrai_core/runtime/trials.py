@@ -9,15 +9,16 @@ from typing import Any
 
 from attrs import define, evolve, field
 
+from pyscrai_records.errors import PyscraiError, StoreError
+from pyscrai_records.store.store import Store
+
 from ..base.progress import CallRecord
 from ..config import Settings
 from ..contracts import Observer, Trial, TrialResult
-from ..errors import PyscraiError, StoreError
 from ..scenario import plan as planning
 from ..scenario.manifest import Manifest
 from ..scenario.plan import Plan
 from ..scenario.trust import Gate
-from ..store.store import Store
 from . import execution
 from .session import Controls, Running, Session, configured_observers
 

@@ -12,16 +12,12 @@ from typing import Any, Literal, TypeVar
 import orjson
 from attrs import asdict, define, evolve, field
 
-from ..agent import Action, Agent
-from ..answers import emulation
-from ..answers.textual_calls import with_textual_calls
-from ..base import seeds
-from ..base.frozen import FrozenList, freeze
-from ..calls.bound_tools import BoundTool
-from ..canonical import Json, canonical, check_json
-from ..contracts import Component
-from ..discovery.blame import awaitable, check_list, wrong
-from ..errors import (
+from pyscrai_answers import emulation
+from pyscrai_answers.textual_calls import with_textual_calls
+from pyscrai_records.base.frozen import FrozenList, freeze
+from pyscrai_records.base.suggest import quote
+from pyscrai_records.canonical import Json, canonical, check_json
+from pyscrai_records.errors import (
     AnswerRejected,
     BudgetSpent,
     CallFailed,
@@ -34,9 +30,14 @@ from ..errors import (
     TransientError,
     Uncertain,
 )
-from ..messages import Message, ToolCall, ToolResult
-from ..records import EVERYONE, Completion, Event, Position, Request, Sampling, as_audience
-from ..suggest import quote
+from pyscrai_records.messages import Message, ToolCall, ToolResult
+from pyscrai_records.records import EVERYONE, Completion, Event, Position, Request, Sampling, as_audience
+
+from ..agent import Action, Agent
+from ..base import seeds
+from ..calls.bound_tools import BoundTool
+from ..contracts import Component
+from ..discovery.blame import awaitable, check_list, wrong
 from ..turn import Scope, Stage, Turn, View
 from .call_pipeline import CallPipeline
 from .participant import Participant

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pyscrai_language.expressions import Expression
+from pyscrai_records.canonical import canonical
+from pyscrai_records.errors import ContractError
+from pyscrai_records.records import EVERYONE, Event, Position, Sampling
+
 from ..agent import Acts, Agent
-from ..canonical import canonical
-from ..errors import ContractError
-from ..language.expressions import Expression
-from ..records import EVERYONE, Event, Position, Sampling
 from ..scenario.plan import Plan
 from .log import Log
 from .participant import Participant

@@ -10,15 +10,16 @@ import attrs
 import orjson
 from attrs import field, frozen
 
+from pyscrai_language.document import Document, Mistakes
+from pyscrai_language.misfit import Misfit, Path, dotted
+from pyscrai_language.templates import Prompt
+from pyscrai_records.base.suggest import unknown_key
+from pyscrai_records.canonical import canonical
+from pyscrai_records.errors import ContractError, ExtensionError, PyscraiError, TrustRequired
+
 from ..agent import ToolUse, Use
-from ..canonical import canonical
 from ..contracts import Component, SecretName, Url
-from ..errors import ContractError, ExtensionError, PyscraiError, TrustRequired
-from ..language.misfit import Misfit, Path, dotted
-from ..language.templates import Prompt
 from ..plugins import Host
-from ..suggest import unknown_key
-from .document import Document, Mistakes
 from .given import is_given, missing
 from .model import KERNEL_OPTIONS, ProviderUse
 from .modules import Modules

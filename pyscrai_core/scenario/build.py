@@ -8,15 +8,16 @@ from typing import Any, TypeVar
 
 import attrs
 
+from pyscrai_language.document import Document, Mistakes
+from pyscrai_language.expressions import Expression
+from pyscrai_language.misfit import Misfit, Path, dotted
+from pyscrai_language.schemas import check_schema, relocate_refs
+from pyscrai_records.base.frozen import freeze
+from pyscrai_records.base.suggest import did_you_mean, expected, list_some, there_is_no
+from pyscrai_records.canonical import canonical, check_json
+from pyscrai_records.records import EVERYONE
+
 from ..agent import Action, Agent, ToolUse, Use
-from ..base.frozen import freeze
-from ..canonical import canonical, check_json
-from ..language.expressions import Expression
-from ..language.misfit import Misfit, Path, dotted
-from ..language.schemas import check_schema, relocate_refs
-from ..records import EVERYONE
-from ..suggest import did_you_mean, expected, list_some, there_is_no
-from .document import Document, Mistakes
 from .model import (
     COMMON_KINDS,
     KERNEL_KINDS,

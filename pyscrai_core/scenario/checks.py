@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..language.lookalikes import find_lookalikes
-from ..language.misfit import Path
+from pyscrai_language.document import Mistakes
+from pyscrai_language.lookalikes import find_lookalikes
+from pyscrai_language.misfit import Path
+
 from .blueprints import Blueprint
-from .document import Mistakes
 from .model import COMMON_KINDS, KERNEL_KINDS, Scenario
 
 

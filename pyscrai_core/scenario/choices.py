@@ -6,11 +6,12 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pyscrai_answers.closed import MOST_OPTIONS, Choice, TooMany, indistinct, places_of
+from pyscrai_language.document import Mistakes
+from pyscrai_language.misfit import Path, dotted
+
 from ..agent import Agent
-from ..language.closed import MOST_OPTIONS, Choice, TooMany, indistinct, places_of
-from ..language.misfit import Path, dotted
 from .blueprints import Blueprint
-from .document import Mistakes
 from .model import Scenario
 from .quantities import Quantity
 

@@ -14,16 +14,17 @@ from itertools import count
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from ..base.frozen import as_tuple
-from ..canonical import check_json
+from pyscrai_language.document import Document, Mark
+from pyscrai_language.lookalikes import normalize
+from pyscrai_records.base.frozen import as_tuple
+from pyscrai_records.base.suggest import expected
+from pyscrai_records.canonical import check_json
+from pyscrai_records.errors import ConfigError, ExtensionError, Mistake, ScenarioError
+from pyscrai_records.records import Extension
+
 from ..contracts import CONTRACTS, Component, Toolset
 from ..discovery.loading import GIVEN, Offer, Plugin
-from ..errors import ConfigError, ExtensionError, Mistake, ScenarioError
-from ..language.lookalikes import normalize
 from ..plugins import Host
-from ..records import Extension
-from ..suggest import expected
-from .document import Document, Mark
 from .model import Scenario
 
 #: An extension's class, or a function, which becomes a tool.

@@ -9,11 +9,12 @@ from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
-from ..canonical import LOG_FORMAT, canonical, digest
+from pyscrai_records.canonical import LOG_FORMAT, canonical, digest
+from pyscrai_records.errors import StoreError
+from pyscrai_records.messages import ESTIMATOR
+from pyscrai_records.stored_run import StoredRun
+
 from ..discovery.installed import version
-from ..errors import StoreError
-from ..messages import ESTIMATOR
-from ..stored_run import StoredRun
 from .overrides import Override
 
 

@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from attrs import evolve, field, frozen
 
+from pyscrai_answers.bounded_answers import MAX_ANSWER_BYTES
+from pyscrai_answers.policy import AnswerPolicy
+from pyscrai_language.expressions import Expression
+from pyscrai_records.records import Sampling
+
 from ..agent import Agent, ToolPolicy, Use, positive
-from ..answers.policy import AnswerPolicy
-from ..base.bounded_answers import MAX_ANSWER_BYTES
-from ..language.expressions import Expression
-from ..records import Sampling
 from .quantities import Quantity, Table
 
 #: Kinds that only the kernel writes, with the keys of each payload: a change of the state (`op` is set or

@@ -15,9 +15,10 @@ from typing import Any
 
 from attrs import define, field
 
-from ..canonical import digest
+from pyscrai_records.base.suggest import did_you_mean
+from pyscrai_records.canonical import digest
+
 from ..contracts import CONTRACTS, Toolset
-from ..suggest import did_you_mean
 from .source import Source
 
 _REFERENCE = re.compile(r"(?P<file>[^:]*\.py)(?::(?P<name>\w*))?")

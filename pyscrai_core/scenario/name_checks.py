@@ -12,15 +12,16 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from pyscrai_language.document import Mistakes
+from pyscrai_language.misfit import Misfit, Path
+from pyscrai_language.schemas import LIKE
+from pyscrai_language.shapes import ANY, TEXT, join, mapping, shape_of, shape_of_schema
+from pyscrai_language.templates import Prompt
+from pyscrai_records.base.suggest import closest, did_you_mean, list_some
+
 from ..agent import Agent
 from ..contracts import Component
-from ..language.misfit import Misfit, Path
-from ..language.schemas import LIKE
-from ..language.shapes import ANY, TEXT, join, mapping, shape_of, shape_of_schema
-from ..language.templates import Prompt
-from ..suggest import closest, did_you_mean, list_some
 from .blueprints import Blueprint, Resolver
-from .document import Mistakes
 from .model import Scenario
 from .names import Note, ScenarioNames
 from .options import walk

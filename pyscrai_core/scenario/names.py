@@ -9,12 +9,11 @@ from typing import Any, Literal
 
 from attrs import evolve, frozen
 
-from ..agent import Agent
-from ..language.expressions import Expression
-from ..language.inference import Events, infer, literals
-from ..language.misfit import Misfit, Path
-from ..language.schemas import check_value
-from ..language.shapes import (
+from pyscrai_language.expressions import Expression
+from pyscrai_language.inference import Events, infer, literals
+from pyscrai_language.misfit import Misfit, Path
+from pyscrai_language.schemas import check_value
+from pyscrai_language.shapes import (
     ANY,
     EVENT,
     LIST,
@@ -31,8 +30,10 @@ from ..language.shapes import (
     shape_of,
     shape_of_schema,
 )
-from ..records import EVERYONE
-from ..suggest import TYPO, closest, did_you_mean, list_some, quote, there_is_no
+from pyscrai_records.base.suggest import TYPO, closest, did_you_mean, list_some, quote, there_is_no
+from pyscrai_records.records import EVERYONE
+
+from ..agent import Agent
 from .model import COMMON_KINDS, KERNEL_KINDS, Scenario
 
 #: A part of a path: plain text, or an expression in braces.

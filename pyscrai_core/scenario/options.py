@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from pyscrai_language.misfit import Misfit, Misfits, Path
+from pyscrai_language.schemas import check_schema
+from pyscrai_language.templates import Prompt
+from pyscrai_records.base.frozen import FrozenDict, FrozenList
+
 from .. import contracts
-from ..base.frozen import FrozenDict, FrozenList
 from ..contracts import Component
-from ..language.misfit import Misfit, Misfits, Path
-from ..language.schemas import check_schema
-from ..language.templates import Prompt
 from .source import Source
 from .structure import Hook, Structurer, unfit
 

@@ -10,12 +10,13 @@ import attrs
 import orjson
 from attrs import evolve, field, frozen
 
-from ..errors import ConfigError, Mistake, ScenarioError
-from ..language.lookalikes import normalize
-from ..language.misfit import Path, dotted
-from ..suggest import TYPO, closest, did_you_mean, format_value, there_is_no
-from . import yaml
-from .document import RECORDED, Document, Mark
+from pyscrai_language import yaml
+from pyscrai_language.document import RECORDED, Document, Mark
+from pyscrai_language.lookalikes import normalize
+from pyscrai_language.misfit import Path, dotted
+from pyscrai_records.base.suggest import TYPO, closest, did_you_mean, format_value, there_is_no
+from pyscrai_records.errors import ConfigError, Mistake, ScenarioError
+
 from .model import DEFAULT_USES, CallPolicy
 from .spec import AGENT_KEYS
 

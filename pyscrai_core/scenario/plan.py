@@ -14,19 +14,20 @@ from typing import Any
 
 from attrs import define, evolve, frozen
 
+from pyscrai_language.document import RECORDED, Document, Mark, Mistakes
+from pyscrai_language.misfit import Path
+from pyscrai_records.base.log import report
+from pyscrai_records.canonical import canonical, check_json, digest
+from pyscrai_records.errors import ExtensionError, PyscraiError
+from pyscrai_records.stored_run import StoredRun
+
 from ..agent import Use
-from ..base.log import report
-from ..canonical import canonical, check_json, digest
 from ..contracts import Provider
-from ..errors import ExtensionError, PyscraiError
-from ..language.misfit import Path
 from ..plugins import Host
-from ..stored_run import StoredRun
 from .blueprints import Blueprint, Resolver
 from .build import Builder
 from .checks import check_lookalikes, check_sampling, check_states
 from .choices import check_choices
-from .document import RECORDED, Document, Mark, Mistakes
 from .manifest import Manifest
 from .model import Scenario
 from .name_checks import Place, check_names

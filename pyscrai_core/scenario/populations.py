@@ -9,12 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pyscrai_language import yaml
+from pyscrai_language.document import Document, Mistakes
+from pyscrai_language.misfit import Misfit, Path
+from pyscrai_language.templates import Filling
+from pyscrai_records.base.suggest import expected
+
 from ..base import seeds
-from ..language.misfit import Misfit, Path
-from ..language.templates import Filling
-from ..suggest import expected
-from . import yaml
-from .document import Document, Mistakes
 from .source import Source
 
 #: The most agents that one population makes, and all of them together.

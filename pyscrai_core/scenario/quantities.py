@@ -9,9 +9,10 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from pyscrai_language.expressions import Expression
+from pyscrai_records.base.suggest import expected
+
 from ..agent import positive
-from ..language.expressions import Expression
-from ..suggest import expected
 
 #: `proportion`: true or false, or a share from 0 to 1. `ordered`: one of `levels`, the lowest first.
 QuantityKind: TypeAlias = Literal["number", "proportion", "category", "ordered", "text"]

@@ -13,15 +13,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path as FilesystemPath
 from typing import Any
 
-from ..base.files import read_file
-from ..canonical import check_json, digest
-from ..errors import ContractError, Mistake, PyscraiError, ScenarioError
-from ..language.lookalikes import normalize
-from ..language.misfit import Misfit
+from pyscrai_language import yaml
+from pyscrai_language.document import Document, Mark, Mistakes
+from pyscrai_language.lookalikes import normalize
+from pyscrai_language.misfit import Misfit
+from pyscrai_records.base.files import read_file
+from pyscrai_records.base.suggest import expected
+from pyscrai_records.canonical import check_json, digest
+from pyscrai_records.errors import ContractError, Mistake, PyscraiError, ScenarioError
+
 from ..plugins import Host
-from ..suggest import expected
-from . import yaml
-from .document import Document, Mark, Mistakes
 from .overrides import Override
 from .populations import expand_populations
 from .source import Source

@@ -8,9 +8,10 @@ from pathlib import Path as FilesystemPath
 
 from attrs import define, field
 
-from ..base.files import open_file, read_bytes
-from ..errors import TrustRequired
-from ..language.lookalikes import normalize
+from pyscrai_language.lookalikes import normalize
+from pyscrai_records.base.files import open_file, read_bytes
+from pyscrai_records.errors import TrustRequired
+
 from .trust import demand
 
 #: What is demanded of a file that a command line names, with its hash.

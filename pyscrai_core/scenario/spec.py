@@ -7,9 +7,10 @@ from typing import Any, Literal
 import attrs
 from attrs import field, frozen
 
+from pyscrai_language.misfit import Misfit, Path
+from pyscrai_records.base.suggest import did_you_mean, expected
+
 from ..agent import Acts, AgentLimits, Use
-from ..language.misfit import Misfit, Path
-from ..suggest import did_you_mean, expected
 from .model import DEFAULT_USES
 
 #: What an agent or a scenario has if it does not say.

@@ -19,12 +19,13 @@ import attrs
 from cattrs import Converter
 from cattrs.errors import StructureHandlerNotFoundError
 
+from pyscrai_language.misfit import Misfit, Misfits
+from pyscrai_language.templates import Prompt
+from pyscrai_records.base.suggest import did_you_mean, expected, unknown_key
+from pyscrai_records.errors import ContractError, PyscraiError
+
 from .. import contracts
 from ..contracts import CONTRACTS, Component
-from ..errors import ContractError, PyscraiError
-from ..language.misfit import Misfit, Misfits
-from ..language.templates import Prompt
-from ..suggest import did_you_mean, expected, unknown_key
 
 T = TypeVar("T")
 #: Makes something of a value, for the type that is wanted.

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-from ..base.atomic_files import replace_file
-from ..base.first_use import state_folder
-from ..base.private import is_private
-from ..errors import TrustRequired
+from pyscrai_records.base.atomic_files import replace_file
+from pyscrai_records.base.first_use import state_folder
+from pyscrai_records.base.private import is_private
+from pyscrai_records.errors import TrustRequired
 
 #: The length of a value with more characters is told.
 LONG = 200

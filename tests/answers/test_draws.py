@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_testing import check_resume
 
 import pyscrai_core
+from pyscrai_answers.closed import Choice, Members, TooMany, has_choices, part_of
+from pyscrai_answers.draws import check_distinct, draw, normalized, probabilities_drawn
+from pyscrai_answers.options import NoTokens, Option, Told, score_options
 from pyscrai_core import ConfigError, Position, RequestRejected, RunResult, Sampling, ScenarioError, api
-from pyscrai_core.answers.draws import check_distinct, draw, normalized, probabilities_drawn
-from pyscrai_core.base.options import NoTokens, Option, Told, score_options
-from pyscrai_core.language.closed import Choice, Members, TooMany, has_choices, part_of
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
+from pyscrai_testing import check_resume
 
 ACTIONS = {
     "offer": {"price": {"enum": [11, 12, 13]}, "fresh": {"type": "boolean"}},
@@ -255,7 +255,7 @@ def test_free_text_before_and_behind_a_choice(tmp_path: Path) -> None:
 BAD = """
 import math
 from pyscrai_core import Completion, Provider
-from pyscrai_core.base.options import OptionScores
+from pyscrai_answers.options import OptionScores
 
 class Bad(Provider):
     capabilities = frozenset({"schema", "options"})

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from pyscrai_answers.emulation import adapt
 from pyscrai_core import (
     AnswerRejected,
     Completion,
@@ -25,9 +26,8 @@ from pyscrai_core import (
     Usage,
     api,
 )
-from pyscrai_core.answers.emulation import adapt
-from pyscrai_core.language.schemas import check_value
 from pyscrai_core.runtime.turn import TOOL_CHARACTERS, TOOL_ROUNDS
+from pyscrai_language.schemas import check_value
 
 NOTHING: frozenset[str] = frozenset()
 #: Both refer to definitions of their own, under the same name.

@@ -25,7 +25,7 @@ from pathlib import Path
 import httpx
 from exports import make
 
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 OPENED, EVENTS = 20_000, 1_000_000
 #: Seconds in which something must be open, and what clients may cost.

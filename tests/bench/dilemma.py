@@ -31,7 +31,7 @@ from pyscrai_core.runtime import execution
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.scenario.plan import Plan, identities
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 OUTCOME = "cooperations"
 ROUNDS = 5

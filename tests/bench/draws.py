@@ -27,15 +27,15 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
-from pyscrai_llamacpp.provider import LlamaCppProvider
-from pyscrai_statistics import replicates_paired
 from scipy import stats
 
+from pyscrai_answers import options as walks
+from pyscrai_answers.draws import draw, normalized, probabilities_drawn
+from pyscrai_answers.options import Option, OptionScores
 from pyscrai_core import Message, Position, Request, Sampling
-from pyscrai_core.answers.draws import draw, normalized, probabilities_drawn
-from pyscrai_core.base import options as walks
 from pyscrai_core.base import seeds
-from pyscrai_core.base.options import Option, OptionScores
+from pyscrai_llamacpp.provider import LlamaCppProvider
+from pyscrai_statistics import replicates_paired
 
 FORM = "Answer as JSON with the key"
 PAIRS = 200

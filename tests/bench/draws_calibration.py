@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pyscrai_core
 from pyscrai_statistics import (
     StatisticsError,
     paired_difference,
@@ -29,8 +30,6 @@ from pyscrai_statistics import (
     unpaired_difference,
     variance_ratio,
 )
-
-import pyscrai_core
 
 COINS = range(1, 21)
 PARTS = [part / 20 for part in range(20)]

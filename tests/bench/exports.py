@@ -21,7 +21,7 @@ from pyscrai_core import Completion, Event
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime import exporting
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.store import CALL_COLUMNS, Store
+from pyscrai_records.store.store import CALL_COLUMNS, Store
 
 EVENTS = 1_000_000
 FORMATS = ("csv", "jsonl", "parquet", "duckdb", "html", "graphml", "inspect")

@@ -18,9 +18,8 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from pyscrai_memory.recall import RecallConfig, RecallMemory
-
 from pyscrai_core import Event, estimate_tokens
+from pyscrai_memory.recall import RecallConfig, RecallMemory
 
 #: Words that are drawn from, and those of one event; every tenth event is for one agent alone.
 VOCABULARY, WORDS, SECRET = 5_000, 14, 10

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from loguru import logger
-from pyscrai_telemetry.observer import Telemetry
 
 import pyscrai_core
 from pyscrai_core import Observer
+from pyscrai_telemetry.observer import Telemetry
 
 AGENTS = 4
 #: Reads what is sent, and answers, or does not.

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from attrs import frozen
 from click.testing import CliRunner
-from pyscrai_cli.main import cli
 
+from pyscrai_cli.main import cli
 from pyscrai_core import Completion, ConfigError, Engine, Provider, Request, ScenarioError, Usage, api
 from pyscrai_core.calls import budget
 from pyscrai_core.config import Settings, load_settings
-from pyscrai_core.records import Cost
-from pyscrai_core.store.store import Store
+from pyscrai_records.records import Cost
+from pyscrai_records.store.store import Store
 
 
 class Meter(Provider):

@@ -29,8 +29,8 @@ from pyscrai_core import (
 from pyscrai_core.calls.call import Call
 from pyscrai_core.calls.limiter import FIRST_PAUSE, TRIP, WINDOW, Account, Bounds, account
 from pyscrai_core.calls.providers import Providers
-from pyscrai_core.errors import RunStopping
 from pyscrai_core.scenario.model import CallPolicy
+from pyscrai_records.errors import RunStopping
 
 pytestmark = pytest.mark.usefixtures("virtual_clock")
 

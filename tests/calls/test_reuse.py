@@ -21,7 +21,7 @@ from pyscrai_core import Completion, Engine, Message, Overloaded, Provider, Requ
 from pyscrai_core.calls.call import Call
 from pyscrai_core.calls.reuse import Reuse
 from pyscrai_core.plugins import Host
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 PATIENCE = 300

@@ -15,7 +15,7 @@ from random import Random
 
 from harness import CASES, HANGS, Place, Tell, Whole, judge
 
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 
 def can_mount() -> bool:

@@ -34,9 +34,9 @@ from random import Random
 from typing import Any
 
 from attrs import define, field, frozen
-from pyscrai_testing.servers import FaultServer
 
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
+from pyscrai_testing.servers import FaultServer
 
 #: Each case: its scenario, the most calls that it makes at a time, and the options of its store's URL.
 CASES = {

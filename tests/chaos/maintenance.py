@@ -16,7 +16,7 @@ from random import Random
 from attrs import frozen
 
 from pyscrai_core import api
-from pyscrai_core.canonical import canonical, digest
+from pyscrai_records.canonical import canonical, digest
 
 SCENARIO = """
 scenario: talk

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pyscrai_core import Expression, Prompt
-from pyscrai_core.base.syntax import LOCK
-from pyscrai_core.language.sandbox import SANDBOX
+from pyscrai_language.sandbox import SANDBOX
+from pyscrai_records.base.syntax import LOCK
 
 
 def _held() -> bool:

@@ -38,27 +38,27 @@ KINDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "templates": (
         50,
         (
-            "tests/language/test_templates.py::test_a_template_does_not_get_out",
-            "tests/language/test_templates.py::test_a_template_comes_to_an_end",
+            "plugins/language/tests/test_templates.py::test_a_template_does_not_get_out",
+            "plugins/language/tests/test_templates.py::test_a_template_comes_to_an_end",
         ),
     ),
     "expressions": (
         45,
         (
-            "tests/language/test_expressions.py::test_refused",
-            "tests/language/test_expressions.py::test_work_is_bounded",
-            "tests/language/test_expressions.py::test_sizes_are_bounded",
-            "tests/language/test_expressions.py::test_depth_and_length_are_bounded",
+            "plugins/language/tests/test_expressions.py::test_refused",
+            "plugins/language/tests/test_expressions.py::test_work_is_bounded",
+            "plugins/language/tests/test_expressions.py::test_sizes_are_bounded",
+            "plugins/language/tests/test_expressions.py::test_depth_and_length_are_bounded",
         ),
     ),
     "patterns": (
         20,
         (
-            "tests/language/test_patterns.py::test_no_search_takes_for_ever",
-            "tests/language/test_patterns.py::test_what_cannot_be_searched_for_is_refused_with_its_place",
+            "plugins/language/tests/test_patterns.py::test_no_search_takes_for_ever",
+            "plugins/language/tests/test_patterns.py::test_what_cannot_be_searched_for_is_refused_with_its_place",
         ),
     ),
-    "schemas": (20, ("tests/language/test_schemas.py::test_no_check_of_a_value_takes_for_ever",)),
+    "schemas": (20, ("plugins/language/tests/test_schemas.py::test_no_check_of_a_value_takes_for_ever",)),
     "paths": (
         35,
         (

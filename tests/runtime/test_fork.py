@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 from click.testing import CliRunner
-from pyscrai_cli.main import cli
 
 import pyscrai_core
+from pyscrai_cli.main import cli
 from pyscrai_core import (
     Completion,
     ConfigError,
@@ -35,7 +35,7 @@ from pyscrai_core import (
 )
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 
 class Asked(Provider):

@@ -15,7 +15,7 @@ import pytest
 import pyscrai_core
 from pyscrai_core import Provider, RequestRejected, api
 from pyscrai_core.plugins import Host
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 #: The event behind which the forks begin: Ann had her turn of the second round.
 AT = 4

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+
 from pyscrai_cli import perform
 from pyscrai_cli.main import cli
-
 from pyscrai_core import BudgetSpent, Engine, Schedule, Tool, Toolset
 from pyscrai_core.base import time_limit
 from pyscrai_core.runtime import components

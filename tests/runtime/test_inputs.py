@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pyscrai_cli.main import cli
 
 import pyscrai_core
+from pyscrai_cli.main import cli
 from pyscrai_core import ConfigError, Engine, Event, NoConfig, Observer, RunResult, StoreError, api
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 #: No test waits as long as this; one that would is broken.

@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from pyscrai_core.base import options as walks
-from pyscrai_core.base.options import Option, OptionScores, Told, score_options
+from pyscrai_answers import options as walks
+from pyscrai_answers.options import Option, OptionScores, Told, score_options
 
 #: The end of the answer is the empty text.
 VOCABULARY = [b"1", b"2", b"12", b" ", b'"', b",", b"}", b"x", b""]

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_testing.terminal import PYSCRAI, Terminal
 
 from pyscrai_core import Event
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
+from pyscrai_testing.terminal import PYSCRAI, Terminal
 
 Played = Callable[..., Terminal]
 

@@ -44,7 +44,7 @@ from pyscrai_core import (
 from pyscrai_core.config import load_settings
 from pyscrai_core.runtime import execution
 from pyscrai_core.runtime.session import Session
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("virtual_clock")
 

@@ -27,7 +27,7 @@ from pyscrai_core import (
     Tool,
     ToolCall,
 )
-from pyscrai_core.base.frozen import FrozenDict, FrozenList, freeze
+from pyscrai_records.base.frozen import FrozenDict, FrozenList, freeze
 
 ROUNDS = {"use": "round-robin", "rounds": 2}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pyscrai_core import RunResult, ScenarioError, api
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 SURVEY: dict[str, Any] = {
     "providers": {"default": {"use": "scripted", "choice": ["One.", "Two.", "Three words here."]}},

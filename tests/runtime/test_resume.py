@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_testing import check_resume
 
 import pyscrai_core
 from pyscrai_core import (
@@ -24,6 +23,7 @@ from pyscrai_core import (
     api,
 )
 from pyscrai_core.plugins import Host
+from pyscrai_testing import check_resume
 
 PROVIDERS = {
     "default": {

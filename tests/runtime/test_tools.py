@@ -15,7 +15,7 @@ import pytest
 
 from pyscrai_core import Engine, NoConfig, Tool, ToolFailed, Turn, tool
 from pyscrai_core.api import replay
-from pyscrai_core.language.schemas import check_schema, check_value
+from pyscrai_language.schemas import check_schema, check_value
 
 if TYPE_CHECKING:
     pass

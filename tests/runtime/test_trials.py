@@ -9,11 +9,11 @@ from typing import Any
 
 from pyscrai_core import Trial, TrialResult, api
 from pyscrai_core.config import Settings
-from pyscrai_core.records import Price
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.runtime.trials import MOST_SHARED, Trials
 from pyscrai_core.scenario.model import CallPolicy
-from pyscrai_core.store.store import Store
+from pyscrai_records.records import Price
+from pyscrai_records.store.store import Store
 
 TALK = """
 scenario: talk

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pyscrai_cli.main import cli
-from pyscrai_testing.servers import FaultServer, Hang
 
 import pyscrai_core
+from pyscrai_cli.main import cli
 from pyscrai_core import ScenarioError, api
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
+from pyscrai_testing.servers import FaultServer, Hang
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 PATIENCE = 300

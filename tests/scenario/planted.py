@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
-from pyscrai_core.scenario import yaml
+from pyscrai_language import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 FIELDS = {"seq", "step", "kind", "source", "audience", "payload", "cause"}

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from pyscrai_cli.main import cli
 
+from pyscrai_cli.main import cli
 from pyscrai_core import read_file
 
 

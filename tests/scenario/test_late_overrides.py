@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pyscrai_core.errors import ScenarioError
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.overrides import Override
+from pyscrai_records.errors import ScenarioError
 
 SCENARIO = """\
 scenario: overrides

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from pyscrai_core.errors import ConfigError, ScenarioError
 from pyscrai_core.scenario.manifest import Fork, Manifest
 from pyscrai_core.scenario.overrides import Override
+from pyscrai_records.errors import ConfigError, ScenarioError
 
 PLUGINS = [{"name": "cast", "distribution": "pyscrai-cast", "version": "1"}]
 SCENARIO = {

@@ -11,9 +11,9 @@ import pytest
 
 import pyscrai_core
 from pyscrai_core import api
-from pyscrai_core.errors import ScenarioError
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario import plan as planning
+from pyscrai_records.errors import ScenarioError
 
 HOST = Host()
 BASE = """\

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from pyscrai_core.errors import Mistake, ScenarioError
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario import plan as planning
+from pyscrai_records.errors import Mistake, ScenarioError
 
 sys.path.insert(0, str(Path(__file__).parent))
 

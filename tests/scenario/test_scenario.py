@@ -30,7 +30,6 @@ from pyscrai_core import (
 )
 from pyscrai_core.agent import Acts, Use
 from pyscrai_core.config import load_settings
-from pyscrai_core.language.schemas import check_value
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.components import with_inner
 from pyscrai_core.scenario import plan as planning
@@ -38,6 +37,7 @@ from pyscrai_core.scenario.manifest import Manifest
 from pyscrai_core.scenario.model import Scenario
 from pyscrai_core.scenario.overrides import Override
 from pyscrai_core.scenario.plan import Plan
+from pyscrai_language.schemas import check_value
 
 FULL = """\
 scenario: market

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyscrai_core.store.models import TABLES
+from pyscrai_records.store.models import TABLES
 
 
 @pytest.fixture

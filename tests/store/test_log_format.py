@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from pyscrai_cli.main import cli
 
+from pyscrai_cli.main import cli
 from pyscrai_core import StoreError, api
-from pyscrai_core.canonical import LOG_FORMAT
-from pyscrai_core.store.store import Store
+from pyscrai_records.canonical import LOG_FORMAT
+from pyscrai_records.store.store import Store
 
 
 @pytest.fixture

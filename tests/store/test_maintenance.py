@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pyscrai_cli.main import cli
 
+from pyscrai_cli.main import cli
 from pyscrai_core import Engine, Provider, StoreError
-from pyscrai_core.store import maintenance
-from pyscrai_core.store.store import Store
+from pyscrai_records.store import maintenance
+from pyscrai_records.store.store import Store
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 TALK = {

@@ -14,10 +14,10 @@ from peewee import SqliteDatabase
 from playhouse.migrations import Runner
 
 from pyscrai_core import StoreError, api
-from pyscrai_core.store import opening
-from pyscrai_core.store.locks import Locks
-from pyscrai_core.store.models import TABLES
-from pyscrai_core.store.store import Store
+from pyscrai_records.store import opening
+from pyscrai_records.store.locks import Locks
+from pyscrai_records.store.models import TABLES
+from pyscrai_records.store.store import Store
 
 
 def older(path: Path) -> None:
@@ -84,7 +84,7 @@ def test_an_older_store_that_is_read_only_is_not_migrated(
 
 
 def test_one_process_at_a_time_migrates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyscrai_core.store.locks.MIGRATION_TIMEOUT", 0.1)
+    monkeypatch.setattr("pyscrai_records.store.locks.MIGRATION_TIMEOUT", 0.1)
     path = tmp_path / "runs.db"
     migrating = pytest.raises(StoreError, match="another process has been migrating its tables")
     with Locks(path).exclusive(), migrating:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from pyscrai_core import ConfigError, Message, StoreError, api
-from pyscrai_core.store.listing import count_events
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.listing import count_events
+from pyscrai_records.store.store import Store
 
 TALK = {
     "providers": {"default": {"use": "scripted", "replies": ["one", "two", "three"]}},
@@ -204,7 +204,7 @@ def test_a_read_only_store(tmp_path: Path) -> None:
             folder.chmod(folder.stat().st_mode | 0o055)
     code = (
         "import os, sys\n"
-        "from pyscrai_core.store.store import Store\n"
+        "from pyscrai_records.store.store import Store\n"
         "from pyscrai_core import StoreError\n"
         "if os.geteuid() == 0: os.setgid(65534), os.setuid(65534)\n"
         "try: Store.open(sys.argv[1])\n"
@@ -248,7 +248,7 @@ def test_a_lock_in_the_middle_blocks_no_loop(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_stays_fails_the_run_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyscrai_core.store.writer.LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr("pyscrai_records.store.writer.LOCK_PATIENCE", 0.1)
     path = tmp_path / "runs.db"
 
     async def main() -> None:
@@ -290,7 +290,7 @@ import os, subprocess, sys
 import pyscrai_core
 from pyscrai_core import NoConfig, Observer, api
 
-LOOK = "from pyscrai_core.store.store import Store\\nwith Store.open('runs.db') as store: store.runs()"
+LOOK = "from pyscrai_records.store.store import Store\\nwith Store.open('runs.db') as store: store.runs()"
 
 class Steers(Observer):
     def on_event(self, event):

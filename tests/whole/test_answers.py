@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from attrs import field, frozen
-from pyscrai_testing.servers import FaultServer
 
 import pyscrai_core
 from pyscrai_core import NoConfig, Observer, Position, RunResult, api
 from pyscrai_core.calls import retry
+from pyscrai_testing.servers import FaultServer
 
 EVENTS = {"Content-Type": "text/event-stream"}
 REFUSAL = "I'm sorry, I can't help with that."

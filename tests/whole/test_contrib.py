@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_cli.run import DEMO
-from pyscrai_experiments.experiment import read_experiment
-from pyscrai_experiments.running import ready
 
 import pyscrai_core
+from pyscrai_cli.run import DEMO
 from pyscrai_core import api
 from pyscrai_core.config import load_settings
 from pyscrai_core.scenario.trust import Gate
+from pyscrai_experiments.experiment import read_experiment
+from pyscrai_experiments.running import ready
 
 FOLDER = Path(__file__).parents[2] / "contrib" / "scenarios"
 ALL = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pyscrai_cli.main import cli
-from pyscrai_testing.servers import Fault, FaultServer, Hang, Reply, Reset
 
 import pyscrai_core
+from pyscrai_cli.main import cli
 from pyscrai_core import CallRecord, NoConfig, Observer, Position, RunResult, api
 from pyscrai_core.calls import retry
+from pyscrai_testing.servers import Fault, FaultServer, Hang, Reply, Reset
 
 #: What a vendor says of a fault.
 WORDS = "the vendor's own words"

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_testing import check_resume
 
 import pyscrai_core
 from pyscrai_core import RunResult, api
+from pyscrai_testing import check_resume
 
 FOLDER = Path(__file__).parents[2] / "contrib" / "scenarios"
 TIT_FOR_TAT = [{"when": "any(e.kind == 'defect' for e in heard)", "do": "defect"}, {"do": "cooperate"}]

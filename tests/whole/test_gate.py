@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pyscrai_cli.main import cli
-from pyscrai_testing.servers import FaultServer
 
 import pyscrai_core
+from pyscrai_cli.main import cli
 from pyscrai_core import StoredRun, TrustRequired, api
 from pyscrai_core.config import load_settings
-from pyscrai_core.errors import ConfigError
 from pyscrai_core.scenario.trust import Approval, Gate, demand
+from pyscrai_records.errors import ConfigError
+from pyscrai_testing.servers import FaultServer
 
 ROOT = Path(__file__).parents[2]
 #: A provider that leaves a trace where it is executed.

@@ -27,7 +27,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import pyscrai_bundles.bundle as bundle
-import pyscrai_core.store.runs as runs
+import pyscrai_records.store.runs as runs
 from pyscrai_cli.main import main
 
 def killing(rows):

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_experiments.registry import RegistrationRow
-from pyscrai_testing.servers import FaultServer, Reply
 
 import pyscrai_core
 from pyscrai_core import TrustRequired, Url, api
 from pyscrai_core.config import load_settings
-from pyscrai_core.errors import ScenarioError
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.session import configured_observers
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.store import Store
+from pyscrai_experiments.registry import RegistrationRow
+from pyscrai_records.errors import ScenarioError
+from pyscrai_records.store.store import Store
+from pyscrai_testing.servers import FaultServer, Reply
 
 ROOT = Path(__file__).parents[2]
 #: A provider and a tool that leave a trace where they are executed, and print in two ways.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pyscrai_core.base.atomic_files import replace_file
-from pyscrai_core.base.files import append_file
+from pyscrai_records.base.atomic_files import replace_file
+from pyscrai_records.base.files import append_file
 
 CHOICE = {"actions": {"go": {}, "stay": {}}, "must_act": True, "speak": False}
 SCENARIO = {

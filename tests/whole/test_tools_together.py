@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from pyscrai_cli.main import cli
 
 import pyscrai_core
+from pyscrai_cli.main import cli
 from pyscrai_core import api
 
 SERVER = """

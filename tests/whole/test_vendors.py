@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from pyscrai_cli.main import cli
-from pyscrai_testing.models import TOOLS_TEMPLATE
-from pyscrai_testing.servers import model_server
 
 import pyscrai_core
+from pyscrai_cli.main import cli
 from pyscrai_core import Engine, Event, Memory, Message, ToolCall, ToolResult, Turn, api
 from pyscrai_core.plugins import Host
+from pyscrai_testing.models import TOOLS_TEMPLATE
+from pyscrai_testing.servers import model_server
 
 OLLAMA_TESTS = Path(__file__).parents[2] / "plugins/ollama/tests"
 

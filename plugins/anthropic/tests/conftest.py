@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from pyscrai_anthropic.provider import AnthropicProvider
 from pyscrai_testing.models import opened
 

@@ -11,10 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from pyscrai_anthropic.provider import AnthropicProvider
-from pyscrai_testing.providers import Pieces
-from pyscrai_testing.servers import FaultServer, Reply
 
+from pyscrai_anthropic.provider import AnthropicProvider
 from pyscrai_core import (
     AuthenticationFailed,
     CallFailed,
@@ -31,6 +29,8 @@ from pyscrai_core import (
     ToolCall,
     Usage,
 )
+from pyscrai_testing.providers import Pieces
+from pyscrai_testing.servers import FaultServer, Reply
 
 Using = Callable[..., Any]
 STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from pyscrai_anthropic.config import AnthropicConfig
 from pyscrai_anthropic.messages import MAX_TOKENS, completion, request_arguments
 from pyscrai_anthropic.provider import AnthropicProvider
 from pyscrai_anthropic.schema import reduced
-
 from pyscrai_core import (
     AnswerRejected,
     Message,

@@ -11,12 +11,12 @@ from typing import Any
 
 import attrs
 import pytest
+
 from pyscrai_anthropic.provider import AnthropicProvider
+from pyscrai_core import Message, Request, Sampling, SecretName, ToolCall, ToolResult, ToolSpec, Url
 from pyscrai_testing.models import TOOLS_TEMPLATE
 from pyscrai_testing.providers import VendorSuite
 from pyscrai_testing.servers import model_server
-
-from pyscrai_core import Message, Request, Sampling, SecretName, ToolCall, ToolResult, ToolSpec, Url
 
 
 class TestAnthropic(VendorSuite):

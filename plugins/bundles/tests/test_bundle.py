@@ -18,15 +18,15 @@ import orjson
 import pytest
 from attrs import frozen
 from click.testing import CliRunner, Result
+
 from pyscrai_bundles import bundle as bundles
 from pyscrai_bundles.bundle import FORMAT, Bundle, export_bundle
 from pyscrai_cli.main import cli
-
 from pyscrai_core import Engine, FilePath, StoreError, api
-from pyscrai_core import secret as keys
-from pyscrai_core.base import redaction
-from pyscrai_core.canonical import canonical, digest
-from pyscrai_core.store.store import Store
+from pyscrai_records import secret as keys
+from pyscrai_records.base import redaction
+from pyscrai_records.canonical import canonical, digest
+from pyscrai_records.store.store import Store
 
 TALK = {
     "providers": {"default": {"use": "scripted", "replies": ["one", "two", "three"]}},

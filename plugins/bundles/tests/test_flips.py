@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+
 from pyscrai_cli.main import cli
 
 FLIPS = int(os.environ.get("PYSCRAI_FLIPS", "40"))

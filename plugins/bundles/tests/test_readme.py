@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 from click.testing import CliRunner
+
 from pyscrai_bundles import plugin
 from pyscrai_cli.main import cli
-
 from pyscrai_core.plugins import Host
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

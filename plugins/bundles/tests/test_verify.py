@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pyscrai_cli.main import cli
 
+from pyscrai_cli.main import cli
 from pyscrai_core import api
 
 TALK = {

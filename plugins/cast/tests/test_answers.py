@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+
 from pyscrai_cast.actor import answer_schema
 from pyscrai_cast.analyst import AnalystConfig, Score, finding_schema
 

@@ -8,10 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pyscrai_cast.plugin
 import pytest
 from attrs import field, frozen
 
+import pyscrai_cast.plugin
 import pyscrai_core
 from pyscrai_core import (
     Completion,

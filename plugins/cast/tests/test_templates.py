@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import MappingProxyType, SimpleNamespace
 
 import pytest
+
 from pyscrai_cast.answers import tidy
 from pyscrai_cast.templates import describe_action, plain, show
-
 from pyscrai_core import Action
 
 

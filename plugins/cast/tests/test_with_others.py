@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_testing.resume import check_resume
 
 import pyscrai_core
+from pyscrai_testing.resume import check_resume
 
 for _name in ("cast", "memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")

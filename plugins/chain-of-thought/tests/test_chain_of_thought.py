@@ -10,11 +10,9 @@ from typing import Any, ClassVar
 
 import attrs
 import pytest
-from pyscrai_chain_of_thought.reasoning import ChainOfThoughtConfig
-from pyscrai_testing import check_resume
-from pyscrai_testing.reasoning import scenarios, texts
 
 import pyscrai_core
+from pyscrai_chain_of_thought.reasoning import ChainOfThoughtConfig
 from pyscrai_core import (
     Completion,
     Provider,
@@ -24,6 +22,8 @@ from pyscrai_core import (
     ScenarioError,
     Thinking,
 )
+from pyscrai_testing import check_resume
+from pyscrai_testing.reasoning import scenarios, texts
 
 Play = Callable[..., RunResult]
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

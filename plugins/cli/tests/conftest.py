@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+
 from pyscrai_cli.main import cli
 from pyscrai_testing.servers import FaultServer, Reply, chat_answer
 from pyscrai_testing.terminal import PATIENCE, PYSCRAI

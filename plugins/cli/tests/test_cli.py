@@ -18,14 +18,14 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+
 from pyscrai_cli import plugin
 from pyscrai_cli.main import cli
 from pyscrai_cli.output import clean
-from pyscrai_testing.terminal import PATIENCE, PYSCRAI, Terminal
-
 from pyscrai_core import Extension
 from pyscrai_core import plugins as plugins_module
 from pyscrai_core.plugins import Host
+from pyscrai_testing.terminal import PATIENCE, PYSCRAI, Terminal
 
 REPLIES = ["hello", "how are you", "bye"]
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 import yaml
-from pyscrai_cli.run import DEMO
 
+from pyscrai_cli.run import DEMO
 from pyscrai_core import Event, StoredRun, api
 
 SEEDS = range(6, 6 + int(os.environ.get("PYSCRAI_DEMO_SEEDS", "1")))

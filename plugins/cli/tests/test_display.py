@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_cli.progress import Progress
-from pyscrai_cli.wrapping import head_of, tail_of, wrapped
-from pyscrai_testing.servers import FaultServer, Reply, chat_answer
-from pyscrai_testing.terminal import BEGIN, PYSCRAI, Terminal
 from rich.cells import cell_len
 
+from pyscrai_cli.progress import Progress
+from pyscrai_cli.wrapping import head_of, tail_of, wrapped
 from pyscrai_core import CallRecord, Cost, Event, Usage
-from pyscrai_core.records import Position
+from pyscrai_records.records import Position
+from pyscrai_testing.servers import FaultServer, Reply, chat_answer
+from pyscrai_testing.terminal import BEGIN, PYSCRAI, Terminal
 
 Write = Callable[..., str]
 

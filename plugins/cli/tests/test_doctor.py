@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+
 from pyscrai_cli import plugins
 from pyscrai_cli.main import cli
-from pyscrai_testing.servers import FaultServer
-
 from pyscrai_core import api
+from pyscrai_testing.servers import FaultServer
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main"]
 #: Each vendor's address below the server's, and the variable with its key.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+
 from pyscrai_cli.main import cli
 
 SCENARIO: dict[str, Any] = {

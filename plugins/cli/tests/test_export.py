@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+
 from pyscrai_cli.main import cli
 from pyscrai_testing.terminal import PATIENCE, PYSCRAI
 

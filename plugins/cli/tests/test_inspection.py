@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pyscrai_cli.stats import latency
 from pyscrai_testing.terminal import PYSCRAI, Terminal
 

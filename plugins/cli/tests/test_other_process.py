@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from pyscrai_testing.terminal import PATIENCE, PYSCRAI, Terminal
 
 Write = Callable[..., str]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 import pytest
-from pyscrai_cli import plugin
 
+from pyscrai_cli import plugin
 from pyscrai_core import Extension
 from pyscrai_core.plugins import Host
 

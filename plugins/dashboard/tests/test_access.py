@@ -19,14 +19,14 @@ from typing import Any
 
 import httpx
 import pytest
+
+from pyscrai_core import Extension, hookimpl
+from pyscrai_core.plugins import Host
 from pyscrai_dashboard.access import is_loopback
 from pyscrai_dashboard.panels import Panels
 from pyscrai_dashboard.peers import owner
 from pyscrai_dashboard.replies import Refused
 from pyscrai_dashboard.serving import listen
-
-from pyscrai_core import Extension, hookimpl
-from pyscrai_core.plugins import Host
 
 
 def test_every_answer_has_the_headers(reading: Any) -> None:

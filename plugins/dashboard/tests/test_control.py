@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 #: A tool, as a Python function.
 TOOL = '''def shout(text: str) -> str:

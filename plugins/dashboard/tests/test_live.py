@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pyscrai_core.records import RunResult, Usage
-from pyscrai_core.store.store import Store
+from pyscrai_records.records import RunResult, Usage
+from pyscrai_records.store.store import Store
 
 MANIFEST = {
     "format": 3, "kernel": "0", "scenario": {"scenario": "made", "seed": 0, "agents": {"Mara": {}}},

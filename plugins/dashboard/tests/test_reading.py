@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_dashboard.experiments import _trials as trials_of
-from pyscrai_dashboard.summaries import rows_of
 
 import pyscrai_core
-from pyscrai_core.store.store import Store
+from pyscrai_dashboard.experiments import _trials as trials_of
+from pyscrai_dashboard.summaries import rows_of
+from pyscrai_records.store.store import Store
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pyscrai_core.store.store import CALL_COLUMNS, Store
+from pyscrai_records.store.store import CALL_COLUMNS, Store
 
 EMPTY = {"cost": None, "base": None}
 TEXTS = (

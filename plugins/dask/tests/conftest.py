@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+
 from pyscrai_cli.main import cli
 
 #: A model that says which request it answers, and in which process; it notes each request that it gets.

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+
 from pyscrai_dask import cluster
 from pyscrai_experiments.registry import registrations
-
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 from .conftest import Started, wait_for
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from distributed import Client
 from distributed.security import Security
+
 from pyscrai_dask import cluster
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 from click.testing import CliRunner
+
 from pyscrai_cli.main import cli
 from pyscrai_dask.executor import Dask
 

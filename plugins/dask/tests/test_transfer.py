@@ -6,13 +6,13 @@ import zlib
 from pathlib import Path
 
 import pytest
-from pyscrai_dask.transfer import pack, unpack
 
 import pyscrai_core
 from pyscrai_core import api
-from pyscrai_core.errors import StoreError
-from pyscrai_core.store.maintenance import collect_garbage, remove_runs
-from pyscrai_core.store.store import Store
+from pyscrai_dask.transfer import pack, unpack
+from pyscrai_records.errors import StoreError
+from pyscrai_records.store.maintenance import collect_garbage, remove_runs
+from pyscrai_records.store.store import Store
 
 SCENARIO = {
     "scenario": "talk",

@@ -15,13 +15,10 @@ from typing import Any
 import duckdb
 import polars
 import pyarrow.parquet
+import pytest
+
 import pyscrai_duckdb.plugin
 import pyscrai_tables.plugin
-import pytest
-from pyscrai_duckdb.database import TYPES
-from pyscrai_tabular.fill import Filled, fill
-from pyscrai_testing.fixtures import Solo
-
 from pyscrai_core import (
     Completion,
     Engine,
@@ -37,7 +34,10 @@ from pyscrai_core import (
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.exporting import make_exporter
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.store import Store
+from pyscrai_duckdb.database import TYPES
+from pyscrai_records.store.store import Store
+from pyscrai_tabular.fill import Filled, fill
+from pyscrai_testing.fixtures import Solo
 
 #: What the agent says, one after the other: also what other formats stumble over.
 WORDS = ["Good morning.", "=1+1", 'Äpfel,\nzwei "Körbe"; 3\r\nor 4\x00', "", "\u2028 NULL \\N"]
@@ -247,7 +247,7 @@ def test_a_full_disk_leaves_what_was_there(
         "from pyscrai_core.plugins import Host\n"
         "from pyscrai_core.runtime import exporting\n"
         "from pyscrai_core.scenario.trust import Gate\n"
-        "from pyscrai_core.store.store import Store\n"
+        "from pyscrai_records.store.store import Store\n"
         "import pyscrai_duckdb.plugin\n"
         f"with Store.open({str(tmp_path / 'runs.db')!r}, create=False) as store:\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from pyscrai_cli.main import cli
-from pyscrai_exact.tree import Step, Tree
 
 import pyscrai_core
+from pyscrai_cli.main import cli
 from pyscrai_core import ContractError, Host
+from pyscrai_exact.tree import Step, Tree
 
 COMMAND = [sys.executable, "-m", "pyscrai_cli.main", "exact"]
 PLAYER = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+
 from pyscrai_experiments import panel
 
 Invoke = Callable[..., Result]

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pyscrai_experiments
 import pytest
 from click.testing import Result
 
+import pyscrai_experiments
 from pyscrai_core import InputError
 
 Invoke = Callable[..., Result]

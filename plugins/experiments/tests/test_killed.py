@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 KILLS = int(os.environ.get("PYSCRAI_EXPERIMENT_KILLS", "5"))
 REPLICATES = max(10, KILLS * 10 // 3 + 1)
@@ -71,6 +71,7 @@ def start(store: str) -> subprocess.Popen[bytes]:
 
 def report(store: str) -> str:
     from click.testing import CliRunner
+
     from pyscrai_cli.main import cli
 
     arguments = ["experiment", "report", "exp.yaml", "--store", store, "--format", "json"]

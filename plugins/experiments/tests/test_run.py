@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 Invoke = Callable[..., Result]
 

@@ -97,12 +97,12 @@ def test_the_display_changes_while_the_run_goes_on(folder: Path) -> None:
 
 def test_lines_of_the_log_are_shown_if_they_are_wanted(folder: Path) -> None:
     """A run with a late event warns."""
-    warn = "from pyscrai_core.base.log import logger\nlogger.warning('a warning of {}', 'ours')"
+    warn = "from pyscrai_records.base.log import logger\nlogger.warning('a warning of {}', 'ours')"
     imported = "import pyscrai_core.api, loguru, sys"
     (_, silent, others), (_, _, wanted) = (
         execute(folder, imported, *cells)
         for cells in (
-            ("import pyscrai_core.store.writer as w\nw.logger.patch(lambda r: r.update(name=w.__name__))"
+            ("import pyscrai_records.store.writer as w\nw.logger.patch(lambda r: r.update(name=w.__name__))"
              ".warning('a warning of {}', 'ours')", "loguru.logger.warning('of others')"),
             ("loguru.logger.remove(); loguru.logger.add(sys.stderr)", warn),
         )

@@ -11,16 +11,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import pyscrai_html.plugin
 import pytest
-from pyscrai_testing.fixtures import store_events
 
 import pyscrai_core
+import pyscrai_html.plugin
 from pyscrai_core import Event, ScenarioError, StoredRun
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.exporting import make_exporter
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
+from pyscrai_testing.fixtures import store_events
 
 HOST = Host(extra=[pyscrai_html.plugin])
 EVIL = '</script><script>document.title="evil"</script><img src=x onerror=alert(1)> "\'& \x07\u202e'

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from pyscrai_core import ToolFailed
 from pyscrai_http.client import Secret
 from pyscrai_http.tool import HttpConfig, HttpTool
 from pyscrai_http.transport import is_public
-
-from pyscrai_core import ToolFailed
 
 TEXT = {"type": "string"}
 Ask = Callable[..., Any]

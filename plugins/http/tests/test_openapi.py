@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_http.openapi import MAX_TOOLS, OpenApi, OpenApiConfig
 
 from pyscrai_core import ConfigError, Tool
+from pyscrai_http.openapi import MAX_TOOLS, OpenApi, OpenApiConfig
 
 SHOP = """
 openapi: 3.0.3

@@ -7,9 +7,9 @@ import socket
 from typing import Any
 
 import pytest
-from pyscrai_http.transport import is_public
 
 from pyscrai_core import ToolFailed
+from pyscrai_http.transport import is_public
 
 #: Spelled as hosts of a URL.
 HOSTS = (

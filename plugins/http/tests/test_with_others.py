@@ -9,14 +9,14 @@ from typing import Any
 
 import attrs
 import pytest
-from pyscrai_http.openapi import OpenApiConfig
-from pyscrai_http.tool import HttpConfig
-from pyscrai_testing import check_resume
 
 import pyscrai_core
 from pyscrai_core import Completion, Extension, Reasoning, Request, RunResult, Turn, hookimpl
 from pyscrai_core.api import replay
 from pyscrai_core.plugins import Host
+from pyscrai_http.openapi import OpenApiConfig
+from pyscrai_http.tool import HttpConfig
+from pyscrai_testing import check_resume
 
 for _name in ("cast", "memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyscrai_human.plugin
 import pytest
 
+import pyscrai_human.plugin
 from pyscrai_core import Extension, RunResult, ScenarioError, Schedule, Stage, api, hookimpl
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime import execution
 from pyscrai_core.runtime.session import Session
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 
 class Steps(Schedule):

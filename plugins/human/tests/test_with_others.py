@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import pytest
+
 from pyscrai_human.human import TEMPLATE_NAMES, HumanConfig
 
 for _name in ("rules", "schedules"):
@@ -26,7 +27,7 @@ from pyscrai_core import api
 from pyscrai_core.config import load_settings
 from pyscrai_core.runtime import execution
 from pyscrai_core.runtime.session import Session
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 mode, store, kill, answers = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 asked = []

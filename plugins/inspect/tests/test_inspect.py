@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-import pyscrai_inspect.plugin
 import pytest
-from pyscrai_inspect.convert import messages
-from pyscrai_testing.fixtures import Solo, store_events
 
+import pyscrai_inspect.plugin
 from pyscrai_core import (
     Completion,
     Engine,
@@ -36,7 +34,9 @@ from pyscrai_core import (
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.exporting import make_exporter
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.store import Store
+from pyscrai_inspect.convert import messages
+from pyscrai_records.store.store import Store
+from pyscrai_testing.fixtures import Solo, store_events
 
 #: The version of Inspect that reads the logs in the slow test.
 INSPECT = "inspect-ai==0.3.285"

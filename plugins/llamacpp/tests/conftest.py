@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pyscrai_core import ConfigError
 from pyscrai_llamacpp.models import find_weights
 from pyscrai_llamacpp.provider import LlamaCppProvider
 from pyscrai_testing.models import TOOLS_TEMPLATE, opened, with_template
-
-from pyscrai_core import ConfigError
 
 
 @pytest.fixture(scope="session", autouse=True)

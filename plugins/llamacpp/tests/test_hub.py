@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_llamacpp import hub
 
 import pyscrai_core
 from pyscrai_core import ConfigError, api
 from pyscrai_core.config import load_settings
+from pyscrai_llamacpp import hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODEL = "hf:org/tiny-GGUF/tiny.gguf"

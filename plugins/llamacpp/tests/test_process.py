@@ -53,9 +53,8 @@ def test_the_entry_module_is_light() -> None:
 def test_the_target_is_the_provider() -> None:
     from importlib import import_module
 
-    from pyscrai_llamacpp.plugin import pyscrai_providers
-
     from pyscrai_core import Provider
+    from pyscrai_llamacpp.plugin import pyscrai_providers
 
     module, attribute = pyscrai_providers()[0].target.split(":")
     assert issubclass(getattr(import_module(module), attribute), Provider)

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_llamacpp import models
-from pyscrai_llamacpp.messages import SEEDS, completion, request_body
-from pyscrai_llamacpp.provider import LlamaCppProvider, default_threads
 
 from pyscrai_core import (
     Completion,
@@ -29,6 +26,9 @@ from pyscrai_core import (
     ToolResult,
     ToolSpec,
 )
+from pyscrai_llamacpp import models
+from pyscrai_llamacpp.messages import SEEDS, completion, request_body
+from pyscrai_llamacpp.provider import LlamaCppProvider, default_threads
 
 Using = Callable[..., Any]
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from pyscrai_llamacpp.models import Model
 
+from pyscrai_answers.options import Option, OptionScores
 from pyscrai_core import ContextTooLong, Message, Request, RequestRejected, Sampling
-from pyscrai_core.base.options import Option, OptionScores
+from pyscrai_llamacpp.models import Model
 
 Using = Callable[..., Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from pyscrai_llamacpp.provider import LlamaCppProvider
 from pyscrai_testing.providers import ProviderSuite
 

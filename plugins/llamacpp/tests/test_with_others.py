@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from pyscrai_testing.resume import check_resume
 
 import pyscrai_core
+from pyscrai_testing.resume import check_resume
 
 
 @pytest.mark.slow

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from loguru import logger
-from pyscrai_mcp.server import McpConfig, McpServer, Secret
 
 from pyscrai_core import ConfigError, ToolFailed
+from pyscrai_mcp.server import McpConfig, McpServer, Secret
 
 SERVER = str(Path(__file__).with_name("server.py"))
 STDIO = {"command": [sys.executable, SERVER, "stdio"]}

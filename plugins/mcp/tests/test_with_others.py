@@ -11,8 +11,6 @@ from typing import Any
 
 import attrs
 import pytest
-from pyscrai_mcp.server import McpConfig
-from pyscrai_testing import check_resume
 
 import pyscrai_core
 from pyscrai_core import (
@@ -32,6 +30,8 @@ from pyscrai_core.plugins import Host
 from pyscrai_core.scenario.options import option_hooks
 from pyscrai_core.scenario.source import Source
 from pyscrai_core.scenario.trust import Gate
+from pyscrai_mcp.server import McpConfig
+from pyscrai_testing import check_resume
 
 for _name in ("cast", "memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pyscrai_cli.main import cli
 
 import pyscrai_core
+from pyscrai_cli.main import cli
 from pyscrai_core import RunResult
 
 Talk = Callable[..., RunResult]

@@ -13,17 +13,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pyscrai_measures
 import pytest
 from click.testing import Result
-from pyscrai_measures.judging import Judging, alone
-from pyscrai_measures.rubric import read_rubric
-from pyscrai_testing import check_resume
 
 import pyscrai_core
+import pyscrai_measures
 from pyscrai_core import Completion, Host, Provider, Request, RunResult
 from pyscrai_core.config import load_settings
-from pyscrai_core.store.store import Store
+from pyscrai_measures.judging import Judging, alone
+from pyscrai_measures.rubric import read_rubric
+from pyscrai_records.store.store import Store
+from pyscrai_testing import check_resume
 
 Run = Callable[..., RunResult]
 Invoke = Callable[..., Result]

@@ -10,10 +10,10 @@ from typing import Any
 import networkx as nx
 import pytest
 from click.testing import Result
-from pyscrai_measures import MEASURES, network, text, turns
-from pyscrai_measures.talk import Talk, Utterance, words_of
 
 from pyscrai_core import RunResult
+from pyscrai_measures import MEASURES, network, text, turns
+from pyscrai_measures.talk import Talk, Utterance, words_of
 
 Run = Callable[..., RunResult]
 Invoke = Callable[..., Result]

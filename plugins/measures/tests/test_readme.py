@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import click
 from click.testing import CliRunner
+
 from pyscrai_cli.main import cli
 from pyscrai_measures import MEASURES, commands, rubric
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyscrai_memory.full import FullConfig, FullMemory
 
 from pyscrai_core import Event, Message
+from pyscrai_memory.full import FullConfig, FullMemory
 
 ME = "Mara"
 

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyscrai_memory.plugin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyscrai_core
+import pyscrai_memory.plugin
 from pyscrai_core import Completion, Engine, Event, Extension, Message, Provider, Request, Turn, hookimpl
 from pyscrai_core.plugins import Host
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 AGENTS = ("Ann", "Ben", "Cem", "Dan")
 GROUPS = ("red", "blue")

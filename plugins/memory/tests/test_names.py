@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+from pyscrai_core import Message, estimate_tokens
 from pyscrai_memory.full import FullMemory
 from pyscrai_memory.recall import RecallMemory
 from pyscrai_memory.summary import SummaryMemory
 from pyscrai_memory.window import WindowMemory
-
-from pyscrai_core import Message, estimate_tokens
 
 ME = "Mara"
 LARGE: dict[str, Any] = {"names": "auto", "tokens": 5000}

@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 import pytest
+
+from pyscrai_core import Completion, Event, Overloaded, Refused, estimate_tokens
 from pyscrai_memory import archive
 from pyscrai_memory.archive import Archive, Weights, words_of
 from pyscrai_memory.recall import RecallConfig, RecallMemory
-
-from pyscrai_core import Completion, Event, Overloaded, Refused, estimate_tokens
 
 SMALL = {"tokens": 160, "recalled": 60}
 CHATTER = "the weather is fine, and so on and on"

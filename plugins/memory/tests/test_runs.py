@@ -7,14 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pyscrai_memory.plugin
 import pytest
 
 import pyscrai_core
+import pyscrai_memory.plugin
 from pyscrai_core import Completion, Engine, Extension, Message, Provider, Request, RunResult, Turn, hookimpl
 from pyscrai_core.api import replay, resume
 from pyscrai_core.plugins import Host
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 
 class Talker(Engine):

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from pyscrai_memory.shared import Note, NoteConfig, SharedMemory
-from pyscrai_memory.window import WindowConfig, WindowMemory
 
 from pyscrai_core import ContractError, Event, estimate_tokens
+from pyscrai_memory.shared import Note, NoteConfig, SharedMemory
+from pyscrai_memory.window import WindowConfig, WindowMemory
 
 HEAD = "Shared notes of team:"
 

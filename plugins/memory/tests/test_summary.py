@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from pyscrai_memory.none import NoMemory
-from pyscrai_memory.summary import HEAD, WAITING, SummaryConfig, SummaryMemory
 
 from pyscrai_core import Completion, Overloaded, Refused, estimate_tokens
+from pyscrai_memory.none import NoMemory
+from pyscrai_memory.summary import HEAD, WAITING, SummaryConfig, SummaryMemory
 
 SMALL = {"tokens": 200, "words": 10}
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyscrai_memory.full import FullConfig, FullMemory
-from pyscrai_memory.window import NOTICE, WindowConfig, WindowMemory
 
 from pyscrai_core import Event, Message, estimate_tokens
+from pyscrai_memory.full import FullConfig, FullMemory
+from pyscrai_memory.window import NOTICE, WindowConfig, WindowMemory
 
 ME = "Mara"
 TURN: Any = SimpleNamespace(agent=SimpleNamespace(name=ME), others=("Jon", "Ann"))

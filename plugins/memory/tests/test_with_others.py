@@ -9,15 +9,15 @@ from typing import Any
 
 import attrs
 import pytest
+
+import pyscrai_core
 from pyscrai_memory.full import FullConfig
 from pyscrai_memory.recall import RecallConfig
 from pyscrai_memory.shared import NoteConfig, SharedConfig
 from pyscrai_memory.summary import SummaryConfig
 from pyscrai_memory.window import WindowConfig
+from pyscrai_records.store.store import Store
 from pyscrai_testing.resume import check_resume
-
-import pyscrai_core
-from pyscrai_core.store.store import Store
 
 for _name in ("cast", "memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")

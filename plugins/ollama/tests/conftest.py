@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from pyscrai_ollama.provider import OllamaProvider
 from pyscrai_testing.models import TOOLS_TEMPLATE, opened
 from pyscrai_testing.servers import model_server

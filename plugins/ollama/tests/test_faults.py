@@ -9,11 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pyscrai_ollama.client import from_error
-from pyscrai_ollama.messages import completion, messages
-from pyscrai_ollama.provider import OllamaProvider
-from pyscrai_testing.providers import Pieces, VendorSuite
-from pyscrai_testing.servers import FaultServer, Reply
 
 from pyscrai_core import (
     AnswerRejected,
@@ -36,6 +31,11 @@ from pyscrai_core import (
     Url,
     Usage,
 )
+from pyscrai_ollama.client import from_error
+from pyscrai_ollama.messages import completion, messages
+from pyscrai_ollama.provider import OllamaProvider
+from pyscrai_testing.providers import Pieces, VendorSuite
+from pyscrai_testing.servers import FaultServer, Reply
 
 Using = Callable[..., Any]
 ASK = Request(messages=(Message.user("Good day."),), sampling=Sampling(max_tokens=8))

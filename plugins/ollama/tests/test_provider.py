@@ -12,8 +12,6 @@ from typing import Any
 
 import attrs
 import pytest
-from pyscrai_ollama.provider import OTHER_OPTIONS, OllamaProvider
-from pyscrai_testing.providers import Pieces
 
 from pyscrai_core import (
     Completion,
@@ -28,6 +26,8 @@ from pyscrai_core import (
     ToolSpec,
     Usage,
 )
+from pyscrai_ollama.provider import OTHER_OPTIONS, OllamaProvider
+from pyscrai_testing.providers import Pieces
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 Using = Callable[..., Any]

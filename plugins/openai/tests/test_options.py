@@ -16,10 +16,6 @@ from typing import Any
 import attrs
 import pytest
 import yaml
-from pyscrai_openai.plugin import pyscrai_providers
-from pyscrai_openai.provider import OpenAIProvider
-from pyscrai_testing.providers import using
-from pyscrai_testing.servers import FaultServer, Hang, Reply, model_server
 
 from pyscrai_core import (
     AuthenticationFailed,
@@ -34,6 +30,10 @@ from pyscrai_core import (
     TimedOut,
     Usage,
 )
+from pyscrai_openai.plugin import pyscrai_providers
+from pyscrai_openai.provider import OpenAIProvider
+from pyscrai_testing.providers import using
+from pyscrai_testing.servers import FaultServer, Hang, Reply, model_server
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 ALL = Sampling(temperature=0.7, top_p=0.9, max_tokens=16, stop=("###",))

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_openai.provider import OpenAIProvider
-from pyscrai_testing.servers import FaultServer, model_server
 
 import pyscrai_core
+from pyscrai_answers.options import Option, OptionScores
 from pyscrai_core import Message, Request
-from pyscrai_core.base.options import Option, OptionScores
+from pyscrai_openai.provider import OpenAIProvider
+from pyscrai_testing.servers import FaultServer, model_server
 
 OPTIONS = [Option(f'"{text}"') for text in ("tea", "coffee")]
 ASK = Request(messages=(Message.user("Tea or coffee? Answer as JSON with the key answer."),))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from pyscrai_openai.streamed_calls import StreamedCalls
 
 APPLES, PEARS = '{"of":"apples"}', '{"of":"pears"}'

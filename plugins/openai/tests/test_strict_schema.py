@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+
 from pyscrai_openai.strict_schema import restore_text, strict
 
 TEXT = {"type": "string"}

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pyscrai_core import SecretName, Url
 from pyscrai_openai.provider import OpenAIProvider
 from pyscrai_testing.providers import VendorSuite
-
-from pyscrai_core import SecretName, Url
 
 
 def events(*data: dict[str, Any], done: bool = True) -> bytes:

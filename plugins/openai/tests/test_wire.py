@@ -8,11 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pyscrai_openai import provider
-from pyscrai_openai.provider import OpenAIProvider
-from pyscrai_testing.models import TOOLS_TEMPLATE
-from pyscrai_testing.providers import Pieces, using
-from pyscrai_testing.servers import FaultServer, Reply, model_server
 
 from pyscrai_core import (
     AnswerRejected,
@@ -31,6 +26,11 @@ from pyscrai_core import (
     ToolSpec,
     Usage,
 )
+from pyscrai_openai import provider
+from pyscrai_openai.provider import OpenAIProvider
+from pyscrai_testing.models import TOOLS_TEMPLATE
+from pyscrai_testing.providers import Pieces, using
+from pyscrai_testing.servers import FaultServer, Reply, model_server
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}, "day": {"type": "string"}}}
 WEATHER = ToolSpec("weather", "Tells the weather.", {**CITY, "required": ["city"]})

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 import attrs
 import pytest
-from pyscrai_plan.reasoning import PlanConfig
-from pyscrai_testing import check_resume
-from pyscrai_testing.reasoning import scenarios, texts
 
 import pyscrai_core
 from pyscrai_core import Completion, Provider, Refused, Request, RunResult, ScenarioError, Sink
+from pyscrai_plan.reasoning import PlanConfig
+from pyscrai_testing import check_resume
+from pyscrai_testing.reasoning import scenarios, texts
 
 Play = Callable[..., RunResult]
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -10,12 +10,12 @@ from typing import Any
 
 import attrs
 import pytest
-from pyscrai_react.reasoning import ReactConfig
-from pyscrai_testing import check_resume
-from pyscrai_testing.reasoning import scenarios, texts
 
 import pyscrai_core
 from pyscrai_core import RunResult, ScenarioError
+from pyscrai_react.reasoning import ReactConfig
+from pyscrai_testing import check_resume
+from pyscrai_testing.reasoning import scenarios, texts
 
 Play = Callable[..., RunResult]
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -9,14 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyscrai_rules.plugin
 import pytest
-from pyscrai_rules import rules, world
 
 import pyscrai_core
+import pyscrai_rules.plugin
 from pyscrai_core import Completion, Extension, Provider, Request, RunResult, Schedule, Stage, hookimpl
 from pyscrai_core.api import replay
 from pyscrai_core.plugins import Host
+from pyscrai_rules import rules, world
 
 #: What the provider answers, in order, and what it was asked.
 ANSWERS: list[dict[str, Any]] = []

@@ -9,11 +9,11 @@ from typing import Any
 
 import attrs
 import pytest
+
+import pyscrai_core
 from pyscrai_rules.rules import Move, RulesConfig
 from pyscrai_rules.world import Ruling, WorldConfig
 from pyscrai_testing import check_resume
-
-import pyscrai_core
 
 for _name in ("memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")

@@ -7,15 +7,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pyscrai_schedules.plugin
 import pytest
-from pyscrai_schedules.interrupt import Interrupt
-from pyscrai_schedules.moderated import Moderated
 
 import pyscrai_core
+import pyscrai_schedules.plugin
 from pyscrai_core import Completion, Engine, Extension, Provider, Request, RunResult, Schedule, Turn, hookimpl
 from pyscrai_core.api import replay
 from pyscrai_core.plugins import Host
+from pyscrai_schedules.interrupt import Interrupt
+from pyscrai_schedules.moderated import Moderated
 
 ASKED: list[Request] = []
 

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pyscrai_schedules.plugin
 import pytest
 
 import pyscrai_core
+import pyscrai_schedules.plugin
 from pyscrai_core import Engine, Extension, RunResult, ScenarioError, Turn, hookimpl
 from pyscrai_core.api import replay
 from pyscrai_core.plugins import Host

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from pyscrai_core import ScenarioError, Schedule
 from pyscrai_schedules.random_choice import RandomChoice
 from pyscrai_schedules.reactive import Reactive
 from pyscrai_schedules.rounds import RoundRobin, Simultaneous
-
-from pyscrai_core import ScenarioError, Schedule
 
 ALL = ("Ann", "Ben", "Cem")
 

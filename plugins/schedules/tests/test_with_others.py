@@ -8,15 +8,15 @@ from typing import Any
 
 import attrs
 import pytest
+
+import pyscrai_core
+from pyscrai_core import Schedule
 from pyscrai_schedules.interrupt import Interrupt
 from pyscrai_schedules.moderated import Moderated
 from pyscrai_schedules.random_choice import RandomChoice
 from pyscrai_schedules.reactive import Reactive
 from pyscrai_schedules.rounds import RoundRobin, Simultaneous
 from pyscrai_testing.resume import check_resume
-
-import pyscrai_core
-from pyscrai_core import Schedule
 
 for _name in ("cast", "memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")

@@ -15,9 +15,6 @@ import cattrs
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
-from pyscrai_scripted import plugin
-from pyscrai_scripted.config import ScriptedConfig
-from pyscrai_scripted.provider import ScriptedProvider
 
 from pyscrai_core import (
     AuthenticationFailed,
@@ -33,6 +30,9 @@ from pyscrai_core import (
     ToolSpec,
     estimate_tokens,
 )
+from pyscrai_scripted import plugin
+from pyscrai_scripted.config import ScriptedConfig
+from pyscrai_scripted.provider import ScriptedProvider
 
 SCHEMA = {"type": "object", "properties": {"price": {"type": "integer"}}, "required": ["price"]}
 SEARCH = ToolSpec("search", "searches", {"type": "object"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pyscrai_scripted.config import ScriptedConfig
 from pyscrai_scripted.provider import ScriptedProvider
 from pyscrai_testing.providers import ProviderSuite

@@ -10,13 +10,13 @@ from typing import Any
 
 import attrs
 import pytest
-from pyscrai_self_consistency.reasoning import SelfConsistencyConfig, _ballot
-from pyscrai_testing import check_resume
-from pyscrai_testing.reasoning import scenarios, texts
 
 import pyscrai_core
 from pyscrai_core import Completion, Provider, Refused, Request, RunResult, ScenarioError, Sink
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
+from pyscrai_self_consistency.reasoning import SelfConsistencyConfig, _ballot
+from pyscrai_testing import check_resume
+from pyscrai_testing.reasoning import scenarios, texts
 
 Play = Callable[..., RunResult]
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

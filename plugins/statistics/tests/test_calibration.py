@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from scipy import stats
+
 from pyscrai_statistics.calibration.cases import Case, coverage_cases, level_cases, sequence_cases
 from pyscrai_statistics.calibration.measure import measure
-from scipy import stats
 
 EXPERIMENTS = 60
 CHANCE = 1e-6

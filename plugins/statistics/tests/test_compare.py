@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyscrai_statistics as st
 import pytest
+
+import pyscrai_statistics as st
 
 
 def table(effect: float = 1.0, pairs: int = 20) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pyscrai_statistics as st
 import pytest
+
+import pyscrai_statistics as st
 
 RANDOM = np.random.default_rng(11)
 #: Krippendorff (2011), part C: four observers, twelve units, five values.

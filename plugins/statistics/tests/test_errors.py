@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyscrai_statistics as st
 import pytest
+
+import pyscrai_statistics as st
 
 ROWS = [{"arm": arm, "seed": seed, "score": seed} for arm in "ab" for seed in range(5)]
 CASES: dict[str, tuple[Callable[[], Any], str]] = {

@@ -8,8 +8,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import pyscrai_statistics as st
 import pytest
+
+import pyscrai_statistics as st
 from pyscrai_statistics.inspect_logs import _member, score_number
 
 LOG = Path(__file__).parent / "data" / "capitals.eval"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pyscrai_statistics as st
 import pytest
 from scipy import stats
+
+import pyscrai_statistics as st
 
 RANDOM = np.random.default_rng(5)
 #: Darwin's maize: heights of crossed minus self-fertilized plants, in eighths of an inch (Fisher 1935).

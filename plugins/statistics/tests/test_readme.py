@@ -6,8 +6,9 @@ import json
 import re
 from pathlib import Path
 
-import pyscrai_statistics as st
 import pytest
+
+import pyscrai_statistics as st
 from pyscrai_statistics.__main__ import main, parser
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -12,10 +12,10 @@ import pandas
 import polars
 import pyarrow
 import pytest
-from pyscrai_tabular.fill import fill
 
 import pyscrai_core
 from pyscrai_core import ConfigError, StoreError
+from pyscrai_tabular.fill import fill
 
 for _name in ("cast", "memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")

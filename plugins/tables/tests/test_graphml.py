@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import networkx
-import pyscrai_tables.plugin
 import pytest
 
+import pyscrai_tables.plugin
 from pyscrai_core import Event, ScenarioError
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.exporting import make_exporter
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 HOST = Host(extra=[pyscrai_tables.plugin])
 ODD = "Jo<&\"'>\x07ñ"

@@ -14,15 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
-import pyscrai_tables.plugin
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyscrai_tables.csv_export import FORMULA
-from pyscrai_tables.dictionary import as_markdown
-from pyscrai_tabular.schema import CALLS, EVENTS, Type
-from pyscrai_testing.fixtures import Solo, store_events
 
+import pyscrai_tables.plugin
 from pyscrai_core import (
     Completion,
     Engine,
@@ -38,7 +34,11 @@ from pyscrai_core import (
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.exporting import make_exporter
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
+from pyscrai_tables.csv_export import FORMULA
+from pyscrai_tables.dictionary import as_markdown
+from pyscrai_tabular.schema import CALLS, EVENTS, Type
+from pyscrai_testing.fixtures import Solo, store_events
 
 #: What the agents of the test run say, one after the other; a text and a payload that spreadsheets misread.
 WORDS = ["Good morning.", '=HYPERLINK("http://x","y")', 'Äpfel,\nzwei "Körbe"; 3\r\nor 4\x00', "-3"]
@@ -269,7 +269,7 @@ def test_a_full_disk_leaves_the_old_files(tmp_path: Path, stored: StoredRun, out
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from pyscrai_core.store.store import Store\n"
+        "from pyscrai_records.store.store import Store\n"
         "from pyscrai_core.runtime import exporting\n"
         "from pyscrai_tables.csv_export import Csv\n"
         f"with Store.open({str(tmp_path / 'runs.db')!r}, create=False) as store:\n"

@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 
 import pytest
-from pyscrai_tables.csv_export import Csv
-from pyscrai_tables.jsonl_export import JsonLines
 
 import pyscrai_core
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
+from pyscrai_tables.csv_export import Csv
+from pyscrai_tables.jsonl_export import JsonLines
 
 for _name in ("cast", "memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")

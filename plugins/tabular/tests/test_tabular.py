@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pyscrai_core import Engine
+from pyscrai_records.store.store import Store
 from pyscrai_tabular.fill import fill
 from pyscrai_tabular.rows import batches, json_text
 from pyscrai_tabular.schema import BASE, DICTIONARY
-
-from pyscrai_core import Engine
-from pyscrai_core.store.store import Store
 
 
 class Greets(Engine):

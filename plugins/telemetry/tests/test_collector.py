@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from loguru import logger
-from pyscrai_telemetry import otlp
-from pyscrai_telemetry.observer import Telemetry
 
 from pyscrai_core import ConfigError
+from pyscrai_telemetry import otlp
+from pyscrai_telemetry.observer import Telemetry
 
 SCENARIO: dict[str, Any] = {
     "scenario": "talk",

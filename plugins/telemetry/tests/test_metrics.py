@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from pyscrai_telemetry.observer import Telemetry
-from pyscrai_telemetry.output import forget
 
 from pyscrai_core import Completion, Engine, Provider, Usage, api
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
+from pyscrai_telemetry.observer import Telemetry
+from pyscrai_telemetry.output import forget
 
 INPUT = "gen_ai.client.inference.usage.input_tokens"
 OUTPUT = "gen_ai.client.inference.usage.output_tokens"

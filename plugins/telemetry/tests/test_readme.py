@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+
 from pyscrai_telemetry import conventions
 from pyscrai_telemetry.observer import Telemetry
 

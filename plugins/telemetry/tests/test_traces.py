@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyscrai_telemetry import conventions as names
-from pyscrai_telemetry.spans import trace_of
 
 from pyscrai_core import Engine, Message, Request, Schedule, Tool, api
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
+from pyscrai_telemetry import conventions as names
+from pyscrai_telemetry.spans import trace_of
 
 #: The kind of a span, as OTLP numbers it.
 CLIENT = 3

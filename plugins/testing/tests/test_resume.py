@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from pyscrai_testing import check_resume
 
 SHARED_BY_AGENTS = """

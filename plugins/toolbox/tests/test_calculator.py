@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from pyscrai_toolbox.calculator import FUNCTIONS, MAX_LENGTH, NAMES, Mistake, calculator, compute
 
 from pyscrai_core import ToolFailed
+from pyscrai_toolbox.calculator import FUNCTIONS, MAX_LENGTH, NAMES, Mistake, calculator, compute
 
 
 @pytest.mark.parametrize(

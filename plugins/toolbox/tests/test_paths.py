@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from pyscrai_toolbox.files import Files, FilesConfig
 
 from pyscrai_core import FilePath, ToolFailed
+from pyscrai_toolbox.files import Files, FilesConfig
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyscrai_toolbox.plugin
 import pytest
 from attrs import frozen
 
 import pyscrai_core
+import pyscrai_toolbox.plugin
 from pyscrai_core import (
     Engine,
     Extension,

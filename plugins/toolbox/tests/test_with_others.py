@@ -9,11 +9,11 @@ from typing import Any
 
 import attrs
 import pytest
+
+import pyscrai_core
 from pyscrai_testing import check_resume
 from pyscrai_toolbox.notes import NotesConfig
 from pyscrai_toolbox.world import WorldConfig
-
-import pyscrai_core
 
 for _name in ("cast", "memory", "schedules", "scripted"):
     pytest.importorskip(f"pyscrai_{_name}.plugin", reason=f"needs pyscrai-{_name}")

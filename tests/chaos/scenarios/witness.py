@@ -15,10 +15,10 @@ from random import Random
 from typing import Any
 
 import orjson
-from pyscrai_scripted.generate import generate
 
 from pyscrai_core import Completion, Provider, Request, Sink, ToolCall, Usage
 from pyscrai_core.vendors import library_cost
+from pyscrai_scripted.generate import generate
 
 WORDS = (
     "the wind",

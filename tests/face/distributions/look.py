@@ -8,8 +8,8 @@ import sys
 from typing import Any
 
 from pyscrai_core import plugins
-from pyscrai_core.errors import ExtensionError
 from pyscrai_core.plugins import Host
+from pyscrai_records.errors import ExtensionError
 
 
 def answer(host: Host, kind: str, name: str) -> dict[str, Any]:

@@ -24,18 +24,17 @@ import orjson
 from attrs import asdict, frozen
 from peewee import Model
 
-from pyscrai_core import __version__
-from pyscrai_core.base.atomic_files import replace_files
-from pyscrai_core.base.files import open_file
-from pyscrai_core.base.private import private_files
-from pyscrai_core.canonical import canonical, digest
-from pyscrai_core.errors import ConfigError, StoreError
-from pyscrai_core.secret import redact_bytes
-from pyscrai_core.store.checksums import checksum, is_body
-from pyscrai_core.store.locks import RUN_ID
-from pyscrai_core.store.maintenance import REFERENCED, check_not_executing, referenced_messages, table_name
-from pyscrai_core.store.models import EventRow, ImportRow, ManifestRow, MessageRow, RunRow
-from pyscrai_core.store.store import Store
+from pyscrai_core import ConfigError, StoreError, __version__
+from pyscrai_records.base.atomic_files import replace_files
+from pyscrai_records.base.files import open_file
+from pyscrai_records.base.private import private_files
+from pyscrai_records.canonical import canonical, digest
+from pyscrai_records.secret import redact_bytes
+from pyscrai_records.store.checksums import checksum, is_body
+from pyscrai_records.store.locks import RUN_ID
+from pyscrai_records.store.maintenance import REFERENCED, check_not_executing, referenced_messages, table_name
+from pyscrai_records.store.models import EventRow, ImportRow, ManifestRow, MessageRow, RunRow
+from pyscrai_records.store.store import Store
 
 from .checks import KEYS, Row, check_run, columns, misfit, rows
 

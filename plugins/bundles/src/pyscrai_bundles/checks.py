@@ -13,11 +13,19 @@ import orjson
 from attrs import frozen
 from peewee import BlobField, Field, FloatField, IntegerField, Model
 
-from pyscrai_core.canonical import LOG_FORMAT, canonical, check_json
-from pyscrai_core.records import Event, RunStatus
-from pyscrai_core.store.checksums import checksum, is_body, is_damaged
-from pyscrai_core.store.maintenance import table_name
-from pyscrai_core.store.models import TABLES, CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
+from pyscrai_core import Event, RunStatus
+from pyscrai_records.canonical import LOG_FORMAT, canonical, check_json
+from pyscrai_records.store.checksums import checksum, is_body, is_damaged
+from pyscrai_records.store.maintenance import table_name
+from pyscrai_records.store.models import (
+    TABLES,
+    CallRow,
+    EventRow,
+    ManifestRow,
+    MessageRow,
+    OutcomeRow,
+    RunRow,
+)
 
 Row: TypeAlias = dict[str, Any]
 

@@ -9,13 +9,12 @@ from typing import Any
 import click
 import orjson
 
-from pyscrai_core import api
+from pyscrai_core import Divergence, InputError, PyscraiError, api
 from pyscrai_core.base.stdout import results_alone
 from pyscrai_core.config import Settings, load_settings
-from pyscrai_core.errors import Divergence, InputError, PyscraiError
-from pyscrai_core.secret import redact
-from pyscrai_core.store.maintenance import list_executing
-from pyscrai_core.store.store import Store
+from pyscrai_records.secret import redact
+from pyscrai_records.store.maintenance import list_executing
+from pyscrai_records.store.store import Store
 
 from .bundle import Bundle
 from .bundle import export_bundle as write_bundle

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from attrs import field, frozen, validators
 
 from pyscrai_core import Agent, Engine, Prompt, ScenarioNames, Turn, without_meanings
-from pyscrai_core.suggest import there_is_no
+from pyscrai_records.base.suggest import there_is_no
 
 from .answers import CHARACTERS_PER_WORD, ask_for_text, parsed, tidy
 from .templates import (

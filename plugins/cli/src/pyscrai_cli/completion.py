@@ -100,7 +100,7 @@ def _runs(context: click.Context) -> Iterator[tuple[str, str, str, dict[str, str
     import orjson
 
     from pyscrai_core.config import load_settings
-    from pyscrai_core.store.opening import path_of
+    from pyscrai_records.store.opening import path_of
 
     given: Any = next((one.params["store"] for one in _lineage(context) if one.params.get("store")), None)
     path = path_of(load_settings(store=given, tell=False).store).resolve()

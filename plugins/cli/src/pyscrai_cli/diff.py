@@ -14,8 +14,8 @@ from .paging import paged
 from .wrapping import head_of, wrapped
 
 if TYPE_CHECKING:
-    from pyscrai_core.records import Event
-    from pyscrai_core.store.runs import RecordedRun
+    from pyscrai_core import Event
+    from pyscrai_records.store.runs import RecordedRun
 
 #: So many events are shown of each run from the first that differs.
 SHOWN = 3
@@ -46,7 +46,7 @@ def diff(left: str, right: str, pager: bool, store: str | None, as_json: bool) -
       pyscrai diff 1f2e last --json
       pyscrai diff 1f2e last && echo the same
     """
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.store import Store
 
     from .perform import settings_for
 
@@ -200,7 +200,7 @@ def _named(run: dict[str, Any]) -> str:
 
 
 def _lines(events: list[dict[str, Any]]) -> list[str]:
-    from pyscrai_core.records import Event
+    from pyscrai_core import Event
 
     from .transcript import line
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import output
 
 if TYPE_CHECKING:
-    from pyscrai_core.store.runs import RecordedRun
+    from pyscrai_records.store.runs import RecordedRun
 
 #: So many options are named in a line; JSON has all.
 NAMED = 8
@@ -19,7 +19,7 @@ def who_draws(frame: Mapping[str, Any], draws: Sequence[Any] = (), kernel: bool 
 
     `draws` are those in its answer, `kernel` tells whether the kernel will draw.
     """
-    from pyscrai_core.language.closed import has_choices, too_many
+    from pyscrai_answers.closed import has_choices, too_many
 
     schema = frame["schema"]
     if draws:

@@ -14,8 +14,8 @@ from . import options, output
 from .completion import complete_exported, complete_extension, complete_label
 
 if TYPE_CHECKING:
-    from pyscrai_core.records import Event
-    from pyscrai_core.store.runs import RecordedRun
+    from pyscrai_core import Event
+    from pyscrai_records.store.runs import RecordedRun
 
 #: Seconds after which, and in which intervals, it is shown how far an export is.
 INTERVAL = 0.5
@@ -23,8 +23,8 @@ INTERVAL = 0.5
 
 def _options(context: click.Context, option: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
     """`KEY=VALUE` strings as a mapping; `a.b=1` is an option below another."""
-    from pyscrai_core.errors import ScenarioError
-    from pyscrai_core.scenario.yaml import parse_scalar
+    from pyscrai_core import ScenarioError
+    from pyscrai_language.yaml import parse_scalar
 
     chosen: dict[str, Any] = {}
     for text in given:
@@ -101,7 +101,7 @@ def export(
       pyscrai export --label study=pilot --format csv --out tables --set separator=semicolon
     """
     from pyscrai_core.runtime import exporting
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.store import Store
 
     from .perform import gate_of, settings_for
 

@@ -6,13 +6,11 @@ import asyncio
 import time
 from collections.abc import Iterator
 
-from pyscrai_core import CallRecord
+from pyscrai_core import CallRecord, Event, Position, RunStatus, StoreError, Usage
 from pyscrai_core.contracts import NoConfig, Observer
-from pyscrai_core.errors import StoreError
-from pyscrai_core.records import Event, Position, RunStatus, Usage
-from pyscrai_core.store.opening import translate_errors
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.opening import translate_errors
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 #: Seconds between two looks whether anybody wrote to the store, and between two looks whether the process
 #: that executes the run is still there.

@@ -24,7 +24,7 @@ def pause(run: str, store: str | None, as_json: bool) -> None:
       pyscrai pause 1f2e
     """
     from pyscrai_core.runtime import inputs
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.store import Store
 
     from .perform import settings_for
 
@@ -74,9 +74,9 @@ def inject(
       pyscrai inject 1f2e --event change --payload '{"path": "price", "op": "set", "value": 9}'
       pyscrai inject 1f2e --withdraw
     """
-    from pyscrai_core.errors import ConfigError
+    from pyscrai_core import ConfigError
     from pyscrai_core.runtime import inputs
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.store import Store
 
     from .perform import settings_for
 
@@ -106,7 +106,7 @@ def inject(
 def _json(text: str) -> Any:
     import orjson
 
-    from pyscrai_core.errors import ConfigError
+    from pyscrai_core import ConfigError
 
     try:
         return orjson.loads(text)

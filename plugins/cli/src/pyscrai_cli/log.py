@@ -12,9 +12,9 @@ from . import options, output
 from .paging import paged
 
 if TYPE_CHECKING:
-    from pyscrai_core.records import Event
-    from pyscrai_core.store.runs import RecordedRun
-    from pyscrai_core.store.store import Store
+    from pyscrai_core import Event
+    from pyscrai_records.store.runs import RecordedRun
+    from pyscrai_records.store.store import Store
 
 #: So many lines of a log are written at once.
 BATCH = 500
@@ -47,7 +47,7 @@ def log(run: str, text: bool, follow: bool, draws: bool, pager: bool, store: str
     """
     from pyscrai_core.config import load_settings
     from pyscrai_core.runtime.inputs import meant
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.store import Store
 
     if draws and follow:
         raise click.UsageError("--draws and --follow: expected one of them; print draws afterwards")

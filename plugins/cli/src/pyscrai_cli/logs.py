@@ -14,12 +14,10 @@ from typing import IO, Any, Literal, TypeAlias, get_args
 
 from loguru import logger
 
-from pyscrai_core import CallRecord
-from pyscrai_core.base.files import append_file
+from pyscrai_core import CallRecord, ConfigError, Event, RunResult, RunStatus
 from pyscrai_core.contracts import NoConfig, Observer
-from pyscrai_core.errors import ConfigError
-from pyscrai_core.records import Event, RunResult, RunStatus
-from pyscrai_core.secret import redact
+from pyscrai_records.base.files import append_file
+from pyscrai_records.secret import redact
 
 from . import output
 

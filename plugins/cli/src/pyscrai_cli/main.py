@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 import click
 
-from pyscrai_core.base.private import umask
-from pyscrai_core.errors import BudgetSpent, InputError, PyscraiError
+from pyscrai_core import BudgetSpent, InputError, PyscraiError
+from pyscrai_records.base.private import umask
 
 from . import output
 from .group import OfferedCommands, built_in

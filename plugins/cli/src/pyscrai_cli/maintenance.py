@@ -11,7 +11,7 @@ from . import options, output
 from .completion import complete_run
 
 if TYPE_CHECKING:
-    from pyscrai_core.store.runs import RecordedRun
+    from pyscrai_records.store.runs import RecordedRun
 
 
 @click.command()
@@ -29,9 +29,9 @@ def rm(refs: tuple[str, ...], yes: bool, store: str | None, as_json: bool) -> in
       pyscrai runs rm 1f2e
       pyscrai runs rm 1f2e 77ab --yes
     """
-    from pyscrai_core.errors import ConfigError
-    from pyscrai_core.store.maintenance import remove_runs
-    from pyscrai_core.store.store import Store
+    from pyscrai_core import ConfigError
+    from pyscrai_records.store.maintenance import remove_runs
+    from pyscrai_records.store.store import Store
 
     from .perform import settings_for
 
@@ -77,8 +77,8 @@ def gc(store: str | None, as_json: bool) -> None:
       pyscrai runs gc
       pyscrai runs gc --store study.db
     """
-    from pyscrai_core.store.maintenance import collect_garbage
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.maintenance import collect_garbage
+    from pyscrai_records.store.store import Store
 
     from .perform import settings_for
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pyscrai_core.errors import ConfigError
+from pyscrai_core import ConfigError
 
 from .completion import complete_run
 

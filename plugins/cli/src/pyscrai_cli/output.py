@@ -18,10 +18,9 @@ from typing import Any, TextIO
 
 import click
 
+from pyscrai_core import Cost, PyscraiError, ScenarioError, Usage
 from pyscrai_core.base.stdout import results_alone as stdout_for_results
-from pyscrai_core.errors import PyscraiError, ScenarioError
-from pyscrai_core.records import Cost, Usage
-from pyscrai_core.secret import redact, redact_bytes
+from pyscrai_records.secret import redact, redact_bytes
 
 #: Exit statuses by what a run came to.
 EXIT = {"completed": 0, "failed": 1, "stopped": 3, "interrupted": 130, "running": 1, "paused": 1}

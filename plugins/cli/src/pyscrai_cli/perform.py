@@ -16,15 +16,14 @@ from typing import Any, NoReturn
 import click
 from attrs import evolve, frozen
 
+from pyscrai_core import RunResult, StoreError
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.contracts import Observer
-from pyscrai_core.errors import StoreError
-from pyscrai_core.records import RunResult
 from pyscrai_core.runtime.run import DRAIN
 from pyscrai_core.runtime.session import Running, Session, observed
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.opening import path_of
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.opening import path_of
+from pyscrai_records.store.store import Store
 
 from . import output
 from .logs import Log

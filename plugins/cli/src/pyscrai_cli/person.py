@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
+from pyscrai_core import NobodyToAsk
 from pyscrai_core.contracts import Observer
-from pyscrai_core.errors import NobodyToAsk
-from pyscrai_core.secret import redact
+from pyscrai_records.secret import redact
 
 from .output import clean
 from .screen import Screen

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyscrai_core import PyscraiError
 from pyscrai_core.contracts import Probe
-from pyscrai_core.errors import PyscraiError
-from pyscrai_core.secret import redact
+from pyscrai_records.secret import redact
 
 from . import options, output
 from .group import host_of
@@ -73,7 +73,7 @@ def plugins(check: bool, pager: bool, as_json: bool) -> int:
 
 def _unusable(host: Host, offers: list[Offer], opened: bool = False) -> dict[tuple[str, str], str]:
     """Those of the offers that cannot be loaded (or `opened`), by kind and name, with the reason."""
-    from pyscrai_core.errors import ExtensionError
+    from pyscrai_core import ExtensionError
 
     reasons = {}
     for offer in offers:
@@ -95,9 +95,9 @@ def _unusable(host: Host, offers: list[Offer], opened: bool = False) -> dict[tup
 
 def _wrong_declaration(made: Any) -> str:
     """What is wrong with the methods of a component, or the types of its options; empty if nothing is."""
+    from pyscrai_core import ContractError
     from pyscrai_core.contracts import Component
     from pyscrai_core.discovery.blame import check_methods
-    from pyscrai_core.errors import ContractError
     from pyscrai_core.scenario.options import check_options
 
     if not (isinstance(made, type) and issubclass(made, Component)):
@@ -131,8 +131,8 @@ def _wrong_opening(offer: Offer, made: Any) -> str:
 
 async def _open_and_close(made: Any) -> Exception | None:
     """What opening and closing a component that needs no options raises, if no message for a person."""
+    from pyscrai_core import PyscraiError
     from pyscrai_core.contracts import Component
-    from pyscrai_core.errors import PyscraiError
 
     if not (isinstance(made, type) and issubclass(made, Component)):
         return None
@@ -250,9 +250,9 @@ def doctor(file: Path | None, store: str | None, offline: bool, trust: bool) -> 
       pyscrai doctor --offline
     """
     from pyscrai_core import __version__
-    from pyscrai_core.canonical import LOG_FORMAT
     from pyscrai_core.config import load_settings
     from pyscrai_core.hookspecs import API_VERSION
+    from pyscrai_records.canonical import LOG_FORMAT
 
     from .perform import gate_of
 
@@ -310,8 +310,7 @@ def _chosen(
 
     Without a gate, they are only examined.
     """
-    from pyscrai_core import api
-    from pyscrai_core.errors import InputError
+    from pyscrai_core import InputError, api
     from pyscrai_core.runtime import execution
     from pyscrai_core.scenario.plan import provider_of
 
@@ -382,9 +381,9 @@ def _count(host: Host) -> str:
 
 def _store(settings: Settings) -> tuple[str, bool]:
     """The store in words, and whether it can be used. One that is not there is not made."""
-    from pyscrai_core.errors import StoreError
-    from pyscrai_core.store.opening import path_of
-    from pyscrai_core.store.store import Store
+    from pyscrai_core import StoreError
+    from pyscrai_records.store.opening import path_of
+    from pyscrai_records.store.store import Store
 
     try:
         path = path_of(settings.store)

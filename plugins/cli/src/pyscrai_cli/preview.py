@@ -12,19 +12,17 @@ from typing import Any
 import orjson
 from attrs import evolve, frozen
 
+from pyscrai_answers.options import Option, OptionScores
+from pyscrai_core import Completion, ConfigError, Request, RequestRejected, Sink, check_value
 from pyscrai_core.agent import AgentLimits
-from pyscrai_core.base.options import Option, OptionScores
-from pyscrai_core.contracts import NoConfig, Provider, Sink
-from pyscrai_core.errors import ConfigError, RequestRejected
-from pyscrai_core.language.schemas import check_value
-from pyscrai_core.records import Completion, Request
+from pyscrai_core.contracts import NoConfig, Provider
 from pyscrai_core.runtime.components import Components
 from pyscrai_core.runtime.run import Run
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.scenario.model import Limits
 from pyscrai_core.scenario.plan import Plan
 from pyscrai_core.scenario.trust import Approval
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 
 @frozen

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 
-from pyscrai_core import CallRecord
-from pyscrai_core.records import Cost, Event, Position, RunStatus, Usage
+from pyscrai_core import CallRecord, Cost, Event, Position, RunStatus, Usage
 
 if TYPE_CHECKING:
-    from pyscrai_core.store.runs import RecordedRun
+    from pyscrai_records.store.runs import RecordedRun
 
 DOING = {"complete": "thinking", "embed": "thinking", "ask": "being asked", "tool": "acting"}
 

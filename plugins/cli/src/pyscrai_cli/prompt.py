@@ -11,8 +11,8 @@ import click
 import orjson
 from attrs import frozen
 
-from pyscrai_core.canonical import canonical
-from pyscrai_core.messages import Message, estimate_tokens
+from pyscrai_core import Message, estimate_tokens
+from pyscrai_records.canonical import canonical
 
 from . import options, output
 from .paging import paged
@@ -151,8 +151,8 @@ def _of_scenario(
 
 
 def _of_run(ref: str, agent: str, step: int | None, store: str | None) -> list[Told]:
-    from pyscrai_core.errors import ConfigError
-    from pyscrai_core.store.store import Store
+    from pyscrai_core import ConfigError
+    from pyscrai_records.store.store import Store
 
     from .draws import who_draws
     from .perform import settings_for

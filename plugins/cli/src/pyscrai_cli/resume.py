@@ -14,11 +14,11 @@ from . import options, output
 from .completion import complete_run
 
 if TYPE_CHECKING:
+    from pyscrai_core import RunResult
     from pyscrai_core.config import Settings
-    from pyscrai_core.records import RunResult
     from pyscrai_core.runtime.session import Running, Session
     from pyscrai_core.scenario.overrides import Override
-    from pyscrai_core.store.runs import RecordedRun
+    from pyscrai_records.store.runs import RecordedRun
 
     from .output import Hints
     from .perform import View
@@ -68,8 +68,7 @@ def resume(
       pyscrai resume --all
       pyscrai resume 1f2e --on-uncertain retry
     """
-    from pyscrai_core import api
-    from pyscrai_core.errors import ConfigError
+    from pyscrai_core import ConfigError, api
 
     from .perform import View, gate_of, settings_for
 
@@ -101,7 +100,7 @@ def _resume_all(
     given: dict[str, Any],
 ) -> int:
     """Resume runs one after the other; the worst of their exit statuses."""
-    from pyscrai_core.errors import InputError, PyscraiError
+    from pyscrai_core import InputError, PyscraiError
 
     worst, done, resumed = 0, 0, 0
     results: list[Any] = []
@@ -143,7 +142,7 @@ def _resume(
 
     Where it is one of `several`, its JSON is put there.
     """
-    from pyscrai_core.errors import ConfigError
+    from pyscrai_core import ConfigError
     from pyscrai_core.runtime import execution, inputs
 
     from .perform import perform, report
@@ -287,10 +286,10 @@ def replay(run: str, store: str | None, trust: bool, as_json: bool) -> int:
       pyscrai replay
       pyscrai replay 1f2e --json
     """
-    from pyscrai_core.errors import Divergence
+    from pyscrai_core import Divergence
     from pyscrai_core.runtime import execution
     from pyscrai_core.runtime.session import Session
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.store import Store
 
     from .perform import View, gate_of, perform, settings_for
 

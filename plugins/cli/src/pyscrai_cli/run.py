@@ -12,8 +12,8 @@ from . import options, output
 from .completion import complete_run
 
 if TYPE_CHECKING:
+    from pyscrai_core import RunResult
     from pyscrai_core.plugins import Host
-    from pyscrai_core.records import RunResult
     from pyscrai_core.runtime.session import Session
     from pyscrai_core.scenario.overrides import Override
 
@@ -118,7 +118,7 @@ def demo(
       pyscrai demo --model ~/models/qwen2.5-1.5b-instruct-q4_k_m.gguf
       pyscrai demo --print > market.yaml     a scenario to start from
     """
-    from pyscrai_core.errors import InputError
+    from pyscrai_core import InputError
     from pyscrai_core.scenario.overrides import Override
 
     from .perform import View
@@ -172,8 +172,8 @@ def run_file(
 
 def _say_needs() -> None:
     """Before an error of the demo: what to install, if that is what it is about."""
+    from pyscrai_core import InputError
     from pyscrai_core.config import load_settings
-    from pyscrai_core.errors import InputError
 
     try:
         missing = _missing(load_settings(tell=False).host())

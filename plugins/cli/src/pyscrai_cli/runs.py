@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import attrs
 import click
 
-from pyscrai_core.records import Cost, RunStatus
+from pyscrai_core import Cost, RunStatus
 
 from . import options, output
 from .completion import complete_label, complete_scenario
@@ -21,7 +21,7 @@ from .output import Hints
 from .paging import paged
 
 if TYPE_CHECKING:
-    from pyscrai_core.store.runs import RecordedRun
+    from pyscrai_records.store.runs import RecordedRun
 
 #: A terminal with fewer columns does not take the whole table of runs.
 WIDE = 100
@@ -82,9 +82,9 @@ def runs(
         context.default_map = {context.invoked_subcommand: given}
         return
     from pyscrai_core.config import load_settings
-    from pyscrai_core.store.listing import count_events, outcomes_of_all
-    from pyscrai_core.store.opening import path_of
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.listing import count_events, outcomes_of_all
+    from pyscrai_records.store.opening import path_of
+    from pyscrai_records.store.store import Store
 
     settings = load_settings(store=store)
     if store is None and not path_of(settings.store).exists():
@@ -180,7 +180,7 @@ def show(
       pyscrai show 1f2e --scenario
       pyscrai show 1f2e --file ./my_tools.py
     """
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.store import Store
 
     from .perform import settings_for
 
@@ -210,7 +210,7 @@ def _kept(run: RecordedRun, file: str | None) -> str:
     """The text of one of the scenario's files, or of the scenario itself, as they are at the run's end."""
     import yaml
 
-    from pyscrai_core.errors import ConfigError
+    from pyscrai_core import ConfigError
     from pyscrai_core.scenario.manifest import Manifest
 
     manifest = Manifest.from_dict(run.manifest)

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from pyscrai_core import CallRecord, Execution
+from pyscrai_core import EVERYONE, CallRecord, Event, Execution, Position, RunResult, RunStatus
 from pyscrai_core.contracts import NoConfig, Observer
-from pyscrai_core.records import EVERYONE, Event, Position, RunResult, RunStatus
-from pyscrai_core.secret import redact
+from pyscrai_records.secret import redact
 
 from . import output
 from .output import clean, duration, money

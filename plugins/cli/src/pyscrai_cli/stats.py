@@ -12,7 +12,7 @@ from attrs import define, field
 from . import draws, output
 
 if TYPE_CHECKING:
-    from pyscrai_core.store.runs import RecordedRun
+    from pyscrai_records.store.runs import RecordedRun
 
 #: The percentiles of latency.
 PERCENTILES = (50, 90, 99)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from pyscrai_core import CallRecord
+from pyscrai_core import CallRecord, Event, RunResult, RunStatus
 from pyscrai_core.contracts import NoConfig, Observer
-from pyscrai_core.records import Event, RunResult, RunStatus
 
 from .output import duration, in_lines, mute
 

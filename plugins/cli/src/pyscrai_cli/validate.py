@@ -33,9 +33,8 @@ def validate(file: Path, overrides: list[Override], seed: int | None, as_json: b
       pyscrai validate market.yaml
       pyscrai validate market.yaml --set agents.Mara.memory=window --json
     """
-    from pyscrai_core import api
+    from pyscrai_core import ScenarioError, api
     from pyscrai_core.config import load_settings
-    from pyscrai_core.errors import ScenarioError
 
     try:
         plan = api.prepare(file, settings=load_settings(), seed=seed, overrides=overrides)

@@ -12,8 +12,8 @@ from . import options, output
 
 if TYPE_CHECKING:
     from pyscrai_core.config import Settings
-    from pyscrai_core.store.runs import RecordedRun
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.runs import RecordedRun
+    from pyscrai_records.store.store import Store
 
     from .perform import Display
 
@@ -45,7 +45,7 @@ def watch(run: str, lines: int, store: str | None) -> int:
       pyscrai watch 1f2e | grep Mara
     """
     from pyscrai_core.runtime.inputs import meant
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.store import Store
 
     from .follow import Removed
     from .perform import settings_for

@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.staticfiles import StaticFiles
 
-from pyscrai_core.base.log import report
+from pyscrai_core import InputError, PyscraiError
 from pyscrai_core.discovery.installed import version
-from pyscrai_core.errors import InputError, PyscraiError
-from pyscrai_core.store.opening import as_store_error
+from pyscrai_records.base.log import report
+from pyscrai_records.store.opening import as_store_error
 
 from . import calls, compare, details, events, experiments, measuring
 from .control import inside, scenarios

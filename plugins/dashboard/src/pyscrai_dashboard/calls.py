@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from pyscrai_core.errors import StoreError
-from pyscrai_core.store.checksums import read_body
-from pyscrai_core.store.store import Store
+from pyscrai_core import StoreError
+from pyscrai_records.store.checksums import read_body
+from pyscrai_records.store.store import Store
 
 from .events import one, shortened
 from .reading import find

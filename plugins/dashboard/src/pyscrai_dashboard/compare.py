@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any
 
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 from .reading import find
 from .summaries import Summaries

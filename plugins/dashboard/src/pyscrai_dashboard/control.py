@@ -18,14 +18,14 @@ from typing import Any
 import orjson
 from attrs import define, field
 
-from pyscrai_core.base.files import read_file
-from pyscrai_core.base.log import logger
+from pyscrai_core import read_file
 from pyscrai_core.plugins import Host
-from pyscrai_core.records import as_audience
 from pyscrai_core.runtime import inputs
-from pyscrai_core.secret import redact
-from pyscrai_core.store.models import ACTIVE
-from pyscrai_core.store.store import Store
+from pyscrai_records.base.log import logger
+from pyscrai_records.records import as_audience
+from pyscrai_records.secret import redact
+from pyscrai_records.store.models import ACTIVE
+from pyscrai_records.store.store import Store
 
 from .reading import Reader, find
 from .replies import Refused

@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from pyscrai_core.records import EVERYONE
+from pyscrai_core import EVERYONE
 from pyscrai_core.scenario.manifest import Manifest
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 from .measuring import declared, measures
 from .reading import find

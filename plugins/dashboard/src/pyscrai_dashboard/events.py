@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 from .reading import find
 from .replies import Refused

@@ -12,11 +12,11 @@ from typing import Any
 
 import orjson
 
-from pyscrai_core.canonical import digest
-from pyscrai_core.errors import InputError
-from pyscrai_core.store.models import ACTIVE
-from pyscrai_core.store.runs import read_json
-from pyscrai_core.store.store import Store
+from pyscrai_core import InputError
+from pyscrai_records.canonical import digest
+from pyscrai_records.store.models import ACTIVE
+from pyscrai_records.store.runs import read_json
+from pyscrai_records.store.store import Store
 
 from .panels import Panels
 from .replies import Refused

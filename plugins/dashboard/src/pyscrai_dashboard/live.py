@@ -16,10 +16,10 @@ from typing import Any
 
 from attrs import define, field
 
-from pyscrai_core.base.log import logger
-from pyscrai_core.errors import PyscraiError
-from pyscrai_core.store.models import ACTIVE
-from pyscrai_core.store.store import Store
+from pyscrai_core import PyscraiError
+from pyscrai_records.base.log import logger
+from pyscrai_records.store.models import ACTIVE
+from pyscrai_records.store.store import Store
 
 from . import events, experiments
 from .reading import NoStore, Reader, find, identity

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pyscrai_core.scenario.manifest import Manifest
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 from .reading import find
 from .worlds import Worlds

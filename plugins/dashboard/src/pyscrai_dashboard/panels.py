@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pyscrai_core.base.log import logger
-from pyscrai_core.errors import ExtensionError, PyscraiError
+from pyscrai_core import ExtensionError, PyscraiError
 from pyscrai_core.plugins import Host
-from pyscrai_core.store.store import Store
+from pyscrai_records.base.log import logger
+from pyscrai_records.store.store import Store
 
 from .replies import Refused
 

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from pyscrai_core.errors import StoreError
-from pyscrai_core.store.models import RunRow
-from pyscrai_core.store.opening import path_of, translate_errors
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
+from pyscrai_core import StoreError
+from pyscrai_records.store.models import RunRow
+from pyscrai_records.store.opening import path_of, translate_errors
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 from .replies import Refused
 

@@ -9,7 +9,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pyscrai_core.secret import redact_bytes
+from pyscrai_records.secret import redact_bytes
 
 #: The longest body of a POST, in bytes.
 LONGEST_BODY = 4_000_000

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from pyscrai_core.config import Settings
 from pyscrai_core.plugins import Host
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 from .control import Control
 from .live import Live

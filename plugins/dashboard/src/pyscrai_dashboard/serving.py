@@ -16,8 +16,8 @@ import click
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from pyscrai_core import ConfigError
 from pyscrai_core.config import Settings
-from pyscrai_core.errors import ConfigError
 
 from . import peers
 from .access import LOCAL_NAMES, PEER, is_loopback, new_token

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 from attrs import frozen
 
-from pyscrai_core.store.models import ACTIVE
-from pyscrai_core.store.runs import read_json
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.models import ACTIVE
+from pyscrai_records.store.runs import read_json
+from pyscrai_records.store.store import Store
 
 from .replies import Refused
 from .totals import Counted

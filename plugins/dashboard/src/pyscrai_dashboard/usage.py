@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import define, field, fields
 
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 from .reading import find
 

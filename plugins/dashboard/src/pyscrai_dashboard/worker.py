@@ -19,17 +19,15 @@ from typing import Any
 import orjson
 from attrs import define, evolve, field
 
-from pyscrai_core import api
-from pyscrai_core.base.private import umask
-from pyscrai_core.canonical import canonical, digest
+from pyscrai_core import NobodyToAsk, PyscraiError, RunResult, TrustRequired, api
 from pyscrai_core.config import load_settings
-from pyscrai_core.errors import NobodyToAsk, PyscraiError, TrustRequired
-from pyscrai_core.records import RunResult
 from pyscrai_core.runtime import execution
 from pyscrai_core.runtime.session import Running, Session
 from pyscrai_core.scenario.overrides import Override
 from pyscrai_core.scenario.trust import Approval, Gate
-from pyscrai_core.secret import redact, redact_bytes
+from pyscrai_records.base.private import umask
+from pyscrai_records.canonical import canonical, digest
+from pyscrai_records.secret import redact, redact_bytes
 
 
 class NeedsApproval(Exception):

@@ -12,16 +12,15 @@ from typing import Any
 import orjson
 from attrs import define, field
 
-from pyscrai_core.errors import ContractError
+from pyscrai_core import EVERYONE, ContractError, Event
 from pyscrai_core.plugins import Host
-from pyscrai_core.records import EVERYONE, Event
 from pyscrai_core.runtime.rules import Rejected, Rules, plain
 from pyscrai_core.runtime.state import Root
 from pyscrai_core.scenario import plan as planning
 from pyscrai_core.scenario.manifest import Manifest
 from pyscrai_core.scenario.plan import Plan, Segment
-from pyscrai_core.store.runs import RecordedRun, read_json
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.runs import RecordedRun, read_json
+from pyscrai_records.store.store import Store
 
 from .events import last_seq
 from .reading import find

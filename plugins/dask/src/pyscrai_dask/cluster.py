@@ -25,8 +25,8 @@ from distributed.utils import silence_logging_cmgr
 from distributed.versions import get_versions
 from loguru import logger
 
-from pyscrai_core.errors import ConfigError
-from pyscrai_core.suggest import unknown_key
+from pyscrai_core import ConfigError
+from pyscrai_records.base.suggest import unknown_key
 
 #: Seconds until a scheduler has to answer, and until it has to have a worker.
 TIMEOUT = 10.0

@@ -18,12 +18,11 @@ from attrs import define, evolve, field, frozen
 from distributed import Client
 from loguru import logger
 
-from pyscrai_core import Executor, PyscraiError, Trial, TrialResult
+from pyscrai_core import ConfigError, Executor, PyscraiError, StoreError, Trial, TrialResult
 from pyscrai_core.agent import positive
-from pyscrai_core.canonical import canonical, digest
-from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.runtime.trials import Trials
 from pyscrai_core.scenario.trust import demand
+from pyscrai_records.canonical import canonical, digest
 
 from . import cluster, worker
 from .transfer import Chunk, Delivery, Part, pack, unpack

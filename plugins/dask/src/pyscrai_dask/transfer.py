@@ -11,12 +11,19 @@ from pathlib import Path
 from attrs import frozen
 from peewee import Model
 
-from pyscrai_core import PyscraiError, Trial, TrialResult
-from pyscrai_core.errors import StoreError
-from pyscrai_core.store.maintenance import REFERENCED, referenced_messages, remove_runs, table_name
-from pyscrai_core.store.models import ACTIVE, CallRow, EventRow, ManifestRow, MessageRow, OutcomeRow, RunRow
-from pyscrai_core.store.opening import translate_errors
-from pyscrai_core.store.store import Store
+from pyscrai_core import PyscraiError, StoreError, Trial, TrialResult
+from pyscrai_records.store.maintenance import REFERENCED, referenced_messages, remove_runs, table_name
+from pyscrai_records.store.models import (
+    ACTIVE,
+    CallRow,
+    EventRow,
+    ManifestRow,
+    MessageRow,
+    OutcomeRow,
+    RunRow,
+)
+from pyscrai_records.store.opening import translate_errors
+from pyscrai_records.store.store import Store
 
 #: The tables that travel, with the columns that name a row's run.
 TABLES: dict[type[Model], str] = {

@@ -24,8 +24,8 @@ from distributed import Worker, WorkerPlugin
 
 from pyscrai_core import PyscraiError, TrialResult
 from pyscrai_core.runtime.trials import Trials
-from pyscrai_core.store.maintenance import remove_runs
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.maintenance import remove_runs
+from pyscrai_records.store.store import Store
 
 from .transfer import Chunk, Delivery, Part, pack, unpack
 

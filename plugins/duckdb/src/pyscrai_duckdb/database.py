@@ -9,11 +9,11 @@ from typing import Any
 
 import duckdb
 import orjson
+
+from pyscrai_core import ConfigError
 from pyscrai_tabular.fill import Filled
 from pyscrai_tabular.rows import batches
 from pyscrai_tabular.schema import Column, Table, Type
-
-from pyscrai_core import ConfigError
 
 #: The types of columns.
 TYPES: dict[Type, str] = {

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from attrs import field, frozen, validators
-from pyscrai_tabular.fill import PAYLOAD_COLUMNS, fill
-from pyscrai_tabular.schema import Table
 
 from pyscrai_core import Exporter, StoredRun
-from pyscrai_core.base.atomic_files import replace_paths
+from pyscrai_records.base.atomic_files import replace_paths
+from pyscrai_tabular.fill import PAYLOAD_COLUMNS, fill
+from pyscrai_tabular.schema import Table
 
 from .database import GROUP, create, describe, open_database, quoted
 

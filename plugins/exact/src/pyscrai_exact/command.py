@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from pyscrai_core.suggest import there_is_no
+from pyscrai_records.base.suggest import there_is_no
 
 if TYPE_CHECKING:
     from pyscrai_core.scenario.overrides import Override

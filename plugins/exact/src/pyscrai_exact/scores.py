@@ -9,11 +9,11 @@ from typing import IO, Any
 
 import orjson
 
+from pyscrai_answers.options import METHOD, Option, OptionScores
 from pyscrai_core import ConfigError, Request
-from pyscrai_core.base.files import append_file, open_file
-from pyscrai_core.base.options import METHOD, Option, OptionScores
-from pyscrai_core.base.private import make_folder
-from pyscrai_core.canonical import canonical, digest
+from pyscrai_records.base.files import append_file, open_file
+from pyscrai_records.base.private import make_folder
+from pyscrai_records.canonical import canonical, digest
 
 
 def key_of(request: Request, prefix: str, options: Sequence[Option], model: str) -> str:

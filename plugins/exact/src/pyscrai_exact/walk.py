@@ -15,6 +15,8 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
+from pyscrai_answers.draws import Score
+from pyscrai_answers.options import Option, OptionScores
 from pyscrai_core import (
     CallRecord,
     ConfigError,
@@ -24,17 +26,15 @@ from pyscrai_core import (
     Observer,
     Position,
     Request,
+    RunResult,
 )
-from pyscrai_core.answers.draws import Score
-from pyscrai_core.base.options import Option, OptionScores
-from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.plugins import Host
-from pyscrai_core.records import RunResult
 from pyscrai_core.runtime import execution
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.scenario.plan import Plan, identities
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.store import Store
+from pyscrai_records.canonical import canonical, digest
+from pyscrai_records.store.store import Store
 
 from .scores import Scores, key_of
 from .tree import Place, Step, Tree

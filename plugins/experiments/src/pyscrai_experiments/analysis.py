@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pyscrai_statistics as st
 from attrs import define
 
+import pyscrai_statistics as st
 from pyscrai_core.discovery.installed import version
-from pyscrai_core.store.store import Store
-from pyscrai_core.suggest import format_json
+from pyscrai_records.base.suggest import format_json
+from pyscrai_records.store.store import Store
 
 from .arms import VARIANT
 from .claims import judge

@@ -15,7 +15,7 @@ from pyscrai_core import ConfigError
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 from .experiment import read_experiment
 from .perform import Summary

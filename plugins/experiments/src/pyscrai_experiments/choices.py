@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 from attrs import define, field, frozen
 
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
-from pyscrai_core.suggest import did_you_mean, list_some
+from pyscrai_records.base.suggest import did_you_mean, list_some
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 #: The name of the choice among an agent's actions.
 ACTION = "action"

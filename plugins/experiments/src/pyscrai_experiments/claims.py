@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from pyscrai_core.suggest import there_is_no
+from pyscrai_records.base.suggest import there_is_no
 
 from .spec import ClaimSpec
 

@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 from attrs import define, evolve, field, frozen
 
-from pyscrai_core.errors import StoreError
-from pyscrai_core.store.models import PREFIXES
-from pyscrai_core.store.runs import RecordedRun, read_json
-from pyscrai_core.store.store import Store
+from pyscrai_core import StoreError
+from pyscrai_records.store.models import PREFIXES
+from pyscrai_records.store.runs import RecordedRun, read_json
+from pyscrai_records.store.store import Store
 
 from .choices import Choices, choices_of
 from .experiment import Experiment

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 import orjson
 
+from pyscrai_core import ConfigError
 from pyscrai_core.base.stdout import results_alone
 from pyscrai_core.config import Settings, load_settings
-from pyscrai_core.errors import ConfigError
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.secret import redact
-from pyscrai_core.store.opening import path_of
-from pyscrai_core.store.store import Store
+from pyscrai_records.secret import redact
+from pyscrai_records.store.opening import path_of
+from pyscrai_records.store.store import Store
 
 from .experiment import Experiment, read_experiment
 

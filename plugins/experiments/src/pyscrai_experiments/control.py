@@ -11,16 +11,16 @@ from typing import Any
 import orjson
 from attrs import asdict, define, field, frozen
 
+from pyscrai_core import ConfigError, ContractError, StoreError
 from pyscrai_core.agent import positive
-from pyscrai_core.errors import ConfigError, ContractError, StoreError
-from pyscrai_core.language.misfit import Misfit
 from pyscrai_core.runtime.inputs import author
 from pyscrai_core.runtime.trials import Trials
 from pyscrai_core.scenario.spec import SPEC_HOOKS
 from pyscrai_core.scenario.structure import Structurer
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
-from pyscrai_core.suggest import did_you_mean, expected, list_some
+from pyscrai_language.misfit import Misfit
+from pyscrai_records.base.suggest import did_you_mean, expected, list_some
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 from .registry import lock_of, registrations, trials_of
 

@@ -10,16 +10,16 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from pyscrai_core import ConfigError, ContractError, ScenarioError
 from pyscrai_core.agent import Use
-from pyscrai_core.errors import ConfigError, ContractError, ScenarioError
-from pyscrai_core.language.misfit import Misfit
-from pyscrai_core.scenario import yaml
-from pyscrai_core.scenario.document import Document, Mistakes
-from pyscrai_core.base.files import read_bytes
 from pyscrai_core.scenario.spec import SPEC_HOOKS
 from pyscrai_core.scenario.structure import Structurer
-from pyscrai_core.store.runs import as_labels
-from pyscrai_core.suggest import expected, there_is_no
+from pyscrai_language import yaml
+from pyscrai_language.document import Document, Mistakes
+from pyscrai_language.misfit import Misfit
+from pyscrai_records.base.files import read_bytes
+from pyscrai_records.base.suggest import expected, there_is_no
+from pyscrai_records.store.runs import as_labels
 
 from .arms import VARIANT, Arm, count_arms, make_arms
 from .claims import Comparison, claim_problems

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import orjson
 
-from pyscrai_core.base.atomic_files import replace_file
-from pyscrai_core.errors import ConfigError
-from pyscrai_core.secret import redact
-from pyscrai_core.store.store import Store
+from pyscrai_core import ConfigError
+from pyscrai_records.base.atomic_files import replace_file
+from pyscrai_records.secret import redact
+from pyscrai_records.store.store import Store
 
 from .analysis import make_report
 from .collect import collect

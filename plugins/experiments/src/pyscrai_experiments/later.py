@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyscrai_core import StoredRun
+from pyscrai_core import ContractError, ExtensionError, PyscraiError, StoredRun
 from pyscrai_core.config import load_settings
-from pyscrai_core.errors import ContractError, ExtensionError, PyscraiError
 from pyscrai_core.plugins import Host, known_plugins
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 from .experiment import Experiment
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyscrai_core.base.files import read_bytes
-from pyscrai_core.suggest import did_you_mean, list_some
+from pyscrai_records.base.files import read_bytes
+from pyscrai_records.base.suggest import did_you_mean, list_some
 
 from .choices import Choices, as_category, no_such
 from .experiment import Experiment

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from pyscrai_core.suggest import format_json
+from pyscrai_records.base.suggest import format_json
 
 from .collect import Collected
 from .experiment import Experiment

@@ -9,10 +9,9 @@ from typing import Any
 
 import orjson
 
-from pyscrai_core.base.files import read_file
-from pyscrai_core.errors import ConfigError, InputError
-from pyscrai_core.store.store import Store
-from pyscrai_core.suggest import expected, list_some
+from pyscrai_core import ConfigError, InputError, read_file
+from pyscrai_records.base.suggest import expected, list_some
+from pyscrai_records.store.store import Store
 
 from .analysis import make_report
 from .control import ACTIONS, control, status_of

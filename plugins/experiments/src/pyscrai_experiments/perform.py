@@ -9,17 +9,16 @@ from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
 
-from pyscrai_core import CallRecord, Executor, InputError, Trial, TrialResult
+from pyscrai_core import CallRecord, ContractError, Executor, InputError, Trial, TrialResult
 from pyscrai_core.config import Settings
-from pyscrai_core.errors import ContractError
-from pyscrai_core.language.misfit import Misfit
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.runtime.trials import MOST_SHARED, Meter, Trials, was_made
 from pyscrai_core.scenario.spec import SPEC_HOOKS
 from pyscrai_core.scenario.structure import Structurer
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
+from pyscrai_language.misfit import Misfit
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 from .control import Listener, failed_trials
 from .experiment import Experiment

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pyscrai_core.errors import ConfigError
-from pyscrai_core.store.store import Store
+from pyscrai_core import ConfigError
+from pyscrai_records.store.store import Store
 
 from .claims import Comparison
 from .collect import Collected, used_by_run

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import Any
 
-from pyscrai_core.errors import ConfigError
+from pyscrai_core import ConfigError
 
 from .sections import effects_title, outcome_title, robust_title
 

@@ -7,18 +7,17 @@ from typing import Any
 
 from attrs import frozen
 
-from pyscrai_core import api
-from pyscrai_core.canonical import canonical, digest
+from pyscrai_core import Mistake, ScenarioError, api
 from pyscrai_core.config import Settings
-from pyscrai_core.errors import Mistake, ScenarioError
 from pyscrai_core.plugins import Host
-from pyscrai_core.scenario import yaml
-from pyscrai_core.scenario.document import Document
 from pyscrai_core.scenario.overrides import Override
 from pyscrai_core.scenario.plan import Plan
 from pyscrai_core.scenario.quantities import Quantity
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.suggest import did_you_mean, list_some
+from pyscrai_language import yaml
+from pyscrai_language.document import Document
+from pyscrai_records.base.suggest import did_you_mean, list_some
+from pyscrai_records.canonical import canonical, digest
 
 from .arms import Arm, Setting
 from .choices import questions_of

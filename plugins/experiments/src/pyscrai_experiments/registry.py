@@ -11,13 +11,13 @@ import orjson
 from attrs import asdict, frozen
 from peewee import CharField, CompositeKey, FloatField, IntegerField, Model, TextField
 
-from pyscrai_core.canonical import canonical, digest
+from pyscrai_core import ConfigError, ScenarioError, StoreError
 from pyscrai_core.config import load_settings
-from pyscrai_core.errors import ConfigError, ScenarioError, StoreError
-from pyscrai_core.base.files import read_bytes
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
-from pyscrai_core.suggest import format_json, list_some
+from pyscrai_records.base.files import read_bytes
+from pyscrai_records.base.suggest import format_json, list_some
+from pyscrai_records.canonical import canonical, digest
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 from .experiment import Experiment
 from .prepare import Prepared, content_of, content_of_arm, differences

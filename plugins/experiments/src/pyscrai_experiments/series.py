@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pyscrai_core.scenario.model import Scenario
-from pyscrai_core.suggest import did_you_mean, there_is_no
+from pyscrai_records.base.suggest import did_you_mean, there_is_no
 
 _SUMMARIES: dict[str, Callable[[list[Any]], Any]] = {
     "first": lambda values: values[0],

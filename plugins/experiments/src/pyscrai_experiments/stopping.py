@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from pyscrai_core.store.runs import RecordedRun
+from pyscrai_records.store.runs import RecordedRun
 
 from .collect import value_at
 from .experiment import Experiment

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyscrai_core import Exporter, StoredRun
-from pyscrai_core.base.atomic_files import replace_files
+from pyscrai_records.base.atomic_files import replace_files
 
 from . import parts
 from .page import Limits, page

@@ -9,8 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from pyscrai_core import CallRecord, ConfigError, Event, Observer, RunResult, RunStatus, StoredRun
-from pyscrai_core.records import Cost
+from pyscrai_core import CallRecord, ConfigError, Cost, Event, Observer, RunResult, RunStatus, StoredRun
 
 from . import parts
 from .export import listed

@@ -10,10 +10,10 @@ from itertools import islice
 from typing import Any
 
 from attrs import field, frozen, validators
-from pyscrai_tabular.rows import agent_rows, scenario_of
-from pyscrai_tabular.schema import AGENTS
 
 from pyscrai_core import Event, StoredRun
+from pyscrai_tabular.rows import agent_rows, scenario_of
+from pyscrai_tabular.schema import AGENTS
 
 from . import parts
 

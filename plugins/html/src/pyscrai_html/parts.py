@@ -10,11 +10,9 @@ from importlib.resources import files
 from typing import Any
 from zlib import crc32
 
+from pyscrai_core import EVERYONE, Cost, Event, Usage
+from pyscrai_records.secret import redact
 from pyscrai_tabular.rows import json_text
-
-from pyscrai_core import EVERYONE, Event, Usage
-from pyscrai_core.records import Cost
-from pyscrai_core.secret import redact
 
 # Control characters, which HTML cannot contain, and marks that turn the direction of writing.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pyscrai_tabular.rows import json_text
-
 from pyscrai_core import Event, Message, Thinking, ToolCall, ToolResult, Usage
-from pyscrai_core.secret import redact
+from pyscrai_records.secret import redact
+from pyscrai_tabular.rows import json_text
 
 _STOP = {
     "stop": "stop", "length": "max_tokens", "tool_calls": "tool_calls", "refusal": "content_filter",

@@ -10,10 +10,10 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import orjson
 from attrs import field, frozen, validators
-from pyscrai_tabular.rows import scenario_of
 
 from pyscrai_core import Exporter, StoredRun
-from pyscrai_core.base.atomic_files import replace_files
+from pyscrai_records.base.atomic_files import replace_files
+from pyscrai_tabular.rows import scenario_of
 
 from .convert import moment
 from .sample import model_of, model_usage, sample, scores, summary

@@ -9,10 +9,10 @@ from operator import itemgetter
 from typing import Any
 
 import orjson
-from pyscrai_tabular.rows import scenario_of
 
 from pyscrai_core import Event, StoredRun
-from pyscrai_core.secret import redact
+from pyscrai_records.secret import redact
+from pyscrai_tabular.rows import scenario_of
 
 from .convert import at, info_event, model_event, moment, tool_event, transcript, usage
 

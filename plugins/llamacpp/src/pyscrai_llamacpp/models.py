@@ -25,7 +25,7 @@ from weakref import WeakSet
 from attrs import evolve, frozen
 
 from pyscrai_core import ConfigError, Usage
-from pyscrai_core.base.options import Ask, Option, OptionScores, Told, score_options
+from pyscrai_core.vendors import Option, OptionScores, TokenQuery, Told, score_options
 
 from . import hub
 
@@ -218,7 +218,7 @@ class Model:
         self._ask_tokens(prompt, None, True, 1)
         self._prompt = list(prompt)
 
-    def _tell(self, prompt: list[int], ask: Ask) -> tuple[list[Told], Usage]:
+    def _tell(self, prompt: list[int], ask: TokenQuery) -> tuple[list[Told], Usage]:
         """The most probable tokens behind a path, or the one that is wanted, whatever its probability."""
         most = next(count for least, count in TOLD if ask.mass >= least)
         return self._ask_tokens([*prompt, *ask.path], ask.wanted, True, most)

@@ -24,7 +24,7 @@ from pyscrai_core import (
     Sink,
     Usage,
 )
-from pyscrai_core.base.options import NoTokens, Option, OptionScores
+from pyscrai_core.vendors import NoTokens, Option, OptionScores
 
 from . import hub
 from .messages import SEEDS, completion, request_body, text_parts

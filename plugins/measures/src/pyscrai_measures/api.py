@@ -9,9 +9,8 @@ from typing import Any
 
 from attrs import frozen
 
-from pyscrai_core import Cost, api
+from pyscrai_core import ConfigError, Cost, InputError, api
 from pyscrai_core.config import load_settings
-from pyscrai_core.errors import ConfigError, InputError
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario.trust import Gate
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from pyscrai_core.errors import ConfigError
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
+from pyscrai_core import ConfigError
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 
 def choose(

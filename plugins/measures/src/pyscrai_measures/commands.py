@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
+from pyscrai_core import ConfigError
 from pyscrai_core.base.stdout import results_alone
 from pyscrai_core.config import load_settings
-from pyscrai_core.errors import ConfigError
 from pyscrai_core.scenario.trust import Gate
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 from .choosing import choose, read_labels
 from .output import as_csv, as_json, as_table, visible, warn, write

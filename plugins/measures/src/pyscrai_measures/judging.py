@@ -12,20 +12,19 @@ from typing import Any
 import orjson
 from attrs import asdict, define, frozen
 
-from pyscrai_core import StoredRun, Trial, Usage
+from pyscrai_core import ConfigError, StoredRun, StoreError, Trial, Usage
 from pyscrai_core.calls.prices import Prices, check_prices
-from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.config import Settings
-from pyscrai_core.errors import ConfigError, StoreError
 from pyscrai_core.plugins import Host
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.runtime.trials import Trials
 from pyscrai_core.scenario import plan as planning
-from pyscrai_core.scenario.document import Document, Mark
 from pyscrai_core.scenario.plan import Plan
 from pyscrai_core.scenario.source import Source
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
+from pyscrai_language.document import Document, Mark
+from pyscrai_records.canonical import canonical, digest
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 from .engine import JudgeConfig, prompt
 from .rubric import Rubric

@@ -9,9 +9,8 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from pyscrai_core import StoredRun
-from pyscrai_core.errors import ConfigError
-from pyscrai_core.suggest import there_is_no
+from pyscrai_core import ConfigError, StoredRun
+from pyscrai_records.base.suggest import there_is_no
 
 from . import text, turns
 from .talk import Talk, talk_of

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyscrai_core import StoredRun
-from pyscrai_core.suggest import there_is_no
+from pyscrai_records.base.suggest import there_is_no
 
 if TYPE_CHECKING:
     from .rubric import Question

@@ -11,9 +11,9 @@ from typing import Any
 import click
 import orjson
 
-from pyscrai_core.base.atomic_files import replace_file
-from pyscrai_core.errors import ConfigError
-from pyscrai_core.secret import redact
+from pyscrai_core import ConfigError
+from pyscrai_records.base.atomic_files import replace_file
+from pyscrai_records.secret import redact
 
 
 def as_json(value: Any) -> str:

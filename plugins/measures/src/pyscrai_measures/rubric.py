@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 from attrs import Attribute, asdict, field, frozen
 
+from pyscrai_core import ContractError
 from pyscrai_core.agent import positive
-from pyscrai_core.canonical import canonical, digest
-from pyscrai_core.errors import ContractError
-from pyscrai_core.language.misfit import Misfit
-from pyscrai_core.scenario import yaml
-from pyscrai_core.scenario.document import Document, Mistakes
 from pyscrai_core.scenario.resolve import NAME
 from pyscrai_core.scenario.spec import SPEC_HOOKS
 from pyscrai_core.scenario.structure import Structurer
-from pyscrai_core.suggest import TYPO, closest, expected
+from pyscrai_language import yaml
+from pyscrai_language.document import Document, Mistakes
+from pyscrai_language.misfit import Misfit
+from pyscrai_records.base.suggest import TYPO, closest, expected
+from pyscrai_records.canonical import canonical, digest
 
 #: What may be judged, beside events of a kind.
 WHOLE = ("transcript", "agent")

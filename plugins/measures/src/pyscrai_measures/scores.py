@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pyscrai_statistics as st
 from attrs import asdict, frozen
 
+import pyscrai_statistics as st
 from pyscrai_core import StoredRun
 
 from .rubric import Question

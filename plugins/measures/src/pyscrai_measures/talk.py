@@ -8,9 +8,8 @@ from typing import Any
 
 from attrs import frozen
 
-from pyscrai_core import EVERYONE, StoredRun
-from pyscrai_core.errors import ConfigError
-from pyscrai_core.suggest import there_is_no
+from pyscrai_core import EVERYONE, ConfigError, StoredRun
+from pyscrai_records.base.suggest import there_is_no
 
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 

@@ -9,10 +9,9 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from pyscrai_core import Event, StoredRun
-from pyscrai_core.errors import ConfigError
-from pyscrai_core.store.runs import RecordedRun
-from pyscrai_core.store.store import Store
+from pyscrai_core import ConfigError, Event, StoredRun
+from pyscrai_records.store.runs import RecordedRun
+from pyscrai_records.store.store import Store
 
 from .rubric import WHOLE, Rubric
 

@@ -28,8 +28,7 @@ from pyscrai_core import (
     Usage,
     read_secret,
 )
-from pyscrai_core.base.options import Option, OptionScores
-from pyscrai_core.vendors import bound_answers, duration, library_cost, paid, reported
+from pyscrai_core.vendors import Option, OptionScores, bound_answers, duration, library_cost, paid, reported
 
 from .chat import Chat
 from .config import OPENAI_KEY, OpenAIConfig

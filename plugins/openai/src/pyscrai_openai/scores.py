@@ -12,7 +12,7 @@ from typing import Any
 from attrs import evolve
 
 from pyscrai_core import Request, Usage
-from pyscrai_core.base.options import Option, OptionScores, Told, score_options
+from pyscrai_core.vendors import Option, OptionScores, Told, score_options
 
 from .chat import Chat
 from .config import OpenAIConfig

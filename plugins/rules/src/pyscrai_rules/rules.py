@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from attrs import Attribute, field, frozen
 
 from pyscrai_core import Engine, ScenarioNames, Turn
-from pyscrai_core.suggest import did_you_mean, unknown_key
+from pyscrai_records.base.suggest import did_you_mean, unknown_key
 
 from .expressions import applies, evaluate, fill_in, is_chance, is_expression, is_text
 

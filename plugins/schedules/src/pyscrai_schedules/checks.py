@@ -8,7 +8,7 @@ from typing import Any
 from attrs import Attribute
 
 from pyscrai_core import Mistake, ScenarioError
-from pyscrai_core.suggest import closest
+from pyscrai_records.base.suggest import closest
 
 
 def positive(instance: Any, attribute: Attribute[Any], value: int | None) -> None:

@@ -33,7 +33,7 @@ from pyscrai_core import (
     compile_pattern,
     estimate_tokens,
 )
-from pyscrai_core.base.options import Option, OptionScores
+from pyscrai_core.vendors import Option, OptionScores
 
 from .config import EVERYONE_ELSE, Fault, ScriptedConfig, read_latency, read_odds, read_place, read_replies
 from .generate import generate

@@ -17,7 +17,7 @@ from simpleeval import (
     NumberTooHigh,
 )
 
-from pyscrai_core.base.syntax import parse_expression
+from pyscrai_records.base.syntax import parse_expression
 
 #: The variables that a rule can use.
 NAMES = frozenset({"agent", "step", "turn", "seed", "last", "schema", "messages"})

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from attrs import field, frozen, validators
+
+from pyscrai_core import Exporter, StoredRun
+from pyscrai_records.base.atomic_files import replace_files
 from pyscrai_tabular.fill import PAYLOAD_COLUMNS, Filled, fill
 from pyscrai_tabular.rows import batches, json_text
 from pyscrai_tabular.schema import Type
-
-from pyscrai_core import Exporter, StoredRun
-from pyscrai_core.base.atomic_files import replace_files
 
 #: Spreadsheets evaluate a text that begins with one of these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

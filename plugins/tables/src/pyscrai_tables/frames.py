@@ -10,12 +10,11 @@ from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
 
+from pyscrai_core import ConfigError, StoredRun
+from pyscrai_core.display.shown import Events
 from pyscrai_tabular.fill import PAYLOAD_COLUMNS, Filled, fill_log, fill_one
 from pyscrai_tabular.rows import json_text
 from pyscrai_tabular.schema import Column, Type
-
-from pyscrai_core import ConfigError, StoredRun
-from pyscrai_core.display.shown import Events
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

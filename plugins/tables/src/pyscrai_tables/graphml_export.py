@@ -10,11 +10,11 @@ from typing import Any, Literal
 from xml.sax.saxutils import escape, quoteattr
 
 from attrs import field, frozen
-from pyscrai_tabular.rows import agent_rows, json_text, scenario_of
-from pyscrai_tabular.schema import AGENTS
 
 from pyscrai_core import EVERYONE, Event, Exporter, StoredRun
-from pyscrai_core.base.atomic_files import replace_files
+from pyscrai_records.base.atomic_files import replace_files
+from pyscrai_tabular.rows import agent_rows, json_text, scenario_of
+from pyscrai_tabular.schema import AGENTS
 
 #: Characters that XML cannot contain.
 _INVALID = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

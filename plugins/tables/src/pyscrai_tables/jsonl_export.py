@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pyscrai_tabular.schema import CALLS
 
 from pyscrai_core import Exporter, StoredRun
-from pyscrai_core.base.atomic_files import replace_files
+from pyscrai_records.base.atomic_files import replace_files
+from pyscrai_tabular.schema import CALLS
 
 
 class JsonLines(Exporter):

@@ -9,7 +9,7 @@ import orjson
 
 from pyscrai_core import Event, StoredRun
 from pyscrai_core.scenario.manifest import Manifest
-from pyscrai_core.secret import redact, redact_bytes
+from pyscrai_records.secret import redact, redact_bytes
 
 from .schema import CALLS
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from pyscrai_core import Message, Request, Text, Thinking, ToolCall
-from pyscrai_core.secret import redact
+from pyscrai_records.secret import redact
 
 from . import conventions as names
 

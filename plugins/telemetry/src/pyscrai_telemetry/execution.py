@@ -18,7 +18,7 @@ from pyscrai_core import (
     TurnRecord,
     Usage,
 )
-from pyscrai_core.secret import redact
+from pyscrai_records.secret import redact
 
 from . import content
 from . import conventions as names

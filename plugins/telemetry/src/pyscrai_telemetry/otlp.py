@@ -33,7 +33,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from pyscrai_core.secret import redact
+from pyscrai_records.secret import redact
 
 from .conventions import Instrument
 from .totals import Distribution, Series

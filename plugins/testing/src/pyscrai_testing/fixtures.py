@@ -17,7 +17,7 @@ from attrs import frozen
 import pyscrai_core
 from pyscrai_core import Event, Extension, RunResult, Schedule, Stage, StoredRun, hookimpl
 from pyscrai_core.plugins import Host
-from pyscrai_core.store.store import Store
+from pyscrai_records.store.store import Store
 
 #: Kinds of extensions that a test can bring, by the hook that offers them.
 HOOKS = {

@@ -31,12 +31,21 @@ import attrs
 import jsonschema
 import pytest
 
-from pyscrai_core import errors
-from pyscrai_core.base.options import Option
+from pyscrai_answers.options import Option
+from pyscrai_core import (
+    Completion,
+    FinishReason,
+    Message,
+    Request,
+    Sampling,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Usage,
+)
 from pyscrai_core.contracts import Probe, Provider
-from pyscrai_core.messages import Message, ToolCall, ToolResult
-from pyscrai_core.records import Completion, FinishReason, Request, Sampling, ToolSpec, Usage
-from pyscrai_core.secret import redact
+from pyscrai_records import errors
+from pyscrai_records.secret import redact
 
 from .servers import Fault, FaultServer, Hang, Reply, Reset, model_server
 

@@ -155,7 +155,7 @@ def _journaled(store: Path) -> set[str]:
 
 def _requests(store: Path) -> dict[str, str]:
     """The hash of what was asked at each position."""
-    from pyscrai_core.store.store import Store
+    from pyscrai_records.store.store import Store
 
     with Store.open(store, create=False) as opened:
         return {

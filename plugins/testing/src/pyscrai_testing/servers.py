@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from pyscrai_core.errors import ConfigError
+from pyscrai_core import ConfigError
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from simpleeval import InvalidExpression, SimpleEval
 
 from pyscrai_core import ToolFailed, tool
-from pyscrai_core.base.syntax import parse_expression
+from pyscrai_records.base.syntax import parse_expression
 
 MAX_LENGTH = 300
 #: The maximum size of an integer, in bits.

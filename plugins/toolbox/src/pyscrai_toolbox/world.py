@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from attrs import field, frozen, validators
 
 from pyscrai_core import Tool, ToolFailed, Turn
-from pyscrai_core.suggest import did_you_mean
+from pyscrai_records.base.suggest import did_you_mean
 
 
 @frozen

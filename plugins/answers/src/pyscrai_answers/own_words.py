@@ -1,0 +1,341 @@
+"""An agent speaks for itself alone: its own name as a prefix goes, and so do lines of other agents.
+
+Only what surely labels a speaker counts: `Jon:`, `[Jon] Five.`, `Jon says:`. What may be words stays: `Jon -
+five is all I have` speaks to Jon. Nobody speaks to oneself, so that `Mara - Nine coins.` is a label in an
+answer of Mara.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from attrs import frozen
+
+from pyscrai_records.errors import AnswerRejected
+
+#: What ends a line.
+LINE_ENDS = "\n\r\x0b\x0c\x85\u2028\u2029"
+_BREAKS = re.escape(LINE_ENDS)
+_LINE = re.compile(rf"[^{_BREAKS}]*(?:\r\n|[{_BREAKS}])|[^{_BREAKS}]+")
+#: What stands before a label: a time, or the number of a turn.
+_STAMP = re.compile(
+    r"(?:\[\d{1,2}:\d\d(?::\d\d)?\]|\(\d{1,2}:\d\d(?::\d\d)?\)|\d{1,2}:\d\d"
+    r"|[\[(*_]{0,3}(?:turn|round|step|day)\s\d{1,4}[\])*_]{0,3}\s?[-–—:.,|]?\s)?",
+    re.IGNORECASE,
+)
+#: A head and a colon, with the decoration behind it.
+_COLON = re.compile(
+    rf"(?P<head>(?:[^{_BREAKS}:：(\[]|[(\[]\d{{1,2}}:\d\d(?::\d\d)?[)\]]|[(\[]){{1,200}})"
+    rf"[:：][*_`”»]*(?:</\w{{1,40}}>)?[ \t]*"
+)
+#: A heading or a bold text that is all of its line.
+_TITLE = re.compile(
+    rf"(?:[ \t]{{0,3}}\#{{1,6}}[ \t](?P<head>[^{_BREAKS}:：]{{1,200}})"
+    rf"|[ \t]{{0,3}}(?P<mark>\*\*|__)(?P<bold>[^{_BREAKS}*:：]{{1,200}})(?P=mark)[ \t]*)(?:[{_BREAKS}]+|\Z)"
+)
+#: The forms of chats: `[Jon] Five.`, `<Jon> Five.`, `Jon> Five.`
+_BOXED = re.compile(
+    rf"[*_\->• \t]{{0,6}}(?P<head>\[[^{_BREAKS}\[\]]{{1,80}}\]|<?[^{_BREAKS}<>]{{0,80}}[^{_BREAKS}<>=\- \t]>)"
+    r"[*_>]{0,4}[ \t]+(?=\S)"
+)
+#: A name in brackets or between dashes that is all of its line.
+_ALONE = re.compile(
+    rf"(?P<head>\[[^{_BREAKS}\[\]]{{1,80}}\]|<[^{_BREAKS}<>]{{1,80}}>|(?P<rule>[-=*—]{{2,9}})[^{_BREAKS}:：]{{1,80}}(?P=rule))"
+    rf"[ \t]*[{_BREAKS}]+"
+)
+_SENTENCE_ENDS = r".!?…)\]"
+#: What templates of chats leave if a server takes their special tokens away: the role of whose turn begins.
+_TURN = re.compile(rf"(?P<head>assistant|user|model|system)[ \t]*(?:[{_BREAKS}]+|\Z)")
+_GLUED_TURN = re.compile(rf"(?<=[{_SENTENCE_ENDS}])(?:assistant|user)[ \t]*(?:[{_BREAKS}]+|\Z)")
+_GLUED_BEGUN = re.compile(
+    rf"[{_SENTENCE_ENDS}](?:a(?:s(?:s(?:i[stan]{{0,4}}t?)?)?)?|u(?:s(?:er?)?)?)?[ \t]*\Z"
+)
+_LABELS = (_COLON, _TITLE, _BOXED, _ALONE)
+#: What only labels the agent itself, where its answer begins: a dash or a bar behind the name, or the name in
+#: brackets or bold, and then a sentence; or how it speaks, as in `Mara, smiling: Nine coins.` A name that is
+#: all of its line may be an answer, such as a vote.
+_OWN = re.compile(
+    rf"(?P<head>[^{_BREAKS}\-–—|]{{1,80}}|[*_]{{0,2}}[^{_BREAKS}|]{{1,80}}?)"
+    rf"(?:[ \t]+(?:[-–—]{{1,2}}|\|)[ \t]+|(?<=[)*_])[ \t]+)(?=[*_]{{0,2}}[\"'“‘«„¿¡A-Z0-9À-ÖØ-Þ])"
+    rf"|(?P<name>[^{_BREAKS}:：,，]{{1,80}})[,，][^{_BREAKS}:：.?!\"“]{{1,80}}[:：][*_]*[ \t]*"
+)
+#: How somebody says something, and to whom, behind a name. `Jon said:` may report what he said before.
+_SAYS = re.compile(
+    r"(?P<name>.{1,80}?),?\s+(?:\w{2,20}ly\s+)?"
+    r"(?:says|replies|responds|answers|asks|adds|continues|exclaims|whispers|shouts|speaks"
+    r"|speaking|replying|responding|answering"
+    r"|sagt|antwortet|fragt|erwidert|dit|répond|demande|dice|responde|pregunta|contesta|risponde|chiede"
+    r"|diz|pergunta|zegt|antwoordt|vraagt|säger|svarar|mówi|odpowiada|pyta|říká|diyor"
+    r"|говорит|отвечает|спрашивает|каже|відповідає|λέει|απαντά)"
+    r"(?:\s+\w{2,20}ly)?(?:\s+(?:to\s+)?(?P<to>.{1,80}))?",
+    re.IGNORECASE,
+)
+#: The same in scripts that put no blank between words, or the verb behind the one who is spoken to.
+_SAYS_JOINED = re.compile(
+    r"(?P<name>.{1,80}?)\s?(?:说道?|說道?|道|答道?|问道?|問道?|回答道?|回应|回應|回复|回覆|表示"
+    r"|[はが](?:言う|言った|答える|答えた|尋ねる)|[이가은는]?\s?(?:말한다|말했다|말합니다|대답한다)"
+    r"|ने कहा|कहता है|कहती है)"
+)
+#: What only labels the agent itself: a role before the name, as in `Farmer Mara`, or the past tense.
+_TITLED = re.compile(r"(?:[^\W\d_a-z][\w.]{1,30}\s){1,2}(?P<name>\S.{0,80})")
+_SAID = re.compile(r"(?P<name>.{1,80}?)\s(?:said|replied|answered|responded|asked)(?:\s\w{2,20}ly)?")
+#: The beginning of a line that may go on as a stamp, a title, or a quotation.
+_STAMP_BEGUN = re.compile(
+    r"[\[(*_]{0,3}(?:t(?:u(?:r(?:n)?)?)?|r(?:o(?:u(?:n(?:d)?)?)?)?|s(?:t(?:e(?:p)?)?)?|d(?:a(?:y)?)?"
+    r"|(?:turn|round|step|day)\s\d{0,4}[\])*_]{0,3}\s?[-–—:.,|]?\s?)",
+    re.IGNORECASE,
+)
+_TITLE_BEGUN = re.compile(r"[*_]{0,2}(?:[^\W\d_a-z][\w.]{0,30}\s?){1,3}")
+_OPEN_QUOTE = re.compile(r"[\"“”«„][^\"“”«»„]*(?:[\"“”»][ \t,]*)?\Z")
+_WHOLLY_QUOTED = re.compile(rf"[\"“„«](?P<text>[^\"“”„«»]*)[\"”“»](?P<end>[ \t]*[{_BREAKS}]*)")
+_QUOTED = re.compile(r"[\"“”«„][^\"“”«»„:：]*[:：]\s*[^\"“”«»„\s][^\"“”«»„]*[\"“”»][ \t,]{1,3}[^\W\d_A-Z]")
+_TO = re.compile(r"(?P<name>.{1,80}?)(?:,?\s+to\s+(?P<to>.{1,80})|\s*(?:[-=]>|→|⇒|➜).{1,80})", re.IGNORECASE)
+_ANSWER = re.compile(
+    r"(?P<name>.{1,80})['’]s?\s+(?:response|reply|answer|turn|message)"
+    r"|(?:response|reply|answer|message)\s+(?:from|by|of)\s+(?P<by>.{1,80})",
+    re.IGNORECASE,
+)
+_FROM = {
+    f"{what} {word}" for what in ("response", "reply", "answer", "message") for word in ("from", "by", "of")
+}
+_ALL = {"all", "everyone", "everybody", "the group", "the others", "others", "the room"}
+#: What models call themselves and whom they talk with; the latter ends an answer, behind a blank line.
+_MODEL, _PERSON = {"assistant", "response"}, {"human", "user", "instruction"}
+_TURNS, _NEXT_TURN = {"model", "system"}, "the next turn"
+_UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]|<[^<>]{1,40}>")
+_NUMBER = re.compile(r"\s{0,9}\d{1,3}[.)]\s+")
+_RULES = re.compile(r"(?:\s+[-*_=~—]{3,}[ \t]*)+\Z")
+_PAIRS = {")": "(", "]": "[", "）": "（", "】": "【", "］": "［"}
+#: What belongs to words, if it stands at the edge of a name; all other signs are decoration.
+_OF_WORDS = frozenset(".,;?!…&%$€")
+
+
+@frozen
+class Label:
+    """Who is said to speak from `end` on."""
+
+    speaker: str
+    end: int
+
+
+@lru_cache(maxsize=16)
+def speakers(agents: tuple[str, ...]) -> Mapping[str, str]:
+    """The names of a scenario's agents, by how they are found: as they are, and whatever their case."""
+    return {**{name.casefold(): name for name in reversed(agents)}, **{name: name for name in agents}}
+
+
+class OwnWords:
+    """Reads an answer of the agent `name` line by line, until a line of another of the `speakers`."""
+
+    def __init__(self, name: str, others: Mapping[str, str]) -> None:
+        self._name, self._others = name, others
+        #: Who ended it.
+        self.ended = ""
+        #: Whether there were words before, whether a blank line is just before, and whether blank lines go.
+        self._begun, self._blank, self._headed = False, False, False
+
+    def read(self, line: str, inside: bool = False) -> str:
+        """What of the next line the agent says itself; empty for a line of somebody else.
+
+        `inside`: the beginning of this line was read already.
+        """
+        if self.ended:
+            return ""
+        kept = line if inside else self._without_labels(line)
+        if turn := _GLUED_TURN.search(kept):
+            kept, self.ended = kept[: turn.start()], _NEXT_TURN
+        blank = not line.strip()
+        if self._headed and blank and kept:
+            return ""
+        self._headed = not blank and not kept and not self.ended
+        self._blank = blank
+        self._begun = self._begun or bool(kept.strip())
+        return kept
+
+    def open_end(self, line: str, inside: bool) -> int:
+        """Where the end of what is known of a line begins that may be the beginning of the next turn."""
+        found = None
+        if inside or self._label(line) is None:
+            found = _GLUED_BEGUN.search(line, max(0, len(line) - 40))
+        return len(line) if found is None else found.start()
+
+    def undecided(self, line: str) -> bool:
+        """Whether a line of which only the beginning is known may still turn out to begin with a label."""
+        if self.ended:
+            return False
+        found = self._label(line)
+        if found is not None:
+            if _OPEN_QUOTE.match(line):
+                return True  # it may turn out to be a quotation
+            # Behind the own name, somebody else's may follow.
+            rest = line[found.end :]
+            return found.speaker == self._name and (not rest or self._may_be_label(rest))
+        return self._may_be_label(line)
+
+    def _without_labels(self, line: str) -> str:
+        for _ in range(3):  # the own name may stand there twice, or before somebody else's
+            found = self._label(line)
+            if found is None:
+                return line
+            if found.speaker != self._name:
+                self.ended = found.speaker
+                return ""
+            quoted = _WHOLLY_QUOTED.fullmatch(line)
+            line = f"{line[found.end : quoted.end('text')]}{quoted['end']}" if quoted else line[found.end :]
+        return line
+
+    def _label(self, line: str) -> Label | None:
+        start = _STAMP.match(line).end()  # type: ignore[union-attr]
+        for form in _LABELS:
+            found = form.match(line, start)
+            if found is None:
+                continue
+            head = found["head"] or found["bold"]
+            who = (
+                speaker_of(head, self._others)
+                or self._role(head)
+                or self._answering(head)
+                or self._titled(head)
+            )
+            if who is not None and not _is_quotation(line, start):
+                return Label(who, found.end())
+        own = None if self._begun else _OWN.match(line, start)
+        if own is not None and speaker_of(own["head"] or own["name"], self._others) == self._name:
+            return Label(self._name, own.end())
+        turn = _TURN.match(line)
+        if turn is not None and (self._begun or line[-1:] in LINE_ENDS):
+            who = _named(turn["head"], self._others) or (_NEXT_TURN if self._begun else self._name)
+            return Label(who, turn.end())
+        return None
+
+    def _role(self, head: str) -> str | None:
+        """The speaker, if a model fell out of its role."""
+        role = _bare(head).casefold()
+        if role in _MODEL and not self._begun:
+            return self._name
+        return "a person" if role in _PERSON and self._begun and self._blank else None
+
+    def _answering(self, head: str) -> str | None:
+        """The speaker in `Mara's answer`; of somebody else's, the agent itself may tell, but behind a blank
+        line."""
+        found = _ANSWER.fullmatch(_bare(head))
+        who = _named(found["name"] or found["by"], self._others) if found else None
+        return who if (self._blank if who != self._name else not self._begun) else None
+
+    def _titled(self, head: str) -> str | None:
+        """The agent itself, in `Farmer Mara` or `Mara said`. `Dear Jon` and `Jon said` are words."""
+        bare = "" if self._begun else _bare(head)
+        found = [form.fullmatch(bare) for form in (_TITLED, _SAID)]
+        own = any(one and _named(one["name"], self._others) == self._name for one in found)
+        return self._name if own else None
+
+    def _may_be_label(self, begin: str) -> bool:
+        longest = max(map(len, self._others), default=0)
+        # What is longer has no label. Only rare decoration is longer than this.
+        if len(begin) > 2 * longest + len("[10:02:30] **(responds to )**: "):
+            return False
+        if _STAMP_BEGUN.fullmatch(begin) or (not self._begun and _TITLE_BEGUN.fullmatch(begin)):
+            return True
+        bare = _NUMBER.sub("", _STAMP.sub("", begin.lstrip(), count=1), count=1).lstrip("0123456789:])")
+        bare = _stripped(bare.lstrip(), left=True).casefold()
+        names = {*map(str.casefold, self._others), *_MODEL, *_PERSON, *_TURNS, *_FROM}
+        return any(name.startswith(bare) or bare.startswith(name) for name in names)
+
+
+def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
+    """What the agent `name` says itself, without its own name at the beginning of lines.
+
+    The text ends where a line of another one of the `speakers` begins. Raises `AnswerRejected` if it begins
+    with one.
+    """
+    reader, whole = OwnWords(name, others), text.rstrip()
+    said = "".join(map(reader.read, lines_of(whole)))
+    if not reader.ended:
+        return said + text[len(whole) :]
+    if not said.strip():
+        raise AnswerRejected(
+            f"it begins with a line of {reader.ended}; answer as {name}, and for nobody else"
+        )
+    return _RULES.sub("", said.rstrip()).rstrip()
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """The lines of a text, each with what ends it."""
+    return (found[0] for found in _LINE.finditer(text))
+
+
+def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
+    """The agent whose name stands at the beginning of a line, if it is one."""
+    bare = _UNSEEN.sub("", head)
+    if number := _NUMBER.match(bare):
+        bare = bare[number.end() :]
+    for name in (head, bare, _unaddressed(bare)):
+        for form in (name.strip(), _stripped(name)):
+            if (found := _named(form, known)) is not None:
+                return found
+    inner = _stripped(bare)
+    for pattern in (_SAYS, _TO):
+        said = pattern.fullmatch(inner)
+        if said and _is_addressee(said["to"], known):
+            return _named(_stripped(said["name"]), known)
+    joined = _SAYS_JOINED.fullmatch(inner)
+    return _named(joined["name"], known) if joined else None
+
+
+def _is_quotation(line: str, start: int) -> bool:
+    """Whether a line quotes somebody, and goes on about it: `"Jon: five" is what he wrote.`"""
+    return _QUOTED.match(line, start) is not None
+
+
+def _named(name: str, known: Mapping[str, str]) -> str | None:
+    name = unicodedata.normalize("NFC", name)
+    return known.get(name) or known.get(name.casefold())
+
+
+def _is_addressee(text: str | None, known: Mapping[str, str]) -> bool:
+    return text is None or _stripped(text).casefold() in _ALL or _named(_stripped(text), known) is not None
+
+
+def _unaddressed(head: str) -> str:
+    """A name without what stands behind it in brackets or between asterisks, such as `(smiling)`."""
+    bare = head.rstrip("*_ \t")
+    begin = bare.rfind(_PAIRS[bare[-1]]) if bare[-1:] in _PAIRS else -1
+    if begin < 0 and head.rstrip().endswith("*"):
+        begin = bare.rfind("*")
+        begin = begin if begin > 0 and head[begin - 1].isspace() else -1
+    return head if begin < 0 else head[:begin].rstrip("*_ \t")
+
+
+def _bare(head: str) -> str:
+    return _stripped(_UNSEEN.sub("", head))
+
+
+def _stripped(text: str, left: bool = False) -> str:
+    """A text without blanks, brackets, quotes, Markdown and symbols around it. `left`: only before it."""
+    start, end = 0, len(text)
+    while start < end and _is_decoration(text[start]):
+        start += 1
+    while not left and end > start and _is_decoration(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_decoration(sign: str) -> bool:
+    if sign.isalnum() or sign in _OF_WORDS:
+        return False
+    return sign == "\ufe0f" or unicodedata.category(sign)[0] in "SPZC"
+
+
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A structured answer with its texts changed. Texts in lists are left as they are: they may be names."""
+    if isinstance(value, dict):
+        return {
+            key: change(one) if isinstance(one, str) else map_texts(one, change) for key, one in value.items()
+        }
+    if isinstance(value, list):
+        return [one if isinstance(one, str) else map_texts(one, change) for one in value]
+    return value

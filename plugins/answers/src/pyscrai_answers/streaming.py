@@ -1,0 +1,152 @@
+"""What of an answer is passed on while it is streamed: the agent's own words, as far as they can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from pyscrai_records.errors import AnswerRejected
+from pyscrai_records.records import Completion, Request, Sink
+
+from .own_words import LINE_ENDS, OwnWords, lines_of
+from .textual_calls import begin_of_call, with_textual_calls
+from .thoughts import Kind, Markup, unread_token
+
+
+class WordsSink:
+    """Passes streamed text on to `sink`, but for a half of a character, which waits for the other one."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._held = ""
+
+    def write(self, text: str) -> None:
+        self._held += text
+        self._look(last=False)
+
+    def end(self) -> None:
+        """Pass on what was held back. Call it when the answer is complete."""
+        self._look(last=True)
+        if isinstance(self._sink, WordsSink):
+            self._sink.end()
+
+    @property
+    def closed(self) -> bool:
+        """Whether a tag closed thoughts that no tag opened."""
+        return isinstance(self._sink, WordsSink) and self._sink.closed
+
+    def _look(self, last: bool) -> None:
+        half = not last and "\ud800" <= self._held[-1:] <= "\udbff"
+        whole = self._held.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        end = len(whole) - half
+        self._held = whole[end:]
+        if end:
+            self._sink.write(whole[:end])
+
+
+class ThoughtlessSink(WordsSink):
+    """Leaves out thoughts, calls of tools in channels, and what comes behind the end of the turn.
+
+    Nothing is passed on from a token on that is not read: such an answer is rejected.
+
+    `waits`: the words wait until it is known that they are none: a tag may close thoughts that no tag opened,
+    because the server put that tag into the prompt.
+    """
+
+    def __init__(self, sink: Sink, waits: bool = False) -> None:
+        super().__init__(sink)
+        self._markup = Markup(self._take, nested=True)
+        #: Whether there was anything but words just before.
+        self._fresh = False
+        self._waits, self._waiting, self._closed = waits, "", False
+        #: The last words, and whether there was such a token.
+        self._tail, self._unread = "", False
+
+    def end(self) -> None:
+        self._look(last=True)
+        self._release()
+        super().end()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def _look(self, last: bool) -> None:
+        text, self._held = self._held, ""
+        self._markup.feed(text, last)
+
+    def _take(self, kind: Kind, text: str) -> None:
+        if kind == "lone":
+            self._closed, self._waiting = True, ""
+        if kind == "preamble":
+            self._waits = self._fresh = True
+            return
+        if kind != "words":
+            self._release()  # tags of its own, or the closing one: nothing more is to be waited for
+            self._fresh = True
+            return
+        if self._fresh:
+            text = text.lstrip()
+        if not text or self._unread:
+            return
+        self._fresh = False
+        if token := unread_token(self._tail + text):
+            self._unread = True
+            text = text[: max(0, token.start() - len(self._tail))]
+        self._tail = (self._tail + text)[-80:]
+        if self._waits:
+            self._waiting += text
+        else:
+            self._sink.write(text)
+
+    def _release(self) -> None:
+        if self._waiting:
+            self._sink.write(self._waiting)
+        self._waits, self._waiting = False, ""
+
+
+class CallsSink(WordsSink):
+    """Leaves out calls of tools that the model writes as text, in an answer to `request`.
+
+    What begins as a call waits for the end of the answer, because only the whole can be read.
+    """
+
+    def __init__(self, sink: Sink, request: Request) -> None:
+        super().__init__(sink)
+        self._request = request
+        self._passed = False
+
+    def _look(self, last: bool) -> None:
+        if begin := begin_of_call(self._held, self._request, whole=not self._passed, last=last):
+            self._sink.write(self._held[:begin])
+            self._passed = self._passed or not self._held[:begin].isspace()
+            self._held = self._held[begin:]
+        if last and self._held:
+            held, self._held = self._held, ""
+            with suppress(AnswerRejected):
+                self._sink.write(with_textual_calls(Completion(held), self._request).text)
+
+
+class OwnWordsSink(WordsSink):
+    """Leaves out the agent's own name before a line, and everything from another agent's line on."""
+
+    def __init__(self, sink: Sink, name: str, agents: Mapping[str, str]) -> None:
+        super().__init__(sink)
+        self._reader = OwnWords(name, agents)
+        #: Whether the beginning of this line was passed on already.
+        self._inside = False
+
+    def _look(self, last: bool) -> None:
+        lines = list(lines_of(self._held))
+        self._held = ""
+        for number, line in enumerate(lines, 1):
+            whole = line[-1] in LINE_ENDS
+            if not whole and not last and number == len(lines):
+                undecided = not self._inside and self._reader.undecided(line)
+                end = 0 if undecided else self._reader.open_end(line, self._inside)
+                line, self._held = line[:end], line[end:]
+                if not line:
+                    return
+            if said := self._reader.read(line, self._inside):
+                self._sink.write(said)
+            self._inside = not whole

@@ -1,0 +1,577 @@
+"""What counts as a model's answer, whatever the vendor sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pyscrai_answers.finish_reasons import finish_reason
+from pyscrai_answers.own_words import own_words, speakers
+from pyscrai_answers.policy import AnswerPolicy
+from pyscrai_answers.reading import check, known_usage, read_raw
+from pyscrai_answers.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
+from pyscrai_answers.thoughts import split_thoughts
+from pyscrai_language.parsing import find_json, parse_json
+from pyscrai_language.schemas import check_value
+from pyscrai_records.errors import AnswerRejected, AnswerTruncated, Overloaded, Refused
+from pyscrai_records.messages import Message, Thinking, ToolCall
+from pyscrai_records.records import Completion, Position, Request, Sink, ToolSpec, Usage
+
+AGENTS = ("Mara", "Jon", "Jon Smith")
+STOCK = ToolSpec("stock", "Tells the stock.", {"type": "object", "properties": {"of": {"type": "string"}}})
+OFFER = {"type": "object", "properties": {"say": {"type": "string"}, "price": {"type": "integer"}}}
+WORDS = Request((Message.user("Well?"),), speaks=True, position=Position("Mara", 1, "1#1"))
+
+
+def taken(answer: Any, request: Request = WORDS, **policy: Any) -> Completion:
+    made = AnswerPolicy(**policy)
+    return check(read_raw(answer, made, request.schema is not None), request, made, AGENTS)
+
+
+def odd(**fields: Any) -> Completion:
+    """An answer as a provider may build it from a server's JSON, with values of any type."""
+    return Completion(**{"text": "", **fields})
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "thoughts"),
+    [
+        ("<think>\nhide it\n</think>\n\nNine.", "Nine.", ["hide it"]),
+        ("<thinking>hide</thinking>Nine.", "Nine.", ["hide"]),
+        ("<Reasoning>hide</Reasoning> Nine.", "Nine.", ["hide"]),
+        ("hide it\n</think>\nNine.", "Nine.", ["hide it"]),
+        ("<think>a</think><think>b</think>Nine.", "Nine.", ["a", "b"]),
+        ("<think>a <think>b</think> c</think>Nine.", "Nine.", ["a <think>b", "c"]),
+        ("[THINK]hide[/THINK]Nine.", "Nine.", ["hide"]),
+        ("<scratch_pad>hide</scratch_pad>Nine.", "Nine.", ["hide"]),
+        ("<inner_thoughts>hide</inner_thoughts>\nNine.", "Nine.", ["hide"]),
+        ("<chain_of_thought>hide</chain_of_thought>\nNine.", "Nine.", ["hide"]),
+        ("analysisWe hide it.assistantfinalNine.", "Nine.", ["We hide it."]),
+        ("analysisWe hide it, and it never ends", "", ["We hide it, and it never ends"]),
+        ("Here is my thought process:\nhide\nHere is my response:\nNine.", "Nine.", ["hide"]),
+        ("Here's my thought process: hide Here's my response: Nine.", "Nine.", ["hide"]),
+        ("Here is my offer: nine.", "Here is my offer: nine.", []),
+        ("analysis: nine is fair.", "analysis: nine is fair.", []),
+        ("<think></think>Nine.", "Nine.", []),
+        ("<think>it never ends", "", ["it never ends"]),
+        ("Nine. <think>Was that wise?</think> Yes.", "Nine. Yes.", ["Was that wise?"]),
+        ("Nine < ten, and ten > nine.", "Nine < ten, and ten > nine.", []),
+        ("<think >a</think >Nine.", "Nine.", ["a"]),
+        ('<think type="deep">a</think>Nine.', "Nine.", ["a"]),
+        ("<seed:think>a</seed:think>Nine.", "Nine.", ["a"]),
+        (
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>Nine.",
+            "Nine.",
+            ["a"],
+        ),
+        ("<|channel>thought\nhide<channel|>Nine.", "Nine.", ["hide"]),
+        (
+            "<|begin_of_thought|>hide<|end_of_thought|><|begin_of_solution|>Nine.<|end_of_solution|>",
+            "Nine.",
+            ["hide"],
+        ),
+        ("<|START_THINKING|>hide<|END_THINKING|><|START_RESPONSE|>Nine.<|END_RESPONSE|>", "Nine.", ["hide"]),
+        ("<scratchpad>hide</scratchpad><answer>Nine.</answer>", "Nine.", ["hide"]),
+        (
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>Hm."
+            "<|end|><|start|>assistant<|channel|>final<|message|>Nine.",
+            "Nine.",
+            ["a", "Hm."],
+        ),
+        ("hide<|end|><|start|>assistant<|channel|>final<|message|>Nine.<|return|>", "Nine.", ["hide"]),
+        ("<think>hide</think>Nine <think>more</think>coins.", "Nine coins.", ["hide", "more"]),
+        ("The tag <think> is used; </think> closes it.", "The tag <think> is used; </think> closes it.", []),
+        ("Write `<think>` and `</think>`, please.", "Write `<think>` and `</think>`, please.", []),
+        ("It ends with </think>, as always.", "It ends with </think>, as always.", []),
+        ("They want it </think> Nine.", "Nine.", ["They want it"]),
+        ("Say <|begin|> first.", "Say <|begin|> first.", []),
+        ("Nine.<|im_end|>\n<|im_start|>user\nToo much!", "Nine.", []),
+        ("<|im_start|>assistant\nNine.<|im_end|>", "Nine.", []),
+        ("<s>Nine.</s>", "Nine.", []),
+        ("Nine.<end_of_turn>", "Nine.", []),
+        ("Nine <s>old</s> coins.", "Nine <s>old</s> coins.", []),
+        ("<answer>Nine.</answer>", "<answer>Nine.</answer>", []),
+        ("<antThinking>hide</antThinking>Nine.", "Nine.", ["hide"]),
+        ("<think>hide</think><|begin_of_box|>Nine.<|end_of_box|>", "Nine.", ["hide"]),
+        ("<thinking>hide</thinking>\n<output>\nNine.\n</output>", "Nine.", ["hide"]),
+        ("<output>Nine.</output>", "<output>Nine.</output>", []),
+        ("<|im_start|>assistant<|im_sep|>Nine.<|im_end|>", "Nine.", []),
+        ("<|header_start|>assistant<|header_end|>\n\nNine.<|eot|>", "Nine.", []),
+        ("<|start_of_role|>assistant<|end_of_role|>Nine.<|end_of_text|>", "Nine.", []),
+        ("Nine.[|endofturn|]", "Nine.", []),
+        ("Nine.<pad><pad>", "Nine.", []),
+        ("[/INST] Nine. [INST] Too much! [/INST] Eight.", "Nine.", []),
+        ("<inner-thoughts>hide</inner-thoughts>Nine.", "Nine.", ["hide"]),
+        ("<analysis>hide</analysis><answer>Nine.</answer>", "Nine.", ["hide"]),
+        ("&lt;think&gt;hide&lt;/think&gt;Nine.", "Nine.", ["hide"]),
+        ("hide&lt;/think&gt;Nine.", "Nine.", ["hide"]),
+        ("I &lt;3 you & her.", "I &lt;3 you & her.", []),
+        ("```thinking\nhide\n```\nNine.", "Nine.", ["hide"]),
+        ("I offer <think>he is rich, is he?</think> nine.", "I offer nine.", ["he is rich, is he?"]),
+        ("The <think> and </think> tags are odd.", "The <think> and </think> tags are odd.", []),
+        ("My <analysis> of it: nine.", "My <analysis> of it: nine.", []),
+    ],
+)
+def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> None:
+    answer = taken(Completion(text))
+    assert (answer.text, [one.text for one in answer.thinking]) == (words, thoughts)
+    assert answer.raw == (text if words != text else "")
+    assert taken(Completion(text), split_thoughts=False).text == text
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>hide</think>\n\nNine < ten [so].",
+        "Nine.<think>hide</think>",
+        "<b>Nine</b> <thi",
+        "<think>a",
+        '<think type="deep">hide</think>Nine.',
+        "<think>a<think>b</think>still hidden</think>Nine.",
+        "<|channel|>analysis<|message|>hide<|end|><|channel|>final<|message|>Nine.",
+        "<|channel>thought\nhide<channel|>Nine.",
+        "Nine.<|im_end|>\n<|im_start|>user\nToo much!",
+        "analysisWe hide it.assistantfinalNine.",
+        "Here's my thought process:\nhide\nHere's my response:\nNine <b>coins</b>.",
+        "Here is my thou",
+        "The tag <think> is used; </think> closes it.",
+        "I offer <think>he is rich, is he?</think> nine.",
+        "Write <think> and wait for what comes then, which takes long.",
+        '{"say": "<think>hide it well</think>Nine."}',
+        "&lt;think&gt;hide&lt;/think&gt;Nine & < ten.",
+        "```thinking\nhide\n```\nNine.",
+        "<|inner_prefix|>hide<|inner_suffix|>Nine.",
+        "<|start|>assistant<|channel|>commentary<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Nine.",
+        "<|start|>assistant<|channel|>commentary<|message|>Nine.<|end|>",
+        "<|channel|>analysis<|message|>hide<|end|><|start|>assistant<|channel|>final"
+        " <|constrain|>json<|message|>Nine.<|return|>",
+    ],
+)
+def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
+    assert shown(ThoughtlessSink, text, size).strip() == split_thoughts(text)[1].strip()
+
+
+def test_many_tags_take_time_in_proportion() -> None:
+    text = "say <think> " * 100_000  # it took minutes for each of them to look at all the others
+    assert split_thoughts(text) == ([], text)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_nothing_is_shown_from_an_unread_token_on(size: int) -> None:
+    assert shown(ThoughtlessSink, "Nine.<|plan|>hide it", size) == "Nine."
+    assert shown(ThoughtlessSink, "Say `<|plan|>` first.", size) == "Say `<|plan|>` first."
+
+
+def test_thoughts_in_the_arguments_of_a_call_are_thoughts() -> None:
+    call = ToolCall("a", "stock", {"of": "<think>hide</think>apples", "html": "a <think>"})
+    answer = taken(odd(tool_calls=(call,)), WORDS.but(tools=(STOCK,)))
+    assert answer.tool_calls[0].arguments == {"of": "apples", "html": "a <think>"}
+    assert [one.text for one in answer.thinking] == ["hide"]
+    kept = taken(odd(tool_calls=(call,)), WORDS.but(tools=(STOCK,)), split_thoughts=False)
+    assert kept.tool_calls[0].arguments == call.arguments
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<|think|>hide it<|end|><|begin|>assistant<|content|>Nine.",
+        "<｜plan｜>hide it",
+        "[|assistant|]Nine.",
+        "<unused49><unused49>",
+    ],
+)
+def test_tokens_of_a_template_are_no_words(text: str) -> None:
+    with pytest.raises(AnswerRejected, match="a token of the model's chat template"):
+        taken(Completion(text))
+    with pytest.raises(AnswerRejected, match="a token of the model's chat template"):
+        taken(Completion(json.dumps({"say": text})), WORDS.but(schema=OFFER))
+
+
+def test_a_name_in_another_form_of_unicode_is_that_name() -> None:
+    made = own_words("Nine.\nZoe\u0308: Five.", "Mara", speakers(("Mara", "Zo\u00eb")))
+    assert made == "Nine."
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
+    def waiting(sink: Sink) -> WordsSink:
+        return ThoughtlessSink(sink, waits=True)
+
+    assert shown(waiting, "hide it\n</think>\n\nNine <b>coins</b>.", size) == "Nine <b>coins</b>."
+    assert shown(waiting, "Nine coins.", size) == "Nine coins."
+    assert shown(waiting, "<think>hide</think>Nine.", size) == "Nine."
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Nine coins: take it.\nOr not.", "Nine coins: take it.\nOr not."),
+        ("Mara: Nine.\nMara: Or ten.\nJon: No!\nMara: Yes.", "Nine.\nOr ten.\n"),
+        ("**Jon (to Mara)**: Nine.\nWell.", ""),
+        ("Nine. Jon: who is he?\n\nMar", "Nine. Jon: who is he?\n\nMar"),
+        ("A long line of words without any name in it and its end\nJon: No.", None),
+        ("Nine \ud83d\ude00\ud83d", "Nine \U0001f600\ud83d"),
+        ("[Mara] Nine.\n<Jon> No!", "Nine.\n"),
+        ("Mara - Nine.\nJon says: No!", "Nine.\n"),
+        ("**Mara**\n\nNine.\nMara to Jon: Ten.\nJon> No!", "Nine.\nTen.\n"),
+        ("Mara: Jon: Nine.", ""),
+        ("Mara goes to Jon and tells him this", "Mara goes to Jon and tells him this"),
+        ("Old Farmer Mara: Nine.\nTurn 2 - Jon: No!", "Nine.\n"),
+        ("Round 3, Mara: Nine.\n“Jon: no!” is his answer.", "Nine.\n“Jon: no!” is his answer."),
+        ("Response from Mara: Nine.\n“Jon:” no!", "Nine.\n"),
+        ("Turn 2 is mine, and Jon said: no.", "Turn 2 is mine, and Jon said: no."),
+        ("Mara: Nine. Or ten.assistant\n\nToo much!", "Nine. Or ten."),
+        ("Nine.\nuser\nToo much!", "Nine.\n"),
+        ("Nine (an assistant helps).", "Nine (an assistant helps)."),
+    ],
+)
+def test_only_own_words_are_shown_while_they_come(text: str, words: str | None, size: int) -> None:
+    def made(sink: Sink) -> WordsSink:
+        return WordsSink(OwnWordsSink(sink, "Mara", speakers(("Mara", "Jon"))))
+
+    assert shown(made, text, size) == (text.partition("Jon")[0] if words is None else words)
+
+
+def shown(make: Callable[[Sink], WordsSink], text: str, size: int) -> str:
+    """What a person sees of a text that comes in pieces of some size."""
+    pieces: list[str] = []
+
+    class Screen:
+        def write(self, text: str) -> None:
+            pieces.append(text)
+
+    sink = make(Screen())
+    for start in range(0, len(text), size):
+        sink.write(text[start : start + size])
+    sink.end()
+    return "".join(pieces)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"price": 9}',
+        '```json\n{"price": 9}\n```',
+        '```\n{"price": 9}\n```',
+        'Here it is: {"price": 9} I hope it helps.',
+        'Sure, a {fair} price!\n```json\n{"price": 9}\n```\nDone.',
+        '<think>{"price": 1}?</think>{"price": 9}',
+        '{"price": 9, "price": 9}',
+        ' \n{"price": 9}\n',
+    ],
+)
+def test_json_is_found_where_it_is_unambiguous(text: str) -> None:
+    answer = taken(Completion(text), WORDS.but(schema=OFFER))
+    assert parse_json(answer.text) == ({"price": 9}, None)
+
+
+def test_a_list_is_found_too() -> None:
+    assert find_json('So: [{"a": 1}, {"a": 2}].') == '[{"a": 1}, {"a": 2}]'
+    assert find_json('As in [1]: {"a": 1}') == '{"a": 1}'
+    assert find_json("{" * 5000) == "{" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('{"price": 9} or {"price": 8}', "expected nothing more"),
+        ('{"price": 9, "price": 8}', 'the key "price" stands twice'),
+        ('{"price": 123456789012345678901234567890}', "does not fit into 53 bits"),
+        ('{"price": 9007199254740993}', "does not fit into 53 bits"),
+        ('{"price": 9007199254740993.0}', "does not fit into 53 bits"),
+        ('{"price": ' + "9" * 5000 + "}", "a number is too large"),
+        ('{"price": NaN}', "expected a value"),
+        ('{"price": 1e999}', "not a finite number|too large"),
+        ('{"say": "\\ud83d"}', "half of a character"),
+        ("[" * 300 + "]" * 300, "nested"),
+        ("[" * 100_000, "nested|expected"),
+    ],
+)
+def test_numbers_and_keys_are_never_chosen_silently(text: str, wrong: str) -> None:
+    value, said = parse_json(find_json(text))
+    assert value is None
+    with pytest.raises(AssertionError, match=wrong):
+        raise AssertionError(said)
+
+
+@pytest.mark.parametrize("finish", ["refusal", "content_filter"])
+@pytest.mark.parametrize("text", ["", "I'm sorry, I can't help with that."])
+def test_a_refusal_is_a_refusal(finish: str, text: str) -> None:
+    with pytest.raises(Refused, match="filter" if finish == "content_filter" else "refused") as caught:
+        taken(odd(text=text, finish_reason=finish))
+    assert text in str(caught.value)
+
+
+def test_a_cut_off_answer_is_kept_repaired_or_an_error() -> None:
+    cut = Completion("Well, I think that", finish_reason="length", usage=Usage(5, 200))
+    assert taken(cut).truncated
+    with pytest.raises(AnswerRejected, match="cut off after 200 tokens: raise max_tokens"):
+        taken(cut, on_truncated="repair")
+    with pytest.raises(AnswerTruncated, match="cut off after 200 tokens"):
+        taken(cut, on_truncated="fail")
+
+
+def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
+    for whole in ("stop", "EOS", "end_turn", "stop-sequence", None, ""):
+        assert not taken(odd(text="Nine.", finish_reason=whole)).truncated
+    for unknown in ("other", "compaction", "incomplete"):
+        answer = taken(odd(text="I think the", finish_reason=unknown))
+        assert (answer.truncated, answer.finish_reason) == (True, "length")
+        with pytest.raises(AnswerTruncated):
+            taken(odd(text="I think the", finish_reason=unknown), on_truncated="fail")
+    for broken in ("abort", "cancelled", "insufficient_system_resource", "unload", "OTHER", "timeout"):
+        with pytest.raises(Overloaded, match="broke the answer off"):
+            finish_reason(broken)
+    with pytest.raises(AnswerRejected, match="cannot read the model's tool call"):
+        finish_reason("MALFORMED_FUNCTION_CALL")
+    for unknown in ("ERROR_TOXIC", "image_prohibited_content", "blacklist", "MODEL_ARMOR"):
+        assert finish_reason(unknown) == "content_filter"
+    with pytest.raises(AnswerRejected, match="tool call"):
+        finish_reason("malformed_function_call_safety")
+    with pytest.raises(Overloaded):
+        finish_reason("upstream_connect_error")
+    assert (finish_reason("max_thinking_length"), finish_reason("so_it_goes")) == ("length", "other")
+    for withheld in ("moderated", "content_filter: SAFETY", "content-filter"):
+        assert finish_reason(withheld) == "content_filter"
+    assert (finish_reason("SAFETY", True), finish_reason("stop", True)) == ("content_filter", "tool_calls")
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("Mara: Nine coins.", "Nine coins."),
+        ("**Mara:** Nine coins.", "Nine coins."),
+        ("mara : Nine coins.", "Nine coins."),
+        ("Mara, smiling: Nine coins.", "Nine coins."),
+        ("Mara quietly says: Nine coins.", "Nine coins."),
+        ("Nine.\nJon whispers softly to Mara: Too much!", "Nine."),
+        ("Nine.\n\nJon's response: Too much!", "Nine."),
+        ("Nine.\nJon's answer: too much, as always.", "Nine.\nJon's answer: too much, as always."),
+        ("Mara, listen to me. I say: nine.", "Mara, listen to me. I say: nine."),
+        ("Nine.\nJon（微笑）：Too much!", "Nine."),
+        ("Mara (to Jon): Nine coins.", "Nine coins."),
+        ("Mara: Nine.\n\nJon: Too much!\n\nMara: Fine.", "Nine."),
+        ("Nine.\nJon Smith: Too much!", "Nine."),
+        ("Nine.\n**Jon**: Too much!", "Nine."),
+        ("Nine.\n[Jon: offer price: 5]", "Nine."),
+        ("Mara: Nine.\nMara: And ten.", "Nine.\nAnd ten."),
+        ("[Mara]: Nine coins.", "Nine coins."),
+        ("„Mara“: Nine coins.", "Nine coins."),
+        ("Mara [smiling]: Nine coins.", "Nine coins."),
+        ("Mara *smiling*: Nine coins.", "Nine coins."),
+        ("Nine.\n[Jon]: Too much!", "Nine."),
+        ("Nine.\nJon *sighs*: Too much!", "Nine."),
+        ("Nine.\n« Jon » : Too much!", "Nine."),
+        ("Nine.\n<b>Jon:</b> Too much!", "Nine."),
+        ("Nine.\n1. Jon: Too much!", "Nine."),
+        ("Nine.\n\u200bJon: Too much!", "Nine."),
+        ("Nine.\u2028Jon: Too much!", "Nine."),
+        ("• Mara: Nine coins.\n• Jon: Too much!", "Nine coins."),
+        ("### Mara\nNine coins.\n\n### Jon\nToo much!", "Nine coins."),
+        ("[10:02] Mara: Nine coins.\n[10:03] Jon: Too much!", "Nine coins."),
+        ("10:02 Mara: Nine coins.\n10:03 Jon: Too much!", "Nine coins."),
+        ("— Mara: Nine coins.", "Nine coins."),
+        ("### Apples\nNine coins.", "### Apples\nNine coins."),
+        ("[Mara] Nine coins.", "Nine coins."),
+        ("<Mara> Nine coins.\n<Jon> Too much!", "Nine coins."),
+        ("<|Mara|>: Nine coins.\nJon> Too much!", "Nine coins."),
+        ("Mara - Nine coins.", "Nine coins."),
+        ("**Mara** — “Nine coins.”", "“Nine coins.”"),
+        ("**Mara** Nine coins.", "Nine coins."),
+        ("(Mara) Nine coins.", "Nine coins."),
+        ("`Mara`: Nine coins.", "Nine coins."),
+        ("🍎 Mara 🍎: Nine coins.", "Nine coins."),
+        ("Mara says: Nine coins.\nJon replies: Too much!", "Nine coins."),
+        ("Mara to Jon: Nine coins.\nJon to everyone: Too much!", "Nine coins."),
+        ("Mara -> Jon: Nine coins.\nJon, to Mara: Too much!", "Nine coins."),
+        ("Mara's response: Nine coins.", "Nine coins."),
+        ("**Mara**\nNine coins.\n\n**Jon**\nToo much!", "Nine coins."),
+        ("Assistant: Nine coins.\n\nHuman: Too much!", "Nine coins."),
+        ("Nine coins.\n\n---\n\nJon: Too much!", "Nine coins."),
+        ("Mara - that is me - says nine.", "Mara - that is me - says nine."),
+        ("Jon - Five is all I have.", "Jon - Five is all I have."),
+        ("**Jon** Take it.", "**Jon** Take it."),
+        ("[nods] Nine, Jon.", "[nods] Nine, Jon."),
+        ("Jon's price: nine.", "Jon's price: nine."),
+        ("Jon said to me: nine.", "Jon said to me: nine."),
+        ("Jon says to the point: nine.", "Jon says to the point: nine."),
+        ("I say to Jon: nine.", "I say to Jon: nine."),
+        ("Dear Jon: nine coins.", "Dear Jon: nine coins."),
+        ("Human: all too human.", "Human: all too human."),
+        ("Nine, or less.\nThanks,\nMara - Farmer", "Nine, or less.\nThanks,\nMara - Farmer"),
+        ("At 10:02 Jon came.", "At 10:02 Jon came."),
+        ("I told Jon: nine coins.", "I told Jon: nine coins."),
+        ("Nine.\nJonathan: who is that?", "Nine.\nJonathan: who is that?"),
+        ("Farmer Mara: Nine coins.", "Nine coins."),
+        ("“Mara:” Nine coins.", "Nine coins."),
+        ("`Mara:` Nine coins.", "Nine coins."),
+        ("Response from Mara: Nine coins.", "Nine coins."),
+        ("[Mara speaking]: Nine coins.", "Nine coins."),
+        ("Mara (10:02): Nine coins.\nJon [10:03]: Too much!", "Nine coins."),
+        ('Mara:"Nine coins."', '"Nine coins."'),
+        ("The offer (nine): take it.", "The offer (nine): take it."),
+        ("Mara said: Nine coins.", "Nine coins."),
+        ("[Mara]\nNine coins.\n[Jon]\nToo much!", "Nine coins."),
+        ("Mara\nShe is fair.", "Mara\nShe is fair."),
+        ("It helps the end-user", "It helps the end-user"),
+        ("A tool for (power-user\nand) others.", "A tool for (power-user\nand) others."),
+        ("--- Mara ---\nNine coins.\n--- Jon ---\nToo much!", "Nine coins."),
+        ("Nine coins.assistant\n\nToo much!", "Nine coins."),
+        ("assistant\nNine coins.\nuser\nToo much!", "Nine coins."),
+        ("### Response: Nine coins.\n\n### Instruction:\nAgain.", "Nine coins."),
+        ("Nine coins.\n\nUSER: Too much!", "Nine coins."),
+        ("Mara", "Mara"),
+        ("Mara\n", "Mara\n"),
+        ("assistant", "assistant"),
+        ("I need an assistant\nfor it.", "I need an assistant\nfor it."),
+        ("Jon\nlooks at it.", "Jon\nlooks at it."),
+        ("Turn 2 - Mara: Nine coins.\n[Turn 3] Jon: Too much!", "Nine coins."),
+        ("“Mara: Nine coins.”", "Nine coins."),
+        ("Mara dice: Nueve.\nJon говорит: Нет!", "Nueve."),
+        ("Nine.\nJon说：Too much!", "Nine."),
+        ("Nine.\nJon 말했다: Too much!", "Nine."),
+        ("Nine.\nJon的出价：five", "Nine.\nJon的出价：five"),
+        ("“Jon: five,” he wrote. I say nine.", "“Jon: five,” he wrote. I say nine."),
+        ("Step 1: I look at it.", "Step 1: I look at it."),
+        ("Jon said: five.", "Jon said: five."),
+    ],
+)
+def test_an_agent_speaks_for_itself(text: str, own: str) -> None:
+    answer = taken(Completion(text))
+    assert (answer.text, answer.raw) == (own, "" if own == text else text)
+    structured = taken(Completion(json.dumps({"say": text})), WORDS.but(schema=OFFER))
+    assert parse_json(structured.text)[0] == {"say": own}
+    assert taken(Completion(text), WORDS.but(speaks=False)).text == text, "a narrator writes for others"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Jon: Five.", "Mara: Jon: Five.", "\n> Jon: Five.", '{"say": "Jon: Five."}', "[Jon] Five."),
+        *("Jon says: Five.", "Jon to Mara: Five.", "<Jon> Five.", "Day 2. Jon: Five.", "Jon sagt: Fünf."),
+        *("Jon 说道：五", '"Jon: Five."'),
+    ],
+)
+def test_who_begins_as_somebody_else_is_asked_again(text: str) -> None:
+    request = WORDS.but(schema=OFFER) if text.startswith("{") else WORDS
+    with pytest.raises(AnswerRejected, match="a line of Jon; answer as Mara"):
+        taken(Completion(text), request)
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "thoughts"),
+    [
+        (None, "", []),
+        (["Nine", {"type": "text", "text": " coins."}], "Nine coins.", []),
+        (
+            [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "hide"}]},
+                {"type": "text", "text": "Nine."},
+            ],
+            "Nine.",
+            ["hide"],
+        ),
+        (
+            [{"type": "reasoning", "reasoning": "hide"}, {"type": "output_text", "text": "Nine."}],
+            "Nine.",
+            ["hide"],
+        ),
+        ([{"type": "thinking", "text": "hide"}, {"type": "text", "text": "Nine."}], "Nine.", ["hide"]),
+        ([{"type": "reasoning_text", "text": "hide"}, {"type": "text", "text": "Nine."}], "Nine.", ["hide"]),
+        ([{"type": "text", "text": "hide", "thought": True}, "Nine."], "Nine.", ["hide"]),
+        ("\ud83d" + "\ude00", "\U0001f600", []),
+    ],
+)
+def test_content_comes_in_parts(content: Any, text: str, thoughts: list[str]) -> None:
+    answer = taken(odd(text=content))
+    assert (answer.text, [one.text for one in answer.thinking]) == (text, thoughts)
+
+
+def test_a_part_that_refuses_is_a_refusal() -> None:
+    with pytest.raises(Refused, match="I cannot"):
+        taken(odd(text=[{"type": "text", "text": "Well."}, {"type": "refusal", "refusal": "I cannot."}]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"text": {"a": 1}}, "the content is an object"),
+        ({"text": 7}, "the content is a number"),
+        ({"text": [7]}, "a part of the content is a number"),
+        ({"text": [{"type": "image_url", "image_url": {}}]}, "of the type 'image_url'"),
+        ({"text": "Nine \ud83d coins."}, "half of a character"),
+        ({"tool_calls": (ToolCall("a", None, {}),)}, "a tool without a name"),
+        ({"tool_calls": (ToolCall("a", "stock", '{"of": "app'),)}, "not a JSON object.*max_tokens"),
+        ({"tool_calls": (ToolCall("a", "stock", '{"of": NaN}'),)}, "expected a value"),
+        ({"tool_calls": (ToolCall("a", "stock", {"of": float("nan")}),)}, "not a finite number"),
+        ({"tool_calls": (ToolCall("a", "stock", [1]),)}, "they are a list"),
+        ({"tool_calls": (ToolCall("a", "stock", '{"of": 1, "of": 2}'),)}, "stands twice"),
+        ({"text": "a" * 5_000_000}, "expected at most 4,000,000 bytes"),
+    ],
+)  # fmt: skip
+def test_a_malformed_answer_is_asked_again(fields: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(AnswerRejected, match=wrong):
+        taken(odd(**fields), WORDS.but(tools=(STOCK,)))
+
+
+def test_tool_calls_have_identities_of_ours() -> None:
+    calls = tuple(
+        ToolCall(one, "stock", arguments) for one, arguments in (("c", '{"of": "a"}'), ("c", None), (7, ""))
+    )
+    answer = taken(odd(tool_calls=calls), WORDS.but(tools=(STOCK,)))
+    assert [call.id for call in answer.tool_calls] == ["call00001", "call00002", "call00003"]
+    assert [call.arguments for call in answer.tool_calls] == [{"of": "a"}, {}, {}]
+    later = WORDS.but(messages=(*WORDS.messages, answer.message()), tools=(STOCK,))
+    assert taken(odd(tool_calls=calls[:1]), later).tool_calls[0].id == "call00004"
+
+
+@pytest.mark.parametrize(
+    ("reported", "known"),
+    [
+        (Usage(50, 10, 20, 5), Usage(50, 10, 20, 5)),
+        (Usage(), Usage(30, 200, estimated=True)),
+        (None, Usage(30, 200, estimated=True)),
+        (Usage(0, 10), Usage(30, 10, estimated=True)),
+        (Usage(50, 0), Usage(50, 200, estimated=True)),
+        (Usage("50", -3), Usage(30, 200, estimated=True)),  # type: ignore[arg-type]
+        (Usage(10, 10, 99), Usage(10, 10, 10)),
+        (Usage(1, 10), Usage(30, 10, estimated=True)),
+    ],
+)
+def test_usage_is_reported_or_estimated_never_zero(reported: Any, known: Usage) -> None:
+    request = WORDS.but(messages=(Message.user("What do you say to these nine coins, Mara?"),))
+    assert known_usage(odd(text="Nine.", usage=reported), lambda: Usage(30, 200), request) == known
+
+
+def test_odd_bookkeeping_does_not_cost_an_answer() -> None:
+    answer = taken(
+        odd(
+            text="Nine.",
+            model={"name": 7},
+            finish_reason="eos",
+            thinking=(Thinking(None, {1: 2}), Thinking([{"text": "hm \ud83d"}])),  # type: ignore[arg-type]
+        )
+    )
+    assert (answer.text, answer.model, answer.finish_reason) == ("Nine.", "", "stop")
+    assert [(one.text, one.data) for one in answer.thinking] == [("", {}), ("hm ?", {})]
+
+
+def test_a_whole_number_beyond_53_bits_is_refused_in_any_spelling() -> None:
+    schema = {"type": "object", "properties": {"price": {"type": "integer", "minimum": 1}}}
+    for text in ('{"price": 1e300}', '{"price": 1e16}', '{"price": 90071992547409930e-1}'):
+        value, _ = parse_json(text)
+        assert "expected an integer" in str(check_value(schema, value))
+    assert check_value(schema, parse_json('{"price": 9e2}')[0]) is None
+    assert check_value({"type": "number", "minimum": 1}, parse_json("6.02e23")[0]) is None
+
+
+def test_names_that_differ_in_case_alone_are_told_apart() -> None:
+    known = speakers(("Ann", "ANN", "Bo"))
+    assert own_words("Ann: Nine.\nANN: Ten.", "Ann", known) == "Nine."
+    assert own_words("ANN: Nine.\nAnn: Ten.\n", "ANN", known) == "Nine."
+    assert own_words("bo: Nine.\nann: Ten.", "Bo", known) == "Nine."

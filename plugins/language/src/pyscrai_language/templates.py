@@ -1,0 +1,181 @@
+"""Prompts: Jinja2 in a sandbox with bounded work, strict about names, with nothing random in it.
+
+Templates come from plugins and scenarios. Text from models is only ever a value in them, never compiled.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from pyscrai_records.base.suggest import did_you_mean
+from pyscrai_records.base.syntax import LOCK
+from pyscrai_records.canonical import digest
+from pyscrai_records.errors import ContractError
+
+from .misfit import Misfit
+
+if TYPE_CHECKING:
+    from jinja2.environment import Template
+
+    from .sandbox import Budget
+    from .shapes import Shape
+
+#: The longest template, in characters.
+MAX_SOURCE = 200_000
+
+
+@frozen
+class Prompt:
+    """A template with its origin.
+
+    `names` are the variables that whoever renders it provides; a template that uses another is refused
+    when the scenario is loaded. As the type of an option, it takes the path of a file in the scenario's
+    folder; give the option a default with `Prompt.packaged`, and it lends the file its `names`.
+    """
+
+    text: str
+    origin: str
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def packaged(cls, package: str, name: str, names: Iterable[str]) -> Prompt:
+        """The file `name` beside the modules of `package`, a plugin's own."""
+        text = (importlib.resources.files(package) / name).read_text(encoding="utf-8")
+        return cls(text, f"{package}/{name}", frozenset(names))
+
+    @property
+    def sha256(self) -> str:
+        """The hash that the manifest records."""
+        return digest(self.text.encode())
+
+    def check(self) -> None:
+        """Raise `Misfit` for bad syntax, an unknown name, filter or test, or a private attribute."""
+        if mistake := _mistake(self.text, self.names):
+            raise self._misfit(*mistake)
+
+    def find_unknown(self, shapes: Mapping[str, Shape]) -> Iterator[str]:
+        """What the prompt reads of variables with these shapes, or does with them, and that cannot be."""
+        from .template_values import find_wrong
+
+        return (str(self._misfit(line, what)) for line, what in find_wrong(self.text, shapes))
+
+    def render(self, **values: Any) -> str:
+        """The prompt's text. Raises `ContractError` if a value that it needs is missing or does not fit."""
+        try:
+            return self._fill(values)
+        except Misfit as error:
+            raise ContractError(f"{error}; correct the template") from error
+
+    def _fill(self, values: Mapping[str, Any], work: Budget | None = None) -> str:
+        """The prompt's text, made within the budget `work` (None: one of its own). Raises `Misfit`."""
+        from jinja2 import TemplateError
+
+        from .sandbox import rendered
+
+        try:
+            return rendered(_template(self.text), values, work).strip()
+        except (TemplateError, Misfit) as error:
+            what, line = str(error), _line(error)
+        except RecursionError as error:
+            what, line = "it calls itself too deeply, or its values are nested too deeply", _line(error)
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError) as error:
+            # What Python itself says of values that do not fit, or of a filter's arguments.
+            what, line = f"{type(error).__name__}: {error}", _line(error)
+        raise self._misfit(line, what)
+
+    def _misfit(self, line: int, what: str) -> Misfit:
+        """What is wrong in a line (0: not known). Without an origin, it is a string of a scenario."""
+        if self.origin:
+            return Misfit(f"{self.origin}:{line}: {what}" if line else f"{self.origin}: {what}")
+        return Misfit(f"line {line} of it: {what}" if line > 1 else what)
+
+
+class Filling:
+    """Renders the strings of one scenario, such as personas with variables, within one budget for all."""
+
+    #: How many times the budget of a single prompt they may need together.
+    TIMES = 10
+
+    @functools.cached_property
+    def _work(self) -> Budget:
+        from .sandbox import Budget
+
+        return Budget(self.TIMES)
+
+    def render(self, text: str, values: Mapping[str, Any]) -> str:
+        """`text` with `values` filled in. Raises `Misfit`."""
+        prompt = Prompt(text, "", frozenset(values))
+        prompt.check()
+        return prompt._fill(values, self._work)
+
+
+def _line(error: BaseException) -> int:
+    """The line of a template in which an error was raised while it was rendered (0: not known)."""
+    frames = traceback.walk_tb(error.__traceback__)
+    # Jinja2 gives this name to the code of a template, whose lines are those of its text.
+    lines = [line for frame, line in frames if frame.f_code.co_filename == "<template>"]
+    return lines[-1] if lines else 0
+
+
+@functools.lru_cache(maxsize=512)
+def _template(text: str) -> Template:
+    from .sandbox import SANDBOX
+
+    with LOCK:
+        return SANDBOX.from_string(text)
+
+
+@functools.lru_cache(maxsize=512)
+def _mistake(text: str, names: frozenset[str]) -> tuple[int, str] | None:
+    """The first mistake that can be seen without rendering, with its line."""
+    from jinja2 import TemplateSyntaxError
+
+    if len(text) > MAX_SOURCE:
+        return 0, f"the template is longer than {MAX_SOURCE:,} characters; make it shorter"
+    try:
+        return next(_mistakes(text, names), None)
+    except TemplateSyntaxError as error:
+        return error.lineno, error.message or "bad syntax"
+    except ValueError:  # all that Jinja2 lets through
+        return 0, "a number has too many digits; write a smaller one"
+    except (SyntaxError, RecursionError, MemoryError):  # from Python's own compiler
+        return 0, "it is nested too deeply; make it simpler"
+
+
+def _mistakes(text: str, names: frozenset[str]) -> Iterator[tuple[int, str]]:
+    from jinja2 import meta, nodes
+
+    from .sandbox import FILTERS, SANDBOX, TESTS
+
+    tree = SANDBOX.parse(text)
+    for node in tree.find_all(nodes.Node):
+        match node:
+            case nodes.Include() | nodes.Import() | nodes.FromImport() | nodes.Extends() | nodes.Block():
+                yield node.lineno, "a template may not load another; put all of it into one file"
+            case nodes.ScopedEvalContextModifier():
+                yield node.lineno, "a prompt is plain text; leave out `autoescape`"
+            case nodes.For(recursive=True):
+                yield node.lineno, "a loop may not be recursive; write a macro"
+            case nodes.Getattr(attr=name) | nodes.Getitem(arg=nodes.Const(value=name)):
+                if str(name).startswith("_"):
+                    yield node.lineno, f"the attribute {name!r} is private"
+            case nodes.Filter(name=name) | nodes.Test(name=name):
+                word, allowed = ("filter", FILTERS) if isinstance(node, nodes.Filter) else ("test", TESTS)
+                if name not in allowed and not name.startswith("@"):
+                    what = f"the {word} {name!r} is not available{did_you_mean(name, allowed)}"
+                    yield node.lineno, f"{what}; there are {', '.join(allowed)}"
+    known = names | set(SANDBOX.globals)
+    undeclared = meta.find_undeclared_variables(tree)
+    # Jinja2 itself always knows `self`, which is of no use in a template that has no parts.
+    undeclared |= {node.name for node in tree.find_all(nodes.Name) if node.name == "self"}
+    for name in sorted(undeclared - known):
+        lines = [node.lineno for node in tree.find_all(nodes.Name) if node.name == name]
+        what = f"the name {name!r} is not defined{did_you_mean(name, known)}"
+        yield min(lines, default=0), f"{what}; known here: {', '.join(sorted(known))}"
+    _template(text)  # some mistakes are found by a compiler only: Jinja2's or Python's

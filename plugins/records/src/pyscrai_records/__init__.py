@@ -1,0 +1,1 @@
+"""A run's records, and the store that keeps them."""
