@@ -52,8 +52,10 @@ CPP_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, 
 TOLD = ((0.2, 2000), (0.02, 300), (0.0, 60))
 #: How many scores are kept, so that the same question is not computed again.
 KEPT = 20_000
-#: What is added to the score of a token to make it the next one.
-FORCED = 10_000.0
+#: More tokens than a vocabulary has.
+ALL_TOKENS = 10_000_000
+#: A text of whole characters in any vocabulary, and what is added to a token's score to make it the next one.
+WHOLE, FORCED = "a", 10_000.0
 
 
 class ScoreRejected(Exception):
@@ -230,17 +232,18 @@ class Model:
             {
                 "prompt": tokens,
                 "n_predict": 1,
-                "n_probs": most if wanted is None else 1,
+                "n_probs": most if wanted is None else ALL_TOKENS,
                 "cache_prompt": cached,
                 "temperature": 0,
-                # The probabilities are told as they are without this.
-                "logit_bias": [] if wanted is None else [[wanted, FORCED]],
+                # llama.cpp tells nothing behind half of a character, so this token comes next, whatever the
+                # model would say. The probabilities are told as they are without it.
+                "logit_bias": [[self._tokens(WHOLE)[0], FORCED]],
             }
         )
         if "error" in answer:
             raise ScoreRejected(answer["error"])
         (content,) = answer["choices"][0]["logprobs"]["content"]
-        found = [content] if wanted is not None else content["top_logprobs"]
+        found = [one for one in content["top_logprobs"] if wanted in (None, one["id"])]
         usage = answer["usage"]
         read = usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
         return (
