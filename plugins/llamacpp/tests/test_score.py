@@ -166,3 +166,31 @@ def test_the_same_question_is_computed_once(using: Using, monkeypatch: pytest.Mo
         assert await provider.score(request("Once?"), PREFIX, OPTIONS) is first
 
     using(work, exact=True, context=512)
+
+
+@pytest.mark.parametrize(
+    "texts", [("да", "нет"), ("是", "否"), ("😀", "😢"), ("né", "née")], ids=["ru", "zh", "emoji", "fr"]
+)
+def test_options_whose_characters_take_several_tokens(using: Using, texts: tuple[str, str]) -> None:
+    """The model repeats what it wrote twice, which is the first option, then the second one."""
+
+    async def work(provider: Any) -> None:
+        options = [Option(f'"{text}"') for text in texts]
+        for number, text in enumerate(texts):
+            behind = f'{{"answer": "{text}", "again": "{text}", "once more": "{text}", "answer":'
+            scores = await provider.score(request(), behind, options)
+            found = shares(scores)
+            assert found[number] > 2 * found[1 - number] > 0
+            assert sum(found) + scores.off <= 1 + 1e-4 <= sum(found) + scores.off + scores.missing + 2e-4
+
+    using(work, exact=True, context=512)
+
+
+def test_more_nodes_leave_less_missing(using: Using) -> None:
+    async def few(provider: Any) -> OptionScores:
+        return await provider.score(request(), PREFIX, OPTIONS)
+
+    missing = [
+        using(few, exact=True, **more).missing for more in ({"option_nodes": 4}, {}, {"option_nodes": 60})
+    ]
+    assert missing[0] > missing[1] > missing[2] > 0

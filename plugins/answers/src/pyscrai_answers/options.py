@@ -31,12 +31,12 @@ from attrs import field, frozen
 from pyscrai_records.records import Request, Usage
 
 #: The number of this way to compute scores. Scores that are kept are only used by the same one.
-METHOD = 2
+METHOD = 3
 #: A node of the tree is followed while it holds more than this share of what the options have so far.
 SHARE = 1e-2
 #: The most nodes that are followed for their mass alone: this many, or, with many options, so many more than
 #: there are options. Those on an option's usual path do not count.
-MOST_NODES = 12
+MOST_NODES = 16
 NODES_MORE = 6
 #: The most blanks before an option.
 MOST_BLANKS = 8
@@ -170,21 +170,29 @@ def score_options(
     options: Sequence[Option],
     tokens_of: Callable[[str], Path] | None = None,
     at_end: bool = False,
+    nodes: int | None = None,
 ) -> Generator[TokenQuery, Sequence[Told], OptionScores]:
     """Compute the scores: yields what it wants to know of the model, and is sent the tokens that may follow.
 
     `tokens_of` gives the tokens of a text; then even the least probable option is followed to its end. With
-    `at_end`, the end of the answer ends a value as well. Raises `NoTokens` for an option without any.
+    `at_end`, the end of the answer ends a value as well. With `nodes`, up to so many are followed, also small
+    ones. Raises `NoTokens` for an option without any.
     """
-    return (yield from _Walk(options, tokens_of, at_end).run())
+    return (yield from _Walk(options, tokens_of, at_end, nodes).run())
 
 
 class _Walk:
     def __init__(
-        self, options: Sequence[Option], tokens_of: Callable[[str], Path] | None, at_end: bool
+        self,
+        options: Sequence[Option],
+        tokens_of: Callable[[str], Path] | None,
+        at_end: bool,
+        nodes: int | None,
     ) -> None:
         self._options = options
         self._tokens_of = tokens_of
+        self._most = nodes or max(MOST_NODES, NODES_MORE + len(options))
+        self._least = SHARE if nodes is None else 0.0
         self._match = _Match(options, at_end)
         self._mass = [0.0] * len(options)
         self._off = 0.0
@@ -200,10 +208,10 @@ class _Walk:
         self._count = 0
 
     def run(self) -> Generator[TokenQuery, Sequence[Told], OptionScores]:
-        nodes, most = 0, max(MOST_NODES, NODES_MORE + len(self._options))
-        while self._heap and nodes < most:
+        nodes = 0
+        while self._heap and nodes < self._most:
             mass, _, path = heapq.heappop(self._heap)
-            if -mass <= SHARE * sum(self._mass):
+            if -mass <= self._least * sum(self._mass):
                 break
             yield from self._follow(path)
             nodes += 1

@@ -49,7 +49,7 @@ CPP_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, 
 
 #: How many of the most probable tokens llama.cpp tells of, where the text so far has at least this
 #: probability. What it does not tell is missing. A thousand take a third of the time of computing a token.
-TOLD = ((0.2, 2000), (0.02, 300), (0.0, 60))
+TOLD = ((0.2, 1000), (0.02, 300), (0.0, 60))
 #: How many scores are kept, so that the same question is not computed again.
 KEPT = 20_000
 #: More tokens than a vocabulary has.
@@ -166,7 +166,12 @@ class Model:
         self._server.handle_chat_completions(body, take)
 
     def score(
-        self, messages: list[dict[str, Any]], prefix: str, options: Sequence[Option], stopped: threading.Event
+        self,
+        messages: list[dict[str, Any]],
+        prefix: str,
+        options: Sequence[Option],
+        nodes: int | None,
+        stopped: threading.Event,
     ) -> OptionScores:
         """The options' log-probabilities behind an answer's beginning `prefix`. Blocks.
 
@@ -174,16 +179,21 @@ class Model:
         rejects the request, such as one that does not fit into the context, and one of `CPP_ERRORS` if it
         cannot process it, or an option has no tokens.
         """
-        asked = (hashlib.sha256(json.dumps([messages, prefix]).encode()).digest(), tuple(options))
+        asked = (hashlib.sha256(json.dumps([messages, prefix, nodes]).encode()).digest(), tuple(options))
         if (known := self._kept.get(asked)) is not None:
             return known
-        scores = self._kept[asked] = self._computed(messages, prefix, options, stopped)
+        scores = self._kept[asked] = self._computed(messages, prefix, options, nodes, stopped)
         if len(self._kept) > KEPT:
             self._kept.pop(next(iter(self._kept)), None)
         return scores
 
     def _computed(
-        self, messages: list[dict[str, Any]], prefix: str, options: Sequence[Option], stopped: threading.Event
+        self,
+        messages: list[dict[str, Any]],
+        prefix: str,
+        options: Sequence[Option],
+        nodes: int | None,
+        stopped: threading.Event,
     ) -> OptionScores:
         # The template's own tokens are special; those of texts are not, whatever they look like.
         template = self._post("/apply-template", {"messages": messages}, self._key)["prompt"]
@@ -192,7 +202,8 @@ class Model:
         if self._exact:
             self._begin(prompt)
         prompt += self._tokens(prefix)
-        walk, asks, first = score_options(options, self._tokens, at_end=not prefix), 0, Usage()
+        walk = score_options(options, self._tokens, at_end=not prefix, nodes=nodes)
+        asks, first = 0, Usage()
         ask = next(walk)
         while not stopped.is_set():
             told, usage = self._tell(prompt, ask)

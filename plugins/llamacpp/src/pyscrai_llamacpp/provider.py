@@ -124,6 +124,9 @@ class LlamaCppProvider(Provider):
             Subtracted from the score of each of the last 64 tokens: once, or for each time that it occurs.
         seed
             The seed of every request. None: the kernel's, which differs for each request.
+        option_nodes
+            For a closed choice, the most nodes of the tree of the options' forms that are computed, one token
+            each. None: 16, or 6 more than there are options, and none that is too small to matter.
 
         llama.cpp's default applies to an option of sampling that is None.
         """
@@ -139,6 +142,7 @@ class LlamaCppProvider(Provider):
         presence_penalty: float | None = field(default=None, validator=_within(-10, 10))
         frequency_penalty: float | None = field(default=None, validator=_within(-10, 10))
         seed: int | None = field(default=None, validator=_within(0, SEEDS - 1))
+        option_nodes: int | None = field(default=None, validator=_positive)
 
         def sampling(self) -> dict[str, Any]:
             """llama.cpp's options of sampling that are set."""
@@ -249,7 +253,9 @@ class LlamaCppProvider(Provider):
         messages = request_body(request, exact=self.config.exact)["messages"]
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(model.pool, model.score, messages, prefix, options, stopped)
+            return await loop.run_in_executor(
+                model.pool, model.score, messages, prefix, options, self.config.option_nodes, stopped
+            )
         except ScoreRejected as error:
             raise self._rejected(model, error.args[0]) from error
         except NoTokens as error:
