@@ -314,9 +314,10 @@ def test_what_cannot_pass_ends_the_run_at_once(
 
 
 def test_an_address_where_nobody_listens(vendor: Vendor, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:  # bound, so that nobody else gets the port, but not listening
+        taken.bind(("127.0.0.1", 0))
         address = "http://{}:{}".format(*taken.getsockname())
-    ended = command("run", str(scenario(vendor, address, tmp_path)), "--json")
+        ended = command("run", str(scenario(vendor, address, tmp_path)), "--json")
     assert ended.exit_code == 1, ended.output
     error = json.loads(ended.stdout)["error"]
     assert f"no connection to {address}" in error
