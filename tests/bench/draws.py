@@ -8,7 +8,7 @@ difference, divided by that of unpaired arms, for the kernel's draws and llama.c
 and the number of pairs that each needs.
 `marginals`: 2,000 of the model's own answers, and 10,000 draws, against the probabilities: options of one
 token at three temperatures, and of several tokens at temperature 1.
-`forms`: how far probabilities are from those of a walk through 100 nodes, with and without the estimate for
+`forms`: how far probabilities are from those of a walk through 200 nodes, with and without the estimate for
 what is not followed, for 20 prompts.
 `bias`: how probable a five-option question's options are by their place, over all 120 orders.
 `cost`: the time of one scored choice among five options over that of one generated answer of the same prompt.
@@ -25,6 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from random import Random
+from threading import Event
 from typing import Any
 
 from scipy import stats
@@ -250,33 +251,38 @@ ANSWERERS = (
 
 
 async def forms() -> None:
-    """How far probabilities are from those of a walk through 100 nodes, with and without the estimate."""
+    """How far probabilities are from those of a walk through 200 nodes, with and without the estimate."""
     provider = await opened(threads=1)
 
-    async def shares(nodes: int, share: float) -> list[list[float]]:
-        walks.MOST_NODES, walks.SHARE = nodes, share
-        provider._model._kept.clear()  # type: ignore[union-attr]
+    async def shares(nodes: int | None = None) -> list[list[float]]:
+        model = provider._model
+        assert model is not None
+        model._kept.clear()
         found = []
         for persona, (words, key, texts) in itertools.product(ANSWERERS, ASKED):
-            request = Request(messages=(Message.system(persona), Message.user(words)))
+            messages = [{"role": "system", "content": persona}, {"role": "user", "content": words}]
             options = [Option(text, opening=text.startswith("{")) for text in texts]
-            found.append(normalized((await provider.score(request, f'{{"{key}":', options)).logprobs))
+            scores = model.score(messages, f'{{"{key}":', options, nodes, Event())
+            asked.append(scores.usage.output_tokens)
+            found.append(normalized(scores.logprobs))
         return found
 
-    usual, least = walks.MOST_NODES, walks.SHARE
-    truth = await shares(100, 1e-5)
+    asked: list[int] = []
+    truth = await shares(200)
     estimate = walks._Walk._estimated
     for what in ("with", "without"):
         if what == "without":
             walks._Walk._estimated = lambda self: [0.0] * len(self._options)  # type: ignore[method-assign]
-        found = await shares(usual, least)
+        asked.clear()
+        found = await shares()
         errors = [
             max(abs(one - other) for one, other in zip(*pair, strict=True))
             for pair in zip(found, truth, strict=True)
         ]
         print(
-            f"{usual} nodes, {what} the estimate: the largest error of a share in {len(errors)} prompts is "
-            f"{statistics.mean(errors):.3f} on average, and {max(errors):.3f} at most",
+            f"{what} the estimate: the largest error of a share in {len(errors)} prompts is "
+            f"{statistics.mean(errors):.3f} on average, and {max(errors):.3f} at most; "
+            f"{min(asked)} to {max(asked)} tokens were computed, {statistics.median(asked)} usually",
             flush=True,
         )
     walks._Walk._estimated = estimate  # type: ignore[method-assign]

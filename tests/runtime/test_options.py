@@ -37,8 +37,10 @@ class Model:
             rest = rest[len(token) :]
         return tuple(found)
 
-    def score(self, options: Sequence[Option], most: int = 99, tokens: bool = True) -> OptionScores:
-        walk = score_options(options, self.tokens if tokens else None, at_end=True)
+    def score(
+        self, options: Sequence[Option], most: int = 99, tokens: bool = True, nodes: int | None = None
+    ) -> OptionScores:
+        walk = score_options(options, self.tokens if tokens else None, at_end=True, nodes=nodes)
         ask = next(walk)
         while True:
             self.asked.append((ask.path, ask.wanted))
@@ -78,14 +80,10 @@ def enumerated(model: Model, texts: Sequence[str]) -> list[float]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_sum_over_all_sequences_is_that_of_the_whole_tree(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(walks, "SHARE", 0.0)
-    monkeypatch.setattr(walks, "MOST_NODES", 100_000)
+def test_the_sum_over_all_sequences_is_that_of_the_whole_tree(seed: int) -> None:
     vocabulary = [b"1", b"2", b"12", b" ", b'"', b",", b""]
     model = Model(seed, vocabulary, longest=4)
-    scores = model.score([Option("1"), Option("12"), Option("2")])
+    scores = model.score([Option("1"), Option("12"), Option("2")], nodes=100_000)
     found = [math.exp(one) for one in scores.logprobs]
     assert found == pytest.approx(enumerated(model, ["1", "12", "2"]), abs=1e-12)
     assert sum(found) + scores.off + scores.missing == pytest.approx(1)
@@ -98,10 +96,7 @@ def test_what_is_left_out_is_missing_and_bounds_the_error(most: int, tokens: boo
     options = [Option("1"), Option("12"), Option("2")]
     for seed in range(10):
         exact = Model(seed, longest=5)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(walks, "SHARE", 0.0)
-            patch.setattr(walks, "MOST_NODES", 100_000)
-            whole = exact.score(options)
+        whole = exact.score(options, nodes=100_000)
         scores = Model(seed, longest=5).score(options, most, tokens)
         for one, other in zip(scores.logprobs, whole.logprobs, strict=True):
             assert abs(math.exp(one) - math.exp(other)) <= scores.missing + 1e-12
@@ -110,9 +105,7 @@ def test_what_is_left_out_is_missing_and_bounds_the_error(most: int, tokens: boo
 
 
 @pytest.mark.parametrize("least", [0, 2, 4])
-def test_forms_that_are_not_followed_count_as_those_that_are(
-    least: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forms_that_are_not_followed_count_as_those_that_are(least: int) -> None:
     class Forms(Model):
         """Whatever stands before an option, and however it is written, it is as probable, and ends so."""
 
@@ -125,12 +118,32 @@ def test_forms_that_are_not_followed_count_as_those_that_are(
                 shares = {b'",': 0.9, b"x": 0.1}
             return [shares.get(piece, 0.0) for piece in self.vocabulary]
 
-    monkeypatch.setattr(walks, "MOST_NODES", least)
     vocabulary = [b'"', b' "', b'\n"', b"yes", b"Yes", b"no", b"No", b'",', b"x", b""]
-    scores = Forms(0, vocabulary).score([Option('"yes"'), Option('"no"')])
+    scores = Forms(0, vocabulary).score([Option('"yes"'), Option('"no"')], nodes=least)
     assert scores.missing > 0.05
     found = [math.exp(one) for one in scores.logprobs]
     assert found[0] / sum(found) == pytest.approx(2 / 3)
+
+
+def test_more_nodes_are_followed_while_those_left_are_unlike_all_others() -> None:
+    """One option begins with one of many tokens, of which none tells how probable it is behind another."""
+    letters = b"abcdefghijklmnopqrstuvwxyz"
+    begun = [letters[:length] for length in range(1, 26)]
+
+    class Many(Model):
+        def next(self, path: tuple[int, ...]) -> list[float]:
+            text = b"".join(self.vocabulary[token] for token in path)
+            shares = dict.fromkeys([*begun, b"1"], 1 / 26)
+            if text:
+                shares = {letters[len(text) :]: len(text) / 26, b"!": 1 - len(text) / 26}
+            if text in (b"1", letters):
+                shares = {b"": 1.0}
+            return [shares.get(piece, 0.0) for piece in self.vocabulary]
+
+    model = Many(0, [*begun, b"1", *(letters[length:] for length in range(1, 26)), b"!", b""])
+    found = model.score([Option(letters.decode()), Option("1")], tokens=False)
+    shares = [math.exp(one) for one in found.logprobs]
+    assert shares == pytest.approx([sum(range(1, 26)) / 26 / 26, 1 / 26])
 
 
 def test_an_improbable_option_is_followed_to_its_end_where_its_tokens_are_known() -> None:

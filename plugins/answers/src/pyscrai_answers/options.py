@@ -34,10 +34,14 @@ from pyscrai_records.records import Request, Usage
 METHOD = 3
 #: A node of the tree is followed while it holds more than this share of what the options have so far.
 SHARE = 1e-2
-#: The most nodes that are followed for their mass alone: this many, or, with many options, so many more than
-#: there are options. Those on an option's usual path do not count.
-MOST_NODES = 16
+#: So many nodes are followed, or, with many options, so many more than there are options. Those on an
+#: option's usual path do not count.
+NODES = 16
 NODES_MORE = 6
+#: More are followed, up to so many, while those that are left and unlike all that were followed hold more
+#: than this share of what the options have so far. For them, there is no estimate.
+MOST_NODES = 100
+UNLIKE = 0.15
 #: The most blanks before an option.
 MOST_BLANKS = 8
 #: What may follow a value in JSON.
@@ -171,14 +175,15 @@ def score_options(
     tokens_of: Callable[[str], Path] | None = None,
     at_end: bool = False,
     nodes: int | None = None,
+    most: int = MOST_NODES,
 ) -> Generator[TokenQuery, Sequence[Told], OptionScores]:
     """Compute the scores: yields what it wants to know of the model, and is sent the tokens that may follow.
 
     `tokens_of` gives the tokens of a text; then even the least probable option is followed to its end. With
     `at_end`, the end of the answer ends a value as well. With `nodes`, up to so many are followed, also small
-    ones. Raises `NoTokens` for an option without any.
+    ones; without, as many as it takes, up to `most`. Raises `NoTokens` for an option without any.
     """
-    return (yield from _Walk(options, tokens_of, at_end, nodes).run())
+    return (yield from _Walk(options, tokens_of, at_end, nodes, most).run())
 
 
 class _Walk:
@@ -188,11 +193,14 @@ class _Walk:
         tokens_of: Callable[[str], Path] | None,
         at_end: bool,
         nodes: int | None,
+        most: int,
     ) -> None:
         self._options = options
         self._tokens_of = tokens_of
-        self._most = nodes or max(MOST_NODES, NODES_MORE + len(options))
-        self._least = SHARE if nodes is None else 0.0
+        self._usual, self._share = max(NODES, NODES_MORE + len(options)), SHARE
+        self._most = max(most, self._usual)
+        if nodes is not None:
+            self._usual, self._share, self._most = nodes, 0.0, nodes
         self._match = _Match(options, at_end)
         self._mass = [0.0] * len(options)
         self._off = 0.0
@@ -204,17 +212,19 @@ class _Walk:
         self._told: dict[Path, dict[Token, float]] = {}
         #: What each option got from below the nodes that were followed.
         self._below: dict[Path, list[float]] = {}
+        #: The texts of those, without what forms differ in, and the masses of the nodes with other texts.
+        self._known: set[str] = set()
+        self._unlike: dict[str, float] = {"": 1.0}
         self._heap: list[tuple[float, int, Path]] = [(-1.0, 0, ())]
         self._count = 0
 
     def run(self) -> Generator[TokenQuery, Sequence[Told], OptionScores]:
-        nodes = 0
-        while self._heap and nodes < self._most:
-            mass, _, path = heapq.heappop(self._heap)
-            if -mass <= self._least * sum(self._mass):
+        for nodes in range(self._most):
+            found = sum(self._mass)
+            usual = nodes >= self._usual or (self._heap and -self._heap[0][0] <= self._share * found)
+            if not self._heap or (usual and sum(self._unlike.values()) <= UNLIKE * found):
                 break
-            yield from self._follow(path)
-            nodes += 1
+            yield from self._follow(heapq.heappop(self._heap)[2])
         if self._tokens_of is not None:
             blank = max("", " ", key=self._begun_with)
             for option in self._options:
@@ -244,6 +254,8 @@ class _Walk:
     def _follow(self, path: Path) -> Generator[TokenQuery, Sequence[Told], None]:
         """Ask for what follows a node."""
         text, mass = self._followed[path] = self._open.pop(path)
+        self._known.add(_plain(text))
+        self._unlike.pop(_plain(text), None)
         self._below[path] = [0.0] * len(self._options)
         told = yield TokenQuery(path, mass)
         self._told[path] = {}
@@ -263,6 +275,8 @@ class _Walk:
         elif may:
             self._count += 1
             self._open[*path, one.token] = longer, share
+            if (plain := _plain(longer)) not in self._known:
+                self._unlike[plain] = self._unlike.get(plain, 0.0) + share
             heapq.heappush(self._heap, (-share, self._count, (*path, one.token)))
         else:
             self._off += share

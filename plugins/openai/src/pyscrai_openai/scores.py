@@ -17,6 +17,9 @@ from pyscrai_core.vendors import Option, OptionScores, Told, score_options
 from .chat import Chat
 from .config import OpenAIConfig
 
+#: The most requests for a choice, but for those of each option's own tokens.
+MOST_NODES = 24
+
 Send = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -24,7 +27,7 @@ async def score(
     chat: Chat, config: OpenAIConfig, request: Request, prefix: str, options: Sequence[Option], send: Send
 ) -> OptionScores:
     """The scores of options behind a chat's messages and the answer so far. `send` sends a request's body."""
-    walk, usage, model = score_options(options, at_end=not prefix), Usage(), ""
+    walk, usage, model = score_options(options, at_end=not prefix, most=MOST_NODES), Usage(), ""
     ask = next(walk)
     while True:
         text = _text(prefix, ask.path)
