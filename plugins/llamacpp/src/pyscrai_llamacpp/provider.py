@@ -125,8 +125,8 @@ class LlamaCppProvider(Provider):
         seed
             The seed of every request. None: the kernel's, which differs for each request.
         option_nodes
-            For a closed choice, how many nodes of the tree of the options' forms are computed, one token each.
-            None: as many as it takes, 16 to 100.
+            For a closed choice, how many nodes of the tree of the options' forms are computed, one token
+            each. None: as many as it takes, 16 to 100.
 
         llama.cpp's default applies to an option of sampling that is None.
         """
