@@ -243,6 +243,14 @@ def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
         ("Mara: Nine. Or ten.assistant\n\nToo much!", "Nine. Or ten."),
         ("Nine.\nuser\nToo much!", "Nine.\n"),
         ("Nine (an assistant helps).", "Nine (an assistant helps)."),
+        ("Agent Mara: Nine.\nThe buyer, Jon: Five.", "Nine.\n"),
+        ("Nine.\nThe buyer is a man: he pays.\nJon, the buyer: No!", "Nine.\nThe buyer is a man: he pays.\n"),
+        ("<Mara>Nine < ten.</Mara>\n<Jon>No!</Jon>", "Nine < ten.\n"),
+        ("<Mara>Nine.</Mara><Jon>No!</Jon>", "Nine."),
+        ("<Mara>Nine.</Mara>", "Nine."),
+        ("Nine.</Ma", "Nine.</Ma"),
+        ("My vote:\n**Jon**", "My vote:\n**Jon**"),
+        ("<Jon>", "<Jon>"),
     ],
 )
 def test_only_own_words_are_shown_while_they_come(text: str, words: str | None, size: int) -> None:
@@ -454,6 +462,34 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
         ("“Jon: five,” he wrote. I say nine.", "“Jon: five,” he wrote. I say nine."),
         ("Step 1: I look at it.", "Step 1: I look at it."),
         ("Jon said: five.", "Jon said: five."),
+        ("Farmer Mara: Nine.\nBuyer Jon: Five.", "Nine."),
+        ("Nine.\nAgent Jon: Five.", "Nine."),
+        ("Nine.\n**Dr. Jon Smith:** Five.", "Nine."),
+        ("Nine.\nJon, the buyer: Five.", "Nine."),
+        ("Nine.\nJon the old apple buyer: Five.", "Nine."),
+        ("Nine.\nThe buyer, Jon: Five.", "Nine."),
+        ("Nine.\nJon, Buyer: Five.", "Nine."),
+        ("Nine.\nJon, smiling: Five.", "Nine."),
+        ("Nine.\nAgent Mara: And ten.\nMara, the farmer: Or so.", "Nine.\nAnd ten.\nOr so."),
+        ("<Mara>Nine.</Mara>", "Nine."),
+        ("<Mara>\nNine.\n</Mara>", "Nine."),
+        ("<Mara>Nine.</Mara><Jon>Five.</Jon>", "Nine."),
+        ("<Mara>Nine.</Mara>\n<Jon>Five.</Jon>\n<Mara>No.</Mara>", "Nine."),
+        ("Dear Jon: five.", "Dear Jon: five."),
+        ("Nine.\nPoor Jon: he has five.", "Nine.\nPoor Jon: he has five."),
+        ("My vote.\nVote Jon: he is fair.", "My vote.\nVote Jon: he is fair."),
+        ("Guard Jon: he is in danger.", "Guard Jon: he is in danger."),
+        ("To the buyer Jon: nine.", "To the buyer Jon: nine."),
+        ("Nine.\nJon, the truth: I have none.", "Nine.\nJon, the truth: I have none."),
+        ("Jon, in a word: nine.", "Jon, in a word: nine."),
+        ("Jon, my good neighbour: nine.", "Jon, my good neighbour: nine."),
+        ("Jon is the buyer: ask him.", "Jon is the buyer: ask him."),
+        ("The buyer: a man of means.", "The buyer: a man of means."),
+        ("The <b>best</b> price: <jon>nine</jon>.", "The <b>best</b> price: <jon>nine</jon>."),
+        ("<b>Nine</b> coins.", "<b>Nine</b> coins."),
+        *((vote, vote) for vote in ("Jon", "**Jon**", "**Mara**", "## Jon", "<Jon>", "[Agent Jon]")),
+        ("I vote for:\n**Jon**\nHe is fair.", "I vote for:\n**Jon**\nHe is fair."),
+        ("I vote for\n\n### Mara", "I vote for\n\n### Mara"),
     ],
 )
 def test_an_agent_speaks_for_itself(text: str, own: str) -> None:
@@ -469,7 +505,9 @@ def test_an_agent_speaks_for_itself(text: str, own: str) -> None:
     [
         *("Jon: Five.", "Mara: Jon: Five.", "\n> Jon: Five.", '{"say": "Jon: Five."}', "[Jon] Five."),
         *("Jon says: Five.", "Jon to Mara: Five.", "<Jon> Five.", "Day 2. Jon: Five.", "Jon sagt: Fünf."),
-        *("Jon 说道：五", '"Jon: Five."'),
+        *("Jon 说道：五", '"Jon: Five."', "Buyer Jon: Five.", "Agent Jon: Five.", "Jon, the buyer: Five."),
+        *("<Jon>Five.</Jon>", "<Jon>\nFive.\n</Jon>", "Mara: Buyer Jon: Five."),
+        '{"say": "<Jon>Five.</Jon>"}',
     ],
 )
 def test_who_begins_as_somebody_else_is_asked_again(text: str) -> None:
@@ -614,3 +652,4 @@ def test_names_that_differ_in_case_alone_are_told_apart() -> None:
     assert own_words("Ann: Nine.\nANN: Ten.", "Ann", known) == "Nine."
     assert own_words("ANN: Nine.\nAnn: Ten.\n", "ANN", known) == "Nine."
     assert own_words("bo: Nine.\nann: Ten.", "Bo", known) == "Nine."
+    assert own_words("<b>Nine.</b>", "A", speakers(("A", "B"))) == "<b>Nine.</b>"
