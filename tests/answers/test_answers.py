@@ -128,6 +128,22 @@ def odd(**fields: Any) -> Completion:
         ("I offer <think>he is rich, is he?</think> nine.", "I offer nine.", ["he is rich, is he?"]),
         ("The <think> and </think> tags are odd.", "The <think> and </think> tags are odd.", []),
         ("My <analysis> of it: nine.", "My <analysis> of it: nine.", []),
+        ("**Thinking:** hide it\n\n**Response:** Nine.", "Nine.", ["hide it"]),
+        ("**Thought Process**\n\nhide\n\n**Final Answer**\n\nNine.", "Nine.", ["hide"]),
+        ("## Reasoning\nhide\n## Answer\nNine.", "Nine.", ["hide"]),
+        ("__Thoughts__: hide\n__Reply__: Nine.", "Nine.", ["hide"]),
+        ("Thought: hide\nFinal Answer: Nine.", "Nine.", ["hide"]),
+        ("**Thoughts:** I like it.\n**Price:** nine.", "**Thoughts:** I like it.\n**Price:** nine.", []),
+        ("Nine.\n**Thoughts:** fair.\n**Answer:** yes", "Nine.\n**Thoughts:** fair.\n**Answer:** yes", []),
+        ("Thinking: what a word.", "Thinking: what a word.", []),
+        (
+            '<details type="reasoning" done="true">\n<summary>3 s</summary>\n> hide\n</details>\nNine.',
+            "Nine.",
+            ["<summary>3 s</summary>\n> hide"],
+        ),
+        ('<details type="reasoning">it never ends', "", ["it never ends"]),
+        ("<details><b>a</b>c</details> Nine.", "<details><b>a</b>c</details> Nine.", []),
+        ("<think>a</details>b</think>Nine.", "Nine.", ["a</details>b"]),
     ],
 )
 def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> None:
@@ -160,6 +176,14 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
         "&lt;think&gt;hide&lt;/think&gt;Nine & < ten.",
         "```thinking\nhide\n```\nNine.",
         "<|inner_prefix|>hide<|inner_suffix|>Nine.",
+        "**Thinking:** hide it\n\n**Response:** Nine **coins** at most.",
+        "## Thoughts\nhide it\n## Answer\nNine.",
+        "**Thoughts:** I like it.\n**Price:** nine.",
+        "Thought: hide\nFinal Answer: Nine.",
+        "Thanks: nine.",
+        "**Nine** coins.",
+        '<details type="reasoning" done="true">\nhide\n</details>\nNine.',
+        "<details><summary>a</summary>b</details> Nine.",
         "<|start|>assistant<|channel|>commentary<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Nine.",
         "<|start|>assistant<|channel|>commentary<|message|>Nine.<|end|>",
         "<|channel|>analysis<|message|>hide<|end|><|start|>assistant<|channel|>final"
@@ -168,6 +192,11 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
 )
 def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
     assert shown(ThoughtlessSink, text, size).strip() == split_thoughts(text)[1].strip()
+
+
+def test_a_heading_of_thoughts_alone_takes_time_in_proportion() -> None:
+    text = "**Thoughts:** " + "I like it.\n" * 100_000
+    assert shown(ThoughtlessSink, text, 500) == text
 
 
 def test_many_tags_take_time_in_proportion() -> None:
