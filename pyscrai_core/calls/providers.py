@@ -19,7 +19,7 @@ from ..answers import emulation, reading
 from ..answers.draws import Bounds as DrawBounds
 from ..answers.draws import Oracle, check_scores, draw_answer
 from ..answers.own_words import speakers
-from ..answers.streaming import CallsSink, OwnWordsSink, ThoughtlessSink, WordsSink
+from ..answers.streaming import CallsSink, FieldsSink, OwnWordsSink, ThoughtlessSink, WordsSink
 from ..base.log import report
 from ..base.options import Option, OptionScores
 from ..contracts import Provider, Sink
@@ -201,6 +201,7 @@ class Providers:
             answer = await awaitable(provider, "complete", provider.complete(fitted, words))
             if words is not None:
                 words.end()
+            if words is not None and request.schema is None:
                 self._closes[call.provider] = words.closed or self._closes.get(call.provider, False)
             if not isinstance(answer, Completion):
                 # Not a ContractError, so that a fallback is asked.
@@ -222,11 +223,13 @@ class Providers:
 
     def _words_of(self, request: Request, sink: Sink, name: str) -> WordsSink:
         """A sink that passes the agent's words in the answer of the provider `name` on to `sink`."""
-        if request.schema is None:
-            if request.speaks:
-                sink = OwnWordsSink(sink, request.position.agent, speakers(self._agents))
-            sink = CallsSink(sink, request)
-        if not self._policies[name].split_thoughts:
+        policy = self._policies[name]
+        if request.schema is not None:
+            return WordsSink(FieldsSink(sink, reading.reads_own_words(request, policy, self._agents)))
+        if request.speaks:
+            sink = OwnWordsSink(sink, request.position.agent, speakers(self._agents))
+        sink = CallsSink(sink, request)
+        if not policy.split_thoughts:
             return WordsSink(sink)
         # Whether a model closes thoughts that no tag opened, its first answer tells.
         return WordsSink(ThoughtlessSink(sink, waits=self._closes.get(name, True)))

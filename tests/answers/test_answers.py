@@ -26,8 +26,8 @@ from pyscrai_core import (
     Usage,
 )
 from pyscrai_core.answers.own_words import own_words, speakers
-from pyscrai_core.answers.reading import check, known_usage, read_raw
-from pyscrai_core.answers.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
+from pyscrai_core.answers.reading import check, known_usage, read_raw, reads_own_words
+from pyscrai_core.answers.streaming import FieldsSink, OwnWordsSink, ThoughtlessSink, WordsSink
 from pyscrai_core.answers.thoughts import split_thoughts
 from pyscrai_core.language.parsing import find_json, parse_json
 from pyscrai_core.language.schemas import check_value
@@ -248,6 +248,34 @@ def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
     assert shown(waiting, "hide it\n</think>\n\nNine <b>coins</b>.", size) == "Nine <b>coins</b>."
     assert shown(waiting, "Nine coins.", size) == "Nine coins."
     assert shown(waiting, "<think>hide</think>Nine.", size) == "Nine."
+    assert shown(waiting, "hide</think>hide it</think>Nine.", size) == "Nine."
+    assert shown(waiting, "<think>hide</think>hide it</think>Nine.", size) == "Nine."
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"say": "Nine \\"coins\\" \\\\", "price": 9}', None),
+        ('[{"say" : "a"}, "b", ["c"], true, null, -1.5e3]', None),
+        ('```json\n{"say": "Nine.", "price": 9}\n```', None),
+        ('{"say": "Mara: Nine.\\nJon: No!", "price": 9}', '{"say": "Nine.", "price": 9}'),
+        ('{"say": "<think>hide", "price": 9}', '{"say": "", "price": 9}'),
+        ('{"say": "hide</think>Nine."}', '{"say": "Nine."}'),
+        ('<think>{"price": 1}</think>\n{"price": 9}', '{"price": 9}'),
+        ('hide {it}</think>Here: {"price": 9}', '{"price": 9}'),
+        ('{"say": "Jon: No!", "price": 9}', '{"say": '),
+        ('{"say": "Nine, or', '{"say": '),
+        ('{"say": "a\\ud83d"}', '{"say": '),
+        ("No.", "No."),
+    ],
+)
+def test_a_structured_answer_is_shown_value_by_value(text: str, words: str | None, size: int) -> None:
+    def fields(sink: Sink) -> WordsSink:
+        own = reads_own_words(WORDS.but(schema=OFFER), CallPolicy(), AGENTS)
+        return WordsSink(FieldsSink(sink, own))
+
+    assert shown(fields, text, size) == (text if words is None else words)
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
