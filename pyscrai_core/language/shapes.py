@@ -53,6 +53,8 @@ class Shape:
     loose
         whether there may be `strings` or `keys` that are not known, so that only what looks like one of the
         known ones is certain to be a mistake
+    near
+        how alike such a string is to a known one, from 0 to 1
     """
 
     kinds: _Strings = _ALL
@@ -62,6 +64,7 @@ class Shape:
     items: Shape | None = None
     events: _Strings | None = None
     loose: bool = False
+    near: float = TYPO
 
     def __or__(self, other: Shape) -> Shape:
         """The shape of a value that has one of the two."""
@@ -78,6 +81,7 @@ class Shape:
             _either(self.items, other.items),
             self._union("events", EVENT, other),
             self.loose or other.loose,
+            min(self.near, other.near),
         )
 
     def _union(self, what: str, kind: str, other: Shape) -> _Strings | None:
@@ -143,7 +147,7 @@ class Shape:
     def check_string(self, text: str, never: str = "is never") -> None:
         """Raise `Misfit` if a string is certain to be none of those that the value can be."""
         known = self.strings
-        if known is None or text in known or (self.loose and not closest(text, known, TYPO)):
+        if known is None or text in known or (self.loose and not closest(text, known, self.near)):
             return
         if not text.startswith("@"):  # what the kernel writes itself
             raise Misfit(f"{never} {named(text)}{alternatives(text, known, 'it can be')}; {REMEDY}")
@@ -161,6 +165,8 @@ def _either(one: Shape | None, other: Shape | None) -> Shape | None:
 _S = frozenset((STRING,))
 ANY = Shape()
 TEXT = Shape(_S)
+#: What may be anything, as ANY, until it is known what it is set to.
+UNSET = Shape(loose=True)
 FLAG, NUMERIC, NOTHING = (Shape(frozenset((kind,))) for kind in (BOOLEAN, NUMBER, NULL))
 
 
@@ -172,8 +178,8 @@ def join(shapes: Iterable[Shape]) -> Shape:
     return ANY if result is None else result
 
 
-def one_of(strings: Iterable[str], loose: bool = False) -> Shape:
-    return Shape(_S, frozenset(strings), loose=loose)
+def one_of(strings: Iterable[str], loose: bool = False, near: float = TYPO) -> Shape:
+    return Shape(_S, frozenset(strings), loose=loose, near=near)
 
 
 def list_of(shape: Shape) -> Shape:
