@@ -121,9 +121,11 @@ world: {state: {winner: null, price: null, left: null, kept: null, mood: calm}}
 agents:
   Ann:
     engine: {use: rules, policy: [{say: hello}]}
-    state: {role: wolf, says: null, at: {home: den}}
+    state: {role: wolf, says: null, at: {home: den, row: row-1}}
     actions: {turn: {into: {enum: [wolf, villager]}, price: {type: integer}}}
-  Bo: {engine: {use: rules, policy: [{say: hello}]}, state: {role: villager, says: null, at: {home: town}}}
+  Bo:
+    engine: {use: rules, policy: [{say: hello}]}
+    state: {role: villager, says: null, at: {home: town, row: row-2}}
 rules:
   - {on: turn, set: {self.role: event.payload.into, price: event.payload.price, winner: "'wolves'"}}
   - {on: turn, set: {winner: "'villagers' if step > 3 else null", kept: event.payload, self.says: "'hi'"}}
@@ -142,6 +144,7 @@ rules:
         ("agents.Ann.says == 3", "compares a string or null with a number, which are never equal"),
         ("agents.Ann.role == 'wolf' and state.winner != 'wolves'", ""),
         ("agents.Ann.role == 'seer'", ""),  # `--set agents.Ann.state.role=seer` may make it so
+        ("agents.Bo.at.row == 'row-3'", ""),
         ("state.mood == 'calmer' and state.left == 'here'", ""),
         ("state.kept == 'x' or state.kept.any == 3", ""),
         ("state.price is null or state.price > 3 or state.winner == null", ""),
