@@ -116,6 +116,7 @@ _STAMP_BEGUN = re.compile(
     r"|(?:turn|round|step|day)\s\d{0,4}[\])*_]{0,3}\s?[-–—:.,|]?\s?)",
     re.IGNORECASE,
 )
+_TAG_BEGUN = re.compile(r"\s{0,20}<[^<>]{0,40}")
 _TITLE_BEGUN = re.compile(r"[*_]{0,2}(?:[^\W\d_a-z][\w.]{0,30}\s?){1,3}")
 _OPEN_QUOTE = re.compile(r"[\"“”«„][^\"“”«»„]*(?:[\"“”»][ \t,]*)?\Z")
 _WHOLLY_QUOTED = re.compile(rf"[\"“„«](?P<text>[^\"“”„«»]*)[\"”“»](?P<end>[ \t]*[{_BREAKS}]*)")
@@ -197,13 +198,16 @@ class OwnWords:
 
     def open_end(self, line: str, inside: bool) -> int:
         """Where the end of what is known of a line begins that may be the beginning of the next turn."""
+        label = None if inside else self._label(line)
+        if label is not None and label.speaker != self._name:
+            return len(line)
         tag = line.find(self._closing)
         begun = next((n for n in range(len(self._closing), 0, -1) if line.endswith(self._closing[:n])), 0)
         end = tag if tag >= 0 else len(line) - begun
-        if inside or self._label(line) is None:
-            found = _GLUED_BEGUN.search(line, max(0, len(line) - 40))
-            end = end if found is None else min(end, found.start())
-        return end
+        if label is not None:
+            return end if end > label.end else 0
+        found = _GLUED_BEGUN.search(line, max(0, end - 40), end)
+        return end if found is None else found.start()
 
     def undecided(self, line: str) -> bool:
         """Whether a line of which only the beginning is known may still turn out to begin with a label."""
@@ -279,11 +283,14 @@ class OwnWords:
         return self._name if own else None
 
     def _may_be_label(self, begin: str) -> bool:
+        begin = _UNSEEN.sub("", begin)
         longest = max(map(len, self._others), default=0)
         # What is longer has no label. Only rare decoration is longer than this.
         if len(begin) > 2 * longest + len("[10:02:30] **(responds to )**: "):
             return False
-        if _STAMP_BEGUN.fullmatch(begin) or (not self._begun and _TITLE_BEGUN.fullmatch(begin)):
+        if _TAG_BEGUN.fullmatch(begin) or _STAMP_BEGUN.fullmatch(begin):
+            return True
+        if not self._begun and _TITLE_BEGUN.fullmatch(begin):
             return True
         bare = _NUMBER.sub("", _STAMP.sub("", begin.lstrip(), count=1), count=1).lstrip("0123456789:])")
         bare = _stripped(bare.lstrip(), left=True).casefold()

@@ -308,6 +308,10 @@ def test_a_structured_answer_is_shown_value_by_value(text: str, words: str | Non
         ("Nine.</Ma", "Nine.</Ma"),
         ("My vote:\n**Jon**", "My vote:\n**Jon**"),
         ("<Jon>", "<Jon>"),
+        ("<Jon><b>No!</b>", ""),
+        ("<Mara><b>Nine.</b>", "<b>Nine.</b>"),
+        ("Nine.\n<b>Jon:</b> No!", "Nine.\n"),
+        ("(Nine)user</b>", "(Nine)user</b>"),
     ],
 )
 def test_only_own_words_are_shown_while_they_come(text: str, words: str | None, size: int) -> None:
