@@ -5,7 +5,6 @@ What is not known fits everything, so whoever checks with shapes finds only what
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -13,7 +12,7 @@ from attrs import evolve, frozen
 
 from ..suggest import TYPO, closest
 from .misfit import Misfit
-from .values import alternatives, kind_of, named
+from .values import alternatives, kind_of, mistyped, named
 
 #: The kinds of values, in the words of `kind_of`.
 NULL, BOOLEAN, NUMBER, STRING = "null", "a boolean", "a number", "a string"
@@ -148,7 +147,7 @@ class Shape:
     def check_string(self, text: str, never: str = "is never") -> None:
         """Raise `Misfit` if a string is certain to be none of those that the value can be."""
         known = self.strings
-        if known is None or text in known or (self.loose and not _mistyped(text, known, self.near)):
+        if known is None or text in known or (self.loose and not mistyped(text, known, self.near)):
             return
         if not text.startswith("@"):  # what the kernel writes itself
             raise Misfit(f"{never} {named(text)}{alternatives(text, known, 'it can be')}; {REMEDY}")
@@ -157,12 +156,6 @@ class Shape:
     def words(self) -> str:
         """Its kinds, for messages."""
         return " or ".join(sorted(self.kinds))
-
-
-def _mistyped(text: str, known: Iterable[str], near: float) -> bool:
-    """Whether a text is taken for a mistyped form of a known one; one with another number is another one."""
-    meant = closest(text, known, near)
-    return bool(meant) and re.sub(r"\d", "", text) != re.sub(r"\d", "", meant)
 
 
 def _either(one: Shape | None, other: Shape | None) -> Shape | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AnySet
 from itertools import islice
 from typing import Any
 
 from ..records import Event
-from ..suggest import did_you_mean, format_json, quote
+from ..suggest import TYPO, closest, did_you_mean, format_json, quote
 from .misfit import Misfit
 
 #: The units of work that one evaluation may take; a step of it, or an element that it handles, is one.
@@ -21,6 +22,8 @@ MAX_LENGTH = 100_000
 
 SCALARS = frozenset({type(None), bool, int, float, str})
 NUMBERS = frozenset({bool, int, float})
+
+_DIGITS = re.compile(r"\d+")
 
 TOO_LARGE = "a number becomes too large"
 
@@ -210,3 +213,9 @@ def alternatives(name: str, known: Iterable[str], there: str) -> str:
     names = [str(each)[:60] for each in islice(known, 1000)]
     listed = ", ".join(sorted(names)[:20]) + (", …" if len(names) > 20 else "")
     return f"{did_you_mean(name, names)}; {there} {short(listed, 300) or 'nothing'}"
+
+
+def mistyped(name: str, known: Iterable[str], cutoff: float = TYPO) -> str:
+    """The known name of which `name` is a mistyped form; with another number, it is another name."""
+    letters = _DIGITS.sub("", name)
+    return closest(name, [one for one in known if _DIGITS.sub("", one) != letters], cutoff)
