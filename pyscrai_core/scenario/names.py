@@ -39,6 +39,7 @@ from ..language.shapes import (
 from ..records import EVERYONE
 from ..suggest import TYPO, closest, did_you_mean, list_some, quote, there_is_no
 from .model import COMMON_KINDS, KERNEL_KINDS, Scenario
+from .options import walk
 
 #: A part of a path: plain text, or an expression in braces.
 Piece = str | Expression
@@ -98,7 +99,7 @@ class ScenarioNames:
         # The members of a population share one shape, so that many are handled as one.
         made: dict[Any, Shape] = {}
         for part, states in self.initial.items():
-            choices = _choices(states.values()) if part == "agents" else {}
+            choices = _choices(scenario.agents.values()) if part == "agents" else {}
             for state in states.values():
                 if (outline := (part, _outline(state))) not in made:
                     shapes = {key: shape_of(value) for key, value in state.items()}
@@ -407,20 +408,21 @@ def _set(value: Shape) -> Shape:
     return evolve(value, loose=True, near=LIKE) if value.strings and value.kinds <= _SIMPLE else value.wide()
 
 
-def _choices(states: Iterable[Mapping[str, Any]]) -> dict[Path, frozenset[str]]:
-    """The texts with which states begin, by path, where they differ: a choice, such as of roles."""
+def _choices(agents: Iterable[Agent]) -> dict[Path, frozenset[str]]:
+    """The texts with which agents' states begin, by path, where they differ: a choice, such as of roles.
+
+    Of what a population varies, other values might have been drawn.
+    """
     found: dict[Path, set[str]] = {}
-
-    def look(value: Any, path: Path) -> None:
-        if isinstance(value, str):
-            found.setdefault(path, set()).add(value)
-        elif isinstance(value, Mapping):
-            for key, part in value.items():
-                look(part, (*path, key))
-
-    for state in states:
-        look(state, ())
-    return {path: frozenset(texts) for path, texts in found.items() if 1 < len(texts) <= MOST_TEXTS}
+    drawn: set[Path] = set()
+    for agent in agents:
+        variables = [*map(str, agent.variables.values())]
+        for path, text in walk(agent.state):
+            if isinstance(text, str):
+                found.setdefault(path, set()).add(text)
+                drawn |= {path} if any(one in text for one in variables) else set()
+    several = {path: frozenset(texts) for path, texts in found.items() if 1 < len(texts) <= MOST_TEXTS}
+    return {path: texts for path, texts in several.items() if path not in drawn}
 
 
 def _initial(value: Any, path: Path, choices: Mapping[Path, frozenset[str]]) -> Shape:

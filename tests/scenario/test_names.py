@@ -156,6 +156,21 @@ def test_texts_that_a_key_can_never_be(condition: str, wrong: str, tmp_path: Pat
     assert wrong in found[0] if wrong else found == [], found
 
 
+def test_what_a_population_varies_may_be_drawn(tmp_path: Path) -> None:
+    crowd = """\
+  Crowd:
+    count: 2
+    vary: {view: [agree, neutral, disagree]}
+    persona: You are one of the crowd.
+    state: {role: crowd, view: "{{ view }}"}
+rules:"""
+    base = PACK.replace("rules:", crowd, 1)
+    base += "providers: {default: {use: scripted, replies: [hi]}}\n"
+    assert mistakes(tmp_path, "stop_when: \"agents['Crowd-1'].view == 'disagreed'\"", base=base) == []
+    (found,) = mistakes(tmp_path, "stop_when: \"agents['Crowd-1'].role == 'crowds'\"", base=base)
+    assert "is never 'crowds' (did you mean 'crowd'?)" in found
+
+
 @pytest.mark.parametrize(
     "more",
     [
