@@ -346,7 +346,7 @@ class Observer(Component):
         """A tool is used, or has answered or failed."""
 
     def on_words(self, position: Position, text: str) -> None:
-        """A part of an answer arrived. Answers are streamed only if an observer implements this.
+        """A part of what an agent says arrived. Answers are streamed only if an observer implements this.
 
         Discard the parts if the call is retried.
         """

@@ -21,7 +21,7 @@ from pyscrai_answers.draws import Bounds as DrawBounds
 from pyscrai_answers.draws import Oracle, check_scores, draw_answer
 from pyscrai_answers.options import Option, OptionScores
 from pyscrai_answers.own_words import speakers
-from pyscrai_answers.streaming import CallsSink, OwnWordsSink, ThoughtlessSink, WordsSink
+from pyscrai_answers.streaming import CallsSink, FieldsSink, OwnWordsSink, ThoughtlessSink, WordsSink
 from pyscrai_records.base.log import report
 from pyscrai_records.errors import (
     TELL,
@@ -203,6 +203,7 @@ class Providers:
             answer = await awaitable(provider, "complete", provider.complete(fitted, words))
             if words is not None:
                 words.end()
+            if words is not None and request.schema is None:
                 self._closes[call.provider] = words.closed or self._closes.get(call.provider, False)
             if not isinstance(answer, Completion):
                 # Not a ContractError, so that a fallback is asked.
@@ -224,11 +225,13 @@ class Providers:
 
     def _words_of(self, request: Request, sink: Sink, name: str) -> WordsSink:
         """A sink that passes the agent's words in the answer of the provider `name` on to `sink`."""
-        if request.schema is None:
-            if request.speaks:
-                sink = OwnWordsSink(sink, request.position.agent, speakers(self._agents))
-            sink = CallsSink(sink, request)
-        if not self._policies[name].split_thoughts:
+        policy = self._policies[name]
+        if request.schema is not None:
+            return WordsSink(FieldsSink(sink, reading.reads_own_words(request, policy, self._agents)))
+        if request.speaks:
+            sink = OwnWordsSink(sink, request.position.agent, speakers(self._agents))
+        sink = CallsSink(sink, request)
+        if not policy.split_thoughts:
             return WordsSink(sink)
         # Whether a model closes thoughts that no tag opened, its first answer tells.
         return WordsSink(ThoughtlessSink(sink, waits=self._closes.get(name, True)))

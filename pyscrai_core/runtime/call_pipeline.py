@@ -184,10 +184,11 @@ class CallPipeline:
         return completion
 
     async def _ask_model(self, call: Call, request: Request) -> None:
+        # What a reasoning, a memory or a schedule asks for is not said.
+        shown = request.speaks or self._world.narrates(call.position.agent)
+        sink = self._observers.sink(call.position) if shown else None
         try:
-            completion = await self._providers.ask(
-                request, call, self._observers.sink(call.position), self._progress(call)
-            )
+            completion = await self._providers.ask(request, call, sink, self._progress(call))
             # With what attempts that failed were paid for.
             completion = evolve(completion, usage=call.usage)
             call.answer_json = encode_answer(completion.to_dict(), request.provider)

@@ -68,6 +68,10 @@ class World:
 
     # -- what is asked of it --
 
+    def narrates(self, agent: str) -> bool:
+        """Whether the agent writes about others; False if there is no such agent."""
+        return agent in self.participants and self.participants[agent].engine.narrates
+
     def turns_of(self, agent: str) -> int:
         """How many turns an agent has taken."""
         return self.participants[agent].turns if agent in self.participants else 0

@@ -12,16 +12,21 @@ from attrs import evolve, frozen
 from pyscrai_language.expressions import Expression
 from pyscrai_language.inference import Events, infer, literals
 from pyscrai_language.misfit import Misfit, Path
-from pyscrai_language.schemas import check_value
+from pyscrai_language.schemas import LIKE, check_value
 from pyscrai_language.shapes import (
     ANY,
+    BOOLEAN,
     EVENT,
     LIST,
     MAPPING,
+    NOTHING,
+    NULL,
     NUMBER,
     NUMERIC,
     REMEDY,
+    STRING,
     TEXT,
+    UNSET,
     Shape,
     join,
     list_of,
@@ -35,11 +40,16 @@ from pyscrai_records.records import EVERYONE
 
 from ..agent import Agent
 from .model import COMMON_KINDS, KERNEL_KINDS, Scenario
+from .options import walk
 
 #: A part of a path: plain text, or an expression in braces.
 Piece = str | Expression
 Note = Callable[[Misfit], None]
 BRACES = re.compile(r"\{([^{}]*)\}")
+#: Up to how many texts that agents begin with under the same key are a choice, such as of roles.
+MOST_TEXTS = 20
+#: The kinds of values that have no parts.
+_SIMPLE = frozenset((NULL, BOOLEAN, NUMBER, STRING))
 
 
 class ScenarioNames:
@@ -89,14 +99,16 @@ class ScenarioNames:
         }
         # The members of a population share one shape, so that many are handled as one.
         made: dict[Any, Shape] = {}
-        for states in self.initial.values():
+        for part, states in self.initial.items():
+            choices = _choices(scenario.agents.values()) if part == "agents" else {}
             for state in states.values():
-                if (outline := _outline(state)) not in made:
-                    shape = mapping({key: shape_of(part) for key, part in state.items()})
-                    made[outline] = _loosened(shape) if loose else shape
+                if (outline := (part, _outline(state))) not in made:
+                    shapes = {key: shape_of(value) for key, value in state.items()}
+                    known = {key: _initial(value, (key,), choices) for key, value in state.items()}
+                    made[outline] = _loosened(mapping(shapes)) if loose else mapping(known)
         #: The shapes of the states by part and name, of which the world has none.
         self.states = {
-            part: {name: made[_outline(state)] for name, state in states.items()}
+            part: {name: made[part, _outline(state)] for name, state in states.items()}
             for part, states in self.initial.items()
         }
 
@@ -282,7 +294,7 @@ class ScenarioNames:
                 try:
                     # A state that begins empty gets its keys from what is set.
                     grows = not self.initial[part][owner] or not option
-                    made[id(old)] = _assigned(old, keys, op, ANY if self.settle else value.wide(), grows)
+                    made[id(old)] = _assigned(old, keys, op, ANY if self.settle else _set(value), grows)
                 except Misfit as error:
                     made[id(old)] = error
         new = {name: one for name in owners if isinstance(one := made.get(id(states[name])), Shape)}
@@ -356,14 +368,12 @@ def _assigned(
     if not keys:
         return _changed(old, op, value)
     old = old or mapping({})
-    if old == ANY:
+    if old.kinds == ANY.kinds or (NULL in old.kinds and MAPPING not in old.kinds):
         return ANY
     if MAPPING not in old.kinds:
         raise Misfit(f"what it leads to is {old.words}, which has no keys; {REMEDY}")
     (key, *rest), known = keys, old.keys
-    # Below a key that is not known, computed ones may begin a table, unless that key looks like a known one.
-    table = bool(rest) and rest[0].literal is None and not closest(key.literal or "", known, TYPO)
-    if key.literal is not None and key.literal not in known and not grows and not table:
+    if key.literal is not None and key.literal not in known and not grows:
         old.find(key.literal, "the state")
     if key.literal is None and key.shape.strings is None:
         parts = {name: _assigned(part, rest, op, value, False) for name, part in known.items()}
@@ -382,14 +392,49 @@ def _assigned(
 
 
 def _changed(old: Shape | None, op: Literal["set", "add"], value: Shape) -> Shape:
+    if old == UNSET:
+        return NOTHING | value if value.kinds <= _SIMPLE else ANY
     if old is None or old == ANY or op == "set":
         return value if old is None else old | value
     if LIST in old.kinds:
         return evolve(old, items=value if old.items is None else old.items | value)
-    if NUMBER in old.kinds and NUMBER in value.kinds:
-        return old
+    if {NUMBER, NULL} & old.kinds and NUMBER in value.kinds:
+        return old | NUMERIC
     what = f"{value.words} cannot be added to {old.words}"
     raise Misfit(f"{what}; expected two numbers, or a list to append to")
+
+
+def _set(value: Shape) -> Shape:
+    """The shape of what may be set to a value: of its texts, there may be others from outside."""
+    return evolve(value, loose=True, near=LIKE) if value.strings and value.kinds <= _SIMPLE else value.wide()
+
+
+def _choices(agents: Iterable[Agent]) -> dict[Path, frozenset[str]]:
+    """The texts with which agents' states begin, by path, where they differ: a choice, such as of roles.
+
+    Of what a population varies, other values might have been drawn.
+    """
+    found: dict[Path, set[str]] = {}
+    drawn: set[Path] = set()
+    for agent in agents:
+        variables = [*map(str, agent.variables.values())]
+        for path, text in walk(agent.state):
+            if isinstance(text, str):
+                found.setdefault(path, set()).add(text)
+                drawn |= {path} if any(one in text for one in variables) else set()
+    several = {path: frozenset(texts) for path, texts in found.items() if 1 < len(texts) <= MOST_TEXTS}
+    return {path: texts for path, texts in several.items() if path not in drawn}
+
+
+def _initial(value: Any, path: Path, choices: Mapping[Path, frozenset[str]]) -> Shape:
+    """The shape of a value with which a state begins, before anything sets it."""
+    if value is None:
+        return UNSET
+    if isinstance(value, Mapping) and value:
+        return mapping({key: _initial(part, (*path, key), choices) for key, part in value.items()})
+    if isinstance(value, str) and path in choices:
+        return one_of(choices[path], loose=True, near=LIKE)
+    return shape_of(value)
 
 
 def _loosened(shape: Shape) -> Shape:

@@ -14,7 +14,8 @@ from pyscrai_language import yaml
 from pyscrai_language.document import RECORDED, Document, Mark
 from pyscrai_language.lookalikes import normalize
 from pyscrai_language.misfit import Path, dotted
-from pyscrai_records.base.suggest import TYPO, closest, did_you_mean, format_value, there_is_no
+from pyscrai_language.values import mistyped
+from pyscrai_records.base.suggest import did_you_mean, format_value, there_is_no
 from pyscrai_records.errors import ConfigError, Mistake, ScenarioError
 
 from .model import DEFAULT_USES, CallPolicy
@@ -31,7 +32,6 @@ _NAMED = {
     ("groups", "*", "state"): "key",
     ("agents", "*", "vary"): "variable",
 }
-_DIGITS = re.compile(r"\d+")
 
 
 @frozen
@@ -179,9 +179,7 @@ class Override:
         kind = next((kind for place, kind in _NAMED.items() if _is_at(path, place)), "")
         if not kind or not isinstance(node, dict) or key in node:
             return
-        # A name that differs by its number alone, such as `price2`, is meant.
-        others = [one for one in node if _DIGITS.sub("", one) != _DIGITS.sub("", str(key))]
-        if meant := closest(str(key), others, TYPO):
+        if meant := mistyped(str(key), node):
             where = f" in {dotted(path)}" if path[1:] else ""
             what = f"there is no {kind} {key!r}{where}; did you mean {meant!r}?"
             raise self._error(f"{what} If it is to be a new one, write it into the scenario")

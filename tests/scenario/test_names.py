@@ -46,11 +46,12 @@ def mistakes(folder: Path, *more: str, base: str = BASE) -> list[str]:
     [
         "outcomes: {a: state.price.deep.anything, b: state.caught.Mara, c: len(state.price)}",
         "outcomes: {a: 'state.log[0].what if state.log else groups.team.plan'}",
-        # What is set may be read: a new object, another kind of value, a state that was empty, a new table.
+        # What is set may be read: a new object, another kind of value, a state that was empty, a table.
         "rules: [{on: offer, set: {votes: \"{'maybe': 1}\"}}]\noutcomes: {a: state.votes.maybe}",
         "rules: [{on: offer, set: {sold: \"'none'\"}}]\noutcomes: {a: len(state.sold)}",
         "rules: [{on: pass, set: {agents.Jon.mood: 1}}]\noutcomes: {a: agents.Jon.mood}",
-        'rules: [{on: vote, add: {"heard.{event.source}": 1}}]\noutcomes: {a: state.heard.Jon}',
+        'rules: [{on: vote, add: {"caught.{event.source}": 1}}]\noutcomes: {a: state.caught.Jon}',
+        'rules: [{on: vote, add: {"price.{event.source}": 1}}]\noutcomes: {a: state.price.Jon}',
         'rules: [{on: news, set: {"{event.payload.text}": 1}}]\noutcomes: {a: state.whatever}',
         'rules: [{on: vote, add: {"votes.{event.payload.choice}": 1}}]\noutcomes: {a: state.votes.yes}',
         "rules: [{on: news, when: event.payload.text == 'x' and event.source != 'Mara', add: {log: step}}]",
@@ -88,7 +89,8 @@ def test_what_may_exist(more: str, tmp_path: Path) -> None:
         ),
         ("rules: [{on: offer, add: {votes.maybe: 1}}]", "rules[0].add.votes.maybe: the state has no key"),
         ("rules: [{on: offer, set: {self.coin: 1}}]", "rules[0].set.self.coin: the state has no key 'coin'"),
-        ('rules: [{on: vote, set: {"x.{event.payload.chose}": 1}}]', "'event.payload' has no key 'chose'"),
+        ('rules: [{on: vote, set: {"votes.{event.payload.chose}": 1}}]', "event.payload' has no key 'chose'"),
+        ('rules: [{on: vote, set: {"gave.{event.source}": 1}}]', "the state has no key 'gave'; it has"),
         ('rules: [{on: vote, set: {"cauhgt.{event.source}": 1}}]', "has no key 'cauhgt' (did you mean"),
         (
             "rules: [{on: vote, when: event.payload.choice == 'x', add: {sold: 1}}]",
@@ -111,6 +113,62 @@ def test_what_may_exist(more: str, tmp_path: Path) -> None:
 def test_what_cannot_exist(more: str, expected: str, tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path, more)
     assert expected in found
+
+
+PACK = """\
+scenario: names
+world: {state: {winner: null, price: null, left: null, kept: null, mood: calm}}
+agents:
+  Ann:
+    engine: {use: rules, policy: [{say: hello}]}
+    state: {role: wolf, says: null, at: {home: den, row: row-1}}
+    actions: {turn: {into: {enum: [wolf, villager]}, price: {type: integer}}}
+  Bo:
+    engine: {use: rules, policy: [{say: hello}]}
+    state: {role: villager, says: null, at: {home: town, row: row-2}}
+rules:
+  - {on: turn, set: {self.role: event.payload.into, price: event.payload.price, winner: "'wolves'"}}
+  - {on: turn, set: {winner: "'villagers' if step > 3 else null", kept: event.payload, self.says: "'hi'"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("condition", "wrong"),
+    [
+        ("agents.Ann.role == 'wolve'", "'agents.Ann.role' is never 'wolve' (did you mean 'wolf'?)"),
+        ("agents[n].role != 'Wolf' for n in agents", "is never 'Wolf' (did you mean 'wolf'?)"),
+        ("agents.Ann.role in ['villagr', 'x']", "is never 'villagr' (did you mean 'villager'?)"),
+        ("agents.Bo.at.home == 'twon'", "is never 'twon' (did you mean 'town'?)"),
+        ("state.winner == 'wolfs'", "is never 'wolfs' (did you mean 'wolves'?)"),
+        ("state.price == 'high'", "compares a number or null with a string, which are never equal"),
+        ("agents.Ann.says == 3", "compares a string or null with a number, which are never equal"),
+        ("agents.Ann.role == 'wolf' and state.winner != 'wolves'", ""),
+        ("agents.Ann.role == 'seer'", ""),  # `--set agents.Ann.state.role=seer` may make it so
+        ("agents.Bo.at.row == 'row-3'", ""),
+        ("state.mood == 'calmer' and state.left == 'here'", ""),
+        ("state.kept == 'x' or state.kept.any == 3", ""),
+        ("state.price is null or state.price > 3 or state.winner == null", ""),
+    ],
+)
+def test_texts_that_a_key_can_never_be(condition: str, wrong: str, tmp_path: Path) -> None:
+    every = f"any({condition})" if " for " in condition else condition
+    found = mistakes(tmp_path, f'stop_when: "{every}"', base=PACK)
+    assert wrong in found[0] if wrong else found == [], found
+
+
+def test_what_a_population_varies_may_be_drawn(tmp_path: Path) -> None:
+    crowd = """\
+  Crowd:
+    count: 2
+    vary: {view: [agree, neutral, disagree]}
+    persona: You are one of the crowd.
+    state: {role: crowd, view: "{{ view }}"}
+rules:"""
+    base = PACK.replace("rules:", crowd, 1)
+    base += "providers: {default: {use: scripted, replies: [hi]}}\n"
+    assert mistakes(tmp_path, "stop_when: \"agents['Crowd-1'].view == 'disagreed'\"", base=base) == []
+    (found,) = mistakes(tmp_path, "stop_when: \"agents['Crowd-1'].role == 'crowds'\"", base=base)
+    assert "is never 'crowds' (did you mean 'crowd'?)" in found
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ providers:
   second: {use: scripted, generate: true}
 world:
   premise: A market at dawn.
-  state: {price: null, sold: 0}
+  state: {price: null, sold: 0, by: null}
 agents:
   Mara:
     engine: actor
@@ -122,7 +122,7 @@ def load(host: Host, text: str, **given: Any) -> Scenario:
 def test_every_key_comes_to_what_it_says(installed: Host) -> None:
     scenario = load(installed, FULL)
     assert (scenario.name, scenario.description, scenario.seed) == ("market", "Two people haggle.", 7)
-    assert (scenario.premise, scenario.state) == ("A market at dawn.", {"price": None, "sold": 0})
+    assert (scenario.premise, scenario.state) == ("A market at dawn.", {"price": None, "sold": 0, "by": None})
     default = scenario.providers["default"]
     assert (default.use, default.options) == ("scripted", {"replies": ["Hello."]})
     assert default.sampling.to_dict() == {
@@ -590,7 +590,7 @@ def test_rules_guards_and_audiences_do_what_they_say(play: Callable[..., RunResu
 
     result = play(
         {
-            "world": {"state": {"price": None, "sold": 0}},
+            "world": {"state": {"price": None, "sold": 0, "by": {}}},
             "agents": {
                 "Mara": {
                     "engine": "seller",

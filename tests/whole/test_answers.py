@@ -398,6 +398,47 @@ def test_labels_of_speakers_are_no_words(text: str, form: Any, streamed: bool, t
     answer = json.dumps({"say": text, "action": None})
     structured = play(form, streamed, [Said(answer)], tmp_path, **{**first, **OFFER_OF_TWO})
     assert structured.says == ["Nine coins."], structured.result.error
+    assert "Too much" not in structured.shown
+    assert "Nine coins." in structured.shown or not streamed
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hide it</think>hide more</think>Nine coins.", "<think>hide</think>hide more</think>Nine coins."],
+    ids=["never opened", "closed twice"],
+)
+def test_thoughts_that_are_closed_again_are_not_shown(text: str, form: Any, tmp_path: Path) -> None:
+    played = play(form, True, [Said(text)], tmp_path)
+    assert (played.says, played.shown) == (["Nine coins."] * 2, "Nine coins." * 2)
+
+
+@pytest.mark.parametrize(
+    ("say", "words"),
+    [
+        ("<think>hide it</think>Nine coins.", "Nine coins."),
+        ("hide it</think>hide more</think>Nine coins.", "Nine coins."),
+        ("<think>hide it", ""),
+        ("**Thoughts:** hide it\n**Answer:** Nine coins.", "Nine coins."),
+    ],
+    ids=["tag", "closed alone", "never closed", "heading"],
+)
+def test_thoughts_in_a_structured_answer_are_not_shown(
+    say: str, words: str, form: Any, tmp_path: Path
+) -> None:
+    answer = json.dumps({"say": say, "action": {"offer": {"price": 9}}})
+    played = play(form, True, [Said(answer)], tmp_path, **OFFER)
+    assert (played.says, played.result.outcomes) == ([words] if words else [], {"price": 9})
+    assert json.loads(played.shown) == {"say": words, "action": {"offer": {"price": 9}}}
+
+
+def test_what_a_reasoning_asks_for_is_not_shown(form: Any, tmp_path: Path) -> None:
+    mara = {"persona": "A farmer.", "reasoning": "chain-of-thought"}
+    played = play(form, True, [Said("hide it"), Said("Nine coins.")], tmp_path, agents={"Mara": mara})
+    assert (played.says, played.shown) == (["Nine coins."], "Nine coins.")
+    mara["reasoning"] = "react"
+    step = Said(json.dumps({"thought": "hide it", "next": "answer"}))
+    played = play(form, True, [step, Said("Nine coins.")], tmp_path, agents={"Mara": mara})
+    assert (played.says, played.shown) == (["Nine coins."], "Nine coins.")
 
 
 TOOLS = {"agents": {"Mara": {"persona": "A farmer.", "tools": ["./my_tools.py:stock"]}}}

@@ -11,8 +11,8 @@ import pytest
 from pyscrai_answers.finish_reasons import finish_reason
 from pyscrai_answers.own_words import own_words, speakers
 from pyscrai_answers.policy import AnswerPolicy
-from pyscrai_answers.reading import check, known_usage, read_raw
-from pyscrai_answers.streaming import OwnWordsSink, ThoughtlessSink, WordsSink
+from pyscrai_answers.reading import check, known_usage, read_raw, reads_own_words
+from pyscrai_answers.streaming import FieldsSink, OwnWordsSink, ThoughtlessSink, WordsSink
 from pyscrai_answers.thoughts import split_thoughts
 from pyscrai_language.parsing import find_json, parse_json
 from pyscrai_language.schemas import check_value
@@ -113,6 +113,22 @@ def odd(**fields: Any) -> Completion:
         ("I offer <think>he is rich, is he?</think> nine.", "I offer nine.", ["he is rich, is he?"]),
         ("The <think> and </think> tags are odd.", "The <think> and </think> tags are odd.", []),
         ("My <analysis> of it: nine.", "My <analysis> of it: nine.", []),
+        ("**Thinking:** hide it\n\n**Response:** Nine.", "Nine.", ["hide it"]),
+        ("**Thought Process**\n\nhide\n\n**Final Answer**\n\nNine.", "Nine.", ["hide"]),
+        ("## Reasoning\nhide\n## Answer\nNine.", "Nine.", ["hide"]),
+        ("__Thoughts__: hide\n__Reply__: Nine.", "Nine.", ["hide"]),
+        ("Thought: hide\nFinal Answer: Nine.", "Nine.", ["hide"]),
+        ("**Thoughts:** I like it.\n**Price:** nine.", "**Thoughts:** I like it.\n**Price:** nine.", []),
+        ("Nine.\n**Thoughts:** fair.\n**Answer:** yes", "Nine.\n**Thoughts:** fair.\n**Answer:** yes", []),
+        ("Thinking: what a word.", "Thinking: what a word.", []),
+        (
+            '<details type="reasoning" done="true">\n<summary>3 s</summary>\n> hide\n</details>\nNine.',
+            "Nine.",
+            ["<summary>3 s</summary>\n> hide"],
+        ),
+        ('<details type="reasoning">it never ends', "", ["it never ends"]),
+        ("<details><b>a</b>c</details> Nine.", "<details><b>a</b>c</details> Nine.", []),
+        ("<think>a</details>b</think>Nine.", "Nine.", ["a</details>b"]),
     ],
 )
 def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> None:
@@ -145,6 +161,14 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
         "&lt;think&gt;hide&lt;/think&gt;Nine & < ten.",
         "```thinking\nhide\n```\nNine.",
         "<|inner_prefix|>hide<|inner_suffix|>Nine.",
+        "**Thinking:** hide it\n\n**Response:** Nine **coins** at most.",
+        "## Thoughts\nhide it\n## Answer\nNine.",
+        "**Thoughts:** I like it.\n**Price:** nine.",
+        "Thought: hide\nFinal Answer: Nine.",
+        "Thanks: nine.",
+        "**Nine** coins.",
+        '<details type="reasoning" done="true">\nhide\n</details>\nNine.',
+        "<details><summary>a</summary>b</details> Nine.",
         "<|start|>assistant<|channel|>commentary<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Nine.",
         "<|start|>assistant<|channel|>commentary<|message|>Nine.<|end|>",
         "<|channel|>analysis<|message|>hide<|end|><|start|>assistant<|channel|>final"
@@ -153,6 +177,11 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
 )
 def test_thoughts_are_not_shown_while_they_come(text: str, size: int) -> None:
     assert shown(ThoughtlessSink, text, size).strip() == split_thoughts(text)[1].strip()
+
+
+def test_a_heading_of_thoughts_alone_takes_time_in_proportion() -> None:
+    text = "**Thoughts:** " + "I like it.\n" * 100_000
+    assert shown(ThoughtlessSink, text, 500) == text
 
 
 def test_many_tags_take_time_in_proportion() -> None:
@@ -204,6 +233,34 @@ def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
     assert shown(waiting, "hide it\n</think>\n\nNine <b>coins</b>.", size) == "Nine <b>coins</b>."
     assert shown(waiting, "Nine coins.", size) == "Nine coins."
     assert shown(waiting, "<think>hide</think>Nine.", size) == "Nine."
+    assert shown(waiting, "hide</think>hide it</think>Nine.", size) == "Nine."
+    assert shown(waiting, "<think>hide</think>hide it</think>Nine.", size) == "Nine."
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"say": "Nine \\"coins\\" \\\\", "price": 9}', None),
+        ('[{"say" : "a"}, "b", ["c"], true, null, -1.5e3]', None),
+        ('```json\n{"say": "Nine.", "price": 9}\n```', None),
+        ('{"say": "Mara: Nine.\\nJon: No!", "price": 9}', '{"say": "Nine.", "price": 9}'),
+        ('{"say": "<think>hide", "price": 9}', '{"say": "", "price": 9}'),
+        ('{"say": "hide</think>Nine."}', '{"say": "Nine."}'),
+        ('<think>{"price": 1}</think>\n{"price": 9}', '{"price": 9}'),
+        ('hide {it}</think>Here: {"price": 9}', '{"price": 9}'),
+        ('{"say": "Jon: No!", "price": 9}', '{"say": '),
+        ('{"say": "Nine, or', '{"say": '),
+        ('{"say": "a\\ud83d"}', '{"say": '),
+        ("No.", "No."),
+    ],
+)
+def test_a_structured_answer_is_shown_value_by_value(text: str, words: str | None, size: int) -> None:
+    def fields(sink: Sink) -> WordsSink:
+        own = reads_own_words(WORDS.but(schema=OFFER), AnswerPolicy(), AGENTS)
+        return WordsSink(FieldsSink(sink, own))
+
+    assert shown(fields, text, size) == (text if words is None else words)
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
@@ -228,6 +285,18 @@ def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
         ("Mara: Nine. Or ten.assistant\n\nToo much!", "Nine. Or ten."),
         ("Nine.\nuser\nToo much!", "Nine.\n"),
         ("Nine (an assistant helps).", "Nine (an assistant helps)."),
+        ("Agent Mara: Nine.\nThe buyer, Jon: Five.", "Nine.\n"),
+        ("Nine.\nThe buyer is a man: he pays.\nJon, the buyer: No!", "Nine.\nThe buyer is a man: he pays.\n"),
+        ("<Mara>Nine < ten.</Mara>\n<Jon>No!</Jon>", "Nine < ten.\n"),
+        ("<Mara>Nine.</Mara><Jon>No!</Jon>", "Nine."),
+        ("<Mara>Nine.</Mara>", "Nine."),
+        ("Nine.</Ma", "Nine.</Ma"),
+        ("My vote:\n**Jon**", "My vote:\n**Jon**"),
+        ("<Jon>", "<Jon>"),
+        ("<Jon><b>No!</b>", ""),
+        ("<Mara><b>Nine.</b>", "<b>Nine.</b>"),
+        ("Nine.\n<b>Jon:</b> No!", "Nine.\n"),
+        ("(Nine)user</b>", "(Nine)user</b>"),
     ],
 )
 def test_only_own_words_are_shown_while_they_come(text: str, words: str | None, size: int) -> None:
@@ -439,6 +508,34 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
         ("“Jon: five,” he wrote. I say nine.", "“Jon: five,” he wrote. I say nine."),
         ("Step 1: I look at it.", "Step 1: I look at it."),
         ("Jon said: five.", "Jon said: five."),
+        ("Farmer Mara: Nine.\nBuyer Jon: Five.", "Nine."),
+        ("Nine.\nAgent Jon: Five.", "Nine."),
+        ("Nine.\n**Dr. Jon Smith:** Five.", "Nine."),
+        ("Nine.\nJon, the buyer: Five.", "Nine."),
+        ("Nine.\nJon the old apple buyer: Five.", "Nine."),
+        ("Nine.\nThe buyer, Jon: Five.", "Nine."),
+        ("Nine.\nJon, Buyer: Five.", "Nine."),
+        ("Nine.\nJon, smiling: Five.", "Nine."),
+        ("Nine.\nAgent Mara: And ten.\nMara, the farmer: Or so.", "Nine.\nAnd ten.\nOr so."),
+        ("<Mara>Nine.</Mara>", "Nine."),
+        ("<Mara>\nNine.\n</Mara>", "Nine."),
+        ("<Mara>Nine.</Mara><Jon>Five.</Jon>", "Nine."),
+        ("<Mara>Nine.</Mara>\n<Jon>Five.</Jon>\n<Mara>No.</Mara>", "Nine."),
+        ("Dear Jon: five.", "Dear Jon: five."),
+        ("Nine.\nPoor Jon: he has five.", "Nine.\nPoor Jon: he has five."),
+        ("My vote.\nVote Jon: he is fair.", "My vote.\nVote Jon: he is fair."),
+        ("Guard Jon: he is in danger.", "Guard Jon: he is in danger."),
+        ("To the buyer Jon: nine.", "To the buyer Jon: nine."),
+        ("Nine.\nJon, the truth: I have none.", "Nine.\nJon, the truth: I have none."),
+        ("Jon, in a word: nine.", "Jon, in a word: nine."),
+        ("Jon, my good neighbour: nine.", "Jon, my good neighbour: nine."),
+        ("Jon is the buyer: ask him.", "Jon is the buyer: ask him."),
+        ("The buyer: a man of means.", "The buyer: a man of means."),
+        ("The <b>best</b> price: <jon>nine</jon>.", "The <b>best</b> price: <jon>nine</jon>."),
+        ("<b>Nine</b> coins.", "<b>Nine</b> coins."),
+        *((vote, vote) for vote in ("Jon", "**Jon**", "**Mara**", "## Jon", "<Jon>", "[Agent Jon]")),
+        ("I vote for:\n**Jon**\nHe is fair.", "I vote for:\n**Jon**\nHe is fair."),
+        ("I vote for\n\n### Mara", "I vote for\n\n### Mara"),
     ],
 )
 def test_an_agent_speaks_for_itself(text: str, own: str) -> None:
@@ -454,7 +551,9 @@ def test_an_agent_speaks_for_itself(text: str, own: str) -> None:
     [
         *("Jon: Five.", "Mara: Jon: Five.", "\n> Jon: Five.", '{"say": "Jon: Five."}', "[Jon] Five."),
         *("Jon says: Five.", "Jon to Mara: Five.", "<Jon> Five.", "Day 2. Jon: Five.", "Jon sagt: Fünf."),
-        *("Jon 说道：五", '"Jon: Five."'),
+        *("Jon 说道：五", '"Jon: Five."', "Buyer Jon: Five.", "Agent Jon: Five.", "Jon, the buyer: Five."),
+        *("<Jon>Five.</Jon>", "<Jon>\nFive.\n</Jon>", "Mara: Buyer Jon: Five."),
+        '{"say": "<Jon>Five.</Jon>"}',
     ],
 )
 def test_who_begins_as_somebody_else_is_asked_again(text: str) -> None:
@@ -575,3 +674,4 @@ def test_names_that_differ_in_case_alone_are_told_apart() -> None:
     assert own_words("Ann: Nine.\nANN: Ten.", "Ann", known) == "Nine."
     assert own_words("ANN: Nine.\nAnn: Ten.\n", "ANN", known) == "Nine."
     assert own_words("bo: Nine.\nann: Ten.", "Bo", known) == "Nine."
+    assert own_words("<b>Nine.</b>", "A", speakers(("A", "B"))) == "<b>Nine.</b>"

@@ -54,6 +54,7 @@ CALLS = [
     '{"action": "stock", "action_input": {"of": "apples"}}',
     '{"name": "stock", "arguments": {"of": "apples"}, "index": 0}',
     '{"next": {"tool": "stock", "arguments": {"of": "apples"}}}',
+    '<tool_call>{"name": "stock", "of": "apples"}</tool_call>',
     '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "stock", "parameters": {"of": "apples"}}]'
     "<|END_ACTION|>",
     '<minimax:tool_call>\n<invoke name="stock">\n<parameter name="of">apples</parameter>\n</invoke>\n'
@@ -119,6 +120,9 @@ def test_a_tool_call_in_pythons_form_counts_where_the_tool_is_offered() -> None:
         'stock[ARGS]{"of": "apples"}</function>',
         'functions.stock:0{"of": "apples"}',
         '{"function_name": "stock", "params": {"of": "apples"}}',
+        '{"name":"stock","of":"apples"}',
+        '```json\n{"tool": "functions.stock", "of": "apples"}\n```',
+        '{"type": "function", "function": "stock", "of": "apples"}',
         '{"tool_uses": [{"recipient_name": "functions.stock", "parameters": {"of": "apples"}}]}',
     ],
 )
@@ -128,9 +132,28 @@ def test_the_name_of_an_offered_tool_makes_a_call(text: str) -> None:
     assert taken(Completion(text)).text == text
 
 
-@pytest.mark.parametrize("text", ['stock {"of": "apples"} and more', '{"stock": 7, "price": {"of": 9}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('stock {"of": "apples"} and more', '{"stock": 7, "price": {"of": 9}}'),
+        *('{"name": "stock", "fruit": "apples"}', '{"name": "Mara", "of": "apples"}', '{"good": "stock"}'),
+    ],
+)
 def test_the_name_of_an_offered_tool_in_words_is_a_word(text: str) -> None:
     assert taken(Completion(text), WORDS.but(tools=(STOCK,))).text == text
+
+
+def test_a_tool_may_have_a_parameter_that_is_called_name() -> None:
+    tool = ToolSpec("find", "", {"type": "object", "properties": {"name": {"type": "string"}}})
+    answer = taken(Completion('{"tool": "find", "name": "Jon"}'), WORDS.but(tools=(tool,)))
+    assert [(call.name, call.arguments) for call in answer.tool_calls] == [("find", {"name": "Jon"})]
+
+
+def test_a_call_with_its_arguments_beside_the_name_is_no_structured_answer() -> None:
+    text, schema = '{"name": "stock", "of": "apples"}', {"type": "object"}
+    assert taken(Completion(text), WORDS.but(tools=(STOCK,), schema=schema)).text == text
+    rest = {"type": "object", "properties": {"of": {}, "day": {}}, "required": ["day"]}
+    assert taken(Completion(text), WORDS.but(tools=(ToolSpec("stock", "", rest),))).text == text
 
 
 def test_what_follows_a_call_is_made_up() -> None:

@@ -39,6 +39,16 @@ CASES = {
             "market.yaml:10:10 has: price, markup",
         ],
     ),
+    "a rule in an arm": (
+        "world.state.markup: 2",
+        "rules: [{on: say, set: {markup: &one 1}}, {on: sya, set: {markup: *one}}]",
+        ["exp.yaml:5:59: rules[1].on", "no agent has an action 'sya'"],
+    ),
+    "an alias in an arm": (
+        "world.state.markup: 2",
+        'rules: [{on: say, set: {markup: &one "state.prcie"}}, {on: say, set: {markup: *one}}]',
+        ["exp.yaml:5:90: rules[1].set.markup", "'state' has no key 'prcie'"],
+    ),
     "a provider that is not there": (
         "world.state.markup: 2",
         "providers.defualt.latency: 1",

@@ -208,7 +208,7 @@ def rulings(result: RunResult) -> list[list[Any]]:
 
 def test_a_decision_sees_what_those_before_it_changed(play: Play) -> None:
     judge = {"decides": ["take"], "rulings": [GRANT, {"decision": "late"}], "state": {"count": 0}}
-    result = play({"Ann": TAKE_SEVEN, "Ben": TAKE_SEVEN, "Cem": [{"do": "wait"}]}, judge, taken=0)
+    result = play({"Ann": TAKE_SEVEN, "Ben": TAKE_SEVEN, "Cem": [{"do": "wait"}]}, judge, taken=0, log={})
     assert rulings(result) == [
         [1, "Ann", "take", "granted", "Ann has 7 of 10, 0 before"],
         [2, "Ben", "take", "late", "rulings[1]"],
@@ -221,7 +221,7 @@ def test_a_decision_sees_what_those_before_it_changed(play: Play) -> None:
 def test_additions_of_one_turn_build_on_one_another(play: Play) -> None:
     judge = {"decides": ["take"], "rulings": [GRANT], "state": {"count": 0}}
     policy = [{"do": "take", "arguments": {"coins": 2}}]
-    result = play({"Ann": policy, "Ben": policy}, judge, steps=2, taken=1)
+    result = play({"Ann": policy, "Ben": policy}, judge, steps=2, taken=1, log={})
     assert [one[-1] for one in rulings(result)] == [
         "Ann has 2 of 10, 0 before",
         "Ben has 2 of 8, 1 before",
@@ -265,7 +265,7 @@ def test_a_model_decides_what_no_ruling_does(play: Play) -> None:
         {"rationale": "Too much.", "decision": "fined", "changes": {"fines.Ann": 4, "open": None}},
         {"rationale": "Again.", "decision": "pardoned", "changes": {"fines.Cem": None, "open": 1}},
     ]
-    result = play({"Ann": TAKE_SEVEN, "Ben": [{"do": "wait"}], "Cem": TAKE_SEVEN}, ASKING)
+    result = play({"Ann": TAKE_SEVEN, "Ben": [{"do": "wait"}], "Cem": TAKE_SEVEN}, ASKING, fines={})
     assert rulings(result) == [
         [1, "Ann", "take", "fined", "Too much."],
         [2, "Ben", "wait", "granted", "waiting is free"],
@@ -288,7 +288,7 @@ def test_a_model_changes_declared_paths_alone(play: Play) -> None:
     ANSWERS[:] = [
         {"rationale": "x", "decision": "fined", "changes": {"fines.Ann": 1, "open": 1, "purse": 0}}
     ] * 9
-    result = play({"Ann": TAKE_SEVEN}, ASKING)
+    result = play({"Ann": TAKE_SEVEN}, ASKING, fines={})
     assert result.status == "failed"
     assert "does not fit its schema" in result.error
     assert result.outcomes == {}

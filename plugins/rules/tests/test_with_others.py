@@ -64,7 +64,7 @@ def test_killed_and_resumed_it_is_the_same_run(tmp_path: Path) -> None:
         {
             "scenario": "purse",
             "providers": {"default": {"use": "scripted", "generate": True}},
-            "world": {"state": {"purse": 50}},
+            "world": {"state": {"purse": 50, "gifts": {}}},
             "agents": {"Ann": agent, "Ben": agent, "Judge": judge},
             "schedule": {"use": "simultaneous", "rounds": 6},
             "outcomes": {"state": "state"},

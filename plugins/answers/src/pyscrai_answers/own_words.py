@@ -1,8 +1,8 @@
 """An agent speaks for itself alone: its own name as a prefix goes, and so do lines of other agents.
 
-Only what surely labels a speaker counts: `Jon:`, `[Jon] Five.`, `Jon says:`. What may be words stays: `Jon -
-five is all I have` speaks to Jon. Nobody speaks to oneself, so that `Mara - Nine coins.` is a label in an
-answer of Mara.
+Only what surely labels a speaker counts: `Jon:`, `[Jon] Five.`, `Jon says:`, `Buyer Jon:`. What may be words
+stays: `Jon - five is all I have` speaks to Jon, and so does `Dear Jon:`. Nobody speaks to oneself, so that
+`Mara - Nine coins.` is a label in an answer of Mara.
 """
 
 from __future__ import annotations
@@ -32,16 +32,18 @@ _COLON = re.compile(
     rf"(?P<head>(?:[^{_BREAKS}:：(\[]|[(\[]\d{{1,2}}:\d\d(?::\d\d)?[)\]]|[(\[]){{1,200}})"
     rf"[:：][*_`”»]*(?:</\w{{1,40}}>)?[ \t]*"
 )
-#: A heading or a bold text that is all of its line.
+#: A heading or a bold text that is all of its line. What nothing follows is an answer, such as a vote.
 _TITLE = re.compile(
     rf"(?:[ \t]{{0,3}}\#{{1,6}}[ \t](?P<head>[^{_BREAKS}:：]{{1,200}})"
-    rf"|[ \t]{{0,3}}(?P<mark>\*\*|__)(?P<bold>[^{_BREAKS}*:：]{{1,200}})(?P=mark)[ \t]*)(?:[{_BREAKS}]+|\Z)"
+    rf"|[ \t]{{0,3}}(?P<mark>\*\*|__)(?P<bold>[^{_BREAKS}*:：]{{1,200}})(?P=mark)[ \t]*)[{_BREAKS}]+"
 )
 #: The forms of chats: `[Jon] Five.`, `<Jon> Five.`, `Jon> Five.`
 _BOXED = re.compile(
     rf"[*_\->• \t]{{0,6}}(?P<head>\[[^{_BREAKS}\[\]]{{1,80}}\]|<?[^{_BREAKS}<>]{{0,80}}[^{_BREAKS}<>=\- \t]>)"
     r"[*_>]{0,4}[ \t]+(?=\S)"
 )
+#: A name as a tag, as in `<Jon>Five.</Jon>`; only as it is written, for `<b>` is bold even if a B takes part.
+_TAGGED = re.compile(rf"[ \t]*<(?P<head>[^{_BREAKS}<>/]{{1,80}})>[ \t]*(?=\S)")
 #: A name in brackets or between dashes that is all of its line.
 _ALONE = re.compile(
     rf"(?P<head>\[[^{_BREAKS}\[\]]{{1,80}}\]|<[^{_BREAKS}<>]{{1,80}}>|(?P<rule>[-=*—]{{2,9}})[^{_BREAKS}:：]{{1,80}}(?P=rule))"
@@ -67,7 +69,7 @@ _OWN = re.compile(
 _SAYS = re.compile(
     r"(?P<name>.{1,80}?),?\s+(?:\w{2,20}ly\s+)?"
     r"(?:says|replies|responds|answers|asks|adds|continues|exclaims|whispers|shouts|speaks"
-    r"|speaking|replying|responding|answering"
+    r"|speaking|replying|responding|answering|smiling|nodding|laughing|sighing|grinning|frowning|shrugging"
     r"|sagt|antwortet|fragt|erwidert|dit|répond|demande|dice|responde|pregunta|contesta|risponde|chiede"
     r"|diz|pergunta|zegt|antwoordt|vraagt|säger|svarar|mówi|odpowiada|pyta|říká|diyor"
     r"|говорит|отвечает|спрашивает|каже|відповідає|λέει|απαντά)"
@@ -80,6 +82,31 @@ _SAYS_JOINED = re.compile(
     r"|[はが](?:言う|言った|答える|答えた|尋ねる)|[이가은는]?\s?(?:말한다|말했다|말합니다|대답한다)"
     r"|ने कहा|कहता है|कहती है)"
 )
+#: What people are, before or behind their names: `Buyer Jon`, `Jon, the buyer`. Other words there may speak
+#: to somebody or tell of him, as in `Dear Jon`, `Guard Jon`, or `Jon, the truth`.
+_ROLES = (
+    *("agent", "player", "participant", "speaker", "respondent", "character", "opponent", "member"),
+    *("buyer", "seller", "trader", "merchant", "dealer", "bidder", "auctioneer", "vendor", "client"),
+    *("customer", "farmer", "baker", "chef", "fisherman", "fisher", "hunter", "miner", "shopkeeper"),
+    *("doctor", "nurse", "patient", "teacher", "student", "professor", "scientist", "engineer", "detective"),
+    *("lawyer", "judge", "juror", "prosecutor", "defendant", "inspector", "officer", "soldier", "knight"),
+    *("mayor", "president", "minister", "senator", "governor", "villager", "citizen", "resident", "werewolf"),
+    *("neighbour", "neighbor", "landlord", "tenant", "voter", "manager", "employee", "employer", "investor"),
+    *("banker", "analyst", "expert", "advisor", "moderator", "facilitator", "mediator", "negotiator"),
+    *("interviewer", "interviewee", "worker"),
+)
+#: What stands only before names.
+_TITLES = (
+    *("mr", "mrs", "ms", "dr", "prof", "sir", "lord", "lady", "king", "queen", "prince", "princess"),
+    *("captain", "herr", "frau", "monsieur", "madame", "señor", "señora"),
+)
+_ROLE, _TITLE_OR_ROLE = "|".join(_ROLES), "|".join((*_ROLES, *_TITLES))
+_WITH_ROLE = re.compile(
+    rf"(?:the\s+)?(?:{_TITLE_OR_ROLE})[.,]?\s+(?P<name>.{{1,80}})"
+    r"|(?P<before>.{1,80}?)(?:\s*[,–—-]\s*|\s+(?=the\s))"
+    rf"(?:(?:the|an?|our)\s+(?:[\w-]{{1,30}}\s+){{0,2}}?)?(?:{_ROLE})",
+    re.IGNORECASE,
+)
 #: What only labels the agent itself: a role before the name, as in `Farmer Mara`, or the past tense.
 _TITLED = re.compile(r"(?:[^\W\d_a-z][\w.]{1,30}\s){1,2}(?P<name>\S.{0,80})")
 _SAID = re.compile(r"(?P<name>.{1,80}?)\s(?:said|replied|answered|responded|asked)(?:\s\w{2,20}ly)?")
@@ -89,6 +116,7 @@ _STAMP_BEGUN = re.compile(
     r"|(?:turn|round|step|day)\s\d{0,4}[\])*_]{0,3}\s?[-–—:.,|]?\s?)",
     re.IGNORECASE,
 )
+_TAG_BEGUN = re.compile(r"\s{0,20}<[^<>]{0,40}")
 _TITLE_BEGUN = re.compile(r"[*_]{0,2}(?:[^\W\d_a-z][\w.]{0,30}\s?){1,3}")
 _OPEN_QUOTE = re.compile(r"[\"“”«„][^\"“”«»„]*(?:[\"“”»][ \t,]*)?\Z")
 _WHOLLY_QUOTED = re.compile(rf"[\"“„«](?P<text>[^\"“”„«»]*)[\"”“»](?P<end>[ \t]*[{_BREAKS}]*)")
@@ -106,6 +134,8 @@ _ALL = {"all", "everyone", "everybody", "the group", "the others", "others", "th
 #: What models call themselves and whom they talk with; the latter ends an answer, behind a blank line.
 _MODEL, _PERSON = {"assistant", "response"}, {"human", "user", "instruction"}
 _TURNS, _NEXT_TURN = {"model", "system"}, "the next turn"
+#: What a label may begin with, beside a name.
+_BEFORE = {*_MODEL, *_PERSON, *_TURNS, *_FROM, *_ROLES, *_TITLES, "the "}
 _UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]|<[^<>]{1,40}>")
 _NUMBER = re.compile(r"\s{0,9}\d{1,3}[.)]\s+")
 _RULES = re.compile(r"(?:\s+[-*_=~—]{3,}[ \t]*)+\Z")
@@ -133,10 +163,14 @@ class OwnWords:
 
     def __init__(self, name: str, others: Mapping[str, str]) -> None:
         self._name, self._others = name, others
+        #: What closes a tag with its name, and whether that was read.
+        self._closing, self.closed = f"</{name}>", False
         #: Who ended it.
         self.ended = ""
         #: Whether there were words before, whether a blank line is just before, and whether blank lines go.
         self._begun, self._blank, self._headed = False, False, False
+        #: Whether the words before announce something, as in `I vote for:`.
+        self._announced = False
 
     def read(self, line: str, inside: bool = False) -> str:
         """What of the next line the agent says itself; empty for a line of somebody else.
@@ -145,6 +179,10 @@ class OwnWords:
         """
         if self.ended:
             return ""
+        before, tag, rest = line.partition(self._closing)
+        if tag:
+            self.closed = True
+            return self.read(before, inside) + self.read(rest)
         kept = line if inside else self._without_labels(line)
         if turn := _GLUED_TURN.search(kept):
             kept, self.ended = kept[: turn.start()], _NEXT_TURN
@@ -154,14 +192,22 @@ class OwnWords:
         self._headed = not blank and not kept and not self.ended
         self._blank = blank
         self._begun = self._begun or bool(kept.strip())
+        if not blank:
+            self._announced = kept.rstrip("*_ \t\r\n").endswith((":", "："))
         return kept
 
     def open_end(self, line: str, inside: bool) -> int:
         """Where the end of what is known of a line begins that may be the beginning of the next turn."""
-        found = None
-        if inside or self._label(line) is None:
-            found = _GLUED_BEGUN.search(line, max(0, len(line) - 40))
-        return len(line) if found is None else found.start()
+        label = None if inside else self._label(line)
+        if label is not None and label.speaker != self._name:
+            return len(line)
+        tag = line.find(self._closing)
+        begun = next((n for n in range(len(self._closing), 0, -1) if line.endswith(self._closing[:n])), 0)
+        end = tag if tag >= 0 else len(line) - begun
+        if label is not None:
+            return end if end > label.end else 0
+        found = _GLUED_BEGUN.search(line, max(0, end - 40), end)
+        return end if found is None else found.start()
 
     def undecided(self, line: str) -> bool:
         """Whether a line of which only the beginning is known may still turn out to begin with a label."""
@@ -192,7 +238,7 @@ class OwnWords:
         start = _STAMP.match(line).end()  # type: ignore[union-attr]
         for form in _LABELS:
             found = form.match(line, start)
-            if found is None:
+            if found is None or (self._announced and form in (_TITLE, _ALONE)):
                 continue
             head = found["head"] or found["bold"]
             who = (
@@ -203,6 +249,9 @@ class OwnWords:
             )
             if who is not None and not _is_quotation(line, start):
                 return Label(who, found.end())
+        tagged = _TAGGED.match(line, start)
+        if tagged is not None and self._others.get(tagged["head"]) == tagged["head"]:
+            return Label(tagged["head"], tagged.end())
         own = None if self._begun else _OWN.match(line, start)
         if own is not None and speaker_of(own["head"] or own["name"], self._others) == self._name:
             return Label(self._name, own.end())
@@ -234,15 +283,18 @@ class OwnWords:
         return self._name if own else None
 
     def _may_be_label(self, begin: str) -> bool:
+        begin = _UNSEEN.sub("", begin)
         longest = max(map(len, self._others), default=0)
         # What is longer has no label. Only rare decoration is longer than this.
         if len(begin) > 2 * longest + len("[10:02:30] **(responds to )**: "):
             return False
-        if _STAMP_BEGUN.fullmatch(begin) or (not self._begun and _TITLE_BEGUN.fullmatch(begin)):
+        if _TAG_BEGUN.fullmatch(begin) or _STAMP_BEGUN.fullmatch(begin):
+            return True
+        if not self._begun and _TITLE_BEGUN.fullmatch(begin):
             return True
         bare = _NUMBER.sub("", _STAMP.sub("", begin.lstrip(), count=1), count=1).lstrip("0123456789:])")
         bare = _stripped(bare.lstrip(), left=True).casefold()
-        names = {*map(str.casefold, self._others), *_MODEL, *_PERSON, *_TURNS, *_FROM}
+        names = {*map(str.casefold, self._others), *_BEFORE}
         return any(name.startswith(bare) or bare.startswith(name) for name in names)
 
 
@@ -255,7 +307,7 @@ def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
     reader, whole = OwnWords(name, others), text.rstrip()
     said = "".join(map(reader.read, lines_of(whole)))
     if not reader.ended:
-        return said + text[len(whole) :]
+        return said.rstrip() if reader.closed else said + text[len(whole) :]
     if not said.strip():
         raise AnswerRejected(
             f"it begins with a line of {reader.ended}; answer as {name}, and for nobody else"
@@ -283,7 +335,10 @@ def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
         if said and _is_addressee(said["to"], known):
             return _named(_stripped(said["name"]), known)
     joined = _SAYS_JOINED.fullmatch(inner)
-    return _named(joined["name"], known) if joined else None
+    if joined:
+        return _named(joined["name"], known)
+    titled = _WITH_ROLE.fullmatch(inner)
+    return _named(_stripped(titled["name"] or titled["before"]), known) if titled else None
 
 
 def _is_quotation(line: str, start: int) -> bool:

@@ -286,9 +286,11 @@ def known_allowance(answer: Completion) -> RateLimitStatus | None:
 # -- an agent speaks for itself --
 
 
-def _with_own_words(
-    answer: Completion, request: Request, policy: AnswerPolicy, agents: Sequence[str]
-) -> Completion:
+def reads_own_words(request: Request, policy: AnswerPolicy, agents: Sequence[str]) -> Callable[[str], str]:
+    """What reads a text in the structured answer to `request`, without thoughts and for its agent alone.
+
+    It raises `AnswerRejected` for what cannot be said.
+    """
     name, known = request.position.agent, speakers(tuple(agents))
 
     def own(text: str) -> str:
@@ -297,10 +299,16 @@ def _with_own_words(
             check_tokens(said)
         return said
 
+    return own if request.speaks else str
+
+
+def _with_own_words(
+    answer: Completion, request: Request, policy: AnswerPolicy, agents: Sequence[str]
+) -> Completion:
     if request.schema is None:
-        text = own_words(answer.text, name, known)
+        text = own_words(answer.text, request.position.agent, speakers(tuple(agents)))
     else:
         value, wrong = parse_json(answer.text)
-        spoken = value if wrong else map_texts(value, own)
+        spoken = value if wrong else map_texts(value, reads_own_words(request, policy, agents))
         text = answer.text if spoken == value else orjson.dumps(spoken).decode()
     return answer if text == answer.text else evolve(answer, text=text, raw=answer.raw or answer.text)

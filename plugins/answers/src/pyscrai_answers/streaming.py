@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+import orjson
+
+from pyscrai_language.parsing import find_json
 from pyscrai_records.errors import AnswerRejected
 from pyscrai_records.records import Completion, Request, Sink
 
 from .own_words import LINE_ENDS, OwnWords, lines_of
 from .textual_calls import begin_of_call, with_textual_calls
-from .thoughts import Kind, Markup, unread_token
+from .thoughts import Kind, Markup, split_thoughts, unread_token
+
+_JSON_BEGIN = re.compile(r"\s*(?:```\w{0,20}\s*)?[{\[]")
 
 
 class WordsSink:
@@ -49,8 +55,8 @@ class ThoughtlessSink(WordsSink):
 
     Nothing is passed on from a token on that is not read: such an answer is rejected.
 
-    `waits`: the words wait until it is known that they are none: a tag may close thoughts that no tag opened,
-    because the server put that tag into the prompt.
+    `waits`: the words wait for the end of the answer, because a tag may close thoughts that no tag opened:
+    the server put that one into the prompt. Behind such a tag, words wait as well: another one may follow.
     """
 
     def __init__(self, sink: Sink, waits: bool = False) -> None:
@@ -64,7 +70,8 @@ class ThoughtlessSink(WordsSink):
 
     def end(self) -> None:
         self._look(last=True)
-        self._release()
+        if self._waiting:
+            self._sink.write(self._waiting)
         super().end()
 
     @property
@@ -78,11 +85,8 @@ class ThoughtlessSink(WordsSink):
     def _take(self, kind: Kind, text: str) -> None:
         if kind == "lone":
             self._closed, self._waiting = True, ""
-        if kind == "preamble":
-            self._waits = self._fresh = True
-            return
         if kind != "words":
-            self._release()  # tags of its own, or the closing one: nothing more is to be waited for
+            self._waits = self._waits or kind in ("lone", "preamble")
             self._fresh = True
             return
         if self._fresh:
@@ -99,10 +103,68 @@ class ThoughtlessSink(WordsSink):
         else:
             self._sink.write(text)
 
-    def _release(self) -> None:
-        if self._waiting:
-            self._sink.write(self._waiting)
-        self._waits, self._waiting = False, ""
+
+class FieldsSink(WordsSink):
+    """Passes on a structured answer value by value, each text as `own` reads it once it is complete.
+
+    What does not begin as JSON comes as a whole: it may begin with thoughts. Nothing is passed on from a text
+    on that is no JSON, or that `own` rejects.
+    """
+
+    def __init__(self, sink: Sink, own: Callable[[str], str]) -> None:
+        super().__init__(sink)
+        self._own = own
+        self._begun, self._broken = False, False
+        #: Up to where the end of a text that is held was sought.
+        self._sought = 0
+
+    def _look(self, last: bool) -> None:
+        if not self._begun:
+            self._begun = last or _JSON_BEGIN.match(self._held) is not None
+            if not self._begun:
+                return
+            if _JSON_BEGIN.match(self._held) is None:
+                self._held = find_json(split_thoughts(self._held)[1])
+        held, place = self._held, 0
+        while not self._broken and place < len(held):
+            start = held.find('"', place)
+            if start < 0:
+                start = len(held)
+            if start > place:
+                self._sink.write(held[place:start])
+                place, self._sought = start, 0
+                continue
+            end = self._end_of_text(held, start)
+            rest = held[end : end + 100].lstrip() if end else ""
+            if not rest and not last:
+                break
+            if text := self._read(held[start:end], is_key=rest.startswith(":")) if end else "":
+                self._sink.write(text)
+            place, self._sought = end or len(held), 0
+        self._held = "" if self._broken else held[place:]
+        self._sought = max(0, self._sought - place)
+
+    def _end_of_text(self, held: str, start: int) -> int:
+        """The place behind the quote that ends a text; 0 if it is not there yet."""
+        at = max(start + 1, self._sought)
+        while (at := held.find('"', at)) >= 0:
+            before = at
+            while held[before - 1] == "\\":
+                before -= 1
+            if (at - before) % 2 == 0:
+                return at + 1
+            at += 1
+        self._sought = len(held)
+        return 0
+
+    def _read(self, text: str, is_key: bool) -> str:
+        if is_key:
+            return text
+        try:
+            return orjson.dumps(self._own(orjson.loads(text))).decode()
+        except (AnswerRejected, ValueError):  # who checks the whole answer says why
+            self._broken = True
+            return ""
 
 
 class CallsSink(WordsSink):

@@ -136,7 +136,7 @@ def with_textual_calls(answer: Completion, request: Request) -> Completion:
 def _with_bare_calls(answer: Completion, request: Request, tools: Mapping[str, ToolSpec]) -> Completion:
     """The answer with the calls that stand there as JSON alone, without marks."""
     text = answer.text
-    if not any(f'"{key}"' in text for key in ("next", *_KEYS_OF_ARGUMENTS, *tools)):
+    if not any(f'"{key}"' in text for key in ("next", *_KEYS_OF_ARGUMENTS, *_KEYS_OF_NAME, *tools)):
         return answer
     whole = find_json(text)
     value, wrong = parse_json(whole)
@@ -360,7 +360,8 @@ def _answer_in(value: Any) -> Any:
 
 def _named(value: Any, tools: Mapping[str, ToolSpec]) -> Any:
     """A call in the usual form, if a tool's name and an object are all that an object has: `{"stock": {…}}`,
-    or both under any keys; else the value itself."""
+    or both under any keys, or if arguments of the tool stand beside its name: `{"name": "stock", "of": "a"}`;
+    else the value itself."""
     given = (
         {key: one for key, one in value.items() if key not in _OTHER_KEYS} if isinstance(value, dict) else {}
     )
@@ -369,6 +370,13 @@ def _named(value: Any, tools: Mapping[str, ToolSpec]) -> Any:
     names = [name for one in texts if (name := _offered(one, tools))]
     if len(arguments) == len(names) == 1 and len(given) <= 2:
         return {"name": names[0], "arguments": arguments[0]}
+    named = {one: given[one] for one in _KEYS_OF_NAME if isinstance(given.get(one), str)}
+    if key := next((one for one in named if _offered(named[one], tools)), ""):
+        name = _offered(named[key], tools)
+        known, needed = (tools[name].parameters.get(part, ()) for part in ("properties", "required"))
+        beside = {one: each for one, each in given.items() if one != key}
+        if set(needed) <= beside.keys() <= set(known):
+            return {"name": name, "arguments": beside}
     return value
 
 

@@ -46,6 +46,8 @@ TAG = re.compile(
     | (?P<close> (?:{_LT}/\s{{0,9}}{_NAMES}\s{{0,9}}{_GT} | \[/THINK\] | ◁/think▷
           | <\|end_of_thought\|> | <\|inner_suffix\|> | <\|END_THINKING\|> | <channel\|>)
           (?=(?P<goes_on> [,.;:!?)] | [ \t]{{1,9}}(?-i:[a-z]) )?) )
+    | (?P<details> {_LT}details\s(?=[^<>]{{0,100}}(?:reasoning|thinking|thought))[^<>]{{0,200}}{_GT} )
+    | (?P<undetails> {_LT}/details{_GT} )
     | (?P<header> (?:<\|start\|>\s{{0,9}}assistant(?P<to>[^<]{{0,200}}))?
           <\|channel\|>\s{{0,9}}(?P<channel>\w{{1,40}})(?P<more>[^<]{{0,200}})
           (?:<\|constrain\|>[^<]{{0,50}})?<\|message\|> )
@@ -69,6 +71,30 @@ _PLAIN = {
 _PLAIN_BEGIN = re.compile(
     r"\s{0,20}(?P<phrase>analysis(?=[A-Z\"'])|Here(?: is|'s) my thought process:"
     r"|```(?:think|thinking|thoughts|reasoning)\n)",
+)
+_HEADING = (
+    r"(?:\#{{1,6}}[ \t]{{1,4}}(?:\*\*)?(?:{0})[:：]?(?:\*\*)?[ \t]{{0,9}}(?=\n)"
+    r"|(?P<b>\*\*|__)(?:{0})(?:[:：](?P=b)|(?P=b)[ \t]{{0,9}}(?:[:：]|(?=\n))))"
+)
+#: Thoughts under a heading, where a text begins. They are thoughts only if an answer's heading follows.
+_HEADED = re.compile(
+    r"\s{0,20}"
+    + _HEADING.format(
+        r"(?:my |internal |inner |private )?(?:thinking|thoughts?|reasoning|analysis|rationale|reflection)"
+        r"(?: process)?"
+    )
+    + r"|\s{0,20}(?:thinking|thoughts?)[:：]",
+    re.IGNORECASE,
+)
+_HEADED_END = re.compile(
+    r"(?:\A|(?<=\n))[ \t]{0,3}"
+    + _HEADING.format(r"(?:my |final |the )?(?:response|answer|reply|output|final)")
+    + r"|(?<=\n)(?:final answer|answer|response)[:：]",
+    re.IGNORECASE,
+)
+#: What such a heading may begin with, and how far it is waited for.
+_HEADED_BEGUN = re.compile(
+    r"\s{0,20}(?:\#{1,6}[^\n]{0,40}|(?:\*|\*\*|_|__)(?:[^\n*_]{0,40}[*_]{0,2}[ \t]{0,9})?)?"
 )
 _QUOTES = "`'\"“„«"
 #: What a tag begins with, and the length up to which the rest of one is waited for.
@@ -102,10 +128,14 @@ class Markup:
         self._held = ""
         #: Whether the text may begin with thoughts without tags, and with which phrases these end.
         self._undecided, self._ends = True, tuple[str, ...]()
+        #: Up to where no heading of an answer was found behind a heading of thoughts; -1: there is none.
+        self._sought = -1
         #: Where the text is: in `words`, a `thought`, a `call`, or where nothing counts: `between` messages,
         #: or behind the end of the turn (`over`).
         self._state: Literal["words", "thought", "call", "between", "over"] = "words"
         self._depth = 0
+        #: Whether thoughts began with `<details type="reasoning">`.
+        self._in_details = False
         #: Whether there were thoughts, words before the place, and tags that are only mentioned.
         self._thought, self._spoken, self._mentioned, self._struck = False, False, 0, 0
         self._tail = ""
@@ -114,10 +144,20 @@ class Markup:
         """Read on. What may be the beginning of a tag waits for the rest of it, unless this is the `last`."""
         held, place = self._held + text, 0
         if self._undecided:
-            self._undecided = not last and _may_be_plain(held)
+            headed = _HEADED.match(held)
+            found = None
+            if headed is not None:
+                # The words behind a heading are looked at once.
+                found = _HEADED_END.search(held, max(headed.end(), self._sought - 80))
+                self._sought = len(held)
+            self._undecided = not last and (found is None if headed else _may_be_plain(held))
             if self._undecided:
                 self._held = held
                 return
+            if headed is not None and found is not None:
+                self._thought = True
+                self._take("thought", held[headed.end() : found.start()])
+                held = held[found.end() :].lstrip()
             if begin := _PLAIN_BEGIN.match(held):
                 self._ends, self._thought = _PLAIN[begin["phrase"]], True
                 self._take("thought", "")
@@ -191,6 +231,13 @@ class Markup:
                 self._state = "over"
         elif kind == "open":
             self._open(tag[0])
+        elif kind == "details" and state == "words" and not self._is_mentioned():
+            self._begin(tag[0], thought=True)
+            self._in_details = True
+        elif kind == "undetails" and state == "thought" and self._in_details:
+            self._state, self._in_details = "words", False
+        elif kind in ("details", "undetails"):
+            self._give(tag[0])
         elif kind == "close":
             self._close(tag[0], bool(tag["goes_on"]))
         elif state != "words" or not (self._thought or tag[0].startswith("<|")):
@@ -280,12 +327,15 @@ def _waiting(text: str) -> int:
 def _may_be_plain(begin: str) -> bool:
     """Whether a text that begins so may still turn out to begin with thoughts without tags."""
     bare = begin.lstrip()
-    return any(one.startswith(bare) for one in _PLAIN)
+    if bare and any(one.startswith(bare.lower()) for one in ("thinking:", "thoughts:", "thought:")):
+        return True
+    return any(one.startswith(bare) for one in _PLAIN) or _HEADED_BEGUN.fullmatch(begin) is not None
 
 
 def has_thoughts(text: str) -> bool:
     """Whether there is any markup in a text."""
-    return TAG.search(text) is not None or _PLAIN_BEGIN.match(text) is not None
+    begun = _PLAIN_BEGIN.match(text) or (_HEADED.match(text) and _HEADED_END.search(text))
+    return begun is not None or TAG.search(text) is not None
 
 
 def begins_with_thoughts(text: str) -> bool:

@@ -138,10 +138,18 @@ def _plan(experiment: Experiment, arm: Arm, settings: Settings, host: Host, seed
             if setting_at is None:
                 found.append(mistake)
                 continue
-            where = experiment.document.place(setting_at.place, on_key=True)
+            below = _below(setting_at.path, mistake.path)
+            where = experiment.document.place((*setting_at.place, *below), on_key=not below)
             beside = f" (in the scenario: {_nearest(written, setting_at.path)})" if written else ""
             found.append(Mistake(where, mistake.path, f"{mistake.what}{beside}"))
         raise ScenarioError(found) from error
+
+
+def _below(path: str, mistake: str) -> tuple[str | int, ...]:
+    """The keys that lead from what an arm sets at `path` to the place of a mistake in it."""
+    above, keys = (Override(one, None, "").keys for one in (path, mistake))
+    below = keys[len(above) :] if keys[: len(above)] == above else ()
+    return tuple(int(key) if key.isdecimal() else key for key in below)
 
 
 def _nearest(written: Document, path: str) -> str:

@@ -256,7 +256,7 @@ class _Inference:
         """Note a comparison of the value of `node` with strings that it can never be."""
         if other.kinds != TEXT.kinds or not other.strings or isinstance(node, ast.Constant):
             return
-        if shape.strings is not None and not shape.strings & other.strings:
+        if STRING in shape.kinds and shape.strings is not None and not shape.strings & other.strings:
             try:
                 shape.check_string(min(other.strings), never)
             except Misfit as error:

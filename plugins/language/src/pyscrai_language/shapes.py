@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from pyscrai_records.base.suggest import TYPO, closest
 
 from .misfit import Misfit
-from .values import alternatives, kind_of, named
+from .values import alternatives, kind_of, mistyped, named
 
 #: The kinds of values, in the words of `kind_of`.
 NULL, BOOLEAN, NUMBER, STRING = "null", "a boolean", "a number", "a string"
@@ -54,6 +54,8 @@ class Shape:
     loose
         whether there may be `strings` or `keys` that are not known, so that only what looks like one of the
         known ones is certain to be a mistake
+    near
+        how alike such a string is to a known one, from 0 to 1
     """
 
     kinds: _Strings = _ALL
@@ -63,6 +65,7 @@ class Shape:
     items: Shape | None = None
     events: _Strings | None = None
     loose: bool = False
+    near: float = TYPO
 
     def __or__(self, other: Shape) -> Shape:
         """The shape of a value that has one of the two."""
@@ -79,6 +82,7 @@ class Shape:
             _either(self.items, other.items),
             self._union("events", EVENT, other),
             self.loose or other.loose,
+            min(self.near, other.near),
         )
 
     def _union(self, what: str, kind: str, other: Shape) -> _Strings | None:
@@ -144,7 +148,7 @@ class Shape:
     def check_string(self, text: str, never: str = "is never") -> None:
         """Raise `Misfit` if a string is certain to be none of those that the value can be."""
         known = self.strings
-        if known is None or text in known or (self.loose and not closest(text, known, TYPO)):
+        if known is None or text in known or (self.loose and not mistyped(text, known, self.near)):
             return
         if not text.startswith("@"):  # what the kernel writes itself
             raise Misfit(f"{never} {named(text)}{alternatives(text, known, 'it can be')}; {REMEDY}")
@@ -162,6 +166,8 @@ def _either(one: Shape | None, other: Shape | None) -> Shape | None:
 _S = frozenset((STRING,))
 ANY = Shape()
 TEXT = Shape(_S)
+#: What may be anything, as ANY, until it is known what it is set to.
+UNSET = Shape(loose=True)
 FLAG, NUMERIC, NOTHING = (Shape(frozenset((kind,))) for kind in (BOOLEAN, NUMBER, NULL))
 
 
@@ -173,8 +179,8 @@ def join(shapes: Iterable[Shape]) -> Shape:
     return ANY if result is None else result
 
 
-def one_of(strings: Iterable[str], loose: bool = False) -> Shape:
-    return Shape(_S, frozenset(strings), loose=loose)
+def one_of(strings: Iterable[str], loose: bool = False, near: float = TYPO) -> Shape:
+    return Shape(_S, frozenset(strings), loose=loose, near=near)
 
 
 def list_of(shape: Shape) -> Shape:

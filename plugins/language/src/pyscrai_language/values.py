@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AnySet
 from itertools import islice
 from typing import Any
 
-from pyscrai_records.base.suggest import did_you_mean, format_json, quote
+from pyscrai_records.base.suggest import TYPO, closest, did_you_mean, format_json, quote
 from pyscrai_records.records import Event
 
 from .misfit import Misfit
@@ -22,6 +23,8 @@ MAX_LENGTH = 100_000
 
 SCALARS = frozenset({type(None), bool, int, float, str})
 NUMBERS = frozenset({bool, int, float})
+
+_DIGITS = re.compile(r"\d+")
 
 TOO_LARGE = "a number becomes too large"
 
@@ -211,3 +214,9 @@ def alternatives(name: str, known: Iterable[str], there: str) -> str:
     names = [str(each)[:60] for each in islice(known, 1000)]
     listed = ", ".join(sorted(names)[:20]) + (", …" if len(names) > 20 else "")
     return f"{did_you_mean(name, names)}; {there} {short(listed, 300) or 'nothing'}"
+
+
+def mistyped(name: str, known: Iterable[str], cutoff: float = TYPO) -> str:
+    """The known name of which `name` is a mistyped form; with another number, it is another name."""
+    letters = _DIGITS.sub("", name)
+    return closest(name, [one for one in known if _DIGITS.sub("", one) != letters], cutoff)
