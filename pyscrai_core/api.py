@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from .agent import OnUncertain
+from .base.time_limit import run_alone
 from .calls.prices import Prices, check_prices
 from .config import Settings, load_settings
 from .contracts import Ask, Observer
@@ -379,7 +380,7 @@ def _blocking(work: Coroutine[Any, Any, Result], twin: str) -> Result:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return run_alone(work)
     work.close()
     where = "pyscrai_core" if twin == "arun" else "pyscrai_core.api"
     raise RuntimeError(f"an event loop is running already, as in a notebook: use `await {where}.{twin}(…)`")

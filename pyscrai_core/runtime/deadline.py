@@ -1,34 +1,33 @@
-"""The end of a run's seconds, which a call notices, and this where none is made."""
+"""The end of a run's seconds."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
-from ..base.time_limit import AGAIN
+from ..base.time_limit import AGAIN, Limit, Watch
 from .call_pipeline import CallPipeline
 
 
-class Deadline:
-    """Cancels a run's task when its seconds are over and no call is under way.
+class Deadline(Limit):
+    """Ends a run when its seconds are over. Calls under way may take the time that they have.
 
     late
         whether it did
-    paused, over
-        whether a person has paused the run, and whether it has ended
+    paused
+        whether a person has paused the run
     """
 
     def __init__(self, calls: CallPipeline) -> None:
-        self.late = self.paused = self.over = False
+        super().__init__(self._left, self._end)
+        self.late = self.paused = False
         self._calls = calls
 
-    def watch(self, task: asyncio.Task[Any]) -> None:
-        """Begin, with the task that executes the run."""
+    def begin(self, watch: Watch) -> None:
+        if self._calls.budget.seconds_left() is not None:
+            watch.begin(self)
+
+    def _left(self) -> float:
         left = self._calls.budget.seconds_left()
-        if left is None or self.over:
-            return
-        if left <= 0 and not self._calls.under_way and not self.paused:
-            self.late = True
-            task.cancel()
-        # Again, as a plugin may catch that.
-        asyncio.get_running_loop().call_later(left if left > 0 else AGAIN, self.watch, task)
+        assert left is not None
+        return AGAIN if left <= 0 and (self.paused or self._calls.in_time(-left)) else left
+
+    def _end(self) -> None:
+        self.late = self._calls.late = True

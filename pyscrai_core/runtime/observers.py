@@ -10,6 +10,7 @@ from attrs import frozen
 from ..base.frozen import freeze
 from ..base.log import report
 from ..base.progress import CallRecord, Execution, ProviderModel, ToolRecord, TurnRecord
+from ..base.time_limit import OutOfTime, Watch
 from ..contracts import Observer, Sink
 from ..discovery.blame import describe, origin
 from ..records import Event, Position, RunResult, RunStatus
@@ -18,6 +19,9 @@ from ..store.runs import RecordedRun
 from ..store.store import Store
 from .components import Components
 from .rules import Draft
+
+#: Seconds that an observer may take to open, and to close.
+PATIENCE = 10.0
 
 Result = TypeVar("Result")
 
@@ -60,16 +64,21 @@ class Observers:
         """Takes the text of a call's answer as it comes; None if no observer wants it."""
         return _Sink(self, position) if self._take_text else None
 
-    async def __aenter__(self) -> None:
-        await self._each("aopen")
+    async def open(self, watch: Watch) -> None:
+        await self._each("aopen", watch)
 
-    async def __aexit__(self, *exc: object) -> None:
-        await self._each("aclose")
+    async def close(self, watch: Watch) -> None:
+        await self._each("aclose", watch)
 
-    async def _each(self, method: str) -> None:
+    async def _each(self, method: str, watch: Watch) -> None:
         for observer in list(self._observers):
+            if getattr(type(observer), method) is getattr(Observer, method):
+                continue
             try:
-                await getattr(observer, method)()
+                with watch.limit(PATIENCE):
+                    await getattr(observer, method)()
+            except OutOfTime:
+                self._leave_out(observer, TimeoutError(f"{method} did not end within {PATIENCE:g} seconds"))
             except Exception as error:  # noqa: BLE001  an observer may raise anything; it is reported
                 self._leave_out(observer, error)
 

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from attrs import define, evolve, field
 
 from ..answers.draws import Oracle
+from ..base.log import logger
 from ..config import Settings
 from ..contracts import Ask, Observer
-from ..errors import ConfigError
+from ..errors import ConfigError, PyscraiError
 from ..plugins import Host
 from ..records import Price, RunResult
 from ..scenario import yaml
@@ -26,8 +27,10 @@ class Running(Protocol):
     id: str
     #: Whether it came to the end of the step at which it was to end.
     reached: bool
-    #: How it ended, once it has: what is stored.
-    result: RunResult | None
+
+    @property
+    def result(self) -> RunResult | None:
+        """How it ended, once it has: what is stored."""
 
     def stop(self) -> None: ...
 
@@ -48,6 +51,16 @@ class Controls:
     limits: dict[str, dict[str, int]] = field(factory=dict)
 
 
+def log_end(end: Callable[[], RunResult]) -> None:
+    """End a run whose plugin blocks the event loop, and log so: the process is its caller's."""
+    try:
+        result = end()
+        what = f"run {result.run} is {result.status}: {result.error}"
+    except PyscraiError as error:
+        what = str(error)
+    logger.error("{}; it blocks the thread of the event loop for good: end the process", what)
+
+
 @define
 class Session:
     """What executions share.
@@ -64,6 +77,10 @@ class Session:
         has the approvals of what scenarios demand beyond being data
     begin
         called with a run that is about to be executed, so that the caller can stop it
+    leave
+        called in another thread where plugin code blocks the event loop for good, after the end of its time.
+        It is given a function that ends the run and returns its result, or raises why there is none. It may
+        end the process
     processes
         how many processes divide the limits of the vendors
     controls
@@ -79,6 +96,7 @@ class Session:
     ask: Ask | None = None
     gate: Gate = field(factory=Gate)
     begin: Callable[[Running], None] | None = None
+    leave: Callable[[Callable[[], RunResult]], object] = log_end
     processes: int = 1
     controls: Controls = field(factory=Controls)
     oracle: Oracle | None = None

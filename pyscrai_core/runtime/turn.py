@@ -17,6 +17,7 @@ from ..answers import emulation
 from ..answers.textual_calls import with_textual_calls
 from ..base import seeds
 from ..base.frozen import FrozenList, freeze
+from ..base.time_limit import ended, spawn
 from ..calls.bound_tools import BoundTool
 from ..canonical import Json, canonical, check_json
 from ..contracts import Component
@@ -124,16 +125,8 @@ class RunScope(Scope):
             child.task = asyncio.current_task()
             return await part(child)
 
-        tasks = [
-            asyncio.ensure_future(branch(part, child)) for part, child in zip(parts, children, strict=True)
-        ]
-        try:
-            if tasks:
-                await asyncio.wait(tasks)
-        except asyncio.CancelledError:
-            for task in tasks:
-                task.cancel()
-            raise
+        tasks = [spawn(branch(part, child)) for part, child in zip(parts, children, strict=True)]
+        await ended(tasks)
         failures = [error for task in tasks if (error := task.exception()) is not None]
         if failures:
             first = failures[0]
@@ -214,7 +207,7 @@ class RunScope(Scope):
                 self.failure.calls.update(error.calls)
             raise
         except asyncio.CancelledError:
-            if not self._calls.stopping:
+            if not (self._calls.stopping or self._calls.late):
                 self.failure.set(
                     ContractError(f"{self._who}: plugin code cancelled a call; leave timeouts to the kernel")
                 )

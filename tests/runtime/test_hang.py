@@ -84,11 +84,14 @@ def scenario(engine: str, agents: str = "A", **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (scenario("runs"), "and step 1 (A) has not ended"),
-        (scenario("runs", "ABCDE"), "and step 1 (A, B, C) has not ended"),
-        (scenario("stubborn"), "and step 1 (A) has not ended"),
-        (scenario("closes", schedule="waits"), "and the schedule has not ended"),
-        (scenario("closes", agent={"tools": ["lists"]}), "and the list of tools has not ended"),
+        (scenario("runs"), "), in step 1 (A), has not ended"),
+        (scenario("runs", "ABCDE"), "), in step 1 (A, B, C), has not ended"),
+        (scenario("stubborn"), "), in step 1 (A), has not ended"),
+        (
+            scenario("closes", schedule="waits"),
+            "), in the schedule, has not ended",
+        ),
+        (scenario("closes", agent={"tools": ["lists"]}), "), in the list of tools, has not ended"),
     ],
 )
 def test_the_seconds_of_a_run_end_what_makes_no_call(
@@ -115,6 +118,9 @@ def test_what_does_not_close_is_left(
 ) -> None:
     monkeypatch.setattr(components, "CLOSING", 0.01)
     assert play(scenario("closes"), engine__closes=Closes).status == "completed"
+    assert (
+        "engine 'closes' (given) could not be closed: it did not end within 0.01 s" in capsys.readouterr().err
+    )
 
 
 # -- Ctrl-C -------------------------------------------------------------------------------------
@@ -142,12 +148,11 @@ class Closes(Engine):
 class Catches(Engine):
     async def run(self, turn):
         os.kill(os.getpid(), signal.SIGTERM)
-        for _ in range(2):
+        while True:
             try:
                 await asyncio.sleep(3600)
             except asyncio.CancelledError:
                 pass
-        await asyncio.sleep(3600)
 
 class CatchesAtTheEnd(Catches):
     async def run(self, turn):

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, NoReturn
 
 import click
@@ -68,7 +68,14 @@ class Commands(OfferedCommands):
                 output.note(f"Try '{error.ctx.command_path} --help' for help.\n")
             output.fail(error.format_message())
             status = 2
-        sys.exit(status if type(status) is int else 0)
+        status = status if type(status) is int else 0
+        watching = sys.modules.get("pyscrai_core.base.time_limit")
+        if watching is not None and watching.left_behind():  # Python would wait for it
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    stream.flush()
+            os._exit(status)
+        sys.exit(status)
 
     def _only_results(self, args: Sequence[str]) -> bool:
         """Whether stdout is for results alone: with --json, for our own commands. Others print as they do."""

@@ -184,7 +184,10 @@ def _resume(
         allowed = attrs.evolve(session, begin=begun)
         return await execution.resume(allowed, recorded.id, **given)
 
-    result = perform(session, work, view=view, hints=hints, after=before)
+    def tell(result: RunResult) -> int:
+        return report(result, settings, hints, view)
+
+    result = perform(session, work, view=view, hints=hints, after=before, tell=tell)
     return report(result, settings, hints, view, several=several)
 
 
