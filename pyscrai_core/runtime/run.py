@@ -391,7 +391,7 @@ class Run:
                     "the event {!r} by {} came too late: the run was over", late["kind"], late["author"]
                 )
         if not self._replay:
-            self._store.end_run(result)
+            self._store.end_run(result, self._journal.number)
         self.result = result
         if tell:
             self._observers.on_run(status, result)

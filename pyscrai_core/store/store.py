@@ -36,6 +36,7 @@ from .models import (
 from .opening import as_store_error, check_file, connection_of, migrate, parse_url, translate_errors
 from .runs import RecordedRun, find_run
 from .writer import Writer, retry_while_locked
+from .written import check_written
 
 CALL_COLUMNS: list[str] = list(CallRow._meta.sorted_field_names)
 
@@ -308,10 +309,16 @@ class Store:
         with self.transaction():
             self._update_run(run, status=status)
 
-    def end_run(self, result: RunResult) -> None:
-        """Write how a run ended, after everything that is queued."""
+    def end_run(self, result: RunResult, last: int | None = None) -> None:
+        """Write how a run ended, after everything that is queued.
+
+        With the number of its `last` call, a completed run is looked at first: raises `StoreError` if
+        something of it is not there as it was written.
+        """
         run = result.run
         retry_while_locked(self.writer.flush, self.path)
+        if last is not None and result.status == "completed":
+            check_written(self.path, run, result.fingerprint, last)
         with self.transaction():
             self._update_run(
                 run, status=result.status, error=result.error, steps=result.steps,

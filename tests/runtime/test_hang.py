@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from loguru import logger
 from pyscrai_cli import perform
 from pyscrai_cli.main import cli
 
@@ -113,14 +114,16 @@ def test_what_does_not_open_leaves_no_run(play: Any, monkeypatch: pytest.MonkeyP
         play(scenario("opens"), engine__opens=opens)
 
 
-def test_what_does_not_close_is_left(
-    play: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_does_not_close_is_named_and_left(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components, "CLOSING", 0.01)
-    assert play(scenario("closes"), engine__closes=Closes).status == "completed"
-    assert (
-        "engine 'closes' (given) could not be closed: it did not end within 0.01 s" in capsys.readouterr().err
-    )
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    try:
+        assert play(scenario("closes"), engine__closes=Closes).status == "completed"
+    finally:
+        logger.remove(sink)
+    (line,) = lines
+    assert "engine 'closes' (given) could not be closed: it did not end within 0.01 seconds" in line
 
 
 # -- Ctrl-C -------------------------------------------------------------------------------------
