@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..agent import Agent
-from ..base.frozen import FrozenList
+from ..base.frozen import freeze_list
 from ..calls.bound_tools import BoundTool
 from ..contracts import Engine, Memory, Reasoning
 from ..records import Event
@@ -47,7 +47,7 @@ class Participant:
         """Take in what became visible since the last turn. Called by the run when a turn begins."""
         self._before, self._seen = self._seen, len(self._log)
         # The engine and the memory are given this list itself.
-        self.observed = FrozenList(self._log.visible(self.agent.name, after=self._before))
+        self.observed = freeze_list(self._log.visible(self.agent.name, after=self._before))
 
     def unremembered(self) -> list[Event]:
         """The events that the memory was not handed yet; they count as handed from now on."""

@@ -16,7 +16,7 @@ from ..agent import Action, Agent
 from ..answers import emulation
 from ..answers.textual_calls import with_textual_calls
 from ..base import seeds
-from ..base.frozen import FrozenList, freeze
+from ..base.frozen import freeze, freeze_list
 from ..base.time_limit import ended, spawn
 from ..calls.bound_tools import BoundTool
 from ..canonical import Json, canonical, check_json
@@ -101,7 +101,7 @@ class RunScope(Scope):
 
     async def embed(self, texts: Sequence[str], provider: str = "") -> list[list[float]]:
         return await self._call(
-            self._calls.embed(FrozenList(texts), provider or self._provider, self._place())
+            self._calls.embed(freeze_list(texts), provider or self._provider, self._place())
         )
 
     async def ask(self, question: str, patience: float | None = None) -> str:
