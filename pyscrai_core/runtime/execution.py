@@ -176,10 +176,12 @@ async def fork(
     manifest = Manifest.to_execute(recorded)
     manifest = manifest.settled(manifest.changes)
     step = _step_of(recorded, at)
-    before = planning.from_manifest(manifest, host, replay=True)
+    changes = bool(overrides) or seed is not None
+    # Unless it changes, the fork asks the providers of the run: a fork that is refused must not be left.
+    before = planning.from_manifest(manifest, host, replay=changes)
     approval = approve_recorded(session, recorded, before)
     plan = None
-    if overrides or seed is not None:
+    if changes:
         if later := [one for one in manifest.changing_forks if one.after > step]:
             raise StoreError(
                 f"run {recorded.id}: event {at} is before step {later[0].after}, behind which it was "

@@ -123,12 +123,14 @@ def test_a_store_that_was_found_is_not_believed(
     WAYS[way]()  # whoever approved the run is not asked again
     _unfinish(recorded, way)
     another_person(monkeypatch, tmp_path)
+    before = [run.id for run in api.runs()]
     if way == "replay":  # of which the provider is no part
         assert WAYS[way]().status == "completed"
     else:
         with pytest.raises(TrustRequired, match=r"run the Python code in the file: \./mine\.py"):
             WAYS[way]()
     assert not Path("executed").exists()
+    assert [run.id for run in api.runs()] == before  # nothing is left of what was refused
 
 
 @pytest.mark.parametrize("way", ["fork", "resume"])
