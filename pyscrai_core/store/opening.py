@@ -65,6 +65,8 @@ def connection_of(database: SqliteDatabase) -> sqlite3.Connection:
 
 def check_file(path: Path, create: bool) -> bool:
     """Whether the store can be written. Raises `StoreError` if it cannot be used at all."""
+    if os.path.exists(path.parent) and not os.access(path.parent, os.X_OK):
+        raise StoreError(f"store {path}: its folder is not yours to read; choose another place with --store")
     if not path.is_file() and os.path.lexists(path):
         what = "a folder" if path.is_dir() else "a device or a pipe"
         if not path.exists():

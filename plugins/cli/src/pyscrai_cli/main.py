@@ -110,6 +110,9 @@ class Commands(OfferedCommands):
             if isinstance(error, OSError) and _printed(error):
                 return _unwritable(output.unwritable("stdout", error))
             _traceback(error, debug)
+            if isinstance(error, PermissionError) and error.filename:
+                output.fail(f"{output.path(str(error.filename))}: it is not yours to use; name another path")
+                return 2
             words = " ".join(f"{type(error).__name__}: {error}".split())
             remedy = "" if debug else "; for the traceback: pyscrai --debug …, or PYSCRAI_DEBUG=1"
             output.fail(f"{words} (this is a bug{remedy})")
