@@ -77,7 +77,7 @@ class Watch:
             signal.signal(INTERRUPT, _interrupted)
         self._given_up: asyncio.Future[None] = self._loop.create_future()
         self.context.run(_current.set, self)
-        self._task = task = self._loop.create_task(work, context=self.context)
+        self._task = task = self._loop.create_task(_caught(work), context=self.context)
         try:
             while not task.done() and not self._given_up.done():
                 try:
@@ -85,9 +85,12 @@ class Watch:
                 except asyncio.CancelledError:  # the task decides what becomes of it
                     self.cancelled = True
                     self.end_now()
-            if task.done():
-                return task.result()
-            raise LeftBehind
+            if not task.done():
+                raise LeftBehind
+            result, exit_ = task.result()
+            if exit_ is not None:
+                raise exit_
+            return result  # type: ignore[return-value]
         finally:
             with self._changed:
                 self._over = True
@@ -182,6 +185,14 @@ class Watch:
         limit = self._limit
         if limit is not None and limit.told > limit.heard and self._is_foreign(frame):
             raise asyncio.CancelledError
+
+
+async def _caught(work: Coroutine[Any, Any, Result]) -> tuple[Result | None, BaseException | None]:
+    """What it returns, and what would end the event loop if a task ended with it."""
+    try:
+        return await work, None
+    except (SystemExit, KeyboardInterrupt) as error:
+        return None, error
 
 
 def _interrupted(_: int, frame: FrameType | None) -> None:

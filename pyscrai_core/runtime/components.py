@@ -200,7 +200,7 @@ class Components:
                     await awaitable(component, "aopen", component.aopen())
                 except PyscraiError:
                     raise
-                except Exception as error:  # a plugin may raise anything: its failure, and told so
+                except (Exception, SystemExit) as error:  # a plugin may raise anything, or exit
                     report("INFO", error, "{} could not be opened: {}", origin(component), describe(error))
                     failure = raised(error, origin(component))
                     failure.args = (f"aopen: {failure}",)
@@ -219,8 +219,8 @@ class Components:
                     await awaitable(component, "aclose", component.aclose())
             except OutOfTime:
                 self.not_closed(TimeoutError(f"it did not end within {CLOSING:g} seconds"))
-            except Exception as error:  # noqa: BLE001  the others still have to be closed
+            except (Exception, SystemExit) as error:  # noqa: BLE001  the others still have to be closed
                 self.not_closed(error)
 
-    def not_closed(self, problem: Exception) -> None:
+    def not_closed(self, problem: BaseException) -> None:
         report("WARNING", problem, "{} could not be closed: {}", self.closing, problem)

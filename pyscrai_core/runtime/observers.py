@@ -79,7 +79,7 @@ class Observers:
                     await getattr(observer, method)()
             except OutOfTime:
                 self._leave_out(observer, TimeoutError(f"{method} did not end within {PATIENCE:g} seconds"))
-            except Exception as error:  # noqa: BLE001  an observer may raise anything; it is reported
+            except (Exception, SystemExit) as error:  # noqa: BLE001  it may raise anything; it is reported
                 self._leave_out(observer, error)
 
     def begin(self, store: Store, components: Components, recorded: RecordedRun | None, replay: bool) -> None:
@@ -157,10 +157,10 @@ class Observers:
         for observer in tuple(self._observers):
             try:
                 getattr(observer, method)(*what)
-            except Exception as error:  # noqa: BLE001  an observer may raise anything; it is reported
+            except (Exception, SystemExit) as error:  # noqa: BLE001  it may raise anything; it is reported
                 self._leave_out(observer, error)
 
-    def _leave_out(self, observer: Observer, error: Exception) -> None:
+    def _leave_out(self, observer: Observer, error: BaseException) -> None:
         report("ERROR", error, "{} raised and is left out: {}", origin(observer), describe(error))
         self._observers.remove(observer)
 

@@ -231,7 +231,7 @@ class Run:
         except PyscraiError as failure:
             status, error = "failed", str(failure)
         except BaseException as failure:  # recorded, and raised again if it is no plugin's fault
-            if isinstance(failure, Exception) and raiser(failure) is not None:
+            if isinstance(failure, (Exception, SystemExit)) and raiser(failure) is not None:
                 status, error = "failed", str(broken(None, failure))
             else:
                 self._end("failed", f"{type(failure).__name__}: {failure}")
@@ -342,7 +342,10 @@ class Run:
         except (PyscraiError, RunStopping, asyncio.CancelledError) as error:
             self._groups.reopen(stage, error)
             raise
-        except Exception as error:  # a plugin's schedule may raise anything: the run fails, and names it
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # it may raise anything, or exit
             raise broken(schedule, error) from error
         if stage.failure.error is not None:
             self._groups.reopen(stage, stage.failure.error)

@@ -41,6 +41,9 @@ def catch_all():
         except BaseException:
             continue
 
+def leave():
+    raise SystemExit(5)
+
 async def thread():
     if not os.environ.get("MENDED"):
         await asyncio.to_thread(time.sleep, 1e6)
@@ -237,3 +240,27 @@ def test_a_program_is_told_what_blocks_it(tmp_path: Path) -> None:
     assert "is stopped: limits.seconds: " in done.stderr
     assert "it blocks the thread of the event loop for good: end the process" in done.stderr
     assert stored(tmp_path) == ["stopped"]
+
+
+EXITS = """
+import sys
+async def main():
+    for where in ("aopen", "run", "aclose"):
+        import os
+        os.environ.update(WHERE=where, HOW="leave")
+        try:
+            result = await pyscrai_core.arun("t.yaml", trust=True, store="runs.db")
+            print(result.status, flush=True)
+        except pyscrai_core.PyscraiError as error:
+            print("error", flush=True)
+    await asyncio.sleep(0)
+    print("alive", flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_a_component_that_exits_ends_nothing_but_the_run(tmp_path: Path) -> None:
+    done = play(tmp_path, "aopen", "leave", EXITS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["error", "failed", "completed", "alive"]
