@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from .agent import OnUncertain
+from .base.log import cleaned
 from .base.time_limit import run_alone
 from .calls.prices import Prices, check_prices
 from .config import Settings, load_settings
@@ -108,6 +109,7 @@ def run(
     return _blocking(arun(scenario, seed=seed, set=set, reuse=reuse, labels=labels, **options), "arun")
 
 
+@cleaned
 async def arun(
     scenario: AnyScenario,
     *,
@@ -158,6 +160,7 @@ def resume(
     )
 
 
+@cleaned
 async def aresume(
     ref: str = "last",
     *,
@@ -188,6 +191,7 @@ def replay(ref: str = "last", **options: Unpack[Options]) -> Result:
     return _blocking(areplay(ref, **options), "areplay")
 
 
+@cleaned
 async def areplay(ref: str = "last", **options: Unpack[Options]) -> Result:
     """The awaitable twin of `replay`."""
     settings = _settings(options)
@@ -231,6 +235,7 @@ def fork(
     return _blocking(afork(ref, at=at, set=set, seed=seed, reuse=reuse, **options), "afork")
 
 
+@cleaned
 async def afork(
     ref: str = "last",
     *,

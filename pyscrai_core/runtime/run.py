@@ -342,10 +342,7 @@ class Run:
         except (PyscraiError, RunStopping, asyncio.CancelledError) as error:
             self._groups.reopen(stage, error)
             raise
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # it may raise anything, or exit
+        except (Exception, SystemExit) as error:  # a plugin's schedule may raise anything
             raise broken(schedule, error) from error
         if stage.failure.error is not None:
             self._groups.reopen(stage, stage.failure.error)
