@@ -14,6 +14,7 @@ from ..canonical import canonical, digest
 from ..errors import AnswerRejected, CallFailed, Divergence, EndOfRecord
 from ..records import Position, Request
 from ..store.checksums import checksum_of_call
+from ..store.opening import translate_errors
 from ..store.runs import RecordedRun
 from ..store.store import CALL_COLUMNS, Store
 from .call import STORED, Call, CallStatus, ChainedRequest
@@ -103,7 +104,8 @@ class Journal:
 
     def _next_page(self) -> None:
         bounds = (self._run, self._read, self._last, PAGE)
-        rows = self._store.connection.execute(SELECT_CALLS, bounds).fetchall()
+        with translate_errors(self._store.path):  # not for a plugin to catch, or to be blamed for
+            rows = self._store.connection.execute(SELECT_CALLS, bounds).fetchall()
         for row in rows:
             self._waiting[row[:3]] = row
         self._read = rows[-1][NUMBER] if len(rows) == PAGE else self._last

@@ -402,7 +402,8 @@ class Store:
     def inputs(self, run: str) -> list[tuple[int, str, str, str]]:
         """Number, kind, body and author of the inputs that wait for a run, oldest first."""
         query = 'SELECT "id","kind","body","author" FROM "inputs" WHERE "run"=? ORDER BY "id"'
-        return self.connection.execute(query, (run,)).fetchall()
+        with translate_errors(self.path):
+            return self.connection.execute(query, (run,)).fetchall()
 
     def remove_input(self, number: int) -> None:
         """Queue that an input was taken in, and waits no more."""
