@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from attrs import define, evolve, field
 
@@ -58,7 +59,13 @@ def log_end(end: Callable[[], RunResult]) -> None:
         what = f"run {result.run} is {result.status}: {result.error}"
     except PyscraiError as error:
         what = str(error)
-    logger.error("{}; it blocks the thread of the event loop for good: end the process", what)
+    logger.error("{}; it blocks the thread of the event loop for good, which ends with the process", what)
+
+
+def end_process(end: Callable[[], RunResult]) -> NoReturn:
+    """The same, and end the process, which is there for runs alone."""
+    log_end(end)
+    os._exit(3)
 
 
 @define

@@ -238,7 +238,7 @@ def test_a_program_is_told_what_blocks_it(tmp_path: Path) -> None:
     done = play(tmp_path, "run", "catch_all", BLOCKED)
     assert done.returncode == 7, done.stderr
     assert "is stopped: limits.seconds: " in done.stderr
-    assert "it blocks the thread of the event loop for good: end the process" in done.stderr
+    assert "it blocks the thread of the event loop for good" in done.stderr
     assert stored(tmp_path) == ["stopped"]
 
 

@@ -21,6 +21,7 @@ from attrs import define, evolve, field
 
 from pyscrai_core import api
 from pyscrai_core.base.private import umask
+from pyscrai_core.base.time_limit import run_alone
 from pyscrai_core.canonical import canonical, digest
 from pyscrai_core.config import load_settings
 from pyscrai_core.errors import NobodyToAsk, PyscraiError, TrustRequired
@@ -198,7 +199,7 @@ async def _main(read: Iterator[bytes]) -> int:
 
 def main() -> int:
     try:
-        return asyncio.run(_main(lines()))
+        return run_alone(_main(lines()))
     except asyncio.CancelledError:  # stopped before a run had begun
         return 130
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from pyscrai_core.base.time_limit import run_alone
 from pyscrai_core.suggest import there_is_no
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def exact(
     )  # fmt: skip
     try:
         with results_alone(as_json):
-            found = asyncio.run(walk.run())
+            found = run_alone(walk.run())
     except KeyboardInterrupt:
         click.echo("exact: interrupted; the same command continues", err=True)
         return 130

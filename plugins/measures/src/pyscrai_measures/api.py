@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from pyscrai_core import Cost, api
+from pyscrai_core.base.time_limit import run_alone
 from pyscrai_core.config import load_settings
 from pyscrai_core.errors import ConfigError, InputError
 from pyscrai_core.plugins import Host
@@ -83,7 +83,7 @@ def judge(file: str | Path, runs: Sequence[str] = (), **options: Any) -> Judgeme
             raise ConfigError(f"{file}: {question}; nothing was asked; if you mean it, pass yes=True")
         return True
 
-    return asyncio.run(ajudge(Path(file), runs, gate=Gate(trust), confirm=confirm, **options))
+    return run_alone(ajudge(Path(file), runs, gate=Gate(trust), confirm=confirm, **options))
 
 
 async def ajudge(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from pyscrai_core.base.stdout import results_alone
+from pyscrai_core.base.time_limit import run_alone
 from pyscrai_core.config import load_settings
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.scenario.trust import Gate
@@ -168,7 +168,7 @@ def judge(
         only_estimate=estimate, moved=_progress,
     )  # fmt: skip
     with results_alone(form != "terminal"):
-        found = asyncio.run(work)
+        found = run_alone(work)
     if form == "json":
         text = as_json(found.to_dict())
     elif form == "csv":
