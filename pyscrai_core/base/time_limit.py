@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import ctypes
 import signal
 import threading
 import time
@@ -227,6 +226,8 @@ async def ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
 def _leave(task: asyncio.Task[Any]) -> None:
     """Let nobody wait for a task, neither `asyncio.run` nor Python when it ends."""
     global _left
+    import ctypes  # which is needed for this alone
+
     _left += 1
     asyncio._unregister_task(task)
     # Python would close its code, which may catch that too.

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import threading
+
 from ..base.time_limit import AGAIN, Limit, Watch
+from ..contracts import Provider, Tool
+from ..discovery.blame import executing
 from .call_pipeline import CallPipeline
 
 
@@ -19,15 +25,27 @@ class Deadline(Limit):
         super().__init__(self._left, self._end)
         self.late = self.paused = False
         self._calls = calls
+        #: Whether the event loop has run since it was last looked at.
+        self._alive = True
 
     def begin(self, watch: Watch) -> None:
         if self._calls.budget.seconds_left() is not None:
+            self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
             watch.begin(self)
 
     def _left(self) -> float:
         left = self._calls.budget.seconds_left()
         assert left is not None
-        return AGAIN if left <= 0 and (self.paused or self._calls.in_time(-left)) else left
+        if left > 0 or not (self.paused or self._calls.in_time(-left)) or self._is_blocked():
+            return left
+        return AGAIN
+
+    def _is_blocked(self) -> bool:
+        """Whether other code than that of a call keeps the event loop from hearing of any answer."""
+        alive, self._alive = self._alive, False
+        self._loop.call_soon_threadsafe(setattr, self, "_alive", True)
+        found = executing(sys._current_frames().get(self._thread))
+        return not alive and found is not None and not isinstance(found, (Provider, Tool))
 
     def _end(self) -> None:
         self.late = self._calls.late = True

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from pyscrai_core.store.store import Store
+
 PARTS = """
 import asyncio, os, time
 from pyscrai_core import Engine, Observer, Schedule, Tool, Toolset
@@ -73,6 +75,10 @@ class Hangs(Engine):
         if where == os.environ["WHERE"]:
             await hang(os.environ["HOW"])
 
+class Thinks(Engine):
+    async def run(self, turn):
+        await turn.think("hello")
+
 class Offers(Toolset):
     async def list(self):
         await hang(os.environ["HOW"])
@@ -99,7 +105,9 @@ components.CLOSING = observers.PATIENCE = 0.2
 COMMAND = "from pyscrai_cli.main import main; main()"
 
 
-def play(folder: Path, where: str, how: str, code: str = COMMAND, agents: str = "A", **more: str) -> Any:
+def play(
+    folder: Path, where: str, how: str, code: str = COMMAND, agents: str = "A", waits: bool = False
+) -> Any:
     """Run a scenario whose component hangs at `where`; the ended process."""
     (folder / "parts.py").write_text(PARTS)
     part = {"engine": "./parts.py:Says" if where in ("list", "next", "observer") else "./parts.py:Hangs"}
@@ -113,11 +121,14 @@ def play(folder: Path, where: str, how: str, code: str = COMMAND, agents: str = 
         "limits": limits,
         "scenario": "t",
     }
+    if waits:
+        document["agents"] = {"A": {"engine": "./parts.py:Thinks"}, "B": part}
+        document["providers"] = {"default": {"use": "scripted", "replies": ["x"], "latency": 300}}
     (folder / "t.yaml").write_text(json.dumps(document))
     arguments = ["run", "t.yaml", "--trust", "--json", "--store", "runs.db"]
     if where == "observer":
         arguments += ["--observe", "./parts.py:Looks"]
-    return command(folder, arguments, code, WHERE=where, HOW=how, **more)
+    return command(folder, arguments, code, WHERE=where, HOW=how)
 
 
 def command(folder: Path, arguments: list[str], code: str = COMMAND, **variables: str) -> Any:
@@ -128,8 +139,10 @@ def command(folder: Path, arguments: list[str], code: str = COMMAND, **variables
 
 
 def stored(folder: Path) -> list[str]:
-    listed = command(folder, ["runs", "--json", "--store", "runs.db"])
-    return [one["status"] for one in json.loads(listed.stdout)]
+    if not (folder / "runs.db").exists():
+        return []
+    with Store.open(folder / "runs.db") as store:
+        return [run.status for run in store.runs()]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +172,15 @@ def test_a_run_ends_and_can_be_resumed(tmp_path: Path, where: str, agents: str, 
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["status"] == "completed"
     assert stored(tmp_path) == ["completed"]
+
+
+@pytest.mark.parametrize("how", ["block", "spin"])
+def test_a_call_under_way_keeps_nothing_that_blocks_the_loop(tmp_path: Path, how: str) -> None:
+    """It may take its time; but its answer is not heard while the loop is blocked."""
+    done = play(tmp_path, "run", how, agents="AB", waits=True)
+    assert done.returncode == 3, done.stderr
+    assert "engine './parts.py:Hangs'" in json.loads(done.stdout)["error"]
+    assert stored(tmp_path) == ["stopped"]
 
 
 def test_branches_end_too(tmp_path: Path) -> None:
