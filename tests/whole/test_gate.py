@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import grp
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +18,7 @@ from pyscrai_testing.servers import FaultServer
 
 import pyscrai_core
 from pyscrai_core import StoredRun, TrustRequired, api
+from pyscrai_core.base.private import is_private
 from pyscrai_core.config import load_settings
 from pyscrai_core.errors import ConfigError
 from pyscrai_core.scenario.trust import Approval, Gate, demand
@@ -92,6 +95,18 @@ def test_settings_that_others_can_write_are_not_used(folder: Path) -> None:
     folder.chmod(0o755)
     with pytest.raises(ConfigError, match="it is not TOML"):
         load_settings()
+
+
+@pytest.mark.parametrize(("members", "private"), [([], True), (["somebody"], False)])
+def test_a_group_with_other_members_is_others(
+    members: list[str], private: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "scenario.json"
+    file.chmod(0o664)
+    os.chown(file, -1, os.getuid())
+    monkeypatch.setattr(os, "getgid", os.getuid)
+    monkeypatch.setattr(grp, "getgrgid", lambda group: grp.struct_group(("own", "x", group, members)))
+    assert is_private(file) == private
 
 
 @pytest.fixture
