@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import Attribute, field, frozen
 
-from pyscrai_records.base.frozen import freeze, freeze_schema
+from pyscrai_records.base.frozen import Sealed, freeze, freeze_schema
 from pyscrai_records.base.suggest import expected
 
 #: What to do if it is unknown whether a tool acted that must not be called twice: call it again, tell the
@@ -21,7 +21,7 @@ def positive(instance: object, option: Attribute[Any], number: float | None) -> 
 
 
 @frozen
-class Use:
+class Use(Sealed):
     """The name of an extension, and its options as the scenario gives them."""
 
     use: str
@@ -29,7 +29,7 @@ class Use:
 
 
 @frozen
-class Action:
+class Action(Sealed):
     """An action of an agent. It is an event of the kind `name`, with the arguments as payload.
 
     `schema` is the JSON Schema of the arguments, `when` the guard (the text of an expression), and `audience`
@@ -45,7 +45,7 @@ class Action:
 
 
 @frozen
-class Acts:
+class Acts(Sealed):
     """When an agent takes turns. `every` is a number of steps (0: never), `on` the kinds of events."""
 
     scheduled: bool = False
@@ -57,7 +57,7 @@ class Acts:
 
 
 @frozen
-class ToolPolicy:
+class ToolPolicy(Sealed):
     """How a tool may be called: the seconds for one external call, and the calls per minute (None: no limit).
 
     `on_uncertain` applies to a tool that must not be called twice, if the run ended during the call: call it
@@ -70,7 +70,7 @@ class ToolPolicy:
 
 
 @frozen
-class ToolUse:
+class ToolUse(Sealed):
     """An entry of `tools:`. `policy` has the options that the kernel applies, `options` those of the tool."""
 
     use: str
@@ -79,7 +79,7 @@ class ToolUse:
 
 
 @frozen
-class AgentLimits:
+class AgentLimits(Sealed):
     """The limits of one agent's calls: their number, tokens, US dollars, and seconds. None: no limit."""
 
     calls: int | None = field(default=None, validator=positive)
@@ -89,7 +89,7 @@ class AgentLimits:
 
 
 @frozen
-class Agent:
+class Agent(Sealed):
     """An agent. `variables` are the values that a population varies, `groups` the agent's groups."""
 
     name: str

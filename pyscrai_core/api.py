@@ -38,7 +38,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
+from pyscrai_records.base.log import cleaned
 from pyscrai_records.base.suggest import unknown_key
+from pyscrai_records.base.time_limit import run_alone
 from pyscrai_records.records import as_audience
 from pyscrai_records.store.store import Store
 
@@ -108,6 +110,7 @@ def run(
     return _blocking(arun(scenario, seed=seed, set=set, reuse=reuse, labels=labels, **options), "arun")
 
 
+@cleaned
 async def arun(
     scenario: AnyScenario,
     *,
@@ -158,6 +161,7 @@ def resume(
     )
 
 
+@cleaned
 async def aresume(
     ref: str = "last",
     *,
@@ -188,6 +192,7 @@ def replay(ref: str = "last", **options: Unpack[Options]) -> Result:
     return _blocking(areplay(ref, **options), "areplay")
 
 
+@cleaned
 async def areplay(ref: str = "last", **options: Unpack[Options]) -> Result:
     """The awaitable twin of `replay`."""
     settings = _settings(options)
@@ -231,6 +236,7 @@ def fork(
     return _blocking(afork(ref, at=at, set=set, seed=seed, reuse=reuse, **options), "afork")
 
 
+@cleaned
 async def afork(
     ref: str = "last",
     *,
@@ -380,7 +386,7 @@ def _blocking(work: Coroutine[Any, Any, Result], twin: str) -> Result:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return run_alone(work)
     work.close()
     where = "pyscrai_core" if twin == "arun" else "pyscrai_core.api"
     raise RuntimeError(f"an event loop is running already, as in a notebook: use `await {where}.{twin}(…)`")

@@ -85,7 +85,7 @@ def load_settings(
     """
     environment = os.environ if environment is None else environment
     start = (start or Path.cwd()).resolve()
-    file = next((folder / FILE for folder in (start, *start.parents) if (folder / FILE).is_file()), None)
+    file = next((folder / FILE for folder in (start, *start.parents) if os.path.isfile(folder / FILE)), None)
     ignored = None
     if file and not (is_private(file.parent) and is_private(file)):
         file, ignored = None, file

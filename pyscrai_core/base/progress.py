@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from pyscrai_records.base.frozen import freeze
+from pyscrai_records.base.frozen import Sealed, freeze
 from pyscrai_records.records import Position, Usage
 
 
 @frozen
-class ProviderModel:
+class ProviderModel(Sealed):
     """A provider of a scenario: the extension that it uses, and the model that is asked (empty: unknown)."""
 
     use: str
@@ -20,7 +20,7 @@ class ProviderModel:
 
 
 @frozen
-class Execution:
+class Execution(Sealed):
     """An execution of a run that is about to begin.
 
     run, scenario, seed, labels
@@ -50,7 +50,7 @@ class Execution:
 
 
 @frozen
-class TurnRecord:
+class TurnRecord(Sealed):
     """The state of a turn: first `started`, then `ended`, `skipped` (it failed, and `on_error` is `skip`) or
     `failed`.
 
@@ -63,7 +63,7 @@ class TurnRecord:
 
 
 @frozen
-class CallRecord:
+class CallRecord(Sealed):
     """The state of a call, for observers: first `started`, then `answered` or `failed`.
 
     In between, it may be `waiting` for rate limits or a fallback (`error` has the reason), or `retrying`: an
@@ -97,7 +97,7 @@ class CallRecord:
 
 
 @frozen
-class ToolRecord:
+class ToolRecord(Sealed):
     """The state of a use of a tool: first `started`, then `answered` or `failed`.
 
     Pure tools are used again when a run is executed again; of an external one, the answer may be a recorded

@@ -14,6 +14,7 @@ from pyscrai_records.canonical import canonical, digest
 from pyscrai_records.errors import AnswerRejected, CallFailed, Divergence, EndOfRecord
 from pyscrai_records.records import Position, Request
 from pyscrai_records.store.checksums import checksum_of_call
+from pyscrai_records.store.opening import translate_errors
 from pyscrai_records.store.runs import RecordedRun
 from pyscrai_records.store.store import CALL_COLUMNS, Store
 
@@ -104,7 +105,8 @@ class Journal:
 
     def _next_page(self) -> None:
         bounds = (self._run, self._read, self._last, PAGE)
-        rows = self._store.connection.execute(SELECT_CALLS, bounds).fetchall()
+        with translate_errors(self._store.path):  # not for a plugin to catch, or to be blamed for
+            rows = self._store.connection.execute(SELECT_CALLS, bounds).fetchall()
         for row in rows:
             self._waiting[row[:3]] = row
         self._read = rows[-1][NUMBER] if len(rows) == PAGE else self._last

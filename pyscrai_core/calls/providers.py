@@ -119,6 +119,11 @@ class Providers:
         call.provider = names[-1]
         return await self._completion(request, call, sink, tell, last=True)
 
+    def timeout(self, call: Call) -> float:
+        """For how many seconds a call may be answered."""
+        names = (call.target, *self._policies[call.target].fallback) if call.target in self._policies else ()
+        return max((self._policies[name].timeout for name in names), default=0.0)
+
     def _known(self, call: Call) -> str:
         """The name of the provider that a call is for. Raises `ContractError` if there is none."""
         if call.target not in self._providers:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from pyscrai_records.errors import RunStopping
+from pyscrai_records.store.opening import translate_errors
 from pyscrai_records.store.store import Store
 
 from .call import Call
@@ -67,11 +68,12 @@ class Reuse:
             self._store.remove_claim(key)
 
     def _find(self, call: Call) -> bool:
-        row = self._store.connection.execute(
-            f"""SELECT "run","reused","answer","model","provider","finish_reason" FROM "calls"
-               WHERE "key"=? AND "run"!=? AND "status"='answered' AND {self._whose} LIMIT 1""",
-            (call.key, self._run, *self._named),
-        ).fetchone()
+        with translate_errors(self._store.path):
+            row = self._store.connection.execute(
+                f"""SELECT "run","reused","answer","model","provider","finish_reason" FROM "calls"
+                   WHERE "key"=? AND "run"!=? AND "status"='answered' AND {self._whose} LIMIT 1""",
+                (call.key, self._run, *self._named),
+            ).fetchone()
         if row is None:
             return False
         run, origin, answer, call.model, call.provider, call.finish_reason = row

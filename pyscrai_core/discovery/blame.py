@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 from pyscrai_answers.options import Scorer
@@ -21,12 +23,42 @@ def raiser(error: BaseException) -> Component | None:
     found = None
     traceback = error.__traceback__
     while traceback is not None:
-        frame = traceback.tb_frame
-        if frame.f_code.co_argcount and (name := frame.f_code.co_varnames[0]) != "cls":
-            owner = frame.f_locals.get(name)
-            if isinstance(owner, Component):
-                found = owner
+        found = _owner(traceback.tb_frame) or found
         traceback = traceback.tb_next
+    return found
+
+
+def _owner(frame: FrameType) -> Component | None:
+    """The component whose method a frame executes."""
+    if frame.f_code.co_argcount and (name := frame.f_code.co_varnames[0]) != "cls":
+        owner = frame.f_locals.get(name)
+        if isinstance(owner, Component):
+            return owner
+    return None
+
+
+def executing(frame: FrameType | None) -> Component | None:
+    """The component whose method is executed at `frame`: the innermost one of those that called it."""
+    while frame is not None:
+        if (found := _owner(frame)) is not None:
+            return found
+        frame = frame.f_back
+    return None
+
+
+def _awaiting(work: Any) -> Iterator[FrameType]:
+    while work is not None:
+        frame = getattr(work, "cr_frame", None) or getattr(work, "gi_frame", None)
+        if frame is not None:
+            yield frame
+        work = getattr(work, "cr_await", None) or getattr(work, "gi_yieldfrom", None)
+
+
+def waiting(work: Any) -> Component | None:
+    """The component whose method a coroutine waits in: the innermost one."""
+    found = None
+    for frame in _awaiting(work):
+        found = _owner(frame) or found
     return found
 
 

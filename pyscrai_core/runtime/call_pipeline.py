@@ -7,6 +7,7 @@ journaled durably -> checked against its schema -> returned.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeAlias
@@ -16,7 +17,6 @@ from attrs import evolve
 
 from pyscrai_answers import repair
 from pyscrai_records.base.frozen import freeze
-from pyscrai_records.canonical import canonical
 from pyscrai_records.errors import (
     AnswerRejected,
     CallFailed,
@@ -25,8 +25,6 @@ from pyscrai_records.errors import (
     NoAnswer,
     NobodyToAsk,
     RunStopping,
-    ToolFailed,
-    Uncertain,
 )
 from pyscrai_records.messages import Message
 from pyscrai_records.records import Completion, Cost, Position, Request, Usage
@@ -42,6 +40,7 @@ from ..calls.prices import Prices
 from ..calls.providers import Providers, estimated
 from ..calls.retry import Tell
 from ..calls.reuse import Reuse
+from ..calls.uncertain import check_decision
 from ..contracts import Provider, Tool, Toolset
 from ..discovery.blame import awaitable, check_list
 from .components import who_draws
@@ -102,8 +101,10 @@ class CallPipeline:
         self.observers = self._observers = observers
         self._people: set[asyncio.Future[str]] = set()
         self.stopping = False
-        #: How many calls somebody is answering now, all of whom have time limits or are people.
-        self.under_way = 0
+        #: Whether the seconds of the run are over and its calls are cancelled, and whether it has ended.
+        self.late = self.over = False
+        #: For how many seconds each call may be answered that is under way.
+        self._under_way: list[float] = []
         #: How many calls the run has made, and how many of them this execution.
         self.made = 0
         self.asked = 0
@@ -118,6 +119,10 @@ class CallPipeline:
         self._providers.stop()
         for asked in self._people:
             asked.cancel()
+
+    def in_time(self, late: float) -> bool:
+        """Whether a call may still be answered, `late` seconds after the end of the run's."""
+        return any(seconds > late for seconds in self._under_way)
 
     # -- completions --
 
@@ -178,7 +183,7 @@ class CallPipeline:
             else:
                 await self._ask_model(call, request)
 
-        done = await self._take(call, make, request)
+        done = await self._take(call, make, request, self._providers.timeout(call))
         completion = Completion.from_dict(done.answer)
         self.truncated += completion.truncated
         return completion
@@ -213,7 +218,9 @@ class CallPipeline:
             except CallFailed as error:
                 call.failure = error
 
-        vectors: list[list[float]] = (await self._take(call, make)).answer
+        vectors: list[list[float]] = (
+            await self._take(call, make, seconds=self._providers.timeout(call))
+        ).answer
         return vectors
 
     def _progress(self, call: Call) -> Tell:
@@ -264,6 +271,8 @@ class CallPipeline:
         """Seconds since 1970. Queued, not waited for: whatever depends on it is queued behind it."""
         call = Call(position, "now", "clock", "clock")
         recorded = self._journal.find(call, self._world.turns_of)
+        if self.over:
+            raise RunStopping
         if recorded is None:
             answer = time.time()
             call.answer_json = repr(answer).encode()
@@ -289,7 +298,7 @@ class CallPipeline:
             found.extend(await tools())
             call.answer_json = encode_answer(described(found), use)
 
-        told = (await self._take(call, make)).answer
+        told = (await self._take(call, make, seconds=0.0)).answer
         if not found and not self._journal.replay:
             found.extend(await tools())
         behind = {tool.name: tool for tool in found}
@@ -310,33 +319,15 @@ class CallPipeline:
             try:
                 if not tool.tool.repeatable:
                     if before is not None:
-                        self._decide(before, tool, call)
+                        others = self._journal.undecided(position)
+                        check_decision(self._on_uncertain or tool.policy.on_uncertain, before, call, others)
                     await self._journal.intend(call)
                 call.answer_json = await act()
             except CallFailed as error:
                 call.failure = error
 
-        answer: dict[str, Any] = (await self._take(call, make)).answer
+        answer: dict[str, Any] = (await self._take(call, make, seconds=tool.policy.timeout)).answer
         return answer
-
-    def _decide(self, before: Call, tool: BoundTool, call: Call) -> None:
-        """Raise `ToolFailed` or `Uncertain` if a call that may have acted already is not made again."""
-        decision = self._on_uncertain or tool.policy.on_uncertain
-        if decision == "retry":
-            return
-        unknown = "it was being called when the run ended, and its answer is not known"
-        what = f"failed: {before.failure}" if before.status == "open" else unknown
-        name = tool.spec.name
-        if decision == "skip":
-            raise ToolFailed(f"tool {name}: {what}; it was not called again")
-        arguments = canonical(orjson.loads(call.body)["arguments"]).decode()
-        others = "; ".join(self._journal.undecided(call.position))
-        more = f"; undecided as well, and decided with it: {others}" if others else ""
-        raise Uncertain(
-            f"call {call.position.path}: the tool {name} must not be called twice, and {what}; its "
-            f"arguments were {arguments}{more}; look whether it acted, then: pyscrai resume RUN "
-            "--on-uncertain retry (call it again) or --on-uncertain skip (the agent is told that it failed)"
-        )
 
     # -- what comes from outside --
 
@@ -352,7 +343,9 @@ class CallPipeline:
 
     # -- the steps of every call --
 
-    async def _take(self, call: Call, make: Make, request: Request | None = None) -> Call:
+    async def _take(
+        self, call: Call, make: Make, request: Request | None = None, seconds: float = math.inf
+    ) -> Call:
         """The call with its answer: the journaled one, or this one, made now and journaled.
 
         Raises the failure that is journaled, or that came of it.
@@ -374,25 +367,28 @@ class CallPipeline:
             self._tell_answer(call, journaled=True)
             return call
         try:
-            await self._make(call, make, request, before)
+            await self._make(call, make, request, before, seconds)
         finally:
             if reuse is not None:
                 reuse.settle(call.key)
         return call
 
-    async def _make(self, call: Call, make: Make, request: Request | None, before: Call | None) -> None:
-        """Make a call, and journal what comes of it."""
+    async def _make(
+        self, call: Call, make: Make, request: Request | None, before: Call | None, seconds: float
+    ) -> None:
+        """Make a call, which may take so many seconds, and journal what comes of it."""
         if before is not None:
             call.usage, call.cost = before.usage, before.cost  # an earlier attempt failed, and was paid for
         with self.budget.reserved(call, *self._estimate(request)):
             self._tell(call, "started", request=request or call, usage=call.usage, cost=call.cost)
             clock, started = time.perf_counter(), time.time()
-            bounded = call.kind != "tools"
-            self.under_way += bounded
+            self._under_way.append(seconds)
             try:
                 await make(before)
             finally:
-                self.under_way -= bounded
+                self._under_way.remove(seconds)
+            if self.over:
+                raise RunStopping
             if not call.started:
                 call.started, call.seconds = started, time.perf_counter() - clock
         if call.made:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import attrs
 
 from pyscrai_records.base.log import report
+from pyscrai_records.base.time_limit import OutOfTime, Watch
 from pyscrai_records.canonical import canonical
 from pyscrai_records.errors import ConfigError, PyscraiError
 from pyscrai_records.store.runs import RecordedRun
 
-from ..base.time_limit import OutOfTime, seconds_limit
 from ..contracts import Component, Provider, Schedule, Tool, Toolset
-from ..discovery.blame import awaitable, describe, origin, raised
+from ..discovery.blame import awaitable, describe, executing, origin, raised
 from ..scenario.blueprints import Blueprint
 from ..scenario.manifest import Manifest
 from ..scenario.model import Scenario
@@ -101,6 +101,11 @@ def _take_over(component: Component, config: Any) -> None:
     component.config = attrs.evolve(config, **parts)
 
 
+def watch_components(stuck: Callable[[], object]) -> Watch:
+    """A watch that interrupts the code of components, and no other."""
+    return Watch(lambda frame: executing(frame) is not None, stuck)
+
+
 def who_draws(
     scenario: Scenario, providers: Mapping[str, Provider], run: RecordedRun | None
 ) -> tuple[dict[str, str], dict[str, str]]:
@@ -147,7 +152,7 @@ class Components:
         )
         for name, provider in self.providers.items():
             provider.max_answer_bytes = plan.last.scenario.providers[name].policy.max_answer_bytes
-        self.opening = ""  # what is being opened
+        self.opening, self.closing = "", "an observer"  # what is being opened or closed
         self._made: dict[Place, tuple[Blueprint, Any]] = {}
         self._opened: list[Component] = former._opened if former else []
         before = former._made if former else {}
@@ -196,26 +201,27 @@ class Components:
                     await awaitable(component, "aopen", component.aopen())
                 except PyscraiError:
                     raise
-                except Exception as error:  # a plugin may raise anything: its failure, and told so
+                except (Exception, SystemExit) as error:  # a plugin may raise anything, or exit
                     report("INFO", error, "{} could not be opened: {}", origin(component), describe(error))
                     failure = raised(error, origin(component))
                     failure.args = (f"aopen: {failure}",)
                     raise failure from error
             self._opened.append(component)
 
-    async def close(self) -> list[tuple[str, Exception]]:
-        """Close what was opened, in reverse; the errors of those that could not be, with their names."""
-        errors: list[tuple[str, Exception]] = []
+    async def close(self, watch: Watch) -> None:
+        """Close what was opened, in reverse. What cannot be closed is reported."""
         while self._opened:
             component = self._opened.pop()
             if type(component).aclose is Component.aclose:
                 continue
+            self.closing = origin(component)
             try:
-                with seconds_limit(CLOSING):
+                with watch.limit(CLOSING):
                     await awaitable(component, "aclose", component.aclose())
             except OutOfTime:
-                late = TimeoutError(f"it did not end within {CLOSING:g} seconds")
-                errors.append((origin(component), late))
-            except Exception as error:  # noqa: BLE001  the others still have to be closed; the caller reports it
-                errors.append((origin(component), error))
-        return errors
+                self.not_closed(TimeoutError(f"it did not end within {CLOSING:g} seconds"))
+            except (Exception, SystemExit) as error:  # noqa: BLE001  the others still have to be closed
+                self.not_closed(error)
+
+    def not_closed(self, problem: BaseException) -> None:
+        report("WARNING", problem, "{} could not be closed: {}", self.closing, problem)

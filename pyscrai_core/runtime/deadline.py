@@ -1,34 +1,52 @@
-"""The end of a run's seconds, which a call notices, and this where none is made."""
+"""The end of a run's seconds."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import sys
+import threading
 
-from ..base.time_limit import AGAIN
+from pyscrai_records.base.time_limit import AGAIN, Limit, Watch
+
+from ..contracts import Provider, Tool
+from ..discovery.blame import executing
 from .call_pipeline import CallPipeline
 
 
-class Deadline:
-    """Cancels a run's task when its seconds are over and no call is under way.
+class Deadline(Limit):
+    """Ends a run when its seconds are over. Calls under way may take the time that they have.
 
     late
         whether it did
-    paused, over
-        whether a person has paused the run, and whether it has ended
+    paused
+        whether a person has paused the run
     """
 
     def __init__(self, calls: CallPipeline) -> None:
-        self.late = self.paused = self.over = False
+        super().__init__(self._left, self._end)
+        self.late = self.paused = False
         self._calls = calls
+        #: Whether the event loop has run since it was last looked at.
+        self._alive = True
 
-    def watch(self, task: asyncio.Task[Any]) -> None:
-        """Begin, with the task that executes the run."""
+    def begin(self, watch: Watch) -> None:
+        if self._calls.budget.seconds_left() is not None:
+            self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+            watch.begin(self)
+
+    def _left(self) -> float:
         left = self._calls.budget.seconds_left()
-        if left is None or self.over:
-            return
-        if left <= 0 and not self._calls.under_way and not self.paused:
-            self.late = True
-            task.cancel()
-        # Again, as a plugin may catch that.
-        asyncio.get_running_loop().call_later(left if left > 0 else AGAIN, self.watch, task)
+        assert left is not None
+        if left > 0 or not (self.paused or self._calls.in_time(-left)) or self._is_blocked():
+            return left
+        return AGAIN
+
+    def _is_blocked(self) -> bool:
+        """Whether other code than that of a call keeps the event loop from hearing of any answer."""
+        alive, self._alive = self._alive, False
+        self._loop.call_soon_threadsafe(setattr, self, "_alive", True)
+        found = executing(sys._current_frames().get(self._thread))
+        return not alive and found is not None and not isinstance(found, (Provider, Tool))
+
+    def _end(self) -> None:
+        self.late = self._calls.late = True

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from types import FrameType
 
 import attrs
 
-from pyscrai_records.base.log import clean, report
+from pyscrai_records.base.log import clean
+from pyscrai_records.base.time_limit import LeftBehind, OutOfTime
 from pyscrai_records.errors import BudgetSpent, ConfigError, Divergence, StoreError
 from pyscrai_records.store.runs import RecordedRun, as_labels
 from pyscrai_records.store.store import Prefix, Store
 
 from ..agent import OnUncertain
-from ..base.time_limit import OutOfTime, seconds_limit
 from ..calls.prices import Prices, check_prices
 from ..calls.reuse import Reuse, Source
 from ..display.shown import Result
@@ -22,7 +26,7 @@ from ..scenario.manifest import Fork, Manifest
 from ..scenario.overrides import Override
 from ..scenario.plan import Plan
 from ..scenario.trust import Approval, Gate
-from .components import Components, who_draws
+from .components import Components, watch_components, who_draws
 from .rules import state_changes
 from .run import Run
 from .session import Running, Session
@@ -173,10 +177,12 @@ async def fork(
     manifest = Manifest.to_execute(recorded)
     manifest = manifest.settled(manifest.changes)
     step = _step_of(recorded, at)
-    before = planning.from_manifest(manifest, host, replay=True)
+    changes = bool(overrides) or seed is not None
+    # Unless it changes, the fork asks the providers of the run: a fork that is refused must not be left.
+    before = planning.from_manifest(manifest, host, replay=changes)
     approval = approve_recorded(session, recorded, before)
     plan = None
-    if overrides or seed is not None:
+    if changes:
         if later := [one for one in manifest.changing_forks if one.after > step]:
             raise StoreError(
                 f"run {recorded.id}: event {at} is before step {later[0].after}, behind which it was "
@@ -275,26 +281,59 @@ async def _perform(
     replay: bool = False,
 ) -> Result:
     # Components are opened first: what cannot be opened leaves no run behind.
-    components = Components(plan, approval)
-    try:
-        limit = plan.last.scenario.limits.seconds
+    components, made = Components(plan, approval), list[Run]()
+    limit = plan.last.scenario.limits.seconds
+
+    async def work() -> Result:
         try:
-            with seconds_limit(limit):
-                await components.open(replay=replay)
-        except OutOfTime:
-            what = f"{components.opening} could not be opened within {limit:g} seconds; nothing was run"
-            raise BudgetSpent(f"limits.seconds: {what}") from None
-        if not replay:
-            prices = Prices(session.prices, components.providers)
-            prices.load()
-            check_prices(prices, plan.last.scenario)
-        run = make(components)
-        if session.begin is not None:
-            session.begin(run)
-        return await run.execute()
-    except Exception as error:  # whatever it is, a caller who shows it must not show a key
-        clean(error)
-        raise
-    finally:
-        for name, problem in await components.close():
-            report("WARNING", problem, "{} could not be closed: {}", name, problem)
+            try:
+                with watch.limit(limit):
+                    await components.open(replay=replay)
+            except OutOfTime:
+                raise not_opened() from None
+            if not replay:
+                prices = Prices(session.prices, components.providers)
+                prices.load()
+                check_prices(prices, plan.last.scenario)
+            run = make(components)
+            made.append(run)
+            if session.begin is not None:
+                session.begin(run)
+            return await run.execute(watch)
+        except Exception as error:  # whatever it is, a caller who shows it must not show a key
+            clean(error)
+            raise
+        finally:
+            await components.close(watch)
+
+    def not_opened() -> BudgetSpent:
+        what = f"{components.opening} could not be opened within {limit:g} seconds; nothing was run"
+        return BudgetSpent(f"limits.seconds: {what}")
+
+    def ended(blocked: FrameType | None = None) -> Result:
+        """How it ended, where plugin code does not."""
+        if not made:
+            raise not_opened()
+        if made[0].result is None:
+            return made[0].leave(blocked)
+        if components.closing:
+            components.not_closed(TimeoutError("it does not end, and was left behind"))
+            components.closing = ""
+        return made[0].result
+
+    def stuck() -> None:
+        frame = sys._current_frames().get(thread)
+        session.leave(lambda: ended(frame))
+
+    thread = threading.get_ident()
+    watch = watch_components(stuck)
+    try:
+        return await watch.oversee(work())
+    except LeftBehind:
+        result = watch.context.run(ended)
+    closing = watch_components(stuck)
+    with suppress(LeftBehind):
+        await closing.oversee(components.close(closing))
+    if watch.cancelled:
+        raise asyncio.CancelledError
+    return result

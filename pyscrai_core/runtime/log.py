@@ -9,7 +9,7 @@ from itertools import islice
 
 import orjson
 
-from pyscrai_records.base.frozen import FrozenList
+from pyscrai_records.base.frozen import freeze_list
 from pyscrai_records.canonical import LOG_HEAD
 from pyscrai_records.errors import Divergence
 from pyscrai_records.records import EVERYONE, Event
@@ -35,7 +35,7 @@ class Log:
         self._ahead: list[Event] = []
         self._completed = recorded is not None and recorded.status == "completed"
         #: A schedule looks at this list itself, so nobody but `add` may change it.
-        self.events: list[Event] = FrozenList()
+        self.events: list[Event] = freeze_list()
         self._by_audience: dict[str, list[int]] = {EVERYONE: []}
         #: For each agent the audiences that it belongs to, each from the events behind a number on.
         self._ears: dict[str, list[tuple[int, tuple[str, ...]]]] = {}

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from pyscrai_records.base.frozen import freeze
 from pyscrai_records.base.log import report
+from pyscrai_records.base.time_limit import OutOfTime, Watch
 from pyscrai_records.records import Event, Position, RunResult, RunStatus, Sink
 from pyscrai_records.secret import redact
 from pyscrai_records.store.runs import RecordedRun
@@ -19,6 +20,9 @@ from ..contracts import Observer
 from ..discovery.blame import describe, origin
 from .components import Components
 from .rules import Draft
+
+#: Seconds that an observer may take to open, and to close.
+PATIENCE = 10.0
 
 Result = TypeVar("Result")
 
@@ -61,17 +65,22 @@ class Observers:
         """Takes the text of a call's answer as it comes; None if no observer wants it."""
         return _Sink(self, position) if self._take_text else None
 
-    async def __aenter__(self) -> None:
-        await self._each("aopen")
+    async def open(self, watch: Watch) -> None:
+        await self._each("aopen", watch)
 
-    async def __aexit__(self, *exc: object) -> None:
-        await self._each("aclose")
+    async def close(self, watch: Watch) -> None:
+        await self._each("aclose", watch)
 
-    async def _each(self, method: str) -> None:
+    async def _each(self, method: str, watch: Watch) -> None:
         for observer in list(self._observers):
+            if getattr(type(observer), method) is getattr(Observer, method):
+                continue
             try:
-                await getattr(observer, method)()
-            except Exception as error:  # noqa: BLE001  an observer may raise anything; it is reported
+                with watch.limit(PATIENCE):
+                    await getattr(observer, method)()
+            except OutOfTime:
+                self._leave_out(observer, TimeoutError(f"{method} did not end within {PATIENCE:g} seconds"))
+            except (Exception, SystemExit) as error:  # noqa: BLE001  it may raise anything; it is reported
                 self._leave_out(observer, error)
 
     def begin(self, store: Store, components: Components, recorded: RecordedRun | None, replay: bool) -> None:
@@ -149,10 +158,10 @@ class Observers:
         for observer in tuple(self._observers):
             try:
                 getattr(observer, method)(*what)
-            except Exception as error:  # noqa: BLE001  an observer may raise anything; it is reported
+            except (Exception, SystemExit) as error:  # noqa: BLE001  it may raise anything; it is reported
                 self._leave_out(observer, error)
 
-    def _leave_out(self, observer: Observer, error: Exception) -> None:
+    def _leave_out(self, observer: Observer, error: BaseException) -> None:
         report("ERROR", error, "{} raised and is left out: {}", origin(observer), describe(error))
         self._observers.remove(observer)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyscrai_records.base.frozen import FrozenList
+from pyscrai_records.base.frozen import freeze_list
 from pyscrai_records.records import Event
 
 from ..agent import Agent
@@ -48,7 +48,7 @@ class Participant:
         """Take in what became visible since the last turn. Called by the run when a turn begins."""
         self._before, self._seen = self._seen, len(self._log)
         # The engine and the memory are given this list itself.
-        self.observed = FrozenList(self._log.visible(self.agent.name, after=self._before))
+        self.observed = freeze_list(self._log.visible(self.agent.name, after=self._before))
 
     def unremembered(self) -> list[Event]:
         """The events that the memory was not handed yet; they count as handed from now on."""

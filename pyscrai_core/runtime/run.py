@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from types import FrameType
 from typing import Any
 
-from pyscrai_records.base.log import logger, report
+from pyscrai_records.base.log import logger
+from pyscrai_records.base.time_limit import Watch
 from pyscrai_records.errors import (
     BudgetSpent,
-    CallFailed,
     ContractError,
     Divergence,
     EndOfRecord,
@@ -24,7 +25,7 @@ from pyscrai_records.errors import (
     StoreError,
     Uncertain,
 )
-from pyscrai_records.records import RunResult, RunStatus
+from pyscrai_records.records import RunStatus
 from pyscrai_records.secret import redact
 from pyscrai_records.store.runs import RecordedRun
 
@@ -34,21 +35,21 @@ from ..calls.divergence import other_versions
 from ..calls.journal import Journal
 from ..calls.reuse import Reuse
 from ..contracts import Component
-from ..discovery.blame import awaitable, check_list, origin, raised, raiser, wrong
+from ..discovery.blame import awaitable, check_list, executing, origin, raiser, waiting
 from ..display.shown import Events, Result
 from ..scenario.plan import Plan, identities
 from .binding import Binding
 from .call_pipeline import CallPipeline
 from .components import Components
 from .deadline import Deadline
+from .groups import Groups, broken
 from .inputs import POLL, Inputs
 from .log import Log
 from .observers import Observers
-from .participant import Participant
 from .results import NOTHING, Results
 from .rules import Draft
 from .session import Session
-from .turn import RunScope, RunStage, RunTurn
+from .turn import RunStage
 from .world import World
 
 #: Seconds for which calls in flight may still be answered when a run is stopped.
@@ -84,9 +85,7 @@ class Run:
         self.stopping = False
         #: Whether it came to the end of the step `until`.
         self.reached = False
-        self.result: RunResult | None = None
-        #: For what it waits.
-        self._waiting = "the list of tools"
+        self.result: Result | None = None
         plan = components.plan
         self._components = components
         self._until = until
@@ -100,8 +99,6 @@ class Run:
         log = Log(self._store, run, recorded, replay)
         self._world = World(plan, log, self._observers.on_event)
         self._results = Results(self._world)
-        #: How many turns each agent has taken in this step.
-        self._ordinals: dict[str, int] = {}
         self._main: asyncio.Task[Any] | None = None
         #: The last step of which anything is recorded: what arrives now is taken in behind it.
         self._last_recorded = recorded.last_recorded_step() if recorded else -1
@@ -123,7 +120,9 @@ class Run:
             on_uncertain=on_uncertain,
         )
         self._binding = Binding(self._world, self._calls)
+        self._groups = Groups(self._world, self._calls, self._journal, self._observers)
         self._deadline = Deadline(self._calls)
+        self._watch: Watch | None = None
 
     # -- executing --
 
@@ -140,21 +139,47 @@ class Run:
         """Stop at once. What was committed stays."""
         self.stopping = True
         self._calls.stop()
-        if self._main is not None:
-            self._main.cancel()
+        if self._watch is not None:
+            self._watch.end_now()
 
-    async def execute(self) -> Result:
+    async def execute(self, watch: Watch) -> Result:
         """Run to the end, and return what it came to.
 
         Failures, spent budgets and interruptions are results too. Raises `Divergence` if this execution
         differs from the recorded one, `StoreError` if the store fails.
         """
-        self._main = asyncio.current_task()
-        assert self._main is not None
-        self._deadline.watch(self._main)
+        self._main, self._watch = asyncio.current_task(), watch
+        self._deadline.begin(watch)
         with logger.contextualize(run=self.id):
-            async with self._observers:
+            await self._observers.open(watch)
+            try:
                 return await self._execute()
+            finally:
+                watch.begin(None)
+                await self._observers.close(watch)
+
+    def leave(self, blocked: FrameType | None = None) -> Result:
+        """End it where plugin code does not: what that still does has no effect.
+
+        blocked
+            where the thread of the event loop is, if that is blocked; observers are not told then
+        """
+        late = self._deadline.late and not self.stopping
+        found = [waiting(task.get_coro()) for task in (self._main, *self._groups.tasks) if task is not None]
+        culprit = executing(blocked) if blocked else next(filter(None, reversed(found)), None)
+        self.stopping = self._calls.over = True
+        self._calls.stop()
+        who = self._waits_for(culprit)
+        left = f"{who} which catches that it is cancelled,"
+        return self._end(
+            "stopped" if late else "interrupted",
+            str(self._calls.budget.late(left)) if late else f"interrupted, and {who} did not end",
+            tell=blocked is None,
+        )
+
+    def _waits_for(self, culprit: Component | None) -> str:
+        waiting = self._groups.waiting
+        return f"{origin(culprit)}, in {waiting}," if culprit else waiting
 
     async def _execute(self) -> Result:
         self._observers.begin(self._store, self._components, self._recorded, self._replay)
@@ -162,6 +187,7 @@ class Run:
         status: RunStatus = "completed"
         error, found = "", NOTHING
         try:
+            self._groups.waiting = "the list of tools"
             await self._binding.bind(self._components, "tools", 0)
             await self._loop()
             found = self._results.finish()
@@ -181,9 +207,10 @@ class Run:
             status, self.reached = "interrupted", True
         except RunStopping:
             status, error = "interrupted", "interrupted by a person"
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as failure:
             if self._deadline.late and not self.stopping:
-                status, error = "stopped", str(self._calls.budget.late(self._waiting))
+                who = self._groups.ended_in or raiser(failure)
+                status, error = "stopped", str(self._calls.budget.late(self._waits_for(who)))
             elif not self.stopping:
                 self._end("interrupted", "cancelled")
                 raise
@@ -204,8 +231,8 @@ class Run:
         except PyscraiError as failure:
             status, error = "failed", str(failure)
         except BaseException as failure:  # recorded, and raised again if it is no plugin's fault
-            if isinstance(failure, Exception) and raiser(failure) is not None:
-                status, error = "failed", str(self._broken(None, failure))
+            if isinstance(failure, (Exception, SystemExit)) and raiser(failure) is not None:
+                status, error = "failed", str(broken(None, failure))
             else:
                 self._end("failed", f"{type(failure).__name__}: {failure}")
                 raise
@@ -271,7 +298,7 @@ class Run:
         world.refresh()
 
     async def _loop(self) -> None:
-        await self._run_group(self._world.acting(lambda acts: acts.start))
+        await self._groups.run(self._world.acting(lambda acts: acts.start))
         self._results.after_step()
         while True:
             await self._before_step()
@@ -290,22 +317,22 @@ class Run:
             if self._replay and not self._completed and self._world.step > self._recorded_steps:
                 self._world.step -= 1
                 raise EndOfRecord(f"step {self._world.step + 1}: the recorded run ended before it")
-            self._ordinals.clear()
-            await self._run_group(group)
-            await self._run_group(self._world.acting(lambda acts: acts.after_group))
+            self._groups.new_step()
+            await self._groups.run(group)
+            await self._groups.run(self._world.acting(lambda acts: acts.after_group))
             if not self._components.schedule.schedules_reactions:
-                await self._run_group(self._world.pending())
-            await self._run_group(self._world.acting(self._world.due))
+                await self._groups.run(self._world.pending())
+            await self._groups.run(self._world.acting(self._world.due))
             self._results.after_step()
         self._world.step += 1
-        self._ordinals.clear()
-        await self._run_group(self._world.acting(lambda acts: acts.end))
+        self._groups.new_step()
+        await self._groups.run(self._world.acting(lambda acts: acts.end))
         self._world.step -= 1
 
     async def _next(self) -> list[str]:
         if self.stopping:
             raise RunStopping
-        self._waiting = "the schedule"
+        self._groups.waiting = "the schedule"
         stage = RunStage(self._world, self._calls)
         schedule = self._components.schedule
         try:
@@ -313,102 +340,18 @@ class Run:
             check_list(schedule, "next", chosen, str, "a list of agents' names")
             group = list(chosen)
         except (PyscraiError, RunStopping, asyncio.CancelledError) as error:
-            self._reopen(stage, error)
+            self._groups.reopen(stage, error)
             raise
-        except Exception as error:  # a plugin's schedule may raise anything: the run fails, and names it
-            raise self._broken(schedule, error) from error
+        except (Exception, SystemExit) as error:  # a plugin's schedule may raise anything
+            raise broken(schedule, error) from error
         if stage.failure.error is not None:
-            self._reopen(stage, stage.failure.error)
+            self._groups.reopen(stage, stage.failure.error)
             raise stage.failure.error
         if unknown := [name for name in group if name not in self._world.participants]:
             raise ContractError(f"{origin(schedule)}: there is no agent {unknown[0]!r}")
         if len(set(group)) != len(group):
             raise ContractError(f"{origin(schedule)}: {group} names an agent twice")
         return group
-
-    async def _run_group(self, names: Sequence[str]) -> None:
-        """The turns of some agents at the same time, on the same snapshot, and then their events."""
-        if not names:
-            return
-        # A step is not begun when the run is being stopped; one that is under way may use the journal.
-        if self.stopping:
-            raise RunStopping
-        self._waiting = f"step {self._world.step} ({', '.join(names[:3])})"
-        turns = [self._begin(self._world.participants[name]) for name in names]
-        if len(turns) == 1:
-            errors = [await self._observers.turn(turns[0], self._run_turn(turns[0]))]
-        else:
-            tasks = [asyncio.ensure_future(self._observers.turn(one, self._run_turn(one))) for one in turns]
-            try:
-                await asyncio.wait(tasks)
-            except asyncio.CancelledError:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
-                raise
-            errors = [task.result() for task in tasks]
-        failures = [(turn, error) for turn, error in zip(turns, errors, strict=True) if error is not None]
-        for turn, error in failures:
-            self._reopen(turn, error)
-        if failures:
-            # Of several, the one that says most: a stop is only a consequence.
-            raise min((error for _, error in failures), key=lambda error: isinstance(error, RunStopping))
-        for turn in turns:
-            for draft in turn.drafts:
-                self._world.commit(draft, turn.agent.name)
-            turn.participant.turns += 1
-        self._world.refresh()
-
-    def _reopen(self, scope: RunScope, end: BaseException) -> None:
-        """The calls whose failure ended a turn are asked again when the run is resumed."""
-        self._journal.reopen(scope.failure.calls, end, scope.position.agent, scope.step)
-
-    def _begin(self, participant: Participant) -> RunTurn:
-        name = participant.agent.name
-        participant.look()
-        if participant.triggers:
-            cause: int | None = participant.triggers[-1]
-            participant.triggers.clear()
-        else:
-            heard = (event.seq for event in reversed(participant.observed) if event.source != name)
-            cause = next(heard, None)
-        ordinal = self._ordinals[name] = self._ordinals.get(name, 0) + 1
-        return RunTurn(self._world, self._calls, participant, str(ordinal), cause)
-
-    async def _run_turn(self, turn: RunTurn) -> BaseException | None:
-        """One turn; how it failed."""
-        turn.task = asyncio.current_task()
-        agent = turn.agent
-        with logger.contextualize(step=self._world.step, agent=agent.name):
-            error: BaseException | None = None
-            try:
-                engine = turn.participant.engine
-                returned = await awaitable(engine, "run", engine.run(turn))
-                if returned is not None:  # what nobody would hear
-                    raise wrong(engine, "run", returned, "nothing: call `turn.say` or `turn.emit`")
-            except (PyscraiError, RunStopping) as failure:
-                error = failure
-            except asyncio.CancelledError as failure:
-                error = turn.failure.error or (RunStopping() if self.stopping else failure)
-                if asyncio.current_task() is self._main:
-                    raise
-            except (Exception, SystemExit) as failure:  # noqa: BLE001  a component may raise anything, or exit
-                error = self._broken(turn.participant.engine, failure)
-            error = turn.failure.error or error
-            if agent.on_error == "skip" and isinstance(error, CallFailed):
-                turn.drafts = [Draft("turn.failed", {"error": type(error).__name__}, (), turn.cause)]
-                return None
-            if isinstance(error, PyscraiError) and not isinstance(error, StoreError):
-                # Named once, here, wherever it came from.
-                error.args = (f"agents.{agent.name}, step {self._world.step}: {error}",)
-            return error
-
-    def _broken(self, component: Component | None, error: BaseException) -> ContractError:
-        """The failure for what a component raised: `component`, unless the traceback tells of another."""
-        # The message is the run's error; the traceback is for who reads the log, or wants to debug.
-        failure = raised(error, origin(component) if component else "a component")
-        report("INFO", error, "a component raised: {}", failure)
-        return failure
 
     # -- ending and telling --
 
@@ -418,7 +361,11 @@ class Run:
         changed = other_versions(self._recorded, self._world.plan.host)
         return Divergence(f"run {self.id}: {failure}{changed}", failure.step)
 
-    def _end(self, status: RunStatus, error: str, found: Mapping[str, Any] = NOTHING) -> Result:
+    def _end(
+        self, status: RunStatus, error: str, found: Mapping[str, Any] = NOTHING, *, tell: bool = True
+    ) -> Result:
+        if self.result is not None:  # it was left behind
+            return self.result
         error = redact(error)
         # What an earlier execution came to is kept, also if this one ended before it.
         steps = self._world.step if self._replay else max(self._world.step, self._world.log.rest())
@@ -444,7 +391,8 @@ class Run:
                     "the event {!r} by {} came too late: the run was over", late["kind"], late["author"]
                 )
         if not self._replay:
-            self._store.end_run(result)
-        self.result, self._deadline.over = result, True
-        self._observers.on_run(status, result)
+            self._store.end_run(result, self._journal.number)
+        self.result = result
+        if tell:
+            self._observers.on_run(status, result)
         return result

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from attrs import define, evolve, field
 
 from pyscrai_answers.draws import Oracle
 from pyscrai_language import yaml
-from pyscrai_records.errors import ConfigError
+from pyscrai_records.base.log import logger
+from pyscrai_records.errors import ConfigError, PyscraiError
 from pyscrai_records.records import Price, RunResult
 from pyscrai_records.store.store import Store
 
@@ -27,8 +29,10 @@ class Running(Protocol):
     id: str
     #: Whether it came to the end of the step at which it was to end.
     reached: bool
-    #: How it ended, once it has: what is stored.
-    result: RunResult | None
+
+    @property
+    def result(self) -> RunResult | None:
+        """How it ended, once it has: what is stored."""
 
     def stop(self) -> None: ...
 
@@ -49,6 +53,22 @@ class Controls:
     limits: dict[str, dict[str, int]] = field(factory=dict)
 
 
+def log_end(end: Callable[[], RunResult]) -> None:
+    """End a run whose plugin blocks the event loop, and log so: the process is its caller's."""
+    try:
+        result = end()
+        what = f"run {result.run} is {result.status}: {result.error}"
+    except PyscraiError as error:
+        what = str(error)
+    logger.error("{}; it blocks the thread of the event loop for good, which ends with the process", what)
+
+
+def end_process(end: Callable[[], RunResult]) -> NoReturn:
+    """The same, and end the process, which is there for runs alone."""
+    log_end(end)
+    os._exit(3)
+
+
 @define
 class Session:
     """What executions share.
@@ -65,6 +85,10 @@ class Session:
         has the approvals of what scenarios demand beyond being data
     begin
         called with a run that is about to be executed, so that the caller can stop it
+    leave
+        called in another thread where plugin code blocks the event loop for good, after the end of its time.
+        It is given a function that ends the run and returns its result, or raises why there is none. It may
+        end the process
     processes
         how many processes divide the limits of the vendors
     controls
@@ -80,6 +104,7 @@ class Session:
     ask: Ask | None = None
     gate: Gate = field(factory=Gate)
     begin: Callable[[Running], None] | None = None
+    leave: Callable[[Callable[[], RunResult]], object] = log_end
     processes: int = 1
     controls: Controls = field(factory=Controls)
     oracle: Oracle | None = None

@@ -14,8 +14,9 @@ from attrs import asdict, define, evolve, field
 
 from pyscrai_answers import emulation
 from pyscrai_answers.textual_calls import with_textual_calls
-from pyscrai_records.base.frozen import FrozenList, freeze
+from pyscrai_records.base.frozen import freeze, freeze_list
 from pyscrai_records.base.suggest import quote
+from pyscrai_records.base.time_limit import ended, spawn
 from pyscrai_records.canonical import Json, canonical, check_json
 from pyscrai_records.errors import (
     AnswerRejected,
@@ -101,7 +102,7 @@ class RunScope(Scope):
 
     async def embed(self, texts: Sequence[str], provider: str = "") -> list[list[float]]:
         return await self._call(
-            self._calls.embed(FrozenList(texts), provider or self._provider, self._place())
+            self._calls.embed(freeze_list(texts), provider or self._provider, self._place())
         )
 
     async def ask(self, question: str, patience: float | None = None) -> str:
@@ -125,16 +126,8 @@ class RunScope(Scope):
             child.task = asyncio.current_task()
             return await part(child)
 
-        tasks = [
-            asyncio.ensure_future(branch(part, child)) for part, child in zip(parts, children, strict=True)
-        ]
-        try:
-            if tasks:
-                await asyncio.wait(tasks)
-        except asyncio.CancelledError:
-            for task in tasks:
-                task.cancel()
-            raise
+        tasks = [spawn(branch(part, child)) for part, child in zip(parts, children, strict=True)]
+        await ended(tasks)
         failures = [error for task in tasks if (error := task.exception()) is not None]
         if failures:
             first = failures[0]
@@ -215,7 +208,7 @@ class RunScope(Scope):
                 self.failure.calls.update(error.calls)
             raise
         except asyncio.CancelledError:
-            if not self._calls.stopping:
+            if not (self._calls.stopping or self._calls.late):
                 self.failure.set(
                     ContractError(f"{self._who}: plugin code cancelled a call; leave timeouts to the kernel")
                 )

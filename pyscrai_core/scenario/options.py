@@ -16,7 +16,7 @@ import attrs
 from pyscrai_language.misfit import Misfit, Misfits, Path
 from pyscrai_language.schemas import check_schema
 from pyscrai_language.templates import Prompt
-from pyscrai_records.base.frozen import FrozenDict, FrozenList
+from pyscrai_records.base.frozen import freeze_dict, freeze_list
 
 from .. import contracts
 from ..contracts import Component
@@ -187,9 +187,9 @@ def check_prompts(config: Any) -> None:
 def freeze_config(value: Any) -> Any:
     """A structured Config, or a part of one; its lists and mappings, which components share, are frozen."""
     if isinstance(value, dict):
-        return FrozenDict({key: freeze_config(part) for key, part in value.items()})
+        return freeze_dict({key: freeze_config(part) for key, part in value.items()})
     if isinstance(value, list):
-        return FrozenList(map(freeze_config, value))
+        return freeze_list(map(freeze_config, value))
     if type(value) is tuple:
         return tuple(map(freeze_config, value))
     if attrs.has(type(value)) and not isinstance(value, (Component, Prompt)):

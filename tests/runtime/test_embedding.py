@@ -7,6 +7,7 @@ import traceback
 from typing import Any
 
 import pytest
+from attrs import field, frozen
 from loguru import logger
 
 from pyscrai_core import Completion, Engine, Memory, Observer, Provider, Tool, read_secret
@@ -66,13 +67,30 @@ class Acts(Leaks, Engine):
         await turn.call_tool("look", {})
 
 
+def convert(value: Any) -> Any:
+    """What refuses an option with a key in its message, and in its variables."""
+    if Leaks.at == "config":
+        header = "Bearer " + read_secret("MY_KEY", "this test")
+        raise ValueError(f"cannot use {header}")
+    return value
+
+
+class Refuses(Engine):
+    @frozen
+    class Config:
+        option: Any = field(default=1, converter=convert)
+
+    async def run(self, turn: Any) -> None:
+        turn.say("x")
+
+
 class Watches(Leaks, Observer):
     def on_event(self, event: Any) -> None:
         if self.at == "on_event":
             raise RuntimeError(f"cannot use {read_secret('MY_KEY', 'this test')}")
 
 
-@pytest.mark.parametrize("at", ["aopen", "aclose", "complete", "call", "recall", "run", "on_event"])
+@pytest.mark.parametrize("at", ["aopen", "aclose", "complete", "call", "recall", "run", "on_event", "config"])
 def test_no_key_is_shown_by_handlers_that_show_everything(
     at: str, play: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,10 +103,14 @@ def test_no_key_is_shown_by_handlers_that_show_everything(
         result = play(
             {
                 "providers": {"default": {"use": "model", "retry": {"tries": 1}}},
-                "agents": {"A": {"engine": "acts", "memory": "notes", "tools": ["look"]}},
+                "agents": {
+                    "A": {"engine": "acts", "memory": "notes", "tools": ["look"]},
+                    "B": {"engine": "refuses"},
+                },
                 "schedule": {"use": "round-robin", "rounds": 1},
             },
-            provider__model=Model, engine__acts=Acts, memory__notes=Notes, tool__look=Look,
+            provider__model=Model, engine__acts=Acts, engine__refuses=Refuses,
+            memory__notes=Notes, tool__look=Look,
             observers=[Watches(None)],
         )  # fmt: skip
         shown.write(repr(result))

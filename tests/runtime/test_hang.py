@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from loguru import logger
 
 from pyscrai_cli import perform
 from pyscrai_cli.main import cli
@@ -84,11 +85,14 @@ def scenario(engine: str, agents: str = "A", **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (scenario("runs"), "and step 1 (A) has not ended"),
-        (scenario("runs", "ABCDE"), "and step 1 (A, B, C) has not ended"),
-        (scenario("stubborn"), "and step 1 (A) has not ended"),
-        (scenario("closes", schedule="waits"), "and the schedule has not ended"),
-        (scenario("closes", agent={"tools": ["lists"]}), "and the list of tools has not ended"),
+        (scenario("runs"), "), in step 1 (A), has not ended"),
+        (scenario("runs", "ABCDE"), "), in step 1 (A, B, C), has not ended"),
+        (scenario("stubborn"), "), in step 1 (A), has not ended"),
+        (
+            scenario("closes", schedule="waits"),
+            "), in the schedule, has not ended",
+        ),
+        (scenario("closes", agent={"tools": ["lists"]}), "), in the list of tools, has not ended"),
     ],
 )
 def test_the_seconds_of_a_run_end_what_makes_no_call(
@@ -110,11 +114,16 @@ def test_what_does_not_open_leaves_no_run(play: Any, monkeypatch: pytest.MonkeyP
         play(scenario("opens"), engine__opens=opens)
 
 
-def test_what_does_not_close_is_left(
-    play: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_does_not_close_is_named_and_left(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components, "CLOSING", 0.01)
-    assert play(scenario("closes"), engine__closes=Closes).status == "completed"
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    try:
+        assert play(scenario("closes"), engine__closes=Closes).status == "completed"
+    finally:
+        logger.remove(sink)
+    (line,) = lines
+    assert "engine 'closes' (given) could not be closed: it did not end within 0.01 seconds" in line
 
 
 # -- Ctrl-C -------------------------------------------------------------------------------------
@@ -142,12 +151,11 @@ class Closes(Engine):
 class Catches(Engine):
     async def run(self, turn):
         os.kill(os.getpid(), signal.SIGTERM)
-        for _ in range(2):
+        while True:
             try:
                 await asyncio.sleep(3600)
             except asyncio.CancelledError:
                 pass
-        await asyncio.sleep(3600)
 
 class CatchesAtTheEnd(Catches):
     async def run(self, turn):

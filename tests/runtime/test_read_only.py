@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import Any
 
+import attrs
 import jsonschema
 import orjson
 import pytest
@@ -17,16 +18,21 @@ from attrs import frozen
 from pyscrai_core import (
     Completion,
     Engine,
+    Event,
     Memory,
     Message,
     Observer,
+    Position,
     Provider,
     Reasoning,
     Request,
     Schedule,
     Tool,
     ToolCall,
+    ToolSpec,
+    Usage,
 )
+from pyscrai_core.base.progress import CallRecord
 from pyscrai_records.base.frozen import FrozenDict, FrozenList, freeze
 
 ROUNDS = {"use": "round-robin", "rounds": 2}
@@ -268,6 +274,14 @@ def test_a_schema_that_is_changed_is_asked_and_journaled_as_it_is_then(play: Any
     assert sorted(schemas, key=str) == sorted([{"enum": one} for one in sent], key=str)
 
 
+class Loose(dict):  # type: ignore[type-arg]
+    __slots__ = ()
+
+
+class LooseList(list):  # type: ignore[type-arg]
+    __slots__ = ()
+
+
 def test_a_frozen_value_is_json_for_everybody_and_says_how_to_change_it() -> None:
     plain = {"a": [1, {"b": "x"}], "c": {}}
     frozen = freeze(plain)
@@ -289,11 +303,40 @@ def test_a_frozen_value_is_json_for_everybody_and_says_how_to_change_it() -> Non
         lambda d: d["a"].pop(), lambda d: d["a"].remove(1), lambda d: d["a"].reverse(),
         lambda d: d["a"].sort(), lambda d: d["a"].clear(), lambda d: d["a"].__delitem__(0),
         lambda d: d["a"].__iadd__([1]), lambda d: d["a"].__imul__(2),
+        lambda d: d.__init__({"x": 1}), lambda d: d.__init__(x=1), lambda d: d["a"].__init__([1]),
+        lambda d: d["c"].__init__({"x": 1}), lambda d: setattr(d, "__class__", Loose),
+        lambda d: setattr(d["a"], "__class__", LooseList), lambda d: d.__delattr__("a"),
+        lambda d: pickle.loads(pickle.dumps(d)).__init__({}),
+        lambda d: pickle.loads(pickle.dumps(d["a"])).clear(),
+        lambda d: d.copy()["a"].append(1), lambda d: copy.copy(d)["a"].append(1),
+        lambda d: (d | {})["a"].append(1), lambda d: d.__reduce__()[1][0]["a"].append(1),
     ]  # fmt: skip
     for change in changes:
         with pytest.raises(TypeError, match="read-only"):
             change(frozen)
     assert frozen == plain
+
+
+RECORDS = [
+    Event(1, 1, "say", "A", ("*",), {"text": "x"}),
+    Position("A", 1, "1"),
+    Usage(1, 2),
+    Completion("x"),
+    Message.user("x"),
+    Request((Message.user("x"),)),
+    ToolSpec("t", "", {"type": "object"}),
+    CallRecord(Position("A", 1, "1"), "complete", "answered", "default"),
+]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda one: type(one).__name__)
+def test_no_record_is_made_anew_by_its_own_methods(record: Any) -> None:
+    before = copy.deepcopy(record)
+    names = [field.name for field in attrs.fields(type(record)) if field.init]
+    for change in (record.__init__, lambda **more: record.__setstate__(more)):
+        with pytest.raises(TypeError, match=r"read-only; attrs\.evolve makes a changed copy"):
+            change(**dict.fromkeys(names))
+    assert record == before == pickle.loads(pickle.dumps(record)) == attrs.evolve(record) == copy.copy(record)
 
 
 def test_what_one_observer_is_told_at_the_beginning_stays_so_for_the_others(play: Any) -> None:

@@ -49,6 +49,19 @@ def test_broken_json_is_damage(place: str, tmp_path: Path) -> None:
     assert done.exit_code == 1  # of runs verify, which finds all of it
 
 
+@pytest.mark.parametrize("column", ["key", "answer", "agent"])
+def test_no_plugin_is_blamed_for_damage(column: str, tmp_path: Path) -> None:
+    """It is the plugin's call that reads it."""
+    store = tmp_path / "runs.db"
+    pyscrai_core.run(SCENARIO, store=store)
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute(f"UPDATE calls SET \"{column}\" = CAST(X'30FF31' AS TEXT) WHERE number = 2")
+    with pytest.raises(StoreError, match=r"runs\.db: it is damaged"):
+        api.replay(store=store)
+    done = CliRunner().invoke(cli, ["replay", "--store", str(store)])
+    assert "tell its author" not in done.output
+
+
 #: What damage, or another program, may leave in a column; SQLite stores any value in each.
 VALUES = (b"\xff\x00", "[]", "[[]]", '{"a": 1}', 10**18, "1e999", -1)
 #: The commands that read a table; for the others, three that read most.

@@ -27,6 +27,7 @@ def test_variables_named_like_keys(name: str, monkeypatch: pytest.MonkeyPatch) -
     forms = [
         KEY, KEY.lower(), KEY.upper(), quote(KEY, safe=""), quote(KEY, safe="").replace("%2B", "%2b"),
         encoded, encoded.replace("+", "-").replace("/", "_"),
+        "".join(f"%{byte:02x}" for byte in KEY.encode()), "".join(f"%{byte:02X}" for byte in KEY.encode()),
         *(base64.b64encode(f"{user}:{KEY}".encode()).decode() for user in ("a", "ab", "abc")),
     ]  # fmt: skip
     for form in forms:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,59 @@ def empty_log(store: Path) -> None:
     with closing(sqlite3.connect(store)) as connection:
         assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
     assert store.with_name(f"{store.name}-wal").stat().st_size == 0
+
+
+def overwrite(store: Path) -> None:
+    """What `dd if=/dev/urandom of=runs.db bs=4096 count=20 seek=2 conv=notrunc` does."""
+    empty_log(store)
+    with store.open("r+b") as file:
+        file.seek(8192)
+        file.write(random.Random(1).randbytes(min(20 * 4096, store.stat().st_size - 8192)))
+
+
+def change(table: str, old: bytes, new: bytes) -> Callable[[Path], None]:
+    """Changes what the rows of a table say, in the file."""
+
+    def harm(store: Path) -> None:
+        empty_log(store)
+        with closing(sqlite3.connect(store)) as connection:
+            (size,) = connection.execute("PRAGMA page_size").fetchone()
+            pages = connection.execute("SELECT pageno FROM dbstat WHERE name=?", (table,)).fetchall()
+        with store.open("r+b") as file:
+            for (page,) in pages:
+                file.seek(size * (page - 1))
+                before = file.read(size)
+                file.seek(size * (page - 1))
+                file.write(before.replace(old, new, 1))
+
+    return harm
+
+
+CHANGES = {
+    "event": change("events", b"Hello.", b"Hullo."),
+    "audience": change("events", b'["*"]', b'["A"]'),
+    "answer": change("calls", b"Hello.", b"Hullo."),
+    "message": change("messages", b"Hello.", b"Hullo."),
+    "manifest": change("manifests", b"scripted", b"scribbed"),
+}
+
+
+@pytest.mark.parametrize("harm", [overwrite, *CHANGES.values()], ids=["overwritten", *CHANGES])
+def test_a_run_whose_pages_were_changed_ends_with_an_error(
+    harm: Callable[[Path], None], tmp_path: Path
+) -> None:
+    store, file = tmp_path / "runs.db", tmp_path / "t.yaml"
+    file.write_text(SCENARIO.replace("10}", "40}"))
+
+    class Harms(Observer):
+        def on_event(self, event: Event, **more: Any) -> None:
+            if event.seq == 70:
+                harm(store)
+
+    with pytest.raises(StoreError, match=r"runs\.db: .*damaged"):
+        pyscrai_core.run(file, store=store, observers=[Harms(NoConfig())])
+    with suppress(StoreError), api.Store.open(store) as opened:
+        assert [run.status for run in opened.runs()] == ["interrupted"]
 
 
 @pytest.mark.parametrize("harm", [cut_log_off, remove, remove_log, replace, cut_off])

@@ -111,7 +111,8 @@ def nothing_shows(keys: dict[str, str], tmp_path: Path) -> Iterator[None]:
     texts |= {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for name, key in keys.items():
         encoded = base64.b64encode(key.encode()).decode().rstrip("=")
-        for form in (key, encoded, quote(key, safe=""), key[:16], key[-16:]):
+        every = "".join(f"%{byte:02x}" for byte in key.encode())
+        for form in (key, encoded, quote(key, safe=""), every, every.upper(), key[:16], key[-16:]):
             for where, data in texts.items():
                 at = data.find(form.encode())
                 assert at < 0, f"{name} shows in {where}: …{data[max(0, at - 200) : at + 60]!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import sqlite3
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from pyscrai_cli.main import cli
 from pyscrai_core import ConfigError, Message, StoreError, api
 from pyscrai_records.store.listing import count_events
 from pyscrai_records.store.store import Store
@@ -57,6 +60,34 @@ def test_what_cannot_be_written_can_be_read(archive: Path, play: Any, tmp_path: 
     assert api.replay(store=archive / "runs.db").fingerprint == result.fingerprint
     with pytest.raises(StoreError, match="it is read-only"):
         play(TALK, store=archive / "runs.db")
+
+
+def test_what_belongs_to_somebody_else_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of a store, in the current folder, that another user made for himself."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".pyscrai").mkdir()
+    stat, access = os.stat, os.access
+
+    def refuse(path: Any, *more: Any, **named: Any) -> Any:
+        if ".pyscrai/" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *more, **named)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    monkeypatch.setattr(
+        os, "access", lambda path, *more: not str(path).endswith(".pyscrai") and access(path, *more)
+    )
+    for arguments, told in (
+        (["plugins"], ""),
+        (["runs"], "it is not yours to use; name another path"),
+        (["show"], "its folder is not yours to read; choose another place with --store"),
+    ):
+        done = CliRunner().invoke(cli, arguments)
+        assert "bug" not in done.stderr
+        assert told in done.stderr
+        assert done.exit_code == (2 if told else 0)
+    with pytest.raises(StoreError, match=r"its folder is not yours to read"):
+        Store.open(Path(".pyscrai/runs.db"))
 
 
 def test_every_table_is_written(play: Any, tmp_path: Path) -> None:

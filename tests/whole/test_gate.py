@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import grp
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ from pyscrai_cli.main import cli
 from pyscrai_core import StoredRun, TrustRequired, api
 from pyscrai_core.config import load_settings
 from pyscrai_core.scenario.trust import Approval, Gate, demand
+from pyscrai_records.base.private import is_private
 from pyscrai_records.errors import ConfigError
 from pyscrai_testing.servers import FaultServer
 
@@ -94,6 +97,18 @@ def test_settings_that_others_can_write_are_not_used(folder: Path) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize(("members", "private"), [([], True), (["somebody"], False)])
+def test_a_group_with_other_members_is_others(
+    members: list[str], private: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "scenario.json"
+    file.chmod(0o664)
+    os.chown(file, -1, os.getuid())
+    monkeypatch.setattr(os, "getgid", os.getuid)
+    monkeypatch.setattr(grp, "getgrgid", lambda group: grp.struct_group(("own", "x", group, members)))
+    assert is_private(file) == private
+
+
 @pytest.fixture
 def recorded(folder: Path) -> Path:
     """A store with a run that its owner approved, and that says so of itself, as earlier versions did."""
@@ -123,12 +138,14 @@ def test_a_store_that_was_found_is_not_believed(
     WAYS[way]()  # whoever approved the run is not asked again
     _unfinish(recorded, way)
     another_person(monkeypatch, tmp_path)
+    before = [run.id for run in api.runs()]
     if way == "replay":  # of which the provider is no part
         assert WAYS[way]().status == "completed"
     else:
         with pytest.raises(TrustRequired, match=r"run the Python code in the file: \./mine\.py"):
             WAYS[way]()
     assert not Path("executed").exists()
+    assert [run.id for run in api.runs()] == before  # nothing is left of what was refused
 
 
 @pytest.mark.parametrize("way", ["fork", "resume"])

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, NoReturn
 
 import click
@@ -68,7 +68,14 @@ class Commands(OfferedCommands):
                 output.note(f"Try '{error.ctx.command_path} --help' for help.\n")
             output.fail(error.format_message())
             status = 2
-        sys.exit(status if type(status) is int else 0)
+        status = status if type(status) is int else 0
+        watching = sys.modules.get("pyscrai_records.base.time_limit")
+        if watching is not None and watching.left_behind():  # Python would wait for it
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    stream.flush()
+            os._exit(status)
+        sys.exit(status)
 
     def _only_results(self, args: Sequence[str]) -> bool:
         """Whether stdout is for results alone: with --json, for our own commands. Others print as they do."""
@@ -103,6 +110,9 @@ class Commands(OfferedCommands):
             if isinstance(error, OSError) and _printed(error):
                 return _unwritable(output.unwritable("stdout", error))
             _traceback(error, debug)
+            if isinstance(error, PermissionError) and error.filename:
+                output.fail(f"{output.path(str(error.filename))}: it is not yours to use; name another path")
+                return 2
             words = " ".join(f"{type(error).__name__}: {error}".split())
             remedy = "" if debug else "; for the traceback: pyscrai --debug …, or PYSCRAI_DEBUG=1"
             output.fail(f"{words} (this is a bug{remedy})")

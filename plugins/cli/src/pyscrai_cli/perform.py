@@ -22,6 +22,8 @@ from pyscrai_core.contracts import Observer
 from pyscrai_core.runtime.run import DRAIN
 from pyscrai_core.runtime.session import Running, Session, observed
 from pyscrai_core.scenario.trust import Gate
+from pyscrai_records.base.time_limit import run_alone
+from pyscrai_records.errors import PyscraiError
 from pyscrai_records.store.opening import path_of
 from pyscrai_records.store.store import Store
 
@@ -89,7 +91,8 @@ class Stopper:
     Code that blocks the loop is interrupted where it is: by the second Ctrl-C, or seconds after a SIGTERM.
     """
 
-    def __init__(self, display: Display | None) -> None:
+    def __init__(self, display: Display | None, tell: Callable[[RunResult], int] = lambda _: 1) -> None:
+        self._tell = tell
         self.run: Running | None = None
         self._display = display
         self._count = 0
@@ -161,6 +164,20 @@ class Stopper:
         elif self._task is not None:
             self._task.cancel()
 
+    def end_blocked(self, end: Callable[[], RunResult]) -> NoReturn:
+        """End the process, as plugin code blocks the event loop for good."""
+        _later(PATIENCE, lambda: os._exit(1))  # the streams may be locked
+        if isinstance(self._display, Screen) and os.isatty(2):
+            os.write(2, f"{SHOW}{END_OF_SCREEN}\n".encode())
+        try:
+            result = end()
+            status = self._tell(result)
+        except PyscraiError as error:
+            output.fail_with(error)
+            status = 3
+        sys.stdout.flush()
+        os._exit(status)
+
     def _leave(self) -> NoReturn:
         """End the process without waiting for anything. Not through Python's streams: they may be locked."""
         if not self._left:  # a further signal may come between two of these lines
@@ -182,7 +199,15 @@ def _later(seconds: float, do: Callable[[], object]) -> None:
     timer.start()
 
 
-def perform(session: Session, work: Work, *, view: View, hints: Hints, after: int = 0) -> RunResult:
+def perform(
+    session: Session,
+    work: Work,
+    *,
+    view: View,
+    hints: Hints,
+    after: int = 0,
+    tell: Callable[[RunResult], int] = lambda result: output.EXIT[result.status],
+) -> RunResult:
     """Execute `work` in the session while a person watches, can be asked, and may stop it.
 
     Ends the command where there is no result: with status 130 if it was stopped before the run began, with 1
@@ -190,12 +215,13 @@ def perform(session: Session, work: Work, *, view: View, hints: Hints, after: in
     """
     display = view.display(session.store, after)
     watching = view.observers() if display is None else [*view.observers(), display]
-    stopper = Stopper(display)
+    stopper = Stopper(display, tell)
     session = evolve(
         session,
         observers=[*watching, *session.observers],
         begin=stopper.begin,
         ask=somebody(watching, view.as_json),
+        leave=stopper.end_blocked if threading.current_thread() is threading.main_thread() else session.leave,
     )
 
     async def watched() -> RunResult:
@@ -207,7 +233,7 @@ def perform(session: Session, work: Work, *, view: View, hints: Hints, after: in
 
     try:
         with stopper:
-            return asyncio.run(watched())
+            return run_alone(watched())
     except (asyncio.CancelledError, KeyboardInterrupt):
         if stopper.run is None:
             output.fail("before the run began; nothing was written", label="interrupted")

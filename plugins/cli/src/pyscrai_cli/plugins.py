@@ -6,7 +6,6 @@ import asyncio
 import os
 import platform
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pyscrai_core.contracts import Provider
     from pyscrai_core.plugins import Host, Offer, Plugin
     from pyscrai_core.scenario.trust import Gate
+    from pyscrai_records.base.time_limit import Watch
 
 #: The environment's settings. Others of such a name may hold a secret.
 SETTINGS = ("PYSCRAI_DEBUG", "PYSCRAI_DISABLE", "PYSCRAI_OBSERVERS", "PYSCRAI_PLUGINS", "PYSCRAI_STORE")
@@ -112,16 +112,17 @@ def _wrong_declaration(made: Any) -> str:
 
 def _wrong_opening(offer: Offer, made: Any) -> str:
     """Why a component that needs no options cannot be opened and closed; empty if it can."""
+    from pyscrai_core.runtime.components import watch_components
+    from pyscrai_records.base.time_limit import LeftBehind, run_alone
+
     blocks = (
         f"{offer}: it blocks everything else while it is opened; end this with Ctrl-C, and tell its author"
     )
-    watch = threading.Timer(PROBE_SECONDS + 1, output.note, (blocks,))
-    watch.daemon = True
-    watch.start()
+    watch = watch_components(lambda: output.note(blocks))
     try:
-        fault = asyncio.run(_open_and_close(made))
-    finally:
-        watch.cancel()
+        fault = run_alone(watch.oversee(_open_and_close(made, watch)))
+    except LeftBehind:
+        fault = TimeoutError()
     if fault is None:
         return ""
     if isinstance(fault, TimeoutError):
@@ -129,10 +130,11 @@ def _wrong_opening(offer: Offer, made: Any) -> str:
     return f"it cannot be opened: {type(fault).__name__}: {fault}; tell its author"
 
 
-async def _open_and_close(made: Any) -> Exception | None:
+async def _open_and_close(made: Any, watch: Watch) -> Exception | None:
     """What opening and closing a component that needs no options raises, if no message for a person."""
     from pyscrai_core import PyscraiError
     from pyscrai_core.contracts import Component
+    from pyscrai_records.base.time_limit import OutOfTime
 
     if not (isinstance(made, type) and issubclass(made, Component)):
         return None
@@ -142,11 +144,13 @@ async def _open_and_close(made: Any) -> Exception | None:
         return None  # it needs options
     try:
         component = made(config)
-        async with asyncio.timeout(PROBE_SECONDS):
+        with watch.limit(PROBE_SECONDS):
             await component.aopen()
             await component.aclose()
     except PyscraiError:
         return None
+    except OutOfTime:
+        return TimeoutError()
     except Exception as error:  # noqa: BLE001  a plugin may raise anything; that is what is told of it
         return error
     return None

@@ -16,12 +16,13 @@ from pyscrai_answers.options import Option, OptionScores
 from pyscrai_core import Completion, ConfigError, Request, RequestRejected, Sink, check_value
 from pyscrai_core.agent import AgentLimits
 from pyscrai_core.contracts import NoConfig, Provider
-from pyscrai_core.runtime.components import Components
+from pyscrai_core.runtime.components import Components, watch_components
 from pyscrai_core.runtime.run import Run
 from pyscrai_core.runtime.session import Session
 from pyscrai_core.scenario.model import Limits
 from pyscrai_core.scenario.plan import Plan
 from pyscrai_core.scenario.trust import Approval
+from pyscrai_records.records import RunResult
 from pyscrai_records.store.store import Store
 
 
@@ -92,14 +93,19 @@ async def preview(plan: Plan, approval: Approval, agent: str, step: int | None =
         name: _Stand(look, provider.capabilities) for name, provider in components.providers.items()
     }
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "preview.db") as store:
-        try:
-            await components.open()
-            session = Session(store, plan.host)
-            made = store.create_run(plan.scenario.name, plan.scenario.seed, plan.manifest.to_dict())
-            look.run = Run(components, session, made)
-            result = await look.run.execute()
-        finally:
-            await components.close()
+        watch = watch_components(lambda: None)
+
+        async def work() -> RunResult:
+            try:
+                await components.open()
+                session = Session(store, plan.host)
+                made = store.create_run(plan.scenario.name, plan.scenario.seed, plan.manifest.to_dict())
+                look.run = Run(components, session, made)
+                return await look.run.execute(watch)
+            finally:
+                await components.close(watch)
+
+        result = await watch.oversee(work())
     if look.found is None:
         steps = sorted({met for who, met in look.met if who == agent})
         if result.status == "failed":

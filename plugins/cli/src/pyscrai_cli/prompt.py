@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +131,7 @@ def _of_scenario(
     from pyscrai_core import api
     from pyscrai_core.config import load_settings
     from pyscrai_core.runtime import execution
+    from pyscrai_records.base.time_limit import run_alone
 
     from .draws import who_draws
     from .perform import gate_of
@@ -139,7 +139,7 @@ def _of_scenario(
 
     plan = api.prepare(file, settings=load_settings(store=store), seed=seed, overrides=overrides)
     approval = execution.approve(gate_of(trust), plan, str(file))
-    found = asyncio.run(preview(plan, approval, agent, step))
+    found = run_alone(preview(plan, approval, agent, step))
     if found.invented:
         output.note("no model was asked: earlier answers are placeholders in brackets")
     request = found.request

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
+
+from pyscrai_records.base.time_limit import run_alone
 
 from . import options, output
 from .completion import complete_run
@@ -183,7 +184,10 @@ def _resume(
         allowed = attrs.evolve(session, begin=begun)
         return await execution.resume(allowed, recorded.id, **given)
 
-    result = perform(session, work, view=view, hints=hints, after=before)
+    def tell(result: RunResult) -> int:
+        return report(result, settings, hints, view)
+
+    result = perform(session, work, view=view, hints=hints, after=before, tell=tell)
     return report(result, settings, hints, view, several=several)
 
 
@@ -258,9 +262,7 @@ def fork(
     with api.open_session(settings, gate_of(trust), create=False) as session:
         parent = session.store.run(run)
         at = _last_event(parent) if at is None else at
-        made = asyncio.run(
-            execution.fork(session, parent.id, at, overrides=overrides, seed=seed, reuse=reuse)
-        )
+        made = run_alone(execution.fork(session, parent.id, at, overrides=overrides, seed=seed, reuse=reuse))
         new = session.store.run(made)
         kept = (
             f"{output.counted(new.count_events(), 'event')} and {output.counted(new.count_calls(), 'call')}"

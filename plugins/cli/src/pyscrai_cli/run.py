@@ -166,8 +166,11 @@ def run_file(
         async def work(session: Session) -> RunResult:
             return await execution.start(session, plan, where, reuse=reuse, labels=labels)
 
-        result = perform(session, work, view=view, hints=hints)
-    return report(result, settings, hints, view, more)
+        def tell(result: RunResult) -> int:
+            return report(result, settings, hints, view, more)
+
+        result = perform(session, work, view=view, hints=hints, tell=tell)
+    return tell(result)
 
 
 def _say_needs() -> None:

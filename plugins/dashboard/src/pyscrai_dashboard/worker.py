@@ -26,6 +26,7 @@ from pyscrai_core.runtime.session import Running, Session
 from pyscrai_core.scenario.overrides import Override
 from pyscrai_core.scenario.trust import Approval, Gate
 from pyscrai_records.base.private import umask
+from pyscrai_records.base.time_limit import run_alone
 from pyscrai_records.canonical import canonical, digest
 from pyscrai_records.secret import redact, redact_bytes
 
@@ -196,7 +197,7 @@ async def _main(read: Iterator[bytes]) -> int:
 
 def main() -> int:
     try:
-        return asyncio.run(_main(lines()))
+        return run_alone(_main(lines()))
     except asyncio.CancelledError:  # stopped before a run had begun
         return 130
 

@@ -24,6 +24,7 @@ from distributed import Worker, WorkerPlugin
 
 from pyscrai_core import PyscraiError, TrialResult
 from pyscrai_core.runtime.trials import Trials
+from pyscrai_records.base.time_limit import run_alone
 from pyscrai_records.store.maintenance import remove_runs
 from pyscrai_records.store.store import Store
 
@@ -102,7 +103,7 @@ class Workplace(WorkerPlugin):
                 self._trials: Trials = opened.enter_context(closed.opened(self._workers))
                 assert self._trials.session is not None
                 self._store = self._trials.session.store
-                asyncio.run(self._stay(started))
+                run_alone(self._stay(started))
         except BaseException as error:  # noqa: BLE001 - whatever it is, who waits for the thread gets it
             if not started.done():
                 started.set_exception(error)

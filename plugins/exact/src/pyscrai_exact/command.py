@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import click
 import orjson
 
 from pyscrai_records.base.suggest import there_is_no
+from pyscrai_records.base.time_limit import run_alone
 
 if TYPE_CHECKING:
     from pyscrai_core.scenario.overrides import Override
@@ -112,7 +112,7 @@ def exact(
     )  # fmt: skip
     try:
         with results_alone(as_json):
-            found = asyncio.run(walk.run())
+            found = run_alone(walk.run())
     except KeyboardInterrupt:
         click.echo("exact: interrupted; the same command continues", err=True)
         return 130

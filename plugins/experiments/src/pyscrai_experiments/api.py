@@ -15,6 +15,7 @@ from pyscrai_core import ConfigError
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario.trust import Gate
+from pyscrai_records.base.time_limit import run_alone
 from pyscrai_records.store.store import Store
 
 from .experiment import read_experiment
@@ -75,7 +76,7 @@ def run(file: str | Path, **options: Any) -> Result:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(arun(file, **options))
+        return run_alone(arun(file, **options))
     raise RuntimeError("an event loop is running already: use `await pyscrai_experiments.arun(…)`")
 
 

@@ -19,6 +19,7 @@ from pyscrai_core import ConfigError
 from pyscrai_core.base.stdout import results_alone
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.scenario.trust import Gate
+from pyscrai_records.base.time_limit import run_alone
 from pyscrai_records.secret import redact
 from pyscrai_records.store.opening import path_of
 from pyscrai_records.store.store import Store
@@ -282,7 +283,7 @@ def _perform(found: Experiment, settings: Settings, gate: Gate, shown: _Shown, *
     from .running import arun_experiment
 
     with shown:
-        return asyncio.run(arun_experiment(found, settings, gate, watcher=shown, **options))
+        return run_alone(arun_experiment(found, settings, gate, watcher=shown, alone=True, **options))
 
 
 def _tell(summary: Summary, file: Path, store: str | None) -> None:

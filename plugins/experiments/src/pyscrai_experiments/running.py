@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
+
 from pyscrai_core import api
 from pyscrai_core.config import Settings
 from pyscrai_core.plugins import Host
+from pyscrai_core.runtime.session import end_process
 from pyscrai_core.scenario.trust import Gate
 
 from .experiment import Experiment
@@ -24,10 +27,17 @@ def ready(experiment: Experiment, settings: Settings, gate: Gate, host: Host | N
 
 
 async def arun_experiment(
-    experiment: Experiment, settings: Settings, gate: Gate, *, host: Host | None = None, **options: Any
+    experiment: Experiment,
+    settings: Settings,
+    gate: Gate,
+    *,
+    host: Host | None = None,
+    alone: bool = False,
+    **options: Any,
 ) -> Summary:
-    """Run what is left of an experiment; `options` are those of `perform`."""
+    """Run what is left of an experiment; `options` are those of `perform`. `alone`: in a process for that."""
     host = host or settings.host()
     prepared = ready(experiment, settings, gate, host)
     with api.open_session(settings, gate, host=host) as session:
+        session = evolve(session, leave=end_process) if alone else session
         return await perform(prepared, session, settings, **options)

@@ -14,6 +14,8 @@ import threading
 from typing import Any, BinaryIO
 
 from pyscrai_core import PyscraiError
+from pyscrai_core.runtime.session import end_process
+from pyscrai_records.base.time_limit import left_behind, run_alone
 
 from .executors import HEADER
 
@@ -25,9 +27,13 @@ def main() -> None:
     runner, processes = _read(sys.stdin.buffer)
     try:
         with runner.opened(processes) as opened:
-            asyncio.run(_serve(opened, out))
+            opened.session.leave = end_process
+            run_alone(_serve(opened, out))
     except PyscraiError as error:
         _write(out, ("error", _plain(error)))
+    if left_behind():  # Python would wait for it
+        out.flush()
+        os._exit(0)
 
 
 async def _serve(runner: Any, out: BinaryIO) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pyscrai_core import ConfigError, Cost, InputError, api
 from pyscrai_core.config import load_settings
 from pyscrai_core.plugins import Host
 from pyscrai_core.scenario.trust import Gate
+from pyscrai_records.base.time_limit import run_alone
 
 from .choosing import choose
 from .judging import Estimate, Judging, Summary, judgements_of
@@ -82,7 +82,7 @@ def judge(file: str | Path, runs: Sequence[str] = (), **options: Any) -> Judgeme
             raise ConfigError(f"{file}: {question}; nothing was asked; if you mean it, pass yes=True")
         return True
 
-    return asyncio.run(ajudge(Path(file), runs, gate=Gate(trust), confirm=confirm, **options))
+    return run_alone(ajudge(Path(file), runs, gate=Gate(trust), confirm=confirm, **options))
 
 
 async def ajudge(

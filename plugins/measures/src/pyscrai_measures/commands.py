@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from pyscrai_core import ConfigError
 from pyscrai_core.base.stdout import results_alone
 from pyscrai_core.config import load_settings
 from pyscrai_core.scenario.trust import Gate
+from pyscrai_records.base.time_limit import run_alone
 from pyscrai_records.store.runs import RecordedRun
 from pyscrai_records.store.store import Store
 
@@ -168,7 +168,7 @@ def judge(
         only_estimate=estimate, moved=_progress,
     )  # fmt: skip
     with results_alone(form != "terminal"):
-        found = asyncio.run(work)
+        found = run_alone(work)
     if form == "json":
         text = as_json(found.to_dict())
     elif form == "csv":

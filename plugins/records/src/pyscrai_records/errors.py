@@ -39,8 +39,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
+from .base.redaction import redact
 from .records import Usage
 
 #: What the message of a plugin's fault ends with.
@@ -61,10 +62,10 @@ class Mistake:
 
     where: str
     path: str
-    what: str
+    what: str = field(converter=redact)
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.path}: {self.what}" if self.path else f"{self.where}: {self.what}"
+        return ": ".join(filter(None, (self.where, self.path, self.what)))
 
 
 class ScenarioError(InputError):
@@ -72,7 +73,7 @@ class ScenarioError(InputError):
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+        super().__init__("\n".join(map(str, mistakes)))
 
 
 class ConfigError(InputError):
@@ -182,10 +183,9 @@ class AnswerTruncated(CallFailed):
 
 
 class AnswerRejected(CallFailed):
-    """The answer cannot be used: it is malformed, or it does not fit the request's schema.
+    """The answer cannot be used (malformed, or a misfit of the schema); the model is told, and asked again.
 
-    The model is told why and asked again. `given_up` is true after the last repair: then the request is not
-    sent again.
+    `given_up` is true after the last repair: then the request is not sent again.
     """
 
     given_up: bool = False

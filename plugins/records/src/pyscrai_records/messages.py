@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
-from .base.frozen import as_tuple, freeze
+from .base.frozen import Sealed, as_tuple, freeze
 from .canonical import canonical, digest
 
 #: How tokens are estimated. Recorded in manifests, because another rule would give other prompts.
@@ -16,7 +16,7 @@ PER_MESSAGE = 4
 
 
 @frozen
-class Text:
+class Text(Sealed):
     """Words."""
 
     text: str
@@ -24,7 +24,7 @@ class Text:
 
 
 @frozen
-class ToolCall:
+class ToolCall(Sealed):
     """The model asks for the tool `name` with `arguments`; `id` pairs it with its result."""
 
     id: str
@@ -34,7 +34,7 @@ class ToolCall:
 
 
 @frozen
-class ToolResult:
+class ToolResult(Sealed):
     """What a tool answered to the call `id`; `failed` marks `content` as an error's words."""
 
     id: str
@@ -44,7 +44,7 @@ class ToolResult:
 
 
 @frozen
-class Thinking:
+class Thinking(Sealed):
     """A model's own thinking: `text` to read, and `data`, which is sent back to the vendor as it came."""
 
     text: str
@@ -81,7 +81,7 @@ def part_from_dict(data: Mapping[str, Any]) -> Part:
 
 
 @frozen
-class Message:
+class Message(Sealed):
     """One message of a request: who speaks (`role`) and its parts, in order.
 
     Keep message objects and hand the same ones in again when a history grows: each computes its

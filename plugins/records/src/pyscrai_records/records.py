@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import orjson
 from attrs import evolve, field, frozen
 
-from .base.frozen import as_tuple, freeze, freeze_schema
+from .base.frozen import Sealed, as_tuple, freeze, freeze_schema
 from .canonical import canonical
 from .messages import Message, Text, Thinking, ToolCall, part_to_dict
 
@@ -30,7 +30,7 @@ class Extension:
 
 
 @frozen
-class ToolSpec:
+class ToolSpec(Sealed):
     """The description of a tool for a model: name, what it does, and parameters (JSON Schema)."""
 
     name: str
@@ -42,7 +42,7 @@ class ToolSpec:
 
 
 @frozen
-class Sampling:
+class Sampling(Sealed):
     """How an answer is sampled. None: the vendor's default.
 
     `temperature` and `top_p` are as vendors define them, `max_tokens` limits the answer, in the model's
@@ -64,7 +64,7 @@ class Sampling:
 
 
 @frozen
-class Position:
+class Position(Sealed):
     """Where in a run a call is made: the agent, the step, and the path inside the turn.
 
     It is unique in a run and independent of concurrent calls. The journal uses it as a key, and random
@@ -80,7 +80,7 @@ class Position:
 
 
 @frozen
-class Request:
+class Request(Sealed):
     """A request to a model.
 
     `provider` names a provider of the scenario (empty: the agent's own). If `schema` (JSON Schema) is set,
@@ -106,7 +106,7 @@ class Request:
 
 
 @frozen
-class Usage:
+class Usage(Sealed):
     """Tokens of a call.
 
     `input_tokens` counts all input. It includes `cached_tokens`, which the vendor read from its cache, and
@@ -167,7 +167,7 @@ class Price:
 
 
 @frozen
-class Cost:
+class Cost(Sealed):
     """The known cost in US dollars, and the number of completions whose price is unknown."""
 
     dollars: float = 0.0
@@ -203,7 +203,7 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "refusal", "co
 
 
 @frozen
-class Completion:
+class Completion(Sealed):
     """A model's answer.
 
     A provider returns what the vendor sent, also if it is odd: the kernel checks it. The text may be a list
@@ -285,7 +285,7 @@ class Sink(Protocol):
 
 
 @frozen
-class Event:
+class Event(Sealed):
     """An event in a run's log.
 
     seq

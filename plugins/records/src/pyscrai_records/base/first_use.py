@@ -37,5 +37,5 @@ def tell_first_uses(start: Path, ignored: Path | None, settings: Path | None, st
         logger.warning("{} is not used: others can write it", shown(ignored))
     if settings and first_use(settings):
         logger.warning("settings are taken from {}, for the first time", shown(settings))
-    if store and store.exists() and first_use(store):
+    if store and os.path.exists(store) and first_use(store):
         logger.warning("runs are kept in {}, which was there, for the first time", shown(store))

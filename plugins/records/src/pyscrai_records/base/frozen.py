@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -18,9 +19,13 @@ def _refuse(self: Any, *_: Any, **__: Any) -> NoReturn:
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict that cannot be changed. `dict(value)` and `copy.deepcopy(value)` are plain again."""
+    """A dict that cannot be changed. `dict(value)` and `copy.deepcopy(value)` are plain again.
+
+    `freeze` makes them. As with every subclass of dict, `dict.update(value, …)` would change it.
+    """
 
     __slots__ = ()
+    __init__ = __setattr__ = __delattr__ = _refuse
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
@@ -31,13 +36,18 @@ class FrozenDict(dict[str, Any]):
         return {key: copy.deepcopy(value, memo) for key, value in self.items()}
 
     def __reduce__(self) -> Any:
-        return FrozenDict, (dict(self),)
+        return freeze_dict, (dict(self),)
 
 
 class FrozenList(list[Any]):
-    """A list that cannot be changed. `list(value)` and `copy.deepcopy(value)` are plain again."""
+    """A list that cannot be changed. `list(value)` and `copy.deepcopy(value)` are plain again.
+
+    `freeze` makes them. As with every subclass of list, `list.append(value, …)` would change it, and so would
+    what calls that, such as `heapq`.
+    """
 
     __slots__ = ()
+    __init__ = __setattr__ = __delattr__ = _refuse
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse
 
@@ -48,7 +58,24 @@ class FrozenList(list[Any]):
         return [copy.deepcopy(value, memo) for value in self]
 
     def __reduce__(self) -> Any:
-        return FrozenList, (list(self),)
+        return freeze_list, (list(self),)
+
+
+def freeze_dict(value: Mapping[str, Any]) -> FrozenDict:
+    """A dict with the same values that cannot be changed."""
+    made: FrozenDict = _new_dict(FrozenDict)
+    _fill(made, value)
+    return made
+
+
+def freeze_list(values: Iterable[Any] = ()) -> FrozenList:
+    """A list of the same values that cannot be changed."""
+    made: FrozenList = _new_list(FrozenList)
+    _extend(made, values)
+    return made
+
+
+_new_dict, _fill, _new_list, _extend = dict.__new__, dict.update, list.__new__, list.extend
 
 
 def freeze(value: Any) -> Any:
@@ -57,10 +84,37 @@ def freeze(value: Any) -> Any:
     if kind is str or kind is FrozenDict or kind is FrozenList:
         return value
     if isinstance(value, dict):
-        return FrozenDict({key: freeze(part) for key, part in value.items()})
+        return freeze_dict({key: freeze(part) for key, part in value.items()})
     if isinstance(value, list):
-        return FrozenList([freeze(part) for part in value])
+        return freeze_list([freeze(part) for part in value])
     return tuple(map(freeze, value)) if kind is tuple else value
+
+
+_UNSET = object()
+
+
+class Sealed:
+    """A base of frozen attrs classes: none of its methods, such as `__init__`, makes an instance anew."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        first = next(iter(cls.__annotations__))
+
+        def __attrs_pre_init__(self: Any) -> None:
+            if getattr(self, first, _UNSET) is not _UNSET:
+                raise TypeError(f"this {cls.__name__} is read-only; attrs.evolve makes a changed copy")
+
+        def __getstate__(self: Any) -> dict[str, Any]:
+            return {field.name: getattr(self, field.name) for field in self.__attrs_attrs__}
+
+        def __setstate__(self: Any, state: dict[str, Any]) -> None:
+            __attrs_pre_init__(self)
+            for name, value in state.items():
+                object.__setattr__(self, name, value)
+
+        for method in (__attrs_pre_init__, __getstate__, __setstate__):  # attrs makes none of its own then
+            setattr(cls, method.__name__, method)
 
 
 def as_tuple(values: Any) -> tuple[Any, ...]:

@@ -7,15 +7,20 @@ logged as text, in the record's `extra["traceback"]`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import traceback
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 import loguru
 
 from ..secret import redact
 from .own_code import is_own
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _redact(record: Any) -> None:
@@ -55,6 +60,20 @@ def _cleaned(part: Any) -> Any:
         return redact(part)
     shown = repr(part)
     return part if (text := redact(shown)) == shown else text
+
+
+def cleaned(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """The same function; what it raises is shown to a caller, and shows no key."""
+
+    @functools.wraps(function)
+    async def work(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await function(*args, **kwargs)
+        except Exception as error:  # whatever it is, a caller who shows it must not show a key
+            clean(error)
+            raise
+
+    return work
 
 
 def clean(error: BaseException | None) -> None:

@@ -19,10 +19,19 @@ def is_private(path: Path) -> bool:
     if not hasattr(os, "getuid"):  # on Windows, permissions are another matter
         return True
     found = path.stat()
-    # The group that many systems give each user has no other members.
-    own_group = found.st_gid == os.getgid() == os.getuid()
-    others = stat.S_IWOTH if own_group else stat.S_IWOTH | stat.S_IWGRP
-    return found.st_uid == os.getuid() and not found.st_mode & others
+    if found.st_uid != os.getuid() or found.st_mode & stat.S_IWOTH:
+        return False
+    return not found.st_mode & stat.S_IWGRP or _is_own_group(found.st_gid)
+
+
+def _is_own_group(group: int) -> bool:
+    """Whether it is the group that many systems give each user, and has no other members."""
+    import grp
+
+    try:
+        return group == os.getgid() == os.getuid() and not grp.getgrgid(group).gr_mem
+    except KeyError:  # it has no name, and so nobody else
+        return True
 
 
 def umask() -> int:

@@ -101,6 +101,8 @@ def _forms_of(value: str) -> Iterator[str]:
         for percent in (quote(value, safe), quote_plus(value, safe)):
             yield percent
             yield re.sub("%..", lambda code: code[0].lower(), percent)
+    every = "".join(f"%{byte:02x}" for byte in value.encode())
+    yield from (every, every.upper())
     if len(value) < SHORTEST_PLAIN:
         return
     yield value.lower()

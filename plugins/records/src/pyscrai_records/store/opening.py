@@ -65,6 +65,8 @@ def connection_of(database: SqliteDatabase) -> sqlite3.Connection:
 
 def check_file(path: Path, create: bool) -> bool:
     """Whether the store can be written. Raises `StoreError` if it cannot be used at all."""
+    if os.path.exists(path.parent) and not os.access(path.parent, os.X_OK):
+        raise StoreError(f"store {path}: its folder is not yours to read; choose another place with --store")
     if not path.is_file() and os.path.lexists(path):
         what = "a folder" if path.is_dir() else "a device or a pipe"
         if not path.exists():
@@ -191,7 +193,7 @@ def as_store_error(path: Path, error: BaseException) -> StoreError:
         remedy = "another program is writing to it: wait for it, or end it"
     elif "readonly" in problem:
         remedy = "change its permissions, or choose another place with --store"
-    elif "malformed" in problem:
+    elif "malformed" in problem or "decode" in problem:
         problem, remedy = f"it is damaged ({problem})", "restore it, or name another with --store"
     elif "not a database" in problem:
         problem, remedy = "it is not a database, or damaged", "restore it, or name another with --store"

@@ -36,6 +36,7 @@ from .models import (
 from .opening import as_store_error, check_file, connection_of, migrate, parse_url, translate_errors
 from .runs import RecordedRun, find_run
 from .writer import Writer, retry_while_locked
+from .written import check_written
 
 CALL_COLUMNS: list[str] = list(CallRow._meta.sorted_field_names)
 
@@ -311,10 +312,16 @@ class Store:
         with self.transaction():
             self._update_run(run, status=status)
 
-    def end_run(self, result: RunResult) -> None:
-        """Write how a run ended, after everything that is queued."""
+    def end_run(self, result: RunResult, last: int | None = None) -> None:
+        """Write how a run ended, after everything that is queued.
+
+        With the number of its `last` call, a completed run is looked at first: raises `StoreError` if
+        something of it is not there as it was written.
+        """
         run = result.run
         retry_while_locked(self.writer.flush, self.path)
+        if last is not None and result.status == "completed":
+            check_written(self.path, run, result.fingerprint, last)
         with self.transaction():
             self._update_run(
                 run, status=result.status, error=result.error, steps=result.steps,
@@ -398,7 +405,8 @@ class Store:
     def inputs(self, run: str) -> list[tuple[int, str, str, str]]:
         """Number, kind, body and author of the inputs that wait for a run, oldest first."""
         query = 'SELECT "id","kind","body","author" FROM "inputs" WHERE "run"=? ORDER BY "id"'
-        return self.connection.execute(query, (run,)).fetchall()
+        with translate_errors(self.path):
+            return self.connection.execute(query, (run,)).fetchall()
 
     def remove_input(self, number: int) -> None:
         """Queue that an input was taken in, and waits no more."""

@@ -1,0 +1,86 @@
+"""Whether what a run wrote is in its store, looked at through a connection that remembers nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+
+import orjson
+
+from ..canonical import LOG_HEAD
+from ..errors import StoreError
+from .checksums import PAID, STABLE, checksum, damaged, is_body, is_damaged
+from .opening import as_store_error
+
+EVENTS = """SELECT "audience","cause","kind","payload","seq","source","step" FROM "events" WHERE "run"=?
+    ORDER BY "seq\""""
+CALL = (*STABLE, *PAID, "reused", "checksum", "status", "frame", "messages")
+CALLS = f"""SELECT {",".join(f'"{name}"' for name in CALL)} FROM "calls" WHERE "run"=? ORDER BY "number\""""
+#: By the index of positions, which may be damaged alone.
+PLACES = """SELECT count(*) FROM (SELECT "agent","step","path" FROM "calls" WHERE "run"=?
+    ORDER BY "agent","step","path")"""
+MANIFEST = 'SELECT "body","checksum" FROM "manifests" WHERE "run"=?'
+MESSAGE = 'SELECT "body" FROM "messages" WHERE "digest"=?'
+
+
+def check_written(path: Path, run: str, fingerprint: str, last: int) -> None:
+    """Check all rows of a run that has the fingerprint, and `last` as its last call's number.
+
+    Takes time in proportion to the run. Raises `StoreError` if one is not as it was written.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("BEGIN")
+            sound = (
+                _events(connection, run) == fingerprint
+                and _calls(connection, run, last)
+                and any(known in ("", checksum(body)) for body, known in connection.execute(MANIFEST, (run,)))
+            )
+    except sqlite3.DatabaseError as error:
+        raise as_store_error(path, error) from None
+    except (TypeError, ValueError, UnicodeError, AttributeError):  # what a column has is of another type
+        sound = False
+    if not sound:
+        raise StoreError(f"store {path}: {damaged(f'run {run}')}")
+
+
+@lru_cache(maxsize=1024)
+def _text(value: str) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _events(connection: sqlite3.Connection, run: str) -> str:
+    """The fingerprint of the events that are there. Their JSON is stored in its canonical form."""
+    log = hashlib.sha256(LOG_HEAD)
+    for audience, cause, kind, payload, seq, source, step in connection.execute(EVENTS, (run,)):
+        line = (
+            f'{{"audience":{audience},"cause":{"null" if cause is None else cause},"kind":{_text(kind)},'
+            f'"payload":{payload},"seq":{seq},"source":{_text(source)},"step":{step}}}\n'
+        )
+        log.update(line.encode())
+    return log.hexdigest()
+
+
+def _calls(connection: sqlite3.Connection, run: str, last: int) -> bool:
+    """Whether the calls, and what they asked, are as they were written."""
+    count = number = 0
+    seen: set[str] = set()
+    for values in connection.execute(CALLS, (run,)):
+        row = dict(zip(CALL, values, strict=True))
+        if is_damaged(row):
+            return False
+        count, number = count + 1, row["number"]
+        asked = [*orjson.loads(row["messages"]), row["frame"]] if row["frame"] else [row["request"]]
+        for key in asked:
+            if key not in seen:
+                seen.add(key)
+                found = connection.execute(MESSAGE, (key,)).fetchone()
+                if found is None if row["frame"] else False:
+                    return False
+                if found is not None and not is_body(key, found[0]):
+                    return False
+    ((places,),) = connection.execute(PLACES, (run,))
+    return number == last and places == count
