@@ -17,8 +17,8 @@ from loguru import logger
 from pyscrai_cli import perform
 from pyscrai_cli.main import cli
 from pyscrai_core import BudgetSpent, Engine, Schedule, Tool, Toolset
-from pyscrai_core.base import time_limit
 from pyscrai_core.runtime import components
+from pyscrai_records.base import time_limit
 
 NEVER = 3600
 

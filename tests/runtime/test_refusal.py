@@ -97,7 +97,7 @@ class Looks(Observer):
 QUICK = """
 import asyncio, sys
 import pyscrai_core
-from pyscrai_core.base import time_limit
+from pyscrai_records.base import time_limit
 from pyscrai_core.runtime import components, observers
 time_limit.AGAIN, time_limit.GRACE = 0.1, 0.5
 components.CLOSING = observers.PATIENCE = 0.2

@@ -234,7 +234,6 @@ def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
     assert shown(waiting, "Nine coins.", size) == "Nine coins."
     assert shown(waiting, "<think>hide</think>Nine.", size) == "Nine."
     assert shown(waiting, "hide</think>hide it</think>Nine.", size) == "Nine."
-    assert shown(waiting, "<think>hide</think>hide it</think>Nine.", size) == "Nine."
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])

@@ -34,7 +34,7 @@ class Blocks(Engine):
                 continue
 """
 CODE = """
-from pyscrai_core.base import time_limit
+from pyscrai_records.base import time_limit
 time_limit.AGAIN, time_limit.GRACE = 0.1, 0.5
 from pyscrai_cli.main import main
 main()

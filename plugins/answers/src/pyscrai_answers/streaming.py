@@ -86,7 +86,11 @@ class ThoughtlessSink(WordsSink):
         if kind == "lone":
             self._closed, self._waiting = True, ""
         if kind != "words":
-            self._waits = self._waits or kind in ("lone", "preamble")
+            # Thoughts between tags of their own: nothing more is to be waited for.
+            self._waits = kind in ("lone", "preamble") or (self._waits and self._closed)
+            if not self._waits and self._waiting:
+                self._sink.write(self._waiting)
+                self._waiting = ""
             self._fresh = True
             return
         if self._fresh:
