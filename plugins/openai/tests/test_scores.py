@@ -13,7 +13,7 @@ import pytest
 
 import pyscrai_core
 from pyscrai_answers.options import Option, OptionScores
-from pyscrai_core import Message, Request
+from pyscrai_core import Message, Request, RequestRejected
 from pyscrai_openai.provider import OpenAIProvider
 from pyscrai_testing.servers import FaultServer, model_server
 
@@ -113,3 +113,16 @@ def test_a_run_draws_from_a_servers_probabilities(tmp_path: Path) -> None:
 def test_only_servers_that_continue_can_be_named() -> None:
     with pytest.raises(ValueError, match="only servers of llama.cpp and vLLM continue an answer"):
         OpenAIProvider.Config(model="gpt", continues="vllm")
+
+
+@pytest.mark.parametrize("odd", ["NaN", "0.7", "null", '"-1"'])
+def test_what_is_no_log_probability_is_refused(odd: str) -> None:
+    def serve_odd(path: str, body: dict[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+        answer = json.dumps(_told(('"tea"', 0.5), ('"coffee"', 0.25)))
+        return 200, {}, answer.replace(str(math.log(0.25)), odd).encode()
+
+    with (
+        FaultServer(answer=serve_odd) as server,
+        pytest.raises(RequestRejected, match=r"as the log-probability of the token '\"coffee\"', expected"),
+    ):
+        scores(server.url)

@@ -11,12 +11,14 @@ from typing import Any
 
 from attrs import evolve
 
-from pyscrai_core import Request, Usage
+from pyscrai_core import Request, RequestRejected, Usage
 from pyscrai_core.vendors import Option, OptionScores, Told, score_options
 
 from .chat import Chat
 from .config import OpenAIConfig
 
+#: By how much rounding may raise a log-probability above 0.
+ROUNDING = 1e-3
 #: The most requests for a choice, but for those of each option's own tokens.
 MOST_NODES = 24
 
@@ -72,5 +74,16 @@ def _told(answer: dict[str, Any]) -> list[Told]:
         raw = one.get("bytes")
         text = one["token"].encode() if raw is None else bytes(raw)
         if text and text not in found:
-            found[text] = Told(text, text, min(0.0, float(one["logprob"])))
+            found[text] = Told(text, text, _logprob(one))
     return list(found.values())
+
+
+def _logprob(one: dict[str, Any]) -> float:
+    """A token's log-probability. Raises `RequestRejected` for what is none; rounding may make it positive."""
+    told = one["logprob"]
+    if not isinstance(told, int | float) or not told <= ROUNDING:
+        raise RequestRejected(
+            f"openai: the server tells {told!r} as the log-probability of the token {one['token']!r:.40}, "
+            "expected a number, 0 at most; use another server or model, or set `draw: provider`"
+        )
+    return min(0.0, float(told))
