@@ -116,6 +116,23 @@ def test_the_python_runs(text: str) -> None:
         exec(compile(text, "README.md", "exec"), {})
 
 
+@pytest.mark.parametrize(
+    ("library", "said"),
+    [("answers", "Nine coins."), ("language", 'price: expected an integer, got "4"'), ("records", "Hello.")],
+)
+def test_the_python_of_a_library_below_the_kernel_runs(
+    library: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider = {"use": "scripted", "replies": ["Hello."]}
+    made = {"providers": {"default": provider}, "agents": {"A": {}}, "schedule": {"use": "round-robin"}}
+    Path("made.yaml").write_text(yaml.safe_dump({"scenario": "made", **made, "limits": {"steps": 1}}))
+    api.run("made.yaml", store="runs.db")
+    readme = Path(__file__).parent.parent / "plugins" / library / "README.md"
+    (text,) = re.findall(r"^```python\n(.*?)^```$", readme.read_text(), re.DOTALL | re.MULTILINE)
+    exec(compile(text, str(readme), "exec"), {})
+    assert said in capsys.readouterr().out
+
+
 def test_the_tools_answer() -> None:
     scenario = yaml.safe_load(next(text for text in YAML if text.startswith("scenario: talk")))
     scenario["agents"]["Mara"] |= yaml.safe_load(next(text for text in YAML if text.startswith("tools:")))
