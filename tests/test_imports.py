@@ -35,6 +35,11 @@ def test_the_kernel_is_light() -> None:
     }
 
 
+def test_the_api_is_there_by_its_name() -> None:
+    """As messages call it: `await pyscrai_core.api.aresume(…)`."""
+    assert "peewee" in loaded_by("import pyscrai_core\npyscrai_core.api.aresume")
+
+
 def test_discovery_loads_no_sdk() -> None:
     loaded = loaded_by("from pyscrai_core.plugins import Host\nassert Host().offers()")
     assert not loaded & set(HEAVY)
