@@ -402,12 +402,8 @@ def test_labels_of_speakers_are_no_words(text: str, form: Any, streamed: bool, t
     assert "Nine coins." in structured.shown or not streamed
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["hide it</think>hide more</think>Nine coins.", "<think>hide</think>hide more</think>Nine coins."],
-    ids=["never opened", "closed twice"],
-)
-def test_thoughts_that_are_closed_again_are_not_shown(text: str, form: Any, tmp_path: Path) -> None:
+def test_thoughts_that_are_closed_again_are_not_shown(form: Any, tmp_path: Path) -> None:
+    text = "hide it</think>hide more</think>Nine coins."
     played = play(form, True, [Said(text)], tmp_path)
     assert (played.says, played.shown) == (["Nine coins."] * 2, "Nine coins." * 2)
 

@@ -236,13 +236,11 @@ def test_a_resume_sends_what_is_new_in_a_trace_of_its_own(
     assert root.attributes[names.RESUMED] is True
     assert root.attributes[names.RECORDED] == len([one for one in before if one["status"] == "answered"])
     # Each call is in one of the two traces, and no more.
-    both = [
-        one
-        for one in [*early, *collector.spans]
-        if one.kind == CLIENT and not one.attributes.get(names.ERROR_TYPE)
-    ]
+    both = [one for one in [*early, *collector.spans] if not one.attributes.get(names.ERROR_TYPE)]
     places = [
-        (one.attributes[names.AGENT], one.attributes[names.STEP], one.attributes[names.PATH]) for one in both
+        (one.attributes[names.AGENT], one.attributes[names.STEP], one.attributes[names.PATH])
+        for one in both
+        if one.kind == CLIENT
     ]
     wanted = [
         (one["agent"], one["step"], one["path"])
@@ -250,7 +248,7 @@ def test_a_resume_sends_what_is_new_in_a_trace_of_its_own(
         if one["kind"] == "complete" and one["status"] == "answered"
     ]
     assert sorted(places) == sorted(wanted)
-    tools = [one for one in [*early, *collector.spans] if one.name == "execute_tool fetches"]
+    tools = [one for one in both if one.name == "execute_tool fetches"]
     assert len(tools) == len([one for one in after if one["kind"] == "tool"])
 
 
