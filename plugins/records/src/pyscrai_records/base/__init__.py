@@ -1,1 +1,1 @@
-"""What knows no record and no store: frozen data, files, the logger, guesses for messages."""
+"""What knows no record and no store: frozen data, files, the logger, time limits, guesses for messages."""
