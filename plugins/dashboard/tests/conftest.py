@@ -123,6 +123,8 @@ class Stream:
         self.times: list[float] = []
         self.error: Exception | None = None
         self.status = 0
+        #: Nothing is taken in once it is closed, which its thread may hear of later.
+        self._closing, self._closed = threading.Lock(), False
         self._client = httpx.Client(base_url=server.url, timeout=httpx.Timeout(30, read=60), headers=headers)
         self._context = self._client.stream("GET", f"/api{path}")
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -142,8 +144,11 @@ class Stream:
                     elif key == "id":
                         number = value
                     elif not line and data:
-                        self.times.append(time.time())
-                        self.events.append((name, json.loads(data), number))
+                        with self._closing:
+                            if self._closed:
+                                return
+                            self.times.append(time.time())
+                            self.events.append((name, json.loads(data), number))
                         name, data, number = "message", "", ""
         except Exception as error:  # it is looked at by the test
             self.error = error
@@ -155,6 +160,8 @@ class Stream:
         return [event["seq"] for data in self.named("events") for event in data["events"]]
 
     def close(self) -> None:
+        with self._closing:
+            self._closed = True
         self._client.close()
 
     def wait_for_end(self) -> None:

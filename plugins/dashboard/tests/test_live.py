@@ -228,8 +228,8 @@ def crowd(
         time.sleep(seconds / 5)
         for number in range(0, clients, 4):  # every fourth loses its connection
             old = parts[number][-1]
-            ids = [one for name, _, one in old.events if name == "events"]
             old.close()
+            ids = [one for name, _, one in old.events if name == "events"]
             headers = {"Last-Event-ID": ids[-1]} if ids else {}
             place = ids[-1] if ids else parts[number][0].seqs()[-1:] or [0]
             if not ids:

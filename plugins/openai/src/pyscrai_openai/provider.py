@@ -168,6 +168,10 @@ class OpenAIProvider(Provider):
                 return (Probe("key", False, str(failed)), Probe("server", True, f"{config.base_url} answers"))
             if isinstance(failed, TransientError):
                 return (*found, Probe("server", False, str(failed)))
+            if isinstance(
+                error, openai.APIConnectionError
+            ):  # what it answered is no answer, such as a redirect
+                raise failed from error
         found.append(Probe("server", True, f"{config.base_url} answers"))
         if listed is None:
             return found
