@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from pyscrai_cli.main import cli
 from pyscrai_core import ConfigError, Message, StoreError, api
 from pyscrai_records.store.listing import count_events
+from pyscrai_records.store.opening import translate_errors
 from pyscrai_records.store.store import Store
 
 TALK = {
@@ -417,3 +418,12 @@ def test_a_run_that_ends_while_it_is_looked_at_was_not_interrupted(
         assert store.run(run).status == "interrupted"
         monkeypatch.setattr(store.locks, "held", held)
         assert store.run(run).status == "completed"
+
+
+def test_a_store_that_is_gone_when_it_is_read_is_told_as_such(tmp_path: Path) -> None:
+    gone = tmp_path / "runs.db"
+    with (
+        pytest.raises(StoreError, match=r"runs\.db: it was removed or moved while it was used; put it back"),
+        translate_errors(gone),
+    ):
+        sqlite3.connect(f"{gone.as_uri()}?mode=ro", uri=True).execute("SELECT 1")

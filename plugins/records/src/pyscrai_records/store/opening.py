@@ -189,7 +189,9 @@ def as_store_error(path: Path, error: BaseException) -> StoreError:
         error = error.__context__  # the reason why SQLite had rolled back already
     problem = str(error)
     remedy = "free disk space, or choose another place with --store"
-    if "locked" in problem:
+    if not path.exists():
+        problem, remedy = "it was removed or moved while it was used", "put it back, and try again"
+    elif "locked" in problem:
         remedy = "another program is writing to it: wait for it, or end it"
     elif "readonly" in problem:
         remedy = "change its permissions, or choose another place with --store"
