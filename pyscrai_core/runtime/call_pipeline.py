@@ -194,8 +194,8 @@ class CallPipeline:
         sink = self._observers.sink(call.position) if shown else None
         try:
             completion = await self._providers.ask(request, call, sink, self._progress(call))
-            # With what attempts that failed were paid for.
-            completion = evolve(completion, usage=call.usage)
+            if completion.usage != call.usage:  # attempts that failed were paid for
+                completion = evolve(completion, usage=call.usage)
             call.answer_json = encode_answer(completion.to_dict(), request.provider)
             call.finish_reason = completion.finish_reason
         except CallFailed as error:

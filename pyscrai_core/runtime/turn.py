@@ -182,6 +182,8 @@ class RunScope(Scope):
         if request.sampling != Sampling():
             options = asdict(request.sampling, recurse=False).items()
             sampling = evolve(sampling, **{name: one for name, one in options if one not in (None, ())})
+        if provider == request.provider and sampling == request.sampling:
+            return request
         return request.but(provider=provider, sampling=sampling)
 
     def _check(self) -> None:

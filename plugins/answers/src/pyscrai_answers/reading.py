@@ -98,7 +98,8 @@ def check(answer: Completion, request: Request, policy: AnswerPolicy, agents: Se
     if answer.truncated and policy.on_truncated == "repair":
         raise AnswerRejected(f"the answer ended before it was complete{cut_off(answer)}; give a shorter one")
     answer = with_textual_calls(answer, request)
-    answer = evolve(answer, tool_calls=tuple(map(_tool_call, answer.tool_calls)))
+    if answer.tool_calls:
+        answer = evolve(answer, tool_calls=tuple(map(_tool_call, answer.tool_calls)))
     if policy.split_thoughts:
         answer = _without_thoughts_in_calls(answer)
     if not answer.tool_calls:
@@ -242,11 +243,11 @@ def _kind(value: Any) -> str:
 # -- bookkeeping --
 
 
-def known_usage(answer: Completion, estimate: Callable[[], Usage], request: Request) -> Usage:
+def known_usage(answer: Completion, expected: Callable[[], Usage], request: Request) -> Usage:
     """The usage that the vendor reported; what it did not report is estimated, never zero.
 
-    The `estimate` takes time for a long history, so it is made where it is needed. That for the answer is its
-    `max_tokens`: a vendor may also charge for thoughts that it keeps to itself.
+    Estimating what is `expected` takes time for a long history, so it is done where it is needed. The
+    estimate of an answer is its `max_tokens`: a vendor may also charge for thoughts that it keeps to itself.
     A prompt has at least about as many tokens as words, so that a report of far less is ignored.
     """
     told = plausible(answer.usage)
@@ -257,10 +258,12 @@ def known_usage(answer: Completion, estimate: Callable[[], Usage], request: Requ
         if sent < words / 4:
             logger.warning("a usage of {} input tokens for a prompt of {} words is ignored", sent, words)
             sent = 0
-    if not sent:
-        sent, cached, written, estimated = estimate().input_tokens, 0, 0, True
-    if not received and (answer.text or answer.thinking or answer.tool_calls):
-        received, estimated = estimate().output_tokens, True
+    said = answer.text or answer.thinking or answer.tool_calls
+    if not sent or (said and not received):
+        estimate, estimated = expected(), True
+        if not sent:
+            sent, cached, written = estimate.input_tokens, 0, 0
+        received = received or (estimate.output_tokens if said else 0)
     return Usage(sent, received, min(cached, sent), min(written, sent), estimated)
 
 
