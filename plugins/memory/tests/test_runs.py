@@ -140,3 +140,9 @@ def test_a_wrong_option_is_shown_where_it_stands(tmp_path: Path) -> None:
         run(tmp_path, {"use": "window", "tokens": "9"})
     with pytest.raises(pyscrai_core.ScenarioError, match="unknown key 'token'; did you mean 'tokens'"):
         run(tmp_path, {"use": "window", "token": 9})
+
+
+@pytest.mark.parametrize("use", ["summary", "recall"])
+def test_a_provider_that_does_not_exist_is_found_before_the_run(use: str, tmp_path: Path) -> None:
+    with pytest.raises(pyscrai_core.ScenarioError, match="memory.provider: there is no provider 'cheep'"):
+        run(tmp_path, {"use": use, "provider": "cheep"})

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen, validators
 
-from pyscrai_core import Event, Memory, Message, Prompt, Turn, estimate_tokens
+from pyscrai_core import Event, Memory, Message, Prompt, ScenarioNames, Turn, estimate_tokens
 
 from .messages import Names
 from .model_calls import Unanswered, ask_model, tell
@@ -80,6 +80,11 @@ class SummaryMemory(Memory):
         #: model gave no summary (`_given_up`).
         self._waiting: list[Event] = []
         self._given_up = False
+
+    @classmethod
+    def check_names(cls, config: SummaryConfig, names: ScenarioNames) -> None:
+        if config.provider:
+            names.name("provider", config.provider, "provider")
 
     async def observe(self, events: Sequence[Event], turn: Turn) -> None:
         config = self.config
