@@ -303,6 +303,14 @@ def test_a_computed_key_is_a_new_one_unless_it_looks_like_a_mistake(tmp_path: Pa
     assert mistakes(tmp_path, rule, base=BASE.replace("votes: {yes: 0, no: 0}", "votes: {no: 0}")) == []
 
 
+def test_a_computed_key_that_is_read_and_looks_like_a_mistake(tmp_path: Path) -> None:
+    rule = "rules: [{on: vote, set: {sold: 'state.votes[event.payload.choice]'}}]"
+    (found,) = mistakes(tmp_path, rule, base=BASE.replace("votes: {yes: 0", "votes: {yess: 0"))
+    assert "'state.votes' has no key 'yes' (did you mean 'yess'?)" in found
+    assert mistakes(tmp_path, rule, base=BASE.replace("votes: {yes: 0, no: 0}", "votes: {no: 0}")) == []
+    assert mistakes(tmp_path, rule, base=BASE.replace("votes: {yes: 0", "votes: {yess: 0, yes: 0")) == []
+
+
 def test_a_premise_is_no_template(tmp_path: Path) -> None:
     (found,) = mistakes(
         tmp_path, base=BASE.replace("world: {", 'world: {premise: "It costs {{ state.prcie }}.", ')

@@ -130,14 +130,16 @@ class Shape:
     def at(self, key: Shape) -> Shape:
         """The shape under a key of which only the shape is known."""
         if key.strings and not key.loose:
-            found, error = [], Misfit("")
+            found, wrong = [], []
             for name in sorted(key.strings):
                 try:
                     found.append(self.find(name))
                 except Misfit as misfit:
-                    error = misfit
-            if not found:
-                raise error
+                    wrong.append((name, misfit))
+            # A condition may rule out what is not there, unless it looks like a key that is never asked for.
+            for name, error in wrong:
+                if not found or closest(name, self.keys.keys() - key.strings, TYPO):
+                    raise error
             return join(found)
         if MAPPING not in self.kinds:
             raise Misfit(f"is {self.words}, so it cannot be read with {key.words} in brackets")
