@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from pyscrai_language.document import Mistakes
 from pyscrai_language.misfit import Misfit, Path
 from pyscrai_language.schemas import LIKE
-from pyscrai_language.shapes import ANY, TEXT, join, mapping, shape_of, shape_of_schema
+from pyscrai_language.shapes import ANY, join, mapping, one_of, shape_of, shape_of_schema
 from pyscrai_language.templates import Prompt
 from pyscrai_records.base.suggest import closest, did_you_mean, list_some
 
@@ -152,7 +152,7 @@ def _check_table(names: ScenarioNames, name: str, table: Table) -> None:
         "self": join(states["groups" if table.rows == "groups" else "agents"]),
         "event": names.event(*([table.event] if table.event else [])),
         "variables": join(variables),
-        "name": TEXT,
+        "name": one_of(names.states["groups" if table.rows == "groups" else "agents"]),
     }
     given = {key: known[key] for key in ROW_NAMES[table.rows]}
     if table.when is not None:

@@ -311,6 +311,16 @@ def test_a_computed_key_that_is_read_and_looks_like_a_mistake(tmp_path: Path) ->
     assert mistakes(tmp_path, rule, base=BASE.replace("votes: {yes: 0", "votes: {yess: 0, yes: 0")) == []
 
 
+@pytest.mark.parametrize("rows, right, wrong", [("agents", "Jon", "jon"), ("groups", "team", "teem")])
+def test_a_row_has_the_name_of_an_agent_or_of_a_group(
+    rows: str, right: str, wrong: str, tmp_path: Path
+) -> None:
+    table = f"tables: {{t: {{rows: {rows}, when: name != '{right}', columns: {{name: name}}}}}}"
+    assert mistakes(tmp_path, table) == []
+    (found,) = mistakes(tmp_path, table.replace(right, wrong))
+    assert f"tables.t.when: \"name != '{wrong}'\": 'name' is never '{wrong}' (did you mean" in found
+
+
 def test_a_premise_is_no_template(tmp_path: Path) -> None:
     (found,) = mistakes(
         tmp_path, base=BASE.replace("world: {", 'world: {premise: "It costs {{ state.prcie }}.", ')
