@@ -12,6 +12,9 @@ from pyscrai_language.misfit import Path
 from .blueprints import Blueprint
 from .model import COMMON_KINDS, KERNEL_KINDS, Scenario
 
+#: The parts of a scenario that name what a run comes to.
+QUANTITIES = ("outcomes", "measures", "tables")
+
 
 def check_states(scenario: Scenario, mistakes: Mistakes) -> None:
     """Note the keys of states that cannot be reached by a path."""
@@ -42,6 +45,12 @@ def check_lookalikes(scenario: Scenario, mistakes: Mistakes) -> None:
         places.append({name: ("agents", agent, "actions", action, name) for name in parameters})
     for path, state in _states(scenario):
         places += _keys(path, state)
+    places += [{name: (part, name) for name in getattr(scenario, part)} for part in QUANTITIES]
+    for name, table in scenario.tables.items():
+        places.append({column: ("tables", name, "columns", column) for column in table.columns})
+    varied = {tuple(agent.variables): agent.name for agent in reversed(scenario.agents.values())}
+    for variables, agent in varied.items():
+        places.append({variable: ("agents", agent, "vary", variable) for variable in variables})
     for names in places:
         for name, what in find_lookalikes(names):
             mistakes.add(names[name], what, on_key=True)

@@ -37,6 +37,35 @@ def check(path: Path, **parts: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        "outcomes: {share: '1', shаre: '2'}",
+        "measures: {share: '1', shаre: '2'}",
+        "tables: {share: {rows: agents, columns: {n: name}}, shаre: {rows: agents, columns: {n: name}}}",
+        "tables: {t: {rows: agents, columns: {share: name, shаre: name}}}",
+    ],
+)
+def test_names_of_results_that_look_alike(more: str, tmp_path: Path) -> None:
+    path = tmp_path / "names.yaml"
+    whole, _, _ = SCENARIO.format(agent="Jon", key="sold", read="").partition("outcomes")
+    path.write_text(whole + more, encoding="utf-8")
+    with pytest.raises(ScenarioError, match="'shаre' looks like another name, 'share'"):
+        planning.from_file(path, Host())
+    path.write_text(whole + more.replace("shаre", "other"), encoding="utf-8")
+    planning.from_file(path, Host())
+
+
+def test_variables_of_a_population_that_look_alike(tmp_path: Path) -> None:
+    path = tmp_path / "names.yaml"
+    population = "Jon: {count: 3, vary: {age: [1, 2], аge: [3]}, "
+    text = SCENARIO.format(agent="Jon", key="sold", read="price").replace("Jon: {", population)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError, match="'аge' looks like another name, 'age'") as caught:
+        planning.from_file(path, Host())
+    assert len(caught.value.mistakes) == 1
+
+
+@pytest.mark.parametrize(
     "names",
     [
         "Mara Mаra",  # Cyrillic
