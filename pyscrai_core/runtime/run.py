@@ -297,13 +297,24 @@ class Run:
             world.commit(change, OUTSIDE, world.step + 1)
         world.refresh()
 
+    def _stops(self) -> bool:
+        """Whether `stop_when` holds. Raises `ContractError`."""
+        stop_when = self._world.scenario.stop_when
+        try:
+            return stop_when is not None and bool(self._world.value(stop_when, "stop_when"))
+        except ContractError as error:
+            # A resume with another condition could have ended before.
+            last = len(self._world.log.events)
+            way = f"continue in a fork: pyscrai fork RUN --at {last}" if last else "run it again with"
+            raise ContractError(f"{error}; correct it, and {way} --set stop_when=…") from None
+
     async def _loop(self) -> None:
         await self._groups.run(self._world.acting(lambda acts: acts.start))
         self._results.after_step()
         while True:
             await self._before_step()
             scenario = self._world.scenario
-            if scenario.stop_when and self._world.value(scenario.stop_when, "stop_when"):
+            if self._stops():
                 break
             if scenario.limits.steps is not None and self._world.step >= scenario.limits.steps:
                 raise BudgetSpent(

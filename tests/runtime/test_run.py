@@ -168,6 +168,25 @@ def test_stop_when_ends_the_run_and_end_agents_still_act(play: Any) -> None:
     assert kinds(result)[-1] == ("Judge", "say")
 
 
+@pytest.mark.parametrize(
+    "items, way",
+    [
+        ([1], "continue in a fork: pyscrai fork RUN --at 1 --set stop_when=…"),
+        ([], "run it again with --set stop_when=…"),
+    ],
+)
+def test_a_stop_when_that_fails_says_what_to_do(items: list[int], way: str, play: Any) -> None:
+    scenario = {
+        "world": {"state": {"n": 0, "items": items}},
+        "agents": {"A": does(*[[["change", "n", 1, "add"]]] * 9)},
+        "schedule": {"use": "round-robin", "rounds": 9},
+        "stop_when": "state.items[state.n] > 1",
+    }
+    result = play(scenario, engine__does=Does)
+    assert result.status == "failed"
+    assert result.error.endswith(f"correct it, and {way}")
+
+
 def test_a_schedule_that_names_nobody_known_is_an_error(play: Any) -> None:
     class Odd(Schedule):
         async def next(self, stage: Any) -> list[str]:
