@@ -47,7 +47,7 @@ class Plain(Observer):
             self._write(held_up(call))
         elif call.status == "waiting" and call.error not in self._told:
             self._told.add(call.error)
-            self._write(f"{held_up(call)[:-1]}, as other calls may; this is said once)")
+            self._write(f"{held_up(call)[:-1]}; others may wait as well, which is not said again)")
 
     def _write(self, text: str) -> None:
         if self._out is None:
