@@ -39,15 +39,11 @@ from pyscrai_records.base.suggest import TYPO, closest, did_you_mean, list_some,
 from pyscrai_records.records import EVERYONE
 
 from ..agent import Agent
+from .initial_shapes import Piece, initial_shapes, split_path
 from .model import COMMON_KINDS, KERNEL_KINDS, Scenario
-from .options import walk
 
-#: A part of a path: plain text, or an expression in braces.
-Piece = str | Expression
 Note = Callable[[Misfit], None]
 BRACES = re.compile(r"\{([^{}]*)\}")
-#: Up to how many texts that agents begin with under the same key are a choice, such as of roles.
-MOST_TEXTS = 20
 #: The kinds of values that have no parts.
 _SIMPLE = frozenset((NULL, BOOLEAN, NUMBER, STRING))
 
@@ -97,20 +93,8 @@ class ScenarioNames:
             "agents": {name: agent.state for name, agent in scenario.agents.items()},
             "groups": {name: group.state for name, group in scenario.groups.items()},
         }
-        # The members of a population share one shape, so that many are handled as one.
-        made: dict[Any, Shape] = {}
-        for part, states in self.initial.items():
-            choices = _choices(scenario.agents.values()) if part == "agents" else {}
-            for state in states.values():
-                if (outline := (part, _outline(state))) not in made:
-                    shapes = {key: shape_of(value) for key, value in state.items()}
-                    known = {key: _initial(value, (key,), choices) for key, value in state.items()}
-                    made[outline] = _loosened(mapping(shapes)) if loose else mapping(known)
         #: The shapes of the states by part and name, of which the world has none.
-        self.states = {
-            part: {name: made[part, _outline(state)] for name, state in states.items()}
-            for part, states in self.initial.items()
-        }
+        self.states = initial_shapes(scenario, self.initial, loose)
 
     # -- what components use --
 
@@ -275,7 +259,7 @@ class ScenarioNames:
         given: Mapping[str, Any],
     ) -> None:
         """Note that something of `sources` changes the state at a path, unless it has no such key."""
-        keys = [self._key(parts, option, given) for parts in _split(pieces)]
+        keys = [self._key(parts, option, given) for parts in split_path(pieces)]
         part, owners = "world", [""]
         if keys[0] == Key("self"):
             part, owners, keys = "agents", [agent.name for agent in sources], keys[1:]
@@ -345,19 +329,6 @@ class Key:
     shape: Shape = TEXT
 
 
-def _split(pieces: Iterable[Piece]) -> list[list[Piece]]:
-    """The pieces of a path, by key."""
-    keys: list[list[Piece]] = [[]]
-    for piece in pieces:
-        if isinstance(piece, Expression):
-            keys[-1].append(piece)
-            continue
-        first, *more = piece.split(".")
-        keys[-1] += [first] if first else []
-        keys += [[part] if part else [] for part in more]
-    return keys
-
-
 def _assigned(
     old: Shape | None, keys: Sequence[Key], op: Literal["set", "add"], value: Shape, grows: bool
 ) -> Shape:
@@ -407,43 +378,3 @@ def _changed(old: Shape | None, op: Literal["set", "add"], value: Shape) -> Shap
 def _set(value: Shape) -> Shape:
     """The shape of what may be set to a value: of its texts, there may be others from outside."""
     return evolve(value, loose=True, near=LIKE) if value.strings and value.kinds <= _SIMPLE else value.wide()
-
-
-def _choices(agents: Iterable[Agent]) -> dict[Path, frozenset[str]]:
-    """The texts with which agents' states begin, by path, where they differ: a choice, such as of roles.
-
-    Of what a population varies, other values might have been drawn.
-    """
-    found: dict[Path, set[str]] = {}
-    drawn: set[Path] = set()
-    for agent in agents:
-        variables = [*map(str, agent.variables.values())]
-        for path, text in walk(agent.state):
-            if isinstance(text, str):
-                found.setdefault(path, set()).add(text)
-                drawn |= {path} if any(one in text for one in variables) else set()
-    several = {path: frozenset(texts) for path, texts in found.items() if 1 < len(texts) <= MOST_TEXTS}
-    return {path: texts for path, texts in several.items() if path not in drawn}
-
-
-def _initial(value: Any, path: Path, choices: Mapping[Path, frozenset[str]]) -> Shape:
-    """The shape of a value with which a state begins, before anything sets it."""
-    if value is None:
-        return UNSET
-    if isinstance(value, Mapping) and value:
-        return mapping({key: _initial(part, (*path, key), choices) for key, part in value.items()})
-    if isinstance(value, str) and path in choices:
-        return one_of(choices[path], loose=True, near=LIKE)
-    return shape_of(value)
-
-
-def _loosened(shape: Shape) -> Shape:
-    keys = {key: _loosened(part) for key, part in shape.keys.items()}
-    return evolve(shape, keys=keys, loose=MAPPING in shape.kinds)
-
-
-def _outline(value: Any) -> Any:
-    """What the shape of a value depends on."""
-    if isinstance(value, dict):
-        return tuple((key, _outline(part)) for key, part in value.items())
-    return ("list", *map(_outline, value)) if isinstance(value, list) else type(value)

@@ -156,6 +156,27 @@ def test_texts_that_a_key_can_never_be(condition: str, wrong: str, tmp_path: Pat
     assert wrong in found[0] if wrong else found == [], found
 
 
+@pytest.mark.parametrize(
+    ("value", "condition", "wrong"),
+    [
+        ("'vote'", "state.phase == 'votes'", "'state.phase' is never 'votes' (did you mean 'vote'?)"),
+        ("'vote'", "state.phase == 'talks'", "'state.phase' is never 'talks' (did you mean 'talk'?)"),
+        ("'votte'", "state.phase == 'vote'", "'state.phase' is never 'vote' (did you mean 'votte'?)"),
+        ("'vote'", "state.phase == 'vote' or state.phase == 'end'", ""),
+        ("event.payload.price", "state.phase == 'talks'", ""),  # any text
+        ("state.phase + '!'", "state.phase == 'talk!'", ""),
+        ("'phase-1'", "state.phase == 'phase-2'", ""),
+    ],
+)
+def test_texts_that_a_phase_can_never_be(value: str, condition: str, wrong: str, tmp_path: Path) -> None:
+    base = BASE.replace("sold: 0", "phase: talk").replace("price: {type: integer}", "price: {type: string}")
+    base = base.replace("{price: 3}", "{price: \"'x'\"}")
+    found = mistakes(
+        tmp_path, f'rules: [{{on: offer, set: {{phase: "{value}"}}}}]', f'stop_when: "{condition}"', base=base
+    )
+    assert wrong in found[0] if wrong else found == [], found
+
+
 def test_what_a_population_varies_may_be_drawn(tmp_path: Path) -> None:
     crowd = """\
   Crowd:
