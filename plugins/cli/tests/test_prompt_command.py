@@ -67,10 +67,15 @@ def test_nobody_is_asked_and_what_stands_in_is_marked() -> None:
     result = prompt("talk.json", "--agent", "Mara", "--step", "3")
     assert result.exit_code == 0, result.output
     assert "no model was asked" in result.stderr
-    assert "[Mara's words]" in result.stdout
+    assert "<Mara's words>" in result.stdout
     assert "[Jon: offer price: 3]" in result.stdout
     assert "tokens in all" in result.stdout
     assert not Path(".pyscrai").exists()
+
+
+def test_what_stands_in_for_words_has_no_name_in_front_either() -> None:
+    foreseen = prompt("talk.json", "--agent", "Jon", "--step", "4").stdout
+    assert "\n<Mara's words>" in foreseen, "of two, the other one needs no name"
 
 
 def test_a_recorded_run_shows_what_was_sent() -> None:

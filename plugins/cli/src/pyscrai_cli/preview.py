@@ -40,7 +40,7 @@ class Preview:
 
 
 class _Stand(Provider):
-    """Stands in for a provider: keeps what is looked for, and answers all before it in brackets."""
+    """Stands in for a provider: keeps what is looked for, and answers all before it in angle brackets."""
 
     def __init__(self, look: _Look, capabilities: frozenset[str]) -> None:
         super().__init__(NoConfig())
@@ -79,8 +79,8 @@ class _Look:
 async def preview(plan: Plan, approval: Approval, agent: str, step: int | None = None) -> Preview:
     """The first request of `agent` in `step` (None: of its first turn).
 
-    Nobody is asked: what others would have answered before stands there in brackets. Raises `ConfigError` if
-    the agent asks nothing then.
+    Nobody is asked: what others would have answered before stands there in angle brackets. Raises
+    `ConfigError` if the agent asks nothing then.
     """
     if agent not in plan.scenario.agents:
         known = ", ".join(plan.scenario.agents)
@@ -118,9 +118,12 @@ async def preview(plan: Plan, approval: Approval, agent: str, step: int | None =
 
 
 def _answer(request: Request) -> str:
-    """What stands in for an answer: visibly nobody's words, in the form that is demanded."""
+    """What stands in for an answer: visibly nobody's words, in the form that is demanded.
+
+    In square or round brackets it would look like an action, and get a name in front.
+    """
     if request.schema is None:
-        return f"[{request.position.agent}'s words]"
+        return f"<{request.position.agent}'s words>"
     schema = request.schema
     value = _instance(schema, schema, 0)
     if wrong := check_value(schema, value):
@@ -162,4 +165,4 @@ def _instance(schema: Any, root: dict[str, Any], depth: int) -> Any:
             return False
         case "null":
             return None
-    return "[words]"[: schema.get("maxLength", 7)].ljust(schema.get("minLength", 0), ".")
+    return "<words>"[: schema.get("maxLength", 7)].ljust(schema.get("minLength", 0), ".")

@@ -69,8 +69,9 @@ def prompt(
     """Show the prompts that a model would get, or got.
 
     Prints exactly what is sent, with the tokens of each part. No model is asked. With a scenario's FILE: the
-    agent's first request in a step, with placeholders in brackets for earlier answers. With a recorded RUN:
-    what was sent in that step. Says who draws closed choices, and what was drawn with which probabilities.
+    agent's first request in a step, with placeholders in angle brackets for earlier answers. With a recorded
+    RUN: what was sent in that step. Says who draws closed choices, and what was drawn with which
+    probabilities.
 
     \b
     Examples:
@@ -141,7 +142,7 @@ def _of_scenario(
     approval = execution.approve(gate_of(trust), plan, str(file))
     found = run_alone(preview(plan, approval, agent, step))
     if found.invented:
-        output.note("no model was asked: earlier answers are placeholders in brackets")
+        output.note("no model was asked: earlier answers are placeholders in angle brackets")
     request = found.request
     tools = [tool.to_dict() for tool in request.tools]
     parts = _parts(request.messages, request.schema, tools, request.sampling.to_dict())
