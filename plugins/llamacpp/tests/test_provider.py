@@ -109,7 +109,7 @@ def test_defaults() -> None:
 
 
 def test_a_missing_file(using: Using, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"there is no file .*nothing\.gguf"):
+    with pytest.raises(ConfigError, match=r"there is no file .*nothing\.gguf; .* hf:ORG/REPO/FILE\.gguf, or"):
         using(None, model=str(tmp_path / "nothing.gguf"))
     with pytest.raises(ConfigError, match="there is no file"):
         using(None, model=str(tmp_path))

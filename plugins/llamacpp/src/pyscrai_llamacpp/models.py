@@ -86,7 +86,8 @@ def find_weights(model: str) -> Path:
         path = Path(model).expanduser().resolve()
     if not path.is_file():
         raise ConfigError(
-            f"llamacpp: model: there is no file {model}; give the path of a GGUF file, or `{SMOLLM2}`"
+            f"llamacpp: model: there is no file {model}; give the path of a GGUF file, one on the Hugging "
+            f"Face Hub as {hub.PREFIX}ORG/REPO/FILE.gguf, or `{SMOLLM2}`"
         )
     try:
         with path.open("rb") as file:
