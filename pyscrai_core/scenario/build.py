@@ -41,6 +41,12 @@ T = TypeVar("T")
 
 #: Keys of an action that are not parameters, with the type that tells them apart.
 ACTION_KEYS = {"when": str, "description": str, "audience": (str, list)}
+#: What these keys take, in words.
+_ACTION_KEYS = {
+    "when": "an expression, as text",
+    "description": "a text",
+    "audience": "a name or a list of names",
+}
 
 
 class Builder:
@@ -295,7 +301,9 @@ class Builder:
                 continue
             with self._mistakes.at(*path, key):
                 if not isinstance(schema, dict):
-                    raise Misfit(expected("the JSON Schema of a parameter, such as {type: integer}", schema))
+                    wanted = "the JSON Schema of a parameter, such as {type: integer}"
+                    own = _ACTION_KEYS.get(key)
+                    raise Misfit(expected(f"{own}, or {wanted}" if own else wanted, schema))
                 check_schema(schema)
                 # In the parameter its references begin at the parameter, in the action at the action.
                 step = key.replace("~", "~0").replace("/", "~1").replace("%", "%25")

@@ -492,6 +492,8 @@ def test_a_rule_that_cannot_be_applied_is_told(
             "{price: integer}",
             "4:33: agents.Mara.actions.bid.price: expected the JSON Schema of a parameter, such as",
         ),
+        ("{when: true}", "4:32: agents.Mara.actions.bid.when: expected an expression, as text, or the JSON"),
+        ("{audience: 3}", "4:36: agents.Mara.actions.bid.audience: expected a name or a list of names, or"),
         (
             "{price: {type: intger}}",
             '4:40: agents.Mara.actions.bid.price.type: not a JSON Schema: expected one of "array", '
