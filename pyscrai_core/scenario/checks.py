@@ -43,6 +43,10 @@ def check_lookalikes(scenario: Scenario, mistakes: Mistakes) -> None:
     for _, agent, _, action in actions.values():
         parameters = scenario.agents[agent].actions[action].schema["properties"]
         places.append({name: ("agents", agent, "actions", action, name) for name in parameters})
+        for path, options in _enumerations(("agents", agent, "actions", action), parameters):
+            texts = (one for one in options if isinstance(one, str))
+            for option, what in find_lookalikes(texts, free=True):
+                mistakes.add((*path, options.index(option)), what)
     for path, state in _states(scenario):
         places += _keys(path, state)
     places += [{name: (part, name) for name in getattr(scenario, part)} for part in QUANTITIES]
@@ -54,6 +58,19 @@ def check_lookalikes(scenario: Scenario, mistakes: Mistakes) -> None:
     for names in places:
         for name, what in find_lookalikes(names):
             mistakes.add(names[name], what, on_key=True)
+
+
+def _enumerations(path: Path, schema: Any) -> Iterator[tuple[Path, list[Any]]]:
+    """The options of each enumeration in schemas, with its place."""
+    if isinstance(schema, dict):
+        for key, part in schema.items():
+            if key == "enum" and isinstance(part, list):
+                yield (*path, key), part
+            else:
+                yield from _enumerations((*path, key), part)
+    elif isinstance(schema, list):
+        for index, part in enumerate(schema):
+            yield from _enumerations((*path, index), part)
 
 
 def _states(scenario: Scenario) -> Iterator[tuple[Path, dict[str, Any]]]:

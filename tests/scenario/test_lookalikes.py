@@ -153,3 +153,21 @@ def test_values_from_python_are_taken_as_they_are(tmp_path: Path) -> None:
     fork = api.fork(at=1, set={"world.state.price": "04"}, store=store)
     assert fork.outcomes == {"price": "04"}
     assert Override.parse("world.state.price", "3").value == 3
+
+
+def test_options_that_look_alike(tmp_path: Path) -> None:
+    path = tmp_path / "options.yaml"
+    text = (
+        'scenario: x\nagents: {A: {actions: {go: {way: {enum: [1, car, "cаr"]},'
+        ' mood: {enum: ["❤️", "👩‍👧"]},\n'
+        '  deep: {type: array, items: {enum: [a, "a\\u200b"]}}}}}}\n'
+    )
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError) as error:
+        planning.from_file(path, Host())
+    assert [(mistake.path, mistake.what.partition(",")[0]) for mistake in error.value.mistakes] == [
+        ("agents.A.actions.go.way.enum[2]", "'cаr' looks like another name"),
+        ("agents.A.actions.go.deep.items.enum[1]", "'a\\u200b' looks like another name"),
+    ]
+    path.write_text(text.replace("cаr", "bus").replace("\\u200b", "b"), encoding="utf-8")
+    planning.from_file(path, Host())

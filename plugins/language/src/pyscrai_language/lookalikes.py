@@ -44,20 +44,26 @@ def normalize(value: Any) -> Any:
     return value
 
 
-def find_lookalikes(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The names that look like an earlier one or hold a character that cannot be seen, and what is wrong."""
+def find_lookalikes(names: Iterable[str], free: bool = False) -> Iterator[tuple[str, str]]:
+    """The names that look like an earlier one or hold a character that cannot be seen, and what is wrong.
+
+    `free`: they are texts, such as emoji, in which characters that cannot be seen have their place.
+    """
     seen: dict[str, str] = {}
     waiting = list(names)
     plain = all(name.isascii() and name.isprintable() for name in waiting)
     for name in () if plain else waiting:
         hidden = [char for char in name if _is_hidden(char)]
         first = seen.setdefault(_skeleton(name), name)
-        if hidden:
+        if hidden and not free:
             yield name, f"{name!a} holds {_describe(hidden[0])}, which cannot be seen; remove it"
         elif first != name and not (first.isascii() and name.isascii()):
             # The characters that only one of the two has come first.
             odd = sorted(name + first, key=lambda char: (char.isascii(), char in name and char in first))[0]
-            what = f"{quote(name)} looks like another name, {quote(first)}"
+            one, other = (
+                ascii(text) if any(map(_is_hidden, text)) else quote(text) for text in (name, first)
+            )
+            what = f"{one} looks like another name, {other}"
             what += f", but one of them has {_describe(odd)}"
             yield name, f"{what}; write both alike, or choose a name that looks different"
 
@@ -65,7 +71,9 @@ def find_lookalikes(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _skeleton(name: str) -> str:
     """The same for all names that look alike."""
     shapes = (
-        unicodedata.normalize("NFKD", char)
+        ""
+        if _is_hidden(char)
+        else unicodedata.normalize("NFKD", char)
         if unicodedata.decomposition(char).startswith(_SAME_SHAPE)
         else " "
         if unicodedata.category(char) == "Zs"
