@@ -330,12 +330,27 @@ def shown(make: Callable[[Sink], WordsSink], text: str, size: int) -> str:
         'Sure, a {fair} price!\n```json\n{"price": 9}\n```\nDone.',
         '<think>{"price": 1}?</think>{"price": 9}',
         '{"price": 9, "price": 9}',
+        'As in {"price": ...}, I answer: {"price": 9}',
         ' \n{"price": 9}\n',
     ],
 )
 def test_json_is_found_where_it_is_unambiguous(text: str) -> None:
     answer = taken(Completion(text), WORDS.but(schema=OFFER))
     assert parse_json(answer.text) == ({"price": 9}, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"say": "x", "other": {"price": 9}',
+        'Here: {"price": 1, "other": {"price": 9}, "say": "and th',
+        '{"offers": [{"price": 9}',
+        '[{"price": 9}',
+        '{"price": 9}\n{"price": 1',
+    ],
+)
+def test_a_part_of_json_that_was_cut_off_is_no_answer(text: str) -> None:
+    assert parse_json(taken(Completion(text), WORDS.but(schema=OFFER)).text)[1] is not None
 
 
 def test_a_list_is_found_too() -> None:
