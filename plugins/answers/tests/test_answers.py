@@ -314,6 +314,12 @@ def test_a_structured_answer_is_shown_value_by_value(text: str, words: str | Non
         ("<Mara><b>Nine.</b>", "<b>Nine.</b>"),
         ("Nine.\n<b>Jon:</b> No!", "Nine.\n"),
         ("(Nine)user</b>", "(Nine)user</b>"),
+        ("The votes:\n- Jon: 2\n- Mara: 1", "The votes:\n- Jon: 2\n- Mara: 1"),
+        ("I split:\nMara: 60%\nJon: 40%\nJon: No!", "I split:\nMara: 60%\nJon: 40%\n"),
+        ('{\n"Jon": 5\n}\nJon: No!', '{\n"Jon": 5\n}\n'),
+        ("```yaml\nJon: 5\n```\nJon: No!", "```yaml\nJon: 5\n```\n"),
+        ("[As Mara] Nine coins.", "Nine coins."),
+        ("Nine.\n\uff2a\uff4f\uff4e: Five.", "Nine.\n"),
     ],
 )
 def test_only_own_words_are_shown_while_they_come(text: str, words: str | None, size: int) -> None:
@@ -568,6 +574,29 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
         *((vote, vote) for vote in ("Jon", "**Jon**", "**Mara**", "## Jon", "<Jon>", "[Agent Jon]")),
         ("I vote for:\n**Jon**\nHe is fair.", "I vote for:\n**Jon**\nHe is fair."),
         ("I vote for\n\n### Mara", "I vote for\n\n### Mara"),
+        *(
+            (words, words)
+            for words in (
+                "The votes so far:\n- Jon: 2\n- Mara: 1",
+                "I propose this split:\n\nMara: 60%\nJon: $40",
+                "I suspect these:\n1. Jon: he is quiet\n\n2. Mara: no, that is me",
+                'The note read:\n"Jon: come at noon."\nSo I came.',
+                "He wrote:\n> Jon: come at noon.",
+                "The roles:\nuser\nadmin",
+                '{"Jon": 5, "Mara": 9}',
+                '{\n  "Jon": 5,\n  "Mara": 9\n}',
+                "```yaml\nJon: 5\nMara: 9\n```",
+            )
+        ),
+        ("The split:\n- Jon: 5\n\nThat is all.\nJon: No!", "The split:\n- Jon: 5\n\nThat is all."),
+        ('{"Jon": 5}\nJon: No!', '{"Jon": 5}'),
+        ("```yaml\nJon: 5\n```\nJon: No!", "```yaml\nJon: 5\n```"),
+        ("I say this:\nJon: Too much!", "I say this:"),
+        ("Nine.\nJon [sighs] (quietly): Five.", "Nine."),
+        ("Nine.\nＪｏｎ: Five.", "Nine."),
+        ("Nine.\n𝐉𝐨𝐧: Five.", "Nine."),
+        ("Nine.\nJonさん：五", "Nine."),
+        ("Nine.\nJon-san: Five.", "Nine."),
     ],
 )
 def test_an_agent_speaks_for_itself(text: str, own: str) -> None:
