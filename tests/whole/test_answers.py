@@ -553,6 +553,27 @@ def test_a_budget_holds_without_usage(form: Any, streamed: bool, tmp_path: Path)
     assert (played.result.status, len(played.requests) < 10) == ("stopped", True)
 
 
+def test_half_an_answer_that_fails_is_paid_for(tmp_path: Path) -> None:
+    class Fails(Responses):
+        def stream(self, said: Said) -> bytes:
+            failed = {"status": "failed", "error": {"code": "content_filter", "message": "no"}, "output": []}
+            end = {"type": "response.failed", "response": failed}
+            return _sse({"type": "response.output_text.delta", "delta": said.text}, end)
+
+    played = play(Fails(), True, [Said("Well")], tmp_path)
+    assert played.result.status == "failed"
+    assert played.result.usage.estimated
+    assert played.result.usage.output_tokens > 0
+
+
+def test_an_answer_with_damaged_compression_is_paid_for(form: Any, tmp_path: Path) -> None:
+    damaged = gzip.compress(b'{"choices": []}')[:-12] + b"x" * 12
+    played = play(form, False, [damaged, Said("Nine coins.")], tmp_path)
+    assert played.says == ["Nine coins.", "Nine coins."], played.result.error
+    assert played.result.usage.estimated
+    assert played.result.usage.input_tokens > 100
+
+
 def test_a_large_answer_is_not_read(form: Any, tmp_path: Path) -> None:
     bomb = gzip.compress(b'{"choices": "' + b" " * 60_000_000)
     played = play(form, False, [bomb], tmp_path, {"max_answer_bytes": 100_000}.items())

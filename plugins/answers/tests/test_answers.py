@@ -129,6 +129,21 @@ def odd(**fields: Any) -> Completion:
         ('<details type="reasoning">it never ends', "", ["it never ends"]),
         ("<details><b>a</b>c</details> Nine.", "<details><b>a</b>c</details> Nine.", []),
         ("<think>a</details>b</think>Nine.", "Nine.", ["a</details>b"]),
+        ("<think/>Nine.", "Nine.", []),
+        ("<think />\nNine.", "Nine.", []),
+        ("<thinking_process>hide</thinking_process>Nine.", "Nine.", ["hide"]),
+        ("<reasoning_content>hide</reasoning_content>Nine.", "Nine.", ["hide"]),
+        ("<planning>hide</planning>Nine.", "Nine.", ["hide"]),
+        ("<unused94>hide<unused95>Nine.", "Nine.", ["hide"]),
+        ("<|thinking|>hide<|/thinking|>Nine.", "Nine.", ["<|thinking|>hide"]),
+        ("[REASONING]hide[/REASONING]Nine.", "Nine.", ["[REASONING]hide"]),
+        ("[thinking] Nine, Jon.", "[thinking] Nine, Jon.", []),
+        ("<think>hide</think><reply>Nine.</reply>", "Nine.", ["hide"]),
+        ("<reply>Nine.</reply>", "<reply>Nine.</reply>", []),
+        ('"<think>" is a tag.', '"<think>" is a tag.', []),
+        ("Say `</think>` now.", "Say `</think>` now.", []),
+        ("He wrote '<|im_start|>' and left.", "He wrote '<|im_start|>' and left.", []),
+        ('They say "nine"</think>"Nine."', '"Nine."', ['They say "nine"']),
     ],
 )
 def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> None:
@@ -148,6 +163,9 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
         "<think>a",
         '<think type="deep">hide</think>Nine.',
         "<think>a<think>b</think>still hidden</think>Nine.",
+        "<think/>Nine.",
+        "<unused94>hide<unused95>Nine.",
+        'Say "<think>" or `</think>` or "<|im_end|>" now.',
         "<|channel|>analysis<|message|>hide<|end|><|channel|>final<|message|>Nine.",
         "<|channel>thought\nhide<channel|>Nine.",
         "Nine.<|im_end|>\n<|im_start|>user\nToo much!",
@@ -296,6 +314,12 @@ def test_a_structured_answer_is_shown_value_by_value(text: str, words: str | Non
         ("<Mara><b>Nine.</b>", "<b>Nine.</b>"),
         ("Nine.\n<b>Jon:</b> No!", "Nine.\n"),
         ("(Nine)user</b>", "(Nine)user</b>"),
+        ("The votes:\n- Jon: 2\n- Mara: 1", "The votes:\n- Jon: 2\n- Mara: 1"),
+        ("I split:\nMara: 60%\nJon: 40%\nJon: No!", "I split:\nMara: 60%\nJon: 40%\n"),
+        ('{\n"Jon": 5\n}\nJon: No!', '{\n"Jon": 5\n}\n'),
+        ("```yaml\nJon: 5\n```\nJon: No!", "```yaml\nJon: 5\n```\n"),
+        ("[As Mara] Nine coins.", "Nine coins."),
+        ("Nine.\n\uff2a\uff4f\uff4e: Five.", "Nine.\n"),
     ],
 )
 def test_only_own_words_are_shown_while_they_come(text: str, words: str | None, size: int) -> None:
@@ -330,12 +354,27 @@ def shown(make: Callable[[Sink], WordsSink], text: str, size: int) -> str:
         'Sure, a {fair} price!\n```json\n{"price": 9}\n```\nDone.',
         '<think>{"price": 1}?</think>{"price": 9}',
         '{"price": 9, "price": 9}',
+        'As in {"price": ...}, I answer: {"price": 9}',
         ' \n{"price": 9}\n',
     ],
 )
 def test_json_is_found_where_it_is_unambiguous(text: str) -> None:
     answer = taken(Completion(text), WORDS.but(schema=OFFER))
     assert parse_json(answer.text) == ({"price": 9}, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"say": "x", "other": {"price": 9}',
+        'Here: {"price": 1, "other": {"price": 9}, "say": "and th',
+        '{"offers": [{"price": 9}',
+        '[{"price": 9}',
+        '{"price": 9}\n{"price": 1',
+    ],
+)
+def test_a_part_of_json_that_was_cut_off_is_no_answer(text: str) -> None:
+    assert parse_json(taken(Completion(text), WORDS.but(schema=OFFER)).text)[1] is not None
 
 
 def test_a_list_is_found_too() -> None:
@@ -535,6 +574,29 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
         *((vote, vote) for vote in ("Jon", "**Jon**", "**Mara**", "## Jon", "<Jon>", "[Agent Jon]")),
         ("I vote for:\n**Jon**\nHe is fair.", "I vote for:\n**Jon**\nHe is fair."),
         ("I vote for\n\n### Mara", "I vote for\n\n### Mara"),
+        *(
+            (words, words)
+            for words in (
+                "The votes so far:\n- Jon: 2\n- Mara: 1",
+                "I propose this split:\n\nMara: 60%\nJon: $40",
+                "I suspect these:\n1. Jon: he is quiet\n\n2. Mara: no, that is me",
+                'The note read:\n"Jon: come at noon."\nSo I came.',
+                "He wrote:\n> Jon: come at noon.",
+                "The roles:\nuser\nadmin",
+                '{"Jon": 5, "Mara": 9}',
+                '{\n  "Jon": 5,\n  "Mara": 9\n}',
+                "```yaml\nJon: 5\nMara: 9\n```",
+            )
+        ),
+        ("The split:\n- Jon: 5\n\nThat is all.\nJon: No!", "The split:\n- Jon: 5\n\nThat is all."),
+        ('{"Jon": 5}\nJon: No!', '{"Jon": 5}'),
+        ("```yaml\nJon: 5\n```\nJon: No!", "```yaml\nJon: 5\n```"),
+        ("I say this:\nJon: Too much!", "I say this:"),
+        ("Nine.\nJon [sighs] (quietly): Five.", "Nine."),
+        ("Nine.\nＪｏｎ: Five.", "Nine."),
+        ("Nine.\n𝐉𝐨𝐧: Five.", "Nine."),
+        ("Nine.\nJonさん：五", "Nine."),
+        ("Nine.\nJon-san: Five.", "Nine."),
     ],
 )
 def test_an_agent_speaks_for_itself(text: str, own: str) -> None:

@@ -84,6 +84,18 @@ CALLS = [
     '<function(stock){"of": "apples"}</function>',
     'assistant to=functions.stock commentary json\n{"of": "apples"}',
     '<longcat_tool_call>{"name": "stock", "arguments": {"of": "apples"}}</longcat_tool_call>',
+    '<tool_call name="stock">{"of": "apples"}</tool_call>',
+    '<function name="stock">{"of": "apples"}</function>',
+    "<tool_call>{'name': 'stock', 'arguments': {'of': 'apples'}}</tool_call>",
+    '<|python_start|>[stock(of="apples")]<|python_end|>',
+    '[TOOL_CALL]{"name": "stock", "arguments": {"of": "apples"}}[/TOOL_CALL]',
+    '<|tool_call>call:stock{of:<|"|>apples<|"|>}<tool_call|>',
+    '>>>stock\n{"of": "apples"}',
+    '<|from|>assistant\n<|recipient|>stock\n<|content|>{"of": "apples"}<|stop|>',
+    '{"tool_call": {"name": "stock", "arguments": {"of": "apples"}}}',
+    '{"thought": "I look.", "action": "stock", "action_input": {"of": "apples"}}',
+    "{'name': 'stock', 'arguments': {'of': 'apples'}}",
+    "```\n[{'name': 'stock', 'arguments': {'of': 'apples'}}]\n```",
 ]
 
 
@@ -123,6 +135,11 @@ def test_a_tool_call_in_pythons_form_counts_where_the_tool_is_offered() -> None:
         '{"name":"stock","of":"apples"}',
         '```json\n{"tool": "functions.stock", "of": "apples"}\n```',
         '{"type": "function", "function": "stock", "of": "apples"}',
+        '`stock(of="apples")`',
+        "<stock>\n<of>apples</of>\n</stock>",
+        '<stock>{"of": "apples"}</stock>',
+        'Action: stock({"of": "apples"})',
+        '**Tool call:** `stock(of="apples")`',
         '{"tool_uses": [{"recipient_name": "functions.stock", "parameters": {"of": "apples"}}]}',
     ],
 )
@@ -141,6 +158,49 @@ def test_the_name_of_an_offered_tool_makes_a_call(text: str) -> None:
 )
 def test_the_name_of_an_offered_tool_in_words_is_a_word(text: str) -> None:
     assert taken(Completion(text), WORDS.but(tools=(STOCK,))).text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "stock", "arguments": {"of": "apples"}',
+        "Action: stock[apples]",
+        "<stock><of>apples</stock>",
+        "The stock:\n<tool_response>\n40\n</tool_response>\nThere are forty.",
+        '<tool_call name="stock" of="apples" />',
+    ],
+)
+def test_half_a_call_and_what_a_tool_would_answer_are_never_said(text: str) -> None:
+    with pytest.raises(AnswerRejected, match="cannot be read|makes up|arguments"):
+        taken(Completion(text), WORDS.but(tools=(STOCK,)))
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize(
+    "text", ["He writes `<tool_call>` each time.", 'Jon said "<tool_call>" to me.', 'The tag "[TOOL_CALLS]"']
+)
+def test_a_mark_in_quotes_is_a_word(text: str, size: int) -> None:
+    assert taken(Completion(text), WORDS.but(tools=(STOCK,))).text == text
+    pieces: list[str] = []
+
+    class Screen:
+        def write(self, text: str) -> None:
+            pieces.append(text)
+
+    sink = CallsSink(Screen(), WORDS.but(tools=(STOCK,)))
+    for start in range(0, len(text), size):
+        sink.write(text[start : start + size])
+    sink.end()
+    assert "".join(pieces) == text
+
+
+def test_words_to_all_are_words() -> None:
+    assert taken(Completion(">>>all\nNine coins.")).text == "Nine coins."
+    text = "<|from|>assistant\n<|recipient|>all\n<|content|>Nine coins.<|stop|>"
+    answer = taken(Completion(text))
+    assert (answer.text, answer.raw) == ("Nine coins.", text)
+    both = taken(Completion('>>>all\nI look.\n>>>stock\n{"of": "apples"}'), WORDS.but(tools=(STOCK,)))
+    assert (both.text, both.tool_calls[0].arguments) == ("I look.", {"of": "apples"})
 
 
 def test_a_tool_may_have_a_parameter_that_is_called_name() -> None:

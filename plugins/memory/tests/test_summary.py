@@ -57,6 +57,14 @@ def test_more_than_a_model_could_read_at_once_is_summarised_in_parts(diary: Any,
         assert estimate_tokens(request.messages[0].text) < 320
 
 
+@pytest.mark.parametrize("text", ["I said that I cannot help Jon.", "Jon was sorry; he could not help me."])
+def test_a_summary_may_tell_of_refusals(diary: Any, say: Any, text: str) -> None:
+    memory = diary(SummaryMemory, **SMALL)
+    memory.turn.answer = lambda request: Completion(text)
+    recalled = memory.observe(*(say(seq, "Jon", f"number {seq};") for seq in range(1, 61)))
+    assert recalled[0].text == HEAD + text
+
+
 def test_a_summary_that_rambles_is_cut(diary: Any, say: Any) -> None:
     memory = diary(SummaryMemory, **SMALL)
     for words in ("word " * 500, "字" * 500, "x" * 500):
@@ -92,6 +100,10 @@ def refuse(request: Any) -> Completion:
         (refuse, 1, "the model refused"),
         (lambda request: Completion("They were", finish_reason="length"), 1, "was cut off after 0 tokens"),
         (lambda request: Completion(" \n"), 3, "answers nothing: 3 empty answers"),
+        (lambda request: Completion("I'm sorry, but I can't help with that."), 1, "refused: "),
+        (lambda request: Completion("I cannot assist with that request."), 1, "refused: "),
+        (lambda request: Completion("As an AI, I am unable to help summarize this."), 1, "refused: "),
+        (lambda request: Completion("抱歉，我无法 help 您。"), 1, "refused: "),
     ],
 )
 def test_without_a_summary_the_memory_stays_as_it_was(

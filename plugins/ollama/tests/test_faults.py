@@ -205,6 +205,12 @@ def answer(message: dict[str, Any], **end: Any) -> Completion:
     return completion([{"model": "m", "message": message, **END, **end}])
 
 
+def test_pieces_that_are_lists_of_parts_are_all_kept() -> None:
+    pieces = [[{"type": "text", "text": "Nine "}], "or ", [{"type": "text", "text": "ten."}]]
+    made: Any = completion([{"message": {"content": one}, **END} for one in pieces])
+    assert made.text == [pieces[0][0], "or ", pieces[2][0]]
+
+
 def test_thinking_is_kept_apart_and_goes_back() -> None:
     pieces = [{"message": {"thinking": "Let me "}}, {"message": {"thinking": "see.", "content": ""}}]
     made = completion([*pieces, {"message": {"content": "Yes."}}, {"message": {"content": ""}, **END}])

@@ -32,14 +32,14 @@ def bound_answers(stream_type: type[Any], limit: int) -> Callable[[Any], Awaitab
         return error
 
     class BoundedStream(stream_type):  # type: ignore[misc]
-        def __init__(self, stream: Any, compressed: bool) -> None:
-            self._stream, self._compressed = stream, compressed
+        def __init__(self, stream: Any, compressed: bool, answered: bool) -> None:
+            self._stream, self._compressed, self._answered = stream, compressed, answered
             self.tail = b""
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             size, unzip = 0, zlib.decompressobj(wbits=47)
             async for part in self._stream:
-                for piece in _decompress(unzip, part) if self._compressed else (part,):
+                for piece in _decompress(unzip, part, self._answered) if self._compressed else (part,):
                     size += len(piece)
                     if size > limit:
                         raise too_large()
@@ -59,17 +59,22 @@ def bound_answers(stream_type: type[Any], limit: int) -> Callable[[Any], Awaitab
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", "x-gzip", ""):
             raise Overloaded(f"the answer is compressed as {encoding[:40]!r}, expected gzip or nothing")
-        response.stream = BoundedStream(response.stream, encoding.endswith("gzip"))
+        response.stream = BoundedStream(
+            response.stream, encoding.endswith("gzip"), response.status_code == 200
+        )
         for header in ("content-encoding", "content-length"):
             response.headers.pop(header, None)
 
     return hook
 
 
-def _decompress(unzip: Any, data: bytes) -> Iterator[bytes]:
+def _decompress(unzip: Any, data: bytes, answered: bool) -> Iterator[bytes]:
     try:
         while data:
             yield unzip.decompress(data, _PIECE)
             data = unzip.unconsumed_tail
     except zlib.error:
-        raise Overloaded("the answer's compression is damaged; try again") from None
+        damaged = Overloaded("the answer's compression is damaged; try again")
+        if answered:
+            damaged.usage = Usage()  # it was paid for, and nobody knows how much
+        raise damaged from None

@@ -80,7 +80,7 @@ _SAYS = re.compile(
 _SAYS_JOINED = re.compile(
     r"(?P<name>.{1,80}?)\s?(?:说道?|說道?|道|答道?|问道?|問道?|回答道?|回应|回應|回复|回覆|表示"
     r"|[はが](?:言う|言った|答える|答えた|尋ねる)|[이가은는]?\s?(?:말한다|말했다|말합니다|대답한다)"
-    r"|ने कहा|कहता है|कहती है)"
+    r"|ने कहा|कहता है|कहती है|さん|様|さま|くん|君|ちゃん|氏|先生|女士|小姐|님|씨|-(?:san|sama|kun|chan))"
 )
 #: What people are, before or behind their names: `Buyer Jon`, `Jon, the buyer`. Other words there may speak
 #: to somebody or tell of him, as in `Dear Jon`, `Guard Jon`, or `Jon, the truth`.
@@ -117,7 +117,8 @@ _STAMP_BEGUN = re.compile(
     re.IGNORECASE,
 )
 _TAG_BEGUN = re.compile(r"\s{0,20}<[^<>]{0,40}")
-_TITLE_BEGUN = re.compile(r"[*_]{0,2}(?:[^\W\d_a-z][\w.]{0,30}\s?){1,3}")
+_TITLE_BEGUN = re.compile(r"[*_\[(]{0,2}(?:[^\W\d_a-z][\w.]{0,30}\s?){1,3}[\])]?\s?")
+_FENCE_BEGUN = re.compile(r"[ \t]*`{1,3}\w{0,20}")
 _OPEN_QUOTE = re.compile(r"[\"“”«„][^\"“”«»„]*(?:[\"“”»][ \t,]*)?\Z")
 _WHOLLY_QUOTED = re.compile(rf"[\"“„«](?P<text>[^\"“”„«»]*)[\"”“»](?P<end>[ \t]*[{_BREAKS}]*)")
 _QUOTED = re.compile(r"[\"“”«„][^\"“”«»„:：]*[:：]\s*[^\"“”«»„\s][^\"“”«»„]*[\"“”»][ \t,]{1,3}[^\W\d_A-Z]")
@@ -142,6 +143,18 @@ _RULES = re.compile(r"(?:\s+[-*_=~—]{3,}[ \t]*)+\Z")
 _PAIRS = {")": "(", "]": "[", "）": "（", "】": "【", "］": "［"}
 #: What belongs to words, if it stands at the edge of a name; all other signs are decoration.
 _OF_WORDS = frozenset(".,;?!…&%$€")
+
+
+#: What lists and quotes have before or behind a name, where the words before announce them.
+_ITEM = re.compile(r"[ \t]*(?:[-*•–+>][ \t]+|\d{1,3}[.)][ \t]+|[\"“„«])")
+_VALUE = re.compile(r"[*_ \t]*[-+~≈±]?[$€£¥]?\d")
+#: Where code and data begin; names in them are no speakers.
+_CODE = re.compile(
+    r"[ \t]*```(?:json5?|ya?ml|toml|ini|xml|html|css|csv|sql|python|py|javascript|js|typescript|ts|bash|sh"
+    r"|java|go|c|cpp|rust|r|latex|mermaid)\s*\Z",
+    re.IGNORECASE,
+)
+_DATA = re.compile(r"[ \t]*(?:\{\s*(?:\"|\Z)|\[\s*[\[{\"])")
 
 
 @frozen
@@ -170,7 +183,9 @@ class OwnWords:
         #: Whether there were words before, whether a blank line is just before, and whether blank lines go.
         self._begun, self._blank, self._headed = False, False, False
         #: Whether the words before announce something, as in `I vote for:`.
-        self._announced = False
+        self._announced, self._listing = False, False
+        #: Whether code is just here, and how many brackets of data are open.
+        self._code, self._brackets = False, 0
 
     def read(self, line: str, inside: bool = False) -> str:
         """What of the next line the agent says itself; empty for a line of somebody else.
@@ -184,6 +199,7 @@ class OwnWords:
             self.closed = True
             return self.read(before, inside) + self.read(rest)
         kept = line if inside else self._without_labels(line)
+        self._follow_code(kept, inside)
         if turn := _GLUED_TURN.search(kept):
             kept, self.ended = kept[: turn.start()], _NEXT_TURN
         blank = not line.strip()
@@ -195,6 +211,14 @@ class OwnWords:
         if not blank:
             self._announced = kept.rstrip("*_ \t\r\n").endswith((":", "："))
         return kept
+
+    def _follow_code(self, line: str, inside: bool) -> None:
+        """Note where code and data begin and end."""
+        if not inside and line.lstrip().startswith("```"):
+            self._code = not self._code and _CODE.match(line) is not None
+        if self._brackets or (not inside and _DATA.match(line)):
+            opened = sum(map(line.count, "{[")) - sum(map(line.count, "}]"))
+            self._brackets = max(0, self._brackets + opened)
 
     def open_end(self, line: str, inside: bool) -> int:
         """Where the end of what is known of a line begins that may be the beginning of the next turn."""
@@ -213,16 +237,34 @@ class OwnWords:
         """Whether a line of which only the beginning is known may still turn out to begin with a label."""
         if self.ended:
             return False
+        if _FENCE_BEGUN.fullmatch(line):
+            return True
         found = self._label(line)
         if found is not None:
             if _OPEN_QUOTE.match(line):
                 return True  # it may turn out to be a quotation
+            if (self._announced or self._listing) and not line[found.end :].strip("*_ \t"):
+                return True  # it may turn out to be a value in a list
             # Behind the own name, somebody else's may follow.
             rest = line[found.end :]
             return found.speaker == self._name and (not rest or self._may_be_label(rest))
         return self._may_be_label(line)
 
+    def _begins_item(self, line: str) -> bool:
+        """Whether a line is one of a list, or a quotation, that is announced."""
+        if not (self._announced or self._listing):
+            return False
+        if not line.strip():
+            return self._listing
+        return _ITEM.match(line) is not None or self._label(line, items=True) is not None
+
+    def _is_item(self, line: str, end: int) -> bool:
+        """The same of a line with a label up to `end`."""
+        announced = self._announced or self._listing
+        return announced and bool(_ITEM.match(line) or _VALUE.match(line, end))
+
     def _without_labels(self, line: str) -> str:
+        self._listing = self._begins_item(line)
         for _ in range(3):  # the own name may stand there twice, or before somebody else's
             found = self._label(line)
             if found is None:
@@ -234,7 +276,10 @@ class OwnWords:
             line = f"{line[found.end : quoted.end('text')]}{quoted['end']}" if quoted else line[found.end :]
         return line
 
-    def _label(self, line: str) -> Label | None:
+    def _label(self, line: str, items: bool = False) -> Label | None:
+        """The label of a line. `items`: a name in a list or a quotation that is announced is one, too."""
+        if self._code or self._brackets or _DATA.match(line):
+            return None
         start = _STAMP.match(line).end()  # type: ignore[union-attr]
         for form in _LABELS:
             found = form.match(line, start)
@@ -248,14 +293,14 @@ class OwnWords:
                 or self._titled(head)
             )
             if who is not None and not _is_quotation(line, start):
-                return Label(who, found.end())
+                return Label(who, found.end()) if items or not self._is_item(line, found.end()) else None
         tagged = _TAGGED.match(line, start)
         if tagged is not None and self._others.get(tagged["head"]) == tagged["head"]:
             return Label(tagged["head"], tagged.end())
         own = None if self._begun else _OWN.match(line, start)
         if own is not None and speaker_of(own["head"] or own["name"], self._others) == self._name:
             return Label(self._name, own.end())
-        turn = _TURN.match(line)
+        turn = None if self._announced else _TURN.match(line)
         if turn is not None and (self._begun or line[-1:] in LINE_ENDS):
             who = _named(turn["head"], self._others) or (_NEXT_TURN if self._begun else self._name)
             return Label(who, turn.end())
@@ -283,7 +328,7 @@ class OwnWords:
         return self._name if own else None
 
     def _may_be_label(self, begin: str) -> bool:
-        begin = _UNSEEN.sub("", begin)
+        begin = unicodedata.normalize("NFKC", _UNSEEN.sub("", begin))
         longest = max(map(len, self._others), default=0)
         # What is longer has no label. Only rare decoration is longer than this.
         if len(begin) > 2 * longest + len("[10:02:30] **(responds to )**: "):
@@ -325,7 +370,8 @@ def speaker_of(head: str, known: Mapping[str, str]) -> str | None:
     bare = _UNSEEN.sub("", head)
     if number := _NUMBER.match(bare):
         bare = bare[number.end() :]
-    for name in (head, bare, _unaddressed(bare)):
+    once = _unaddressed(bare)
+    for name in (head, bare, once, _unaddressed(once)):
         for form in (name.strip(), _stripped(name)):
             if (found := _named(form, known)) is not None:
                 return found
@@ -347,8 +393,8 @@ def _is_quotation(line: str, start: int) -> bool:
 
 
 def _named(name: str, known: Mapping[str, str]) -> str | None:
-    name = unicodedata.normalize("NFC", name)
-    return known.get(name) or known.get(name.casefold())
+    forms = (unicodedata.normalize("NFC", name), unicodedata.normalize("NFKC", name))
+    return next((known[one] for form in forms for one in (form, form.casefold()) if one in known), None)
 
 
 def _is_addressee(text: str | None, known: Mapping[str, str]) -> bool:

@@ -6,58 +6,45 @@ stands between them is read once.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-from attrs import evolve, frozen
+from attrs import evolve
 
 from pyscrai_language.parsing import find_json, json_parts, parse_json
 from pyscrai_language.schemas import check_value
 from pyscrai_records.base.suggest import quote
-from pyscrai_records.base.syntax import parse_module
 from pyscrai_records.errors import AnswerRejected
 from pyscrai_records.messages import ToolCall
 from pyscrai_records.records import Completion, Request, ToolSpec
 
+from .call_marks import QUOTES_OPEN, RECIPIENT, Marked, marked_calls, next_mark
+from .python_calls import literal, python_calls, python_in, unfenced
+
 #: How many characters of an answer a message shows.
 SHOWN = 120
-#: The longest call in Python's form, in characters.
-MAX_PYTHON = 10_000
 
-_BEGIN = re.compile(
-    r"""(?=[<\[`✿Acft]) (?:
-      <(?P<tag> (?:\w{1,40}[:_])?(?:tool[_-]?(?:calls?|code|use)|function_?calls?|start_function_call) )>
-    | <(?P<bar> \|/?tool_calls? )(?: \|>|> )
-    | <function[=(] | <(?P<invoke> (?:\w{1,40}:)?invoke )(?=\ name=)
-    | (?P<dsml> <[|｜]DSML[|｜](?:function_calls|tool_calls|invoke) )
-    | \[TOOL_CALLS\] | <\|python_tag\|> | <\|tool_calls?(?:_section)?_(?:begin|start)\|> | ✿FUNCTION✿
-    | <[|｜]tool▁calls?▁begin[|｜]> | <\|START_ACTION\|> | <\|action_start\|>
-    | (?P<harmony> (?:<\|start\|>\s{0,9}assistant[^<]{0,200})?<\|channel\|>\s{0,9}\w{1,40}[^<]{0,200}
-        (?:<\|constrain\|>[^<]{0,50})?(?:<\|message\|>)?
-        | \b(?:(?:commentary|assistant)\ )?to=functions\.[\w.-]{1,100}(?:\ ?(?:commentary|json|code)\b){0,2} )
-    | (?P<fence> ```tool_code\s )
-    | (?: \A | (?<=\n) ) Action:(?=[^\n]{1,200}\n\s{0,20}Action\ Input:)
-    )""",
-    re.IGNORECASE | re.VERBOSE,
-)
 #: The end of a text that may begin a mark, and the beginning of a text that may be a call alone.
 _MAY_BEGIN = re.compile(
     r"<[^<>\n]{0,160}\Z|\b(?:(?:c[omentary]{0,9}|a[sitan]{0,8})(?: |\Z))?(?:to?=?[\w.]{0,20})?\Z"
     r"|\[[^\[\]\n]{0,60}\Z|`{1,2}\Z|```\w{0,20}\Z|✿\w{0,20}\Z"
+    r"|(?:\A|(?<=\n))>{1,3}[\w.-]{0,100}\n?\s{0,9}\Z"
     r"|(?:\A|(?<=\n))A(?:c(?:t(?:i(?:o(?:n(?::[^\n]{0,200}(?:\n\s{0,20}[Action Input]{0,12})?)?)?)?)?)?)?\Z"
 )
 _MAY_BE_JSON = re.compile(r"\s*(?:```\w{0,20}\s*)?(?:\{|\[\s*(?:\{|\Z))|\s*`{0,3}\Z|\s*```\w{0,20}\s*\Z")
 _MAY_BE_PYTHON = re.compile(
-    r"\s*(?:```\w{0,20}\s*)?\[?\s*[\w.]{1,100}\s*(?:\Z|\(\s*(?:\Z|[\"')]|\w{1,100}\s*(?:\Z|=|[.(])))|\s*functools\["
+    r"\s*(?:```\w{0,20}\s*|`)?\[?\s*[\w.]{1,100}\s*(?:\Z|\(\s*(?:\Z|[\"')]|\w{1,100}\s*(?:\Z|=|[.(])))|\s*functools\["
     r"|\s*[\w.-]{1,100}(?::\d{0,4})?(?:\[[ARGS]{0,4}\]?)?\s*(?:\Z|\{)"
 )
-_HARMONY_END = re.compile(r"<\|(?:call|end|return|start|channel)\|>")
-_RECIPIENT = re.compile(r"to=([\w.-]{1,100})")
-#: Marks of a call whose beginning is missing or hidden; with no JSON in them they are never words.
-_BAR_END = re.compile(r"<\|/tool_calls?\|>|<tool_calls?\|>")
+#: What Functionary writes before words, and behind them.
+_TO_ALL = re.compile(
+    r"\s{0,9}(?:>>>all\n"
+    r"|(?:<\|from\|>\s{0,9}assistant\s{0,9})?<\|recipient\|>\s{0,9}all\s{0,9}<\|content\|>)\s{0,9}"
+)
+_STOP = re.compile(r"<\|stop\|>\s{0,9}\Z")
+_TO_ONE = re.compile(r"(?:>>>|<\|recipient\|>\s{0,9})([\w.-]{1,100})")
 _SPECIAL = re.compile(r"<[|｜]?[^<>]{1,60}[|｜]?>|\[(?:CALL_ID|ARGS)\]|✿\w{1,20}✿")
 _LAST_TOKEN = re.compile(r"<\|\w{1,40}\|>\s{0,9}\Z")
 _WORD = re.compile(r"[\w.-]+")
@@ -67,9 +54,20 @@ _GIVEN = re.compile(r'<((?:\w{1,40}:)?)parameter name="([^"<>]{1,100})"([^<>]{0,
 _FUNCTION = re.compile(r"<function=([\w.:-]{1,100})>")
 _PARAMETER = re.compile(r"<parameter=([\w.:-]{1,100})>")
 _CALL = re.compile(r"call:([\w.-]{1,100})\{(.*)\}", re.DOTALL)
-_ESCAPED = re.compile(r"\s*(\w{1,100}):(?:<escape>(.*?)<escape>|([^,<>{}\[\]]+))\s*(?:,|\Z)", re.DOTALL)
-_PYTHON = re.compile(r"\[?\s*(?:print\(\s*)?([\w.]{1,100})\s*\(\s*(?:\w{1,100}\s*=|[\"')])")
-_PYTHON_FENCE = re.compile(r"\s*```(?:py(?:thon)?)?\s(.*)```\s*", re.DOTALL)
+_ESCAPED = re.compile(
+    r"\s*(\w{1,100}):(?:(?P<quote><escape>|<\|\"\|>)(.*?)(?P=quote)|([^,<>{}\[\]]+))\s*(?:,|\Z)", re.DOTALL
+)
+#: The name of a tool as an attribute, as in `<tool_call name="stock">`.
+_NAME_IN_TAG = re.compile(r"""\sname=["']([\w.:-]{1,100})["']""")
+#: An offered tool's name as a tag around its arguments.
+_TAG_OF_TOOL = re.compile(r"\s*<([\w.-]{1,100})>(.*)</\1>\s*", re.DOTALL)
+_TAG_OF_ARGUMENT = re.compile(r"\s*<(\w{1,100})>(.*?)</\1>\s*", re.DOTALL)
+#: A line that announces a call of the tool that it names.
+_ANNOUNCED = re.compile(
+    r"(?:\A|(?<=\n))[*_ \t]{0,4}(?:action|(?:tool|function)(?: call)?)[*_ \t]{0,3}:[*_` \t]{0,6}"
+    r"(?P<name>[\w.]{1,100})(?=\s?[\[({])",
+    re.IGNORECASE,
+)
 _BEGUN = re.compile(
     r'\s*(?:```\w{0,20}\s*)?(?:\[\s*)?\{\s*"(?:name|tool|tool_name|function|function_call|tool_calls|next)"\s*:'
 )
@@ -79,14 +77,9 @@ _CLOSED = re.compile(r"\s*(?:</\w{1,40}>)?\s*")
 _KEYS_OF_NAME = ("name", "tool", "tool_name", "function", "function_call", "action")
 _KEYS_OF_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "action_input")
 _OTHER_KEYS = {"type", "id", "index", "tool_call_id", "call_id"}
-
-
-@frozen
-class Marked:
-    """A call between marks: the mark it begins with, and what stands between them."""
-
-    mark: re.Match[str]
-    body: str
+#: Keys beside a call under which a model says why it makes it, and keys that hold a call alone.
+_REMARKS = {"thought", "thoughts", "thinking", "reasoning", "explanation", "rationale", "comment"}
+_KEYS_OF_CALLS = {"tool_call", "tool_calls", "function_calls", "calls", "call", "tool_use", "next"}
 
 
 def begin_of_call(text: str, request: Request, whole: bool, last: bool) -> int:
@@ -96,13 +89,23 @@ def begin_of_call(text: str, request: Request, whole: bool, last: bool) -> int:
     """
     if whole and (_MAY_BE_JSON.match(text) or (request.tools and _MAY_BE_PYTHON.match(text))):
         return 0
-    mark = _BEGIN.search(text) or (None if last else _MAY_BEGIN.search(text, max(0, len(text) - 400)))
-    return len(text) if mark is None else mark.start()
+    if whole and any(_may_begin_with(text.lstrip(), f"<{tool.name}>") for tool in request.tools):
+        return 0
+    mark = next_mark(text, 0)
+    if mark is None and not last:
+        mark = _MAY_BEGIN.search(text, max(0, len(text) - 400))
+    begin = len(text) if mark is None else mark.start()
+    # A quote before it stays with it: a name between quotes is only spoken of.
+    return begin - (not (last and mark is None) and begin > 0 and text[begin - 1] in QUOTES_OPEN)
+
+
+def _may_begin_with(text: str, begin: str) -> bool:
+    return text.startswith(begin) or begin.startswith(text)
 
 
 def has_marks(text: str) -> bool:
     """Whether there are marks of calls in a text."""
-    return next(_marked(text), None) is not None
+    return next(marked_calls(text), None) is not None
 
 
 def with_textual_calls(answer: Completion, request: Request) -> Completion:
@@ -114,18 +117,30 @@ def with_textual_calls(answer: Completion, request: Request) -> Completion:
     if answer.tool_calls or not answer.text:
         return answer
     text = answer.text
+    if (to_all := _TO_ALL.match(text)) is not None:
+        text = _STOP.sub("", text[to_all.end() :])
+        answer = evolve(answer, text=text, raw=answer.raw or answer.text)
     tools = {tool.name: tool for tool in request.tools}
-    marked = list(_marked(text))
+    marked = list(marked_calls(text))
     if marked:
+        if marked[0].mark["result"]:
+            raise AnswerRejected(
+                f"it makes up what a tool answers; it began: {text[:SHOWN]!r}; call it, or answer in words"
+            )
         calls = [call for one in marked for call in _calls_of(one, tools)]
         readable = bool(calls)
         # What a model goes on with behind a call, it made up: it does not know the result.
         rest = text[: marked[0].mark.start()].strip()
-    elif named := _named_call(text, tools):
+    elif named := _named_call(text, tools) or _tagged_call(text, tools):
         calls, rest, readable = [named], "", True
-    elif python := _python_of(text, tools):
-        calls, rest = _python_calls(python), ""
+    elif (python := python_in(text)) and _offered(python[0], tools):
+        calls, rest = python_calls(python[1]), ""
         readable = bool(calls)
+    elif (line := _ANNOUNCED.search(text)) and _offered(line["name"], tools):
+        behind = text[line.start("name") :].strip("`* \t\n")
+        given = find_json(behind)
+        calls = [ToolCall("", line["name"], given)] if given.startswith("{") else python_calls(behind)
+        rest, readable = text[: line.start()].strip(), bool(calls)
     else:
         return _with_bare_calls(answer, request, tools)
     if not readable:
@@ -136,15 +151,21 @@ def with_textual_calls(answer: Completion, request: Request) -> Completion:
 def _with_bare_calls(answer: Completion, request: Request, tools: Mapping[str, ToolSpec]) -> Completion:
     """The answer with the calls that stand there as JSON alone, without marks."""
     text = answer.text
-    if not any(f'"{key}"' in text for key in ("next", *_KEYS_OF_ARGUMENTS, *_KEYS_OF_NAME, *tools)):
+    known = ("next", *_KEYS_OF_ARGUMENTS, *_KEYS_OF_NAME, *tools)
+    if not any(f'"{key}"' in text or f"'{key}'" in text for key in known):
         return answer
-    whole = find_json(text)
+    whole, open_end = find_json(text), False
     value, wrong = parse_json(whole)
     if wrong is None:
         values = [value]
+    elif (bare := unfenced(text)).startswith(("{'", "[{'")):
+        values = [found] if (found := literal(bare)) is not None else []
     else:
-        parsed = [parse_json(part) for _, part in json_parts(text)]
+        parts = list(json_parts(text))
+        parsed = [parse_json(part) for _, part in parts]
         values = [] if any(fault for _, fault in parsed) else [one for one, _ in parsed]
+        # What an object is in that is never closed, is none of the values.
+        open_end = bool(parts) and any(f'"{key}"' in parts[0][0] for key in _KEYS_OF_ARGUMENTS)
     if request.schema is not None and any(check_value(request.schema, one) is None for one in values):
         return answer
     if len(values) == 1 and (told := _answer_in(values[0])) is not None:
@@ -153,7 +174,7 @@ def _with_bare_calls(answer: Completion, request: Request, tools: Mapping[str, T
     found = [_calls_in(one, tools, strict=True) for one in values]
     if found and all(found):
         return _with_calls(answer, "", [call for calls in found for call in calls], tools)
-    if wrong is not None and not values and request.schema is None and _BEGUN.match(text):
+    if wrong is not None and request.schema is None and (not values or open_end) and _BEGUN.match(text):
         raise _unreadable(text)
     return answer
 
@@ -175,54 +196,23 @@ def _unreadable(text: str) -> AnswerRejected:
     return AnswerRejected(f"it calls a tool in a form that cannot be read; it began: {text[:SHOWN]!r}")
 
 
-# -- marks --
-
-
-def _marked(text: str) -> Iterator[Marked]:
-    """The calls between marks. One without a mark at its end goes to the end of the text."""
-    place = 0
-    while (mark := _BEGIN.search(text, place)) is not None:
-        if mark["harmony"] and not _RECIPIENT.search(mark[0]):
-            place = mark.end()
-            continue
-        begin = mark.end()
-        start, end = _end_of(text, mark)
-        yield Marked(mark, text[begin:start])
-        place = end
-
-
-def _end_of(text: str, mark: re.Match[str]) -> tuple[int, int]:
-    """Where the mark at the end of a call begins and ends."""
-    place = mark.end()
-    if mark["harmony"] or mark["bar"]:
-        found = (_HARMONY_END if mark["harmony"] else _BAR_END).search(text, place)
-        if found is None:
-            return len(text), len(text)
-        keeps = found[0].lower() in ("<|start|>", "<|channel|>")
-        return found.start(), found.start() if keeps else found.end()
-    closing = ""
-    if mark["tag"]:
-        closing = f"</{mark['tag']}>"
-        if mark["tag"].lower() == "start_function_call":
-            closing = "<end_function_call>"
-    elif mark["fence"]:
-        closing = "```"
-    elif mark["invoke"]:
-        closing = f"</{mark['invoke']}>"
-    elif mark[0].lower() == "<function=":
-        closing = "</function>"
-    at = text.find(closing, place) if closing else -1
-    return (len(text), len(text)) if at < 0 else (at, at + len(closing))
+# -- between marks --
 
 
 def _calls_of(marked: Marked, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
     """The calls between marks; none if they cannot be read."""
     mark, body = marked.mark, marked.body
+    if mark["result"]:
+        return []
+    if mark["recipient"] or (mark["more"] and _NAME_IN_TAG.search(mark["more"])):
+        to = (_TO_ONE if mark["recipient"] else _NAME_IN_TAG).search(mark[0])
+        given = find_json(_STOP.sub("", body))
+        return [ToolCall("", _plain(to[1]), given)] if to and given.startswith("{") else []
     if mark["harmony"]:
-        name = _RECIPIENT.search(mark[0])
+        name = RECIPIENT.search(mark[0])
         return [ToolCall("", _plain(name[1]), find_json(body) or {})] if name else []
     if mark["fence"]:
-        return _python_calls(body.strip())
+        return python_calls(body.strip())
     if mark["invoke"] or mark["dsml"] or mark[0].lower() == "<function=":
         body = mark[0] + body
     body = body.replace("｜DSML｜", "").replace("|DSML|", "")
@@ -231,7 +221,11 @@ def _calls_of(marked: Marked, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
     for read in (_invoked, _functions, _keyed):
         if calls := read(body, tools):
             return calls
-    return _json_calls(body, tools) or _python_calls(_LAST_TOKEN.sub("", body).strip())
+    body = _LAST_TOKEN.sub("", body).strip()
+    if calls := _json_calls(body, tools) or python_calls(body):
+        return calls
+    value = literal(body)
+    return [] if value is None else _calls_in(value, tools, strict=False)
 
 
 def _invoked(body: str, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
@@ -279,7 +273,7 @@ def _escaped(found: re.Match[str], tools: Mapping[str, ToolSpec]) -> list[ToolCa
         one = _ESCAPED.match(rest, place)
         if one is None:
             return []
-        name, quoted, bare = one.groups()
+        name, _, quoted, bare = one.groups()
         given[name] = quoted if bare is None else _parameter(bare.strip(), tools.get(found[1]), name)
         place = one.end()
     return [ToolCall("", _plain(found[1]), given)]
@@ -352,6 +346,19 @@ def _named_call(text: str, tools: Mapping[str, ToolSpec]) -> ToolCall | None:
     return ToolCall("", name, parts[0]) if whole else None
 
 
+def _tagged_call(text: str, tools: Mapping[str, ToolSpec]) -> ToolCall | None:
+    """The call in a text that is an offered tool's name as a tag: `<stock><of>apples</of></stock>`."""
+    found = _TAG_OF_TOOL.fullmatch(text)
+    if found is None or not (name := _offered(found[1], tools)):
+        return None
+    given, place = {}, 0
+    while one := _TAG_OF_ARGUMENT.match(found[2], place):
+        given[one[1]] = _parameter(one[2].strip(), tools[name], one[1])
+        place = one.end()
+    whole = given and place == len(found[2])
+    return ToolCall("", name, given if whole else find_json(found[2]))
+
+
 def _answer_in(value: Any) -> Any:
     """The answer in the form that `emulation` asks for; None if it is another one."""
     form = value["next"] if isinstance(value, dict) and value.keys() == {"next"} else None
@@ -363,7 +370,9 @@ def _named(value: Any, tools: Mapping[str, ToolSpec]) -> Any:
     or both under any keys, or if arguments of the tool stand beside its name: `{"name": "stock", "of": "a"}`;
     else the value itself."""
     given = (
-        {key: one for key, one in value.items() if key not in _OTHER_KEYS} if isinstance(value, dict) else {}
+        {key: one for key, one in value.items() if key not in _OTHER_KEYS | _REMARKS}
+        if isinstance(value, dict)
+        else {}
     )
     arguments = [one for one in given.values() if isinstance(one, dict)]
     texts = given if len(given) == 1 else [one for one in given.values() if isinstance(one, str)]
@@ -384,7 +393,7 @@ def _calls_in(value: Any, tools: Mapping[str, ToolSpec], strict: bool) -> list[T
     """The calls in a value; all of a list's elements must be calls. `strict`: with no other keys."""
     if isinstance(value, dict) and len(value) == 1:
         [(key, inner)] = value.items()
-        value = inner if key in ("tool_calls", "next") or isinstance(inner, list) else value
+        value = inner if key in _KEYS_OF_CALLS or isinstance(inner, list) else value
     values = value if isinstance(value, list) else [value]
     calls = [call for one in values if (call := _as_call(_named(one, tools), strict)) is not None]
     return calls if len(calls) == len(values) else []
@@ -402,45 +411,6 @@ def _as_call(value: Any, strict: bool) -> ToolCall | None:
         return _as_call({**given, **name}, strict)
     if not isinstance(name, str) or (strict and not isinstance(arguments, dict | str)):
         return None
-    if strict and value.keys() - {*_KEYS_OF_NAME, *_KEYS_OF_ARGUMENTS, *_OTHER_KEYS}:
+    if strict and value.keys() - {*_KEYS_OF_NAME, *_KEYS_OF_ARGUMENTS, *_OTHER_KEYS, *_REMARKS}:
         return None
     return ToolCall("", _plain(name), {} if arguments is None else arguments)
-
-
-# -- Python's form --
-
-
-def _python_of(text: str, tools: Mapping[str, ToolSpec]) -> str:
-    """The call in Python's form that a text is; empty if it is none. That is also the form of a stage
-    direction, so such a tool must be offered."""
-    fenced = _PYTHON_FENCE.fullmatch(text)
-    bare = (fenced[1] if fenced else text).strip()
-    found = _PYTHON.match(bare) if len(bare) <= MAX_PYTHON and bare.endswith((")", ")]")) else None
-    return bare if found is not None and _offered(found[1].removesuffix(".call"), tools) else ""
-
-
-def _python_calls(text: str) -> list[ToolCall]:
-    """The calls in Python's form with plain values; none if there is anything else."""
-    if len(text) > MAX_PYTHON:
-        return []
-    try:
-        tree = parse_module(text)
-        nodes = [part.value for part in tree.body if isinstance(part, ast.Expr)]
-        if len(nodes) != len(tree.body):
-            return []
-        listed = [each for one in nodes for each in (one.elts if isinstance(one, ast.List) else [one])]
-        return [_python_call(node) for node in listed]
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return []
-
-
-def _python_call(node: ast.expr) -> ToolCall:
-    """A call. Raises `ValueError` if it is none, or none with plain values."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
-        node = node.args[0] if len(node.args) == 1 else node
-    if not isinstance(node, ast.Call) or node.args:
-        raise ValueError("no call with named arguments")
-    given = {str(one.arg): ast.literal_eval(one.value) for one in node.keywords if one.arg}
-    if len(given) != len(node.keywords):
-        raise ValueError("an argument without a name")
-    return ToolCall("", ast.unparse(node.func).removesuffix(".call"), given)

@@ -21,7 +21,8 @@ Kind = Literal["words", "thought", "call", "lone", "preamble"]
 #: Names of tags around thoughts: `think`, `antThinking`, `inner_monologue`, `seed:think`, …
 _NAMES = (
     r"(?:\w{1,40}:)?(?:[a-z]{1,20}[_-]?)??(?:think|thinking|thoughts?|thought[_-]?process|chain[_-]of[_-]thought"
-    r"|reason|reasoning|scratch_?pad|reflection|reflect|deliberation|rationale|cot|monologue|analysis)"
+    r"|reason|reasoning|scratch_?pad|reflection|reflect|deliberation|rationale|cot(?:_budget_reflect)?|monologue"
+    r"|analysis|planning|brainstorm(?:ing)?|inner_voice)(?:[_-](?:process|content|steps?|trace))?"
 )
 #: A tag's brackets; some servers escape them.
 _LT, _GT = r"(?:<|&lt;)", r"(?:>|&gt;)"
@@ -40,10 +41,12 @@ _ENDS = (
 #: Every repetition is bounded and each search goes on behind the last tag: the time is that of the length.
 TAG = re.compile(
     rf"""(?=[<\[◁&]) (?:
-      (?P<open> {_LT}\s{{0,9}}{_NAMES}(?:\s[^<>&]{{0,100}})?{_GT} | \[THINK\] | ◁think▷
-          | <\|begin_of_thought\|> | <\|inner_prefix\|> | <\|START_THINKING\|>
+      (?P<empty> {_LT}\s{{0,9}}{_NAMES}\s{{0,9}}/{_GT} )
+    | (?P<open> {_LT}\s{{0,9}}{_NAMES}(?:\s[^<>&]{{0,100}})?{_GT} | \[THINK\] | ◁think▷
+          | <unused94> | <\|begin_of_thought\|> | <\|inner_prefix\|> | <\|START_THINKING\|>
           | <\|channel>\s{{0,9}}(?:thought|analysis)\b )
-    | (?P<close> (?:{_LT}/\s{{0,9}}{_NAMES}\s{{0,9}}{_GT} | \[/THINK\] | ◁/think▷
+    | (?P<close> (?:{_LT}/\s{{0,9}}{_NAMES}\s{{0,9}}{_GT} | \[/{_NAMES}\] | <\|/{_NAMES}\|>
+          | ◁/think▷ | <unused95>
           | <\|end_of_thought\|> | <\|inner_suffix\|> | <\|END_THINKING\|> | <channel\|>)
           (?=(?P<goes_on> [,.;:!?)] | [ \t]{{1,9}}(?-i:[a-z]) )?) )
     | (?P<details> {_LT}details\s(?=[^<>]{{0,100}}(?:reasoning|thinking|thought))[^<>]{{0,200}}{_GT} )
@@ -56,7 +59,8 @@ TAG = re.compile(
           | <(?:start_of_turn|\|turn)>\w{{0,40}}\n? | <s> | \[/?INST\] )
     | (?P<mark> <\|(?:begin|end)_of_(?:solution|box)\|> | <\|(?:START|END)_(?:RESPONSE|TEXT)\|>
           | <\|channel>\w{{0,40}} | <\|(?:im_sep|header_end|end_header_id|end_of_role)\|>\n{{0,2}}
-          | </?(?:(?:final_)?(?:answer|response|output)|conclusion|solution)> )
+          | </?(?:(?:final_)?(?:answer|response|output|reply|message|result|speech|utterance)|final|conclusion
+              |solution|say)> )
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -96,7 +100,7 @@ _HEADED_END = re.compile(
 _HEADED_BEGUN = re.compile(
     r"\s{0,20}(?:\#{1,6}[^\n]{0,40}|(?:\*|\*\*|_|__)(?:[^\n*_]{0,40}[*_]{0,2}[ \t]{0,9})?)?"
 )
-_QUOTES = "`'\"“„«"
+_QUOTES, _UNQUOTES = "`'\"“„«", "`'\"”“»"
 #: What a tag begins with, and the length up to which the rest of one is waited for.
 _BEGINS = re.compile(r"[<\[◁&]")
 _LONGEST = 400
@@ -175,6 +179,15 @@ class Markup:
                 break
             self._give(held[place : tag.start()])
             place = tag.start()
+            if self._state == "words" and self._quotes():
+                if tag.end() == len(held) and not last:
+                    until = place
+                    break
+                if held[tag.end() : tag.end() + 1] in tuple(_UNQUOTES):
+                    self._mentioned += tag["open"] is not None
+                    self._give(tag[0])
+                    place = tag.end()
+                    continue
             if tag["open"] and self._state == "words" and self._is_mentioned():
                 behind = bisect(closing, place)
                 end = closing[behind] if behind < len(closing) else None
@@ -231,6 +244,11 @@ class Markup:
                 self._state = "over"
         elif kind == "open":
             self._open(tag[0])
+        elif kind == "empty" and state == "words" and not self._is_mentioned():
+            self._begin("", thought=True)
+            self._state, self._depth = "words", 0
+        elif kind == "empty":
+            self._give(tag[0])
         elif kind == "details" and state == "words" and not self._is_mentioned():
             self._begin(tag[0], thought=True)
             self._in_details = True
@@ -300,6 +318,10 @@ class Markup:
         elif self._state == "words":
             self._take("lone", "")
             self._thought = True
+
+    def _quotes(self) -> bool:
+        """Whether a quotation begins just here."""
+        return self._tail[-1:] in tuple(_QUOTES) and not self._tail[-2:-1].strip(" \t\n(")
 
     def _is_mentioned(self) -> bool:
         """Whether a tag stands in a sentence as a word, and the answer had no thoughts before."""

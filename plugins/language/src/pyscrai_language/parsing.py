@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -50,6 +50,8 @@ _EXPECTED = {
 _FENCE = re.compile(r"```[\w-]{0,40}[ \t]{0,40}\n")
 #: How many places of a text are tried as the beginning of JSON.
 _TRIES = 200
+#: The beginning of an object or a list, which is JSON if it goes on.
+_BEGUN = re.compile(r'\{\s{0,99}"|\[\s{0,99}(?:[\[{"]|\Z)')
 _BRACKET = re.compile(r"[{[]")
 _DECODER = json.JSONDecoder()
 
@@ -73,6 +75,7 @@ def find_json(text: str) -> str:
     """The JSON in a text, if it is unambiguous: the only fenced text, or the only object, or the only list.
 
     The text itself if it is JSON as a whole, or if there is no such part. A repeated part counts once.
+    What stands in an object that was begun and never ended is no part: the answer was cut off.
     """
     text = text.strip()
     if parse_json(text)[1] is None:
@@ -80,10 +83,25 @@ def find_json(text: str) -> str:
     fenced = _fenced(text)
     if len(fenced) == 1:
         return fenced[0].strip()
-    parts = [part for _, part in json_parts(text)]
+    pairs = list(json_parts(text))
+    tail = text[sum(len(before) + len(part) for before, part in pairs) :]
+    if _is_cut_off([*(before for before, _ in pairs), tail]):
+        return text
+    parts = [part for _, part in pairs]
     objects = [part for part in parts if part.startswith("{")]
     found = list(dict.fromkeys(objects or parts))
     return found[0] if len(found) == 1 else text
+
+
+def _is_cut_off(pieces: Iterable[str]) -> bool:
+    """Whether the pieces of a text between JSON begin an object or a list that they do not end."""
+    begun, depth = False, 0
+    for piece in pieces:
+        begun = begun or _BEGUN.search(piece) is not None
+        depth = max(0, depth + sum(map(piece.count, "{[")) - sum(map(piece.count, "}]")))
+        if begun and depth:
+            return True
+    return False
 
 
 def _fenced(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pyscrai_core import (
@@ -20,6 +21,21 @@ from pyscrai_core import (
 REPEATS = 2
 
 
+#: What most models without a reason for refusals say instead of a text that they were asked to write.
+_REFUSES = re.compile(
+    r"(?:(?:i['’]?m|i am)?\s?(?:very |so |really )?sorry|i apologi[sz]e|my apologies|unfortunately)?"
+    r"[\s,.:;!]{0,3}(?:but\s)?(?:as an ai[^.!?]{0,60}[,\s]\s?)?"
+    r"i(?:\scan['’]?t|\scan\s?not|(?:\sam|['’]m)\s(?:not able|unable)|\swon['’]t|\smust decline)"
+    r"(?:\sbe able)?(?:\sto)?\s(?:help|assist|provide|summari[sz]e|create|write|fulfil|comply|continue"
+    r"|do that|discuss|engage|support|generate)"
+    r"|(?:(?:es )?tut mir leid|je suis désolée?|lo siento|mi dispiace|desculpe)[^.!?]{0,30}"
+    r"(?:kann|ne peux pas|no puedo|non posso|não posso)"
+    r"|(?:很?抱歉|对不起|對不起)[^。]{0,12}(?:无法|無法|不能)"
+    r"|申し訳[^。]{0,20}できません|죄송[^.]{0,30}수 없",
+    re.IGNORECASE,
+)
+
+
 class Unanswered(Exception):
     """The model gave no answer that a memory can use; the message is the reason, and what to do."""
 
@@ -29,8 +45,8 @@ async def ask_model(
 ) -> Completion:
     """The answer to `prompt`, rendered with `values`.
 
-    Raises `Unanswered` if the model refuses, if its answer was cut off at `max_tokens` or does not fit the
-    schema, and if all answers are empty.
+    Raises `Unanswered` if the model refuses, also in words where a text was asked for, if its answer was cut
+    off at `max_tokens` or does not fit the schema, and if all answers are empty.
     """
     agent = turn.agent
     try:
@@ -48,6 +64,10 @@ async def ask_model(
             raise Unanswered(
                 f"the answer of the model ({completion.model}) was cut off after "
                 f"{completion.usage.output_tokens} tokens; raise `max_tokens`, or {remedy}"
+            )
+        if schema is None and _REFUSES.match(completion.text.strip()):
+            raise Unanswered(
+                f"the model ({completion.model}) refused: {completion.text.strip()[:120]!r}; {remedy}"
             )
         if completion.text.strip():
             return completion

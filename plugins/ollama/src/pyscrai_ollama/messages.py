@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pyscrai_core import (
@@ -71,8 +71,10 @@ def completion(chunks: Sequence[dict[str, Any]]) -> Completion:
     if end.get("done") is not True:
         raise Overloaded("ollama: the answer ended too early; if this persists, check Ollama's log")
     contents = [message["content"] for message in found if message.get("content")]
-    # What is no text is for the kernel to judge.
-    text: Any = "".join(contents) if all(isinstance(one, str) for one in contents) else contents[0]
+    # What is no text is for the kernel to judge. Pieces of a stream may also be lists of parts.
+    text: Any = contents[0] if len(contents) == 1 else [*_parts(contents)]
+    if all(isinstance(one, str) for one in contents):
+        text = "".join(contents)
     thoughts = [message.get("thinking") for message in found]
     thinking = "".join(one for one in thoughts if isinstance(one, str))
     calls = tuple(_tool_call(call) for message in found for call in message.get("tool_calls") or ())
@@ -84,6 +86,11 @@ def completion(chunks: Sequence[dict[str, Any]]) -> Completion:
         usage=usage(end),
         model=end.get("model") or "",
     )
+
+
+def _parts(contents: Iterable[Any]) -> Iterator[Any]:
+    for content in contents:
+        yield from content if isinstance(content, list) else [content]
 
 
 def usage(end: dict[str, Any]) -> Usage:

@@ -250,6 +250,8 @@ class OpenAIProvider(Provider):
             answer = received.whole(ended)
             if answer is None:
                 raise Overloaded(f"openai: the answer of {self.config.base_url} ended too early; try again")
+            with expected_format():
+                self._check_errors(answer)  # here, what was already sent counts
             return answer, headers
 
     def _decoded(self, response: httpx2.Response) -> dict[str, Any]:
