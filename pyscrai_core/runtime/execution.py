@@ -312,7 +312,12 @@ async def _perform(
         finally:
             await components.close(watch)
 
-    def not_opened() -> BudgetSpent:
+    def not_opened() -> PyscraiError:
+        if watch.cancelled or limit is None:
+            return PyscraiError(
+                f"{components.opening} was being opened, and does not end when it is interrupted; "
+                "nothing was run"
+            )
         what = f"{components.opening} could not be opened within {limit:g} seconds; nothing was run"
         return BudgetSpent(f"limits.seconds: {what}")
 
@@ -336,6 +341,8 @@ async def _perform(
     try:
         return await watch.oversee(work())
     except LeftBehind:
+        if watch.cancelled and not made:
+            raise asyncio.CancelledError from None
         result = watch.context.run(ended)
     closing = watch_components(stuck)
     with suppress(LeftBehind):
