@@ -114,6 +114,12 @@ class Commands(OfferedCommands):
                 output.fail(f"{output.path(str(error.filename))}: it is not yours to use; name another path")
                 return 2
             words = " ".join(f"{type(error).__name__}: {error}".split())
+            if _is_of_database(error):
+                output.fail(
+                    f"the store is damaged, or was changed ({words}); restore it from a copy, and see what "
+                    "else is wrong: pyscrai runs verify"
+                )
+                return 1
             remedy = "" if debug else "; for the traceback: pyscrai --debug …, or PYSCRAI_DEBUG=1"
             output.fail(f"{words} (this is a bug{remedy})")
             return 1
@@ -159,6 +165,14 @@ def _unwritable(error: output.Unwritable) -> int:
     output.fail(str(error))
     output.mute()
     return 1
+
+
+def _is_of_database(error: BaseException) -> bool:
+    """Whether the database failed: a store that is damaged can make it do so wherever it is read."""
+    return any(
+        kind.__name__ == "DatabaseError" and kind.__module__ in ("sqlite3", "peewee")
+        for kind in type(error).__mro__
+    )
 
 
 def _printed(error: BaseException) -> bool:
