@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ from attrs import define, field
 from pyscrai_language.schemas import check_value
 from pyscrai_records.base.log import report
 from pyscrai_records.canonical import Json, canonical, check_json
-from pyscrai_records.errors import ContractError, PyscraiError, ToolFailed
+from pyscrai_records.errors import TELL, ContractError, PyscraiError, ToolFailed
 from pyscrai_records.records import ToolSpec
 
 from ..agent import ToolPolicy
@@ -65,6 +65,11 @@ class BoundTool:
     def __attrs_post_init__(self) -> None:
         # One object always: the journal and the check of values know it again by its identity.
         tool = self.tool
+        for name, kind in (("name", str), ("description", str), ("parameters", Mapping)):
+            if not isinstance(value := getattr(tool, name, None), kind):
+                expected = "a JSON Schema" if kind is Mapping else "text"
+                found = type(value).__name__
+                raise ContractError(f"{origin(tool)}: its `{name}` is {found}, expected {expected}; {TELL}")
         self.spec = ToolSpec(tool.name, tool.description, dict(tool.parameters))
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -199,9 +200,9 @@ class Components:
             if type(component).aopen is not Component.aopen:
                 try:
                     await awaitable(component, "aopen", component.aopen())
-                except PyscraiError:
+                except (PyscraiError, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
                     raise
-                except (Exception, SystemExit) as error:  # a plugin may raise anything, or exit
+                except BaseException as error:  # a plugin may raise anything, or exit
                     report("INFO", error, "{} could not be opened: {}", origin(component), describe(error))
                     failure = raised(error, origin(component))
                     failure.args = (f"aopen: {failure}",)

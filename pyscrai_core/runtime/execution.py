@@ -13,9 +13,10 @@ import attrs
 
 from pyscrai_records.base.log import clean
 from pyscrai_records.base.time_limit import LeftBehind, OutOfTime
-from pyscrai_records.errors import BudgetSpent, ConfigError, Divergence, StoreError
+from pyscrai_records.errors import BudgetSpent, ConfigError, Divergence, PyscraiError, StoreError
+from pyscrai_records.store.maintenance import remove_runs
 from pyscrai_records.store.runs import RecordedRun, as_labels
-from pyscrai_records.store.store import Prefix, Store
+from pyscrai_records.store.store import Prefix
 
 from ..agent import OnUncertain
 from ..calls.prices import Prices, check_prices
@@ -110,6 +111,7 @@ async def resume(
 
         def old(components: Components) -> Run:
             store.reopen_run(recorded.id, manifest.resumed(changes, plan.manifest).to_dict())
+            session.new_forks.discard(recorded.id)
             return Run(
                 components, session, recorded.id, recorded=recorded, on_uncertain=on_uncertain,
                 reuse=Reuse.of(store, recorded.id, manifest.reuse, recorded.parent),
@@ -128,9 +130,12 @@ async def resume(
         fork = Fork(recorded.id, kept, recorded.events_until(kept), accepted=str(difference))
         forked = settled.forked(fork, plan.last.manifest, "parent")
         session.gate.remember(f"a fork of run {recorded.id}", forked.content, approval.demands)
-        run = _write_fork(store, recorded, forked)
+        run = _write_fork(session, recorded, forked)
     finally:
         store.release(recorded.id)
+        if recorded.id in session.new_forks:  # what cannot begin is not left behind
+            with suppress(StoreError):  # where that fails too, the first error says why
+                remove_runs(store, [recorded.id])
     return await resume(session, run, on_uncertain=on_uncertain)
 
 
@@ -222,7 +227,7 @@ async def fork(
     forked = manifest.forked(given, plan.manifest if plan else None, reuse)
     demands = {*approval.demands, *(plan.source.recorded_demands if plan else ())}
     session.gate.remember(f"a fork of run {recorded.id}", forked.content, demands)
-    return _write_fork(store, recorded, forked)
+    return _write_fork(session, recorded, forked)
 
 
 def _step_of(recorded: RecordedRun, at: int) -> int:
@@ -257,15 +262,16 @@ def _check_history(recorded: RecordedRun, step: int, plan: Plan) -> None:
             )
 
 
-def _write_fork(store: Store, recorded: RecordedRun, manifest: Manifest) -> str:
+def _write_fork(session: Session, recorded: RecordedRun, manifest: Manifest) -> str:
     """Write the fork of a run that a manifest ends with; its id. Not owned any more."""
     fork = manifest.forks[-1]
     seed = recorded.seed if fork.scenario is None else fork.scenario["seed"]
     # An event that came too late for the parent comes as late in the fork.
     waits = recorded.steps + 2 if recorded.status == "completed" else recorded.last_recorded_step() + 1
     prefix = Prefix(recorded.id, fork.after, waits)
-    run = store.create_run(recorded.scenario, seed, manifest.to_dict(), prefix=prefix)
-    store.release(run)
+    run = session.store.create_run(recorded.scenario, seed, manifest.to_dict(), prefix=prefix)
+    session.new_forks.add(run)
+    session.store.release(run)
     return run
 
 
@@ -306,7 +312,12 @@ async def _perform(
         finally:
             await components.close(watch)
 
-    def not_opened() -> BudgetSpent:
+    def not_opened() -> PyscraiError:
+        if watch.cancelled or limit is None:
+            return PyscraiError(
+                f"{components.opening} was being opened, and does not end when it is interrupted; "
+                "nothing was run"
+            )
         what = f"{components.opening} could not be opened within {limit:g} seconds; nothing was run"
         return BudgetSpent(f"limits.seconds: {what}")
 
@@ -330,6 +341,8 @@ async def _perform(
     try:
         return await watch.oversee(work())
     except LeftBehind:
+        if watch.cancelled and not made:
+            raise asyncio.CancelledError from None
         result = watch.context.run(ended)
     closing = watch_components(stuck)
     with suppress(LeftBehind):

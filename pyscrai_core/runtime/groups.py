@@ -8,7 +8,15 @@ from typing import Any
 
 from pyscrai_records.base.log import logger, report
 from pyscrai_records.base.time_limit import ended, spawn
-from pyscrai_records.errors import CallFailed, ContractError, PyscraiError, RunStopping, StoreError
+from pyscrai_records.errors import (
+    TELL,
+    CallFailed,
+    ContractError,
+    PyscraiError,
+    RunStopping,
+    StoreError,
+    ToolFailed,
+)
 
 from ..calls.journal import Journal
 from ..contracts import Component
@@ -109,6 +117,8 @@ class Groups:
             if agent.on_error == "skip" and isinstance(error, CallFailed):
                 turn.drafts = [Draft("turn.failed", {"error": type(error).__name__}, (), turn.cause)]
                 return None
+            if isinstance(error, ToolFailed) and error.__cause__ and (tool := raiser(error.__cause__)):
+                error.args = (f"{error} ({origin(tool)}; {TELL})",)  # which an agent is not told
             if isinstance(error, PyscraiError) and not isinstance(error, StoreError):
                 # Named once, here, wherever it came from.
                 error.args = (f"agents.{agent.name}, step {self._world.step}: {error}",)

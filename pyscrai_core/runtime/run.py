@@ -231,7 +231,7 @@ class Run:
         except PyscraiError as failure:
             status, error = "failed", str(failure)
         except BaseException as failure:  # recorded, and raised again if it is no plugin's fault
-            if isinstance(failure, (Exception, SystemExit)) and raiser(failure) is not None:
+            if not isinstance(failure, GeneratorExit) and raiser(failure) is not None:
                 status, error = "failed", str(broken(None, failure))
             else:
                 self._end("failed", f"{type(failure).__name__}: {failure}")

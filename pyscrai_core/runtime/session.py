@@ -108,6 +108,8 @@ class Session:
     processes: int = 1
     controls: Controls = field(factory=Controls)
     oracle: Oracle | None = None
+    #: Forks that were written and have not begun; one that cannot begin is removed again.
+    new_forks: set[str] = field(factory=set)
 
 
 def configured_observers(settings: Settings, host: Host, gate: Gate) -> list[Observer]:

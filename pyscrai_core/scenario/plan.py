@@ -8,6 +8,7 @@ manifest of a run (`from_manifest`). Making it checks all of the scenario and ex
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path as FilesystemPath
 from typing import Any
@@ -121,7 +122,8 @@ def from_file(
     seed: int | None = None,
 ) -> Plan:
     """The plan for the scenario at `path`. Raises `ScenarioError` with all mistakes found."""
-    source = Source(path.resolve().parent, shown=path.parent)
+    # `resolve` raises an error of its own for a link that leads to itself.
+    source = Source(FilesystemPath(os.path.realpath(path)).parent, shown=path.parent)
     return from_document(
         read(path, host, source), host, source, overrides=overrides, defaults=defaults, seed=seed
     )

@@ -73,8 +73,9 @@ BASES = {
 }  # fmt: skip
 
 
-def played(play: Any, kind: str, cls: type, **agent: Any) -> Any:
-    components = {f"{name}__part": base for name, base in {**BASES, kind: cls}.items()}
+def played(play: Any, kind: str, cls: type, engine: type = Recalls, **agent: Any) -> Any:
+    bases = {**BASES, "engine": engine, kind: cls}
+    components = {f"{name}__part": base for name, base in bases.items()}
     part = {"engine": "part", "memory": "part", "reasoning": "part", "tools": ["part"], **agent}
     scenario = {"providers": {"default": {"use": "part"}}, "agents": {"A": part}, "schedule": "part"}
     return play(scenario, **components)
@@ -108,6 +109,52 @@ def test_who_raised_is_named(play: Any, kind: str, base: type, method: str) -> N
     assert f"{kind} 'part' (components_of_a_test" in error or f"{kind} 'part' (given)" in error
     assert "KeyError: 'gone'" in error
     assert "--debug" in error
+
+
+class Odd(BaseException):
+    """What some libraries cancel with."""
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "base", "method"),
+    [
+        ("engine", Recalls, "run"),
+        ("memory", Kept, "recall"),
+        ("provider", Says, "complete"),
+        ("schedule", Each, "next"),
+        ("tool", Offers, "list"),
+        ("memory", Kept, "aopen"),
+    ],
+)
+def test_who_raised_what_is_no_exception_is_named(
+    play: Any, kind: str, base: type, method: str, several: bool
+) -> None:
+    async def breaks(self: Any, *_: Any) -> None:
+        raise BaseExceptionGroup("several", [Odd("gone")]) if several else Odd("gone")
+
+    cls = type("Broken", (base,), {method: breaks})
+    try:
+        found = played(play, kind, cls).error
+    except ContractError as failure:
+        found = str(failure)
+    assert f"{kind} 'part' (" in found
+    assert f"raised {'BaseExceptionGroup: several' if several else 'Odd: gone'}" in found
+    assert "--debug" in found
+
+
+def test_the_tool_that_raised_is_named_where_its_failure_ends_the_run(play: Any) -> None:
+    error = played(play, "tool", broken(Uses, "call"), Calls).error
+    assert "tool t: KeyError: 'gone' (tool 'part' (" in error
+    assert "--debug" in error
+
+
+@pytest.mark.parametrize("wrong", [{"parameters": None}, {"description": 5}, {"name": 5}])
+def test_a_tool_that_does_not_say_what_it_is_is_named(play: Any, wrong: dict[str, Any]) -> None:
+    error = played(play, "tool", type("Wrong", (Uses,), wrong)).error
+    ((name, value),) = wrong.items()
+    assert f": its `{name}` is {type(value).__name__}, expected " in error
+    assert "tool " in error
 
 
 @pytest.mark.parametrize(

@@ -88,10 +88,26 @@ class Other(Counts):
     """The same, as another extension."""
 
 
+class Locked(Provider):
+    """Lacks what it needs to begin."""
+
+    async def aopen(self) -> None:
+        raise ConfigError("MY_KEY: the environment variable is not set")
+
+    async def complete(self, request: Request, sink: Any = None) -> Completion:
+        raise AssertionError
+
+
 @pytest.fixture
 def host(host_with: Any) -> Host:
     Asked.asked = []
-    return host_with(provider__asked=Asked, engine__talker=Talker, memory__counts=Counts, memory__other=Other)
+    return host_with(
+        provider__asked=Asked,
+        provider__locked=Locked,
+        engine__talker=Talker,
+        memory__counts=Counts,
+        memory__other=Other,
+    )
 
 
 GIVEN: dict[str, Any] = {
@@ -318,6 +334,13 @@ def test_a_fork_that_was_interrupted_is_resumed(
     assert resumed.status == "completed"
     assert len(Asked.asked) == 4
     assert resumed.fingerprint == fork(4, {"agents.A.word": "sings"}).fingerprint
+
+
+def test_a_fork_that_cannot_begin_is_not_left(fork: Callable[..., RunResult], tmp_path: Path) -> None:
+    before = [(run.id, run.status) for run in api.runs(store=tmp_path / "runs.db")]
+    with pytest.raises(ConfigError, match="MY_KEY"):
+        fork(4, {"providers.default": {"use": "locked"}})
+    assert [(run.id, run.status) for run in api.runs(store=tmp_path / "runs.db")] == before
 
 
 def test_a_parent_may_be_unfinished(host: Host, tmp_path: Path) -> None:

@@ -171,6 +171,14 @@ class Opens(Engine):
 
     async def run(self, turn):
         pass
+
+class CatchesAtFirst(Catches):
+    async def aopen(self):
+        if not os.path.exists("opens"):
+            await Catches.run(self, None)
+
+    async def run(self, turn):
+        turn.say("hello")
 """
 
 
@@ -245,3 +253,32 @@ def test_a_single_sigterm_ends_what_catches_that_it_is_cancelled(
     assert told in done.stderr
     listed = CliRunner().invoke(cli, ["runs", "--json", "--store", str(store)])
     assert [one["status"] for one in json.loads(listed.stdout)] == [stored]
+
+
+@pytest.mark.parametrize("command", [["run", "t.yaml"], ["replay"], ["fork", "--at", "1"]])
+def test_what_catches_that_it_is_cancelled_while_it_opens_is_left(command: list[str], tmp_path: Path) -> None:
+    """Without limits, or in a replay, which has none."""
+    (tmp_path / "parts.py").write_text(PARTS)
+    given = {**scenario("parts.py:CatchesAtFirst"), "scenario": "t", "limits": {}}
+    (tmp_path / "t.yaml").write_text(json.dumps(given))
+    store = tmp_path / "runs.db"
+    code = (
+        "import pyscrai_cli.perform as p; p.PATIENCE = p.DRAIN = 30; "
+        "import pyscrai_records.base.time_limit as t; t.AGAIN, t.GRACE = 0.1, 0.5; "
+        "from pyscrai_cli.main import main; main()"
+    )
+
+    def execute(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments, "--trust", "--store", str(store)],
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+
+    (tmp_path / "opens").touch()
+    assert execute("run", "t.yaml").returncode == 0
+    (tmp_path / "opens").unlink()
+    done = execute(*command)
+    assert done.returncode == 130, done.stderr
+    assert "interrupted: before the run began; nothing was written" in done.stderr
+    listed = CliRunner().invoke(cli, ["runs", "--json", "--store", str(store)])
+    assert [one["status"] for one in json.loads(listed.stdout)] == ["completed"]

@@ -255,6 +255,31 @@ def test_a_program_goes_on_and_ends(tmp_path: Path, code: str, agents: str) -> N
     assert done.stdout.split() == ["interrupted" if code is CANCELS else "stopped"]
 
 
+INTERRUPTED = """
+import os, signal, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+time_limit.GRACE = 3
+
+def interrupt():
+    for _ in range(2):
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    pyscrai_core.run("t.yaml", trust=True, store="runs.db", set={"limits.seconds": None})
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("agents", ["A", "AB"])
+def test_a_program_that_is_interrupted_twice_ends(tmp_path: Path, agents: str) -> None:
+    done = play(tmp_path, "run", "catch", INTERRUPTED, agents=agents)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == stored(tmp_path) == ["interrupted"]
+
+
 def test_a_program_is_told_what_blocks_it(tmp_path: Path) -> None:
     """It is its caller's to end it; the run is stored as it is told."""
     done = play(tmp_path, "run", "catch_all", BLOCKED)

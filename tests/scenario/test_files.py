@@ -79,6 +79,14 @@ def test_what_is_no_file_is_refused_at_once(
     assert any(part in done.stderr for part in WHAT), done.stderr
 
 
+def test_a_link_that_leads_to_itself_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.yaml").symlink_to("t.yaml")
+    done = CliRunner().invoke(cli, ["run", "t.yaml"])
+    assert done.exit_code == 2
+    assert "error: t.yaml: the file cannot be read (" in done.stderr
+
+
 @pytest.mark.parametrize("made", MADE)
 def test_reading(made: str, tmp_path: Path) -> None:
     path = tmp_path / "odd"

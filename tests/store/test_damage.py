@@ -105,3 +105,28 @@ def test_a_value_that_does_not_belong_in_its_column_is_damage(
                 assert done.exit_code in (0, 1, 2), (column, value, command)
                 tried += 1
     assert tried > 5
+
+
+NOT_READABLE = {
+    "a manifest that is no text": "UPDATE manifests SET body = CAST(X'7B22FF227D' AS TEXT)",
+    "an error that is no text": "UPDATE runs SET error = CAST(X'30FF31' AS TEXT)",
+    "a scenario's name that is no text": "UPDATE runs SET scenario = CAST(X'30FF31' AS TEXT)",
+    "a run's column": "ALTER TABLE runs RENAME COLUMN scenario TO scenarip",
+    "an event's column": "ALTER TABLE events RENAME COLUMN kind TO kinf",
+    "a call's column": "ALTER TABLE calls RENAME COLUMN estimated TO estilated",
+    "an outcome's column": "ALTER TABLE outcomes RENAME COLUMN value TO valve",
+}
+
+
+@pytest.mark.parametrize("damage", NOT_READABLE)
+def test_what_the_database_cannot_read_is_damage(damage: str, tmp_path: Path) -> None:
+    """A flipped bit can be in a text, or in the name of a column."""
+    store = tmp_path / "runs.db"
+    pyscrai_core.run(SCENARIO, store=store)
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute(NOT_READABLE[damage])
+    for command in ("runs", "show", "show --stats", "log", "replay", "diff last last", "runs verify"):
+        done = CliRunner().invoke(cli, [*command.split(), "--store", str(store)])
+        assert "this is a bug" not in done.output, (command, done.output)
+        assert done.exit_code in (0, 1, 2), command
+    assert done.exit_code == 1  # of runs verify, which finds all of it

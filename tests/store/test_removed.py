@@ -86,6 +86,12 @@ def change(table: str, old: bytes, new: bytes) -> Callable[[Path], None]:
     return harm
 
 
+def remove_run(store: Path) -> None:
+    """What another program that deletes rows does."""
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("DELETE FROM runs")
+
+
 CHANGES = {
     "event": change("events", b"Hello.", b"Hullo."),
     "audience": change("events", b'["*"]', b'["A"]'),
@@ -154,6 +160,19 @@ def test_a_log_that_was_emptied_rightly_is_fine(tmp_path: Path) -> None:
     result = pyscrai_core.run(file, store=store, observers=[Empties(NoConfig())])
     assert (result.status, len(result.events)) == ("completed", 20)
     assert pyscrai_core.api.replay(store=store).status == "completed"
+
+
+def test_a_run_that_is_not_in_the_store_any_more_is_not_completed(tmp_path: Path) -> None:
+    store, file = tmp_path / "runs.db", tmp_path / "t.yaml"
+    file.write_text(SCENARIO)
+
+    class Harms(Observer):
+        def on_event(self, event: Event, **more: Any) -> None:
+            if event.seq == 7:
+                remove_run(store)
+
+    with pytest.raises(StoreError, match=r"runs\.db: .*damaged, or was changed"):
+        pyscrai_core.run(file, store=store, observers=[Harms(NoConfig())])
 
 
 def test_an_undisturbed_run_is_fine(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import ast
 import grp
 import json
 import os
+import pwd
 import sqlite3
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from pyscrai_records.base.private import is_private
 from pyscrai_records.errors import ConfigError
 from pyscrai_testing.servers import FaultServer
 
+USERS = {"me": os.getuid(), "somebody": 54321}
 ROOT = Path(__file__).parents[2]
 #: A provider that leaves a trace where it is executed.
 CODE = """
@@ -107,6 +110,36 @@ def test_a_group_with_other_members_is_others(
     monkeypatch.setattr(os, "getgid", os.getuid)
     monkeypatch.setattr(grp, "getgrgid", lambda group: grp.struct_group(("own", "x", group, members)))
     assert is_private(file) == private
+
+
+def test_a_group_that_is_another_user_s_first_one_is_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "scenario.json"
+    file.chmod(0o664)
+    os.chown(file, -1, os.getuid())
+    monkeypatch.setattr(os, "getgid", os.getuid)
+    monkeypatch.setattr(grp, "getgrgid", lambda group: grp.struct_group(("own", "x", group, [])))
+    users = [pwd.struct_passwd((name, "x", uid, os.getuid(), "", "/", "")) for name, uid in USERS.items()]
+    monkeypatch.setattr(pwd, "getpwall", lambda: users[:1])
+    assert is_private(file)
+    monkeypatch.setattr(pwd, "getpwall", lambda: users)
+    assert not is_private(file)
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="access lists are attributes on Linux alone")
+def test_an_access_list_lets_others_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(folder, -1, os.getuid())
+    monkeypatch.setattr(os, "getgid", os.getuid)
+    # What `setfacl -m u:54321:rwx` writes: version 2, and an entry for each tag, permissions and user.
+    entries = [(1, 7, -1), (2, 7, 54321), (4, 5, -1), (0x10, 7, -1), (0x20, 5, -1)]
+    made = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    assert is_private(folder)
+    try:
+        os.setxattr(folder, "system.posix_acl_access", made)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+    assert not is_private(folder)
 
 
 @pytest.fixture

@@ -213,7 +213,8 @@ def test_what_plugins_print_when_they_are_looked_for_is_no_result(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[pyscrai]\nloud = loud\n")
     (folder / "loud.py").write_text(
-        'import os\nprint("imported", flush=True)\nos.system("echo printed")\npyscrai_api = 1\n'
+        'import atexit, os\nprint("imported", flush=True)\nos.system("echo printed")\npyscrai_api = 1\n'
+        'atexit.register(lambda: print("ended", flush=True))\natexit.register(os.system, "echo gone")\n'
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
     run = pyscrai_core.run("scenario.json").run
@@ -226,6 +227,7 @@ def test_what_plugins_print_when_they_are_looked_for_is_no_result(
         assert isinstance(json.loads(done.stdout), (dict, list)), command
         if command[1:2] in (["verify"], ["export-bundle"]):
             assert "imported\nprinted" in done.stderr, command
+            assert "gone\nended" in done.stderr, command
 
 
 def test_an_export_is_its_user_s_alone_in_a_folder_of_others_too(folder: Path) -> None:

@@ -67,8 +67,12 @@ def check_store(connection: sqlite3.Connection) -> Iterator[str]:
             if words != "ok":
                 yield f"store: the file is damaged ({words}); {restore}"
         for table in TABLES:
+            name = table_name(table)
+            # Asked for first: SQLite takes a column in double quotes that is missing for a text.
+            there = {column for _, column, *_ in connection.execute(f'PRAGMA table_info("{name}")')}
+            if missing := sorted(columns(table).keys() - there):
+                yield f"store: {name}: there is no column {', '.join(missing)}; {restore}"
             if table not in (RunRow, MessageRow):
-                name = table_name(table)
                 orphans = f'SELECT DISTINCT "run" FROM "{name}" WHERE "run" NOT IN (SELECT "id" FROM "runs")'
                 for (run,) in connection.execute(orphans):
                     yield f"store: {name}: there are rows of run {run!r}, and no such run; {restore}"

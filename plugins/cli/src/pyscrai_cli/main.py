@@ -5,6 +5,7 @@ Commands return their exit status: 0 completed, 1 failed, 2 bad input, 3 stopped
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import sys
@@ -75,6 +76,8 @@ class Commands(OfferedCommands):
                 with suppress(OSError, ValueError):
                     stream.flush()
             os._exit(status)
+        if "--json" in given and sys.stdout is sys.__stdout__:
+            atexit.register(_end_results)  # called before what plugins have registered
         sys.exit(status)
 
     def _only_results(self, args: Sequence[str]) -> bool:
@@ -114,9 +117,23 @@ class Commands(OfferedCommands):
                 output.fail(f"{output.path(str(error.filename))}: it is not yours to use; name another path")
                 return 2
             words = " ".join(f"{type(error).__name__}: {error}".split())
+            if _is_of_database(error):
+                output.fail(
+                    f"the store is damaged, or was changed ({words}); restore it from a copy, and see what "
+                    "else is wrong: pyscrai runs verify"
+                )
+                return 1
             remedy = "" if debug else "; for the traceback: pyscrai --debug …, or PYSCRAI_DEBUG=1"
             output.fail(f"{words} (this is a bug{remedy})")
             return 1
+
+
+def _end_results() -> None:
+    """Let nothing follow on the results in stdout: what plugins print when Python ends goes to stderr."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        os.dup2(2, 1)
+    sys.stdout = sys.stderr
 
 
 def _print_version(context: click.Context, option: click.Parameter, given: bool) -> None:
@@ -159,6 +176,14 @@ def _unwritable(error: output.Unwritable) -> int:
     output.fail(str(error))
     output.mute()
     return 1
+
+
+def _is_of_database(error: BaseException) -> bool:
+    """Whether the database failed: a store that is damaged can make it do so wherever it is read."""
+    return any(
+        kind.__name__ == "DatabaseError" and kind.__module__ in ("sqlite3", "peewee")
+        for kind in type(error).__mro__
+    )
 
 
 def _printed(error: BaseException) -> bool:

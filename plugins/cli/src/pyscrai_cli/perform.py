@@ -8,10 +8,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 from attrs import evolve, frozen
@@ -42,6 +42,7 @@ PATIENCE = 3.0
 BLOCKED = 0.5
 
 Display = Plain | Screen
+Result = TypeVar("Result")
 #: Executes something in a session.
 Work = Callable[[Session], Awaitable[RunResult]]
 
@@ -199,6 +200,29 @@ def _later(seconds: float, do: Callable[[], object]) -> None:
     timer.start()
 
 
+def prepare(work: Coroutine[Any, Any, Result]) -> Result:
+    """Execute what comes before there is a run, which a person may stop as they stop a run.
+
+    Ends the command with status 130 if they do.
+    """
+    stopper = Stopper(None)
+
+    async def watched() -> Result:
+        stopper.attach()
+        return await work
+
+    try:
+        with stopper:
+            return run_alone(watched())
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise _not_begun() from None
+
+
+def _not_begun() -> click.exceptions.Exit:
+    output.fail("before the run began; nothing was written", label="interrupted")
+    return click.exceptions.Exit(130)
+
+
 def perform(
     session: Session,
     work: Work,
@@ -236,8 +260,7 @@ def perform(
             return run_alone(watched())
     except (asyncio.CancelledError, KeyboardInterrupt):
         if stopper.run is None:
-            output.fail("before the run began; nothing was written", label="interrupted")
-            raise click.exceptions.Exit(130) from None
+            raise _not_begun() from None
         if stopper.run.result is None:
             output.fail(f"run {stopper.run.id} is kept", label="interrupted")
             output.note(f"continue: {hints.resume(stopper.run.id, '')}")

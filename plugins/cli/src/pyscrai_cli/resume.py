@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from pyscrai_records.base.time_limit import run_alone
-
 from . import options, output
 from .completion import complete_run
 
@@ -256,13 +254,13 @@ def fork(
     from pyscrai_core import api
     from pyscrai_core.runtime import execution
 
-    from .perform import View, gate_of, settings_for
+    from .perform import View, gate_of, prepare, settings_for
 
     settings, hints = settings_for(store, observe)
     with api.open_session(settings, gate_of(trust), create=False) as session:
         parent = session.store.run(run)
         at = _last_event(parent) if at is None else at
-        made = run_alone(execution.fork(session, parent.id, at, overrides=overrides, seed=seed, reuse=reuse))
+        made = prepare(execution.fork(session, parent.id, at, overrides=overrides, seed=seed, reuse=reuse))
         new = session.store.run(made)
         kept = (
             f"{output.counted(new.count_events(), 'event')} and {output.counted(new.count_calls(), 'call')}"

@@ -21,17 +21,35 @@ def is_private(path: Path) -> bool:
     found = path.stat()
     if found.st_uid != os.getuid() or found.st_mode & stat.S_IWOTH:
         return False
-    return not found.st_mode & stat.S_IWGRP or _is_own_group(found.st_gid)
+    # Where there is an access list, the mode of the group is what anybody on the list may do at most.
+    return not found.st_mode & stat.S_IWGRP or (_is_own_group(found.st_gid) and not _has_list(path))
 
 
 def _is_own_group(group: int) -> bool:
-    """Whether it is the group that many systems give each user, and has no other members."""
+    """Whether it is the group that many systems give each user, and nobody else is in it."""
     import grp
+    import pwd
 
+    if not group == os.getgid() == os.getuid():
+        return False
     try:
-        return group == os.getgid() == os.getuid() and not grp.getgrgid(group).gr_mem
-    except KeyError:  # it has no name, and so nobody else
-        return True
+        others = bool(grp.getgrgid(group).gr_mem)
+    except KeyError:  # it has no name, and so no list of members
+        others = False
+    # A user's first group does not list them.
+    return not others and all(user.pw_gid != group or user.pw_uid == os.getuid() for user in pwd.getpwall())
+
+
+def _has_list(path: Path) -> bool:
+    """Whether an access list says more than the mode about who may write."""
+    if not hasattr(
+        os, "getxattr"
+    ):  # but on Linux, where lists are attributes, the mode tells nothing of them
+        return False
+    try:
+        return bool(os.getxattr(path, "system.posix_acl_access"))
+    except OSError:  # there is none, or the file system has none
+        return False
 
 
 def umask() -> int:

@@ -242,7 +242,31 @@ def left_behind() -> bool:
 
 def run_alone(work: Coroutine[Any, Any, Result]) -> Result:
     """`asyncio.run`, which does not wait for tasks and threads that do not end."""
-    return asyncio.run(_alone(work))
+    with asyncio.Runner() as runner:
+        try:
+            return runner.run(_alone(work))
+        except KeyboardInterrupt:  # a second one does not wait for the task
+            _end_all(runner.get_loop())
+            raise
+
+
+def _end_all(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel all tasks of a loop that was interrupted, and leave those that do not end."""
+
+    def look(_: object) -> None:
+        if not asyncio.all_tasks(loop):
+            loop.stop()
+
+    for task in (tasks := asyncio.all_tasks(loop)):
+        task.cancel()
+        task.add_done_callback(look)
+    loop.call_later(2 * GRACE, loop.stop)
+    try:
+        if tasks:
+            loop.run_forever()
+    finally:
+        for task in asyncio.all_tasks(loop):
+            _leave(task)
 
 
 async def _alone(work: Coroutine[Any, Any, Result]) -> Result:

@@ -195,7 +195,7 @@ def as_store_error(path: Path, error: BaseException) -> StoreError:
         remedy = "another program is writing to it: wait for it, or end it"
     elif "readonly" in problem:
         remedy = "change its permissions, or choose another place with --store"
-    elif "malformed" in problem or "decode" in problem:
+    elif any(words in problem for words in ("malformed", "decode", "no such column", "no such table")):
         problem, remedy = f"it is damaged ({problem})", "restore it, or name another with --store"
     elif "not a database" in problem:
         problem, remedy = "it is not a database, or damaged", "restore it, or name another with --store"

@@ -23,6 +23,7 @@ CALLS = f"""SELECT {",".join(f'"{name}"' for name in CALL)} FROM "calls" WHERE "
 PLACES = """SELECT count(*) FROM (SELECT "agent","step","path" FROM "calls" WHERE "run"=?
     ORDER BY "agent","step","path")"""
 MANIFEST = 'SELECT "body","checksum" FROM "manifests" WHERE "run"=?'
+RUN = 'SELECT 1 FROM "runs" WHERE "id"=?'
 MESSAGE = 'SELECT "body" FROM "messages" WHERE "digest"=?'
 
 
@@ -35,7 +36,8 @@ def check_written(path: Path, run: str, fingerprint: str, last: int) -> None:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("BEGIN")
             sound = (
-                _events(connection, run) == fingerprint
+                connection.execute(RUN, (run,)).fetchone() is not None
+                and _events(connection, run) == fingerprint
                 and _calls(connection, run, last)
                 and any(known in ("", checksum(body)) for body, known in connection.execute(MANIFEST, (run,)))
             )
