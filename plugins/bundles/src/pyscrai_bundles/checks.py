@@ -180,6 +180,14 @@ def _manifest(connection: sqlite3.Connection, run: str) -> Iterator[str]:
     body = orjson.loads(manifest["body"])
     if wrong := [key for key, kind in MANIFEST.items() if type(body.get(key)) is not kind]:
         yield f"its manifest lacks {', '.join(wrong)}"
+        return
+    # A fork with no change of its own goes on with the scenario before.
+    scenarios = [body["scenario"], *(fork.get("scenario") for fork in body.get("forks", ()))]
+    last = [scenario for scenario in scenarios if scenario][-1]
+    for row in rows(connection, RunRow, run):
+        for name in ("scenario", "seed"):
+            if name in last and row[name] != last[name]:
+                yield f"its {name} is {row[name]!r}, and {last[name]!r} in its manifest"
 
 
 def _events(connection: sqlite3.Connection, run: str) -> Iterator[str]:
