@@ -57,7 +57,15 @@ def test_more_than_a_model_could_read_at_once_is_summarised_in_parts(diary: Any,
         assert estimate_tokens(request.messages[0].text) < 320
 
 
-@pytest.mark.parametrize("text", ["I said that I cannot help Jon.", "Jon was sorry; he could not help me."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I said that I cannot help Jon.",
+        "Jon was sorry; he could not help me.",
+        "I can't help but think that Mara lies.",
+        "I cannot support Jon's price, and I won't write to him.",
+    ],
+)
 def test_a_summary_may_tell_of_refusals(diary: Any, say: Any, text: str) -> None:
     memory = diary(SummaryMemory, **SMALL)
     memory.turn.answer = lambda request: Completion(text)

@@ -21,13 +21,18 @@ from pyscrai_core import (
 REPEATS = 2
 
 
-#: What most models without a reason for refusals say instead of a text that they were asked to write.
-_REFUSES = re.compile(
-    r"(?:(?:i['’]?m|i am)?\s?(?:very |so |really )?sorry|i apologi[sz]e|my apologies|unfortunately)?"
-    r"[\s,.:;!]{0,3}(?:but\s)?(?:as an ai[^.!?]{0,60}[,\s]\s?)?"
+#: What most models say that have no finish reason for a refusal. A summary may begin with `I can't`, so that
+#: an apology before it, or what is declined, has to tell it from one.
+_CANNOT = (
     r"i(?:\scan['’]?t|\scan\s?not|(?:\sam|['’]m)\s(?:not able|unable)|\swon['’]t|\smust decline)"
-    r"(?:\sbe able)?(?:\sto)?\s(?:help|assist|provide|summari[sz]e|create|write|fulfil|comply|continue"
-    r"|do that|discuss|engage|support|generate)"
+    r"(?:\sbe able)?(?:\sto)?\s"
+)
+_REFUSES = re.compile(
+    r"(?:(?:(?:i['’]?m|i am)?\s?(?:very |so |really )?sorry|i apologi[sz]e|my apologies|unfortunately"
+    r"|as an ai\b)"
+    rf"[^.!?]{{0,60}}?{_CANNOT}"
+    r"(?:help|assist|provide|summari[sz]e|create|write|fulfil|comply|do that|generate))"
+    rf"|{_CANNOT}(?:(?:assist|help|comply) with (?:this|that)|(?:fulfil|summari[sz]e) (?:this|that))"
     r"|(?:(?:es )?tut mir leid|je suis désolée?|lo siento|mi dispiace|desculpe)[^.!?]{0,30}"
     r"(?:kann|ne peux pas|no puedo|non posso|não posso)"
     r"|(?:很?抱歉|对不起|對不起)[^。]{0,12}(?:无法|無法|不能)"
