@@ -73,6 +73,8 @@ class Call:
         who answered, a fallback perhaps; the attempts that failed
     started, seconds, queued
         seconds since 1970; those of the last attempt; those that it waited for the limits
+    held
+        whether it waits for the limits or for another attempt: nobody has been asked who may still answer
     made
         False if the call was given up before anybody was asked
     reused
@@ -101,6 +103,7 @@ class Call:
     started: float = 0.0
     seconds: float = 0.0
     queued: float = 0.0
+    held: bool = False
     made: bool = True
     reused: str = ""
 

@@ -280,7 +280,7 @@ class Providers:
         name = call.provider
         policy, vendor, bounds = self._policies[name], self._accounts[name], partial(self._bounds_of, name)
         clock = time.perf_counter()
-        call.started, call.seconds = time.time(), 0.0
+        call.started, call.seconds, call.held = time.time(), 0.0, True
         try:
             # Estimating a long history takes time, so only for who counts tokens.
             tokens = sending.tokens() if vendor.counts_tokens(bounds()) else 0
@@ -301,13 +301,14 @@ class Providers:
                         raise RunStopping
                     call.queued += time.perf_counter() - clock
                     call.started, clock = time.time(), time.perf_counter()
+                    call.held = False
                     ticket.sent()
                     if delayed:
                         tell(None)
                     try:
                         answer = await _send(sending, policy.timeout)
                     finally:
-                        call.seconds = time.perf_counter() - clock
+                        call.seconds, call.held = time.perf_counter() - clock, True
                     usage, allowance = sending.used(answer)
                     vendor.succeeded(ticket, usage, allowance)
                     call.usage += usage

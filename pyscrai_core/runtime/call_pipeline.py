@@ -103,8 +103,8 @@ class CallPipeline:
         self.stopping = False
         #: Whether the seconds of the run are over and its calls are cancelled, and whether it has ended.
         self.late = self.over = False
-        #: For how many seconds each call may be answered that is under way.
-        self._under_way: list[float] = []
+        #: The calls that are under way, each with the seconds in which it may be answered.
+        self.under_way: list[tuple[Call, float]] = []
         #: How many calls the run has made, and how many of them this execution.
         self.made = 0
         self.asked = 0
@@ -119,10 +119,6 @@ class CallPipeline:
         self._providers.stop()
         for asked in self._people:
             asked.cancel()
-
-    def in_time(self, late: float) -> bool:
-        """Whether a call may still be answered, `late` seconds after the end of the run's."""
-        return any(seconds > late for seconds in self._under_way)
 
     # -- completions --
 
@@ -382,11 +378,11 @@ class CallPipeline:
         with self.budget.reserved(call, *self._estimate(request)):
             self._tell(call, "started", request=request or call, usage=call.usage, cost=call.cost)
             clock, started = time.perf_counter(), time.time()
-            self._under_way.append(seconds)
+            self.under_way.append((call, seconds))
             try:
                 await make(before)
             finally:
-                self._under_way.remove(seconds)
+                self.under_way = [one for one in self.under_way if one[0] is not call]
             if self.over:
                 raise RunStopping
             if not call.started:

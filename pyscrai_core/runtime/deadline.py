@@ -14,10 +14,12 @@ from .call_pipeline import CallPipeline
 
 
 class Deadline(Limit):
-    """Ends a run when its seconds are over. Calls under way may take the time that they have.
+    """Ends a run when its seconds are over. Calls that were sent may take the time that they have.
 
     late
         whether it did
+    held
+        the provider of a call that was not sent by then, as it waited for the limits or another attempt
     paused
         whether a person has paused the run
     """
@@ -25,6 +27,7 @@ class Deadline(Limit):
     def __init__(self, calls: CallPipeline) -> None:
         super().__init__(self._left, self._end)
         self.late = self.paused = False
+        self.held = ""
         self._calls = calls
         #: Whether the event loop has run since it was last looked at.
         self._alive = True
@@ -37,9 +40,13 @@ class Deadline(Limit):
     def _left(self) -> float:
         left = self._calls.budget.seconds_left()
         assert left is not None
-        if left > 0 or not (self.paused or self._calls.in_time(-left)) or self._is_blocked():
+        if left > 0 or not (self.paused or self._may_answer(-left)) or self._is_blocked():
             return left
         return AGAIN
+
+    def _may_answer(self, late: float) -> bool:
+        """Whether a call may still be answered, `late` seconds after the end."""
+        return any(seconds > late and not call.held for call, seconds in self._calls.under_way)
 
     def _is_blocked(self) -> bool:
         """Whether other code than that of a call keeps the event loop from hearing of any answer."""
@@ -50,3 +57,4 @@ class Deadline(Limit):
 
     def _end(self) -> None:
         self.late = self._calls.late = True
+        self.held = next((call.provider for call, _ in self._calls.under_way if call.held), "")

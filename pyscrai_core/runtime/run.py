@@ -179,6 +179,8 @@ class Run:
 
     def _waits_for(self, culprit: Component | None) -> str:
         waiting = self._groups.waiting
+        if self._deadline.held:
+            return f"a call that waits for provider {self._deadline.held!r}, in {waiting},"
         return f"{origin(culprit)}, in {waiting}," if culprit else waiting
 
     async def _execute(self) -> Result:

@@ -107,6 +107,20 @@ def test_the_seconds_of_a_run_end_what_makes_no_call(
     assert "--set limits.seconds=" in result.error
 
 
+@pytest.mark.parametrize("schedule", ["round-robin", "simultaneous"])
+def test_the_seconds_of_a_run_end_a_call_that_was_not_sent(play: Any, schedule: str) -> None:
+    given = {
+        "scenario": "held",
+        "providers": {"default": {"use": "scripted", "replies": ["x"], "requests_per_minute": 1}},
+        "agents": {"A": {}, "B": {}},
+        "schedule": {"use": schedule, "rounds": 1},
+        "limits": {"seconds": 0.2},
+    }
+    result = play(given)
+    assert result.status == "stopped"
+    assert "a call that waits for provider 'default', in step" in result.error
+
+
 @pytest.mark.parametrize("opens", [Opens, StubbornlyOpens])
 def test_what_does_not_open_leaves_no_run(play: Any, monkeypatch: pytest.MonkeyPatch, opens: Any) -> None:
     monkeypatch.setattr(time_limit, "AGAIN", 0.01)
