@@ -59,7 +59,7 @@ DAMAGE = {
     "UPDATE runs SET fingerprint='' WHERE id={}": "recorded was none",
     "UPDATE runs SET seed='x' WHERE id={}": "runs: seed is 'x', expected int",
     "UPDATE runs SET seed=99 WHERE id={}": "its seed is 99, and 0 in its manifest",
-    "UPDATE runs SET scenario='other' WHERE id={}": "its scenario is 'other', and '' in its manifest",
+    "UPDATE runs SET scenario='other' WHERE id={}": "its scenario is 'other', and 'test' in its manifest",
     "UPDATE runs SET ended=1e300 WHERE id={}": "expected seconds since 1970",
     "UPDATE outcomes SET value='nope' WHERE run={}": "outcomes n: value is not JSON",
     "DELETE FROM events WHERE seq=3 AND run={}": "event 4: it follows event 2, expected event 3",
