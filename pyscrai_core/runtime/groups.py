@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pyscrai_records.base.log import logger, report
-from pyscrai_records.base.time_limit import ended, spawn
+from pyscrai_records.base.time_limit import Interrupted, ended, spawn
 from pyscrai_records.errors import (
     TELL,
     CallFailed,
@@ -96,6 +96,7 @@ class Groups:
     async def _run_turn(self, turn: RunTurn) -> BaseException | None:
         """One turn; how it failed."""
         turn.task = asyncio.current_task()
+        assert turn.task is not None
         agent = turn.agent
         with logger.contextualize(step=self._world.step, agent=agent.name):
             error: BaseException | None = None
@@ -107,10 +108,14 @@ class Groups:
             except (PyscraiError, RunStopping) as failure:
                 error = failure
             except asyncio.CancelledError as failure:
-                self.ended_in = self.ended_in or raiser(failure)
-                error = turn.failure.error or (RunStopping() if self._calls.stopping else failure)
-                if asyncio.current_task() is self._main:
-                    raise
+                told = turn.task.cancelling() or self._calls.stopping or self._calls.late
+                if not told and not isinstance(failure, Interrupted):
+                    error = broken(turn.participant.engine, failure)  # a component raised it by itself
+                else:
+                    self.ended_in = self.ended_in or raiser(failure)
+                    error = turn.failure.error or (RunStopping() if self._calls.stopping else failure)
+                    if turn.task is self._main:
+                        raise
             except (Exception, SystemExit) as failure:  # noqa: BLE001  a component may raise anything, or exit
                 error = broken(turn.participant.engine, failure)
             error = turn.failure.error or error

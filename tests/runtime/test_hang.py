@@ -121,6 +121,23 @@ def test_the_seconds_of_a_run_end_a_call_that_was_not_sent(play: Any, schedule: 
     assert "a call that waits for provider 'default', in step" in result.error
 
 
+class CancelsItself(Engine):
+    async def run(self, turn: Any) -> None:
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("schedule", ["round-robin", "simultaneous"])
+def test_who_raises_a_cancellation_by_itself_is_named(play: Any, schedule: str) -> None:
+    given = {
+        "scenario": "odd",
+        "agents": {"A": {"engine": "odd"}, "B": {"engine": "odd"}},
+        "schedule": {"use": schedule, "rounds": 1},
+    }
+    result = play(given, engine__odd=CancelsItself)
+    assert result.status == "failed"
+    assert "agents.A, step 1: engine 'odd' (given) raised CancelledError" in result.error
+
+
 @pytest.mark.parametrize("opens", [Opens, StubbornlyOpens])
 def test_what_does_not_open_leaves_no_run(play: Any, monkeypatch: pytest.MonkeyPatch, opens: Any) -> None:
     monkeypatch.setattr(time_limit, "AGAIN", 0.01)

@@ -36,6 +36,10 @@ class LeftBehind(Exception):
     """Code did not end when it was cancelled. Nobody waits for it any more."""
 
 
+class Interrupted(asyncio.CancelledError):
+    """Ends code that blocks the event loop, before the loop hears that it is cancelled."""
+
+
 class Limit:
     """The time that a block may take: `left` gives the seconds, 0 or less when it is over."""
 
@@ -183,7 +187,7 @@ class Watch:
     def on_interrupt(self, frame: FrameType | None) -> None:
         limit = self._limit
         if limit is not None and limit.told > limit.heard and self._is_foreign(frame):
-            raise asyncio.CancelledError
+            raise Interrupted
 
 
 async def _caught(work: Coroutine[Any, Any, Result]) -> tuple[Result | None, BaseException | None]:
