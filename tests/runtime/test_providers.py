@@ -310,7 +310,7 @@ def test_what_cannot_pass_has_no_fallback(vendors: Vendors) -> None:
 def test_a_stop_ends_waiting_at_once(vendors: Vendors, waits: str, monkeypatch: pytest.MonkeyPatch) -> None:
     minute = {"requests_per_minute": 1, "agents": {"A": {}, "B": {}}} if waits == "for its turn" else {}
     whole = vendors.run(**minute)
-    virtual = asyncio.run
+    virtual = asyncio.events.new_event_loop
     monkeypatch.undo()  # on the real clock, where a wait that is not ended lasts a minute or more
     monkeypatch.setattr("pyscrai_core.runtime.run.DRAIN", 3600)
     watch = Watch("answered" if minute else "retrying")
@@ -329,7 +329,7 @@ def test_a_stop_ends_waiting_at_once(vendors: Vendors, waits: str, monkeypatch: 
 
     result = asyncio.run(main())
     assert (result.status, len(Vendor.asked)) == ("interrupted", 1)
-    monkeypatch.setattr(asyncio, "run", virtual)
+    monkeypatch.setattr(asyncio.events, "new_event_loop", virtual)
     assert vendors.resume().fingerprint == whole.fingerprint
     assert len(Vendor.asked) == 1, "what was answered is not asked again"
 

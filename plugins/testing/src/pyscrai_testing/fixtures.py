@@ -6,7 +6,7 @@ import asyncio
 import json
 import selectors
 import types
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -151,10 +151,5 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 @pytest.fixture
 def virtual_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `asyncio.run`, and with it runs of scenarios, take no time to wait."""
-
-    def run(work: Coroutine[Any, Any, Any]) -> Any:
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            return runner.run(work)
-
-    monkeypatch.setattr(asyncio, "run", run)
+    """Let `asyncio.run` and `asyncio.Runner`, and with them runs of scenarios, take no time to wait."""
+    monkeypatch.setattr(asyncio.events, "new_event_loop", VirtualLoop)
