@@ -100,8 +100,15 @@ def test_another_user_of_this_machine_gets_nothing(reading: Any, host: str) -> N
 
 #: Connects, and tells its port. Told to, it sends an order and resets the connection.
 LEAVES_AN_ORDER = """
-import socket, struct
-to = socket.create_connection(("127.0.0.1", int(input())))
+import random, socket, struct
+server, to = ("127.0.0.1", int(input())), None
+while to is None:
+    # Below the ports that the system gives to others, which may take this one as soon as it is free.
+    try:
+        to = socket.create_connection(server, source_address=("127.0.0.1", random.randrange(10000, 32000)))
+    except OSError as error:
+        if "in use" not in str(error):
+            raise
 to.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 print(to.getsockname()[1], flush=True)
 to.sendall(input().encode().decode("unicode_escape").encode())
