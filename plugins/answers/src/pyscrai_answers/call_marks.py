@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from .thoughts import CLOSING_QUOTES, QUOTES
+
 _BEGIN = re.compile(
     r"""(?=[<\[`✿>Acft]) (?:
       <(?P<tag> (?:\w{1,40}[:_])?(?:tool[_-]?(?:calls?|code|use)|function_?calls?|start_function_call)
@@ -30,8 +32,6 @@ _BEGIN = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
-#: A name that between these is only spoken of, as in `the tag "<tool_call>" is odd`.
-QUOTES_OPEN, _QUOTES_CLOSE = "`'\"“„«", "`'\"”“»"
 _HARMONY_END = re.compile(r"<\|(?:call|end|return|start|channel)\|>")
 RECIPIENT = re.compile(r"to=([\w.-]{1,100})")
 #: Marks of a call whose beginning is missing or hidden; with no JSON in them they are never words.
@@ -63,7 +63,7 @@ def next_mark(text: str, place: int) -> re.Match[str] | None:
     """The next mark of a call that is not only spoken of, in quotes."""
     while (mark := _BEGIN.search(text, place)) is not None:
         begin, place = mark.start(), mark.end()
-        if not (begin and text[begin - 1] in QUOTES_OPEN and text[place : place + 1] in [*_QUOTES_CLOSE]):
+        if not (begin and text[begin - 1] in QUOTES and text[place : place + 1] in [*CLOSING_QUOTES]):
             return mark
     return None
 

@@ -20,8 +20,9 @@ from pyscrai_records.errors import AnswerRejected
 from pyscrai_records.messages import ToolCall
 from pyscrai_records.records import Completion, Request, ToolSpec
 
-from .call_marks import QUOTES_OPEN, RECIPIENT, Marked, marked_calls, next_mark
+from .call_marks import RECIPIENT, Marked, marked_calls, next_mark
 from .python_calls import literal, python_calls, python_in, unfenced
+from .thoughts import QUOTES
 
 #: How many characters of an answer a message shows.
 SHOWN = 120
@@ -96,7 +97,7 @@ def begin_of_call(text: str, request: Request, whole: bool, last: bool) -> int:
         mark = _MAY_BEGIN.search(text, max(0, len(text) - 400))
     begin = len(text) if mark is None else mark.start()
     # A quote before it stays with it: a name between quotes is only spoken of.
-    return begin - (not (last and mark is None) and begin > 0 and text[begin - 1] in QUOTES_OPEN)
+    return begin - (not (last and mark is None) and begin > 0 and text[begin - 1] in QUOTES)
 
 
 def _may_begin_with(text: str, begin: str) -> bool:

@@ -100,14 +100,15 @@ _HEADED_END = re.compile(
 _HEADED_BEGUN = re.compile(
     r"\s{0,20}(?:\#{1,6}[^\n]{0,40}|(?:\*|\*\*|_|__)(?:[^\n*_]{0,40}[*_]{0,2}[ \t]{0,9})?)?"
 )
-_QUOTES, _UNQUOTES = "`'\"“„«", "`'\"”“»"
+#: Between these, the name of a mark is only spoken of, as in `the tag "<tool_call>" is odd`.
+QUOTES, CLOSING_QUOTES = "`'\"“„«", "`'\"”“»"
 #: What a tag begins with, and the length up to which the rest of one is waited for.
 _BEGINS = re.compile(r"[<\[◁&]")
 _LONGEST = 400
 #: The length up to which the end of thoughts within a sentence is waited for, and what stands between two
 #: tags that are only mentioned.
 _LONGEST_THOUGHT = 4000
-_MENTIONS = re.compile(rf"[{_QUOTES}]?,?\s+(?:[^\s.?!]{{1,20}},?\s+){{0,3}}[{_QUOTES}]?")
+_MENTIONS = re.compile(rf"[{QUOTES}]?,?\s+(?:[^\s.?!]{{1,20}},?\s+){{0,3}}[{QUOTES}]?")
 #: A tag to which the word behind it belongs, which may go on.
 _GOES_ON = re.compile(
     r"</[\w:]{1,60}>[ \t]{0,9}|<\|channel>\s{0,9}\w{0,40}"
@@ -116,7 +117,7 @@ _GOES_ON = re.compile(
 )
 #: A token of any chat template, unless a sentence mentions it.
 _TOKEN = re.compile(
-    rf"(?<![{_QUOTES}])(?<![\w,] )"
+    rf"(?<![{QUOTES}])(?<![\w,] )"
     r"(?:<([|｜])[\w▁]{1,40}\1>|\[\|\w{1,40}\|\]|<(?:unk|unused\d{1,4})>)(?!:)"
 )
 
@@ -183,7 +184,7 @@ class Markup:
                 if tag.end() == len(held) and not last:
                     until = place
                     break
-                if held[tag.end() : tag.end() + 1] in tuple(_UNQUOTES):
+                if held[tag.end() : tag.end() + 1] in tuple(CLOSING_QUOTES):
                     self._mentioned += tag["open"] is not None
                     self._give(tag[0])
                     place = tag.end()
@@ -321,13 +322,13 @@ class Markup:
 
     def _quotes(self) -> bool:
         """Whether a quotation begins just here."""
-        return self._tail[-1:] in tuple(_QUOTES) and not self._tail[-2:-1].strip(" \t\n(")
+        return self._tail[-1:] in tuple(QUOTES) and not self._tail[-2:-1].strip(" \t\n(")
 
     def _is_mentioned(self) -> bool:
         """Whether a tag stands in a sentence as a word, and the answer had no thoughts before."""
         if self._thought or len(self._tail) < 2:
             return False
-        if self._tail[-1] in _QUOTES:
+        if self._tail[-1] in QUOTES:
             return True
         before = self._tail.rstrip(" \t")
         return before != self._tail and (before[-1:].isalnum() or before[-1:] == ",")

@@ -42,9 +42,7 @@ def _is_own_group(group: int) -> bool:
 
 def _has_list(path: Path) -> bool:
     """Whether an access list says more than the mode about who may write."""
-    if not hasattr(
-        os, "getxattr"
-    ):  # but on Linux, where lists are attributes, the mode tells nothing of them
+    if not hasattr(os, "getxattr"):  # only on Linux are lists attributes
         return False
     try:
         return bool(os.getxattr(path, "system.posix_acl_access"))
