@@ -52,7 +52,7 @@ def measured(turns: int, schedule: str, folder: Path) -> dict[str, float]:
     path, store = folder / "scenario.json", folder / f"{time.time_ns()}.db"
     write(path, turns, schedule)
     kept = turns - LEFT
-    limits = {"limits.calls": str(kept)}
+    limits = {"limits.calls": kept}
     return {
         "live": took(lambda: api.run(path, store=store), "completed", turns),
         "replay": took(lambda: api.replay(store=store), "completed", turns),
