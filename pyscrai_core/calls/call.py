@@ -36,17 +36,23 @@ class Attempt:
 
 
 @frozen
+class Chain:
+    """The messages of a request: their `digests`, and the running hash at each of them (`links`)."""
+
+    digests: list[str]
+    links: list[bytes]
+
+
+@frozen
 class ChainedRequest:
     """A completion's request as the journal keeps it: its `hash`, and what is stored to know it again.
 
-    `digests` are those of the messages, `links` the running hash at each of them; `options` is the request
-    without its messages (provider, schema, tools, sampling), as JSON.
+    `options` is the request without its messages (provider, schema, tools, sampling), as JSON.
     """
 
     hash: str
     messages: tuple[Message, ...]
-    digests: list[str]
-    links: list[bytes]
+    chain: Chain
     options: bytes
     options_digest: str
 
@@ -95,7 +101,7 @@ class Call:
     answer_json: bytes = b""
     failure: CallFailed | None = None
     model: str = ""
-    usage: Usage = field(factory=Usage)
+    usage: Usage = Usage()  # noqa: RUF009  it is frozen
     cost: float | None = None
     finish_reason: str = ""
     provider: str = ""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
-from attrs import asdict, evolve
+from attrs import asdict
 
 from pyscrai_records.canonical import canonical, digest
 from pyscrai_records.errors import AnswerRejected, CallFailed, Divergence, EndOfRecord
@@ -18,7 +18,7 @@ from pyscrai_records.store.opening import translate_errors
 from pyscrai_records.store.runs import RecordedRun
 from pyscrai_records.store.store import CALL_COLUMNS, Store
 
-from .call import STORED, Call, CallStatus, ChainedRequest
+from .call import STORED, Call, CallStatus, Chain, ChainedRequest
 from .divergence import diff, render_body, render_completion, render_recorded
 
 PAGE = 500
@@ -29,7 +29,7 @@ SELECT_CALLS = (
 #: The place of the number among the columns that are read.
 NUMBER = STORED.index("number")
 #: Stands for the completion before an agent's first one.
-NOTHING = (0, ChainedRequest("", (), [], [], b"", ""))
+NOTHING = (0, Chain([], []))
 
 
 def answer_key(call: Call, turn: int, identity: str) -> str:
@@ -59,7 +59,7 @@ class Journal:
         self._read = 0
         self._waiting: dict[tuple[str, int, str], Sequence[Any]] = {}
         #: Each agent's last journaled completion, which its next one is compared with.
-        self._completions: dict[str, tuple[int, ChainedRequest]] = {}
+        self._completions: dict[str, tuple[int, Chain]] = {}
         #: The step and the number of each agent's last completion.
         self._last_answers: dict[str, tuple[int, int]] = {}
         self._known_options: dict[tuple[Any, ...], tuple[bytes, str, Any]] = {}
@@ -147,7 +147,7 @@ class Journal:
             links.append(link)
         options, options_digest = self._options(request)
         total = hashlib.sha256(link + options_digest.encode()).hexdigest()
-        return ChainedRequest(total, request.messages, digests, links, options, options_digest)
+        return ChainedRequest(total, request.messages, Chain(digests, links), options, options_digest)
 
     def _options(self, request: Request) -> tuple[bytes, str]:
         # Schemas and tool lists are few and live long, so their identity finds what was computed once.
@@ -237,8 +237,7 @@ class Journal:
         """Make a journaled completion the one that the agent's next one is compared with."""
         if call.chained is not None:
             position = call.position
-            # Without the messages, which may be long and are not needed any more.
-            self._completions[position.agent] = call.number, evolve(call.chained, messages=())
+            self._completions[position.agent] = call.number, call.chained.chain
             self._last_answers[position.agent] = position.step, call.number
 
     def _put_messages(self, agent: str, chained: ChainedRequest) -> dict[str, Any]:
@@ -246,9 +245,10 @@ class Journal:
         # The predecessor is the agent's last *journaled* call: what is on disk is a prefix of the queue,
         # so it cannot be missing when this one is there.
         number, last = self._completions.get(agent, NOTHING)
-        kept = _common(last.digests, chained.digests)
+        digests = chained.chain.digests
+        kept = _common(last.digests, digests)
         known = self._store.known_messages
-        for message, text in zip(chained.messages[kept:], chained.digests[kept:], strict=True):
+        for message, text in zip(chained.messages[kept:], digests[kept:], strict=True):
             if text not in known:
                 self._store.put_message(text, canonical(message.to_dict()))
         if chained.options_digest not in known:
@@ -256,7 +256,7 @@ class Journal:
         return {
             "base": number if kept else None,
             "kept": kept,
-            "messages": orjson.dumps(chained.digests[kept:]).decode(),
+            "messages": orjson.dumps(digests[kept:]).decode(),
             "frame": chained.options_digest,
         }
 

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -88,7 +88,7 @@ class Providers:
     ) -> None:
         self._providers = providers
         self._policies, self._limits = policies, limits
-        self._agents = agents
+        self._agents, self._speakers = agents, speakers(tuple(agents))
         self._draws, self._bounds, self._oracle = draws, DrawBounds(), oracle
         self._accounts = {name: account(provider.account) for name, provider in providers.items()}
         self._slots = asyncio.Semaphore(concurrency)
@@ -201,7 +201,7 @@ class Providers:
         def read(answer: Completion) -> Completion:
             raw = reading.read_raw(answer, policy, structured)
             call.model = raw.model
-            return reading.check(from_text(raw), request, policy, self._agents)
+            return reading.check(from_text(raw), request, policy, self._speakers)
 
         async def send() -> Completion:
             words = None if streamed is None else self._words_of(request, streamed, call.provider)
@@ -232,9 +232,9 @@ class Providers:
         """A sink that passes the agent's words in the answer of the provider `name` on to `sink`."""
         policy = self._policies[name]
         if request.schema is not None:
-            return WordsSink(FieldsSink(sink, reading.reads_own_words(request, policy, self._agents)))
+            return WordsSink(FieldsSink(sink, reading.reads_own_words(request, policy, self._speakers)))
         if request.speaks:
-            sink = OwnWordsSink(sink, request.position.agent, speakers(self._agents))
+            sink = OwnWordsSink(sink, request.position.agent, self._speakers)
         sink = CallsSink(sink, request)
         if not policy.split_thoughts:
             return WordsSink(sink)
@@ -246,8 +246,9 @@ class Providers:
         if not request.speaks or request.schema is not None or request.tools:
             return request
         given = request.sampling.stop
-        others = [f"\n{name}:" for name in self._agents if name != request.position.agent]
-        sampling = evolve(request.sampling, stop=(*given, *others[: max(0, STOPS - len(given))]))
+        others = (f"\n{name}:" for name in self._agents if name != request.position.agent)
+        stops = (*given, *islice(others, max(0, STOPS - len(given))))
+        sampling = evolve(request.sampling, stop=stops)
         return request if "stop" in provider.refuses(sampling) else request.but(sampling=sampling)
 
     async def embed(self, texts: Sequence[str], call: Call, tell: Tell) -> list[list[float]]:
@@ -391,7 +392,7 @@ def _one_each(provider: Provider, vectors: list[list[float]], texts: Sequence[st
 
 def estimated(request: Request) -> Usage:
     """What a request and its answer are estimated at, before it is sent."""
-    tokens = sum(map(estimate_tokens, request.messages))
+    tokens = sum([message.tokens for message in request.messages])
     if request.schema is not None:
         tokens += estimate_tokens(emulation.as_json(request.schema))
     for tool in request.tools:

@@ -7,7 +7,7 @@ vendor's `Retry-After` is obeyed. How often and for how long is in a provider's 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from typing import TypeVar
 
@@ -43,8 +43,7 @@ async def with_retries(
 
     Attempts that failed are added to those of `call`. Raises what the last one failed with.
     """
-    waits = backoff.expo(max_value=LONGEST_WAIT)
-    next(waits)  # the generator's first value is not a wait
+    waits: Iterator[float] | None = None
     failing: float | None = None
     for number in count(1):
         try:
@@ -52,6 +51,9 @@ async def with_retries(
         except TransientError as error:
             now = asyncio.get_running_loop().time()
             failing = now - call.seconds if failing is None else failing
+            if waits is None:
+                waits = backoff.expo(max_value=LONGEST_WAIT)
+                next(waits)  # the generator's first value is not a wait
             wait = backoff.full_jitter(next(waits))
             if isinstance(error, RateLimited) and error.retry_after is not None:
                 # Asked to wait: that long, and a little more, so that not all come back at once.

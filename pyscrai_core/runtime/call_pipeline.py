@@ -104,7 +104,7 @@ class CallPipeline:
         #: Whether the seconds of the run are over and its calls are cancelled, and whether it has ended.
         self.late = self.over = False
         #: The calls that are under way, each with the seconds in which it may be answered.
-        self.under_way: list[tuple[Call, float]] = []
+        self.under_way: dict[Position, tuple[Call, float]] = {}
         #: How many calls the run has made, and how many of them this execution.
         self.made = 0
         self.asked = 0
@@ -378,11 +378,11 @@ class CallPipeline:
         with self.budget.reserved(call, *self._estimate(request)):
             self._tell(call, "started", request=request or call, usage=call.usage, cost=call.cost)
             clock, started = time.perf_counter(), time.time()
-            self.under_way.append((call, seconds))
+            self.under_way[call.position] = call, seconds
             try:
                 await make(before)
             finally:
-                self.under_way = [one for one in self.under_way if one[0] is not call]
+                del self.under_way[call.position]
             if self.over:
                 raise RunStopping
             if not call.started:

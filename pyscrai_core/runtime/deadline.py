@@ -46,7 +46,7 @@ class Deadline(Limit):
 
     def _may_answer(self, late: float) -> bool:
         """Whether a call may still be answered, `late` seconds after the end."""
-        return any(seconds > late and not call.held for call, seconds in self._calls.under_way)
+        return any(seconds > late and not call.held for call, seconds in self._calls.under_way.values())
 
     def _is_blocked(self) -> bool:
         """Whether other code than that of a call keeps the event loop from hearing of any answer."""
@@ -57,4 +57,4 @@ class Deadline(Limit):
 
     def _end(self) -> None:
         self.late = self._calls.late = True
-        self.held = next((call.provider for call, _ in self._calls.under_way if call.held), "")
+        self.held = next((call.provider for call, _ in self._calls.under_way.values() if call.held), "")

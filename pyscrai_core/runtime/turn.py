@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import orjson
@@ -162,7 +160,8 @@ class RunScope(Scope):
 
     def _child(self: Self, name: str) -> Self:
         number = self._children[name] = self._children.get(name, 0) + 1
-        child = copy.copy(self)
+        child = object.__new__(type(self))
+        child.__dict__.update(self.__dict__)
         child._begin(f"{self._path}/{name}.{number}")
         return child
 
@@ -280,8 +279,10 @@ class RunTurn(RunScope, Turn):
         if fresh:
             await self._of(memory, "observe", fresh, child)
         messages = await self._of(memory, "recall", child)
-        with self._kept():
+        try:
             check_list(memory, "recall", messages, Message, "a list of messages")
+        except ContractError as error:
+            raise self.failure.set(error) from None
         self._adopt(child)
         return list(messages)  # the memory keeps its own
 
@@ -306,17 +307,11 @@ class RunTurn(RunScope, Turn):
 
     async def _of(self, component: Component, method: str, *arguments: Any) -> Any:
         """What a method of the agent's memory or reasoning returns."""
-        with self._kept():
-            work = awaitable(component, method, getattr(component, method)(*arguments))
-        return await work
-
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
-        """Keep a component's fault as the turn's failure: no plugin code must catch it."""
         try:
-            yield
-        except ContractError as error:
+            work = awaitable(component, method, getattr(component, method)(*arguments))
+        except ContractError as error:  # no plugin code must catch it
             raise self.failure.set(error) from None
+        return await work
 
     async def converse(self, request: Request) -> Completion:
         for _ in range(TOOL_ROUNDS):

@@ -12,6 +12,7 @@ from pyscrai_answers.finish_reasons import finish_reason
 from pyscrai_answers.own_words import own_words, speakers
 from pyscrai_answers.policy import AnswerPolicy
 from pyscrai_answers.reading import check, known_usage, read_raw, reads_own_words
+from pyscrai_answers.repair import repair_prompt
 from pyscrai_answers.streaming import FieldsSink, OwnWordsSink, ThoughtlessSink, WordsSink
 from pyscrai_answers.thoughts import split_thoughts
 from pyscrai_language.parsing import find_json, parse_json
@@ -28,12 +29,20 @@ WORDS = Request((Message.user("Well?"),), speaks=True, position=Position("Mara",
 
 def taken(answer: Any, request: Request = WORDS, **policy: Any) -> Completion:
     made = AnswerPolicy(**policy)
-    return check(read_raw(answer, made, request.schema is not None), request, made, AGENTS)
+    return check(read_raw(answer, made, request.schema is not None), request, made, speakers(AGENTS))
 
 
 def odd(**fields: Any) -> Completion:
     """An answer as a provider may build it from a server's JSON, with values of any type."""
     return Completion(**{"text": "", **fields})
+
+
+@pytest.mark.parametrize("echo", ["This is not a valid answer: it is of Ben.", '"That\'s a valid answer."'])
+def test_a_complaint_is_not_said_by_the_agent(echo: str) -> None:
+    asked = WORDS.but(messages=(*WORDS.messages, repair_prompt("it begins with a line of Ben", None)))
+    with pytest.raises(AnswerRejected, match="speaks of this complaint"):
+        taken(Completion(echo), asked)
+    assert taken(Completion(echo), WORDS).text == echo
 
 
 @pytest.mark.parametrize(
@@ -274,7 +283,7 @@ def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
 )
 def test_a_structured_answer_is_shown_value_by_value(text: str, words: str | None, size: int) -> None:
     def fields(sink: Sink) -> WordsSink:
-        own = reads_own_words(WORDS.but(schema=OFFER), AnswerPolicy(), AGENTS)
+        own = reads_own_words(WORDS.but(schema=OFFER), AnswerPolicy(), speakers(AGENTS))
         return WordsSink(FieldsSink(sink, own))
 
     assert shown(fields, text, size) == (text if words is None else words)

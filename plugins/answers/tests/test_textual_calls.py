@@ -26,7 +26,7 @@ WORDS = Request((Message.user("Well?"),), speaks=True, position=Position("Mara",
 
 def taken(answer: Any, request: Request = WORDS) -> Completion:
     made = AnswerPolicy()
-    return check(read_raw(answer, made, request.schema is not None), request, made, AGENTS)
+    return check(read_raw(answer, made, request.schema is not None), request, made, speakers(AGENTS))
 
 
 CALLS = [

@@ -7,7 +7,9 @@ no answer raises `AnswerRejected`, so that the model is asked again, or `Refused
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
+from operator import is_
 from typing import Any
 
 import orjson
@@ -23,7 +25,7 @@ from pyscrai_records.records import Completion, RateLimitStatus, Request, Usage
 
 from .arguments import tool_arguments
 from .finish_reasons import finish_reason
-from .own_words import map_texts, own_words, speakers
+from .own_words import map_texts, own_words
 from .policy import AnswerPolicy
 from .textual_calls import SHOWN, has_marks, with_textual_calls
 from .thoughts import begins_with_thoughts, check_tokens, has_thoughts, split_thoughts
@@ -34,6 +36,9 @@ MOST_TOKENS = 2**40
 FEW_TOKENS = 100
 #: Marks at the edges of a text that nobody sees.
 _UNSEEN = "\u200b\u2060\ufeff"
+#: How a model is told that an answer is none, and how a small one writes that as its next answer.
+COMPLAINT = "That is not a valid answer"
+_ECHO = re.compile(r"[\W_]*(?:that|this|it)(?: is|'s)(?: not)? a valid answer\b", re.IGNORECASE)
 #: Types of parts of a content that are thoughts.
 _THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking")
 
@@ -71,8 +76,10 @@ def read_raw(answer: Completion, policy: AnswerPolicy, structured: bool) -> Comp
     )
 
 
-def check(answer: Completion, request: Request, policy: AnswerPolicy, agents: Sequence[str]) -> Completion:
+def check(answer: Completion, request: Request, policy: AnswerPolicy, known: Mapping[str, str]) -> Completion:
     """`answer` as the answer to `request`: for its agent alone, and with tool calls that can be made.
+
+    `known` are the scenario's `speakers`.
 
     An answer that ended for an unknown reason counts as truncated.
 
@@ -102,8 +109,10 @@ def check(answer: Completion, request: Request, policy: AnswerPolicy, agents: Se
         answer = evolve(answer, tool_calls=tuple(map(_tool_call, answer.tool_calls)))
     if policy.split_thoughts:
         answer = _without_thoughts_in_calls(answer)
+    if _ECHO.match(answer.text) and request.messages[-1].text.startswith(COMPLAINT):
+        raise AnswerRejected("it speaks of this complaint, expected an answer to what was asked before")
     if not answer.tool_calls:
-        answer = _with_own_words(answer, request, policy, agents) if request.speaks else answer
+        answer = _with_own_words(answer, request, policy, known) if request.speaks else answer
         if request.schema is None and policy.split_thoughts:
             check_tokens(answer.text)
         return answer
@@ -273,8 +282,9 @@ def plausible(usage: Any) -> Usage:
         return Usage()
     counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens)
     sent, received, cached, written = map(_count, counts)
-    if (sent, received, cached, written) != counts:
-        logger.warning("usage that is not a number of tokens is ignored: {}", str(counts)[:SHOWN])
+    if all(map(is_, (sent, received, cached, written), counts)):
+        return usage
+    logger.warning("usage that is not a number of tokens is ignored: {}", str(counts)[:SHOWN])
     return Usage(sent, received, cached, written, usage.estimated)
 
 
@@ -289,12 +299,12 @@ def known_allowance(answer: Completion) -> RateLimitStatus | None:
 # -- an agent speaks for itself --
 
 
-def reads_own_words(request: Request, policy: AnswerPolicy, agents: Sequence[str]) -> Callable[[str], str]:
+def reads_own_words(request: Request, policy: AnswerPolicy, known: Mapping[str, str]) -> Callable[[str], str]:
     """What reads a text in the structured answer to `request`, without thoughts and for its agent alone.
 
     It raises `AnswerRejected` for what cannot be said.
     """
-    name, known = request.position.agent, speakers(tuple(agents))
+    name = request.position.agent
 
     def own(text: str) -> str:
         said = own_words(split_thoughts(text)[1] if policy.split_thoughts else text, name, known)
@@ -306,12 +316,12 @@ def reads_own_words(request: Request, policy: AnswerPolicy, agents: Sequence[str
 
 
 def _with_own_words(
-    answer: Completion, request: Request, policy: AnswerPolicy, agents: Sequence[str]
+    answer: Completion, request: Request, policy: AnswerPolicy, known: Mapping[str, str]
 ) -> Completion:
     if request.schema is None:
-        text = own_words(answer.text, request.position.agent, speakers(tuple(agents)))
+        text = own_words(answer.text, request.position.agent, known)
     else:
         value, wrong = parse_json(answer.text)
-        spoken = value if wrong else map_texts(value, reads_own_words(request, policy, agents))
+        spoken = value if wrong else map_texts(value, reads_own_words(request, policy, known))
         text = answer.text if spoken == value else orjson.dumps(spoken).decode()
     return answer if text == answer.text else evolve(answer, text=text, raw=answer.raw or answer.text)

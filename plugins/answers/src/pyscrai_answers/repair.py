@@ -14,7 +14,7 @@ from pyscrai_records.errors import AnswerRejected
 from pyscrai_records.messages import Message
 from pyscrai_records.records import Completion
 
-from .reading import cut_off
+from .reading import COMPLAINT, cut_off
 
 #: How often an answer that does not fit its schema is asked for again.
 REPAIRS = 2
@@ -80,7 +80,7 @@ def _enforced(schema: dict[str, Any]) -> dict[str, Any]:
 def repair_prompt(wrong: str, schema: dict[str, Any] | None) -> Message:
     """What a model is told of an answer that does not fit."""
     form = ", as JSON of the demanded form alone" if schema is not None else ""
-    return Message.user(f"That is not a valid answer: {wrong}. Answer again{form}.")
+    return Message.user(f"{COMPLAINT}: {wrong}. Answer again{form}.")
 
 
 def rejection(provider: str, completion: Completion, wrong: str) -> AnswerRejected:

@@ -114,7 +114,11 @@ class Budget(Work):
                 self.left -= len(part) >> 3
             elif kind is int:
                 check_number(part, MAX_BITS)
-            elif kind in _SCALARS or isinstance(part, Undefined):
+            elif kind in _SCALARS:
+                continue
+            elif kind is list or kind is tuple:
+                waiting += part
+            elif isinstance(part, Undefined):
                 continue
             elif shown and isinstance(part, Iterator):
                 raise Misfit("the parts of a list are still to be looked for; add `| list` or `| join`")

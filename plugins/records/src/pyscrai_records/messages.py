@@ -119,17 +119,19 @@ class Message(Sealed):
     @property
     def digest(self) -> str:
         """The SHA-256 of the message's canonical form (computed once)."""
-        if "digest" not in self._computed:
-            self._computed["digest"] = digest(canonical(self.to_dict()))
-        return str(self._computed["digest"])
+        known: str | None = self._computed.get("digest")
+        if known is None:
+            known = self._computed["digest"] = digest(canonical(self.to_dict()))
+        return known
 
     @property
     def tokens(self) -> int:
         """The estimated tokens (computed once), as by `estimate_tokens`."""
-        if "tokens" not in self._computed:
+        known: int | None = self._computed.get("tokens")
+        if known is None:
             texts = [one.text if isinstance(one, Text) else as_json(one) for one in self.parts]
-            self._computed["tokens"] = PER_MESSAGE + sum(map(estimate_tokens, texts))
-        return int(self._computed["tokens"])
+            known = self._computed["tokens"] = PER_MESSAGE + sum(map(estimate_tokens, texts))
+        return known
 
 
 def as_json(part: Part) -> str:

@@ -320,6 +320,7 @@ class Store:
         """
         run = result.run
         retry_while_locked(self.writer.flush, self.path)
+        self.writer.check_files()
         if last is not None and result.status == "completed":
             check_written(self.path, run, result.fingerprint, last)
         with self.transaction():

@@ -12,6 +12,7 @@ There is no writer thread: with SQLite, a commit takes less time than waking a t
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ WARN_AFTER = 3.0
 FIRST_INTERVAL, RETRY_INTERVAL = 0.0005, 0.02
 #: Up to this interval the loop waits where it is: its own clock counts in milliseconds.
 SHORT_INTERVAL = 0.001
+#: The files are looked at after a commit, but not more often than once in so many seconds.
+CHECK_INTERVAL = 0.1
 #: Rows that nobody waits for are written after so many seconds,
 FLUSH_INTERVAL = 0.05
 #: or as soon as there are so many of them.
@@ -104,6 +107,8 @@ class Writer:
         self._files: tuple[Any, ...] = ()
         #: The size of the write-ahead log in bytes, as it was last seen.
         self._log_size = self._main_size = 0
+        #: When the files were last looked at.
+        self._checked = -math.inf
         #: Whether the last commit failed. Whoever waited for it got the error.
         self.failed = False
 
@@ -164,7 +169,9 @@ class Writer:
         if not self._count:
             return
         connection = connection_of(self._database)
-        self._check_log(connection)
+        due = time.monotonic() - self._checked >= CHECK_INTERVAL
+        if due:
+            self._check_log(connection)
         connection.execute("BEGIN IMMEDIATE")
         try:
             for statement, rows in self._queue.items():
@@ -179,9 +186,10 @@ class Writer:
             rows.clear()
         self._count = 0
         self._lock_wait = LockWait(self._path)
-        self._check_files()
+        if due:
+            self.check_files()
 
-    def _check_files(self) -> None:
+    def check_files(self) -> None:
         """Raise `StoreError` if the files that this process writes to are not those at the store's path.
 
         On POSIX a file that was removed can be written still, and all of it would be lost. The main file
@@ -196,6 +204,7 @@ class Writer:
         if not found or found != (self._files or found) or main.st_size < self._main_size:
             raise self._gone()
         self._files, self._main_size, self._log_size = found, main.st_size, log.st_size
+        self._checked = time.monotonic()
 
     def _check_log(self, connection: sqlite3.Connection) -> None:
         """Raise `StoreError` if the write-ahead log was cut off, before what is written next hides that.
