@@ -248,7 +248,7 @@ class _Fields:
             default = options[name].default
             if isinstance(part, Prompt) and isinstance(default, Prompt) and not part.names:
                 # A file that replaces a plugin's prompt gets that one's variables.
-                given[name] = attrs.evolve(part, names=default.names)
+                given[name] = default.lend(part)
         try:
             return kind(**given)
         except (PyscraiError, Misfit):

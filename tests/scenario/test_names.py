@@ -465,7 +465,7 @@ def test_prompts_are_checked(tmp_path: Path) -> None:
         "{{ state.price }} {{ own.coins }} {{ groups.team.plan }} {{ state.deals.any }}\n"
         "{{ state.items() | list }}"
         "{{ state.new | default('none') }}{% if own.mood is defined %}{{ state['price'] }}{% endif %}\n"
-        "{% for own in [1] %}{{ own.whatever }}{% endfor %}"
+        "{% for own in [state.deals] %}{{ own.whatever }}{% endfor %}"
     )
     assert mistakes(tmp_path, base=dedent(base)) == []
     (tmp_path / "prompt.j2").write_text(
@@ -543,12 +543,20 @@ STATE = {"n": 3, "label": "hi", "names": ["a", "b"], "box": {"x": 1}, "later": N
     [
         ("{{ state.n | length }}", "TypeError: object of type 'int' has no len() (for 'state.n')"),
         ("{{ 3 | length }}", "TypeError: object of type 'int' has no len()"),
-        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{{ 1 / 0 }}", "'1 / 0' divides by zero"),
         ("{% if false %}\n{{ state.names | round }}{% endif %}", "__round__"),
         ("{% for one in state.n %}{{ one }}{% endfor %}", "not iterable"),
-        ("{% if state.n > 'x' %}{% endif %}", "'>' not supported"),
+        ("{% if state.n > 'x' %}{% endif %}", "compares a number with a string"),
         ("{{ state.names | join(', ') | abs }}", "abs()"),
-        ("{% set twice = state.box + 1 %}", "'dict' and 'int'"),
+        ("{% set twice = state.box + 1 %}", "combines a mapping with a number"),
+        ("{% for n in state.names %}{{ n.upper() | abs }}{% endfor %}", "abs(): 'str' (for 'n')"),
+        ("{% set n = state.names %}{{ n | sum }}", "unsupported operand type(s) for +: 'int' and 'str'"),
+        ("{% for k, v in state.box.items() %}{{ v > 'x' }}{% endfor %}", "'v > 'x'' compares a number"),
+        ("{% for k, v in state.box | items %}{{ v.size }}{% endfor %}", "'v' is a number, so it has no"),
+        ("{{ state.names | length == '2' }}", "'state.names | length == '2'' compares a number"),
+        ("{{ 'many' if state.n >= '3' else 'few' }}", "compares a number with a string"),
+        ("{% if step and state.n == 'x' %}{% endif %}", "which are never equal"),
+        ("{% for n in state.names %}{{ loop.indx }}{% endfor %}", "no key 'indx' (did you mean 'index'?)"),
         ("{{ state.label.uper() }}", "is a string, which has no method 'uper' (did you mean 'upper'?)"),
         ("{{ state.n.upper() }}", "'state.n' is a number, which has no method 'upper'"),
     ],
@@ -563,22 +571,118 @@ def test_what_a_prompt_cannot_do_with_the_state(text: str, expected: str, tmp_pa
         "{{ state.label.upper() }} {{ state.names.index('a') }} {{ state.box.items() | list }}",
         "{{ state.later | round }} {{ state.later.what }} {{ state.empty.x }} {{ state.empty | length }}",
         "{{ state.names[7] }} {{ 10 / state.n }} {{ state.names | max }} {{ state | tojson | length }}",
-        "{% for n in state.names if n != 'a' %}{{ loop.index }} {{ n.upper() | abs }}{% endfor %}",
-        "{% set n = state.names %}{{ n | sum }}{% macro m(a) %}{{ a + 1 }}{% endmacro %}{{ m(state.n) }}",
+        "{% for n in state.names if n != 'a' %}{{ loop.index }} {{ n.upper() }}{% endfor %}",
+        "{% for k, v in state.items() %}{% if v is mapping %}{{ v.what }}{% endif %}{% endfor %}",
+        "{% for k, v in state.items() %}{{ v if v is string else v | tojson }}{% endfor %}",
+        "{% for k, v in state.items() if v is mapping and v.what is defined %}{{ v.what }}{% endfor %}",
+        "{% set n = 2 %}{% if 'mood' in own %}{% set n = 'x' %}{% endif %}{{ n > 'x' }}",
+        "{% for n in [state.later] %}{{ n.what > 'x' }}{% else %}{{ state.n }}{% endfor %}",
+        "{% with n = state.n %}{{ n + 1 }}{% endwith %}{% filter upper %}a {{ state.label }}{% endfilter %}",
+        "{% set a %}x {{ state.n }}{% endset %}{{ a.upper() }}{% set own = state.empty %}{{ own.x }}",
+        "{% macro m(n) %}{{ n.x }}{{ caller() }}{% endmacro %}{% call m(1) %}{{ state.n }}{% endcall %}",
+        "{{ state.names[:1] | join }} {{ (state.names | first).upper() }} {{ state['n'] - 1 }}",
+        "{% for key, group in groups | items %}{{ key }}: {{ group.plan | default('none') }}{% endfor %}",
+        "{% set n = state.names %}{{ n | max }}{% macro m(a) %}{{ a + 1 }}{% endmacro %}{{ m(state.n) }}",
         "{{ range(state.n) | list }} {{ state.cuont is defined }} {{ state.get('cuont') }}",
-        "{{ state.label ~ state.n }} {{ state.n in state.names }} {{ persona + 1 }}",
+        "{{ state.label ~ state.n }} {{ state.n in state.names }} {{ persona + '1' }}",
     ],
 )
 def test_what_a_prompt_may_do_with_the_state(text: str, tmp_path: Path) -> None:
     assert _prompt_mistakes(text, tmp_path) == []
 
 
-def _prompt_mistakes(text: str, folder: Path) -> list[str]:
+@pytest.mark.parametrize(
+    ("options", "text", "expected"),
+    [
+        (
+            "{engine: {use: actor, prompt: prompt.j2}}",
+            "{% for a in actions %}\n{{ a.desc }}{% endfor %}",
+            "prompt.j2:2: 'a' has no key 'desc' (did you mean 'description'?); it has answer, arguments, "
+            "description, meanings, name",
+        ),
+        ("{engine: {use: actor, system: prompt.j2}}", "{{ words == '60' }}", "'words == '60'' compares"),
+        ("{engine: {use: actor, prompt: prompt.j2}}", "{{ step > '3' }}", "compares a number with a string"),
+        ("{engine: {use: actor, prompt: prompt.j2}}", "{{ name.frist }}", "'name' is a string, so it has no"),
+        (
+            "{engine: {use: actor, prompt: prompt.j2}}",
+            "{% for a in actions | sort(attribute='nmae') %}{% endfor %}",
+            "'each of actions' has no key 'nmae' (did you mean 'name'?)",
+        ),
+        (
+            "{engine: {use: actor, prompt: prompt.j2}}",
+            "{% for a in actions %}{% for b in a.arguments %}{{ b.from }}{% endfor %}{% endfor %}",
+            "'b' has no key 'from' (did you mean 'form'?)",
+        ),
+        (
+            "{engine: {use: actor, prompt: prompt.j2}}",
+            "{{ (actions | first).nmae }}{{ actions[0].nmae }}",
+            "'actions | first' has no key 'nmae' (did you mean 'name'?)",
+        ),
+        ("{engine: {use: narrator, prompt: prompt.j2}}", "{{ perspective > 3 }}", "compares a string with"),
+        (
+            "{engine: {use: analyst, prompt: prompt.j2}}",
+            "{% for s in scores if s.minimum < 'x' %}{% endfor %}",
+            "'s.minimum < 'x'' compares a number with a string, which have no order",
+        ),
+        ("{engine: {use: analyst, prompt: prompt.j2}}", "{{ scores.maximum }}", "'scores' is a list, so it"),
+        (
+            "{engine: {use: human, question: prompt.j2}}",
+            "{% for a in actions %}{{ a.answer }}{% endfor %}",
+            "'a' has no key 'answer'; it has arguments, description, name, usage",
+        ),
+        (
+            "{engine: {use: world, decides: [ruling], ask: true, prompt: prompt.j2}}",
+            "{% for change in described %}{{ change.pth }}{% endfor %}",
+            "'change' has no key 'pth' (did you mean 'path'?)",
+        ),
+        ("{reasoning: {use: plan, check: prompt.j2}}", "{{ plan.steps }}", "'plan' is a list, so it has no"),
+        (
+            "{reasoning: {use: chain-of-thought, prompt: prompt.j2}}",
+            "{% for tool in tools %}{{ tool.parameters }}{% endfor %}",
+            "'tool' has no key 'parameters'; it has description, name",
+        ),
+        (
+            "{reasoning: {use: react, prompt: prompt.j2}}",
+            "{% for t in tools %}{{ t.desc }}{% endfor %}",
+            "'t' has no key 'desc' (did you mean 'description'?)",
+        ),
+        ("{reasoning: {use: reflection, critique: prompt.j2}}", "{{ criteria - 1 }}", "combines a string"),
+        (
+            "{reasoning: {use: self-consistency, prompt: prompt.j2}}",
+            "{% for a in answers %}{{ a.text }}{% endfor %}",
+            "'a' is a string, so it has no 'text'",
+        ),
+        (
+            "{memory: {use: summary, prompt: prompt.j2}}",
+            "{% for e in events %}{{ e.kind }}{% endfor %}",
+            "'e' is a string, so it has no 'kind'",
+        ),
+        ("{memory: {use: recall, importance: model, prompt: prompt.j2}}", "{{ events + 1 }}", "combines"),
+    ],
+)
+def test_what_a_prompt_reads_of_its_other_variables(
+    options: str, text: str, expected: str, tmp_path: Path
+) -> None:
+    """The plugins say what stands for them, and a value that is something else fails its turn."""
+    (found, *_) = _prompt_mistakes(text, tmp_path, options)
+    assert expected in found
+    assert "declare it" not in found
+
+
+def test_a_schedules_prompt_is_checked(tmp_path: Path) -> None:
+    more = "schedule: {use: moderated, turns: 2, repeat: true, prompt: prompt.j2}"
+    (found,) = _prompt_mistakes("{% for l in lines %}{{ l.text }}{% endfor %}", tmp_path, "{}", more)
+    assert "schedule.prompt: prompt.j2:1: 'l' is a string, so it has no 'text'" in found
+
+
+def _prompt_mistakes(
+    text: str, folder: Path, options: str = "{engine: {use: actor, prompt: prompt.j2}}", more: str = ""
+) -> list[str]:
     (folder / "prompt.j2").write_text(text)
     return mistakes(
         folder,
-        f"world: {{state: {json.dumps(STATE)}}}",
-        base="scenario: prompts\nagents: {Mara: {engine: {use: actor, prompt: prompt.j2}}}\n",
+        f"world: {{state: {json.dumps(STATE)}}}\n{more}",
+        base=f"scenario: prompts\nagents: {{Mara: {options}}}\n",
     )
 
 

@@ -115,6 +115,6 @@ def test_the_readmes_example_runs(tmp_path: Path) -> None:
 OPTIONS = [option.name for option in attrs.fields(HumanConfig)]
 
 
-@pytest.mark.parametrize("name", OPTIONS + TEMPLATE_NAMES.split())
+@pytest.mark.parametrize("name", [*OPTIONS, *TEMPLATE_NAMES])
 def test_each_option_and_variable_is_in_the_readme(name: str) -> None:
     assert re.search(rf"^\|[^|]*`{name}`[^|]*\|", README, re.MULTILINE)

@@ -414,3 +414,27 @@ def test_unique_is_what_it_was() -> None:
     )
     given = {"x": ["a", "A", "b", 1, 1.0, "a"], "y": [{"a": 1}, {"a": 2}, {"a": 1}]}
     assert Prompt(source, "", frozenset(given)).render(**given) == "a b 1; a A b 1; 2"
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ({"step": "3"}, "the variable step is a string, expected a number"),
+        ({"goals": [1]}, "the variable goals[0] is a number, expected a string"),
+        ({"actions": [{"nmae": "buy"}]}, "the variable actions[0] has other keys than expected: name, nmae"),
+        ({"actions": [{"name": None}]}, "the variable actions[0].name is null, expected a string"),
+    ],
+)
+def test_what_is_passed_is_what_templates_are_checked_with(value: dict[str, Any], wrong: str) -> None:
+    """A plugin that passes something else than it says is found out where it does so."""
+    samples = {"step": 0, "goals": [""], "actions": [{"name": ""}], "show": None, "state": {}}
+    prompt = Prompt("{{ step }}", "p.j2", frozenset(samples), samples)
+    given = {"step": 1, "goals": ("rest",), "actions": [], "show": shout, "state": {"a": 1}}
+    assert prompt.render(**given) == "1"
+    with pytest.raises(ContractError) as caught:
+        prompt.render(**{**given, **value})
+    assert f"p.j2: {wrong}; correct what the plugin passes" in str(caught.value)
+    lent = prompt.lend(Prompt("{{ goals > 1 }}", "mine.j2"))
+    assert lent.origin == "mine.j2"
+    (found,) = lent.find_unknown({})
+    assert found == "mine.j2:1: 'goals > 1' compares a list with a number, which have no order"

@@ -24,10 +24,10 @@ from .templates import (
     system_variables,
 )
 
-OWN_NAMES = frozenset({"speak", "must_act"})
+OWN_NAMES = {"speak": None, "must_act": True}
 SYSTEM = Prompt.packaged("pyscrai_cast", "prompts/actor-system.j2", SYSTEM_NAMES | OWN_NAMES)
 PROMPT = Prompt.packaged(
-    "pyscrai_cast", "prompts/actor.j2", SYSTEM_NAMES | PROMPT_NAMES | OWN_NAMES | {"heard"}
+    "pyscrai_cast", "prompts/actor.j2", SYSTEM_NAMES | PROMPT_NAMES | OWN_NAMES | {"heard": True}
 )
 
 

@@ -18,7 +18,10 @@ from .templates import (
     system_variables,
 )
 
-OWN_NAMES = frozenset({"questions", "scores"})
+OWN_NAMES = {
+    "questions": [""],
+    "scores": [{"name": "", "description": "", "type": "", "minimum": 0, "maximum": 0}],
+}
 SYSTEM = Prompt.packaged("pyscrai_cast", "prompts/analyst-system.j2", SYSTEM_NAMES | OWN_NAMES)
 PROMPT = Prompt.packaged("pyscrai_cast", "prompts/analyst.j2", SYSTEM_NAMES | PROMPT_NAMES | OWN_NAMES)
 

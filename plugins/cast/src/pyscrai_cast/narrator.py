@@ -18,7 +18,7 @@ from .templates import (
     system_variables,
 )
 
-OWN_NAMES = frozenset({"perspective"})
+OWN_NAMES = {"perspective": ""}
 SYSTEM = Prompt.packaged("pyscrai_cast", "prompts/narrator-system.j2", SYSTEM_NAMES | OWN_NAMES)
 PROMPT = Prompt.packaged("pyscrai_cast", "prompts/narrator.j2", SYSTEM_NAMES | PROMPT_NAMES | OWN_NAMES)
 

@@ -13,10 +13,29 @@ import orjson
 
 from pyscrai_core import Agent, Event, Message, Turn, describe_schema
 
-#: The variables of every `system` template. They never change.
-SYSTEM_NAMES = frozenset({"name", "persona", "goals", "premise", "others", "actions", "words", "style"})
+#: What stands for an action in templates (see `describe_action`).
+ACTION = {
+    "name": "",
+    "description": "",
+    "answer": "",
+    "arguments": [{"name": "", "form": "", "description": "", "required": True}],
+    "meanings": [""],
+}
+#: The variables of every `system` template, with what stands for their values. They never change.
+SYSTEM_NAMES: dict[str, Any] = {
+    **dict.fromkeys(("name", "persona", "premise", "style"), ""),
+    **{key: [""] for key in ("goals", "others")},
+    "actions": [ACTION],
+    "words": 0,
+}
 #: The additional variables of every `prompt` template.
-PROMPT_NAMES = frozenset({"first", "step", "news", "state", "own", "groups", "show"})
+PROMPT_NAMES: dict[str, Any] = {
+    "first": True,
+    "step": 0,
+    "news": [""],
+    **{key: {} for key in ("state", "own", "groups")},
+    "show": None,
+}
 
 
 class SystemMessage:

@@ -21,7 +21,9 @@ from pyscrai_core import (
 NAME = "chain-of-thought"
 #: The `by` of a thought that the model had without being asked.
 NATIVE = "model"
-THINK = Prompt.packaged("pyscrai_chain_of_thought", "prompts/think.j2", {"words", "tools"})
+THINK = Prompt.packaged(
+    "pyscrai_chain_of_thought", "prompts/think.j2", {"words": 0, "tools": [{"name": "", "description": ""}]}
+)
 ANSWER = Prompt.packaged("pyscrai_chain_of_thought", "prompts/answer.j2", ())
 
 

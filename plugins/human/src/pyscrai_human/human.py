@@ -13,10 +13,25 @@ from .arguments import InvalidAnswer, parse_arguments, show, usage
 
 #: The maximum number of answers in a turn, including calls for help. After the last one, the turn passes.
 MAX_ANSWERS = 10
-TEMPLATE_NAMES = (
-    "name persona goals premise known whole step news state own groups actions speak must_act timeout show"
-)
-QUESTION = Prompt.packaged("pyscrai_human", "prompts/question.j2", TEMPLATE_NAMES.split())
+#: The variables of the template, with what stands for their values.
+TEMPLATE_NAMES: dict[str, Any] = {
+    **dict.fromkeys(("name", "persona", "premise"), ""),
+    **{key: [""] for key in ("goals", "known", "news")},
+    **dict.fromkeys(("whole", "speak", "must_act"), True),
+    **{key: {} for key in ("state", "own", "groups")},
+    "step": 0,
+    "actions": [
+        {
+            "name": "",
+            "usage": "",
+            "description": "",
+            "arguments": [{"name": "", "form": "", "description": "", "parts": [""]}],
+        }
+    ],
+    "timeout": None,
+    "show": None,
+}
+QUESTION = Prompt.packaged("pyscrai_human", "prompts/question.j2", TEMPLATE_NAMES)
 
 
 @frozen

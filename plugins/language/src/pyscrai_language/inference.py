@@ -68,7 +68,7 @@ def infer(expression: Expression, shapes: Mapping[str, Shape], events: Events) -
 
     `shapes` are those of the names that it uses; one without a shape can be anything.
     """
-    inference = _Inference(expression.text, dict(shapes), events)
+    inference = Inference(expression.text, dict(shapes), events)
     shape = inference.eval(expression.tree.body)
     return shape, list(dict.fromkeys(inference.found))
 
@@ -88,7 +88,9 @@ def literals(node: ast.expr) -> Iterator[Any]:
             yield from literals(last)
 
 
-class _Inference:
+class Inference:
+    """Infers the shapes of the parts of an expression, and collects in `found` what is wrong with them."""
+
     def __init__(self, source: str, names: dict[str, Shape], events: Events) -> None:
         self.source = source
         self.names = names

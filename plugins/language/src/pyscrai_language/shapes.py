@@ -155,6 +155,20 @@ class Shape:
         if not text.startswith("@"):  # what the kernel writes itself
             raise Misfit(f"{never} {named(text)}{alternatives(text, known, 'it can be')}; {REMEDY}")
 
+    def find_unfit(self, value: Any, place: str) -> str:
+        """What a value at `place` has that the shape has not; empty if nothing. Of a list, it tries one."""
+        if self.kinds == _ALL:
+            return ""
+        kind = kind_of(value)
+        if kind not in self.kinds:
+            return f"{place} is {kind}, expected {self.words}"
+        if kind == MAPPING and self.others is None:
+            if different := value.keys() ^ self.keys.keys():
+                return f"{place} has other keys than expected: {', '.join(sorted(different))}"
+            found = (part.find_unfit(value[key], f"{place}.{key}") for key, part in self.keys.items())
+            return next(filter(None, found), "")
+        return self.item.find_unfit(value[0], f"{place}[0]") if kind == LIST and value else ""
+
     @property
     def words(self) -> str:
         """Its kinds, for messages."""

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from pyscrai_records.base.suggest import did_you_mean
 from pyscrai_records.base.syntax import LOCK
@@ -35,19 +35,38 @@ class Prompt:
     """A template with its origin.
 
     `names` are the variables that whoever renders it provides; a template that uses another is refused
-    when the scenario is loaded. As the type of an option, it takes the path of a file in the scenario's
-    folder; give the option a default with `Prompt.packaged`, and it lends the file its `names`.
+    when the scenario is loaded. `samples` has for each of them what stands for its values: what a template
+    reads or compares is held against it when the scenario is loaded, and every value when it is rendered.
+    As the type of an option, it takes the path of a file in the scenario's folder; give the option a default
+    with `Prompt.packaged`, and it lends the file its `names` and `samples`.
     """
 
     text: str
     origin: str
     names: frozenset[str] = frozenset()
+    samples: Mapping[str, Any] = field(factory=dict, eq=False, repr=False)
 
     @classmethod
-    def packaged(cls, package: str, name: str, names: Iterable[str]) -> Prompt:
-        """The file `name` beside the modules of `package`, a plugin's own."""
+    def packaged(cls, package: str, name: str, names: Iterable[str] | Mapping[str, Any]) -> Prompt:
+        """The file `name` beside the modules of `package`, a plugin's own.
+
+        `names` are those of its variables, best with plain data that stands for their values: `0` for any
+        number, `""` for any string, `[{"name": ""}]` for a list of mappings with this key, `{}` for any
+        mapping, None for anything.
+        """
         text = (importlib.resources.files(package) / name).read_text(encoding="utf-8")
-        return cls(text, f"{package}/{name}", frozenset(names))
+        samples = names if isinstance(names, Mapping) else {}
+        return cls(text, f"{package}/{name}", frozenset(names), samples)
+
+    def lend(self, other: Prompt) -> Prompt:
+        """`other`, which replaces this prompt, with its variables."""
+        return evolve(other, names=self.names, samples=self.samples)
+
+    @functools.cached_property
+    def _shapes(self) -> Mapping[str, Any]:  # of shapes, a class that cattrs must not need
+        from .shapes import shape_of
+
+        return {name: shape_of(value) for name, value in self.samples.items()}
 
     @property
     def sha256(self) -> str:
@@ -60,13 +79,21 @@ class Prompt:
             raise self._misfit(*mistake)
 
     def find_unknown(self, shapes: Mapping[str, Shape]) -> Iterator[str]:
-        """What the prompt reads of variables with these shapes, or does with them, and that cannot be."""
+        """What the prompt reads of its variables, or does with them, and that cannot be.
+
+        `shapes` are those of states, of which its `samples` say less.
+        """
         from .template_values import find_wrong
 
-        return (str(self._misfit(line, what)) for line, what in find_wrong(self.text, shapes))
+        found = find_wrong(self.text, {**self._shapes, **shapes}, shapes)
+        return (str(self._misfit(line, what)) for line, what in found)
 
     def render(self, **values: Any) -> str:
         """The prompt's text. Raises `ContractError` if a value that it needs is missing or does not fit."""
+        for name, shape in self._shapes.items():
+            if name in values and (wrong := shape.find_unfit(values[name], name)):
+                what = f"the variable {wrong}; correct what the plugin passes, or its `samples`"
+                raise ContractError(f"{self.origin}: {what}")
         try:
             return self._fill(values)
         except Misfit as error:

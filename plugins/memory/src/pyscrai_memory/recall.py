@@ -16,7 +16,9 @@ from .messages import Names
 from .model_calls import Unanswered, ask_model, tell
 from .recent import RecentMessages, check_keep, check_tokens
 
-PROMPT = Prompt.packaged("pyscrai_memory", "prompts/importance.j2", ("name", "persona", "events"))
+PROMPT = Prompt.packaged(
+    "pyscrai_memory", "prompts/importance.j2", {"name": "", "persona": "", "events": [""]}
+)
 HEAD = "You remember:"
 #: How many events one call rates, and how many one call embeds.
 RATED_AT_ONCE, EMBEDDED_AT_ONCE = 20, 64

@@ -14,7 +14,9 @@ from .model_calls import Unanswered, ask_model, tell
 from .recent import RecentMessages, check_keep, check_tokens
 
 PROMPT = Prompt.packaged(
-    "pyscrai_memory", "prompts/summary.j2", ("name", "persona", "words", "summary", "events")
+    "pyscrai_memory",
+    "prompts/summary.j2",
+    {"name": "", "persona": "", "words": 0, "summary": "", "events": [""]},
 )
 HEAD = "(Summary of earlier events:)\n"
 WAITING = "(Earlier events:)\n"

@@ -28,10 +28,10 @@ from pyscrai_core import (
 CHARACTERS_PER_WORD = 10
 #: Failures after which the plan stays as it was.
 UNUSABLE = (AnswerRejected, AnswerTruncated, Refused)
-LIMIT_NAMES = frozenset({"steps", "words"})
+LIMIT_NAMES = {"steps": 0, "words": 0}
 MAKE = Prompt.packaged("pyscrai_plan", "prompts/make.j2", LIMIT_NAMES)
-CHECK = Prompt.packaged("pyscrai_plan", "prompts/check.j2", LIMIT_NAMES | {"plan", "news"})
-ANSWER = Prompt.packaged("pyscrai_plan", "prompts/answer.j2", {"plan"})
+CHECK = Prompt.packaged("pyscrai_plan", "prompts/check.j2", LIMIT_NAMES | {"plan": [""], "news": [""]})
+ANSWER = Prompt.packaged("pyscrai_plan", "prompts/answer.j2", {"plan": [""]})
 
 
 @frozen

@@ -13,7 +13,8 @@ from pyscrai_core import Completion, Message, Prompt, Reasoning, Request, ToolFa
 #: The maximum length of a thought, as characters per word. This is generous: it only ends text that is much
 #: too long.
 CHARACTERS_PER_WORD = 10
-STEPS = Prompt.packaged("pyscrai_react", "prompts/steps.j2", {"rounds", "words", "tools"})
+TOOL = {"name": "", "description": "", "parameters": {}}
+STEPS = Prompt.packaged("pyscrai_react", "prompts/steps.j2", {"rounds": 0, "words": 0, "tools": [TOOL]})
 ANSWER = Prompt.packaged("pyscrai_react", "prompts/answer.j2", ())
 
 

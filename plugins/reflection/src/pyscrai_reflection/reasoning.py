@@ -24,8 +24,8 @@ from pyscrai_core import (
 CHARACTERS_PER_WORD = 10
 #: Failures after which the draft stays as it is.
 UNUSABLE = (AnswerRejected, AnswerTruncated, Refused)
-CRITIQUE = Prompt.packaged("pyscrai_reflection", "prompts/critique.j2", {"words", "criteria"})
-REVISE = Prompt.packaged("pyscrai_reflection", "prompts/revise.j2", {"critique"})
+CRITIQUE = Prompt.packaged("pyscrai_reflection", "prompts/critique.j2", {"words": 0, "criteria": ""})
+REVISE = Prompt.packaged("pyscrai_reflection", "prompts/revise.j2", {"critique": ""})
 
 
 @frozen

@@ -24,8 +24,16 @@ from .expressions import applies, evaluate, fill_in, is_chance, is_expression, i
 
 #: The variables that a ruling can use.
 NAMES = frozenset({"event", "attempts", "state", "self", "groups", "step"})
-SYSTEM_NAMES = ("name", "persona", "goals", "premise", "decisions", "words")
-PROMPT_NAMES = (*SYSTEM_NAMES, "attempt", "state", "changes", "described", "meanings")
+#: The variables of the templates, with what stands for their values.
+SYSTEM_NAMES = {"name": "", "persona": "", "goals": [""], "premise": "", "decisions": [""], "words": 0}
+PROMPT_NAMES = {
+    **SYSTEM_NAMES,
+    "attempt": "",
+    "state": {},
+    "changes": {},
+    "described": [{"path": "", "form": "", "meanings": [""]}],
+    "meanings": [""],
+}
 SYSTEM = Prompt.packaged("pyscrai_rules", "prompts/world-system.j2", SYSTEM_NAMES)
 PROMPT = Prompt.packaged("pyscrai_rules", "prompts/world.j2", PROMPT_NAMES)
 #: The maximum length of a rationale, as characters per word. This is generous: it only ends rationales that

@@ -28,7 +28,7 @@ RULE_NAMES = ("names", "last", "events", "state", "step")
 PROMPT = Prompt.packaged(
     "pyscrai_schedules",
     "prompts/moderator.j2",
-    ("names", "last", "lines", "state", "step", "instructions"),
+    {"names": [""], "last": None, "lines": [""], "state": {}, "step": 0, "instructions": ""},
 )
 
 

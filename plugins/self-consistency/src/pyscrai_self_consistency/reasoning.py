@@ -28,7 +28,7 @@ from pyscrai_core import (
 CHARACTERS_PER_WORD = 10
 #: Failures that are no answer.
 UNUSABLE = (AnswerRejected, AnswerTruncated, Refused)
-JUDGE = Prompt.packaged("pyscrai_self_consistency", "prompts/judge.j2", {"answers", "words"})
+JUDGE = Prompt.packaged("pyscrai_self_consistency", "prompts/judge.j2", {"answers": [""], "words": 0})
 
 
 @frozen

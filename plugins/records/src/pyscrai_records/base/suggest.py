@@ -30,16 +30,23 @@ def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return folded[matches[0]] if matches else ""
 
 
+def meant(name: str, known: Iterable[str]) -> str:
+    """The name among `known` that `name` is like, or that it is the beginning of; "" if there is none."""
+    names = list(known)
+    longer = [each for each in names if len(name) >= 3 and each.casefold().startswith(name.casefold())]
+    return closest(name, names) or (longer[0] if len(longer) == 1 else "")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)`, or "" if none of `known` is like `name`."""
-    match = closest(name, known)
+    """` (did you mean 'x'?)`, or "" if `name` is like none of `known`."""
+    match = meant(name, known)
     return f" (did you mean {quote(match)}?)" if match else ""
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
     """The message for a key that is not among `known`."""
     names = sorted(known)
-    match = closest(key, names)
+    match = meant(key, names)
     remedy = f"did you mean {match!r}? " if match else ""
     return f"unknown key {key!r}; {remedy}known keys: {', '.join(names) or 'none'}"
 
