@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias, get_args
 
 import attrs
@@ -51,6 +52,7 @@ class Blueprint:
     demands: tuple[str, ...] = ()
     check_files: Callable[[Collection[str]], None] = lambda demands: None
     origin: str = ""
+    place: Callable[..., str] = Component.place
 
     def make(self, approval: Approval) -> Any:
         """The component.
@@ -72,7 +74,7 @@ class Blueprint:
         cls, config = self.load()
         try:
             made = cls(config)
-            made.origin = self.origin
+            made.origin, made.place = self.origin, self.place
             return made
         except PyscraiError:
             raise
@@ -135,7 +137,7 @@ class Resolver:
         def load() -> tuple[Any, Any]:
             return cls, self._configure(kind, use, cls)
 
-        origin = str(self.host.offer(kind, use.use))
+        origin, place = str(self.host.offer(kind, use.use)), partial(self._place, kind, path)
         self._path = path
         try:
             loaded = load()
@@ -148,9 +150,7 @@ class Resolver:
         demands = tuple(self._source.latest)
         load = load if own else lambda: loaded
         check = self._source.check_files
-        return Blueprint(
-            kind, use.use, use.options, load, demands=demands, check_files=check, origin=origin
-        ), ()
+        return Blueprint(kind, use.use, use.options, load, False, {}, demands, check, origin, place), ()
 
     def _deferred(self, kind: str, use: AnyUse, path: Path) -> Blueprint:
         """The blueprint for a component of the scenario's own, of which nothing is executed yet."""
@@ -168,9 +168,8 @@ class Resolver:
                 raise self._document.error(path, str(error)) from error
 
         code, demands = self.modules.hashes, tuple(self._source.latest)
-        return Blueprint(
-            kind, use.use, use.options, load, deferred=True, code=code, demands=demands, origin=own
-        )
+        place = partial(self._place, kind, path)
+        return Blueprint(kind, use.use, use.options, load, True, code, demands, origin=own, place=place)
 
     def _make_nested(self, kind: str, value: Any) -> Component:
         """The component for a nested `{use: …}`. Raises `Misfit`."""
@@ -220,16 +219,22 @@ class Resolver:
 
     def note(self, kind: str, path: Path, misfit: Misfit) -> None:
         """Note what does not fit in the options of the choice at `path`."""
-        where, what = (*path, *misfit.below), str(misfit)
+        where, what = self._where(kind, path, misfit.below), str(misfit)
         # The options of the kernel are written beside those of the extension.
         beside = {option.name for part in KERNEL_OPTIONS.get(kind, ()) for option in attrs.fields(part)}
-        if kind == "engine" and misfit.below and not self._document.has_mark(where):
-            # An engine's options may be written among the agent's own keys.
-            where = (*path[:-1], *misfit.below)
+        if where[: len(path)] != path:
             beside = {*AGENT_KEYS, "template", "count", "vary"} - {"variables"}
         if isinstance(misfit, UnknownKey):
             what = unknown_key(str(where[-1]), misfit.known | beside)
         self._mistakes.add(where, what, misfit.on_key)
+
+    def _where(self, kind: str, path: Path, option: Path) -> Path:
+        """The path of an option; those of an engine may be written among the agent's own keys."""
+        beside = kind == "engine" and option and not self._document.has_mark((*path, *option))
+        return (*path[:-1], *option) if beside else (*path, *option)
+
+    def _place(self, kind: str, path: Path, *option: str | int) -> str:
+        return self._document.place(self._where(kind, path, option))
 
 
 def _plain(value: Any) -> Any:

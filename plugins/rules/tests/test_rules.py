@@ -175,7 +175,7 @@ def test_mistakes_in_a_policy_are_bad_input(policy: list[Any], says: str, play: 
 @pytest.mark.parametrize(
     "entry, says",
     [
-        ({"when": "[1][state.purse]"}, "agents.Ann, step 1: policy[0].when: '[1][state.purse]': "),
+        ({"when": "[1][state.purse]"}, "policy[0].when: '[1][state.purse]': "),
         ({"say": "{1 / (1 - 1)}"}, "policy[0].say: '1 / (1 - 1)': division by zero"),
         ({"do": "take", "arguments": {"coins": "1 / 2"}}, "take: the payload does not fit its schema"),
     ],
@@ -352,9 +352,72 @@ def test_mistakes_in_a_world_are_bad_input(options: dict[str, Any], says: str, p
         ({"set": {"agents.Ann.pace": 1}}, "an agent changes its own state alone"),
         ({"set": {"purse": None, "purse.x": 1}}, "purse.x: it cannot be changed in this way"),
         ({"set": {"purse": "[1][7]"}}, "rulings[0].set.purse: '[1][7]'"),
+        ({"say": "{10 / (event.seq - event.seq)}"}, "rulings[0].say: '10 / (event.seq - event.seq)'"),
     ],
 )
 def test_what_cannot_be_changed_ends_the_run(ruling: dict[str, Any], says: str, play: Play) -> None:
     result = play({"Ann": TAKE_SEVEN}, {"decides": ["take"], "rulings": [ruling]})
     assert result.status == "failed"
     assert says in result.error
+
+
+FREE_TEXT = """\
+scenario: free text
+agents:
+  Mara:
+    engine: {use: rules, policy: [{do: tell, arguments: {what: "'abc'"}}]}
+    actions: {tell: {what: {type: string}}}
+  Judge:
+    acts: after-group
+    engine:
+      use: world
+      decides: [tell]
+      rulings:
+        - when: len(event.payload.what) > 1
+          set: {total: 6 / (len(event.payload.what) - 3)}
+world: {state: {total: 0}}
+schedule: {use: round-robin, rounds: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says", "option"),
+    [
+        (
+            "",
+            "",
+            "agents.Judge, step 1: free.yaml:13:24: rulings[0].set.total: "
+            "'6 / (len(event.payload.what) - 3)': division by zero; "
+            "test the divisor first; on [Mara: tell what: abc]",
+            "agents.Judge.engine.rulings.0.set.total",
+        ),
+        (
+            "when: len(event.payload.what) > 1",
+            "when: 6 / (len(event.payload.what) - 3) > 1",
+            "agents.Judge, step 1: free.yaml:12:17: rulings[0].when: ",
+            "agents.Judge.engine.rulings.0.when",
+        ),
+        (
+            "{what: \"'abc'\"}",
+            "{what: \"'a' * (step / (step - 1))\"}",
+            "agents.Mara, step 1: free.yaml:4:64: policy[0].arguments.what: ",
+            "agents.Mara.engine.policy.0.arguments.what",
+        ),
+    ],
+)
+def test_an_expression_that_fails_is_told_with_its_place(
+    old: str, new: str, says: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its author learns where it is, on what it failed, and how to go on."""
+    monkeypatch.chdir(tmp_path)
+    Path("free.yaml").write_text(FREE_TEXT.replace(old, new))
+    result = pyscrai_core.run("free.yaml", store="runs.db")
+    assert (result.status, result.error[: len(says)]) == ("failed", says)
+    assert (
+        f"run it again, or from an earlier event on: pyscrai fork RUN --at SEQ --set {option}=…"
+        in result.error
+    )
+    again = pyscrai_core.run(
+        "free.yaml", store="runs.db", set={option: "'x'" if "what" in option else "step"}
+    )
+    assert again.status == "completed"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from random import Random
 from typing import Any
 
 from attrs import Attribute, validators
 
-from pyscrai_core import ContractError, Expression
+from pyscrai_core import ContractError, Engine, Event, Expression, Turn
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
@@ -22,11 +23,34 @@ def compiled(source: str, names: frozenset[str]) -> Expression:
     return Expression(source, names)
 
 
-def evaluate(given: Any, values: Mapping[str, Any], where: str) -> Any:
+class Failed(Exception):
+    """The expression of an `option` cannot be evaluated; the message says why."""
+
+    def __init__(self, what: object, *option: str | int) -> None:
+        super().__init__(str(what))
+        self.option = option
+
+
+@contextmanager
+def author_mistakes(engine: Engine, turn: Turn, about: Event | None = None) -> Iterator[None]:
+    """Raise `ContractError` for an expression that fails, with its place; `about`: on what it failed."""
+    try:
+        yield
+    except Failed as error:
+        path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in error.option)
+        written = ".".join(map(str, ("agents", turn.agent.name, "engine", *error.option)))
+        event = "" if about is None else f"; on {about.describe()[:200]}"
+        raise ContractError(
+            f"{engine.place(*error.option)}: {path[1:]}: {error}{event}; correct it, and run "
+            f"it again, or from an earlier event on: pyscrai fork RUN --at SEQ --set {written}=…"
+        ) from None
+
+
+def evaluate(given: Any, values: Mapping[str, Any], *option: str | int) -> Any:
     """The value of an option: text is evaluated as an expression, any other value is returned unchanged.
 
     `values` may contain functions, which are only called if the expression uses their name. Raises
-    `ContractError`, which names `where`, if the evaluation fails.
+    `Failed`, which names the `option`, if the evaluation fails.
     """
     if not isinstance(given, str):
         return given
@@ -35,22 +59,22 @@ def evaluate(given: Any, values: Mapping[str, Any], where: str) -> Any:
     try:
         return expression.evaluate(**{name: one() if callable(one) else one for name, one in used.items()})
     except ValueError as error:
-        raise ContractError(f"{where}: {error}; correct the expression") from None
+        raise Failed(error, *option) from None
 
 
-def fill_in(text: str, values: Mapping[str, Any], where: str) -> str:
+def fill_in(text: str, values: Mapping[str, Any], *option: str | int) -> str:
     """`text` with the expressions in braces replaced by their values: texts unchanged, others as JSON."""
 
     def fill(match: re.Match[str]) -> str:
-        value = evaluate(match[1], values, where)
+        value = evaluate(match[1], values, *option)
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
     return _BRACES.sub(fill, text)
 
 
-def applies(entry: Any, values: Mapping[str, Any], random: Random, where: str) -> bool:
+def applies(entry: Any, values: Mapping[str, Any], random: Random, *option: str | int) -> bool:
     """Whether the entry's `when` is true and, drawn only in that case, its `chance` succeeds."""
-    holds = entry.when is None or evaluate(entry.when, values, f"{where}.when")
+    holds = entry.when is None or evaluate(entry.when, values, *option, "when")
     # Python only guarantees random() to give the same values in every version.
     return bool(holds) and (entry.chance >= 1 or random.random() < entry.chance)
 

@@ -9,7 +9,7 @@ from attrs import Attribute, field, frozen
 from pyscrai_core import Engine, ScenarioNames, Turn
 from pyscrai_records.base.suggest import did_you_mean, unknown_key
 
-from .expressions import applies, evaluate, fill_in, is_chance, is_expression, is_text
+from .expressions import applies, author_mistakes, evaluate, fill_in, is_chance, is_expression, is_text
 
 #: The variables that a policy can use.
 NAMES = frozenset(
@@ -100,17 +100,23 @@ class Rules(Engine):
                     names.mistake(f"the argument {key!r} of {move.do!r} is missing; add it", *where)
 
     async def run(self, turn: Turn) -> None:
+        with author_mistakes(self, turn):
+            self._follow(turn)
+
+    def _follow(self, turn: Turn) -> None:
+        """Use the first entry that applies. Raises `Failed`."""
         values, possible = variables(turn), turn.actions
         for index, move in enumerate(self.config.policy):
-            where = f"policy[{index}]"
+            where = ("policy", index)
             closed = move.do is not None and move.do not in possible
-            if closed or not applies(move, values, turn.random, where):
+            if closed or not applies(move, values, turn.random, *where):
                 continue
             if move.say:
-                turn.say(fill_in(move.say, values, f"{where}.say"))
+                turn.say(fill_in(move.say, values, *where, "say"))
             if move.do is not None:
                 given = move.arguments.items()
-                turn.emit(move.do, {key: evaluate(part, values, f"{where}.{key}") for key, part in given})
+                found = {key: evaluate(part, values, *where, "arguments", key) for key, part in given}
+                turn.emit(move.do, found)
             return
 
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from attrs import field, frozen, validators
 
 from pyscrai_core import (
-    ContractError,
     Engine,
     Event,
     JsonSchema,
@@ -20,7 +19,16 @@ from pyscrai_core import (
     without_meanings,
 )
 
-from .expressions import applies, evaluate, fill_in, is_chance, is_expression, is_text
+from .expressions import (
+    Failed,
+    applies,
+    author_mistakes,
+    evaluate,
+    fill_in,
+    is_chance,
+    is_expression,
+    is_text,
+)
 
 #: The variables that a ruling can use.
 NAMES = frozenset({"event", "attempts", "state", "self", "groups", "step"})
@@ -40,8 +48,12 @@ PROMPT = Prompt.packaged("pyscrai_rules", "prompts/world.j2", PROMPT_NAMES)
 #: are much too long.
 CHARACTERS_PER_WORD = 10
 OPERATIONS: tuple[Literal["set"], Literal["add"]] = ("set", "add")
-#: The decision, the rationale, and the changes of the state: path, value, operation.
-Decision: TypeAlias = tuple[str, str, list[tuple[str, Any, Literal["set", "add"]]]]
+#: The keys that lead to an option.
+Option: TypeAlias = tuple[str | int, ...]
+#: A change of the state: path, value, operation, and the option that says so.
+Change: TypeAlias = tuple[str, Any, Literal["set", "add"], Option]
+#: The decision, the rationale, and the changes.
+Decision: TypeAlias = tuple[str, str, list[Change]]
 
 
 def _object(**parts: dict[str, Any]) -> dict[str, Any]:
@@ -162,34 +174,37 @@ class World(Engine):
         rest = {"attempts": attempts, "step": turn.step}
         for attempt in attempts:
             values = {**now, **rest, "event": attempt}
-            decided = self._by_ruling(turn, attempt, values)
-            if decided is None and config.ask:
-                decided = await self._by_model(turn, attempt, values)
-            decision, rationale, changes = decided or ("refused", "no ruling applies", [])
-            for path, value, op in changes:
-                turn.change(path, value, op)
-                assign(now, path, value, op)
+            with author_mistakes(self, turn, attempt):
+                decided = self._by_ruling(turn, attempt, values)
+                if decided is None and config.ask:
+                    decided = await self._by_model(turn, attempt, values)
+                decision, rationale, changes = decided or ("refused", "no ruling applies", [])
+                for path, value, op, option in changes:
+                    turn.change(path, value, op)
+                    assign(now, path, value, op, option)
             ruling = {"attempt": attempt.seq, "by": attempt.source, "on": attempt.kind}
             turn.emit("ruling", {**ruling, "decision": decision, "rationale": rationale}, config.audience)
 
     def _by_ruling(self, turn: Turn, attempt: Event, values: dict[str, Any]) -> Decision | None:
         """The decision of the first ruling that applies."""
         for index, ruling in enumerate(self.config.rulings):
-            where = f"rulings[{index}]"
-            if ruling.on in (None, attempt.kind) and applies(ruling, values, turn.random, where):
-                rationale = fill_in(ruling.say, values, f"{where}.say") or where
-                changes = [
-                    (fill_in(path, values, where), evaluate(value, values, f"{where}.{op}.{path}"), op)
-                    for op in OPERATIONS
-                    for path, value in getattr(ruling, op).items()
-                ]
+            where: Option = ("rulings", index)
+            if ruling.on in (None, attempt.kind) and applies(ruling, values, turn.random, *where):
+                rationale = fill_in(ruling.say, values, *where, "say") or f"rulings[{index}]"
+                changes: list[Change] = []
+                for op in OPERATIONS:
+                    for path, value in getattr(ruling, op).items():
+                        option = (*where, op, path)
+                        new = evaluate(value, values, *option)
+                        changes.append((fill_in(path, values, *option), new, op, option))
                 return ruling.decision, rationale, changes
         return None
 
     async def _by_model(self, turn: Turn, attempt: Event, values: dict[str, Any]) -> Decision:
         """The decision of the model. In its answer, null means no change."""
         config, agent = self.config, turn.agent
-        schemas = {fill_in(path, values, "changes"): schema for path, schema in config.changes.items()}
+        paths = {fill_in(path, values, "changes", path): path for path in config.changes}
+        schemas = {path: config.changes[written] for path, written in paths.items()}
         given = {name: getattr(agent, name) for name in ("name", "persona", "goals")}
         given |= {"premise": turn.premise, "decisions": config.decisions, "words": config.words}
         now = {"attempt": attempt.describe(), "state": values["state"], "changes": schemas}
@@ -200,8 +215,9 @@ class World(Engine):
         if config.prompt == PROMPT:  # which says what the values mean
             schemas = {path: without_meanings(schema) for path, schema in schemas.items()}
         answer: Any = (await turn.think(messages, schema=answer_schema(config, schemas))).parsed
-        found = answer.get("changes", {}).items()
-        return answer["decision"], answer["rationale"], [(*one, "set") for one in found if one[1] is not None]
+        found = [(path, new) for path, new in answer.get("changes", {}).items() if new is not None]
+        changes: list[Change] = [(path, new, "set", ("changes", paths[path])) for path, new in found]
+        return answer["decision"], answer["rationale"], changes
 
 
 def describe_attempt(turn: Turn, attempt: Event) -> list[str]:
@@ -238,8 +254,8 @@ def plain(value: Any) -> Any:
     return [plain(part) for part in value] if isinstance(value, tuple) else value
 
 
-def assign(now: dict[str, Any], path: str, value: Any, op: Literal["set", "add"]) -> None:
-    """Apply a change to the copy of the state that the next decision uses."""
+def assign(now: dict[str, Any], path: str, value: Any, op: Literal["set", "add"], option: Option) -> None:
+    """Apply a change to the copy of the state that the next decision uses. Raises `Failed`."""
     keys = path.split(".")
     *inner, last = keys if keys[0] in ("self", "groups") else ("state", *keys)
     node: Any = now
@@ -252,4 +268,4 @@ def assign(now: dict[str, Any], path: str, value: Any, op: Literal["set", "add"]
         node[last] = value
     except (AttributeError, TypeError):
         what = "it cannot be changed in this way; expected a path of keys, and a number or a list to add to"
-        raise ContractError(f"{path}: {what}") from None
+        raise Failed(f"{path}: {what}", *option) from None

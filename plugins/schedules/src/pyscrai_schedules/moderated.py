@@ -120,19 +120,19 @@ class Moderated(Schedule):
         return (self._last,)
 
     def _by_rule(self, source: str, names: list[str], stage: Stage) -> str:
-        rule = expression(source)
+        rule, where = expression(source), f"{self.place('rule')}: schedule.rule"
         # The log is only copied for a rule that uses it.
         events = stage.log if "events" in rule.uses else ()
         given = {"names": names, "last": self._last, "events": events, "state": stage.state}
         try:
             chosen = rule.evaluate(**given, step=stage.step)
         except ValueError as error:
-            raise ContractError(f"schedule.rule: {error}; correct the rule") from None
+            raise ContractError(f"{where}: {error}; correct the rule") from None
         if chosen not in names:
             again = chosen in stage.agents
             why = "had the previous turn (see `repeat`)" if again else "is not an agent that may be next"
             raise ContractError(
-                f"schedule.rule: step {stage.step}: its value {chosen!r} {why}, expected one of "
+                f"{where}: step {stage.step}: its value {chosen!r} {why}, expected one of "
                 f"{', '.join(names)}; correct the rule"
             )
         return str(chosen)
