@@ -418,6 +418,6 @@ def test_an_expression_that_fails_is_told_with_its_place(
         in result.error
     )
     again = pyscrai_core.run(
-        "free.yaml", store="runs.db", set={option: "'x'" if "what" in option else "step"}
+        "free.yaml", store="runs.db", set={option: "'x'" if "what" in option else "step > 5"}
     )
     assert again.status == "completed"
