@@ -15,12 +15,12 @@ from attrs import evolve, frozen
 from pyscrai_language.document import Mistakes
 from pyscrai_language.misfit import Misfit, Path
 from pyscrai_language.schemas import LIKE
-from pyscrai_language.shapes import ANY, join, mapping, one_of, shape_of, shape_of_schema
+from pyscrai_language.shapes import ANY, Shape, join, mapping, one_of, shape_of, shape_of_schema
 from pyscrai_language.templates import Prompt
 from pyscrai_records.base.suggest import closest, did_you_mean, list_some
 
 from ..agent import Agent
-from ..contracts import Component
+from ..contracts import Component, Tool
 from .blueprints import Blueprint, Resolver
 from .model import Scenario
 from .names import Note, ScenarioNames
@@ -56,7 +56,7 @@ def check_names(scenario: Scenario, places: Sequence[Place], resolver: Resolver,
     def note(misfit: Misfit) -> None:
         mistakes.note((), [misfit])
 
-    names = ScenarioNames(scenario, resolver.declared, own_code, note)
+    names = ScenarioNames(scenario, resolver.declared, _tool_names(places), own_code, note)
     parts: dict[int, list[Part]] = {}
     for place in places:
         if not place.blueprint.deferred and id(place.blueprint) not in parts:
@@ -74,6 +74,14 @@ def check_names(scenario: Scenario, places: Sequence[Place], resolver: Resolver,
             break
     for noted, misfit in names.found:
         noted(misfit)
+
+
+def _tool_names(places: Sequence[Place]) -> Shape:
+    """The names of the tools that agents are offered; those of a server, or of own code, show in a run."""
+    blueprints = {id(one.blueprint): one.blueprint for one in places if one.kind == "tool"}
+    made = [None if one.deferred else one.examine() for one in blueprints.values()]
+    known = [one.name for one in made if isinstance(one, Tool)]
+    return one_of(known, loose=len(known) < len(made))
 
 
 def _unfold(component: type[Component], config: Any, path: Path) -> Iterator[Part]:

@@ -7,26 +7,16 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from attrs import evolve, frozen
-
+from pyscrai_language.assignments import Key, assigned, settable
 from pyscrai_language.expressions import Expression
 from pyscrai_language.inference import Events, infer, literals
 from pyscrai_language.misfit import Misfit, Path
-from pyscrai_language.schemas import LIKE, check_value
+from pyscrai_language.schemas import check_value
 from pyscrai_language.shapes import (
     ANY,
-    BOOLEAN,
     EVENT,
-    LIST,
-    MAPPING,
-    NOTHING,
-    NULL,
-    NUMBER,
     NUMERIC,
-    REMEDY,
-    STRING,
     TEXT,
-    UNSET,
     Shape,
     join,
     list_of,
@@ -36,6 +26,7 @@ from pyscrai_language.shapes import (
     shape_of_schema,
 )
 from pyscrai_records.base.suggest import TYPO, closest, did_you_mean, list_some, quote, there_is_no
+from pyscrai_records.errors import CallFailed
 from pyscrai_records.records import EVERYONE
 
 from ..agent import Agent
@@ -44,8 +35,6 @@ from .model import COMMON_KINDS, KERNEL_KINDS, Scenario
 
 Note = Callable[[Misfit], None]
 BRACES = re.compile(r"\{([^{}]*)\}")
-#: The kinds of values that have no parts.
-_SIMPLE = frozenset((NULL, BOOLEAN, NUMBER, STRING))
 
 
 class ScenarioNames:
@@ -60,7 +49,12 @@ class ScenarioNames:
     """
 
     def __init__(
-        self, scenario: Scenario, declared: Mapping[str, dict[str, Any]], loose: bool, note: Note
+        self,
+        scenario: Scenario,
+        declared: Mapping[str, dict[str, Any]],
+        tools: Shape,
+        loose: bool,
+        note: Note,
     ) -> None:
         self.scenario, self.loose, self.note = scenario, loose, note
         self.found: list[tuple[Note, Misfit]] = []
@@ -80,8 +74,14 @@ class ScenarioNames:
             schemas.setdefault(kind, {})[0] = schema
         payloads = {kind: join(map(shape_of_schema, each.values())) for kind, each in schemas.items()}
         payloads |= {kind: mapping(dict.fromkeys(keys, ANY)) for kind, keys in KERNEL_KINDS.items()}
-        tried = {**payloads["rejected"].keys, "kind": one_of(payloads, loose)}
-        payloads["rejected"] = mapping(tried)
+        known = {
+            "rejected": {"kind": one_of(payloads, loose)},
+            "tool": {"name": tools},
+            "change": {"op": one_of(("set", "add"))},
+            "turn.failed": {"error": one_of(_names_below(CallFailed), loose=True)},
+        }
+        for kind, keys in known.items():
+            payloads[kind] = mapping({**payloads[kind].keys, **keys})
         self.kinds = payloads.keys() - KERNEL_KINDS.keys()
         self.agents = tuple(scenario.agents)
         heard = self.heard = {EVERYONE, *scenario.agents, *scenario.groups}
@@ -112,23 +112,31 @@ class ScenarioNames:
 
     def kind(self, kind: str, *option: str | int, heard: bool = False) -> None:
         """Note a kind of events that does not exist, or (`heard`) of which the agent never sees one."""
-        agent, senders = self.agent, self.senders.get(kind, [])
         if kind not in self.kinds:
             what = f"there is no kind of events {kind!r}{did_you_mean(kind, self.kinds)}"
             self.mistake(f"{what}; known: {list_some(sorted(self.kinds))}", *option)
-        elif heard and agent is not None and kind not in self.declared and not self.loose:
-            seen_by = {EVERYONE, agent.name, *agent.groups}
-            others = {id(one.actions[kind]): one.actions[kind] for one in senders if one is not agent}
-            if not any(seen_by.intersection(action.audience) for action in others.values()):
-                audience = sorted({one for action in others.values() for one in action.audience})
-                why = f"its audience is {list_some(audience) or 'empty'}" if others else "nobody else does it"
-                what = f"{agent.name} can never see {kind!r}: {why}"
-                self.mistake(
-                    f"{what}; expected an action of another agent whose audience includes it", *option
-                )
+        elif heard and self.agent is not None and (why := self._unseen(kind, self.agent)):
+            what = f"{self.agent.name} can never see {kind!r}: {why}"
+            self.mistake(f"{what}; expected an action of another agent whose audience includes it", *option)
 
-    def event(self, *kinds: str) -> Shape:
-        """What stands for an event of one of these kinds; of any kind if there are none."""
+    def _unseen(self, kind: str, agent: Agent) -> str:
+        """Why an agent never sees an event of this kind from another one; empty if it may."""
+        if kind in self.declared or kind in KERNEL_KINDS or self.loose:
+            return ""
+        others = {id(one.actions[kind]): one.actions[kind] for one in self.senders[kind] if one is not agent}
+        audience = {one for action in others.values() for one in action.audience}
+        if audience & {EVERYONE, agent.name, *agent.groups}:
+            return ""
+        listed = list_some(sorted(audience)) or "empty"
+        return f"its audience is {listed}" if others else "nobody else does it"
+
+    def event(self, *kinds: str, heard: bool = False) -> Shape:
+        """What stands for an event of one of these kinds; of any kind if there are none.
+
+        `heard`: of any that the agent may see from another one.
+        """
+        if heard and self.agent is not None:
+            kinds = tuple(kind for kind in self.events.payloads if not self._unseen(kind, self.agent))
         return Shape(frozenset((EVENT,)), events=frozenset(kinds) or None)
 
     def one_of(self, *strings: str) -> Shape:
@@ -278,7 +286,7 @@ class ScenarioNames:
                 try:
                     # A state that begins empty gets its keys from what is set.
                     grows = not self.initial[part][owner] or not option
-                    made[id(old)] = _assigned(old, keys, op, ANY if self.settle else _set(value), grows)
+                    made[id(old)] = assigned(old, keys, op, ANY if self.settle else settable(value), grows)
                 except Misfit as error:
                     made[id(old)] = error
         new = {name: one for name in owners if isinstance(one := made.get(id(states[name])), Shape)}
@@ -312,6 +320,10 @@ class ScenarioNames:
         return Key(None, shapes[0]) if shapes else Key(str(parts[0]))
 
 
+def _names_below(cls: type) -> set[str]:
+    return {cls.__name__}.union(*map(_names_below, cls.__subclasses__()))
+
+
 @functools.lru_cache(maxsize=1024)
 def _compiled(source: str | Expression, names: frozenset[str]) -> Expression | None:
     """An expression; None if it is none: whoever reads the option says what is wrong."""
@@ -319,62 +331,3 @@ def _compiled(source: str | Expression, names: frozenset[str]) -> Expression | N
         return Expression(source, names) if isinstance(source, str) else source
     except ValueError:
         return None
-
-
-@frozen
-class Key:
-    """A key in a path: as it is written, or the shape of the value that it is made from."""
-
-    literal: str | None
-    shape: Shape = TEXT
-
-
-def _assigned(
-    old: Shape | None, keys: Sequence[Key], op: Literal["set", "add"], value: Shape, grows: bool
-) -> Shape:
-    """A shape (None: there is nothing yet) after a change. Raises `Misfit` if it has no such key.
-
-    If it `grows`, it may get new keys. Those that are computed are always new ones.
-    """
-    if not keys:
-        return _changed(old, op, value)
-    old = old or mapping({})
-    if old.kinds == ANY.kinds or (NULL in old.kinds and MAPPING not in old.kinds):
-        return ANY
-    if MAPPING not in old.kinds:
-        raise Misfit(f"what it leads to is {old.words}, which has no keys; {REMEDY}")
-    (key, *rest), known = keys, old.keys
-    if key.literal is not None and key.literal not in known and not grows:
-        old.find(key.literal, "the state")
-    if key.literal is None and key.shape.strings is None:
-        parts = {name: _assigned(part, rest, op, value, False) for name, part in known.items()}
-        return evolve(old, keys=parts, others=_assigned(old.others, rest, op, value, True))
-    names = [key.literal] if key.literal is not None else sorted(key.shape.strings or ())
-    for name in names if key.literal is None and not key.shape.loose else ():
-        # A computed key is a new one, unless it looks like one that is never computed.
-        if name not in known and (meant := closest(name, known.keys() - set(names), TYPO)):
-            raise Misfit(
-                f"it may be {name!r}, and the state has no such key; did you mean {meant!r}? {REMEDY}"
-            )
-    parts = {
-        name: _assigned(known.get(name, old.others), rest, op, value, name not in known) for name in names
-    }
-    return evolve(old, keys={**known, **parts})
-
-
-def _changed(old: Shape | None, op: Literal["set", "add"], value: Shape) -> Shape:
-    if old == UNSET:
-        return NOTHING | value if value.kinds <= _SIMPLE else ANY
-    if old is None or old == ANY or op == "set":
-        return value if old is None else old | value
-    if LIST in old.kinds:
-        return evolve(old, items=value if old.items is None else old.items | value)
-    if {NUMBER, NULL} & old.kinds and NUMBER in value.kinds:
-        return old | NUMERIC
-    what = f"{value.words} cannot be added to {old.words}"
-    raise Misfit(f"{what}; expected two numbers, or a list to append to")
-
-
-def _set(value: Shape) -> Shape:
-    """The shape of what may be set to a value: of its texts, there may be others from outside."""
-    return evolve(value, loose=True, near=LIKE) if value.strings and value.kinds <= _SIMPLE else value.wide()

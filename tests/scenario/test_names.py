@@ -726,3 +726,52 @@ groups: {team: {members: [Mara], state: {plan: wait}}}
     right = more.replace("forse", "force").replace("wind", "force").replace("dya", "day")
     right = right.replace("turns: 2", "turns: 1")
     assert mistakes(tmp_path, right, base=base.replace("Mra, ", "")) == []
+
+
+FINITE = """\
+scenario: finite
+providers: {default: {use: scripted, replies: [hello]}}
+agents:
+  Mara: {actions: {tell: {}, hide: {audience: []}}, tools: [calculator]}
+  Jon:
+    engine: {use: rules, policy: [{when: "any(e.kind == 'tell' for e in heard)", do: bid}]}
+    actions: {bid: {}}
+  Ada: {tools: [calculator]}
+outcomes: {a: "len([e for e in events if e.kind == 'tool' and e.payload.name == 'calculator'])"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("name == 'calculator'", "name == 'calcultor'", "is never 'calcultor' (did you mean 'calculator'?)"),
+        ("name == 'calculator'", "name == 'search'", "is never 'search'; it can be calculator"),
+        ("name == 'calculator'", "name in ['calculate']", "(did you mean 'calculator'?)"),
+        (
+            "'tool' and e.payload.name == 'calculator'",
+            "'turn.failed' and e.payload.error == 'Refusd'",
+            "is never 'Refusd' (did you mean 'Refused'?)",
+        ),
+        (
+            "'tool' and e.payload.name == 'calculator'",
+            "'change' and e.payload.op == 'ad'",
+            "is never 'ad' (did you mean 'add'?); it can be add, set",
+        ),
+        ("'tell' for", "'tel' for", "'e.kind' is never 'tel' (did you mean 'tell'?)"),
+        ("'tell' for", "'hide' for", "'e.kind' is never 'hide'; it can be change, rejected, say, tell"),
+        ("'tell' for", "'bid' for", "'e.kind' is never 'bid'; it can be change"),
+    ],
+)
+def test_payloads_with_few_values_and_kinds_that_are_never_heard(
+    old: str, new: str, expected: str, tmp_path: Path
+) -> None:
+    assert mistakes(tmp_path, base=FINITE) == []
+    (found,) = mistakes(tmp_path, base=FINITE.replace(old, new))
+    assert expected in found
+
+
+def test_where_tools_show_only_in_a_run_typos_alone_are_mistakes(tmp_path: Path) -> None:
+    base = FINITE.replace("[calculator]", "[calculator, notes]")
+    assert mistakes(tmp_path, base=base.replace("name == 'calculator'", "name == 'search'")) == []
+    (found,) = mistakes(tmp_path, base=base.replace("name == 'calculator'", "name == 'calcultor'"))
+    assert "is never 'calcultor' (did you mean 'calculator'?)" in found

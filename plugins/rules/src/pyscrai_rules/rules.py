@@ -71,7 +71,7 @@ class Rules(Engine):
         given: dict[str, Any] = {
             "events": events,
             "observed": events,
-            "heard": events,
+            "heard": [names.event(heard=True)],
             "turn": 0,
             "did": [names.event(*agent.actions)],
             "name": names.one_of(agent.name),
