@@ -182,6 +182,8 @@ def test_thoughts_are_not_words(text: str, words: str, thoughts: list[str]) -> N
         "Here's my thought process:\nhide\nHere's my response:\nNine <b>coins</b>.",
         "Here is my thou",
         "The tag <think> is used; </think> closes it.",
+        'It ends `so: <|im_end|>`.\nIt "has <|im_end|> in it", <|im_end|>and no more.',
+        'Nine "coins<|im_end|>\n"Too" much!',
         "I offer <think>he is rich, is he?</think> nine.",
         "Write <think> and wait for what comes then, which takes long.",
         '{"say": "<think>hide it well</think>Nine."}',
@@ -245,6 +247,31 @@ def test_tokens_of_a_template_are_no_words(text: str) -> None:
         taken(Completion(text))
     with pytest.raises(AnswerRejected, match="a token of the model's chat template"):
         taken(Completion(json.dumps({"say": text})), WORDS.but(schema=OFFER))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        *(
+            (text, text)
+            for text in (
+                "It writes `hello<|im_end|>` there.",
+                'It writes "Hi. <|im_end|>" there.',
+                "It writes “a <|eot_id|> b” there.",
+                "**`</s>`** ends it.",
+                'The prompt is "<|im_start|>user hi<|im_end|>", as you see.',
+            )
+        ),
+        ("The `x` and <|im_end|> y `z`", "The `x` and"),
+        ('"Nine."<|im_end|>\nuser: "No"', '"Nine."'),
+        ('He said "nine<|im_end|>\n"No"', 'He said "nine'),
+        ("It's nine.<|im_end|>\nI don't", "It's nine."),
+    ],
+)
+def test_a_token_within_a_quotation_is_only_mentioned(text: str, words: str) -> None:
+    assert taken(Completion(text)).text == words
+    for size in (1, 3, 100):
+        assert shown(ThoughtlessSink, text, size).strip() == words
 
 
 def test_a_name_in_another_form_of_unicode_is_that_name() -> None:
@@ -659,6 +686,29 @@ def test_who_begins_as_somebody_else_is_asked_again(text: str) -> None:
 def test_content_comes_in_parts(content: Any, text: str, thoughts: list[str]) -> None:
     answer = taken(odd(text=content))
     assert (answer.text, [one.text for one in answer.thinking]) == (text, thoughts)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        ("I cannot.", "I cannot."),
+        (True, "Well."),
+        ({"message": "I cannot."}, "I cannot."),
+        ({"text": "I cannot."}, "I cannot."),
+        ({"code": 3, "reason": "I cannot."}, "I cannot."),
+        ({"message": {"text": "I cannot."}}, "I cannot."),
+        ([{"text": "I"}, "cannot."], "I\\ncannot."),
+        ({"code": 3}, "Well."),
+    ],
+)
+def test_a_refusal_in_another_form_is_a_refusal(refusal: Any, said: str) -> None:
+    """With the model's words, if there are any."""
+    for part in ({"type": "refusal", "refusal": refusal}, {"refusal": refusal}):
+        with pytest.raises(Refused, match="refused to answer") as caught:
+            taken(odd(text=[part, {"type": "text", "text": "Well."}]))
+        assert f": '{said}'" in str(caught.value)
+    for nothing in (None, False, "", {}, []):
+        assert taken(odd(text=[{"type": "text", "text": "Well.", "refusal": nothing}])).text == "Well."
 
 
 def test_a_part_that_refuses_is_a_refusal() -> None:

@@ -15,13 +15,22 @@ from pyscrai_answers.streaming import CallsSink, OwnWordsSink, ThoughtlessSink, 
 from pyscrai_answers.textual_calls import begin_of_call
 from pyscrai_language.parsing import parse_json
 from pyscrai_records.errors import AnswerRejected
-from pyscrai_records.messages import Message, ToolCall
+from pyscrai_records.messages import Message, ToolCall, ToolResult
 from pyscrai_records.records import Completion, Position, Request, ToolSpec
 
 AGENTS = ("Mara", "Jon")
 STOCK = ToolSpec("stock", "Tells the stock.", {"type": "object", "properties": {"of": {"type": "string"}}})
 OFFER = {"type": "object", "properties": {"say": {"type": "string"}, "price": {"type": "integer"}}}
 WORDS = Request((Message.user("Well?"),), speaks=True, position=Position("Mara", 1, "1#1"))
+#: Where tools were called, and none can be any more.
+AFTER_CALL = WORDS.but(
+    messages=(
+        Message.user("Well?"),
+        Message("assistant", (ToolCall("call00001", "stock", {}),)),
+        Message("tool", (ToolResult("call00001", "5"),)),
+        Message.user("Now answer."),
+    )
+)
 
 
 def taken(answer: Any, request: Request = WORDS) -> Completion:
@@ -104,9 +113,9 @@ def test_a_tool_call_as_text_is_a_tool_call(text: str) -> None:
     answer = taken(Completion(text), WORDS.but(tools=(STOCK,)))
     assert answer.tool_calls == (ToolCall("call00001", "stock", {"of": "apples"}),)
     assert (answer.text, answer.finish_reason, answer.raw) == ("", "tool_calls", text)
-    for tools in ((), (ToolSpec("other", "", {}),)):
+    for request in (AFTER_CALL, WORDS.but(tools=(ToolSpec("other", "", {}),))):
         with pytest.raises(AnswerRejected, match="stock"):
-            taken(Completion(text), WORDS.but(tools=tools))
+            taken(Completion(text), request)
 
 
 def test_a_tool_call_in_pythons_form_counts_where_the_tool_is_offered() -> None:
@@ -245,6 +254,25 @@ def test_each_of_several_calls_is_read() -> None:
     number = "<tool_call>stock<arg_key>of</arg_key><arg_value>7</arg_value></tool_call>"
     answer = taken(Completion(number), WORDS.but(tools=(STOCK,)))
     assert answer.tool_calls[0].arguments == {"of": "7"}, "the tool wants text"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "stock", "arguments": {"of": "apples"}}',
+        '```json\n{"tool": "stock", "arguments": {"of": "apples"}}\n```',
+        'The format is: {"action": "stock", "action_input": {"of": "apples"}}',
+        "{'name': 'stock', 'arguments': {'of': 'apples'}}",
+        '[{"name": "Jon", "parameters": {"coins": 5}}, {"name": "Mara", "parameters": {"coins": 9}}]',
+    ],
+)
+def test_json_in_the_shape_of_a_call_is_words_where_there_are_no_tools(text: str) -> None:
+    """Who was never offered a tool writes an example, or data; marks of calls are never words."""
+    assert taken(Completion(text)).text == text
+    with pytest.raises(AnswerRejected, match="which is not offered"):
+        taken(Completion(text), AFTER_CALL)
+    with pytest.raises(AnswerRejected, match="no tool can be used now"):
+        taken(Completion(f"<tool_call>{text.strip('`json')}</tool_call>"))
 
 
 def test_the_form_of_emulated_tools_is_never_said() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from pyscrai_answers.policy import AnswerPolicy
+from pyscrai_answers.reading import read_raw
 from pyscrai_core import (
     AnswerRejected,
     AuthenticationFailed,
@@ -209,6 +211,16 @@ def test_pieces_that_are_lists_of_parts_are_all_kept() -> None:
     pieces = [[{"type": "text", "text": "Nine "}], "or ", [{"type": "text", "text": "ten."}]]
     made: Any = completion([{"message": {"content": one}, **END} for one in pieces])
     assert made.text == [pieces[0][0], "or ", pieces[2][0]]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [("No.", "No."), (True, "Well."), ({"message": "No."}, "No."), ([{"text": "No."}], "No."), (None, "")],
+)
+def test_a_refusal_is_one(refusal: Any, words: str) -> None:
+    pieces = [{"message": {"content": "Well."}}, {"message": {"content": "", "refusal": refusal}, **END}]
+    made = read_raw(completion(pieces), AnswerPolicy(), structured=False)
+    assert (made.finish_reason, made.text) == (("refusal", words) if words else ("stop", "Well."))
 
 
 def test_thinking_is_kept_apart_and_goes_back() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pyscrai_answers.policy import AnswerPolicy
+from pyscrai_answers.reading import read_raw
 from pyscrai_core import (
     AnswerRejected,
     Completion,
@@ -356,6 +358,18 @@ REFUSED = {"type": "message", "content": [{"type": "refusal", "refusal": "No."}]
 def test_how_answers_end(api: str, answer: dict[str, Any], finish: str, text: str) -> None:
     _, made = asked(request(sampling=Sampling(max_tokens=32)), answer, api=api)
     assert (made.finish_reason, made.text) == (finish, text)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [("No.", "No."), (True, "Well."), ({"message": "No."}, "No."), ({"reason": "No."}, "No.")],
+)
+def test_a_refusal_that_is_no_text(refusal: Any, words: str) -> None:
+    message = {"type": "message", "content": [{"refusal": refusal}, {"text": "Well."}]}
+    answers = {"chat": choice({"content": "Well.", "refusal": refusal}), "responses": response(message)}
+    for api, answer in answers.items():
+        made = read_raw(asked(request(), answer, api=api)[1], AnswerPolicy(), structured=False)
+        assert (made.finish_reason, made.text) == ("refusal", words)
 
 
 @pytest.mark.parametrize(

@@ -151,15 +151,25 @@ def _content(content: Any) -> tuple[str, list[str], bool]:
             thoughts.append(_words(part.get("thinking") or part.get("reasoning")))
         elif part.get("type") in _THOUGHT_PARTS or part.get("thought") is True:
             thoughts.append(_words(part.get("text") or part.get("summary") or part.get("content")))
-        elif part.get("type") == "refusal" or isinstance(part.get("refusal"), str):
-            refusals.append(_words(part.get("refusal") or part.get("text")))
+        elif part.get("type") == "refusal" or part.get("refusal"):
+            refusals.append(_refusal(part.get("refusal")) or _words(part.get("text")))
         elif isinstance(part.get("text"), str):
             text += part["text"]
         else:
             raise AnswerRejected(
                 f"a part of the content is of the type {str(part.get('type'))[:40]!r}, expected text"
             )
-    return "\n".join(refusals) or text, thoughts, bool(refusals)
+    return "\n".join(filter(None, refusals)) or text, thoughts, bool(refusals)
+
+
+def _refusal(refusal: Any) -> str:
+    """The words of a field with a refusal: text, parts, or an object; `true` has none."""
+    if isinstance(refusal, Mapping):
+        keys = ("message", "text", "reason", "explanation", "content", "refusal")
+        return next(filter(None, (_refusal(refusal.get(key)) for key in keys)), "")
+    if isinstance(refusal, list):
+        return "\n".join(filter(None, map(_refusal, refusal)))
+    return refusal if isinstance(refusal, str) else ""
 
 
 def _words(value: Any) -> str:

@@ -143,7 +143,8 @@ class Markup:
         self._in_details = False
         #: Whether there were thoughts, words before the place, and tags that are only mentioned.
         self._thought, self._spoken, self._mentioned, self._struck = False, False, 0, 0
-        self._tail = ""
+        #: The last words, and those of the line.
+        self._tail, self._line = "", ""
 
     def feed(self, text: str, last: bool = False) -> None:
         """Read on. What may be the beginning of a tag waits for the rest of it, unless this is the `last`."""
@@ -180,6 +181,15 @@ class Markup:
                 break
             self._give(held[place : tag.start()])
             place = tag.start()
+            if tag.lastgroup in ("end", "start", "mark") and (sign := self._quotation()):
+                line, goes_on, _ = held[tag.end() : tag.end() + _LONGEST].partition("\n")
+                if sign in line:
+                    self._give(tag[0])
+                    place = tag.end()
+                    continue
+                if not goes_on and not last and len(line) < _LONGEST:
+                    until = place
+                    break
             if self._state == "words" and self._quotes():
                 if tag.end() == len(held) and not last:
                     until = place
@@ -226,6 +236,7 @@ class Markup:
         if state == "words":
             self._spoken = self._spoken or not text.isspace()
             self._tail = (self._tail + text[-80:])[-80:]
+            self._line = (self._line + text).rpartition("\n")[2][-_LONGEST:]
         self._take(state, text)
 
     def _turn(self, tag: re.Match[str]) -> None:
@@ -320,6 +331,14 @@ class Markup:
             self._take("lone", "")
             self._thought = True
 
+    def _quotation(self) -> str:
+        """What closes the quotation that is open in this line of the words; empty if none is."""
+        if self._state != "words":
+            return ""
+        pairs = ("``", '""', "“”", "«»")
+        opened = (sign[1] for sign in pairs if sum(map(self._line.count, {*sign})) % 2)
+        return next(opened, "")
+
     def _quotes(self) -> bool:
         """Whether a quotation begins just here."""
         return self._tail[-1:] in tuple(QUOTES) and not self._tail[-2:-1].strip(" \t\n(")
@@ -368,8 +387,11 @@ def begins_with_thoughts(text: str) -> bool:
 
 
 def unread_token(text: str) -> re.Match[str] | None:
-    """The first token of a chat template that is not read here, and that no sentence mentions."""
-    return _TOKEN.search(text)
+    """The first token of a chat template that is not read here, and that no sentence mentions.
+
+    Those that are read here, and still are in words, are only mentioned.
+    """
+    return next((one for one in _TOKEN.finditer(text) if TAG.match(one[0]) is None), None)
 
 
 def check_tokens(text: str) -> None:

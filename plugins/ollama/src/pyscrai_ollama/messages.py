@@ -75,6 +75,9 @@ def completion(chunks: Sequence[dict[str, Any]]) -> Completion:
     text: Any = contents[0] if len(contents) == 1 else [*_parts(contents)]
     if all(isinstance(one, str) for one in contents):
         text = "".join(contents)
+    if refusals := [message["refusal"] for message in found if message.get("refusal")]:
+        said = "".join(refusals) if all(isinstance(one, str) for one in refusals) else refusals
+        text = [{"type": "refusal", "refusal": said}, *_parts(contents)]
     thoughts = [message.get("thinking") for message in found]
     thinking = "".join(one for one in thoughts if isinstance(one, str))
     calls = tuple(_tool_call(call) for message in found for call in message.get("tool_calls") or ())

@@ -32,6 +32,7 @@ from .wire import (
     tool_call,
     tool_fields,
     usage,
+    with_refusals,
 )
 
 #: Seeds are reduced to 31 bits, which every server accepts. (llama.cpp treats 2**32 - 1 as "random".)
@@ -123,8 +124,11 @@ class Chat:
             calls.append(tool_call(request, named, self._official))
             extras.append({key: call[key] for key in SENT_BACK if isinstance(call, dict) and call.get(key)})
         kept = {**thoughts, _CALLS: extras} if any(extras) else thoughts
+        content = message.get("content") or ""
         return Completion(
-            text=refusal or answer_text(request, message.get("content") or "", self._official),
+            text=with_refusals([refusal], content)
+            if refusal
+            else answer_text(request, content, self._official),
             tool_calls=tuple(calls),
             thinking=(Thinking(next(iter(thoughts.values()), ""), kept),) if kept else (),
             finish_reason="refusal" if refusal else self._reason(request, choice, bool(calls), used),

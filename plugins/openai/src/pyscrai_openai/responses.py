@@ -34,6 +34,7 @@ from .wire import (
     tool_call,
     tool_fields,
     usage,
+    with_refusals,
 )
 
 _LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
@@ -73,7 +74,7 @@ class Responses:
         return usage(answer, "input_tokens", "output_tokens")
 
     def completion(self, request: Request, answer: dict[str, Any]) -> Completion:
-        text, refusal = "", ""
+        text, refusals = "", list[Any]()
         calls: list[ToolCall] = []
         thinking: list[Thinking] = []
         answers = any(item.get("phase") == "final_answer" for item in answer["output"])
@@ -85,7 +86,7 @@ class Responses:
                 case "message" if isinstance(item.get("content"), list):
                     for part in item["content"]:
                         text += part.get("text") or ""
-                        refusal += part.get("refusal") or ""
+                        refusals += [part["refusal"]] if part.get("refusal") else []
                 case "message":
                     text = item.get("content")  # the kernel says what is wrong with it
                 case "function_call":
@@ -96,11 +97,11 @@ class Responses:
         status = answer.get("status") or "completed"
         # A reason is given only for what is incomplete; without one, nobody knows why.
         reason = (answer.get("incomplete_details") or {}).get("reason") or status
-        finish: FinishReason = "refusal" if refusal else finish_reason(reason, bool(calls))
+        finish: FinishReason = "refusal" if refusals else finish_reason(reason, bool(calls))
         if finish == "stop" and reaches_limit(counted, request):
             finish = "length"  # llama.cpp reports an answer that it cut off as completed
         return Completion(
-            text=refusal or answer_text(request, text, self._official),
+            text=with_refusals(refusals, text) if refusals else answer_text(request, text, self._official),
             tool_calls=tuple(calls),
             thinking=tuple(thinking),
             finish_reason=finish,

@@ -6,6 +6,7 @@ servers get them unchanged.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pyscrai_core import Message, Request, ToolCall, ToolResult, ToolSpec, Usage
@@ -106,3 +107,12 @@ def usage(answer: dict[str, Any], input_tokens: str, output_tokens: str) -> Usag
 def _strict_parameters(parameters: dict[str, Any]) -> dict[str, Any] | None:
     made = strict(parameters)
     return None if made is None or made.wrapped else made.schema
+
+
+def with_refusals(refusals: Iterable[Any], content: Any) -> Any:
+    """The text of fields that say that the model refused; the kernel reads the words of others than text."""
+    told = list(refusals)
+    if all(isinstance(one, str) for one in told):
+        return "".join(told)
+    parts = [{"type": "refusal", "refusal": one} for one in told]
+    return [*parts, *(content if isinstance(content, list) else [content])]
