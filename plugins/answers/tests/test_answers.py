@@ -336,6 +336,14 @@ def test_a_structured_answer_is_shown_value_by_value(text: str, words: str | Non
         ("Response from Mara: Nine.\n“Jon:” no!", "Nine.\n"),
         ("Turn 2 is mine, and Jon said: no.", "Turn 2 is mine, and Jon said: no."),
         ("Mara: Nine. Or ten.assistant\n\nToo much!", "Nine. Or ten."),
+        ("Nine.<br>Or <b>ten</b>.<br/>Jon: No!", "Nine.<br>Or <b>ten</b>.<br/>"),
+        ("Nine <br", "Nine <br"),
+        ("Nine.\nThe Narrator: Jon leaves.\nMara: Ten.", "Nine.\n"),
+        (
+            "We share.\n**Jon:** brings apples\nAgreed?\nJon: No!",
+            "We share.\n**Jon:** brings apples\nAgreed?\n",
+        ),
+        *[("The plan:\n**Jon:** the apples\n**Mara:** the bread",) * 2],
         ("Nine.\nuser\nToo much!", "Nine.\n"),
         ("Nine (an assistant helps).", "Nine (an assistant helps)."),
         ("Agent Mara: Nine.\nThe buyer, Jon: Five.", "Nine.\n"),
@@ -628,6 +636,32 @@ def test_an_answer_that_did_not_end_well_is_not_whole() -> None:
         ('{"Jon": 5}\nJon: No!', '{"Jon": 5}'),
         ("```yaml\nJon: 5\n```\nJon: No!", "```yaml\nJon: 5\n```"),
         ("I say this:\nJon: Too much!", "I say this:"),
+        *(
+            (words, words)
+            for words in (
+                "The plan:\n**Jon:** brings apples\n**Mara:** brings bread",
+                "The plan:\n\nJon: apples, and the cart\nMara: bread.\n\nAgreed?",
+                "We share the work.\n**Jon:** brings apples\n**Mara:** brings bread\nAgreed?",
+                "**Jon:** brings apples\n**Jon Smith:** takes the cart.",
+                "Note: Jon is late.\nOffer: nine.\nPrice: 9\nScene: a market.",
+                "The best<br>offer<br/>is nine.",
+            )
+        ),
+        ("The plan:\nJon: yes, and the cart", "The plan:"),
+        ("Nine.\nJon: sounds good to me", "Nine."),
+        ("Nine.\njon: thanks a lot", "Nine."),
+        ("Nine.\nJon: wants you to pay five", "Nine."),
+        ("Nine.\nJon: laughs. Too much!", "Nine."),
+        ("Mara: smiles and nods", "smiles and nods"),
+        ("Nine.\nNarrator: Jon walks away.", "Nine."),
+        ("Nine.\n\n**The Narrator:** Jon walks away.", "Nine."),
+        ("Nine.\n[Narrator] Jon walks away.", "Nine."),
+        ("Nine.\n(Narrator: Jon walks away.)", "Nine."),
+        ("Nine.\nErzähler: Jon geht.", "Nine."),
+        ("The narrator: a man of few words.", "The narrator: a man of few words."),
+        ("Nine.<br>Jon: Too much!", "Nine."),
+        ("Nine.<br />\n<BR>**Jon:** Too much!", "Nine."),
+        ("Mara: Nine.<br>Mara: Or ten.<br><br>Jon: No!", "Nine.<br>Or ten."),
         ("Nine.\nJon [sighs] (quietly): Five.", "Nine."),
         ("Nine.\nＪｏｎ: Five.", "Nine."),
         ("Nine.\n𝐉𝐨𝐧: Five.", "Nine."),
@@ -795,3 +829,16 @@ def test_names_that_differ_in_case_alone_are_told_apart() -> None:
     assert own_words("ANN: Nine.\nAnn: Ten.\n", "ANN", known) == "Nine."
     assert own_words("bo: Nine.\nann: Ten.", "Bo", known) == "Nine."
     assert own_words("<b>Nine.</b>", "A", speakers(("A", "B"))) == "<b>Nine.</b>"
+
+
+def test_a_narrator_is_nobody_unless_one_takes_part() -> None:
+    """A script's teller begins what is not the agent's own; a participant of that name speaks."""
+    for text in ("Narrator: It is dark.", "**Narrator:** It is dark.\nMara: Nine."):
+        with pytest.raises(AnswerRejected, match="a line of a narrator; answer as Mara"):
+            taken(Completion(text))
+    made = AnswerPolicy()
+    for agents, name in ((["Mara", "Narrator"], "Narrator"), (["Mara", "Jon"], "a narrator")):
+        with pytest.raises(AnswerRejected, match=f"a line of {name};"):
+            check(Completion("Narrator: It is dark."), WORDS, made, agents)
+    own = WORDS.but(position=Position("Narrator", 1, "1#1"))
+    assert check(Completion("Narrator: It is dark."), own, made, ["Narrator", "Mara"]).text == "It is dark."

@@ -17,10 +17,17 @@ from attrs import frozen
 
 from pyscrai_records.errors import AnswerRejected
 
+from .lists import CODE, DATA, DOES, ITEM, LONGEST_ITEM, VALUE
+from .roles import ALL, BEFORE, MODEL, NEXT_TURN, PERSON, ROLES, TELLER, TELLERS, TITLES
+
 #: What ends a line.
 LINE_ENDS = "\n\r\x0b\x0c\x85\u2028\u2029"
 _BREAKS = re.escape(LINE_ENDS)
-_LINE = re.compile(rf"[^{_BREAKS}]*(?:\r\n|[{_BREAKS}])|[^{_BREAKS}]+")
+#: A line ends with a break, in HTML, too.
+_HTML_BREAK = r"<br\s{0,3}/?>"
+_LINE = re.compile(rf"[^{_BREAKS}]*?(?:{_HTML_BREAK}|\r\n|[{_BREAKS}])|[^{_BREAKS}]+", re.IGNORECASE)
+_ENDED = re.compile(rf"(?:{_HTML_BREAK}|[{_BREAKS}])\Z", re.IGNORECASE)
+_BREAK_BEGUN = re.compile(r"<(?:b(?:r\s{0,3}/?)?)?\Z", re.IGNORECASE)
 #: What stands before a label: a time, or the number of a turn.
 _STAMP = re.compile(
     r"(?:\[\d{1,2}:\d\d(?::\d\d)?\]|\(\d{1,2}:\d\d(?::\d\d)?\)|\d{1,2}:\d\d"
@@ -82,25 +89,7 @@ _SAYS_JOINED = re.compile(
     r"|[はが](?:言う|言った|答える|答えた|尋ねる)|[이가은는]?\s?(?:말한다|말했다|말합니다|대답한다)"
     r"|ने कहा|कहता है|कहती है|さん|様|さま|くん|君|ちゃん|氏|先生|女士|小姐|님|씨|-(?:san|sama|kun|chan))"
 )
-#: What people are, before or behind their names: `Buyer Jon`, `Jon, the buyer`. Other words there may speak
-#: to somebody or tell of him, as in `Dear Jon`, `Guard Jon`, or `Jon, the truth`.
-_ROLES = (
-    *("agent", "player", "participant", "speaker", "respondent", "character", "opponent", "member"),
-    *("buyer", "seller", "trader", "merchant", "dealer", "bidder", "auctioneer", "vendor", "client"),
-    *("customer", "farmer", "baker", "chef", "fisherman", "fisher", "hunter", "miner", "shopkeeper"),
-    *("doctor", "nurse", "patient", "teacher", "student", "professor", "scientist", "engineer", "detective"),
-    *("lawyer", "judge", "juror", "prosecutor", "defendant", "inspector", "officer", "soldier", "knight"),
-    *("mayor", "president", "minister", "senator", "governor", "villager", "citizen", "resident", "werewolf"),
-    *("neighbour", "neighbor", "landlord", "tenant", "voter", "manager", "employee", "employer", "investor"),
-    *("banker", "analyst", "expert", "advisor", "moderator", "facilitator", "mediator", "negotiator"),
-    *("interviewer", "interviewee", "worker"),
-)
-#: What stands only before names.
-_TITLES = (
-    *("mr", "mrs", "ms", "dr", "prof", "sir", "lord", "lady", "king", "queen", "prince", "princess"),
-    *("captain", "herr", "frau", "monsieur", "madame", "señor", "señora"),
-)
-_ROLE, _TITLE_OR_ROLE = "|".join(_ROLES), "|".join((*_ROLES, *_TITLES))
+_ROLE, _TITLE_OR_ROLE = "|".join(ROLES), "|".join((*ROLES, *TITLES))
 _WITH_ROLE = re.compile(
     rf"(?:the\s+)?(?:{_TITLE_OR_ROLE})[.,]?\s+(?P<name>.{{1,80}})"
     r"|(?P<before>.{1,80}?)(?:\s*[,–—-]\s*|\s+(?=the\s))"
@@ -128,33 +117,12 @@ _ANSWER = re.compile(
     r"|(?:response|reply|answer|message)\s+(?:from|by|of)\s+(?P<by>.{1,80})",
     re.IGNORECASE,
 )
-_FROM = {
-    f"{what} {word}" for what in ("response", "reply", "answer", "message") for word in ("from", "by", "of")
-}
-_ALL = {"all", "everyone", "everybody", "the group", "the others", "others", "the room"}
-#: What models call themselves and whom they talk with; the latter ends an answer, behind a blank line.
-_MODEL, _PERSON = {"assistant", "response"}, {"human", "user", "instruction"}
-_TURNS, _NEXT_TURN = {"model", "system"}, "the next turn"
-#: What a label may begin with, beside a name.
-_BEFORE = {*_MODEL, *_PERSON, *_TURNS, *_FROM, *_ROLES, *_TITLES, "the "}
 _UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]|<[^<>]{1,40}>")
 _NUMBER = re.compile(r"\s{0,9}\d{1,3}[.)]\s+")
-_RULES = re.compile(r"(?:\s+[-*_=~—]{3,}[ \t]*)+\Z")
+_RULES = re.compile(rf"(?:\s+[-*_=~—]{{3,}}[ \t]*|\s{{0,9}}{_HTML_BREAK})+\Z", re.IGNORECASE)
 _PAIRS = {")": "(", "]": "[", "）": "（", "】": "【", "］": "［"}
 #: What belongs to words, if it stands at the edge of a name; all other signs are decoration.
 _OF_WORDS = frozenset(".,;?!…&%$€")
-
-
-#: What lists and quotes have before or behind a name, where the words before announce them.
-_ITEM = re.compile(r"[ \t]*(?:[-*•–+>][ \t]+|\d{1,3}[.)][ \t]+|[\"“„«])")
-_VALUE = re.compile(r"[*_ \t]*[-+~≈±]?[$€£¥]?\d")
-#: Where code and data begin; names in them are no speakers.
-_CODE = re.compile(
-    r"[ \t]*```(?:json5?|ya?ml|toml|ini|xml|html|css|csv|sql|python|py|javascript|js|typescript|ts|bash|sh"
-    r"|java|go|c|cpp|rust|r|latex|mermaid)\s*\Z",
-    re.IGNORECASE,
-)
-_DATA = re.compile(r"[ \t]*(?:\{\s*(?:\"|\Z)|\[\s*[\[{\"])")
 
 
 @frozen
@@ -201,7 +169,7 @@ class OwnWords:
         kept = line if inside else self._without_labels(line)
         self._follow_code(kept, inside)
         if turn := _GLUED_TURN.search(kept):
-            kept, self.ended = kept[: turn.start()], _NEXT_TURN
+            kept, self.ended = kept[: turn.start()], NEXT_TURN
         blank = not line.strip()
         if self._headed and blank and kept:
             return ""
@@ -215,13 +183,15 @@ class OwnWords:
     def _follow_code(self, line: str, inside: bool) -> None:
         """Note where code and data begin and end."""
         if not inside and line.lstrip().startswith("```"):
-            self._code = not self._code and _CODE.match(line) is not None
-        if self._brackets or (not inside and _DATA.match(line)):
+            self._code = not self._code and CODE.match(line) is not None
+        if self._brackets or (not inside and DATA.match(line)):
             opened = sum(map(line.count, "{[")) - sum(map(line.count, "}]"))
             self._brackets = max(0, self._brackets + opened)
 
     def open_end(self, line: str, inside: bool) -> int:
         """Where the end of what is known of a line begins that may be the beginning of the next turn."""
+        if begun_break := _BREAK_BEGUN.search(line):
+            line = line[: begun_break.start()]
         label = None if inside else self._label(line)
         if label is not None and label.speaker != self._name:
             return len(line)
@@ -243,25 +213,31 @@ class OwnWords:
         if found is not None:
             if _OPEN_QUOTE.match(line):
                 return True  # it may turn out to be a quotation
-            if (self._announced or self._listing) and not line[found.end :].strip("*_ \t"):
-                return True  # it may turn out to be a value in a list
+            if found.speaker != self._name:
+                return len(line) < found.end + LONGEST_ITEM  # it may turn out to be one in a list
             # Behind the own name, somebody else's may follow.
             rest = line[found.end :]
-            return found.speaker == self._name and (not rest or self._may_be_label(rest))
+            return not rest or self._may_be_label(rest)
         return self._may_be_label(line)
 
     def _begins_item(self, line: str) -> bool:
         """Whether a line is one of a list, or a quotation, that is announced."""
         if not (self._announced or self._listing):
-            return False
+            label = self._label(line, items=True)
+            return label is not None and self._does(line, label)
         if not line.strip():
             return self._listing
-        return _ITEM.match(line) is not None or self._label(line, items=True) is not None
+        return ITEM.match(line) is not None or self._label(line, items=True) is not None
 
-    def _is_item(self, line: str, end: int) -> bool:
-        """The same of a line with a label up to `end`."""
+    def _is_item(self, line: str, label: Label) -> bool:
+        """The same of a line with a label."""
         announced = self._announced or self._listing
-        return announced and bool(_ITEM.match(line) or _VALUE.match(line, end))
+        listed = announced and bool(ITEM.match(line) or VALUE.match(line, label.end))
+        return listed or self._does(line, label)
+
+    def _does(self, line: str, label: Label) -> bool:
+        """Whether a line tells what somebody else does."""
+        return label.speaker in {*self._others.values()} - {self._name} and bool(DOES.match(line, label.end))
 
     def _without_labels(self, line: str) -> str:
         self._listing = self._begins_item(line)
@@ -278,7 +254,7 @@ class OwnWords:
 
     def _label(self, line: str, items: bool = False) -> Label | None:
         """The label of a line. `items`: a name in a list or a quotation that is announced is one, too."""
-        if self._code or self._brackets or _DATA.match(line):
+        if self._code or self._brackets or DATA.match(line):
             return None
         start = _STAMP.match(line).end()  # type: ignore[union-attr]
         for form in _LABELS:
@@ -293,7 +269,8 @@ class OwnWords:
                 or self._titled(head)
             )
             if who is not None and not _is_quotation(line, start):
-                return Label(who, found.end()) if items or not self._is_item(line, found.end()) else None
+                label = Label(who, found.end())
+                return label if items or not self._is_item(line, label) else None
         tagged = _TAGGED.match(line, start)
         if tagged is not None and self._others.get(tagged["head"]) == tagged["head"]:
             return Label(tagged["head"], tagged.end())
@@ -301,17 +278,21 @@ class OwnWords:
         if own is not None and speaker_of(own["head"] or own["name"], self._others) == self._name:
             return Label(self._name, own.end())
         turn = None if self._announced else _TURN.match(line)
-        if turn is not None and (self._begun or line[-1:] in LINE_ENDS):
-            who = _named(turn["head"], self._others) or (_NEXT_TURN if self._begun else self._name)
+        if turn is not None and (self._begun or ends_line(line)):
+            who = _named(turn["head"], self._others) or (NEXT_TURN if self._begun else self._name)
             return Label(who, turn.end())
         return None
 
     def _role(self, head: str) -> str | None:
         """The speaker, if a model fell out of its role."""
-        role = _bare(head).casefold()
-        if role in _MODEL and not self._begun:
+        bare = _bare(head)
+        role = bare.casefold()
+        # `The narrator: a man of few words.` tells of one.
+        if role in TELLERS or (bare.istitle() and role.removeprefix("the ") in TELLERS):
+            return TELLER
+        if role in MODEL and not self._begun:
             return self._name
-        return "a person" if role in _PERSON and self._begun and self._blank else None
+        return "a person" if role in PERSON and self._begun and self._blank else None
 
     def _answering(self, head: str) -> str | None:
         """The speaker in `Mara's answer`; of somebody else's, the agent itself may tell, but behind a blank
@@ -339,7 +320,7 @@ class OwnWords:
             return True
         bare = _NUMBER.sub("", _STAMP.sub("", begin.lstrip(), count=1), count=1).lstrip("0123456789:])")
         bare = _stripped(bare.lstrip(), left=True).casefold()
-        names = {*map(str.casefold, self._others), *_BEFORE}
+        names = {*map(str.casefold, self._others), *BEFORE}
         return any(name.startswith(bare) or bare.startswith(name) for name in names)
 
 
@@ -358,6 +339,11 @@ def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
             f"it begins with a line of {reader.ended}; answer as {name}, and for nobody else"
         )
     return _RULES.sub("", said.rstrip()).rstrip()
+
+
+def ends_line(line: str) -> bool:
+    """Whether a line has the break at its end."""
+    return _ENDED.search(line, max(0, len(line) - 12)) is not None
 
 
 def lines_of(text: str) -> Iterator[str]:
@@ -398,7 +384,7 @@ def _named(name: str, known: Mapping[str, str]) -> str | None:
 
 
 def _is_addressee(text: str | None, known: Mapping[str, str]) -> bool:
-    return text is None or _stripped(text).casefold() in _ALL or _named(_stripped(text), known) is not None
+    return text is None or _stripped(text).casefold() in ALL or _named(_stripped(text), known) is not None
 
 
 def _unaddressed(head: str) -> str:

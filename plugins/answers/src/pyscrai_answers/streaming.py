@@ -12,7 +12,7 @@ from pyscrai_language.parsing import find_json
 from pyscrai_records.errors import AnswerRejected
 from pyscrai_records.records import Completion, Request, Sink
 
-from .own_words import LINE_ENDS, OwnWords, lines_of
+from .own_words import OwnWords, ends_line, lines_of
 from .textual_calls import begin_of_call, with_textual_calls
 from .thoughts import Kind, Markup, split_thoughts, unread_token
 
@@ -206,7 +206,7 @@ class OwnWordsSink(WordsSink):
         lines = list(lines_of(self._held))
         self._held = ""
         for number, line in enumerate(lines, 1):
-            whole = line[-1] in LINE_ENDS
+            whole = ends_line(line)
             if not whole and not last and number == len(lines):
                 undecided = not self._inside and self._reader.undecided(line)
                 end = 0 if undecided else self._reader.open_end(line, self._inside)
