@@ -372,6 +372,16 @@ def test_an_option_without_tokens_cannot_be_scored() -> None:
         walk.send([Told('"a"', b'"a"', -0.1)])
 
 
+def test_a_backslash_at_the_end_of_an_option_is_a_part_of_it() -> None:
+    options = [Option(r'"C:\\"'), Option(r'"say \"hi\""'), Option('"b"')]
+    walk = score_options(options)
+    next(walk)
+    told = [Told(n, option.text.encode(), math.log(0.3)) for n, option in enumerate(options)]
+    with pytest.raises(StopIteration) as end:
+        walk.send(told)
+    assert end.value.value.logprobs == pytest.approx([math.log(0.3)] * 3)
+
+
 def test_options_keep_their_key_whatever_they_look_like() -> None:
     assert Option('"Red"').key == Option(' "red" ').key == Option("red").key
     texts: Sequence[str] = ["1", '"1"', "null", '"null"']

@@ -31,7 +31,7 @@ from attrs import field, frozen
 from pyscrai_records.records import Request, Usage
 
 #: The number of this way to compute scores. Scores that are kept are only used by the same one.
-METHOD = 3
+METHOD = 4
 #: A node of the tree is followed while it holds more than this share of what the options have so far.
 SHARE = 1e-2
 #: So many nodes are followed, or, with many options, so many more than there are options. Those on an
@@ -47,7 +47,8 @@ MOST_BLANKS = 8
 #: What may follow a value in JSON.
 ENDS = ",}] \t\r\n"
 BLANKS = " \t\r\n"
-_QUOTE = re.compile(r'(?<!\\)"')
+#: A text up to the quote that ends it: one behind a backslash does not, but behind an escaped backslash.
+_QUOTED = re.compile(r'((?:[^"\\]|\\.)*)"', re.DOTALL)
 
 Token: TypeAlias = Hashable
 Path: TypeAlias = tuple[Token, ...]
@@ -154,10 +155,10 @@ class _Match:
 
     def _quoted(self, inner: str) -> tuple[int | None, bool]:
         inner = inner.lstrip(BLANKS)
-        end = _QUOTE.search(inner)
-        if end is None:
+        whole = _QUOTED.match(inner)
+        if whole is None:
             return None, inner in self._begun or inner.rstrip(BLANKS) in self._values
-        return self._values.get(inner[: end.start()].rstrip(BLANKS)), False
+        return self._values.get(whole[1].rstrip(BLANKS)), False
 
     def _plain(self, inner: str, ended: bool) -> tuple[int | None, bool]:
         if ended:
