@@ -27,6 +27,7 @@ class Results:
         self._world = world
         self._measures: dict[str, list[Any]] = {}
         self._tables: dict[str, list[Any]] = {}
+        self._ended = False
 
     def after_step(self) -> None:
         """Evaluate the measures, and the rows of tables of steps."""
@@ -41,7 +42,7 @@ class Results:
 
     def finish(self) -> dict[str, dict[str, Any]]:
         """The `outcomes`, `measures` and `tables` by name, as plain JSON without secrets."""
-        scenario = self._world.scenario
+        scenario, self._ended = self._world.scenario, True
         outcomes = {
             name: self._value(outcome, f"outcomes.{name}") for name, outcome in scenario.outcomes.items()
         }
@@ -84,9 +85,8 @@ class Results:
         self, evaluate: Callable[[Mapping[str, Any]], Any], where: str, given: Mapping[str, Any]
     ) -> Any:
         world = self._world
-        kinds = {name: agent.actions for name, agent in world.agents.items()}
-        events, row = world.log.events, given.get("event")
-        return expected_value(evaluate, events, world.drawn, row, kinds, where)
+        events, row, begun = world.log.events, given.get("event"), self._ended or bool(world.drawn)
+        return expected_value(evaluate, events, world.drawn, row, world.agents, where, begun=begun)
 
     def _value(self, quantity: Quantity, where: str, given: dict[str, Any] | None = None) -> Any:
         def evaluate(more: Mapping[str, Any]) -> Any:

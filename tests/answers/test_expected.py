@@ -144,6 +144,39 @@ def test_a_number_that_nobody_draws_is_a_mistake_in_the_scenario(
     assert not (tmp_path / "runs.db").exists()
 
 
+def test_a_measure_is_as_it_is_before_the_first_draw(tmp_path: Path) -> None:
+    measures = {"level": {"value": "sum([e.payload.level for e in events])", "expected": True}}
+    what = scenario({"odds": CHANCES}, **{**SURVEY, "tables": {}, "outcomes": {}, "measures": measures})
+    result = run(tmp_path, what)
+    assert result.status == "completed", result.error
+    assert [step for step, _ in result.measures["level"]] == [0, 1]
+    assert result.measures["level"][0][1] == 0
+    assert result.measures["level"][1][1] > 0
+
+
+def test_arguments_that_nobody_chose_are_not_made_up(tmp_path: Path) -> None:
+    survey = json.loads(json.dumps(SURVEY))
+    agent = {**survey["agents"]["R"], "must_act": True, "count": 300}
+    agent["actions"] = {"answer": {"safe": {"type": "boolean"}}, "wait": {}}
+    given = "e.kind == 'answer' and e.payload.safe"
+    survey |= {
+        "agents": {"R": agent},
+        "outcomes": {
+            "safe": {"value": f"len([e for e in events if {given}])", "expected": True},
+            "answered": {"value": "len([e for e in events if e.kind == 'answer'])", "expected": True},
+            "drawn": "len([e for e in events if e.kind == 'answer'])",
+        },
+    }
+    survey["tables"]["t"]["columns"] = {"safe": {"value": "event.payload.safe", "expected": True}}
+    result = run(tmp_path, scenario({"odds": {**CHANCES, "wait": 0.2}}, **survey))
+    assert result.status == "completed", result.error
+    # How many answer is known; whether they are safe, of those alone that were drawn to answer.
+    assert result.outcomes["answered"] == pytest.approx(300 * 0.75)
+    assert 150 < result.outcomes["drawn"] < 300
+    assert result.outcomes["safe"] == pytest.approx(0.75 * result.outcomes["drawn"])
+    assert {round(row["safe"], 6) for row in result.tables["t"]} == {0.75}
+
+
 def test_an_expected_text_is_a_mistake_in_the_scenario(tmp_path: Path) -> None:
     outcomes = {"x": {"value": "events[0].kind", "kind": "text", "expected": True}}
     with pytest.raises(ScenarioError, match="a mean is a number, and the kind is text"):
