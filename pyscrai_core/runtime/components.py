@@ -110,7 +110,7 @@ def watch_components(stuck: Callable[[], object]) -> Watch:
 def who_draws(
     scenario: Scenario, providers: Mapping[str, Provider], run: RecordedRun | None
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Who draws the closed choices of each provider that can be scored, and who did when the run began.
+    """Who draws the closed choices of each provider, and who did when the run began.
 
     That is the `kernel` or the `provider`.
 
@@ -129,7 +129,9 @@ def who_draws(
                 or (recorded.draws.get(name) if recorded else "")
                 or ("kernel" if began else "provider")
             )
-        elif provider is not None and wanted == "kernel":
+        elif provider is not None and wanted != "kernel":
+            draws[name] = "provider"
+        elif provider is not None:
             raise ConfigError(
                 f"providers.{name}.draw: {origin(provider)} does not tell the probabilities of options, "
                 "expected one that does, such as llamacpp; leave `draw` out, or write `draw: provider`"

@@ -60,7 +60,7 @@ class Manifest:
     names; `folder` is where it was. `kernel` and `plugins` are versions, `extensions` the choices of
     components with their options, `prompts` and `modules` the hashes of files. `changes` are what its
     resumes changed, by path, and `resumes` the versions that they went on with where these were others.
-    `draws` tells who draws the closed choices of the providers that can be scored: `kernel` or `provider`.
+    `draws` tells who draws the closed choices of each provider: `kernel` or `provider`.
     """
 
     format: int = LOG_FORMAT

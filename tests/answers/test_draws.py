@@ -340,7 +340,7 @@ def test_a_provider_that_cannot_tell_is_asked_as_before(tmp_path: Path) -> None:
     result = run(tmp_path, scenario({"generate": True}))
     assert all("draws" not in answer for answer in answers(tmp_path, result.run))
     with Store.open(tmp_path / "runs.db") as store:
-        assert "draws" not in store.run(result.run).manifest
+        assert store.run(result.run).manifest["draws"] == {"default": "provider"}
     with pytest.raises(ConfigError, match="providers.default.draw: .* does not tell the probabilities"):
         run(tmp_path, scenario({"generate": True, "draw": "kernel"}))
 

@@ -59,6 +59,23 @@ def test_the_draws_of_a_run_are_printed(called: Any) -> None:
     assert "draws of closed choices, by provider" in called("show", "last", "--stats").stdout
 
 
+def test_a_provider_that_cannot_tell_draws_by_itself_and_all_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    provider = {"use": "scripted", "generate": True}
+    Path("s.json").write_text(json.dumps({**SCENARIO, "providers": {"default": provider}}))
+    said = {}
+    for line in ("validate s.json", "run s.json -q", "show last", "show last --stats", "show last --json"):
+        done = CliRunner().invoke(cli, line.split())
+        assert done.exit_code == 0, done.output
+        said[line] = done.stdout
+    assert "closed choices of default by the provider" in said["validate s.json"]
+    assert "closed choices by the provider (default)" in said["show last"]
+    assert "draws of closed choices, by provider" in said["show last --stats"]
+    assert json.loads(said["show last --json"])["draws"] == {"default": "provider"}
+
+
 def test_a_prompt_tells_who_draws_and_what_was_drawn(called: Any) -> None:
     (before,) = json.loads(called("prompt", "s.json", "--agent", "Mara", "--json").stdout)
     assert (before["draw"], before["draws"]) == ("kernel", [])

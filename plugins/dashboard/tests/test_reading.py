@@ -44,6 +44,7 @@ def test_a_summary_says_what_a_run_came_to(server: Any, talk: str) -> None:
     assert run["counted"]
     assert run["progress"] == 1
     assert run["limits"] == {"steps": 50}
+    assert run["draws"] == {"default": "provider"}
     assert run["live"] is False
     assert run["ended"] > run["created"] > time.time() - 600
 

@@ -48,6 +48,10 @@ def test_arms_are_paired_by_seed_and_equal_requests_are_paid_once(ran: Path, exp
     assert marked["variance_ratio"]["estimate"] == 0.0
     assert content["claim"]["verdict"] == "undecided"  # of two planned comparisons one is not supported
     assert "not paired by it" in content["methods"]
+    assert (
+        "Closed choices of default, if there were any, were drawn by the provider itself."
+        in content["methods"]
+    )
 
 
 def test_the_report_says_that_the_kernel_drew_and_pairs_choices(files: Path, experiment: Invoke) -> None:

@@ -261,6 +261,7 @@ def test_inspects_own_reader_opens_it(runs: list[StoredRun], out: Path, inspect_
         sample = samples[run.id]
         assert sample["count"] == 6
         assert sample["metadata"]["fingerprint"] == run.fingerprint
+        assert sample["metadata"]["draws"] == run.manifest["draws"] != {}
         assert sample["messages"] == [event.describe() for event in run.events()]
         assert sample["completions"] == WORDS
         # Inspect takes each turn as an agent's, and hides none as a helper's.

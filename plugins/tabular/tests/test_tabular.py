@@ -12,8 +12,8 @@ import pytest
 from pyscrai_core import Engine
 from pyscrai_records.store.store import Store
 from pyscrai_tabular.fill import fill
-from pyscrai_tabular.rows import batches, json_text
-from pyscrai_tabular.schema import BASE, DICTIONARY
+from pyscrai_tabular.rows import batches, json_text, run_rows
+from pyscrai_tabular.schema import BASE, DICTIONARY, RUNS
 
 
 class Greets(Engine):
@@ -54,6 +54,15 @@ def test_the_readmes_example_runs(played: Any, tmp_path: Path) -> None:
     exec(compile(example, "README.md", "exec"), {})
     assert {f"{table.name}.txt" for table in BASE} <= {path.name for path in Path("lists").iterdir()}
     assert "Good day." in Path("lists/events.txt").read_text()
+
+
+@pytest.mark.parametrize("who", ["kernel", "provider"])
+def test_the_row_of_a_run_says_who_drew_closed_choices(played: Any, tmp_path: Path, who: str) -> None:
+    with Store.open(tmp_path / "runs.db") as store:
+        change = "UPDATE manifests SET body=json_set(body, '$.draws', json(?)), checksum=''"
+        store.connection.execute(change, (json_text({"default": who}),))
+        (row,) = run_rows(store.run("last"))
+    assert dict(zip(RUNS.names, row, strict=True))["draws"] == {"default": who}
 
 
 def test_batches_are_of_so_many_rows_and_of_half_a_megabyte() -> None:

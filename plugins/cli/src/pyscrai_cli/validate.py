@@ -110,9 +110,7 @@ def _acts(acts: Acts) -> list[str]:
 
 
 def _print(found: dict[str, Any]) -> None:
-    drawn = [
-        f"closed choices of {name} by the kernel" for name, by in found["draws"].items() if by == "kernel"
-    ]
+    drawn = [f"closed choices of {name} by the {by}" for name, by in found["draws"].items() if by]
     output.echo(f"{output.clean(found['file'])}: {click.style('valid', fg='green')}")
     output.pairs(
         [

@@ -28,6 +28,7 @@ LAST_STEP = 'SELECT "step" FROM "events" WHERE "run"=? ORDER BY "seq" DESC LIMIT
 #: The limits that a run began with, and those that its resumes changed.
 LIMITS = """SELECT json_extract("body",'$.scenario.limits'), json_extract("body",'$.changes') FROM "manifests"
     WHERE "run"=?"""
+DRAWS = """SELECT json_extract("body",'$.draws') FROM "manifests" WHERE "run"=?"""
 
 Row = dict[str, Any]
 
@@ -106,6 +107,7 @@ class Summaries:
         self._most_steps = most_steps
         self._limits: dict[tuple[str, str], dict[str, Any]] = {}
         self._steps: dict[tuple[str, str], int | None] = {}
+        self._draws: dict[str, dict[str, str]] = {}
 
     def page(self, store: Store, filters: Filters, limit: int, before: str) -> dict[str, Any]:
         """A page of runs, newest first. Raises `Refused` for a cursor that is none."""
@@ -173,6 +175,7 @@ class Summaries:
             "live": status in ACTIVE,
             "waiting": self._waiting(run),
             "limits": limits,
+            "draws": self._draws_of(store, run),
             "progress": self._progress(store, row, status, steps, sums),
             "owner": _owner(row["owner"]) if status in ACTIVE else None,
         }
@@ -195,6 +198,15 @@ class Summaries:
         tokens = sums["input"] + sums["output"]
         used = {"steps": steps, "calls": sums["calls"], "tokens": tokens, "money": sums["dollars"]}
         return _share(limits, used)
+
+    def _draws_of(self, store: Store, run: str) -> dict[str, str]:
+        """Who draws the closed choices of each provider: `kernel` or `provider`."""
+        if run not in self._draws:
+            if len(self._draws) > 5000:
+                self._draws.clear()
+            found = store.connection.execute(DRAWS, (run,)).fetchone()
+            self._draws[run] = orjson.loads(found[0]) if found and found[0] else {}
+        return self._draws[run]
 
     def _limits_of(self, store: Store, row: Row) -> dict[str, Any]:
         key = (row["id"], row["owner"])

@@ -254,7 +254,7 @@ def _versions(store: Store, runs: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _draws(store: Store, runs: Sequence[str]) -> dict[str, list[str]]:
-    """Who drew the closed choices of each provider that can tell their probabilities."""
+    """Who drew the closed choices of each provider."""
     found: dict[str, set[str]] = {}
     for (drawn,) in _rows(store, DRAWS, runs):
         for provider, who in (orjson.loads(drawn) if drawn else {}).items():

@@ -127,6 +127,11 @@ def methods_of(content: dict[str, Any]) -> str:
             f"Closed choices of {', '.join(kernel)} were drawn from the model's probabilities, with noise "
             "that the seed fixes (Gumbel-max; arXiv 2502.01754), so that a seed pairs them too."
         )
+    others = [provider for provider, who in content["draws"].items() if "provider" in who]
+    if others:
+        parts.append(
+            f"Closed choices of {', '.join(others)}, if there were any, were drawn by the provider itself."
+        )
     models = [f"{provider} ({', '.join(names)})" for provider, names in content["models"].items()]
     if models:
         parts.append(f"The models, as served, were {'; '.join(models)}.")

@@ -87,7 +87,7 @@ def summary(run: StoredRun) -> Iterator[str]:
 
 
 def _drawn(run: StoredRun) -> str:
-    """Who drew closed choices, of each provider that tells probabilities."""
+    """Who drew the closed choices of each provider."""
     draws = run.manifest.get("draws", {})
     return ", ".join(f"drawn by the {who} ({name})" for name, who in draws.items())
 

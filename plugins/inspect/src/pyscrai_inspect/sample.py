@@ -92,6 +92,7 @@ def _head(run: StoredRun) -> dict[str, Any]:
             "status": run.status,
             "steps": run.steps,
             "fingerprint": run.fingerprint,
+            "draws": run.manifest.get("draws", {}),
             "agents": list(scenario.get("agents", {})),
         },
         "scores": scores(run),

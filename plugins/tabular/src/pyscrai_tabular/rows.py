@@ -35,6 +35,7 @@ def run_rows(run: StoredRun) -> Iterator[Row]:
         run.created, run.ended, run.steps, run.fingerprint,
         usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens,
         usage.estimated, cost.dollars, int(cost.unpriced), manifest.get("kernel"), manifest.get("format"),
+        manifest.get("draws", {}),
     )  # fmt: skip
 
 

@@ -88,6 +88,7 @@ RUNS = Table(
         Column("unpriced", "integer", "completions whose price is unknown", "calls"),
         Column("kernel", "text", "the version of pyscrai-core that the run began with"),
         Column("log_format", "integer", "the version of the format of the canonical log"),
+        Column("draws", "json", "who drew the closed choices of each provider: kernel or provider"),
     ),
     ("run",),
 )

@@ -210,6 +210,7 @@ class RunView {
       ],
       ["Cost", money(run.cost)],
       ["Seed", run.seed],
+      ["Closed choices", drawn(run.draws)],
       ["Started", time(run.created)],
       ["Took", took && run.created ? seconds(took - run.created) : null],
     ].filter(([, value]) => value !== null);
@@ -253,4 +254,11 @@ class RunView {
       if (!("status" in error)) console.error(error);
     }
   }
+}
+
+/** Who draws closed choices: "by the kernel (default)"; null: nobody knows. */
+function drawn(draws) {
+  const makers = [...new Set(Object.values(draws ?? {}))];
+  const named = (who) => Object.keys(draws).filter((name) => draws[name] === who);
+  return makers.map((who) => `by the ${who} (${named(who).join(", ")})`).join("; ") || null;
 }
