@@ -78,7 +78,7 @@ class Call:
     provider, attempts
         who answered, a fallback perhaps; the attempts that failed
     started, seconds, queued
-        seconds since 1970; those of the last attempt; those that it waited for the limits
+        seconds since 1970; those of the last attempt, of all parts; those that it waited for the limits
     held
         whether it waits for the limits or for another attempt: nobody has been asked who may still answer
     made

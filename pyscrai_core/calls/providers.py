@@ -145,24 +145,27 @@ class Providers:
         if not has_choices(schema):
             return await self._written(request, call, sink, tell, last)
         sinks = iter((sink,))  # what is written anew is not shown twice
+        parts: list[tuple[float, float]] = []  # when each part of the answer was asked for, and how long
 
         async def write(part: Request) -> Completion:
-            return await self._written(part, call, next(sinks, None), tell, last)
+            answer = await self._written(part, call, next(sinks, None), tell, last)
+            parts.append((call.started, call.seconds))
+            return answer
 
         async def score(part: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
             scores = await self._scores(part, prefix, options, call, tell, last)
+            parts.append((call.started, call.seconds))
             self._bounds.check(scores, call.provider, part.position)
             call.model = scores.model or call.model
             return scores
 
         if oracle is None:
-            return await draw_answer(request, score, write)
-
-        async def known(part: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
-            return await oracle.scores(part, prefix, options, score)
+            answer = await draw_answer(request, score, write)
+            call.started, call.seconds = parts[0][0], sum(seconds for _, seconds in parts)
+            return answer
 
         async with oracle.answer():
-            return await draw_answer(request, known, write, oracle.choose)
+            return await draw_answer(request, partial(oracle.scores, ask=score), write, oracle.choose)
 
     async def _scores(
         self, request: Request, prefix: str, options: Sequence[Option], call: Call, tell: Tell, last: bool
@@ -188,7 +191,8 @@ class Providers:
                 f"{request.position}: provider {call.provider!r} would write text of its own or choose by "
                 "itself, expected closed choices alone (enum, boolean, a range of at most "
                 f"{MOST_OPTIONS}, an action) that the kernel draws; for an actor, set `speak: false`; take "
-                "reasoning, tools and free text out of the scenario"
+                "reasoning, tools and free text out of the scenario, and ask a provider that tells the "
+                "probabilities of options, such as llamacpp, without `draw: provider`"
             )
         provider, policy = self._providers[call.provider], self._policies[call.provider]
         for option, why in provider.refuses(request.sampling).items():

@@ -122,19 +122,17 @@ def who_draws(
     for name, use in scenario.providers.items():
         wanted, provider = use.policy.draw, providers.get(name)
         can = provider is not None and "options" in provider.capabilities
-        if can:
-            began = recorded is None or recorded.changing_forks or name in recorded.draws
-            draws[name] = (
-                wanted
-                or (recorded.draws.get(name) if recorded else "")
-                or ("kernel" if began else "provider")
-            )
-        elif provider is not None and wanted != "kernel":
-            draws[name] = "provider"
-        elif provider is not None:
+        if provider is not None and wanted == "kernel" and not can:
             raise ConfigError(
                 f"providers.{name}.draw: {origin(provider)} does not tell the probabilities of options, "
                 "expected one that does, such as llamacpp; leave `draw` out, or write `draw: provider`"
+            )
+        if provider is not None:
+            began = can and (recorded is None or recorded.changing_forks or name in recorded.draws)
+            draws[name] = (
+                wanted
+                or (recorded.draws.get(name) if recorded and can else "")
+                or ("kernel" if began else "provider")
             )
     return draws, draws if recorded is None else recorded.draws
 

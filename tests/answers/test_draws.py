@@ -365,6 +365,18 @@ def test_a_run_goes_on_as_it_began(tmp_path: Path, old: bool) -> None:
     assert api.replay(result.run, store=path).fingerprint == resumed.fingerprint
 
 
+def test_the_time_of_an_answer_is_that_of_all_its_parts(tmp_path: Path) -> None:
+    agent = {"persona": "p", "speak": False, "must_act": True, "actions": {"offer": ACTIONS["offer"]}}
+    what = scenario({"odds": ODDS, "latency": 0.05}, agents={"Mara": agent}, schedule="round-robin")
+    result = run(tmp_path, what, set={"schedule.rounds": 1})
+    with Store.open(tmp_path / "runs.db") as store:
+        (call,) = store.run(result.run).calls()
+        ended = store.run(result.run).ended
+    assert len(call["answer"]["draws"]) == 2
+    assert call["seconds"] >= 0.1
+    assert call["started"] + call["seconds"] <= ended
+
+
 def test_an_option_without_tokens_cannot_be_scored() -> None:
     walk = score_options([Option('"a"'), Option("?")], lambda text: (text,) if '"' in text else ())
     next(walk)
