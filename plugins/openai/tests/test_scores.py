@@ -87,6 +87,19 @@ def test_what_a_server_does_not_tell_is_missing() -> None:
     assert found.usage.output_tokens == 3
 
 
+def test_a_server_that_tells_fewer_tokens_than_asked_for_is_explained() -> None:
+    def serve_few(path: str, body: dict[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+        what = "Requested sample logprobs of 20, which is greater than max allowed: 5"
+        error = {"object": "error", "message": what, "type": "BadRequestError", "code": 400}
+        return 400, {}, json.dumps(error).encode()
+
+    with (
+        FaultServer(answer=serve_few) as server,
+        pytest.raises(RequestRejected, match="max allowed: 5; lower the option `top_logprobs: 20`, or set"),
+    ):
+        scores(server.url, continues="vllm")
+
+
 def test_a_run_draws_from_a_servers_probabilities(tmp_path: Path) -> None:
     with FaultServer(answer=serve) as server:
         path = tmp_path / "s.json"

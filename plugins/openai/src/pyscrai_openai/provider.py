@@ -22,6 +22,7 @@ from pyscrai_core import (
     Provider,
     RateLimitStatus,
     Request,
+    RequestRejected,
     Sampling,
     Sink,
     TransientError,
@@ -128,8 +129,14 @@ class OpenAIProvider(Provider):
         assert isinstance(self._interface, Chat)
 
         async def send(body: dict[str, Any]) -> dict[str, Any]:
-            answer, _ = await self._post(Chat.path, body)
-            self._check_errors(answer)
+            try:
+                answer, _ = await self._post(Chat.path, body)
+                self._check_errors(answer)
+            except RequestRejected as error:
+                if "logprobs" in str(error):
+                    most = f"`top_logprobs: {self.config.top_logprobs}`"
+                    error.args = (f"{error}; lower the option {most}, or set `draw: provider`",)
+                raise
             return answer
 
         with expected_format():
