@@ -65,6 +65,8 @@ def test_the_report_says_that_the_kernel_drew_and_pairs_choices(files: Path, exp
     assert content["draws"] == {"default": ["kernel"]}
     assert "Closed choices of default were drawn from the model's probabilities" in content["methods"]
     assert "what a model says freely is not paired by it" in content["methods"]
+    shown = " ".join(experiment("report", "exp.yaml").stdout.split())
+    assert "choices that the kernel draws share their noise; the rest is not paired" in shown
 
 
 def test_a_finished_experiment_runs_nothing_again(ran: Path, experiment: Invoke) -> None:

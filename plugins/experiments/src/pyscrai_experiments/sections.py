@@ -193,7 +193,8 @@ def _sentences(found: Iterable[dict[str, Any]]) -> Iterator[str]:
     if any(one["variance_ratio"] for one in found):
         yield (
             "A variance ratio below 1 means that pairing by seed helped; near 1, that it did not; above 1, "
-            "that it cost precision. Requests that are the same share an answer; others are not paired."
+            "that it cost precision. Requests that are the same share an answer, and choices that the kernel "
+            "draws share their noise; the rest is not paired."
         )
 
 
