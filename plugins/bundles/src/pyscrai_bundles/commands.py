@@ -10,8 +10,8 @@ import click
 import orjson
 
 from pyscrai_core import Divergence, InputError, PyscraiError, api
-from pyscrai_core.base.stdout import results_alone
 from pyscrai_core.config import Settings, load_settings
+from pyscrai_records.base.stdout import results_alone
 from pyscrai_records.secret import redact
 from pyscrai_records.store.maintenance import list_executing
 from pyscrai_records.store.store import Store

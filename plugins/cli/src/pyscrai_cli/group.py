@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyscrai_core import InputError
-from pyscrai_core.base.stdout import results_alone as stdout_for_results
+from pyscrai_records.base.stdout import results_alone as stdout_for_results
 from pyscrai_records.base.suggest import did_you_mean
 
 from . import output, plugin

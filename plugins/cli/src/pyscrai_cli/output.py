@@ -19,7 +19,7 @@ from typing import Any, TextIO
 import click
 
 from pyscrai_core import Cost, PyscraiError, ScenarioError, Usage
-from pyscrai_core.base.stdout import results_alone as stdout_for_results
+from pyscrai_records.base.stdout import results_alone as stdout_for_results
 from pyscrai_records.secret import redact, redact_bytes
 
 #: Exit statuses by what a run came to.

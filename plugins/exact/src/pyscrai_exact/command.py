@@ -91,9 +91,9 @@ def exact(
     """
     from pyscrai_core import ConfigError
     from pyscrai_core.api import prepare
-    from pyscrai_core.base.stdout import results_alone
     from pyscrai_core.config import load_settings
     from pyscrai_core.scenario.overrides import Override
+    from pyscrai_records.base.stdout import results_alone
 
     from .scores import Scores
     from .walk import Budget, Walk

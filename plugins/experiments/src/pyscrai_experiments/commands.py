@@ -16,9 +16,9 @@ import click
 import orjson
 
 from pyscrai_core import ConfigError
-from pyscrai_core.base.stdout import results_alone
 from pyscrai_core.config import Settings, load_settings
 from pyscrai_core.scenario.trust import Gate
+from pyscrai_records.base.stdout import results_alone
 from pyscrai_records.base.time_limit import run_alone
 from pyscrai_records.secret import redact
 from pyscrai_records.store.opening import path_of

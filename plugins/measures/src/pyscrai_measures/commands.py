@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from pyscrai_core import ConfigError
-from pyscrai_core.base.stdout import results_alone
 from pyscrai_core.config import load_settings
 from pyscrai_core.scenario.trust import Gate
+from pyscrai_records.base.stdout import results_alone
 from pyscrai_records.base.time_limit import run_alone
 from pyscrai_records.store.runs import RecordedRun
 from pyscrai_records.store.store import Store
