@@ -11,7 +11,7 @@ import attrs
 from pyscrai_records.base.log import report
 from pyscrai_records.base.time_limit import OutOfTime, Watch
 from pyscrai_records.canonical import canonical
-from pyscrai_records.errors import ConfigError, PyscraiError
+from pyscrai_records.errors import BudgetSpent, ConfigError, PyscraiError
 from pyscrai_records.store.runs import RecordedRun
 
 from ..contracts import Component, Provider, Schedule, Tool, Toolset
@@ -26,8 +26,8 @@ from ..scenario.trust import Approval
 #: The roles of an agent's components, beside its tools.
 ROLES = ("engine", "reasoning", "memory")
 
-#: Seconds that a component may take to close.
-CLOSING = 10.0
+#: Seconds that a component may take to close, and that all may take to open for a replay, without limits.
+CLOSING, OPENING = 10.0, 60.0
 
 #: What a component is for: the schedule, or an agent's role, or an agent's tool by its index.
 Place: TypeAlias = tuple[str, str | int]
@@ -140,12 +140,17 @@ def who_draws(
 class Components:
     """The components of `plan`, and the providers of its last segment, made with a person's `approval`.
 
-    Behind a fork, the `former` ones that the plan has too stay.
+    Behind a fork, the `former` ones that the plan has too stay. For a replay, tools that reach outside stay
+    closed.
     """
 
-    def __init__(self, plan: Plan, approval: Approval, former: Components | None = None) -> None:
+    def __init__(
+        self, plan: Plan, approval: Approval, former: Components | None = None, *, replay: bool = False
+    ) -> None:
         approval.check("the scenario", plan.demands)
-        self.plan, self.approval = plan, approval
+        self.plan, self.approval, self.replay = plan, approval, replay
+        # A run that goes on behind a fork has a limit already.
+        self._seconds = OPENING if replay else None if former else plan.last.scenario.limits.seconds
         self.providers: dict[str, Provider] = (
             former.providers
             if former
@@ -189,25 +194,37 @@ class Components:
         for component in (*self.providers.values(), *(component for _, component in self._made.values())):
             yield from with_inner(component)
 
-    async def open(self, *, replay: bool = False) -> None:
-        """Open all components; for a replay, all but the tools that reach outside."""
+    async def open(self, watch: Watch) -> None:
+        """Open all components. Raises `not_opened` if that takes too long."""
         there = {id(component) for component in self._opened}
-        for component in self._all():
-            if id(component) in there or (replay and _external(component)):
-                continue
-            there.add(id(component))
-            self.opening = origin(component)
-            if type(component).aopen is not Component.aopen:
-                try:
-                    await awaitable(component, "aopen", component.aopen())
-                except (PyscraiError, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
-                    raise
-                except BaseException as error:  # a plugin may raise anything, or exit
-                    report("INFO", error, "{} could not be opened: {}", origin(component), describe(error))
-                    failure = raised(error, origin(component))
-                    failure.args = (f"aopen: {failure}",)
-                    raise failure from error
-            self._opened.append(component)
+        with watch.limit(self._seconds, self.not_opened):
+            for component in self._all():
+                if id(component) not in there and not (self.replay and _external(component)):
+                    there.add(id(component))
+                    await self._open(component)
+
+    async def _open(self, component: Component) -> None:
+        self.opening = origin(component)
+        if type(component).aopen is not Component.aopen:
+            try:
+                await awaitable(component, "aopen", component.aopen())
+            except (PyscraiError, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:  # a plugin may raise anything, or exit
+                report("INFO", error, "{} could not be opened: {}", origin(component), describe(error))
+                failure = raised(error, origin(component))
+                failure.args = (f"aopen: {failure}",)
+                raise failure from error
+        self._opened.append(component)
+
+    def not_opened(self, interrupted: bool = False) -> PyscraiError:
+        """Why nothing was run: what is being opened does not end, in time or when it is `interrupted`."""
+        seconds = None if interrupted else self._seconds
+        if seconds is None:
+            what = "was being opened, and does not end when it is interrupted"
+            return PyscraiError(f"{self.opening} {what}; nothing was run")
+        what = f"{self.opening} could not be opened within {seconds:g} seconds; nothing was run"
+        return PyscraiError(what) if self.replay else BudgetSpent(f"limits.seconds: {what}")
 
     async def close(self, watch: Watch) -> None:
         """Close what was opened, in reverse. What cannot be closed is reported."""

@@ -12,8 +12,8 @@ from types import FrameType
 import attrs
 
 from pyscrai_records.base.log import clean
-from pyscrai_records.base.time_limit import LeftBehind, OutOfTime
-from pyscrai_records.errors import BudgetSpent, ConfigError, Divergence, PyscraiError, StoreError
+from pyscrai_records.base.time_limit import LeftBehind
+from pyscrai_records.errors import ConfigError, Divergence, StoreError
 from pyscrai_records.store.maintenance import remove_runs
 from pyscrai_records.store.runs import RecordedRun, as_labels
 from pyscrai_records.store.store import Prefix
@@ -287,16 +287,11 @@ async def _perform(
     replay: bool = False,
 ) -> Result:
     # Components are opened first: what cannot be opened leaves no run behind.
-    components, made = Components(plan, approval), list[Run]()
-    limit = plan.last.scenario.limits.seconds
+    components, made = Components(plan, approval, replay=replay), list[Run]()
 
     async def work() -> Result:
         try:
-            try:
-                with watch.limit(limit):
-                    await components.open(replay=replay)
-            except OutOfTime:
-                raise not_opened() from None
+            await components.open(watch)
             if not replay:
                 prices = Prices(session.prices, components.providers)
                 prices.load()
@@ -312,19 +307,10 @@ async def _perform(
         finally:
             await components.close(watch)
 
-    def not_opened() -> PyscraiError:
-        if watch.cancelled or limit is None:
-            return PyscraiError(
-                f"{components.opening} was being opened, and does not end when it is interrupted; "
-                "nothing was run"
-            )
-        what = f"{components.opening} could not be opened within {limit:g} seconds; nothing was run"
-        return BudgetSpent(f"limits.seconds: {what}")
-
     def ended(blocked: FrameType | None = None) -> Result:
         """How it ended, where plugin code does not."""
         if not made:
-            raise not_opened()
+            raise components.not_opened(watch.cancelled)
         if made[0].result is None:
             return made[0].leave(blocked)
         if components.closing:

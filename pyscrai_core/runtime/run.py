@@ -290,8 +290,10 @@ class Run:
     async def _enter_segment(self, plan: Plan) -> None:
         """Apply the changes of a fork."""
         world = self._world
-        self._components = Components(plan, self._components.approval, self._components)
-        await self._components.open(replay=self._replay)
+        former, watch = self._components, self._watch
+        assert watch is not None
+        self._components = Components(plan, former.approval, former, replay=self._replay)
+        await self._components.open(watch)
         changes = world.enter(plan)
         self._entered += 1
         await self._binding.bind(self._components, f"fork.{self._entered}/tools", world.step)

@@ -16,7 +16,7 @@ from loguru import logger
 
 from pyscrai_cli import perform
 from pyscrai_cli.main import cli
-from pyscrai_core import BudgetSpent, Engine, Schedule, Tool, Toolset
+from pyscrai_core import BudgetSpent, Engine, PyscraiError, Schedule, Tool, Toolset, api
 from pyscrai_core.runtime import components
 from pyscrai_records.base import time_limit
 
@@ -313,3 +313,45 @@ def test_what_catches_that_it_is_cancelled_while_it_opens_is_left(command: list[
     assert "interrupted: before the run began; nothing was written" in done.stderr
     listed = CliRunner().invoke(cli, ["runs", "--json", "--store", str(store)])
     assert [one["status"] for one in json.loads(listed.stdout)] == ["completed"]
+
+
+class Says(Engine):
+    async def run(self, turn: Any) -> None:
+        turn.say("hello")
+
+
+class OpensAtFirst(Says):
+    opens = True
+
+    async def aopen(self) -> None:
+        if not self.opens:
+            await asyncio.sleep(NEVER)
+
+
+@pytest.mark.parametrize("again", ["replay", "fork", "replay of a fork"])
+def test_what_does_not_open_ends_what_is_executed_again(
+    again: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay has none of the run's limits, as it spends nothing."""
+    monkeypatch.setattr(components, "OPENING", 0.2)
+    monkeypatch.setattr(OpensAtFirst, "opens", True)
+    options: Any = {"store": tmp_path / "runs.db", "classes": [Says, OpensAtFirst]}
+    first = Says if again == "replay of a fork" else OpensAtFirst
+    given = {
+        "scenario": "t",
+        "agents": {"A": {"engine": first}},
+        "schedule": {"use": "round-robin", "rounds": 3},
+    }
+    api.run(given, store=options["store"])
+    if again == "replay of a fork":
+        assert api.fork(at=1, set={"agents.A.engine": OpensAtFirst}, **options).status == "completed"
+    monkeypatch.setattr(OpensAtFirst, "opens", False)
+    if again == "replay of a fork":
+        result = api.replay(**options)
+        status, told = result.status, result.error
+    else:
+        with pytest.raises(PyscraiError) as caught:
+            api.fork(at=1, **options) if again == "fork" else api.replay(**options)
+        status, told = "failed", str(caught.value)
+    assert status == "failed"
+    assert "OpensAtFirst' (given) could not be opened within 0.2 seconds; nothing was run" in told

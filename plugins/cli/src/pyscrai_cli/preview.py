@@ -97,7 +97,7 @@ async def preview(plan: Plan, approval: Approval, agent: str, step: int | None =
 
         async def work() -> RunResult:
             try:
-                await components.open()
+                await components.open(watch)
                 session = Session(store, plan.host)
                 made = store.create_run(plan.scenario.name, plan.scenario.seed, plan.manifest.to_dict())
                 look.run = Run(components, session, made)

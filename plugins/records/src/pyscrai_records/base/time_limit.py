@@ -103,8 +103,8 @@ class Watch:
                     _leave(one)
 
     @contextmanager
-    def limit(self, seconds: float | None) -> Iterator[None]:
-        """Cancel the block once `seconds` are over, and again until it ends. Raises `OutOfTime` then."""
+    def limit(self, seconds: float | None, late: Callable[[], Exception] = OutOfTime) -> Iterator[None]:
+        """Cancel the block once `seconds` are over, and again until it ends. Raises what `late` gives."""
         if seconds is None:
             yield
             return
@@ -115,7 +115,7 @@ class Watch:
             yield
         except asyncio.CancelledError:
             if limit.told and self._task.cancelling() - limit.heard <= before:  # nobody else wants it to end
-                raise OutOfTime from None
+                raise late() from None
             raise
         finally:
             self.begin(outer)
