@@ -68,7 +68,8 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
     def url(value: Any, kind: Any) -> str:
         try:
             parts = urlsplit(value) if isinstance(value, str) else None
-        except ValueError:  # such as a bracket that is not closed
+            port = f":{parts.port}" if parts and parts.port is not None else ""
+        except ValueError:  # such as a bracket that is not closed, or a port that is no number
             parts = None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise unfit(value, kind)
@@ -76,7 +77,10 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
             # Whoever connects may read such an address as that of another host than was approved.
             raise Misfit(f"{value!r} has blanks or characters that no address has; write them as %20, %5C, …")
         if parts.hostname not in LOOPBACK:
-            source.demand(CONNECT, parts.hostname)
+            host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            origin = f"{parts.scheme}://{host}{port}"
+            # Whoever approves is to see what is not encrypted, and what is not the usual server of a host.
+            source.demand(CONNECT, host if origin in (f"https://{host}", f"https://{host}:443") else origin)
         return str(value)
 
     def listen(value: Any, kind: Any) -> int | str:

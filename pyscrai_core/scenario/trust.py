@@ -127,7 +127,9 @@ def shown(text: str) -> str:
 
 def _ascii(value: str) -> str:
     try:
-        return value.encode("idna").decode() if "." in value and "/" not in value else ascii(value)[1:-1]
+        scheme, mark, host = value.rpartition("://")
+        known = "." in host and "/" not in host
+        return scheme + mark + host.encode("idna").decode() if known else ascii(value)[1:-1]
     except UnicodeError:
         return ascii(value)[1:-1]
 

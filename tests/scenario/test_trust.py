@@ -92,6 +92,10 @@ DEMANDING = [
     ("{A: {engine: reader, file: /etc/hosts}}", f"{OUTSIDE}: /etc/hosts"),
     ("{A: {engine: reader, model: ../w.gguf}}", f"{OUTSIDE}: UP/w.gguf"),
     ("{A: {engine: reader, address: 'https://example.org/v1'}}", "connect to: example.org"),
+    ("{A: {engine: reader, address: 'https://example.org:443/v1'}}", "connect to: example.org"),
+    ("{A: {engine: reader, address: 'HTTP://example.org/v1'}}", "connect to: http://example.org"),
+    ("{A: {engine: reader, address: 'https://me@example.org:8443'}}", "connect to: https://example.org:8443"),
+    ("{A: {engine: reader, address: 'http://[2001:db8::1]:80'}}", "connect to: http://[2001:db8::1]:80"),
     ("{A: {engine: reader, key: MY_KEY}}", "read the secret in the environment variable: MY_KEY"),
 ]
 

@@ -262,6 +262,8 @@ def test_the_question_cannot_be_spoofed() -> None:
     assert long.endswith("2.\\x20connect to: b.example (these are 215 characters)")
     assert "\u202e" not in demand("read the file", "/a/\u202eyp.live")
     assert demand("connect to", "ex\u0430mple.org").endswith("(in ASCII: xn--exmple-4nf.org)")
+    plain = demand("connect to", "http://ex\u0430mple.org:80")
+    assert plain.endswith("(in ASCII: http://xn--exmple-4nf.org:80)")
     asked: list[str] = []
     gate = Gate(confirm=lambda question: bool(asked.append(question)))
     demands = [demand("run the Python code in the file", f"file{n}.py") for n in range(200)]

@@ -130,7 +130,7 @@ def test_a_vendor_s_key_goes_to_the_vendor_alone(
 ) -> None:
     monkeypatch.setenv(key, "sk-0123456789")
     read = f"read the secret in the environment variable: {key}"
-    assert demands(use=use, model="m", base_url=f"http://192.0.2.1{base}") == ["connect to: 192.0.2.1"]
+    assert demands(use=use, model="m", base_url=f"http://192.0.2.1{base}") == ["connect to: http://192.0.2.1"]
     assert demands(use=use, model="m", api_key=key) == [read]
     assert demands(use=use, model="m") == []  # the vendor's own
     with FaultServer(Reply(401, b'{"error": {"message": "who are you?"}}')) as server:

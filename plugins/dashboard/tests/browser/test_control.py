@@ -98,7 +98,7 @@ def test_hosts_and_secrets_need_approval(study: Any, open_page: Any) -> None:
     page = open_page("/start")
     start(page, "far.yaml")
     dialog = page.get_by_role("dialog")
-    demands = ["connect to: models.invalid", "read the secret in the environment variable: STUDY_KEY"]
+    demands = ["connect to: http://models.invalid", "read the secret in the environment variable: STUDY_KEY"]
     expect(dialog.get_by_role("listitem")).to_have_text(demands)
     dialog.get_by_role("button", name="Approve and start").click()
     # It was asked for only now, and is not there.
