@@ -12,13 +12,16 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from .base.frozen import FrozenDict, FrozenList
+from .base.frozen import FrozenDict, FrozenList, too_many
 from .base.strict_json import MAX_INTEGER
 
 Json: TypeAlias = bool | int | float | str | list[Any] | dict[str, Any] | None
 
 #: How deeply lists and dictionaries may be nested. What is stored puts values into others of its own.
 MAX_DEPTH = 200
+
+#: The most values in a list or a dictionary, with those inside.
+MAX_PARTS = 1_000_000
 
 #: Written into every manifest and fingerprint; raised when the canonical log changes its form.
 LOG_FORMAT = 3
@@ -36,10 +39,12 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def check_json(value: Any, where: str = "value", depth: int = MAX_DEPTH) -> Any:
+def check_json(
+    value: Any, where: str = "value", depth: int = MAX_DEPTH, left: list[Any] | None = None
+) -> Any:
     """Return `value` if it is I-JSON; a `ValueError` that names the place inside it if not.
 
-    `depth` is how deeply it may be nested.
+    `depth` is how deeply it may be nested; `left` is how many more values it may have, and where it stands.
     """
     if depth < 0:
         raise ValueError(f"{where[:100]}…: it is nested more than {MAX_DEPTH} times")
@@ -60,13 +65,23 @@ def check_json(value: Any, where: str = "value", depth: int = MAX_DEPTH) -> Any:
         if not math.isfinite(value):
             raise ValueError(f"{where}: {value} is not a finite number")
     elif kind is dict or kind is FrozenDict:
+        left = _without(len(value), left, where)
         for key, part in value.items():
             if type(key) is not str:
                 raise ValueError(f"{where}: the key {key!r} is not a string")
-            check_json(part, f"{where}.{key}", depth - 1)
+            check_json(part, f"{where}.{key}", depth - 1, left)
     elif kind is list or kind is FrozenList:
+        left = _without(len(value), left, where)
         for index, part in enumerate(value):
-            check_json(part, f"{where}[{index}]", depth - 1)
+            check_json(part, f"{where}[{index}]", depth - 1, left)
     else:
         raise ValueError(f"{where}: {kind.__name__} is not JSON; give plain data")
     return value
+
+
+def _without(count: int, left: list[Any] | None, where: str) -> list[Any]:
+    left = [MAX_PARTS, where] if left is None else left
+    left[0] -= count
+    if left[0] < 0:
+        raise ValueError(too_many(left[1], MAX_PARTS))
+    return left

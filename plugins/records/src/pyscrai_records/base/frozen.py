@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 
 import orjson
 
+#: The most values in a JSON Schema; one that is checked with has no more than a megabyte.
+MAX_SCHEMA_PARTS = 500_000
+
 
 def _refuse(self: Any, *_: Any, **__: Any) -> NoReturn:
     kind = "dict" if isinstance(self, dict) else "list"
@@ -127,10 +130,30 @@ def _schema(written: bytes) -> Any:
     return freeze(orjson.loads(written))
 
 
+def too_many(where: str, most: int) -> str:
+    """What is said of plain data with more than `most` values."""
+    return (
+        f"{where}: there are more than {most:,} values in it, where one that stands in several places counts "
+        "each time; make it smaller"
+    )
+
+
 def freeze_schema(schema: Any) -> Any:
-    """`freeze` for a JSON Schema; equal ones become one object, so that caches find it."""
+    """`freeze` for a JSON Schema; equal ones become one object, so that caches find it.
+
+    Raises `ValueError` for one with more than `MAX_SCHEMA_PARTS` values.
+    """
     if type(schema) is FrozenDict or not isinstance(schema, dict):
         return schema
+    waiting: list[Any] = [schema]
+    parts = 0  # a few objects that share others can be more than fits into memory
+    while waiting:
+        part = waiting.pop()
+        parts += len(part)
+        if parts > MAX_SCHEMA_PARTS:
+            raise ValueError(too_many("the JSON Schema", MAX_SCHEMA_PARTS))
+        inner = part.values() if isinstance(part, dict) else part
+        waiting.extend(one for one in inner if isinstance(one, (dict, list, tuple)))
     try:
         return _schema(orjson.dumps(schema))
     except TypeError:  # it is not JSON; whoever checks it says so
