@@ -28,7 +28,7 @@ schedule: {use: round-robin, rounds: 100}
 OLDER = (
     *(f"ALTER TABLE {table} DROP COLUMN checksum" for table in ("calls", "manifests", "outcomes")),
     "DROP TABLE imports",
-    "ALTER TABLE runs DROP COLUMN labels",
+    *(f"ALTER TABLE runs DROP COLUMN {column}" for column in ("labels", "checksum")),
     "ALTER TABLE outcomes DROP COLUMN kind",
     "DELETE FROM schema_migration WHERE name >= '0006'",
 )

@@ -130,3 +130,44 @@ def test_what_the_database_cannot_read_is_damage(damage: str, tmp_path: Path) ->
         assert "this is a bug" not in done.output, (command, done.output)
         assert done.exit_code in (0, 1, 2), command
     assert done.exit_code == 1  # of runs verify, which finds all of it
+
+
+#: What no fingerprint and no chain of hashes protects, and what somebody may write there.
+CHANGED = {
+    "runs": {
+        "error": "'it was slow'", "labels": "'{\"arm\": \"b\"}'", "created": "created - 60",
+        "ended": "ended + 60", "steps": "7",
+    },
+    "calls": {
+        "started": "started - 60", "seconds": "seconds + 1", "queued": "1", "reused": "'abcdef12'",
+        "attempts": "'[{}]'", "seed": "seed + 1", "finish_reason": "'length'",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "column"), [(table, one) for table in CHANGED for one in CHANGED[table]])
+def test_verify_finds_what_was_changed(table: str, column: str, tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    pyscrai_core.run(SCENARIO, store=store, labels={"arm": "a"})
+    verify = ["runs", "verify", "--store", str(store)]
+    assert CliRunner().invoke(cli, verify).exit_code == 0
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute(f'UPDATE "{table}" SET "{column}" = {CHANGED[table][column]}')
+    done = CliRunner().invoke(cli, verify)
+    assert done.exit_code == 1
+    assert "not as" in done.output
+
+
+def test_verify_knows_the_calls_that_a_fork_copied(tmp_path: Path) -> None:
+    store = tmp_path / "runs.db"
+    first = pyscrai_core.run(SCENARIO, store=store)
+    reused = pyscrai_core.run(SCENARIO, store=store, reuse=[first.run])
+    forked = api.fork(reused.run, at=1, set={"schedule.rounds": 3}, store=store)
+    again = api.fork(forked.run, at=5, set={"schedule.rounds": 4}, store=store)
+    verify = ["runs", "verify", "--store", str(store)]
+    assert CliRunner().invoke(cli, verify).exit_code == 0
+    with closing(sqlite3.connect(store)) as connection, connection:  # a call of its own
+        own = "UPDATE calls SET reused = 'abcdef12' WHERE run = ? AND number = 8"
+        assert connection.execute(own, [again.run]).rowcount == 1
+    done = CliRunner().invoke(cli, verify)
+    assert f"run {again.run}: call 8: it is not as it was written" in done.output

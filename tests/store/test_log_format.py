@@ -30,7 +30,7 @@ def foreign(play: Any, talk: dict[str, Any], tmp_path: Path) -> str:
             "UPDATE manifests SET checksum = '', body = json_set(body, '$.format', ?, '$.kernel', '0.0.9')",
             [LOG_FORMAT + 1],
         )
-        database.execute("UPDATE runs SET fingerprint = ?", [fingerprint])
+        database.execute("UPDATE runs SET checksum = '', fingerprint = ?", [fingerprint])
     return str(run.run)
 
 

@@ -26,7 +26,8 @@ def older(path: Path) -> None:
         for table in ("calls", "manifests", "outcomes"):
             database.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
         database.execute("DROP TABLE imports")
-        database.execute("ALTER TABLE runs DROP COLUMN labels")
+        for column in ("labels", "checksum"):
+            database.execute(f"ALTER TABLE runs DROP COLUMN {column}")
         database.execute("ALTER TABLE outcomes DROP COLUMN kind")
         database.execute("DELETE FROM schema_migration WHERE name >= '0006'")
 

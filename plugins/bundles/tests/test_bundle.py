@@ -20,7 +20,7 @@ from attrs import frozen
 from click.testing import CliRunner, Result
 
 from pyscrai_bundles import bundle as bundles
-from pyscrai_bundles.bundle import FORMAT, Bundle, export_bundle
+from pyscrai_bundles.bundle import FORMAT, OLDEST, Bundle, export_bundle
 from pyscrai_cli.main import cli
 from pyscrai_core import Engine, FilePath, StoreError, api
 from pyscrai_records import secret as keys
@@ -181,7 +181,8 @@ def test_an_unfinished_run_goes_on_where_it_arrives(play: Callable[..., Any]) ->
     run = play({**TALK, "limits": {"steps": 4}}).run
     with closing(sqlite3.connect("runs.db")) as database, database:
         database.execute(
-            "UPDATE runs SET status = 'running', ended = NULL, fingerprint = 'of the time before'"
+            "UPDATE runs SET status = 'running', ended = NULL, fingerprint = 'of the time before', "
+            "checksum = ''"
         )
     assert invoke("runs", "export-bundle", "--out", "b", store="runs.db").exit_code == 0
     assert f"{run}  test  interrupted  4 events" in invoke("runs", "import-bundle", "b").stdout
@@ -217,12 +218,13 @@ def test_no_secret_leaves(study: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(redaction, "_read", {})
     monkeypatch.setattr(redaction, "_seen", None)
     keys.read_secret("MY_KEY", "a test")
-    with closing(sqlite3.connect("runs.db")) as database, database:
-        database.execute("UPDATE runs SET error = 'refused: sk-very-secret-value'")
     with Store.open("runs.db") as store:
+        for run in study:
+            store._update_run(run, error="refused: sk-very-secret-value")
         export_bundle(store, study, Path("c"))
         assert b"refused: [MY_KEY]" in members("c")["runs.jsonl"]
         assert b"sk-very" not in b"".join(members("c").values())
+        assert invoke("runs", "import-bundle", "c").exit_code == 0  # as the checksums are of what is left
         redaction.remember("Second.", "MY_KEY")
         with pytest.raises(StoreError, match="messages: a secret stands in a row"):
             export_bundle(store, study, Path("d"))
@@ -293,8 +295,17 @@ def test_a_newer_format_asks_for_an_upgrade(study: list[str]) -> None:
 def test_an_older_format_has_to_be_exported_anew(study: list[str]) -> None:
     forge(members(), format=1, kernel="0.0.9")
     said = refused()
-    assert f"its format is 1, of pyscrai-core 0.0.9; this one reads {FORMAT}" in said
+    assert f"its format is 1, of pyscrai-core 0.0.9; this one reads {OLDEST} to {FORMAT}" in said
     assert "have it exported anew with a newer pyscrai-core" in said
+
+
+def test_the_format_before_runs_had_checksums_is_read(study: list[str]) -> None:
+    parts = members()
+    runs = [orjson.loads(line) for line in parts["runs.jsonl"].splitlines()]
+    lines = [orjson.dumps({key: row[key] for key in row if key != "checksum"}) + b"\n" for row in runs]
+    forge({**parts, "runs.jsonl": b"".join(lines)}, format=OLDEST)
+    assert invoke("runs", "import-bundle", "changed").exit_code == 0
+    assert "fine" in invoke("runs", "verify").stdout
 
 
 def test_an_archive_with_more_in_it_than_it_should(study: list[str]) -> None:

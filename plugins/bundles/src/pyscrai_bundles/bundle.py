@@ -30,16 +30,18 @@ from pyscrai_records.base.files import open_file
 from pyscrai_records.base.private import private_files
 from pyscrai_records.canonical import canonical, digest
 from pyscrai_records.secret import redact_bytes
-from pyscrai_records.store.checksums import checksum, is_body
+from pyscrai_records.store.checksums import is_body
 from pyscrai_records.store.locks import RUN_ID
 from pyscrai_records.store.maintenance import REFERENCED, check_not_executing, referenced_messages, table_name
 from pyscrai_records.store.models import EventRow, ImportRow, ManifestRow, MessageRow, RunRow
 from pyscrai_records.store.store import Store
 
-from .checks import KEYS, Row, check_run, columns, misfit, rows
+from .checks import CHECKSUMS, KEYS, Row, check_run, columns, misfit, rows
 
 #: Raised when the members or their columns change: a bundle is read by those who know its format.
-FORMAT = 5
+FORMAT = 6
+#: The oldest that can be read: its runs have no checksums.
+OLDEST = 5
 HEADER = "bundle.json"
 #: The members: the keys by which their rows are ordered, so that none can be there twice.
 MEMBERS: dict[type[Model], tuple[str, ...]] = {**KEYS, MessageRow: ("digest",)}
@@ -123,6 +125,8 @@ def _write(
                     f"{name}: a secret stands in a row, and what is hashed cannot be changed; give the run "
                     "to nobody, and replace the secret"
                 )
+            if line != plain:
+                line = orjson.dumps(_sealed(table, orjson.loads(line)), option=orjson.OPT_APPEND_NEWLINE)
             if len(line) > LONGEST:
                 raise StoreError(f"{name}: a row has {len(line):,} bytes, expected {LONGEST:,} at most")
             file.write(line)
@@ -151,6 +155,7 @@ def _portable(table: type[Model], row: Row) -> Row:
         row["owner"] = ""
         if row["status"] in ("running", "paused"):
             row.update(status="interrupted", fingerprint="", ended=None)
+            _sealed(table, row)
     elif table is ManifestRow:
         manifest = orjson.loads(row["body"])
         # Configurations have paths as they were found.
@@ -158,7 +163,14 @@ def _portable(table: type[Model], row: Row) -> Row:
         manifest["folder"] = "."
         manifest.pop("trusted", None)  # whoever has the bundle is asked anew
         row["body"] = orjson.dumps(manifest).decode()
-        row["checksum"] = checksum(row["body"])
+        _sealed(table, row)
+    return row
+
+
+def _sealed(table: type[Model], row: Row) -> Row:
+    """A row that was changed, with the checksum of what it has now, if it had one."""
+    if row["checksum"]:
+        row["checksum"] = CHECKSUMS[table](row)
     return row
 
 
@@ -285,16 +297,17 @@ class Bundle:
                     f"its format is {header['format']}, of pyscrai-core {header['kernel']!s:.40}; this one "
                     f"reads {FORMAT}: upgrade with: pip install -U pyscrai-core"
                 )
-            if type(header["format"]) is int and 0 < header["format"] < FORMAT:
+            if type(header["format"]) is int and 0 < header["format"] < OLDEST:
                 raise self._wrong(
                     f"its format is {header['format']}, of pyscrai-core {header['kernel']!s:.40}; this one "
-                    f"reads {FORMAT}: have it exported anew with a newer pyscrai-core"
+                    f"reads {OLDEST} to {FORMAT}: have it exported anew with a newer pyscrai-core"
                 )
             said = header.pop("sha256")
             if digest(canonical(header)) != said or canonical({**header, "sha256": said}) != data:
                 raise ValueError("it is not what its SHA-256 says")
-            if type(header["format"]) is not int or header["format"] != FORMAT:
+            if type(header["format"]) is not int or not OLDEST <= header["format"] <= FORMAT:
                 raise ValueError(f"its format is {header['format']!r:.80}, expected {FORMAT}")
+            self._format = header["format"]
             self.runs = {run: str(fingerprint) for run, fingerprint in header["runs"].items()}
             self.members = {name: Member(**member) for name, member in header["members"].items()}
             if list(self.members) != sorted(table_name(table) for table in MEMBERS):
@@ -340,6 +353,8 @@ class Bundle:
         if not line.endswith(b"\n"):
             raise ValueError(f"it has no end, or more than {LONGEST:,} bytes")
         row = orjson.loads(line)
+        if type(row) is dict and table is RunRow and self._format == OLDEST:
+            row.setdefault("checksum", "")
         if type(row) is not dict or list(row) != list(columns(table)):
             raise ValueError(f"expected the columns {', '.join(columns(table))}")
         if table is MessageRow:

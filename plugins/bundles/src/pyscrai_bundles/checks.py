@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, TypeAlias, get_args
@@ -15,7 +15,7 @@ from peewee import BlobField, Field, FloatField, IntegerField, Model
 
 from pyscrai_core import Event, RunStatus
 from pyscrai_records.canonical import LOG_FORMAT, canonical, check_json
-from pyscrai_records.store.checksums import checksum, is_body, is_damaged
+from pyscrai_records.store.checksums import checksum, checksum_of_call, checksum_of_run, is_body, is_damaged
 from pyscrai_records.store.maintenance import table_name
 from pyscrai_records.store.models import (
     TABLES,
@@ -46,6 +46,13 @@ JSON: dict[type[Model], dict[str, type]] = {
     OutcomeRow: {"value": object},
 }
 STRINGS = ("audience", "messages")
+#: How the checksum of a row is computed. A row of an older version has none.
+CHECKSUMS: dict[type[Model], Callable[[Row], str]] = {
+    RunRow: checksum_of_run,
+    ManifestRow: lambda row: checksum(row["body"]),
+    CallRow: checksum_of_call,
+    OutcomeRow: lambda row: checksum(row["name"], row["value"]),
+}
 #: What a manifest has for sure.
 MANIFEST = {
     "format": int,
@@ -161,6 +168,10 @@ def misfit(table: type[Model], row: Row) -> str | None:
     return None
 
 
+def _sealed(table: type[Model], row: Row) -> bool:
+    return row["checksum"] in ("", CHECKSUMS[table](row))
+
+
 def _manifest(connection: sqlite3.Connection, run: str) -> Iterator[str]:
     """What is wrong with the run's status and its manifest."""
     for row in rows(connection, RunRow, run):
@@ -168,14 +179,16 @@ def _manifest(connection: sqlite3.Connection, run: str) -> Iterator[str]:
             yield f"its status is {row['status']!r}, expected one of {', '.join(get_args(RunStatus))}"
         if not all(0 <= (row[name] or 0) < 1e11 for name in ("created", "ended")):
             yield f"it began at {row['created']} and ended at {row['ended']}, expected seconds since 1970"
+        if not _sealed(RunRow, row):
+            yield "its status, error, times, labels, seed or fingerprint are not as they were written"
     manifest = next(rows(connection, ManifestRow, run), None)
     if manifest is None:
         yield "its manifest is missing"
         return
-    if manifest["checksum"] not in ("", checksum(manifest["body"])):
+    if not _sealed(ManifestRow, manifest):
         yield "its manifest is not as it was written"
     for row in rows(connection, OutcomeRow, run):
-        if row["checksum"] not in ("", checksum(row["name"], row["value"])):
+        if not _sealed(OutcomeRow, row):
             yield f"its outcome {row['name']!r} is not as it was written"
     body = orjson.loads(manifest["body"])
     if wrong := [key for key, kind in MANIFEST.items() if type(body.get(key)) is not kind]:
@@ -220,6 +233,7 @@ def _calls(connection: sqlite3.Connection, run: str) -> Iterator[str]:
     twice = 'SELECT "agent", "step", "path" FROM "calls" WHERE "run" = ? GROUP BY 1, 2, 3 HAVING count(*) > 1'
     for agent, step, path in connection.execute(twice, (run,)):
         yield f"there are several calls of {agent} at step {step}, {path}, expected one"
+    fork = any(row["parent"] for row in rows(connection, RunRow, run))
     known: dict[int, _Links | None] = {}
     for row in rows(connection, CallRow, run):
         try:
@@ -234,7 +248,7 @@ def _calls(connection: sqlite3.Connection, run: str) -> Iterator[str]:
                     stored = connection.execute('SELECT 1 FROM "messages" WHERE "digest" = ?', (one,))
                     if stored.fetchone() is None:
                         raise ValueError(f"its message {one} is not stored")
-            if is_damaged(row):
+            if is_damaged(row, fork):
                 raise ValueError("it is not as it was written")
         except ValueError as error:
             what = "its answer is not JSON: " if isinstance(error, orjson.JSONDecodeError) else ""

@@ -99,8 +99,8 @@ def pack(store: Store, runs: Collection[str]) -> bytes:
                 )
             connection.execute('UPDATE packed."runs" SET "owner"=\'\'')
             connection.execute(
-                'UPDATE packed."runs" SET "status"=\'interrupted\', "fingerprint"=\'\', "ended"=NULL '
-                f'WHERE "status" IN {ACTIVE}'
+                'UPDATE packed."runs" SET "status"=\'interrupted\', "fingerprint"=\'\', "ended"=NULL, '
+                f'"checksum"=\'\' WHERE "status" IN {ACTIVE}'
             )
         finally:
             connection.execute("COMMIT")

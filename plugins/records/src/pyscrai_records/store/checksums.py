@@ -16,12 +16,18 @@ from ..canonical import canonical, digest
 from ..errors import StoreError
 from ..secret import redact_bytes
 
-#: The columns of a call that stay as they are, and those that a copy in a fork has not.
+#: The columns of a run that its checksum protects. `owner` is of the process that executes it.
+OF_RUN = (
+    "id", "scenario", "seed", "status", "error", "created", "ended", "steps", "fingerprint", "parent",
+    "labels",
+)  # fmt: skip
+#: The columns of a call that stay as they are, those that a copy in a fork has not, and the others.
 STABLE = (
     "number", "agent", "step", "path", "kind", "target", "request", "answer", "error", "detail", "model",
     "provider", "key",
 )  # fmt: skip
 PAID = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "estimated", "cost")
+MORE = ("seed", "finish_reason", "attempts", "started", "seconds", "queued")
 #: The length of a checksum, in hexadecimal digits.
 LENGTH = 16
 
@@ -83,18 +89,41 @@ def checksum(*values: Any) -> str:
     return blake2b(orjson.dumps(values), digest_size=LENGTH // 2).hexdigest()
 
 
+def checksum_of_run(row: Mapping[str, Any]) -> str:
+    return checksum(*map(_plain, (row[name] for name in OF_RUN)))
+
+
 def checksum_of_call(row: Mapping[str, Any]) -> str:
-    """The checksum of a call's row: that of what stays, and that of what it cost."""
+    """The checksum of a call's row: that of what stays, that of what it cost, and that of the rest."""
     *tokens, cost = [row[name] for name in PAID]
     paid = checksum(*tokens, cost if cost is None else float(cost))
-    return checksum(*[row[name] for name in STABLE]) + paid
+    return checksum(*[row[name] for name in STABLE]) + paid + _rest(row, row["reused"])
 
 
-def is_damaged(row: Mapping[str, Any]) -> bool:
-    """Whether a call's row is not as it was written."""
+def _rest(row: Mapping[str, Any], reused: str) -> str:
+    return checksum(*map(_plain, (row[name] for name in MORE)), reused)
+
+
+def _plain(value: Any) -> Any:
+    """A number as it is written, whichever of the types it has that the database makes equal."""
+    return float(value) if type(value) is int else value
+
+
+def is_damaged(row: Mapping[str, Any], fork: bool = True) -> bool:
+    """Whether a call's row is not as it was written. Only in a `fork` it may be a copy.
+
+    A row of an older version has no checksum of the rest. Nor is that looked at in one without its columns.
+    """
     known = row["checksum"]
     if not known:
         return False
-    found = checksum_of_call(row)
-    # A copy in a fork was not paid for.
-    return known[:LENGTH] != found[:LENGTH] or not (row["reused"] or known == found)
+    whole = MORE[0] in row
+    found = checksum_of_call(row) if whole else checksum_of_call({**row, **dict.fromkeys(MORE)})
+    # A copy was not paid for, and has the run that it comes from.
+    copied = fork and bool(row["reused"])
+    stable, paid, rest = (slice(LENGTH * number, LENGTH * (number + 1)) for number in range(3))
+    wrong = known[stable] != found[stable] or not (copied or known[paid] == found[paid])
+    if wrong or not known[rest] or not whole:
+        return wrong
+    copied = copied and not any(row[name] for name in PAID)
+    return known[rest] != found[rest] and not (copied and known[rest] == _rest(row, ""))

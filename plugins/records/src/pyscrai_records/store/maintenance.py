@@ -39,8 +39,6 @@ def remove_runs(store: Store, runs: Sequence[str]) -> None:
                     column = "id" if table is RunRow else "run"
                     delete = f'DELETE FROM "{table_name(table)}" WHERE "{column}" = ?'
                     store.connection.executemany(delete, [(run,) for run in runs])
-        for run in runs:
-            store.locks.remove(run)
 
 
 def list_executing(store: Store) -> list[str]:

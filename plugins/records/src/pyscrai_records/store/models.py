@@ -87,6 +87,7 @@ class RunRow(Row):
     owner = TextField(default="")
     parent = CharField(default="")
     labels = TextField(default="{}")
+    checksum = CharField(default="")
 
     class Meta:
         table_name = "runs"

@@ -19,7 +19,7 @@ from ..base.log import logger
 from ..canonical import canonical
 from ..errors import StoreError
 from ..records import Event, RunResult, RunStatus
-from .checksums import checksum, clean_body
+from .checksums import checksum, checksum_of_run, clean_body
 from .listing import run_rows
 from .locks import Locks, Owner
 from .models import (
@@ -234,6 +234,7 @@ class Store:
     def release(self, run: str) -> None:
         """Let other processes execute the run again."""
         if (lock := self._owned.pop(run, None)) is not None:
+            self.locks.remove(run)  # first: whoever waits for it makes another, and locks that
             lock.release()
 
     # -- runs --
@@ -272,6 +273,7 @@ class Store:
                     owner=Owner.current().to_json(), parent=prefix.run if prefix else "",
                     labels=canonical(dict(labels or {})).decode(),
                 ).execute(self.database)  # fmt: skip
+                self._update_run(run, status="running")
                 body = _manifest_body(manifest)
                 ManifestRow.insert(run=run, body=body, checksum=checksum(body)).execute(self.database)
                 if prefix is not None:
@@ -281,7 +283,6 @@ class Store:
                     self.connection.execute(COPY_WAITING, (run, prefix.waits, prefix.run))
         except BaseException:
             self.release(run)
-            self.locks.remove(run)
             raise
         return run
 
@@ -299,12 +300,9 @@ class Store:
         """Undo `reopen_run`: write the run as `recorded` has it."""
         with self.transaction():
             self._update_run(
-                recorded.id,
-                status=recorded.status,
-                error=recorded.error,
-                ended=recorded.ended,
+                recorded.id, status=recorded.status, error=recorded.error, ended=recorded.ended,
                 owner=recorded.last_owner,
-            )
+            )  # fmt: skip
             self._update_manifest(recorded.id, recorded.manifest)
 
     def set_status(self, run: str, status: RunStatus) -> None:
@@ -339,8 +337,6 @@ class Store:
                     OutcomeRow.insert(
                         run=run, name=name, value=text, checksum=checksum(name, text), kind=kind
                     ).execute(self.database)
-        if result.status == "completed":
-            self.locks.remove(run)  # it is not executed any more
 
     def remove_answers(self, run: str, last: int) -> None:
         """Remove the calls behind number `last`: those of an execution that differs from the run.
@@ -355,7 +351,12 @@ class Store:
             )
 
     def _update_run(self, run: str, **values: Any) -> None:
-        RunRow.update(**values).where(RunRow.id == run).execute(self.database)
+        """Write these values, and the checksum of all."""
+        this = RunRow.id == run
+        RunRow.update(**values).where(this).execute(self.database)
+        rows: Any = RunRow.select().where(this).dicts().bind(self.database)
+        for row in rows:
+            RunRow.update(checksum=checksum_of_run(row)).where(this).execute(self.database)
 
     def _update_manifest(self, run: str, manifest: dict[str, Any]) -> None:
         body = _manifest_body(manifest)

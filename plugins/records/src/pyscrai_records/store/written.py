@@ -12,12 +12,12 @@ import orjson
 
 from ..canonical import LOG_HEAD
 from ..errors import StoreError
-from .checksums import PAID, STABLE, checksum, damaged, is_body, is_damaged
+from .checksums import MORE, PAID, STABLE, checksum, damaged, is_body, is_damaged
 from .opening import as_store_error
 
 EVENTS = """SELECT "audience","cause","kind","payload","seq","source","step" FROM "events" WHERE "run"=?
     ORDER BY "seq\""""
-CALL = (*STABLE, *PAID, "reused", "checksum", "status", "frame", "messages")
+CALL = (*STABLE, *PAID, *MORE, "reused", "checksum", "status", "frame", "messages")
 CALLS = f"""SELECT {",".join(f'"{name}"' for name in CALL)} FROM "calls" WHERE "run"=? ORDER BY "number\""""
 #: By the index of positions, which may be damaged alone.
 PLACES = """SELECT count(*) FROM (SELECT "agent","step","path" FROM "calls" WHERE "run"=?
