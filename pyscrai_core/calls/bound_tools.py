@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from attrs import define, field
 
-from pyscrai_language.schemas import check_value
+from pyscrai_language.schemas import check_tool_schema, check_value
 from pyscrai_records.base.log import report
 from pyscrai_records.canonical import Json, canonical, check_json
 from pyscrai_records.errors import TELL, ContractError, PyscraiError, ToolFailed
@@ -53,6 +53,22 @@ def described(tools: Sequence[Tool]) -> list[dict[str, Any]]:
     ]
 
 
+def spec_of(tool: Tool, check: bool = False) -> ToolSpec:
+    """What a tool says of itself. Raises `ContractError` for what is none (with `check`, no JSON Schema)."""
+    for name, kind in (("name", str), ("description", str), ("parameters", Mapping)):
+        if not isinstance(value := getattr(tool, name, None), kind):
+            expected = "a JSON Schema" if kind is Mapping else "text"
+            found = type(value).__name__
+            raise ContractError(f"{origin(tool)}: its `{name}` is {found}, expected {expected}; {TELL}")
+    try:
+        spec = ToolSpec(tool.name, tool.description, dict(tool.parameters))
+        if check:
+            check_tool_schema(spec.parameters)
+        return spec
+    except (ValueError, TypeError) as error:  # the latter is what cannot be written as JSON
+        raise ContractError(f"{origin(tool)}: its `parameters`: {error}; {TELL}") from None
+
+
 @define(eq=False)
 class BoundTool:
     """A tool in an agent's hands. The `account` is the tool's own, whoever calls it."""
@@ -64,13 +80,7 @@ class BoundTool:
 
     def __attrs_post_init__(self) -> None:
         # One object always: the journal and the check of values know it again by its identity.
-        tool = self.tool
-        for name, kind in (("name", str), ("description", str), ("parameters", Mapping)):
-            if not isinstance(value := getattr(tool, name, None), kind):
-                expected = "a JSON Schema" if kind is Mapping else "text"
-                found = type(value).__name__
-                raise ContractError(f"{origin(tool)}: its `{name}` is {found}, expected {expected}; {TELL}")
-        self.spec = ToolSpec(tool.name, tool.description, dict(tool.parameters))
+        self.spec = spec_of(self.tool)
 
     @property
     def external(self) -> bool:

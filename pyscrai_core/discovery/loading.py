@@ -202,42 +202,52 @@ def _hooks(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> dic
 
 
 def _collect(manager: pluggy.PluginManager, plugin: Plugin, module: object) -> Iterator[Offer]:
-    """Call each hook of a plugin once, and check what it returns."""
+    """Call each hook of a plugin once, and check what it returns. Raises at the end, for all faults."""
     implemented = _hooks(manager, plugin, module)
+    faults: list[ContractError] = []
     for hook, kind in KINDS.items():
         where = f"{plugin.module}.{hook}"
         for implementation in implemented.get(hook, ()):
             # Called directly, because pluggy drops an answer of None, which is a mistake here.
-            for extension in _checked(where, implementation.function):
+            for extension in _checked(where, implementation.function, faults):
                 yield Offer(kind, extension.name, extension, plugin.name, plugin.distribution, plugin.version)
         if hook not in implemented and inspect.isroutine(getattr(module, hook, None)):
-            raise ContractError(f"{where}: not marked as a hook; put @hookimpl above it")
+            faults.append(ContractError(f"{where}: not marked as a hook; put @hookimpl above it"))
+    if faults:
+        raise ContractError("; ".join(map(str, faults))) from faults[0].__cause__
 
 
-def _checked(where: str, hook: Callable[[], object]) -> list[Extension]:
+def _checked(where: str, hook: Callable[[], object], faults: list[ContractError]) -> Iterator[Extension]:
+    """The extensions that a hook returns; what is wrong with the others is added to `faults`."""
     try:
         answer = hook()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # the plugin's own code: it may raise anything
-        raise ContractError(f"{where}: raised {_line(error)}") from error
+    except BaseException as error:  # noqa: BLE001  the plugin's own code: it may raise anything
+        faults.append(ContractError(f"{where}: raised {_line(error)}"))
+        faults[-1].__cause__ = error
+        return
     if not isinstance(answer, list) or not all(isinstance(item, Extension) for item in answer):
-        raise ContractError(f"{where}: returned {_short(answer)}; expected a list of Extension")
+        faults.append(ContractError(f"{where}: returned {_short(answer)}; expected a list of Extension"))
+        return
     names: set[str] = set()
     for extension in answer:
+        words = str(extension.name).split(" ") if hook.__name__ == "pyscrai_commands" else [extension.name]
+        fault = ""
         if not (isinstance(extension.name, str) and extension.name):
-            raise ContractError(f"{where}: an extension has the name {extension.name!r}; expected a word")
-        words = extension.name.split(" ") if hook.__name__ == "pyscrai_commands" else [extension.name]
-        if not all(re.fullmatch(r"[\w.+@-]+", word) for word in words):
+            fault = f"an extension has the name {extension.name!r}; expected a word"
+        elif not all(re.fullmatch(r"[\w.+@-]+", word) for word in words):
             expected = "expected letters, digits and any of . + @ _ -"
-            raise ContractError(f"{where}: an extension has the name {extension.name!r}; {expected}")
-        if not re.fullmatch(r"[\w.]+:[\w.]+", str(extension.target)):
-            target = f"has the target {extension.target!r}; expected 'module:attribute'"
-            raise ContractError(f"{where}: {extension.name!r} {target}")
-        if extension.name in names:
-            raise ContractError(f"{where}: offers {extension.name!r} twice; give each a name of its own")
-        names.add(extension.name)
-    return answer
+            fault = f"an extension has the name {extension.name!r}; {expected}"
+        elif not re.fullmatch(r"[\w.]+:[\w.]+", str(extension.target)):
+            fault = f"{extension.name!r} has the target {extension.target!r}; expected 'module:attribute'"
+        elif extension.name in names:
+            fault = f"offers {extension.name!r} twice; give each a name of its own"
+        else:
+            names.add(extension.name)
+            yield extension
+        if fault:
+            faults.append(ContractError(f"{where}: {fault}"))
 
 
 def import_target(offer: Offer) -> Any:

@@ -6,7 +6,7 @@ from pyscrai_records.errors import ContractError
 from pyscrai_records.records import Position
 
 from ..agent import Agent
-from ..calls.bound_tools import BoundTool
+from ..calls.bound_tools import BoundTool, spec_of
 from ..calls.limiter import Account
 from ..contracts import Tool, Toolset
 from ..discovery.blame import awaitable, check_list
@@ -32,6 +32,9 @@ class Binding:
         world = self._world
         for name, agent in world.agents.items():
             participant, made = world.participants.get(name), components.tools(name)
+            for tool in made:  # a toolset's are the server's, which checks what it is given
+                if isinstance(tool, Tool) and not components.replay:
+                    spec_of(tool, check=True)
             if participant and participant.agent.tools == agent.tools and self._made[name] == made:
                 tools = participant.tools
             else:

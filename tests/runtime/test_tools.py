@@ -319,3 +319,60 @@ def test_tools_in_a_run_and_in_its_replay(
     again = replay(store=tmp_path / "runs.db", host=host_with(**components))
     assert again.fingerprint == result.fingerprint
     assert Calls.made == ["Jon", "Jon", "telling", "Jon"], "only the pure one was called again"
+
+
+class Says(Engine):
+    async def run(self, turn: Turn) -> None:
+        turn.say("hello")
+
+
+def shared(schema: Any) -> Any:
+    """A schema of 20 objects that has a million when it is written out."""
+    for _ in range(20):
+        schema = {"anyOf": [schema, schema]}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"properties": {"a": {"type": "intger"}}}, "properties.a.type: not a JSON Schema: expected one of"),
+        ({"type": "object", "required": "a"}, "required: not a JSON Schema: expected"),
+        ({"type": "object", "properties": {"a": {"default": {1}}}}, "not JSON serializable: set"),
+        (shared({"type": "string"}), "the JSON Schema: there are more than 500,000 values in it"),
+    ],
+)
+def test_a_tool_with_a_schema_that_is_none_is_told_before_any_call(
+    play: Any, parameters: Any, told: str
+) -> None:
+    class Odd(Tool):
+        name, description = "odd", "It is never called."
+
+        async def call(self, arguments: dict[str, Any], turn: Turn) -> Any: ...
+
+    Odd.parameters = parameters
+    scenario = {
+        "agents": {"A": {"engine": "says", "tools": ["odd"]}},
+        "schedule": {"use": "round-robin", "rounds": 1},
+    }
+    result = play(scenario, engine__says=Says, tool__odd=Odd)
+    assert result.status == "failed"
+    assert "tool 'odd' (given): its `parameters`: " in result.error
+    assert told in result.error
+
+
+def test_what_a_tool_checks_itself_is_left_to_it(play: Any) -> None:
+    class Own(Tool):
+        name, description = "own", "It has what a scenario may not write."
+        parameters: ClassVar[Any] = {
+            "$schema": "http://json-schema.org/draft-07/schema#", "$id": "x", "type": "object",
+            "properties": {"a": {"type": "string", "pattern": "(?=a)", "minLength": 1}},
+        }  # fmt: skip
+
+        async def call(self, arguments: dict[str, Any], turn: Turn) -> Any: ...
+
+    scenario = {
+        "agents": {"A": {"engine": "says", "tools": ["own"]}},
+        "schedule": {"use": "round-robin", "rounds": 1},
+    }
+    assert play(scenario, engine__says=Says, tool__own=Own).status == "completed"

@@ -18,6 +18,7 @@ pyscrai_api = 1
 def pyscrai_commands():
     return [
         Extension("greet", "faulty_parts:not_a_command", ""),
+        Extension("later", "faulty_parts:not_a_command", ""),
         Extension("show", "faulty_parts:show", ""),
     ]
 
@@ -32,6 +33,8 @@ def pyscrai_engines():
         Extension("unmade", "faulty_parts:Unmade", ""),
         Extension("synchronous", "faulty_parts:Synchronous", ""),
         Extension("hung", "faulty_parts:Hung", ""),
+        Extension("shared", "faulty_parts:Shared", ""),
+        Extension("sound", "faulty_parts:Sound", ""),
     ]
 
 @hookimpl
@@ -44,6 +47,8 @@ def pyscrai_tools():
         Extension("synchronous", "faulty_parts:Hammer", ""),
         Extension("shed", "faulty_parts:Shed", ""),
         Extension("number", "faulty_parts:Number", ""),
+        Extension("nonsense", "faulty_parts:Nonsense", ""),
+        Extension("many", "faulty_parts:Many", ""),
     ]
 
 @hookimpl
@@ -104,6 +109,16 @@ class Shed(Toolset):
     def list(self):
         return []
 
+class Nonsense(Tool):
+    name, description = "nonsense", ""
+    parameters = {"type": "object", "properties": {"a": {"type": "intger"}}}
+    async def call(self, arguments, turn): ...
+
+class Many(Nonsense):
+    parameters = {"type": "string"}
+    for _ in range(20):
+        parameters = {"anyOf": [parameters, parameters]}
+
 class Number(Tool):
     call = 3
 
@@ -154,6 +169,19 @@ class Nested(Engine):
         part: list[Part] = attrs.field(factory=list)
     async def run(self, turn): ...
 
+class Shared(Engine):
+    @attrs.frozen
+    class Config:
+        names: list[str] = []
+    async def run(self, turn): ...
+
+class Sound(Engine):
+    @attrs.frozen
+    class Config:
+        names: list[str] = attrs.field(factory=list)
+        pair: tuple[int, ...] = ()
+    async def run(self, turn): ...
+
 class Plain(Engine):
     class Config:
         option = 3
@@ -193,7 +221,11 @@ def test_each_fault_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "it cannot be opened: KeyError: 'door'; tell its author" in errors["shut"]
     assert "it cannot be opened: KeyError: 'door'; tell its author" in errors["unmade"]
     assert "it was not opened and closed within 0.5 s; tell its author" in errors["hung"]
+    assert "Config.names: the default is a list that all components share" in errors["shared"]
+    assert "its `parameters`: properties.a.type: not a JSON Schema: expected one of" in errors["nonsense"]
+    assert "there are more than 500,000 values in it" in errors["many"]
     assert errors.pop("provider wrapped") == errors.pop("wrapped") == ""
+    assert errors.pop("engine sound") == errors.pop("sound") == ""
     assert all("faulty 1.0" in error for name, error in errors.items() if name)
 
 
@@ -249,3 +281,14 @@ def test_a_plugin_whose_import_takes_long_is_named(tmp_path: Path, monkeypatch: 
 def test_a_name_that_is_no_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     plugin = PLUGIN.replace('"plain"', f'"{name}"')
     assert "expected letters, digits" in checked(tmp_path, monkeypatch, plugin)[""]
+
+
+def test_one_fault_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = PLUGIN.replace('"show", "faulty', '"sh/ow", "faulty').replace(
+        '"unmade", "faulty_parts:', '"unmade", "'
+    )
+    errors = checked(tmp_path, monkeypatch, plugin)
+    assert "pyscrai_commands: an extension has the name 'sh/ow'" in errors[""]
+    assert "pyscrai_engines: 'unmade' has the target 'Unmade'; expected 'module:attribute'" in errors[""]
+    assert "is of the class int, expected a click.Command" in errors["later"]
+    assert "it cannot be opened: KeyError: 'door'" in errors["shut"]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from pyscrai_core import PyscraiError
@@ -56,7 +57,7 @@ def plugins(check: bool, pager: bool, as_json: bool) -> int:
     from pyscrai_core.config import load_settings
 
     host = host_of(load_settings())
-    unusable = _unusable(host, host.offers(), opened=True) if check else {}
+    unusable = _unusable(host, _all_offers(host), opened=True) if check else {}
     if as_json:
         output.print_json(_as_json(host, unusable))
     else:
@@ -71,15 +72,23 @@ def plugins(check: bool, pager: bool, as_json: bool) -> int:
     return 1 if check and (broken or unusable) else 0
 
 
+def _all_offers(host: Host) -> list[Offer]:
+    """What all plugins offer that are not disabled, the broken ones too: more may be wrong with them."""
+    broken = [plugin for plugin in host.plugins if plugin.status == "broken"]
+    return [*host.offers(), *(offer for plugin in broken for offer in plugin.extensions)]
+
+
 def _unusable(host: Host, offers: list[Offer], opened: bool = False) -> dict[tuple[str, str], str]:
     """Those of the offers that cannot be loaded (or `opened`), by kind and name, with the reason."""
     from pyscrai_core import ExtensionError
+    from pyscrai_core.discovery.loading import import_target
 
     reasons = {}
+    loaded = {plugin.name for plugin in host.plugins if plugin.status == "loaded"}
     for offer in offers:
         began = time.perf_counter()
         try:
-            made = host.load(offer.kind, offer.name)
+            made = host.load(offer.kind, offer.name) if offer.plugin in loaded else import_target(offer)
         except ExtensionError as error:
             reasons[offer.kind, offer.name] = str(error)
             continue
@@ -105,6 +114,11 @@ def _wrong_declaration(made: Any) -> str:
     try:
         check_methods(made)
         check_options(made.Config)
+        for option in attrs.fields(made.Config):
+            if isinstance(option.default, (list, dict, set)):
+                kind = type(option.default).__name__
+                what = f"the default is a {kind} that all components share, and could change"
+                return f"{made.Config.__name__}.{option.name}: {what}; write `= field(factory={kind})`"
     except ContractError as error:
         return str(error)
     return ""
@@ -112,6 +126,7 @@ def _wrong_declaration(made: Any) -> str:
 
 def _wrong_opening(offer: Offer, made: Any) -> str:
     """Why a component that needs no options cannot be opened and closed; empty if it can."""
+    from pyscrai_core import ContractError
     from pyscrai_core.runtime.components import watch_components
     from pyscrai_records.base.time_limit import LeftBehind, run_alone
 
@@ -125,6 +140,8 @@ def _wrong_opening(offer: Offer, made: Any) -> str:
         fault = TimeoutError()
     if fault is None:
         return ""
+    if isinstance(fault, ContractError):
+        return str(fault)
     if isinstance(fault, TimeoutError):
         return f"it was not opened and closed within {PROBE_SECONDS:g} s; tell its author"
     return f"it cannot be opened: {type(fault).__name__}: {fault}; tell its author"
@@ -132,8 +149,9 @@ def _wrong_opening(offer: Offer, made: Any) -> str:
 
 async def _open_and_close(made: Any, watch: Watch) -> Exception | None:
     """What opening and closing a component that needs no options raises, if no message for a person."""
-    from pyscrai_core import PyscraiError
-    from pyscrai_core.contracts import Component
+    from pyscrai_core import ContractError, PyscraiError
+    from pyscrai_core.calls.bound_tools import spec_of
+    from pyscrai_core.contracts import Component, Tool
     from pyscrai_records.base.time_limit import OutOfTime
 
     if not (isinstance(made, type) and issubclass(made, Component)):
@@ -144,9 +162,13 @@ async def _open_and_close(made: Any, watch: Watch) -> Exception | None:
         return None  # it needs options
     try:
         component = made(config)
+        if isinstance(component, Tool):
+            spec_of(component, check=True)
         with watch.limit(PROBE_SECONDS):
             await component.aopen()
             await component.aclose()
+    except ContractError as error:
+        return error
     except PyscraiError:
         return None
     except OutOfTime:

@@ -67,6 +67,37 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         raise Misfit(*found)
 
 
+def check_tool_schema(schema: Mapping[str, Any]) -> None:
+    """Raise `Misfit` if `schema` is not a JSON Schema.
+
+    What a scenario may not write, a tool may, which checks its arguments itself: see `_prepared`.
+    """
+    if not _is_simple(schema) and (found := _tool_mistake(canonical(schema))) is not None:
+        raise Misfit(*found)
+
+
+@functools.lru_cache(maxsize=1024)
+def _tool_mistake(written: bytes) -> tuple[str, Path] | None:
+    found = _meta_mistake(orjson.loads(written))
+    return found and (f"{dotted(found[1])}: {found[0]}" if found[1] else found[0], found[1])
+
+
+def _is_simple(schema: Any) -> bool:
+    """Whether it is surely a schema; False: jsonschema, which takes long to import, has to tell."""
+    return (
+        isinstance(schema, dict)
+        and schema.keys() <= {"type", "properties", "required", "additionalProperties", "description"}
+        and schema.get("type") in (*_TYPES, "object")
+        and isinstance(schema.get("additionalProperties", True), bool)
+        and isinstance(schema.get("description", ""), str)
+        and isinstance(named := schema.get("properties", {}), dict)
+        and isinstance(required := schema.get("required", []), list)
+        and all(isinstance(name, str) for name in required)
+        and len(required) == len(set(required))
+        and all(map(_is_simple, named.values()))
+    )
+
+
 @functools.lru_cache(maxsize=1024)
 def _mistake(written: bytes) -> tuple[str, Path] | None:
     """What is wrong with a schema, and where. (A population repeats the same few.)"""
