@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from pyscrai_records.errors import RunStopping
+from pyscrai_records.store.checksums import damaged, is_damaged
 from pyscrai_records.store.opening import translate_errors
 from pyscrai_records.store.store import Store
 
@@ -69,13 +70,19 @@ class Reuse:
 
     def _find(self, call: Call) -> bool:
         with translate_errors(self._store.path):
-            row = self._store.connection.execute(
-                f"""SELECT "run","reused","answer","model","provider","finish_reason" FROM "calls"
+            rows = self._store.connection.execute(
+                f"""SELECT * FROM "calls"
                    WHERE "key"=? AND "run"!=? AND "status"='answered' AND {self._whose} LIMIT 1""",
                 (call.key, self._run, *self._named),
-            ).fetchone()
-        if row is None:
+            )
+            found = rows.fetchone()
+        if found is None:
             return False
-        run, origin, answer, call.model, call.provider, call.finish_reason = row
-        call.answer_json, call.reused, call.cost = answer.encode(), origin or run, 0.0
+        row = {column[0]: value for column, value in zip(rows.description, found, strict=True)}
+        if is_damaged(row):
+            raise damaged(f"run {row['run']}: call {row['number']}")
+        call.model, call.provider, call.finish_reason = (
+            row[name] for name in ("model", "provider", "finish_reason")
+        )
+        call.answer_json, call.reused, call.cost = row["answer"].encode(), row["reused"] or row["run"], 0.0
         return True

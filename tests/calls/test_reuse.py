@@ -17,7 +17,18 @@ import attrs
 import pytest
 
 import pyscrai_core
-from pyscrai_core import Completion, Engine, Message, Overloaded, Provider, Request, RunResult, Usage, api
+from pyscrai_core import (
+    Completion,
+    Engine,
+    Message,
+    Overloaded,
+    Provider,
+    Request,
+    RunResult,
+    StoreError,
+    Usage,
+    api,
+)
 from pyscrai_core.calls.call import Call
 from pyscrai_core.calls.reuse import Reuse
 from pyscrai_core.plugins import Host
@@ -247,6 +258,15 @@ def test_what_is_taken_over_is_recorded_and_costs_nothing(host: Host) -> None:
     with Store.open(STORE) as store:
         assert [store.run(one.run).count_reused() for one in (first, second, third)] == [0, 6, 6]
         assert store.run(second.run).cost().dollars == 0
+
+
+@pytest.mark.parametrize("column", ["answer", "model", "finish_reason", "cost"])
+def test_an_answer_that_is_not_as_it_was_written_is_not_taken(host: Host, column: str) -> None:
+    first = run(host)
+    with sqlite3.connect(STORE) as database:
+        database.execute(f"UPDATE calls SET {column} = replace({column}, 'o', 'a') || '1'")
+    with pytest.raises(StoreError, match=f"run {first.run}: call 1 is not as it was written"):
+        run(host)
 
 
 def test_what_is_taken_over_counts_for_no_budget_on_resume(host: Host) -> None:
