@@ -839,6 +839,7 @@ def test_a_narrator_is_nobody_unless_one_takes_part() -> None:
     made = AnswerPolicy()
     for agents, name in ((["Mara", "Narrator"], "Narrator"), (["Mara", "Jon"], "a narrator")):
         with pytest.raises(AnswerRejected, match=f"a line of {name};"):
-            check(Completion("Narrator: It is dark."), WORDS, made, agents)
+            check(Completion("Narrator: It is dark."), WORDS, made, speakers(tuple(agents)))
     own = WORDS.but(position=Position("Narrator", 1, "1#1"))
-    assert check(Completion("Narrator: It is dark."), own, made, ["Narrator", "Mara"]).text == "It is dark."
+    known = speakers(("Narrator", "Mara"))
+    assert check(Completion("Narrator: It is dark."), own, made, known).text == "It is dark."

@@ -32,6 +32,8 @@ _BEGIN = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
+#: Without one of these there is no mark.
+_SIGNS = re.compile("[<>=:`✿\\[]")
 _HARMONY_END = re.compile(r"<\|(?:call|end|return|start|channel)\|>")
 RECIPIENT = re.compile(r"to=([\w.-]{1,100})")
 #: Marks of a call whose beginning is missing or hidden; with no JSON in them they are never words.
@@ -61,7 +63,8 @@ def marked_calls(text: str) -> Iterator[Marked]:
 
 def next_mark(text: str, place: int) -> re.Match[str] | None:
     """The next mark of a call that is not only spoken of, in quotes."""
-    while (mark := _BEGIN.search(text, place)) is not None:
+    sign = _SIGNS.search(text, place)
+    while sign and (mark := _BEGIN.search(text, place)) is not None:
         begin, place = mark.start(), mark.end()
         if not (begin and text[begin - 1] in QUOTES and text[place : place + 1] in [*CLOSING_QUOTES]):
             return mark

@@ -63,6 +63,8 @@ _GLUED_TURN = re.compile(rf"(?<=[{_SENTENCE_ENDS}])(?:assistant|user)[ \t]*(?:[{
 _GLUED_BEGUN = re.compile(
     rf"[{_SENTENCE_ENDS}](?:a(?:s(?:s(?:i[stan]{{0,4}}t?)?)?)?|u(?:s(?:er?)?)?)?[ \t]*\Z"
 )
+#: Without one of these no line has a label, but that of `_TURN`.
+_SIGNS = re.compile(r"[:：#*_<>\[\]()|=\-–—]")
 _LABELS = (_COLON, _TITLE, _BOXED, _ALONE)
 #: What only labels the agent itself, where its answer begins: a dash or a bar behind the name, or the name in
 #: brackets or bold, and then a sentence; or how it speaks, as in `Mara, smiling: Nine coins.` A name that is
@@ -254,7 +256,7 @@ class OwnWords:
 
     def _label(self, line: str, items: bool = False) -> Label | None:
         """The label of a line. `items`: a name in a list or a quotation that is announced is one, too."""
-        if self._code or self._brackets or DATA.match(line):
+        if self._code or self._brackets or not (_SIGNS.search(line) or _TURN.match(line)) or DATA.match(line):
             return None
         start = _STAMP.match(line).end()  # type: ignore[union-attr]
         for form in _LABELS:
