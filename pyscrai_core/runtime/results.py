@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from pyscrai_answers.expected import expected_value
+from pyscrai_language.expressions import Expression
 from pyscrai_records.canonical import check_json
 from pyscrai_records.errors import ContractError
 from pyscrai_records.secret import redact_bytes
@@ -82,11 +83,17 @@ class Results:
             )
 
     def _expected(
-        self, evaluate: Callable[[Mapping[str, Any]], Any], where: str, given: Mapping[str, Any]
+        self,
+        expression: Expression,
+        evaluate: Callable[[Mapping[str, Any]], Any],
+        where: str,
+        given: Mapping[str, Any],
     ) -> Any:
         world = self._world
-        events, row, begun = world.log.events, given.get("event"), self._ended or bool(world.drawn)
-        return expected_value(evaluate, events, world.drawn, row, world.agents, where, begun=begun)
+        return expected_value(
+            evaluate, world.log.events, world.drawn, given.get("event"), world.agents, where,
+            may_read=expression.may_read, begun=self._ended or bool(world.drawn),
+        )  # fmt: skip
 
     def _value(self, quantity: Quantity, where: str, given: dict[str, Any] | None = None) -> Any:
         def evaluate(more: Mapping[str, Any]) -> Any:
@@ -94,7 +101,11 @@ class Results:
             return check_json(plain(self._world.value(quantity.expression, where, names)), where)
 
         try:
-            value = self._expected(evaluate, where, given or {}) if quantity.expected else evaluate({})
+            value = (
+                self._expected(quantity.expression, evaluate, where, given or {})
+                if quantity.expected
+                else evaluate({})
+            )
         except ContractError as error:
             # The run is whole all the same: a resume asks nothing again.
             raise ContractError(f"{error}; fix it: pyscrai resume RUN --set {where}=…") from None

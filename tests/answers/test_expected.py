@@ -73,6 +73,29 @@ def test_expected_values_are_those_of_the_probabilities(tmp_path: Path) -> None:
     assert api.replay(result.run, store=tmp_path / "runs.db").outcomes == result.outcomes
 
 
+def test_of_draws_of_an_event_that_matter_together_the_last_is_varied(tmp_path: Path) -> None:
+    """It holds behind the others as they were drawn; draws whose effects add up are each varied."""
+    values = {
+        "both": "event.payload.safe and event.payload.way == 'bus'",
+        "whole": "event.payload.safe and len([k for k in event.payload if event.payload[k] == 'bus']) == 1",
+        "sum": "2 * event.payload.level + (event.payload.way == 'bus')",
+        "product": "event.payload.level * (event.payload.way == 'bus')",
+    }
+    columns = {key: {"value": value, "expected": True} for key, value in values.items()}
+    columns |= {"safe": {"value": "event.payload.safe"}, "level": {"value": "event.payload.level"}}
+    outcomes = {"both": {"value": f"len([e for e in events if {values['both'].replace('event', 'e')}])",
+                         "expected": True}}  # fmt: skip
+    tables = {"t": {"rows": "events.answer", "columns": columns}}
+    result = run(tmp_path, scenario({"odds": CHANCES}, **{**SURVEY, "tables": tables, "outcomes": outcomes}))
+    assert result.status == "completed", result.error
+    rows, bus = result.tables["t"], 5 / 7
+    assert {row["safe"] for row in rows} == {True, False}
+    for row in rows:
+        assert row["both"] == row["whole"] == pytest.approx(row["safe"] * bus)
+        assert row["sum"] == pytest.approx(2 * (0.1 + 0.4 + 0.9) / 0.6 + bus)
+        assert row["product"] == pytest.approx(row["level"] * bus)
+
+
 def test_expected_values_go_by_the_temperature(tmp_path: Path) -> None:
     result = run(tmp_path, scenario({"odds": CHANCES, "temperature": 0}, **SURVEY))
     assert result.outcomes == {"level": 3, "answered": 20}

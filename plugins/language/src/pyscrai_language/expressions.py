@@ -146,6 +146,25 @@ class Expression:
         except NotKnown:
             return None
 
+    def may_read(self, field: str) -> bool:
+        """Whether the value may depend on a payload's `field`: it is named, or a payload is used whole."""
+        parts = {
+            id(one.value): one
+            for one in ast.walk(self.tree)
+            if isinstance(one, ast.Attribute | ast.Subscript)
+        }
+        for one in ast.walk(self.tree):
+            if isinstance(one, ast.Constant) and one.value == field:
+                return True
+            if isinstance(one, ast.Attribute) and one.attr in (field, "payload"):
+                behind = parts.get(id(one))
+                named = isinstance(behind, ast.Attribute) or (
+                    isinstance(behind, ast.Subscript) and isinstance(behind.slice, ast.Constant)
+                )
+                if one.attr == field or not named:
+                    return True
+        return False
+
     def _run(self, evaluation: Callable[[Evaluator], Any], values: dict[str, Any]) -> Any:
         missing = self.uses - values.keys()
         if missing:
