@@ -317,8 +317,7 @@ class Store:
         something of it is not there as it was written.
         """
         run = result.run
-        retry_while_locked(self.writer.flush, self.path)
-        self.writer.check_files()
+        retry_while_locked(self.writer.finish, self.path)
         if last is not None and result.status == "completed":
             check_written(self.path, run, result.fingerprint, last)
         with self.transaction():

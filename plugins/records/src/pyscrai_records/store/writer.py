@@ -187,9 +187,14 @@ class Writer:
         self._count = 0
         self._lock_wait = LockWait(self._path)
         if due:
-            self.check_files()
+            self._check_files()
 
-    def check_files(self) -> None:
+    def finish(self) -> None:
+        """`flush`, and look at the files whenever that was last done."""
+        self.flush()
+        self._check_files()
+
+    def _check_files(self) -> None:
         """Raise `StoreError` if the files that this process writes to are not those at the store's path.
 
         On POSIX a file that was removed can be written still, and all of it would be lost. The main file
