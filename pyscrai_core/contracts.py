@@ -87,8 +87,8 @@ class Component:
     reads: ClassVar[tuple[str, ...]] = ()
     #: Its kind, name, distribution and version, as messages name them. The kernel sets it.
     origin: str = ""
-    #: Where an option is in the scenario, for messages: `self.place("rules", 0)`. The kernel sets it.
-    place: Callable[..., str] = staticmethod(lambda *option: "scenario")
+    #: Where an option is in the scenario, for messages: `self.place_of("rules", 0)`. The kernel sets it.
+    place_of: Callable[..., str] = staticmethod(lambda *option: "scenario")
 
     def __init__(self, config: Any) -> None:
         #: An instance of `Config`. Read it when you need it: a fork may replace it.

@@ -52,7 +52,7 @@ class Blueprint:
     demands: tuple[str, ...] = ()
     check_files: Callable[[Collection[str]], None] = lambda demands: None
     origin: str = ""
-    place: Callable[..., str] = Component.place
+    place_of: Callable[..., str] = Component.place_of
 
     def make(self, approval: Approval) -> Any:
         """The component.
@@ -74,7 +74,7 @@ class Blueprint:
         cls, config = self.load()
         try:
             made = cls(config)
-            made.origin, made.place = self.origin, self.place
+            made.origin, made.place_of = self.origin, self.place_of
             return made
         except PyscraiError:
             raise
@@ -169,7 +169,7 @@ class Resolver:
 
         code, demands = self.modules.hashes, tuple(self._source.latest)
         place = partial(self._place, kind, path)
-        return Blueprint(kind, use.use, use.options, load, True, code, demands, origin=own, place=place)
+        return Blueprint(kind, use.use, use.options, load, True, code, demands, origin=own, place_of=place)
 
     def _make_nested(self, kind: str, value: Any) -> Component:
         """The component for a nested `{use: …}`. Raises `Misfit`."""

@@ -41,7 +41,7 @@ def author_mistakes(engine: Engine, turn: Turn, about: Event | None = None) -> I
         written = ".".join(map(str, ("agents", turn.agent.name, "engine", *error.option)))
         event = "" if about is None else f"; on {about.describe()[:200]}"
         raise ContractError(
-            f"{engine.place(*error.option)}: {path[1:]}: {error}{event}; correct it, and run "
+            f"{engine.place_of(*error.option)}: {path[1:]}: {error}{event}; correct it, and run "
             f"it again, or from an earlier event on: pyscrai fork RUN --at SEQ --set {written}=…"
         ) from None
 

@@ -120,7 +120,7 @@ class Moderated(Schedule):
         return (self._last,)
 
     def _by_rule(self, source: str, names: list[str], stage: Stage) -> str:
-        rule, where = expression(source), f"{self.place('rule')}: schedule.rule"
+        rule, where = expression(source), f"{self.place_of('rule')}: schedule.rule"
         # The log is only copied for a rule that uses it.
         events = stage.log if "events" in rule.uses else ()
         given = {"names": names, "last": self._last, "events": events, "state": stage.state}
