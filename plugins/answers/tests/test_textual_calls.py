@@ -256,25 +256,6 @@ def test_each_of_several_calls_is_read() -> None:
     assert answer.tool_calls[0].arguments == {"of": "7"}, "the tool wants text"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"name": "stock", "arguments": {"of": "apples"}}',
-        '```json\n{"tool": "stock", "arguments": {"of": "apples"}}\n```',
-        'The format is: {"action": "stock", "action_input": {"of": "apples"}}',
-        "{'name': 'stock', 'arguments': {'of': 'apples'}}",
-        '[{"name": "Jon", "parameters": {"coins": 5}}, {"name": "Mara", "parameters": {"coins": 9}}]',
-    ],
-)
-def test_json_in_the_shape_of_a_call_is_words_where_there_are_no_tools(text: str) -> None:
-    """Who was never offered a tool writes an example, or data; marks of calls are never words."""
-    assert taken(Completion(text)).text == text
-    with pytest.raises(AnswerRejected, match="which is not offered"):
-        taken(Completion(text), AFTER_CALL)
-    with pytest.raises(AnswerRejected, match="no tool can be used now"):
-        taken(Completion(f"<tool_call>{text.strip('`json')}</tool_call>"))
-
-
 def test_the_form_of_emulated_tools_is_never_said() -> None:
     """A model that was shown it goes on to write it where no tool can be used."""
     assert taken(Completion('{"next": {"answer": "Nine."}}')).text == "Nine."

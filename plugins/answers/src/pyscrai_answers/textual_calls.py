@@ -174,17 +174,10 @@ def _with_bare_calls(answer: Completion, request: Request, tools: Mapping[str, T
         return evolve(answer, text=said, raw=answer.raw or text)
     found = [_calls_in(one, tools, strict=True) for one in values]
     if found and all(found):
-        if not (tools or _has_called(request) or any(map(_is_emulated, values))):
-            return answer  # who has no tools writes an example, or data that look like a call
         return _with_calls(answer, "", [call for calls in found for call in calls], tools)
     if wrong is not None and request.schema is None and (not values or open_end) and _BEGUN.match(text):
         raise _unreadable(text)
     return answer
-
-
-def _has_called(request: Request) -> bool:
-    """Whether a tool was called before, which may not be offered any more."""
-    return any(isinstance(part, ToolCall) for message in request.messages for part in message.parts)
 
 
 def _is_emulated(value: Any) -> bool:
