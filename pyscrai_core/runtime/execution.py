@@ -11,6 +11,7 @@ from types import FrameType
 
 import attrs
 
+from pyscrai_records.base.collector import passed_over
 from pyscrai_records.base.log import clean
 from pyscrai_records.base.time_limit import LeftBehind
 from pyscrai_records.errors import ConfigError, Divergence, StoreError
@@ -300,7 +301,8 @@ async def _perform(
             made.append(run)
             if session.begin is not None:
                 session.begin(run)
-            return await run.execute(watch)
+            with passed_over():
+                return await run.execute(watch)
         except Exception as error:  # whatever it is, a caller who shows it must not show a key
             clean(error)
             raise

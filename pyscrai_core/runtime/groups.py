@@ -63,6 +63,7 @@ class Groups:
             tasks = self.tasks = [spawn(self._observers.turn(one, self._run_turn(one))) for one in turns]
             await ended(tasks)
             errors = [task.result() for task in tasks]
+            self.tasks = ()
         if self._calls.over:  # it was left behind, and has come back
             raise RunStopping
         failures = [(turn, error) for turn, error in zip(turns, errors, strict=True) if error is not None]
