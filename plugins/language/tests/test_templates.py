@@ -438,3 +438,25 @@ def test_what_is_passed_is_what_templates_are_checked_with(value: dict[str, Any]
     assert lent.origin == "mine.j2"
     (found,) = lent.find_unknown({})
     assert found == "mine.j2:1: 'goals > 1' compares a list with a number, which have no order"
+
+
+def test_the_same_values_give_the_same_text_and_others_another_one() -> None:
+    prompt = Prompt("{{ x }} {{ show(x) }}", "p.j2", frozenset({"x", "show", "unread"}))
+
+    def given(**values: Any) -> str:
+        return prompt.render(**{"show": shown, **values})
+
+    def shown(value: Any) -> str:
+        return type(value).__name__
+
+    values: list[Any] = [[1], (1,), [True], [1.0], "[1]", {"a": [1]}]
+    texts = [given(x=value) for value in values]
+    assert texts == [
+        "[1] list", "(1,) tuple", "[True] list", "[1.0] list", "[1] str", "{'a': [1]} dict",
+    ]  # fmt: skip
+    assert [given(x=value, unread=texts) for value in values] == texts
+    values[0].append(2)
+    assert given(x=values[0]) == "[1, 2] list"
+    assert given(x=[1], show=lambda value: "another") == "[1] another"
+    with pytest.raises(ContractError, match="'x' is undefined"):
+        given()

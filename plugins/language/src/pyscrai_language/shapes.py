@@ -167,7 +167,8 @@ class Shape:
                 return f"{place} has other keys than expected: {', '.join(sorted(different))}"
             found = (part.find_unfit(value[key], f"{place}.{key}") for key, part in self.keys.items())
             return next(filter(None, found), "")
-        return self.item.find_unfit(value[0], f"{place}[0]") if kind == LIST and value else ""
+        item = self.items or ANY
+        return item.find_unfit(value[0], f"{place}[0]") if kind == LIST and value else ""
 
     @property
     def words(self) -> str:

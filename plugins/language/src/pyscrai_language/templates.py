@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import marshal
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
@@ -94,6 +96,17 @@ class Prompt:
             if name in values and (wrong := shape.find_unfit(values[name], name)):
                 what = f"the variable {wrong}; correct what the plugin passes, or its `samples`"
                 raise ContractError(f"{self.origin}: {what}")
+        read = {name: values[name] for name in _variables(self.text) if name in values}
+        functions = [(name, value) for name, value in read.items() if isinstance(value, FunctionType)]
+        for name, _ in functions:
+            del read[name]
+        try:
+            plain = marshal.dumps(read, 2)
+        except ValueError:  # it is no plain data, such as an event
+            return self._render(values)
+        return _rendered(self, plain, *functions)
+
+    def _render(self, values: Mapping[str, Any]) -> str:
         try:
             return self._fill(values)
         except Misfit as error:
@@ -148,6 +161,25 @@ def _line(error: BaseException) -> int:
     # Jinja2 gives this name to the code of a template, whose lines are those of its text.
     lines = [line for frame, line in frames if frame.f_code.co_filename == "<template>"]
     return lines[-1] if lines else 0
+
+
+@functools.lru_cache(maxsize=256)
+def _rendered(prompt: Prompt, plain: bytes, *functions: tuple[str, Any]) -> str:
+    """A prompt's text with `plain` values, marshalled, and functions by their names: agents repeat them."""
+    return prompt._render({**marshal.loads(plain), **dict(functions)})
+
+
+@functools.lru_cache(maxsize=512)
+def _variables(text: str) -> Collection[str]:
+    """The names of a template's variables, and of what it calls."""
+    from jinja2 import TemplateError, meta
+
+    from .sandbox import SANDBOX
+
+    try:
+        return meta.find_undeclared_variables(SANDBOX.parse(text))
+    except TemplateError:  # rendering tells what is wrong
+        return ()
 
 
 @functools.lru_cache(maxsize=512)

@@ -10,6 +10,7 @@ from collections.abc import Set as AnySet
 from itertools import islice
 from typing import Any
 
+from pyscrai_records.base.frozen import FrozenDict, FrozenList
 from pyscrai_records.base.suggest import TYPO, closest, did_you_mean, format_json, quote
 from pyscrai_records.records import Event
 
@@ -23,6 +24,17 @@ MAX_LENGTH = 100_000
 
 SCALARS = frozenset({type(None), bool, int, float, str})
 NUMBERS = frozenset({bool, int, float})
+#: What a value of a type is, in a scenario author's words.
+_KINDS: dict[type, str] = {
+    type(None): "null",
+    bool: "a boolean",
+    **dict.fromkeys((int, float), "a number"),
+    str: "a string",
+    **dict.fromkeys((dict, FrozenDict, Mapping), "a mapping"),
+    **dict.fromkeys((list, tuple, FrozenList, Sequence), "a list"),
+    AnySet: "a set",
+    Event: "an event",
+}
 
 _DIGITS = re.compile(r"\d+")
 
@@ -149,21 +161,8 @@ class OrderedSet(AnySet[Any]):
 
 def kind_of(value: Any) -> str:
     """What a value is, in a scenario author's words."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, int | float):
-        return "a number"
-    if isinstance(value, str):
-        return "a string"
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, Sequence):
-        return "a list"
-    if isinstance(value, AnySet):
-        return "a set"
-    return "an event" if isinstance(value, Event) else "something else"
+    known = _KINDS.get(type(value))
+    return known or next((name for kind, name in _KINDS.items() if isinstance(value, kind)), "something else")
 
 
 def named(value: Any) -> str:
