@@ -288,8 +288,9 @@ class Providers:
         call.started, call.seconds, call.held = time.time(), 0.0, True
         try:
             # Estimating a long history takes time, so only for who counts tokens.
-            tokens = sending.tokens() if vendor.counts_tokens(bounds()) else 0
-            ticket = vendor.enter_now(bounds(), tokens)
+            now = bounds()
+            tokens = sending.tokens() if vendor.counts_tokens(now) else 0
+            ticket = vendor.enter_now(now, tokens)
             delayed = ticket is None or bool(call.attempts)
             if ticket is None:
                 entering = asyncio.ensure_future(vendor.enter(bounds, tokens, patience))

@@ -428,7 +428,7 @@ class CallPipeline:
 
     def _tell(self, call: Call, status: Progress, **more: Any) -> None:
         """Tell observers; `more` are fields of their `CallRecord`."""
-        if self._observers:
+        if self._observers.want("on_call"):
             if more.get("request") is call:
                 more["request"] = freeze(orjson.loads(call.body)) if call.body else None
             more |= {"started": call.started, "queued": call.queued, "provider": call.provider}
@@ -436,7 +436,7 @@ class CallPipeline:
 
     def _tell_answer(self, call: Call, *, journaled: bool = False) -> None:
         seconds = 0.0 if journaled else call.seconds
-        answer = freeze(call.answer) if self._observers else None
+        answer = freeze(call.answer) if self._observers.want("on_call") else None
         self._tell(
             call, "answered", answer=answer, usage=call.usage, model=call.model, cost=call.cost,
             journaled=journaled, seconds=seconds,

@@ -51,19 +51,25 @@ class _Sink:
 
 
 class Observers:
-    """The observers of the run `run`; false if there are none."""
+    """The observers of the run `run`."""
 
     def __init__(self, run: str, observers: Sequence[Observer]) -> None:
         self._run = run
         self._observers = list(observers)
-        self._take_text = any(type(one).on_words is not Observer.on_words for one in observers)
+        #: What at least one of them wants to be told.
+        self._wanted = {
+            method
+            for method in ("on_begin", "on_run", "on_turn", "on_call", "on_tool", "on_words", "on_event")
+            if any(_overrides(one, method) for one in observers)
+        }
 
-    def __bool__(self) -> bool:
-        return bool(self._observers)
+    def want(self, method: str) -> bool:
+        """Whether one of them overrides a method of `Observer`, such as `on_call`."""
+        return method in self._wanted
 
     def sink(self, position: Position) -> Sink | None:
         """Takes the text of a call's answer as it comes; None if no observer wants it."""
-        return _Sink(self, position) if self._take_text else None
+        return _Sink(self, position) if self.want("on_words") else None
 
     async def open(self, watch: Watch) -> None:
         await self._each("aopen", watch)
@@ -85,7 +91,7 @@ class Observers:
 
     def begin(self, store: Store, components: Components, recorded: RecordedRun | None, replay: bool) -> None:
         """Tell which execution begins."""
-        if not self._observers:
+        if not self.want("on_begin"):
             return
         run = recorded or store.run(self._run)
         uses = components.plan.last.scenario.providers
@@ -107,7 +113,7 @@ class Observers:
 
     async def turn(self, turn: WatchedTurn, work: Awaitable[BaseException | None]) -> BaseException | None:
         """How a turn failed, which is the `work`; told when it begins and ends."""
-        if not self._observers:
+        if not self.want("on_turn"):
             return await work
         self._tell("on_turn", TurnRecord(turn.position, "started"))
         error: BaseException | None
@@ -129,7 +135,7 @@ class Observers:
 
     async def tool(self, position: Position, use: Mapping[str, Any], work: Awaitable[Result]) -> Result:
         """What a tool answers, which is the `work`; told when it begins and ends."""
-        if not self._observers:
+        if not self.want("on_tool"):
             return await work
         name, arguments = use["name"], use["arguments"]
         self._tell("on_tool", ToolRecord(position, name, "started", arguments))
@@ -164,6 +170,10 @@ class Observers:
     def _leave_out(self, observer: Observer, error: BaseException) -> None:
         report("ERROR", error, "{} raised and is left out: {}", origin(observer), describe(error))
         self._observers.remove(observer)
+
+
+def _overrides(observer: Observer, method: str) -> bool:
+    return getattr(getattr(observer, method), "__func__", None) is not getattr(Observer, method)
 
 
 def _model_of(config: Any) -> str:

@@ -178,7 +178,7 @@ class RunScope(Scope):
         """A request with its provider, and with that provider's sampling where it leaves some open."""
         provider = request.provider or self._provider
         sampling = self._world.sampling(provider)
-        if request.sampling != Sampling():
+        if request.sampling is not sampling and request.sampling != Sampling():
             options = asdict(request.sampling, recurse=False).items()
             sampling = evolve(sampling, **{name: one for name, one in options if one not in (None, ())})
         if provider == request.provider and sampling == request.sampling:
@@ -293,7 +293,8 @@ class RunTurn(RunScope, Turn):
         messages = (Message.user(prompt),) if isinstance(prompt, str) else tuple(prompt)
         child = self._child("think")
         speaks = not self.participant.engine.narrates
-        request = child._filled(Request(messages, schema=schema, tools=self.participant.specs, speaks=speaks))
+        sampling = self._world.sampling(self._provider)
+        request = Request(messages, schema, self.participant.specs, sampling, speaks, self._provider)
         reasoning = self.participant.reasoning
         if reasoning is None:
             completion = await child.converse(request)

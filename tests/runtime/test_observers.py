@@ -109,3 +109,12 @@ def test_one_observer_of_two_runs_can_tell_them_apart(play: Any, host_with: Any,
     first, second = asyncio.run(both())
     counts = {run: sum(1 for told, _ in notes.told if told == run) for run in (first.run, second.run)}
     assert counts[first.run] == counts[second.run] == len(notes.told) / 2
+
+
+def test_an_observer_may_be_given_a_method_by_itself(play: Any) -> None:
+    """As one that a test watches."""
+    told: list[Any] = []
+    observer = Observer(NoConfig())
+    observer.on_call = told.append  # type: ignore[method-assign]
+    play(SCENARIO, engine__acts=Acts, tool__adds=Adds, observers=[observer])
+    assert {one.status for one in told} == {"started", "answered"}

@@ -39,49 +39,74 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def check_json(
-    value: Any, where: str = "value", depth: int = MAX_DEPTH, left: list[Any] | None = None
-) -> Any:
-    """Return `value` if it is I-JSON; a `ValueError` that names the place inside it if not.
+class _Fault(Exception):
+    """What is not I-JSON, and where: the keys and indices from the inside out."""
 
-    `depth` is how deeply it may be nested; `left` is how many more values it may have, and where it stands.
-    """
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what, self.place = what, list[str]()
+
+
+def check_json(value: Any, where: str = "value") -> Any:
+    """Return `value` if it is I-JSON; a `ValueError` that names the place inside it if not."""
+    try:
+        _check(value, MAX_DEPTH, [MAX_PARTS])
+    except _Fault as fault:
+        place = where + "".join(reversed(fault.place))
+        if fault.what == _DEEP:
+            place = f"{place[:100]}…"
+        elif fault.what == _LARGE:
+            raise ValueError(too_many(where, MAX_PARTS)) from None
+        raise ValueError(f"{place}: {fault.what}") from None
+    return value
+
+
+_DEEP, _LARGE = f"it is nested more than {MAX_DEPTH} times", "there are too many values"
+
+
+def _check(value: Any, depth: int, left: list[int]) -> None:
+    """Raise `_Fault`. The `value` may be nested `depth` times, and have as many values as are `left`."""
     if depth < 0:
-        raise ValueError(f"{where[:100]}…: it is nested more than {MAX_DEPTH} times")
+        raise _Fault(_DEEP)
     kind = type(value)
     if kind is str:
         if not value.isascii():
             try:
                 value.encode()
             except UnicodeEncodeError:
-                raise ValueError(f"{where}: a string holds half of a surrogate pair") from None
+                raise _Fault("a string holds half of a surrogate pair") from None
     elif kind is bool or value is None:
         pass
     elif kind is int:
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
             number = value if value.bit_length() < 1000 else "an integer"  # Python writes no longer ones
-            raise ValueError(f"{where}: {number} does not fit into 53 bits")
+            raise _Fault(f"{number} does not fit into 53 bits")
     elif kind is float:
         if not math.isfinite(value):
-            raise ValueError(f"{where}: {value} is not a finite number")
+            raise _Fault(f"{value} is not a finite number")
     elif kind is dict or kind is FrozenDict:
-        left = _without(len(value), left, where)
+        _count(len(value), left)
         for key, part in value.items():
             if type(key) is not str:
-                raise ValueError(f"{where}: the key {key!r} is not a string")
-            check_json(part, f"{where}.{key}", depth - 1, left)
+                raise _Fault(f"the key {key!r} is not a string")
+            try:
+                _check(part, depth - 1, left)
+            except _Fault as fault:
+                fault.place.append(f".{key}")
+                raise
     elif kind is list or kind is FrozenList:
-        left = _without(len(value), left, where)
+        _count(len(value), left)
         for index, part in enumerate(value):
-            check_json(part, f"{where}[{index}]", depth - 1, left)
+            try:
+                _check(part, depth - 1, left)
+            except _Fault as fault:
+                fault.place.append(f"[{index}]")
+                raise
     else:
-        raise ValueError(f"{where}: {kind.__name__} is not JSON; give plain data")
-    return value
+        raise _Fault(f"{kind.__name__} is not JSON; give plain data")
 
 
-def _without(count: int, left: list[Any] | None, where: str) -> list[Any]:
-    left = [MAX_PARTS, where] if left is None else left
+def _count(count: int, left: list[int]) -> None:
     left[0] -= count
     if left[0] < 0:
-        raise ValueError(too_many(left[1], MAX_PARTS))
-    return left
+        raise _Fault(_LARGE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -28,6 +29,7 @@ STABLE = (
 )  # fmt: skip
 PAID = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "estimated", "cost")
 MORE = ("seed", "finish_reason", "attempts", "started", "seconds", "queued")
+_stable, _paid, _more = (itemgetter(*names) for names in (STABLE, PAID, MORE))
 #: The length of a checksum, in hexadecimal digits.
 LENGTH = 16
 
@@ -95,13 +97,13 @@ def checksum_of_run(row: Mapping[str, Any]) -> str:
 
 def checksum_of_call(row: Mapping[str, Any]) -> str:
     """The checksum of a call's row: that of what stays, that of what it cost, and that of the rest."""
-    *tokens, cost = [row[name] for name in PAID]
+    *tokens, cost = _paid(row)
     paid = checksum(*tokens, cost if cost is None else float(cost))
-    return checksum(*[row[name] for name in STABLE]) + paid + _rest(row, row["reused"])
+    return checksum(*_stable(row)) + paid + _rest(row, row["reused"])
 
 
 def _rest(row: Mapping[str, Any], reused: str) -> str:
-    return checksum(*map(_plain, (row[name] for name in MORE)), reused)
+    return checksum(*map(_plain, _more(row)), reused)
 
 
 def _plain(value: Any) -> Any:
