@@ -92,6 +92,11 @@ class Providers:
         self._draws, self._bounds, self._oracle = draws, DrawBounds(), oracle
         self._accounts = {name: account(provider.account) for name, provider in providers.items()}
         self._slots = asyncio.Semaphore(concurrency)
+        # The parts of an answer with closed choices follow each other, so that a cache has what came before.
+        self._drawn = {
+            name: asyncio.Semaphore(provider.concurrency or concurrency)
+            for name, provider in providers.items()
+        }
         self._waiting: set[asyncio.Future[Any]] = set()
         #: Whether answers of a provider close thoughts that no tag opened, as far as one was seen.
         self._closes: dict[str, bool] = {}
@@ -160,7 +165,13 @@ class Providers:
             return scores
 
         if oracle is None:
-            answer = await draw_answer(request, score, write)
+            call.held, place, clock = True, self._drawn[call.provider], time.perf_counter()
+            await self._unless_stopped(place.acquire())
+            call.queued += time.perf_counter() - clock
+            try:
+                answer = await draw_answer(request, score, write)
+            finally:
+                place.release()
             call.started, call.seconds = parts[0][0], sum(seconds for _, seconds in parts)
             return answer
 

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import pyscrai_core
 from pyscrai_answers.closed import Choice, Members, TooMany, has_choices, part_of
 from pyscrai_answers.draws import check_distinct, draw, normalized, probabilities_drawn
-from pyscrai_answers.options import NoTokens, Option, Told, score_options
-from pyscrai_core import ConfigError, Position, RequestRejected, RunResult, Sampling, ScenarioError, api
+from pyscrai_answers.options import NoTokens, Option, OptionScores, Told, score_options
+from pyscrai_core import (
+    ConfigError,
+    Position,
+    Request,
+    RequestRejected,
+    RunResult,
+    Sampling,
+    ScenarioError,
+    api,
+)
 from pyscrai_records.store.store import Store
+from pyscrai_scripted.provider import ScriptedProvider
 from pyscrai_testing import check_resume
 
 ACTIONS = {
@@ -398,3 +410,25 @@ def test_options_keep_their_key_whatever_they_look_like() -> None:
     assert Option('"Red"').key == Option(' "red" ').key == Option("red").key
     texts: Sequence[str] = ["1", '"1"', "null", '"null"']
     assert len({Option(text).key for text in texts}) == 2
+
+
+class OneAtATime(ScriptedProvider):
+    """A provider that answers one after the other, and notes for whom."""
+
+    concurrency = 1
+    asked: ClassVar[list[str]] = []
+
+    async def score(self, request: Request, prefix: str, options: Sequence[Option]) -> OptionScores:
+        self.asked.append(request.position.agent)
+        await asyncio.sleep(0)
+        return await super().score(request, prefix, options)
+
+
+def test_the_parts_of_an_answer_follow_each_other(play: Any) -> None:
+    """A model's cache has only what came last."""
+    OneAtATime.asked.clear()
+    what = scenario({"use": "one", "odds": {**ODDS, "offer": 1.0, "lower": 0.0, "wait": 0.0}})
+    assert play(what, provider__one=OneAtATime).status == "completed"
+    assert len(OneAtATime.asked) > 2 * 4 * 2  # an answer has more than one part
+    answers_begun = [name for name, _ in groupby(OneAtATime.asked)]
+    assert len(answers_begun) <= 2 * 4
