@@ -133,9 +133,7 @@ class Providers:
         """The name of the provider that a call is for. Raises `ContractError` if there is none."""
         if call.target not in self._providers:
             known = ", ".join(self._providers) or "none"
-            raise ContractError(
-                f"{call.position}: there is no provider {call.target!r}; the scenario's: {known}"
-            )
+            raise ContractError(f"there is no provider {call.target!r}; the scenario's: {known}")
         return call.target
 
     async def _completion(
@@ -189,7 +187,7 @@ class Providers:
             tokens=lambda: usage.total,
             send=lambda: awaitable(provider, "score", provider.score(fitted, prefix, options)),
             used=lambda scores: (usage_of(scores, usage), None),
-            read=lambda scores: check_scores(scores, options, str(request.position)),
+            read=lambda scores: check_scores(scores, options),
         )
         return await self._with_retries(sending, call, tell, last)
 
@@ -199,7 +197,7 @@ class Providers:
         """What the provider of `call` answers."""
         if self._oracle is not None:
             raise ContractError(
-                f"{request.position}: provider {call.provider!r} would write text of its own or choose by "
+                f"provider {call.provider!r} would write text of its own or choose by "
                 "itself, expected closed choices alone (enum, boolean, a range of at most "
                 f"{MOST_OPTIONS}, an action) that the kernel draws; for an actor, set `speak: false`; take "
                 "reasoning, tools and free text out of the scenario, and ask a provider that tells the "

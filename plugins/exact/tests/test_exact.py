@@ -167,7 +167,11 @@ def test_a_scenario_without_choices_has_one_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "options", "what"),
     [
-        ({"agents": {"A": {**PLAYER, "speak": True}}}, (), "A at step 1, .* would write text of its own"),
+        (
+            {"agents": {"A": {**PLAYER, "speak": True}}},
+            (),
+            r"agents\.A, step 1: provider .* would write text of its own",
+        ),
         (
             {"providers": {"default": {"use": "scripted", "replies": ["x"]}}},
             (),

@@ -163,7 +163,7 @@ class _Answer:
             return alternatives[0]
         request, options = self._request, [one.option for one in alternatives]
         field = ".".join(path)
-        check_distinct(options, f"{request.position}: {_named(field)}")
+        check_distinct(options, _named(field))
         scores = await self._score(request, self._text, options)
         self._model = scores.model
         keys = [one.key for one in options]
@@ -242,13 +242,11 @@ def check_distinct(options: Sequence[Option], where: str) -> None:
         raise RequestRejected(f"{where}: {what}")
 
 
-def check_scores(scores: Any, options: Sequence[Option], where: str) -> OptionScores:
+def check_scores(scores: Any, options: Sequence[Option]) -> OptionScores:
     """What a provider told of options. Raises `CallFailed` if these are no log-probabilities."""
 
     def wrong(what: str) -> CallFailed:
-        return CallFailed(
-            f"score returned {what}; {TELL}, or set `draw: provider` for the provider ({where})"
-        )
+        return CallFailed(f"score returned {what}; {TELL}, or set `draw: provider` for the provider")
 
     if not isinstance(scores, OptionScores):
         raise wrong(f"{type(scores).__name__}, expected OptionScores")
@@ -266,13 +264,13 @@ def check_scores(scores: Any, options: Sequence[Option], where: str) -> OptionSc
         raise wrong(f"probabilities with the sum {total:.6g}, expected 1 at most")
     if total == 0 and scores.missing > MOST_MISSING:
         raise RequestRejected(
-            f"{where}: the provider tells the probability of none of the options {quote(options[0].text)}, … "
+            f"the provider tells the probability of none of the options {quote(options[0].text)}, … "
             f"({scores.missing:.0%} is not told), expected at least one; let the server tell more tokens "
             "(`top_logprobs`), say in the prompt what can be answered, or set `draw: provider`"
         )
     if total == 0:
         raise RequestRejected(
-            f"{where}: the model gives none of the options {quote(options[0].text)}, … any probability; say "
+            f"the model gives none of the options {quote(options[0].text)}, … any probability; say "
             "in the prompt what can be answered, or set `draw: provider` for the provider"
         )
     return scores

@@ -259,7 +259,7 @@ class LlamaCppProvider(Provider):
         except ScoreRejected as error:
             raise self._rejected(model, error.args[0]) from error
         except NoTokens as error:
-            raise RequestRejected(f"llamacpp: {request.position}: {model.name}: {error}") from error
+            raise RequestRejected(f"llamacpp: {model.name}: {error}") from error
         except CPP_ERRORS as error:
             raise RequestRejected(f"llamacpp: {model.name} cannot score these options: {error}") from error
         finally:
