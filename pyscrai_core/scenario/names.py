@@ -278,6 +278,9 @@ class ScenarioNames:
             owners = [name for name in states if named is None or name in named]
             if name.literal is None and named is not None and not name.shape.loose:
                 self._check_owners(part, named, states, option)
+            if self.agent and not {self.agent.name, *self.agent.groups} & set(owners):
+                what = "an agent changes its own state alone; expected self.KEY, groups.NAME.KEY with a"
+                self.mistake(f"{what} group that it is in, or a rule of the scenario", *option, on_key=True)
             keys = keys[2:]
         states, made = self.states[part], dict[int, Shape | Misfit]()
         for owner in owners if keys else ():

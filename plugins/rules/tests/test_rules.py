@@ -319,6 +319,17 @@ def test_without_changes_a_model_decides_in_words_alone() -> None:
             "decides[0]: there is no kind of events 'tkae' (did you mean 'take'?)",
         ),
         ({"decides": ["take"], "ask": True, "audience": ["Bem"]}, "audience[0]: there is no audience 'Bem'"),
+        *(
+            (
+                {"decides": ["take"], "rulings": [{"set": {path: 1}}]},
+                f"rulings[0].set.{path}: an agent changes its own state alone",
+            )
+            for path in ("agents.Ann.pace", "agents.Ane.pace", "agents.{event.source}.pace", "groups.g.n")
+        ),
+        (
+            {"decides": ["take"], "ask": True, "changes": {"agents.{event.source}.pace": {}}},
+            "changes.agents.{event.source}.pace: an agent changes its own state alone",
+        ),
         (
             {"decides": ["take"], "rulings": [{"set": {"prse": 1}}]},
             "set.prse: the state has no key 'prse' (did",
@@ -349,7 +360,6 @@ def test_mistakes_in_a_world_are_bad_input(options: dict[str, Any], says: str, p
 @pytest.mark.parametrize(
     "ruling, says",
     [
-        ({"set": {"agents.Ann.pace": 1}}, "an agent changes its own state alone"),
         ({"set": {"purse": None, "purse.x": 1}}, "purse.x: it cannot be changed in this way"),
         ({"set": {"purse": "[1][7]"}}, "rulings[0].set.purse: '[1][7]'"),
         ({"say": "{10 / (event.seq - event.seq)}"}, "rulings[0].say: '10 / (event.seq - event.seq)'"),
@@ -359,6 +369,22 @@ def test_what_cannot_be_changed_ends_the_run(ruling: dict[str, Any], says: str, 
     result = play({"Ann": TAKE_SEVEN}, {"decides": ["take"], "rulings": [ruling]})
     assert result.status == "failed"
     assert says in result.error
+
+
+def test_a_state_of_others_is_named_with_the_place_of_the_ruling(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "scenario: a\nworld: {state: {which: other}}\nagents:\n"
+        "  Ann: {engine: {use: rules, policy: [{do: go}]}, actions: {go: {}}}\n"
+        "  Judge: {engine: world, memory: null, acts: after-group, decides: [go],\n"
+        "    rulings: [{add: {'groups.{state.which}.n': 1}}]}\n"
+        "groups: {mine: {members: [Judge], state: {n: 0}}, other: {members: [Ann], state: {n: 0}}}\n"
+        "schedule: steps\n",
+        encoding="utf-8",
+    )
+    result = pyscrai_core.run(file, store=tmp_path / "runs.db", host=HOST)
+    assert result.status == "failed"
+    assert f"{file}:6:48: rulings[0].add.groups.{{state.which}}.n: groups.other.n: an agent" in result.error
 
 
 FREE_TEXT = """\

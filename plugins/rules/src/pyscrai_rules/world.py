@@ -48,6 +48,11 @@ PROMPT = Prompt.packaged("pyscrai_rules", "prompts/world.j2", PROMPT_NAMES)
 #: are much too long.
 CHARACTERS_PER_WORD = 10
 OPERATIONS: tuple[Literal["set"], Literal["add"]] = ("set", "add")
+#: What a path may lead to, beside the public state.
+OWN = (
+    "an agent changes its own state alone; expected self.KEY, groups.NAME.KEY with a group that it is in, "
+    "or a rule of the scenario, such as {on: ruling, add: {agents.NAME.KEY: 1}}"
+)
 #: The keys that lead to an option.
 Option: TypeAlias = tuple[str | int, ...]
 #: A change of the state: path, value, operation, and the option that says so.
@@ -166,6 +171,11 @@ class World(Engine):
         for path, schema in config.changes.items():
             given = {"event": attempt, "attempts": [attempt]}
             names.change("set", path, names.fits(schema), "changes", path, **given)
+        options = [(op, one, "rulings", i) for i, one in enumerate(config.rulings) for op in OPERATIONS]
+        changed = [(path, (*where, op, path)) for op, one, *where in options for path in getattr(one, op)]
+        for path, option in [*changed, *((path, ("changes", path)) for path in config.changes)]:
+            if path.startswith("agents.{"):  # those whose attempts it decides are others
+                names.mistake(OWN, *option, on_key=True)
 
     async def run(self, turn: Turn) -> None:
         config, name = self.config, turn.agent.name
@@ -180,8 +190,8 @@ class World(Engine):
                     decided = await self._by_model(turn, attempt, values)
                 decision, rationale, changes = decided or ("refused", "no ruling applies", [])
                 for path, value, op, option in changes:
+                    assign(now, path.replace(f"agents.{name}.", "self.", 1), value, op, option)
                     turn.change(path, value, op)
-                    assign(now, path, value, op, option)
             ruling = {"attempt": attempt.seq, "by": attempt.source, "on": attempt.kind}
             turn.emit("ruling", {**ruling, "decision": decision, "rationale": rationale}, config.audience)
 
@@ -257,6 +267,8 @@ def plain(value: Any) -> Any:
 def assign(now: dict[str, Any], path: str, value: Any, op: Literal["set", "add"], option: Option) -> None:
     """Apply a change to the copy of the state that the next decision uses. Raises `Failed`."""
     keys = path.split(".")
+    if keys[0] == "agents" or (keys[0] == "groups" and "".join(keys[1:2]) not in now["groups"]):
+        raise Failed(f"{path}: {OWN}", *option)
     *inner, last = keys if keys[0] in ("self", "groups") else ("state", *keys)
     node: Any = now
     try:
