@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,26 @@ def test_a_wrong_option_is_shown_where_it_stands(tmp_path: Path) -> None:
 def test_a_provider_that_does_not_exist_is_found_before_the_run(use: str, tmp_path: Path) -> None:
     with pytest.raises(pyscrai_core.ScenarioError, match="memory.provider: there is no provider 'cheep'"):
         run(tmp_path, {"use": use, "provider": "cheep"})
+
+
+@pytest.mark.parametrize(
+    "group, says",
+    [
+        ({"members": ["Ben"], "state": {"notes": []}}, "Ann is not in the group 'team', but in none"),
+        (["Ann"], "groups.team.state has no list 'notes'; declare it: state: {notes: []}"),
+        ({"members": ["Ann"], "state": {"note": []}}, "groups.team.state has no list 'notes'"),
+    ],
+)
+@pytest.mark.parametrize("key", ["memory", "tools"])
+def test_a_group_without_its_notes_is_found_before_the_run(
+    key: str, group: Any, says: str, tmp_path: Path
+) -> None:
+    use = {"memory": {"use": "shared", "group": "team"}, "tools": [{"use": "note", "group": "team"}]}
+    scenario = {
+        "scenario": "talk",
+        "agents": {"Ann": {"engine": "talker", key: use[key]}, "Ben": {"engine": "talker"}},
+        "groups": {"team": group},
+        "schedule": "four-steps",
+    }
+    with pytest.raises(pyscrai_core.ScenarioError, match=re.escape(says)):
+        pyscrai_core.run(scenario, store=tmp_path / "runs.db", host=HOST)

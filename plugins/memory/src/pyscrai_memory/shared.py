@@ -60,7 +60,7 @@ class SharedMemory(Memory):
 
     @classmethod
     def check_names(cls, config: SharedConfig, names: ScenarioNames) -> None:
-        names.name("group", config.group, "group")
+        check_group(names, config.group)
         for index, kind in enumerate(config.note):
             names.kind(kind, "note", index)
 
@@ -127,7 +127,7 @@ class Note(Tool):
 
     @classmethod
     def check_names(cls, config: NoteConfig, names: ScenarioNames) -> None:
-        names.name("group", config.group, "group")
+        check_group(names, config.group)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -142,6 +142,21 @@ class Note(Tool):
         notes_of(turn, group)
         turn.change(f"groups.{group}.notes", f"{turn.agent.name}: {arguments['text']}", op="add")
         return "noted"
+
+
+def check_group(names: ScenarioNames, group: str) -> None:
+    """Note a group that does not exist, has no notes, or does not have the agent as a member."""
+    names.name("group", group, "group")
+    if group not in names.scenario.groups or names.agent is None:
+        return
+    if group not in names.agent.groups:
+        mine = ", ".join(names.agent.groups) or "none"
+        names.mistake(
+            f"{names.agent.name} is not in the group {group!r}, but in {mine}; make it a member", "group"
+        )
+    elif not isinstance(names.initial["groups"][group].get("notes"), Sequence):
+        what = f"groups.{group}.state has no list 'notes'"
+        names.mistake(f"{what}; declare it: state: {{notes: []}}", "group")
 
 
 def notes_of(turn: Turn, group: str) -> list[str]:
