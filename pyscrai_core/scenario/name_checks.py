@@ -107,22 +107,23 @@ def _check_scenario(names: ScenarioNames, note: Note) -> None:
             _check_quantity(names, quantity, (part, name), {})
     for name, table in scenario.tables.items():
         _check_table(names, name, table)
-    there = f"known: {list_some(sorted(names.kinds))}"
     for index, rule in enumerate(scenario.rules):
         if rule.on not in names.kinds:
             what = f"no agent has an action {rule.on!r} and no such event is declared"
-            what += f"{did_you_mean(rule.on, names.kinds)}; {there}"
+            what += f"{did_you_mean(rule.on, names.kinds)}; known: {list_some(sorted(names.kinds))}"
             names.mistake(what, "rules", index, "on")
             continue
-        sources = names.senders.get(rule.on) or scenario.agents.values()
-        states = [names.states["agents"][agent.name] for agent in sources]
-        given = {"event": names.event(rule.on), "self": join(states)}
-        if rule.when is not None:
-            names.expression(rule.when, "rules", index, "when", **given)
-        for one in rule.assignments:
-            target = one.text.removeprefix(f"{one.op} ")
-            value = names.expression(one.value, "rules", index, one.op, target, **given)
-            names.change_at(one.op, one.path, value, sources, ("rules", index, one.op, target), given)
+        sources = names.senders.get(rule.on) or list(scenario.agents.values())
+        for some in names.alike(rule.on, sources) if rule.on_error == "fail" and not rule.when else [sources]:
+            given = {"event": names.event(rule.on)}
+            given["self"] = join(names.states["agents"][agent.name] for agent in some)
+            with names.sent_by(rule.on, some):
+                if rule.when is not None:
+                    names.expression(rule.when, "rules", index, "when", **given)
+                for one in rule.assignments:
+                    target = one.text.removeprefix(f"{one.op} ")
+                    value = names.expression(one.value, "rules", index, one.op, target, **given)
+                    names.change_at(one.op, one.path, value, some, ("rules", index, one.op, target), given)
     guarded = set()
     for name, agent in scenario.agents.items():
         names.agent = agent
@@ -132,10 +133,8 @@ def _check_scenario(names: ScenarioNames, note: Note) -> None:
                 guarded.add(key)
                 given = {part: mapping(names.states[part]) for part in ("agents", "groups")}
                 given["event"] = names.event(action.name)
-                all_events, own = names.events, {action.name: shape_of_schema(action.schema)}
-                names.events = evolve(all_events, payloads={**all_events.payloads, **own})
-                names.expression(action.when, "agents", name, "actions", action.name, "when", **given)
-                names.events = all_events
+                with names.sent_by(action.name, [agent]):
+                    names.expression(action.when, "agents", name, "actions", action.name, "when", **given)
         for kind in sorted(agent.acts.on - {"change"}):
             acts = walk(scenario.document["agents"][name].get("acts"))
             below = next((path for path, value in acts if value == kind and "on" in path), ())
@@ -146,23 +145,26 @@ def _check_scenario(names: ScenarioNames, note: Note) -> None:
 def _check_table(names: ScenarioNames, name: str, table: Table) -> None:
     """Check the expressions of a table, with what a row knows."""
     if table.event and table.event not in names.kinds:
-        there = f"known: {list_some(sorted(names.kinds))}"
-        what = f"there is no kind of events {table.event!r}{did_you_mean(table.event, names.kinds)}; {there}"
-        names.mistake(what, "tables", name, "rows")
+        names.kind(table.event, "tables", name, "rows")
         return
-    sources = names.senders.get(table.event) or names.scenario.agents.values()
-    variables = [mapping({key: shape_of(one) for key, one in agent.variables.items()}) for agent in sources]
-    states = {
-        "agents": [names.states["agents"][agent.name] for agent in sources],
-        "groups": list(names.states["groups"].values()),
-    }
-    known = {
-        "self": join(states["groups" if table.rows == "groups" else "agents"]),
-        "event": names.event(*([table.event] if table.event else [])),
-        "variables": join(variables),
-        "name": one_of(names.states["groups" if table.rows == "groups" else "agents"]),
-    }
-    given = {key: known[key] for key in ROW_NAMES[table.rows]}
+    agents = names.senders.get(table.event) or list(names.scenario.agents.values())
+    states = names.states["groups" if table.rows == "groups" else "agents"]
+    # Without a condition, each of them has a row.
+    if table.rows == "groups":
+        for one in states.values() if table.when is None else [join(states.values())]:
+            _check_rows(names, name, table, {"self": one, "name": one_of(states)})
+        return
+    certain = table.when is None and (table.event or table.rows == "agents")
+    for part in names.alike(table.event, agents) if certain else [agents]:
+        varied = (mapping({key: shape_of(one) for key, one in agent.variables.items()}) for agent in part)
+        known = {"self": join(states[one.name] for one in part), "variables": join(varied)}
+        known |= {"event": names.event(*filter(None, [table.event])), "name": one_of(states)}
+        with names.sent_by(table.event, part):
+            _check_rows(names, name, table, {key: known[key] for key in ROW_NAMES[table.rows]})
+
+
+def _check_rows(names: ScenarioNames, name: str, table: Table, given: Mapping[str, Shape]) -> None:
+    """Check the expressions of a table for rows that know `given`."""
     if table.when is not None:
         names.expression(table.when, "tables", name, "when", **given)
     for key, column in table.columns.items():

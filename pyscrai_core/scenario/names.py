@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
+
+from attrs import evolve
 
 from pyscrai_language.assignments import Key, assigned, settable
 from pyscrai_language.expressions import Expression
@@ -229,6 +232,33 @@ class ScenarioNames:
         sources = [self.agent] if self.agent else []
         self.change_at(op, pieces, self.expression(value, *option, **given), sources, option, given)
 
+    # -- who sends --
+
+    def alike(self, kind: str, agents: Sequence[Agent]) -> list[Sequence[Agent]]:
+        """Agents by their states, variables and actions `kind` (empty: whatever they do).
+
+        All together, if some may never do that: what does not hold for these can still be right.
+        """
+        found: dict[Any, list[Agent]] = {}
+        for agent in agents:
+            action = agent.actions.get(kind)
+            if kind in self.declared or (kind and (action is None or action.when is not None)):
+                return [agents]
+            key = (id(self.states["agents"][agent.name]), id(action and action.schema), *agent.variables)
+            found.setdefault(key, []).append(agent)
+        return list(found.values())
+
+    @contextmanager
+    def sent_by(self, kind: str, agents: Iterable[Agent]) -> Iterator[None]:
+        """Within the block, events of this kind are actions of these agents, if they have such one."""
+        before = self.events
+        sent = {id(one.actions[kind]): one.actions[kind].schema for one in agents if kind in one.actions}
+        if sent and kind not in self.declared:
+            shape = join(map(shape_of_schema, sent.values()))
+            self.events = evolve(before, payloads={**before.payloads, kind: shape})
+        yield
+        self.events = before
+
     # -- states --
 
     def initial_of(self, expression: Expression) -> list[Any]:
@@ -241,9 +271,8 @@ class ScenarioNames:
     def set_by_rules(self, expression: Expression) -> list[Any]:
         """What rules write out and set, if the expression is a key of the world's state."""
         part, _, key = expression.source.strip().partition(".")
-        assignments = (
-            [one for rule in self.scenario.rules for one in rule.assignments] if part == "state" else []
-        )
+        rules = self.scenario.rules if part == "state" else ()
+        assignments = [one for rule in rules for one in rule.assignments]
         given = [one.value for one in assignments if one.op == "set" and list(one.path) == [key]]
         values = [value for one in given for value in self._literals(one, {"event": ANY, "self": ANY})]
         return [value for value in values if isinstance(value, str | int)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -357,7 +358,7 @@ def test_a_variable_that_no_row_has(tmp_path: Path) -> None:
             scenario: varied
             providers: {default: {use: scripted, replies: [Hm.]}}
             agents:
-              Ann: {persona: A farmer., actions: {go: {}}}
+              Ann: {persona: A farmer.}
               Bob: {persona: A cook., count: 2, vary: {age: [20, 40]}, actions: {go: {}}}
             schedule: {use: round-robin, rounds: 1}
             tables: {t: {rows: events.go, columns: {age: variables.age, old: variables.aeg}}}
@@ -775,3 +776,60 @@ def test_where_tools_show_only_in_a_run_typos_alone_are_mistakes(tmp_path: Path)
     assert mistakes(tmp_path, base=base.replace("name == 'calculator'", "name == 'search'")) == []
     (found,) = mistakes(tmp_path, base=base.replace("name == 'calculator'", "name == 'calcultor'"))
     assert "is never 'calcultor' (did you mean 'calculator'?)" in found
+
+
+EACH = """\
+scenario: each
+world: {state: {n: 0}}
+agents:
+  Mara:
+    engine: {use: rules, policy: [{do: go, arguments: {price: 3}}]}
+    state: {coins: 3}
+    actions: {go: {price: {type: integer}}, look: {when: self.coins > 0}}
+  Jon:
+    engine: {use: rules, policy: [{do: go, arguments: {prize: 3}}]}
+    state: {cons: 3}
+    actions: {go: {prize: {type: integer}}, look: {when: state.n > 9}}
+groups: {one: {members: [Mara], state: {plan: 1}}, two: {members: [Jon], state: {plans: 1}}}
+"""
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        ("rules: [{on: go, set: {n: self.coins}}]", "13:27: rules[0].set.n: 'self.coins': 'self' has no key"),
+        ("rules: [{on: go, add: {self.coins: 1}}]", "13:24: rules[0].add.self.coins: the state has no key"),
+        ("rules: [{on: go, set: {n: event.payload.price}}]", "rules[0].set.n: 'event.payload.price': 'event"),
+        ("tables: {t: {rows: agents, columns: {c: self.coins}}}", "tables.t.columns.c: 'self.coins'"),
+        ("tables: {t: {rows: events.go, columns: {c: event.payload.price}}}", "'event.payload' has no key"),
+        (
+            "tables: {t: {rows: events.go, columns: {c: self.coins}}}",
+            "tables.t.columns.c: 'self.coins'",
+        ),
+        (
+            "tables: {t: {rows: groups, columns: {p: self.plan}}}",
+            "tables.t.columns.p: 'self.plan'",
+        ),
+    ],
+)
+def test_what_one_of_several_does_not_have(more: str, expected: str, tmp_path: Path) -> None:
+    """A rule or a row is for each of them, unless a condition says for whom."""
+    (found,) = mistakes(tmp_path, more, base=EACH)
+    assert expected in found
+    start, key, end = re.split("(columns|set|add)", more, maxsplit=1)
+    assert mistakes(tmp_path, f"{start}when: state.n == 0, {key}{end}", base=EACH) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "rules: [{on: go, on_error: reject, set: {n: self.coins}}]",
+        "rules: [{on: look, set: {n: self.coins}}]",  # the guard says for whom
+        "rules: [{on: look, add: {self.coins: 1}}]",
+        "rules: [{on: say, set: {n: self.coins}}]",  # of all agents, only Mara may speak
+        "tables: {t: {rows: events.look, columns: {c: self.coins}}}",
+        "tables: {t: {rows: events, columns: {c: self.coins}}}",
+    ],
+)
+def test_what_one_of_several_may_never_need(more: str, tmp_path: Path) -> None:
+    assert mistakes(tmp_path, more, base=EACH) == []
