@@ -16,6 +16,7 @@ from pyscrai_language.lookalikes import normalize
 from pyscrai_language.misfit import Path, dotted
 from pyscrai_language.values import mistyped
 from pyscrai_records.base.suggest import did_you_mean, format_value, there_is_no
+from pyscrai_records.canonical import check_json
 from pyscrai_records.errors import ConfigError, Mistake, ScenarioError
 
 from .model import DEFAULT_USES, CallPolicy
@@ -71,11 +72,10 @@ class Override:
     def of(cls, path: str, value: Any) -> Override:
         """An override from Python, whose value is taken as it is. Raises `ScenarioError`."""
         try:
-            written = orjson.dumps(normalize(value))
-        except (TypeError, ValueError) as error:
-            what = f"{error}; give plain data, as JSON is"
-            raise ScenarioError([Mistake(f"--set {path}", path, what)]) from None
-        return cls(path, orjson.loads(written), value if isinstance(value, str) else written.decode())
+            value = check_json(normalize(value), path)
+        except ValueError as error:
+            raise ScenarioError([Mistake("--set", "", f"{error}; give plain data, as JSON is")]) from None
+        return cls(path, value, value if isinstance(value, str) else orjson.dumps(value).decode())
 
     @property
     def flag(self) -> str:

@@ -113,5 +113,6 @@ def test_values_from_python_are_taken_as_they_are() -> None:
     assert Override.parse("a.b", "3").value == 3
     assert Override.of("a.b", ("x", 1)) == Override.parse("a.b", '["x",1]')
     assert Override.of("a[0].b", None).keys == ("a", "0", "b")
-    with pytest.raises(ScenarioError, match=r"--set a\.b: a\.b: .*give plain data, as JSON is"):
-        Override.of("a.b", {1, 2})
+    for wrong in ({1, 2}, float("nan"), [float("inf")], 2**53, "\ud800", {"x": b"y"}, {1: "x"}):
+        with pytest.raises(ScenarioError, match=r"--set: a\.b.*: .*give plain data, as JSON is"):
+            Override.of("a.b", wrong)

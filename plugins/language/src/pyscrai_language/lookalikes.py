@@ -31,10 +31,13 @@ _SAME_SHAPE = ("<compat>", "<font>", "<narrow>", "<noBreak>", "<wide>")
 
 
 def normalize(value: Any) -> Any:
-    """Plain data with all of its text in the form NFC. Raises `ValueError` if two keys become one."""
+    """Plain data with all of its text in the form NFC, and lists for tuples.
+
+    Raises `ValueError` if two keys become one.
+    """
     if isinstance(value, str):
         return value if value.isascii() else unicodedata.normalize("NFC", value)
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [normalize(part) for part in value]
     if isinstance(value, dict):
         new = {normalize(key): normalize(part) for key, part in value.items()}
