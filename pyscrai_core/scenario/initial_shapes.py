@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve
-
 from pyscrai_language.expressions import Expression
 from pyscrai_language.misfit import Path
 from pyscrai_language.schemas import LIKE
-from pyscrai_language.shapes import MAPPING, UNSET, Shape, mapping, one_of, shape_of
+from pyscrai_language.shapes import UNSET, Shape, mapping, one_of, shape_of
 
 from .model import Scenario
 from .options import walk
@@ -37,7 +35,7 @@ def initial_shapes(
             if (outline := (part, _outline(state))) not in made:
                 shapes = {key: shape_of(value) for key, value in state.items()}
                 known = {key: _initial(value, (key,), choices) for key, value in state.items()}
-                made[outline] = _loosened(mapping(shapes)) if loose else mapping(known)
+                made[outline] = mapping(shapes).loosened() if loose else mapping(known)
     return {
         part: {name: made[part, _outline(state)] for name, state in states.items()}
         for part, states in initial.items()
@@ -106,11 +104,6 @@ def _initial(value: Any, path: Path, choices: Mapping[Path, frozenset[str]]) -> 
     if isinstance(value, str) and path in choices:
         return one_of(choices[path], loose=True, near=LIKE)
     return shape_of(value)
-
-
-def _loosened(shape: Shape) -> Shape:
-    keys = {key: _loosened(part) for key, part in shape.keys.items()}
-    return evolve(shape, keys=keys, loose=MAPPING in shape.kinds)
 
 
 def _outline(value: Any) -> Any:

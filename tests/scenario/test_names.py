@@ -833,3 +833,29 @@ def test_what_one_of_several_does_not_have(more: str, expected: str, tmp_path: P
 )
 def test_what_one_of_several_may_never_need(more: str, tmp_path: Path) -> None:
     assert mistakes(tmp_path, more, base=EACH) == []
+
+
+DEAL = """\
+scenario: deal
+world: {state: {deal: null, other: null}}
+agents:
+  A:
+    engine: {use: rules, policy: [{do: go, arguments: {coins: 1}}]}
+    actions: {go: {coins: {type: integer}}}
+rules:
+  - {on: go, set: {deal: "{'buyer': event.source, 'paid': {'coins': event.payload.coins}}"}}
+  - {on: go, set: {other: state.deal, deal.hour: 9}}
+"""
+
+
+@pytest.mark.parametrize("text", ["state.deal.buyr", "state.deal.paid.cons", "state.other.paid['coin']"])
+def test_what_looks_like_a_key_of_what_is_set_later(text: str, tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, f'outcomes: {{a: "{text} if state.deal else 0"}}', base=DEAL)
+    assert "did you mean" in found
+
+
+@pytest.mark.parametrize(
+    "text", ["state.deal.buyer", "state.deal.hour", "state.other.weather", "len(state.deal)"]
+)
+def test_what_is_set_later_may_have_other_keys(text: str, tmp_path: Path) -> None:
+    assert mistakes(tmp_path, f'outcomes: {{a: "{text} if state.deal else 0"}}', base=DEAL) == []

@@ -30,6 +30,7 @@ from .shapes import (
 
 #: The kinds of values that have no parts.
 _SIMPLE = frozenset((NULL, BOOLEAN, NUMBER, STRING))
+_ANYTHING = _SIMPLE | {MAPPING, LIST}
 
 
 @frozen
@@ -75,6 +76,9 @@ def assigned(
 
 def _changed(old: Shape | None, op: Literal["set", "add"], value: Shape) -> Shape:
     if old == UNSET:
+        if value.keys and value.others is None and value.kinds <= _ANYTHING:
+            # It may get anything else from outside, but hardly a key that looks like one of these.
+            return evolve(value.loosened(), kinds=_ANYTHING, strings=None)
         return NOTHING | value if value.kinds <= _SIMPLE else ANY
     if old is None or old == ANY or op == "set":
         return value if old is None else old | value

@@ -114,6 +114,11 @@ class Shape:
             items=self.items and self.items.wide(),
         )
 
+    def loosened(self) -> Shape:
+        """The same, where mappings may have keys that are not known."""
+        keys = {key: part.loosened() for key, part in self.keys.items()}
+        return evolve(self, keys=keys, loose=MAPPING in self.kinds)
+
     def find(self, key: str, named_as: str = "") -> Shape:
         """The shape under a key of a mapping. Raises `Misfit` if it is certain that there is none."""
         if MAPPING not in self.kinds:
