@@ -22,9 +22,10 @@ from .. import contracts
 from ..contracts import Component
 from .source import Source
 from .structure import Hook, Structurer, unfit
+from .trust import CONNECT
 
 #: What is demanded of options of these types.
-CONNECT, READ_SECRET = "connect to", "read the secret in the environment variable"
+READ_SECRET = "read the secret in the environment variable"
 HAND_OVER = "set the environment variable of the program"
 LISTEN = "listen for connections from other machines at"
 #: What only addresses have that are read differently by different libraries.
@@ -67,17 +68,22 @@ def option_hooks(source: Source) -> dict[Any, Hook]:
 
     def url(value: Any, kind: Any) -> str:
         try:
-            parts = urlsplit(value) if isinstance(value, str) else None
-            port = f":{parts.port}" if parts and parts.port is not None else ""
+            parts = urlsplit(value if isinstance(value, str) else "")
+            port = "" if parts.port is None else f":{parts.port}"
+            host = parts.hostname or ""
+            alike = host.isascii() or host.encode("idna").decode("idna") == host
         except ValueError:  # such as a bracket that is not closed, or a port that is no number
-            parts = None
-        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+            raise unfit(value, kind) from None
+        if parts.scheme not in ("http", "https") or not host:
             raise unfit(value, kind)
-        if NOT_OF_A_URL.search(value):
+        if not alike or NOT_OF_A_URL.search(value):
             # Whoever connects may read such an address as that of another host than was approved.
-            raise Misfit(f"{value!r} has blanks or characters that no address has; write them as %20, %5C, …")
-        if parts.hostname not in LOOPBACK:
-            host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            raise Misfit(
+                f"{value!r} has blanks or characters that are not read alike everywhere; write them as %20, "
+                "%5C, …, and those of the host's name as xn--…"
+            )
+        if host not in LOOPBACK:
+            host = f"[{host}]" if ":" in host else host
             origin = f"{parts.scheme}://{host}{port}"
             # Whoever approves is to see what is not encrypted, and what is not the usual server of a host.
             source.demand(CONNECT, host if origin in (f"https://{host}", f"https://{host}:443") else origin)

@@ -230,6 +230,12 @@ class _Fields:
             except (ContractError, StructureHandlerNotFoundError) as error:
                 raise ContractError(f"{self._name}.{option.name}: {error}") from None
 
+    @staticmethod
+    def _type(option: attrs.Attribute[Any], value: Any) -> Any:
+        """What an option is read as: text that is its default, such as a vendor's own address, as it is."""
+        same = type(value) is type(option.default) is str and value == option.default
+        return Any if same else option.type or Any
+
     def structure(self, value: Any, kind: Any) -> Any:
         """An instance. Raises `Misfit` for what its fields, its validators or its own checks refuse."""
         if not isinstance(value, dict):
@@ -242,7 +248,7 @@ class _Fields:
             for name, option in options.items()
             if option.default is attrs.NOTHING and name not in value
         ]
-        known = ((key, part, options[key].type or Any) for key, part in value.items() if key in options)
+        known = ((key, part, self._type(options[key], part)) for key, part in value.items() if key in options)
         given = self._structurer.each(known, others)
         for name, part in given.items():
             default = options[name].default

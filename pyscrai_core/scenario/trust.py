@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -20,6 +21,8 @@ from pyscrai_records.base.first_use import state_folder
 from pyscrai_records.base.private import is_private
 from pyscrai_records.errors import TrustRequired
 
+#: What is demanded of a host, which is shown under the name that is looked up.
+CONNECT = "connect to"
 #: The length of a value with more characters is told.
 LONG = 200
 #: How a person is asked: with a question, for a yes or no.
@@ -110,7 +113,7 @@ def demand(what: str, value: str) -> str:
     """A demand as a person reads it: on one line, and nothing in it can pass for something else."""
     text = shown(value)
     if not value.isascii():
-        text += f" (in ASCII: {_ascii(value)})"
+        text += f" (in ASCII: {_ascii(what, value)})"
     if len(value) > LONG:
         text += f" (these are {len(value):,} characters)"
     return f"{what}: {text}"
@@ -125,13 +128,11 @@ def shown(text: str) -> str:
     return re.sub(r"(?<= ) |(?<=\d\.) ", r"\\x20", text)
 
 
-def _ascii(value: str) -> str:
-    try:
-        scheme, mark, host = value.rpartition("://")
-        known = "." in host and "/" not in host
-        return scheme + mark + host.encode("idna").decode() if known else ascii(value)[1:-1]
-    except UnicodeError:
-        return ascii(value)[1:-1]
+def _ascii(what: str, value: str) -> str:
+    if what == CONNECT:
+        with suppress(UnicodeError):
+            return re.sub("[^:/]+", lambda part: part[0].encode("idna").decode(), value)
+    return ascii(value)[1:-1]
 
 
 def _folder() -> Path:

@@ -30,12 +30,15 @@ from pyscrai_core.scenario.overrides import Override
 from pyscrai_core.scenario.plan import Plan
 from pyscrai_core.scenario.trust import Gate
 
+VENDOR = Url("https://vendor.example/v1")
+
 
 @frozen
 class ReaderConfig:
     file: FilePath | None = None
     model: Literal["small"] | FilePath = "small"
     address: Url | None = None
+    vendor: Url = VENDOR
     key: SecretName | None = None
     given: dict[str, SecretName] | None = None
 
@@ -96,6 +99,11 @@ DEMANDING = [
     ("{A: {engine: reader, address: 'HTTP://example.org/v1'}}", "connect to: http://example.org"),
     ("{A: {engine: reader, address: 'https://me@example.org:8443'}}", "connect to: https://example.org:8443"),
     ("{A: {engine: reader, address: 'http://[2001:db8::1]:80'}}", "connect to: http://[2001:db8::1]:80"),
+    ("{A: {engine: reader, vendor: 'http://vendor.example/v1'}}", "connect to: http://vendor.example"),
+    (
+        "{A: {engine: reader, vendor: 'https://vendor.example:8443'}}",
+        "connect to: https://vendor.example:8443",
+    ),
     ("{A: {engine: reader, key: MY_KEY}}", "read the secret in the environment variable: MY_KEY"),
 ]
 
@@ -114,6 +122,15 @@ def test_the_variables_that_a_program_is_given_are_part_of_the_question(host: Ho
         write(f"{{A: {{engine: reader, given: {wrong}}}}}")
         with pytest.raises(ScenarioError, match="variable|expected a mapping"):
             prepared(host)
+
+
+@pytest.mark.parametrize(
+    "name", ["fa\xdf.example", "vendor\u3002example", "vendor.exa\xadmple", "\uff56.example"]
+)
+def test_a_host_that_libraries_read_differently_is_refused(host: Host, study: Path, name: str) -> None:
+    write(f"{{A: {{engine: reader, address: 'https://{name}/v1'}}}}")
+    with pytest.raises(ScenarioError, match="not read alike everywhere; write .* the host's name as xn--"):
+        prepared(host)
 
 
 @pytest.mark.parametrize(("agents", "demand"), DEMANDING)
@@ -142,6 +159,7 @@ def test_what_is_more_than_data_needs_a_yes(host: Host, study: Path, agents: str
         "{A: {engine: reader, address: 'http://localhost:8080/v1'}}",
         "{A: {engine: reader, address: 'http://127.0.0.1/v1'}}",
         "{A: {engine: reader, address: 'http://[::1]/v1'}}",
+        "{A: {engine: reader, vendor: 'https://vendor.example/v1'}}",
     ],
 )
 def test_what_is_in_the_folder_or_on_this_machine_does_not(host: Host, study: Path, agents: str) -> None:

@@ -264,6 +264,11 @@ def test_the_question_cannot_be_spoofed() -> None:
     assert demand("connect to", "ex\u0430mple.org").endswith("(in ASCII: xn--exmple-4nf.org)")
     plain = demand("connect to", "http://ex\u0430mple.org:80")
     assert plain.endswith("(in ASCII: http://xn--exmple-4nf.org:80)")
+    plain = demand("connect to", "http://\u043f\u0440.\u0440\u0444:8080")
+    assert plain.endswith("(in ASCII: http://xn--o1ac.xn--p1ai:8080)")
+    # Nothing but a host has another name.
+    program = demand("start the program", "uvx \xdferver.x")
+    assert program.endswith("(in ASCII: uvx \\xdferver.x)")
     asked: list[str] = []
     gate = Gate(confirm=lambda question: bool(asked.append(question)))
     demands = [demand("run the Python code in the file", f"file{n}.py") for n in range(200)]

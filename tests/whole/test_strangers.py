@@ -187,7 +187,7 @@ def test_an_observer_that_a_folder_s_settings_name_listens_and_sends_nothing_una
     ["http://evil.example\\@127.0.0.1/v1", "http://127.0.0.1\\.evil.example", "http://localhost /v1"],
 )
 def test_an_address_that_can_be_read_in_two_ways_is_refused(address: str, folder: Path) -> None:
-    with pytest.raises(ScenarioError, match="characters that no address has"):
+    with pytest.raises(ScenarioError, match="characters that are not read alike"):
         demands(use="openai", model="m", base_url=address)
 
 
