@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,52 @@ def test_bad_input_is_said_and_status_2(arguments: list[str], said: str) -> None
     assert result.exit_code == 2
     assert said in result.output
     assert "Traceback" not in result.output
+
+
+HANG = """
+import asyncio, signal
+
+from pyscrai_core import Memory
+
+class Hangs(Memory):
+    async def {method}(self, *_):
+        signal.raise_signal(signal.{number})
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                pass
+{others}
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(("method", "status"), [("aopen", 130), ("recall", 130), ("aclose", 0)])
+def test_a_plugin_that_catches_its_end_is_left(file: Path, method: str, status: int, number: str) -> None:
+    needed = {"observe": "pass", "recall": "return []"}
+    others = "".join(
+        f"    async def {name}(self, *_): {body}\n" for name, body in needed.items() if name != method
+    )
+    (file.parent / "hang.py").write_text(HANG.format(method=method, number=number, others=others))
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "import pyscrai_records.base.time_limit as t; t.AGAIN, t.GRACE = 0.1, 0.5; "
+        "from pyscrai_cli.main import main; main()"
+    )
+    given = [
+        "prompt",
+        "talk.json",
+        "--agent",
+        "Mara",
+        "--set",
+        "agents.Mara.memory=./hang.py:Hangs",
+        "--trust",
+    ]
+    command = [sys.executable, "-c", code, *given]
+    done = subprocess.run(command, cwd=file.parent, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == status, done.stderr
+    if status:
+        assert done.stderr == "interrupted: before the run began; nothing was written\n"
+    else:  # only what follows on the prompt was interrupted
+        assert "It rains." in done.stdout
+        assert "could not be closed: it does not end" in done.stderr

@@ -22,6 +22,7 @@ from pyscrai_core.runtime.session import Session
 from pyscrai_core.scenario.model import Limits
 from pyscrai_core.scenario.plan import Plan
 from pyscrai_core.scenario.trust import Approval
+from pyscrai_records.base.time_limit import LeftBehind
 from pyscrai_records.records import RunResult
 from pyscrai_records.store.store import Store
 
@@ -105,7 +106,13 @@ async def preview(plan: Plan, approval: Approval, agent: str, step: int | None =
             finally:
                 await components.close(watch)
 
-        result = await watch.oversee(work())
+        try:
+            result = await watch.oversee(work())
+        except LeftBehind:
+            if look.run is None or look.run.result is None:
+                raise asyncio.CancelledError from None  # without limits, only a person ends it
+            result = look.run.result
+            components.not_closed(TimeoutError("it does not end, and was left behind"))
     if look.found is None:
         steps = sorted({met for who, met in look.met if who == agent})
         if result.status == "failed":

@@ -132,15 +132,14 @@ def _of_scenario(
     from pyscrai_core import api
     from pyscrai_core.config import load_settings
     from pyscrai_core.runtime import execution
-    from pyscrai_records.base.time_limit import run_alone
 
     from .draws import who_draws
-    from .perform import gate_of
+    from .perform import gate_of, prepare
     from .preview import preview
 
     plan = api.prepare(file, settings=load_settings(store=store), seed=seed, overrides=overrides)
     approval = execution.approve(gate_of(trust), plan, str(file))
-    found = run_alone(preview(plan, approval, agent, step))
+    found = prepare(preview(plan, approval, agent, step))
     if found.invented:
         output.note("no model was asked: earlier answers are placeholders in angle brackets")
     request = found.request
