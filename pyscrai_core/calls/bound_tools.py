@@ -17,7 +17,7 @@ from pyscrai_records.records import ToolSpec
 
 from ..agent import ToolPolicy
 from ..contracts import Tool
-from ..discovery.blame import awaitable, describe, origin
+from ..discovery.blame import awaitable, describe, origin, raiser
 from ..turn import Turn
 from .limiter import Account, Bounds
 
@@ -33,6 +33,7 @@ class RecordedTool(Tool):
         self.name, self.description, self.parameters = told["name"], told["description"], told["parameters"]
         self.repeatable = told["repeatable"]
         self._behind = behind
+        self.origin = origin(behind) if behind else ""
 
     async def call(self, arguments: dict[str, Any], turn: Turn) -> Json:
         if self._behind is None:
@@ -111,14 +112,18 @@ class BoundTool:
             raise ToolFailed(f"tool {tool.name}: no answer within {policy.timeout:g} s") from None
         except (Exception, SystemExit) as error:  # whatever it raises is its answer to the agent
             report("INFO", error, "{} raised {}", origin(tool), describe(error))
-            raise ToolFailed(f"tool {tool.name}: {type(error).__name__}: {error}") from error
+            failed = ToolFailed(f"tool {tool.name}: {type(error).__name__}: {error}")
+            failed.fault = origin(raiser(error) or tool)
+            raise failed from error
         return self._encoded(answer)
 
     def _encoded(self, answer: Any) -> bytes:
         try:
             body = canonical(check_json(answer, "its answer"))
         except ValueError as error:
-            raise ToolFailed(f"tool {self.tool.name}: {error}; expected plain JSON") from None
+            failed = ToolFailed(f"tool {self.tool.name}: {error}; expected plain JSON")
+            failed.fault = origin(self.tool)
+            raise failed from None
         if len(body) > LARGEST:
             raise ToolFailed(
                 f"tool {self.tool.name}: its answer has {len(body):,} bytes, and {LARGEST:,} are the most; "

@@ -123,8 +123,8 @@ class Groups:
             if agent.on_error == "skip" and isinstance(error, CallFailed):
                 turn.drafts = [Draft("turn.failed", {"error": type(error).__name__}, (), turn.cause)]
                 return None
-            if isinstance(error, ToolFailed) and error.__cause__ and (tool := raiser(error.__cause__)):
-                error.args = (f"{error} ({origin(tool)}; {TELL})",)  # which an agent is not told
+            if isinstance(error, ToolFailed) and error.fault:
+                error.args = (f"{error} ({error.fault}; {TELL})",)  # which an agent is not told
             if isinstance(error, PyscraiError) and not isinstance(error, StoreError):
                 # Named once, here, wherever it came from.
                 error.args = (f"agents.{agent.name}, step {self._world.step}: {error}",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -36,7 +37,7 @@ from ..agent import Action, Agent
 from ..base import seeds
 from ..calls.bound_tools import BoundTool
 from ..contracts import Component
-from ..discovery.blame import awaitable, check_list, wrong
+from ..discovery.blame import awaitable, check_list, executing, origin, wrong
 from ..turn import Scope, Stage, Turn, View
 from .call_pipeline import CallPipeline
 from .participant import Participant
@@ -407,6 +408,8 @@ class RunTurn(RunScope, Turn):
         try:
             self.drafts.append(make(self.participant.agent, *what))
         except ContractError as error:
+            if (component := executing(sys._getframe())) is not None:
+                error.args = (f"{error} ({origin(component)})",)
             raise self.failure.set(error) from None
 
 

@@ -149,6 +149,27 @@ def test_the_tool_that_raised_is_named_where_its_failure_ends_the_run(play: Any)
     assert "--debug" in error
 
 
+@pytest.mark.parametrize("answer", [{1, 2}, [float("nan")], {1: "a"}, b"x"])
+def test_the_tool_that_answers_no_json_is_named(play: Any, answer: Any) -> None:
+    async def call(self: Any, arguments: Any, turn: Any) -> Any:
+        return answer
+
+    error = played(play, "tool", type("Odd", (Uses,), {"call": call}), Calls).error
+    assert "tool t: its answer" in error
+    assert "expected plain JSON (tool 'part' (" in error
+    assert "tell its author" in error
+
+
+@pytest.mark.parametrize(("kind", "base", "method"), [("memory", Kept, "recall"), ("tool", Uses, "call")])
+def test_who_drafted_what_is_no_event_is_named(play: Any, kind: str, base: type, method: str) -> None:
+    async def drafts(self: Any, *given: Any) -> None:
+        given[-1].emit("odd", {"x": {1, 2}})
+
+    cls = type("Drafts", (base,), {method: drafts})
+    error = played(play, kind, cls, Calls if kind == "tool" else Recalls).error
+    assert f"set is not JSON; give plain data; expected plain JSON ({kind} 'part' (" in error
+
+
 @pytest.mark.parametrize("wrong", [{"parameters": None}, {"description": 5}, {"name": 5}])
 def test_a_tool_that_does_not_say_what_it_is_is_named(play: Any, wrong: dict[str, Any]) -> None:
     error = played(play, "tool", type("Wrong", (Uses,), wrong)).error

@@ -192,7 +192,9 @@ class AnswerRejected(CallFailed):
 
 
 class ToolFailed(CallFailed):
-    """A tool failed; the message has its error."""
+    """A tool failed; the message has its error. `fault` is the tool with its package, if it is the tool's."""
+
+    fault: str = ""
 
 
 class NoAnswer(CallFailed):
