@@ -208,3 +208,47 @@ def test_bad_input(more: dict[str, Any], settings: str, status: int, told: str) 
     if status == 2 and Path(".pyscrai/runs.db").exists():
         with api.Store.open(".pyscrai/runs.db") as store:
             assert store.runs() == []
+
+
+PROBES = """
+import asyncio, signal, time
+
+from pyscrai_core import Completion, Provider
+
+class Hangs(Provider):
+    async def complete(self, request, sink=None):
+        return Completion("x")
+
+    async def probe(self):
+        {begin}
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("begin", "status"), [("pass", 1), ("time.sleep(3600)", 1), ("signal.raise_signal(signal.SIGINT)", 130)]
+)
+def test_a_provider_that_never_ends_its_probe_is_left(tmp_path: Path, begin: str, status: int) -> None:
+    (tmp_path / "hangs.py").write_text(PROBES.format(begin=begin))
+    scenario = {
+        "scenario": "x",
+        "providers": {"default": "./hangs.py:Hangs"},
+        "agents": {"A": {"persona": "p"}},
+        "schedule": "round-robin",
+    }
+    (tmp_path / "x.json").write_text(json.dumps(scenario))
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "import pyscrai_cli.plugins as p; p.PROBE_SECONDS = 2; "
+        "import pyscrai_records.base.time_limit as t; t.AGAIN, t.GRACE = 0.1, 0.5; "
+        "from pyscrai_cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "doctor", "x.json", "--trust"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == status, done.stderr
+    assert ("no result after" in done.stdout) == (status == 1)
+    assert ("interrupted" in done.stderr) == (status == 130)

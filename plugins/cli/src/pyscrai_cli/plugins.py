@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pyscrai_core.plugins import Host, Offer, Plugin
     from pyscrai_core.scenario.trust import Gate
     from pyscrai_records.base.time_limit import Watch
+
+T = TypeVar("T")
 
 #: The environment's settings. Others of such a name may hold a secret.
 SETTINGS = ("PYSCRAI_DEBUG", "PYSCRAI_DISABLE", "PYSCRAI_OBSERVERS", "PYSCRAI_PLUGINS", "PYSCRAI_STORE")
@@ -127,17 +129,9 @@ def _wrong_declaration(made: Any) -> str:
 def _wrong_opening(offer: Offer, made: Any) -> str:
     """Why a component that needs no options cannot be opened and closed; empty if it can."""
     from pyscrai_core import ContractError
-    from pyscrai_core.runtime.components import watch_components
-    from pyscrai_records.base.time_limit import LeftBehind, run_alone
 
-    blocks = (
-        f"{offer}: it blocks everything else while it is opened; end this with Ctrl-C, and tell its author"
-    )
-    watch = watch_components(lambda: output.note(blocks))
-    try:
-        fault = run_alone(watch.oversee(_open_and_close(made, watch)))
-    except LeftBehind:
-        fault = TimeoutError()
+    late: Exception | None = TimeoutError()
+    fault = _watched(partial(_open_and_close, made), late, f"{offer}, which is opened")
     if fault is None:
         return ""
     if isinstance(fault, ContractError):
@@ -145,6 +139,21 @@ def _wrong_opening(offer: Offer, made: Any) -> str:
     if isinstance(fault, TimeoutError):
         return f"it was not opened and closed within {PROBE_SECONDS:g} s; tell its author"
     return f"it cannot be opened: {type(fault).__name__}: {fault}; tell its author"
+
+
+def _watched(work: Callable[[Watch], Coroutine[Any, Any, T]], late: T, what: str) -> T:
+    """What `work` with a plugin returns, or `late` if it does not end by itself."""
+    from pyscrai_core.runtime.components import watch_components
+    from pyscrai_records.base.time_limit import LeftBehind, run_alone
+
+    blocks = f"{what}, blocks everything else; end this with Ctrl-C, and tell its author"
+    watch = watch_components(lambda: output.note(blocks))
+    try:
+        return run_alone(watch.oversee(work(watch)))
+    except LeftBehind:
+        if watch.cancelled:
+            raise KeyboardInterrupt from None
+        return late
 
 
 async def _open_and_close(made: Any, watch: Watch) -> Exception | None:
@@ -367,19 +376,23 @@ def _look(name: str, provider: Provider | str, offline: bool) -> bool:
         return False
     model = getattr(provider.config, "model", "")
     output.echo(f"  {output.shown(name)}  {output.shown(model)}".rstrip())
-    probes = () if offline else asyncio.run(_probes(provider))
+    late: Sequence[Probe] = [Probe("server", False, f"no result after {PROBE_SECONDS:g} s")]
+    what = f"{provider.origin}, which is probed"
+    probes = () if offline else _watched(partial(_probes, provider, late), late, what)
     for probe in probes:
         mark = click.style("yes", fg="green") if probe.ok else click.style("no ", fg="red")
         output.echo(f"    {probe.what:<8}{mark}  {output.shown(redact(probe.detail))}")
     return all(probe.ok for probe in probes)
 
 
-async def _probes(provider: Provider) -> Sequence[Probe]:
+async def _probes(provider: Provider, late: Sequence[Probe], watch: Watch) -> Sequence[Probe]:
+    from pyscrai_records.base.time_limit import OutOfTime
+
     try:
-        async with asyncio.timeout(PROBE_SECONDS):
+        with watch.limit(PROBE_SECONDS):
             return await provider.probe()
-    except TimeoutError:
-        return [Probe("server", False, f"no result after {PROBE_SECONDS:g} s")]
+    except OutOfTime:
+        return late
     except PyscraiError as error:
         return [Probe("server", False, str(error))]
     except Exception as error:  # noqa: BLE001  a plugin may raise anything; that is what is told of it
