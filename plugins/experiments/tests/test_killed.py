@@ -136,3 +136,44 @@ def test_kills_change_nothing_and_no_answer_is_paid_twice(executor: str, tmp_pat
     with Store.open("killed.db", create=False) as store:
         assert len(store.runs(labels={"experiment": "killed"}, status="completed")) == 3 * REPLICATES
     assert report("killed.db") == report("whole.db")
+
+
+BLOCKING = """
+import time
+from pyscrai_core import Provider
+
+class Blocks(Provider):
+    async def complete(self, request, sink=None):
+        print("blocked", flush=True)
+        while True:
+            try:
+                time.sleep(3600)
+            except Exception:
+                pass
+"""
+
+
+@pytest.mark.parametrize("executor", ["local", "{use: processes, processes: 2}"])
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 2), (signal.SIGTERM, 1)])
+def test_code_that_blocks_the_loop_does_not_keep_the_experiment(
+    executor: str, number: signal.Signals, times: int, tmp_path: Path
+) -> None:
+    Path("blocking.py").write_text(BLOCKING)
+    Path("talk.yaml").write_text(SCENARIO.replace("counting.py:Counting", "blocking.py:Blocks"))
+    Path("exp.yaml").write_text(
+        f"experiment: blocked\nscenario: talk.yaml\nreplicates: 3\nexecutor: {executor}\n"
+    )
+    code = (
+        "import pyscrai_experiments.shown as s; s.PATIENCE = s.DRAIN = s.LEAVE = 1; "
+        "from pyscrai_cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "experiment", "run", "exp.yaml", "--trust", "--yes"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
+    assert process.stdout is not None
+    while process.stdout.readline() != b"blocked\n":
+        assert process.poll() is None
+    for _ in range(times):
+        process.send_signal(number)
+        time.sleep(1)
+    process.communicate(timeout=300)  # its workers have its stderr too, so that they have ended as well
+    assert process.returncode == 130

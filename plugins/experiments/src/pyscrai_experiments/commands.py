@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -25,15 +21,14 @@ from pyscrai_records.store.opening import path_of
 from pyscrai_records.store.store import Store
 
 from .experiment import Experiment, read_experiment
+from .shown import Shown
 
 if TYPE_CHECKING:
-    from .perform import Progress, Summary
+    from .perform import Summary
 
 Command = Callable[..., Any]
 
 EXIT = {"completed": 0, "failed": 1, "stopped": 3, "interrupted": 130}
-#: Seconds between two plain lines of progress.
-INTERVAL = 5.0
 #: US dollars; an experiment that is expected to cost more is only run after a question.
 ASK_ABOVE = 10.0
 
@@ -191,7 +186,7 @@ def plan(
     settings, gate = load_settings(store=store), gate_of(trust)
     prepared = ready(found, settings, gate)
     if pilot is not None:
-        shown = _Shown(quiet or (as_json and not sys.stderr.isatty()))
+        shown = Shown(quiet or (as_json and not sys.stderr.isatty()))
         with results_alone(as_json):
             summary = _perform(found, settings, gate, shown, limit=min(pilot, found.spec.replicates))
         if summary.status != "completed":
@@ -269,7 +264,7 @@ def _run(
     found = read_experiment(file, confirm=_confirm(yes))
     settings = observed(load_settings(store=store), observe)
     _ask_about_cost(found, settings, _confirm(yes))
-    shown = _Shown(quiet or (as_json and not sys.stderr.isatty()))
+    shown = Shown(quiet or (as_json and not sys.stderr.isatty()))
     with results_alone(as_json) as out:
         summary = _perform(found, settings, gate_of(trust), shown, **options)
         if as_json:
@@ -279,7 +274,7 @@ def _run(
     return EXIT[summary.status]
 
 
-def _perform(found: Experiment, settings: Settings, gate: Gate, shown: _Shown, **options: Any) -> Summary:
+def _perform(found: Experiment, settings: Settings, gate: Gate, shown: Shown, **options: Any) -> Summary:
     from .running import arun_experiment
 
     with shown:
@@ -361,72 +356,3 @@ def _write(text: str, out: Path | None) -> None:
     from .forms import write_out
 
     write_out(out, text)
-
-
-class _Shown:
-    """Shows the progress, and passes Ctrl-C on: once stops cleanly, twice at once, three times leaves."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._line = not quiet and sys.stderr.isatty()
-        self._last = 0.0
-        self._stop: Callable[[], None] | None = None
-        self._count = 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Shown:
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._on_signal)
-        except ValueError:  # not the main thread: nobody can press Ctrl-C here
-            self._before = {}
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        if self._line and self._last:
-            click.echo("", err=True)
-
-    def _on_signal(self, *_: object) -> None:
-        self._count += 1
-        if self._count > 2:
-            os._exit(130)
-        if self._stop is None:
-            raise KeyboardInterrupt
-        self._loop.call_soon_threadsafe(self._stop)
-        what = "stopping; trials under way end soon; again: leave at once"
-        os.write(2, f"\n{what}\n".encode())
-
-    def begin(self, stop: Callable[[], None], progress: Progress) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = stop
-        self.moved(progress)
-
-    def moved(self, progress: Progress) -> None:
-        now = time.monotonic()
-        over = progress.left == 0
-        if self._quiet or (now - self._last < (0.1 if self._line else INTERVAL) and not over):
-            return
-        self._last = now
-        text = progress_line(progress)
-        click.echo(f"\r\x1b[K{text}" if self._line else text, nl=not self._line, err=True)
-
-
-def progress_line(progress: Progress) -> str:
-    """`12/40 trials, 8 running, 1 failed; $0.12 of about $0.40; 2:10 left`."""
-    parts = [f"{progress.done}/{progress.trials} trials"]
-    if progress.left:
-        parts[0] += ", paused" if progress.paused else f", {progress.running} running"
-    if progress.failed:
-        parts[0] += f", {progress.failed} failed"
-    if progress.spent:
-        expected = f" of about ${progress.expected:.4f}" if progress.expected and progress.left else ""
-        parts.append(f"${progress.spent:.4f}{expected}")
-    else:
-        parts.append(f"{progress.calls:,} calls")
-    if progress.seconds_left is not None and progress.left:
-        minutes, seconds = divmod(int(progress.seconds_left), 60)
-        hours, minutes = divmod(minutes, 60)
-        parts.append(f"{hours}:{minutes:02}:{seconds:02} left" if hours else f"{minutes}:{seconds:02} left")
-    return "; ".join(parts)

@@ -11,6 +11,7 @@ import os
 import pickle
 import sys
 import threading
+import time
 from typing import Any, BinaryIO
 
 from pyscrai_core import PyscraiError
@@ -18,6 +19,9 @@ from pyscrai_core.runtime.session import end_process
 from pyscrai_records.base.time_limit import left_behind, run_alone
 
 from .executors import HEADER
+
+#: Seconds that the process may take to end once nobody wants its results.
+PATIENCE = 5.0
 
 
 def main() -> None:
@@ -46,6 +50,8 @@ async def _serve(runner: Any, out: BinaryIO) -> None:
                 loop.call_soon_threadsafe(orders.put_nowait, _read(sys.stdin.buffer))
         except (EOFError, RuntimeError):
             loop.call_soon_threadsafe(orders.put_nowait, None)
+            time.sleep(PATIENCE)
+            os._exit(1)  # code of a plugin blocks the loop
 
     threading.Thread(target=listen, daemon=True).start()
     tasks: set[asyncio.Task[None]] = set()
