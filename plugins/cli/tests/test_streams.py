@@ -69,6 +69,16 @@ def test_a_full_stdout_is_said_in_one_line(scenario: str, more: tuple[str, ...])
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="it needs /dev/full")
+def test_a_full_stdout_is_said_in_one_line_of_a_log(scenario: str) -> None:
+    execute("run", scenario, "--trust", "--quiet")
+    for more in ((), ("--text",)):
+        with open("/dev/full", "w") as full:
+            done = execute("log", *more, stdout=full)
+        assert "error: stdout: it cannot be written (No space left on device)" in done.stderr
+        assert "bug" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="it needs /dev/full")
 def test_a_full_log_file_is_said_once_and_a_closed_stdout_at_once(scenario: str) -> None:
     done = execute("run", scenario, "--trust", "--json", "--log-file", "/dev/full")
     assert (done.returncode, done.stderr.count("nothing more is logged")) == (0, 1)

@@ -76,9 +76,10 @@ def _write_lines(events: list[Event]) -> None:
 def _write_text(events: list[Event]) -> None:
     from .transcript import line
 
-    for event in events:
-        output.stdout().write(line(event) + "\n")
-    output.stdout().flush()
+    with output.writing("stdout"):
+        for event in events:
+            output.stdout().write(line(event) + "\n")
+        output.stdout().flush()
 
 
 def _write_draws(run: RecordedRun, text: bool) -> None:
