@@ -333,7 +333,8 @@ class Providers:
         except CallFailed as error:
             if error.usage is not None:
                 call.usage += sending.lost(error.usage)
-            error.args = (redact(f"provider {name!r}: {error}"),)
+            who = "" if isinstance(error, AnswerRejected) else f"provider {name!r}: "  # a model is told that
+            error.args = (redact(f"{who}{error}"),)
             raise
 
     def _bounds_of(self, name: str) -> Bounds:

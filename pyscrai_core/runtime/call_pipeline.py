@@ -135,7 +135,7 @@ class CallPipeline:
                 if error.given_up:
                     raise
                 if repairs == repair.REPAIRS:
-                    error.args = (f"{error}; after {repair.REPAIRS} repairs; {repair.WAYS_OUT}",)
+                    error.args = (repair.given_up(request.provider, str(error)),)
                     raise
                 wrong = str(error)  # it could not be read as an answer at all: there is nothing to show
             else:

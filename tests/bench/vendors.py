@@ -49,8 +49,8 @@ providers:
 world:
   premise: It is early in the morning at a bus stop. The bus is late again.
 agents:
-  Ada: {persona: You are a baker on your way home from a night's work., words: 25}
-  Ben: {persona: "You are a teacher on his way to school, and fond of old films.", words: 25}
+  Ada: {persona: You are a baker on your way home from a night's work., words: 25, on_error: skip}
+  Ben: {persona: "You are a teacher on his way to school, and fond of old films.", words: 25, on_error: skip}
 schedule: {use: round-robin, rounds: 10}
 """
 #: The least share of the prompts' tokens that the cache should give.

@@ -509,8 +509,11 @@ def test_a_tool_call_that_cannot_be_made_is_told_to_the_model(said: Said, form: 
     (tmp_path / "my_tools.py").write_text(TOOL)
     played = play(form, False, [said, Said("Done.")], tmp_path, **TOOLS)
     assert (played.says, len(played.requests)) == (["Done."], 2), played.result.error
-    assert "not a valid answer" in json.dumps(played.requests[1])
+    assert "not a valid answer: it calls " in json.dumps(played.requests[1])
     assert played.result.usage.total == 120
+    failed = play(form, False, [said], tmp_path, **TOOLS).result
+    assert "agents.Mara, step 1: provider 'default': it calls " in failed.error
+    assert "after 2 repairs" in failed.error
 
 
 @pytest.mark.parametrize(

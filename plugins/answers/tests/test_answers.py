@@ -12,7 +12,7 @@ from pyscrai_answers.finish_reasons import finish_reason
 from pyscrai_answers.own_words import own_words, speakers
 from pyscrai_answers.policy import AnswerPolicy
 from pyscrai_answers.reading import check, known_usage, read_raw, reads_own_words
-from pyscrai_answers.repair import repair_prompt
+from pyscrai_answers.repair import given_up, repair_prompt
 from pyscrai_answers.streaming import FieldsSink, OwnWordsSink, ThoughtlessSink, WordsSink
 from pyscrai_answers.thoughts import split_thoughts
 from pyscrai_language.parsing import find_json, parse_json
@@ -37,7 +37,21 @@ def odd(**fields: Any) -> Completion:
     return Completion(**{"text": "", **fields})
 
 
-@pytest.mark.parametrize("echo", ["This is not a valid answer: it is of Ben.", '"That\'s a valid answer."'])
+def test_what_is_told_after_all_repairs_names_the_provider_once() -> None:
+    told = given_up("default", "it begins with a line of Ben")
+    assert told.startswith("provider 'default': it begins with a line of Ben; after 2 repairs; ask again")
+    assert given_up("default", "provider 'default': it begins with a line of Ben") == told
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "This is not a valid answer: it is of Ben.",
+        '"That\'s a valid answer."',
+        "This isn't a valid answer.",
+        "That isn\u2019t a valid answer.",
+    ],
+)
 def test_a_complaint_is_not_said_by_the_agent(echo: str) -> None:
     asked = WORDS.but(messages=(*WORDS.messages, repair_prompt("it begins with a line of Ben", None)))
     with pytest.raises(AnswerRejected, match="speaks of this complaint"):

@@ -38,7 +38,7 @@ FEW_TOKENS = 100
 _UNSEEN = "\u200b\u2060\ufeff"
 #: How a model is told that an answer is none, and how a small one writes that as its next answer.
 COMPLAINT = "That is not a valid answer"
-_ECHO = re.compile(r"[\W_]*(?:that|this|it)(?: is|'s)(?: not)? a valid answer\b", re.IGNORECASE)
+_ECHO = re.compile(r"[\W_]*(?:that|this|it)(?: is|['’]s)(?: not|n['’]t)? a valid answer\b", re.IGNORECASE)
 #: Types of parts of a content that are thoughts.
 _THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking")
 

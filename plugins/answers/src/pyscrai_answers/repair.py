@@ -83,6 +83,15 @@ def repair_prompt(wrong: str, schema: dict[str, Any] | None) -> Message:
     return Message.user(f"{COMPLAINT}: {wrong}. Answer again{form}.")
 
 
+def given_up(provider: str, wrong: str) -> str:
+    """What a person is told of an answer that could not be read, after all repairs.
+
+    Failures in older stores name their provider themselves.
+    """
+    who = "" if wrong.startswith("provider ") else f"provider {provider!r}: "
+    return f"{who}{wrong}; after {REPAIRS} repairs; {WAYS_OUT}"
+
+
 def rejection(provider: str, completion: Completion, wrong: str) -> AnswerRejected:
     """The error for an answer that does not fit after all repairs."""
     what = f"the answer does not fit its schema, after {REPAIRS} repairs: {wrong}"
