@@ -302,6 +302,40 @@ def test_thoughts_that_no_tag_opened_are_not_shown(size: int) -> None:
     assert shown(waiting, "Nine coins.", size) == "Nine coins."
     assert shown(waiting, "<think>hide</think>Nine.", size) == "Nine."
     assert shown(waiting, "hide</think>hide it</think>Nine.", size) == "Nine."
+    assert shown(waiting, "<think>hide</think>hide it</think>Nine.", size) == "Nine."
+    assert shown(waiting, "<|think|>hide</think>Nine.", size) == "Nine."
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 5000])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The form:\n```\n<|im_start|>user\nHi.<|im_end|>\n```\nUse it.", None),
+        ("```jinja\n<|begin_of_text|>Hi.<|eot_id|>\n  ```  ", None),
+        ("```\n<|plan|>Hi.\n```", None),
+        # None of these blocks is closed.
+        ("```json\n{}\n<|im_end|>\n<|im_start|>user\nhide\n```json\n{}\n```", "```json\n{}\n"),
+        ("```\nHi.<|im_end|>hide", "```\nHi."),
+        ("```\na\n```\nNine.<|im_end|>\n```\nhide\n```", "```\na\n```\nNine."),
+        ("```\n" + "a\n" * 3000 + "<|im_end|>" + "b\n" * 3000 + "```", "```\n" + "a\n" * 3000),
+    ],
+)
+def test_a_token_in_a_block_of_code_is_quoted(text: str, words: str | None, size: int) -> None:
+    words = text if words is None else words
+    assert taken(Completion(text)).text.strip() == words.strip()
+    assert shown(ThoughtlessSink, text, size).strip() == words.strip()
+
+
+def test_an_unread_token_outside_of_a_block_of_code_is_told() -> None:
+    for text in ("```\n<|plan|>Hi.", "```\na\n```\n<|plan|>Nine.\n```\nb\n```"):
+        with pytest.raises(AnswerRejected, match=r"contains <\|plan\|>"):
+            taken(Completion(text))
+
+
+def test_many_blocks_of_code_take_time_in_proportion() -> None:
+    for text in ("```\n<|plan|><|im_end|>\n```\n" * 20_000, "```x\n<|im_end|>" * 20_000):
+        shown(ThoughtlessSink, text, 500)
+        split_thoughts(text)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])

@@ -28,7 +28,8 @@ from .finish_reasons import finish_reason
 from .own_words import map_texts, own_words
 from .policy import AnswerPolicy
 from .textual_calls import SHOWN, has_marks, with_textual_calls
-from .thoughts import begins_with_thoughts, check_tokens, has_thoughts, split_thoughts
+from .thoughts import begins_with_thoughts, has_thoughts, split_thoughts
+from .tokens import check_tokens
 
 #: The largest count of tokens that is believed.
 MOST_TOKENS = 2**40
@@ -39,6 +40,8 @@ _UNSEEN = "\u200b\u2060\ufeff"
 #: How a model is told that an answer is none, and how a small one writes that as its next answer.
 COMPLAINT = "That is not a valid answer"
 _ECHO = re.compile(r"[\W_]*(?:that|this|it)(?: is|['’]s)(?: not|n['’]t)? a valid answer\b", re.IGNORECASE)
+#: How answers end that are never said.
+WITHHELD = ("refusal", "content_filter")
 #: Types of parts of a content that are thoughts.
 _THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking")
 
@@ -86,7 +89,7 @@ def check(answer: Completion, request: Request, policy: AnswerPolicy, known: Map
     Raises `Refused` for a refusal, `AnswerTruncated` for a truncated answer if the `policy` wants that, and
     `AnswerRejected` for what the model is to be asked again.
     """
-    if answer.finish_reason in ("refusal", "content_filter"):
+    if answer.finish_reason in WITHHELD:
         model = answer.model or "the model"
         what = f"{model} refused to answer"
         if answer.finish_reason == "content_filter":

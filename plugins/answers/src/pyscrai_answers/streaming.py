@@ -14,7 +14,8 @@ from pyscrai_records.records import Completion, Request, Sink
 
 from .own_words import OwnWords, ends_line, lines_of
 from .textual_calls import begin_of_call, with_textual_calls
-from .thoughts import Kind, Markup, split_thoughts, unread_token
+from .thoughts import Kind, Markup, split_thoughts
+from .tokens import unread_token, unread_tokens
 
 _JSON_BEGIN = re.compile(r"\s*(?:```\w{0,20}\s*)?[{\[]")
 
@@ -53,9 +54,10 @@ class WordsSink:
 class ThoughtlessSink(WordsSink):
     """Leaves out thoughts, calls of tools in channels, and what comes behind the end of the turn.
 
-    Nothing is passed on from a token on that is not read: such an answer is rejected.
+    From a token on that is not read, words wait for the end of the answer: such an answer is rejected, unless
+    the token stands in a block of code.
 
-    `waits`: the words wait for the end of the answer, because a tag may close thoughts that no tag opened:
+    `waits`: all words wait for the end of the answer, because a tag may close thoughts that no tag opened:
     the server put that one into the prompt. Behind such a tag, words wait as well: another one may follow.
     """
 
@@ -64,14 +66,19 @@ class ThoughtlessSink(WordsSink):
         self._markup = Markup(self._take, nested=True)
         #: Whether there was anything but words just before.
         self._fresh = False
-        self._waits, self._waiting, self._closed = waits, "", False
-        #: The last words, and whether there was such a token.
+        self._waits, self._closed = waits, False
+        #: All words, and how many pieces of them were passed on.
+        self._words: list[str] = []
+        self._passed = 0
+        #: The last words, and whether there was a token that is not read.
         self._tail, self._unread = "", False
 
     def end(self) -> None:
         self._look(last=True)
-        if self._waiting:
-            self._sink.write(self._waiting)
+        if self._unread and unread_token("".join(self._words)) is None:
+            self._unread = False
+        if not self._unread:
+            self._pass_on()
         super().end()
 
     @property
@@ -84,28 +91,35 @@ class ThoughtlessSink(WordsSink):
 
     def _take(self, kind: Kind, text: str) -> None:
         if kind == "lone":
-            self._closed, self._waiting = True, ""
+            self._closed, self._unread, self._tail = True, False, ""
+            self._words.clear()
+            self._passed = 0
         if kind != "words":
-            # Thoughts between tags of their own: nothing more is to be waited for.
-            self._waits = kind in ("lone", "preamble") or (self._waits and self._closed)
-            if not self._waits and self._waiting:
-                self._sink.write(self._waiting)
-                self._waiting = ""
+            self._waits = self._waits or kind in ("lone", "preamble")
             self._fresh = True
             return
         if self._fresh:
             text = text.lstrip()
-        if not text or self._unread:
+        if not text:
             return
         self._fresh = False
-        if token := unread_token(self._tail + text):
+        if not self._unread and (token := next(unread_tokens(self._tail + text), None)):
+            # What stands before it is passed on.
             self._unread = True
-            text = text[: max(0, token.start() - len(self._tail))]
+            begin = max(0, token.start() - len(self._tail))
+            self._words.append(text[:begin])
+            if not self._waits:
+                self._pass_on()
+            text = text[begin:]
+        self._words.append(text)
         self._tail = (self._tail + text)[-80:]
-        if self._waits:
-            self._waiting += text
-        else:
+        if not (self._waits or self._unread):
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if text := "".join(self._words[self._passed :]):
             self._sink.write(text)
+        self._passed = len(self._words)
 
 
 class FieldsSink(WordsSink):

@@ -11,7 +11,7 @@ from bisect import bisect
 from collections.abc import Callable
 from typing import Literal
 
-from pyscrai_records.errors import AnswerRejected
+from .code_blocks import closes_block, opens_block
 
 #: What a part of a text is: `words` are said; a `call` of a tool, with its marks, is read later. `lone` has
 #: no text: a tag closes what no tag opened, so all before it were thoughts. `preamble` has none either: words
@@ -115,11 +115,6 @@ _GOES_ON = re.compile(
     r"|<(?:\|(?:im_start|header_start|start_header_id|start_of_role)\||\|turn|start_of_turn)>\w{0,40}"
     r"|<\|(?:im_sep|header_end|end_header_id|end_of_role)\|>\n?"
 )
-#: A token of any chat template, unless a sentence mentions it.
-_TOKEN = re.compile(
-    rf"(?<![{QUOTES}])(?<![\w,] )"
-    r"(?:<([|｜])[\w▁]{1,40}\1>|\[\|\w{1,40}\|\]|<(?:unk|unused\d{1,4})>)(?!:)"
-)
 
 
 class Markup:
@@ -143,8 +138,8 @@ class Markup:
         self._in_details = False
         #: Whether there were thoughts, words before the place, and tags that are only mentioned.
         self._thought, self._spoken, self._mentioned, self._struck = False, False, 0, 0
-        #: The last words, and those of the line.
-        self._tail, self._line = "", ""
+        #: The last words, and those of the line; and whether that stands in a block of code.
+        self._tail, self._line, self._in_block = "", "", False
 
     def feed(self, text: str, last: bool = False) -> None:
         """Read on. What may be the beginning of a tag waits for the rest of it, unless this is the `last`."""
@@ -181,6 +176,15 @@ class Markup:
                 break
             self._give(held[place : tag.start()])
             place = tag.start()
+            if tag.lastgroup in ("end", "start", "mark") and self._state == "words" and self._in_block:
+                closes = closes_block(held, tag.end(), last)
+                if closes is None:
+                    until = place
+                    break
+                if closes:
+                    self._give(tag[0])
+                    place = tag.end()
+                    continue
             if tag.lastgroup in ("end", "start", "mark") and (sign := self._quotation()):
                 line, goes_on, _ = held[tag.end() : tag.end() + _LONGEST].partition("\n")
                 if sign in line:
@@ -236,7 +240,11 @@ class Markup:
         if state == "words":
             self._spoken = self._spoken or not text.isspace()
             self._tail = (self._tail + text[-80:])[-80:]
-            self._line = (self._line + text).rpartition("\n")[2][-_LONGEST:]
+            *lines, self._line = (self._line + text).rsplit("\n", maxsplit=1)
+            if lines and "```" in lines[0]:
+                for line in lines[0].split("\n"):
+                    self._in_block = opens_block(line, self._in_block)
+            self._line = self._line[-_LONGEST:]
         self._take(state, text)
 
     def _turn(self, tag: re.Match[str]) -> None:
@@ -384,28 +392,6 @@ def begins_with_thoughts(text: str) -> bool:
     """Whether a text begins with a tag that opens thoughts."""
     found = TAG.match(text.lstrip())
     return found is not None and found["open"] is not None
-
-
-def unread_token(text: str) -> re.Match[str] | None:
-    """The first token of a chat template that is not read here, and that no sentence mentions.
-
-    Those that are read here, and still are in words, are only mentioned.
-    """
-    return next((one for one in _TOKEN.finditer(text) if TAG.match(one[0]) is None), None)
-
-
-def check_tokens(text: str) -> None:
-    """Raise `AnswerRejected` if words contain a token of a chat template, such as `<|begin|>`.
-
-    What it means in this model's template is not known: what is behind it may be thoughts, or somebody else's
-    turn. A token that a sentence mentions is a word.
-    """
-    if found := unread_token(text):
-        raise AnswerRejected(
-            f"it contains {found[0]}, a token of the model's chat template; answer in words alone. If this "
-            "persists, the server does not read this model's template: look for its option, such as a parser "
-            "of reasoning or of tool calls"
-        )
 
 
 def split_thoughts(text: str) -> tuple[list[str], str]:
