@@ -219,13 +219,13 @@ class Providers:
         async def send() -> Completion:
             words = None if streamed is None else self._words_of(request, streamed, call.provider)
             answer = await awaitable(provider, "complete", provider.complete(fitted, words))
-            if words is not None:
-                words.end()
-            if words is not None and request.schema is None:
-                self._closes[call.provider] = words.closed or self._closes.get(call.provider, False)
             if not isinstance(answer, Completion):
                 # Not a ContractError, so that a fallback is asked.
                 raise AnswerRejected(str(wrong(provider, "complete", answer, "a Completion")))
+            if words is not None and answer.finish_reason not in reading.WITHHELD:
+                words.end()
+            if words is not None and request.schema is None:
+                self._closes[call.provider] = words.closed or self._closes.get(call.provider, False)
             usage = reading.known_usage(answer, lambda: estimated(fitted), fitted)
             return evolve(answer, usage=usage, allowance=reading.known_allowance(answer))
 

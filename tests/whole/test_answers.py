@@ -347,7 +347,7 @@ def test_a_refusal_ends_the_run_or_is_skipped(
     said = [Said(REFUSAL, finish=finish), Said("Nine coins.")]
     played = play(form, streamed, said, tmp_path, **more)
     assert (played.result.status, played.says, len(played.requests)) == ("failed", [], 1)
-    assert REFUSAL in played.result.error
+    assert (REFUSAL in played.result.error, played.shown) == (True, "")
     assert ("filter" if finish == "filter" else "refused") in played.result.error
     assert played.result.usage.total == 60
     agents = {"Mara": {"on_error": "skip", "persona": "A farmer."}, "Jon": {"persona": "A buyer."}}
@@ -402,8 +402,9 @@ def test_labels_of_speakers_are_no_words(text: str, form: Any, streamed: bool, t
     assert "Nine coins." in structured.shown or not streamed
 
 
-def test_thoughts_that_are_closed_again_are_not_shown(form: Any, tmp_path: Path) -> None:
-    text = "hide it</think>hide more</think>Nine coins."
+@pytest.mark.parametrize("begin", ["hide it</think>", "<think>hide it</think>"])
+def test_thoughts_that_are_closed_again_are_not_shown(begin: str, form: Any, tmp_path: Path) -> None:
+    text = f"{begin}hide more</think>Nine coins."
     played = play(form, True, [Said(text)], tmp_path)
     assert (played.says, played.shown) == (["Nine coins."] * 2, "Nine coins." * 2)
 

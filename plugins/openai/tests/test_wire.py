@@ -326,6 +326,23 @@ def test_a_responses_answer_whole_and_streamed(streamed: bool) -> None:
     assert again["input"][0] == thought
 
 
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_a_refusal_is_not_shown_while_it_is_streamed(api: str) -> None:
+    pieces = {
+        "chat": [
+            {"choices": [{"index": 0, "delta": {"refusal": "No."}}]},
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        ],
+        "responses": [
+            {"type": "response.refusal.delta", "delta": "No."},
+            {"type": "response.completed", "response": response(REFUSED)},
+        ],
+    }
+    sink = Pieces()
+    _, made = asked(request(), sse(*pieces[api]), sink=sink, api=api)
+    assert (made.finish_reason, made.text, sink) == ("refusal", "No.", [])
+
+
 def test_items_that_only_their_own_events_tell() -> None:
     items = [{"type": "response.output_item.done", "item": item} for item in RESPONSE["output"]]
     end = {"type": "response.completed", "response": {**RESPONSE, "output": []}}

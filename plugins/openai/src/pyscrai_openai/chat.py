@@ -166,7 +166,7 @@ class ChatStream:
         return bool(self._message or self._calls.calls)
 
     def add(self, chunk: dict[str, Any]) -> str:
-        """Add a chunk. Returns the text of the answer that it contains."""
+        """Add a chunk. Returns the words in it."""
         self.answer |= {key: chunk[key] for key in ("model", "usage", *USAGE_IN) if chunk.get(key)}
         if bare_error(chunk):
             self.answer["error"] = chunk
@@ -186,7 +186,7 @@ class ChatStream:
             for key in ("content", "refusal", *_THINKING):
                 if delta.get(key):
                     self._message[key] = _joined(self._message.get(key), delta[key])
-            text += visible_text(delta.get("content")) + visible_text(delta.get("refusal"))
+            text += visible_text(delta.get("content"))  # a refusal is never said
             for piece in delta.get("tool_calls") or ():
                 self._calls.add(piece)
             if delta.get("function_call"):

@@ -38,7 +38,8 @@ from .wire import (
 )
 
 _LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
-_TEXT_EVENTS = ("response.output_text.delta", "response.refusal.delta")
+#: The event with words of the answer; those of a refusal are never said.
+_WORDS = "response.output_text.delta"
 
 
 class Responses:
@@ -123,7 +124,7 @@ class ResponsesStream:
         self.begun = False
 
     def add(self, event: dict[str, Any]) -> str:
-        """Add an event. Returns the text of the answer that it contains."""
+        """Add an event. Returns the words in it."""
         kind = event.get("type")
         if kind in _LAST_EVENTS:
             # Some servers tell the items one by one, and leave them out at the end.
@@ -133,7 +134,7 @@ class ResponsesStream:
         elif kind == "error":
             self.answer = {"error": event}
         self.begun = self.begun or (isinstance(kind, str) and kind.endswith(".delta"))
-        return visible_text(event.get("delta")) if kind in _TEXT_EVENTS else ""
+        return visible_text(event.get("delta")) if kind == _WORDS else ""
 
     def whole(self, ended: bool) -> dict[str, Any] | None:
         """The answer in the form that it has without a stream. None if the stream ended too early."""
