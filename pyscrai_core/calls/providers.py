@@ -50,8 +50,6 @@ Result = TypeVar("Result")
 SHORT_WAIT = 2.0
 #: The tokens that an answer is estimated at where `max_tokens` leaves it open.
 ANSWER_TOKENS = 512
-
-
 #: Stands for the text of an answer that could not be read.
 LOST = "…"
 #: How many stop sequences are added to a request: OpenAI accepts four.
@@ -100,6 +98,7 @@ class Providers:
         self._waiting: set[asyncio.Future[Any]] = set()
         #: Whether answers of a provider close thoughts that no tag opened, as far as one was seen.
         self._closes: dict[str, bool] = {}
+        self._warn = reading.Once()
         self.stopping = False
 
     def stop(self) -> None:
@@ -186,7 +185,7 @@ class Providers:
         sending = _Send(
             tokens=lambda: usage.total,
             send=lambda: awaitable(provider, "score", provider.score(fitted, prefix, options)),
-            used=lambda scores: (usage_of(scores, usage), None),
+            used=lambda scores: (usage_of(scores, usage, self._warn), None),
             read=lambda scores: check_scores(scores, options),
         )
         return await self._with_retries(sending, call, tell, last)
@@ -212,9 +211,9 @@ class Providers:
         structured = fitted.schema is not None or request.schema is not None or fitted.tools != request.tools
 
         def read(answer: Completion) -> Completion:
-            raw = reading.read_raw(answer, policy, structured)
+            raw = reading.read_raw(answer, policy, structured, self._warn)
             call.model = raw.model
-            return reading.check(from_text(raw), request, policy, self._speakers)
+            return reading.check(from_text(raw), request, policy, self._speakers, self._warn)
 
         async def send() -> Completion:
             words = None if streamed is None else self._words_of(request, streamed, call.provider)
@@ -226,7 +225,7 @@ class Providers:
                 words.end()
             if words is not None and request.schema is None:
                 self._closes[call.provider] = words.closed or self._closes.get(call.provider, False)
-            usage = reading.known_usage(answer, lambda: estimated(fitted), fitted)
+            usage = reading.known_usage(answer, lambda: estimated(fitted), fitted, self._warn)
             return evolve(answer, usage=usage, allowance=reading.known_allowance(answer))
 
         streamed = sink if "stream" in provider.capabilities else None
@@ -236,7 +235,7 @@ class Providers:
             used=lambda answer: (answer.usage, answer.allowance),
             read=read,
             lost=lambda usage: reading.known_usage(
-                Completion(LOST, usage=usage), lambda: estimated(fitted), fitted
+                Completion(LOST, usage=usage), lambda: estimated(fitted), fitted, self._warn
             ),
         )
         return await self._with_retries(sending, call, tell, last)
@@ -249,10 +248,9 @@ class Providers:
         if request.speaks:
             sink = OwnWordsSink(sink, request.position.agent, self._speakers)
         sink = CallsSink(sink, request)
-        if not policy.split_thoughts:
-            return WordsSink(sink)
-        # Whether a model closes thoughts that no tag opened, its first answer tells.
-        return WordsSink(ThoughtlessSink(sink, waits=self._closes.get(name, True)))
+        if policy.split_thoughts:  # its first answer tells whether a model closes some that no tag opened
+            sink = ThoughtlessSink(sink, waits=self._closes.get(name, True))
+        return WordsSink(sink)
 
     def _with_stops(self, request: Request, provider: Provider) -> Request:
         """The request with stop sequences where another agent would begin to speak."""
@@ -415,9 +413,9 @@ def estimated(request: Request) -> Usage:
     return Usage(tokens, request.sampling.max_tokens or ANSWER_TOKENS)
 
 
-def usage_of(scores: Any, estimate: Usage) -> Usage:
+def usage_of(scores: Any, estimate: Usage, warn: reading.Warn) -> Usage:
     """What scores used, as reported, or as estimated."""
-    told = reading.plausible(getattr(scores, "usage", None))
+    told = reading.plausible(getattr(scores, "usage", None), warn)
     return told if told.input_tokens else evolve(estimate, estimated=True)
 
 

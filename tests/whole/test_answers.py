@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from attrs import field, frozen
+from loguru import logger
 
 import pyscrai_core
 from pyscrai_core import NoConfig, Observer, Position, RunResult, api
@@ -525,6 +526,19 @@ def test_a_malformed_answer_is_asked_again(odd: Said, form: Any, streamed: bool,
     assert (played.says, len(played.requests)) == (["Nine coins."] * 2, 3), played.result.error
     assert played.result.usage.total == 180
     assert api.replay(store=tmp_path / "runs.db").fingerprint == played.result.fingerprint
+
+
+@pytest.mark.parametrize("usage", [("many", -3), (1, 10)], ids=["no numbers", "too few"])
+def test_odd_usage_is_told_once(usage: Any, form: Any, streamed: bool, tmp_path: Path) -> None:
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="WARNING", format="{message}")
+    try:
+        schedule = {"use": "round-robin", "rounds": 3}
+        played = play(form, streamed, [Said("Nine coins.", usage=usage)], tmp_path, schedule=schedule)
+    finally:
+        logger.remove(sink)
+    assert (len(played.says), played.result.usage.estimated) == (6, True)
+    assert len([line for line in lines if "usage" in line]) == 1, lines
 
 
 @pytest.mark.parametrize(

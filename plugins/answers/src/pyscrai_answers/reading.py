@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from operator import is_
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from attrs import evolve
@@ -42,11 +42,27 @@ COMPLAINT = "That is not a valid answer"
 _ECHO = re.compile(r"[\W_]*(?:that|this|it)(?: is|['’]s)(?: not|n['’]t)? a valid answer\b", re.IGNORECASE)
 #: How answers end that are never said.
 WITHHELD = ("refusal", "content_filter")
+#: Tells of an oddity, in the form of loguru.
+Warn: TypeAlias = Callable[..., None]
 #: Types of parts of a content that are thoughts.
 _THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_text", "thought", "redacted_thinking")
 
 
-def read_raw(answer: Completion, policy: AnswerPolicy, structured: bool) -> Completion:
+class Once:
+    """Warns of each kind of oddity once: a vendor has it in all its answers."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(self, what: str, *values: Any) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            logger.warning(f"{what} (told once for all answers)", *values)
+
+
+def read_raw(
+    answer: Completion, policy: AnswerPolicy, structured: bool, warn: Warn = logger.warning
+) -> Completion:
     """What a provider returned, as text, thoughts and tool calls. Raises `AnswerRejected` if it is malformed.
 
     If the answer is `structured`, its text becomes the JSON that it contains, where there is only one.
@@ -57,7 +73,7 @@ def read_raw(answer: Completion, policy: AnswerPolicy, structured: bool) -> Comp
     if policy.split_thoughts and has_thoughts(text) and parse_json(text)[1] is not None:
         tagged, text = split_thoughts(text)
         found += tagged
-    thinking = [*map(_as_thinking, answer.thinking or ()), *map(Thinking, found)]
+    thinking = [*(_as_thinking(one, warn) for one in answer.thinking or ()), *map(Thinking, found)]
     if structured and not has_marks(text):
         text = find_json(text)
     calls = tuple(map(_tool_call, answer.tool_calls or ()))
@@ -75,11 +91,17 @@ def read_raw(answer: Completion, policy: AnswerPolicy, structured: bool) -> Comp
         tool_calls=calls,
         thinking=tuple(thinking),
         finish_reason="refusal" if refused else known,
-        model=_name(answer.model),
+        model=_name(answer.model, warn),
     )
 
 
-def check(answer: Completion, request: Request, policy: AnswerPolicy, known: Mapping[str, str]) -> Completion:
+def check(
+    answer: Completion,
+    request: Request,
+    policy: AnswerPolicy,
+    known: Mapping[str, str],
+    warn: Warn = logger.warning,
+) -> Completion:
     """`answer` as the answer to `request`: for its agent alone, and with tool calls that can be made.
 
     `known` are the scenario's `speakers`.
@@ -99,9 +121,7 @@ def check(answer: Completion, request: Request, policy: AnswerPolicy, known: Map
             f"{what}{words}; change the prompt, use another model, or set `on_error: skip` for the agent"
         )
     if answer.finish_reason == "other":
-        logger.warning(
-            "an answer of {} ended for a reason that is not known: it counts as cut off", answer.model
-        )
+        warn("an answer of {} ended for a reason that is not known: it counts as cut off", answer.model)
         answer = evolve(answer, finish_reason="length")
     if answer.truncated and policy.on_truncated == "fail":
         raise AnswerTruncated(f"the answer ended before it was complete{cut_off(answer)}")
@@ -186,13 +206,13 @@ def _words(value: Any) -> str:
     return ""
 
 
-def _as_thinking(thinking: Thinking) -> Thinking:
+def _as_thinking(thinking: Thinking, warn: Warn) -> Thinking:
     """Thoughts are never said, so odd ones are kept as well as they can be."""
     try:
         check_json(thinking.data)
         data = thinking.data
     except ValueError as error:
-        logger.warning("data of a model's thinking is left out: {}", error)
+        warn("data of a model's thinking is left out: {}", error)
         data = {}
     return Thinking(_words(thinking.text).encode(errors="replace").decode(), data)
 
@@ -238,11 +258,11 @@ def _without_thoughts_in_calls(answer: Completion) -> Completion:
     return evolve(answer, tool_calls=calls, thinking=(*answer.thinking, *map(Thinking, found)))
 
 
-def _name(model: Any) -> str:
+def _name(model: Any, warn: Warn) -> str:
     if isinstance(model, str):
         return model.encode(errors="replace").decode()[:200]
     if model is not None:
-        logger.warning("the model's name is no text and is ignored: {}", str(model)[:SHOWN])
+        warn("the model's name is no text and is ignored: {}", str(model)[:SHOWN])
     return ""
 
 
@@ -265,20 +285,22 @@ def _kind(value: Any) -> str:
 # -- bookkeeping --
 
 
-def known_usage(answer: Completion, expected: Callable[[], Usage], request: Request) -> Usage:
+def known_usage(
+    answer: Completion, expected: Callable[[], Usage], request: Request, warn: Warn = logger.warning
+) -> Usage:
     """The usage that the vendor reported; what it did not report is estimated, never zero.
 
     Estimating what is `expected` takes time for a long history, so it is done where it is needed. The
     estimate of an answer is its `max_tokens`: a vendor may also charge for thoughts that it keeps to itself.
     A prompt has at least about as many tokens as words, so that a report of far less is ignored.
     """
-    told = plausible(answer.usage)
+    told = plausible(answer.usage, warn)
     sent, received, estimated = told.input_tokens, told.output_tokens, told.estimated
     cached, written = told.cached_tokens, told.cache_write_tokens
     if 0 < sent < FEW_TOKENS:
         words = sum(len(message.text.split()) for message in request.messages)
         if sent < words / 4:
-            logger.warning("a usage of {} input tokens for a prompt of {} words is ignored", sent, words)
+            warn("a usage of {} input tokens for a prompt of {} words is ignored", sent, words)
             sent = 0
     said = answer.text or answer.thinking or answer.tool_calls
     if not sent or (said and not received):
@@ -289,7 +311,7 @@ def known_usage(answer: Completion, expected: Callable[[], Usage], request: Requ
     return Usage(sent, received, min(cached, sent), min(written, sent), estimated)
 
 
-def plausible(usage: Any) -> Usage:
+def plausible(usage: Any, warn: Warn = logger.warning) -> Usage:
     """The usage that was reported, without what cannot be a number of tokens."""
     if not isinstance(usage, Usage):
         return Usage()
@@ -297,7 +319,7 @@ def plausible(usage: Any) -> Usage:
     sent, received, cached, written = map(_count, counts)
     if all(map(is_, (sent, received, cached, written), counts)):
         return usage
-    logger.warning("usage that is not a number of tokens is ignored: {}", str(counts)[:SHOWN])
+    warn("usage that is not a number of tokens is ignored: {}", str(counts)[:SHOWN])
     return Usage(sent, received, cached, written, usage.estimated)
 
 
