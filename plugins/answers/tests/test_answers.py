@@ -725,6 +725,14 @@ def test_an_agent_speaks_for_itself(text: str, own: str) -> None:
     assert taken(Completion(text), WORDS.but(speaks=False)).text == text, "a narrator writes for others"
 
 
+@pytest.mark.parametrize("before", ["---", "***\n\n", "```\n", "[Turn 2]\n", "> ", "(10:30)\n", "#"])
+def test_what_is_no_words_before_anothers_line_is_nothing_said(before: str) -> None:
+    with pytest.raises(AnswerRejected, match="it begins with a line of Jon"):
+        taken(Completion(f"{before}\nJon: Five."))
+    for words in ("10:30", "Day 3", "5", "\U0001f642", "..."):
+        assert taken(Completion(f"{words}\nJon: Five.")).text == words
+
+
 @pytest.mark.parametrize(
     "text",
     [

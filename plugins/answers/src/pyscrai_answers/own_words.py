@@ -122,6 +122,11 @@ _ANSWER = re.compile(
 _UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]|<[^<>]{1,40}>")
 _NUMBER = re.compile(r"\s{0,9}\d{1,3}[.)]\s+")
 _RULES = re.compile(rf"(?:\s+[-*_=~—]{{3,}}[ \t]*|\s{{0,9}}{_HTML_BREAK})+\Z", re.IGNORECASE)
+#: What may stand before a label and is no words: rules, a fence, or the number of a turn.
+_NO_WORDS = re.compile(
+    rf"(?:[\s\-*_=~—#>`]|{_HTML_BREAK}|[\[(](?:(?:turn|round|step|day)\s\d{{1,4}}|\d{{1,2}}:\d\d(?::\d\d)?)[\])])*",
+    re.IGNORECASE,
+)
 _PAIRS = {")": "(", "]": "[", "）": "（", "】": "【", "］": "［"}
 #: What belongs to words, if it stands at the edge of a name; all other signs are decoration.
 _OF_WORDS = frozenset(".,;?!…&%$€")
@@ -336,7 +341,7 @@ def own_words(text: str, name: str, others: Mapping[str, str]) -> str:
     said = "".join(map(reader.read, lines_of(whole)))
     if not reader.ended:
         return said.rstrip() if reader.closed else said + text[len(whole) :]
-    if not said.strip():
+    if _NO_WORDS.fullmatch(said):
         raise AnswerRejected(
             f"it begins with a line of {reader.ended}; answer as {name}, and for nobody else"
         )
