@@ -76,6 +76,8 @@ CALLS = [
     "<tool_call>stock\n<arg_key>of</arg_key>\n<arg_value>apples</arg_value>\n</tool_call>",
     "<|tool_calls_section_begin|><|tool_call_begin|>functions.stock:0<|tool_call_argument_begin|>"
     '{"of":"apples"}<|tool_call_end|><|tool_calls_section_end|>',
+    "<｜tool_calls_begin｜><｜tool_call_begin｜>function<｜tool_sep｜>stock\n"
+    '{"of":"apples"}<｜tool_call_end｜><｜tool_calls_end｜>',
     "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>stock<｜tool▁sep｜>"
     '{"of":"apples"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
     '<|python_tag|>stock.call(of="apples")',
@@ -149,6 +151,10 @@ def test_a_tool_call_in_pythons_form_counts_where_the_tool_is_offered() -> None:
         '<stock>{"of": "apples"}</stock>',
         'Action: stock({"of": "apples"})',
         '**Tool call:** `stock(of="apples")`',
+        'Call: stock(of="apples")',
+        'I look.\ntool_call: stock({"of": "apples"})',
+        '<stock of="apples"/>',
+        "<stock of='apples'></stock>",
         '{"tool_uses": [{"recipient_name": "functions.stock", "parameters": {"of": "apples"}}]}',
     ],
 )
@@ -163,6 +169,7 @@ def test_the_name_of_an_offered_tool_makes_a_call(text: str) -> None:
     [
         *('stock {"of": "apples"} and more', '{"stock": 7, "price": {"of": 9}}'),
         *('{"name": "stock", "fruit": "apples"}', '{"name": "Mara", "of": "apples"}', '{"good": "stock"}'),
+        *('<stock of="apples"/> is low.', '<apples of="Mara"/>', "Call: the stock (apples) is low."),
     ],
 )
 def test_the_name_of_an_offered_tool_in_words_is_a_word(text: str) -> None:
@@ -331,7 +338,13 @@ def test_calls_are_not_shown_while_they_come(size: int) -> None:
         assert shown(call) == "", call
         if begin_of_call(call, WORDS, whole=False, last=True) < len(call):  # it has marks
             assert shown(f"Let me see.\n{call}").strip() == "Let me see.", call
+    for call in (
+        *('{"name": "stock", "arguments": {"of": "apples"}}', '```json\n{"stock": {"of": "apples"}}\n```'),
+        *('tool_call: stock({"of": "apples"})', '**Tool call:** `stock(of="apples")`'),
+    ):
+        assert shown(f"Let me see.\n{call}").strip() in ("", "Let me see."), call
     for words in (
+        'Take {"a": 1} and {nods}.\nAction: none.\n```\n{"b": 2}\n```\nDone.',
         "Nine < ten [so], `take` it.",
         "[nods(slowly)] Nine.",
         '{"name": "Mara"}',

@@ -22,7 +22,7 @@ _BEGIN = re.compile(
         | (?: \A | (?<=\n) )>>>[\w.-]{1,100}\n)(?=\s{0,9}\{) )
     | \[TOOL_CALLS?\] | <\|python_(?:tag|start)\|>
     | <\|tool_calls?(?:_section)?_(?:begin|start)\|> | ✿FUNCTION✿
-    | <[|｜]tool▁calls?▁begin[|｜]> | <\|START_ACTION\|> | <\|action_start\|>
+    | <[|｜]tool[▁_]calls?[▁_]begin[|｜]> | <\|START_ACTION\|> | <\|action_start\|>
     | (?P<harmony> (?:<\|start\|>\s{0,9}assistant[^<]{0,200})?<\|channel\|>\s{0,9}\w{1,40}[^<]{0,200}
         (?:<\|constrain\|>[^<]{0,50})?(?:<\|message\|>)?
         | \b(?:(?:commentary|assistant)\ )?to=functions\.[\w.-]{1,100}(?:\ ?(?:commentary|json|code)\b){0,2}

@@ -63,10 +63,22 @@ _NAME_IN_TAG = re.compile(r"""\sname=["']([\w.:-]{1,100})["']""")
 #: An offered tool's name as a tag around its arguments.
 _TAG_OF_TOOL = re.compile(r"\s*<([\w.-]{1,100})>(.*)</\1>\s*", re.DOTALL)
 _TAG_OF_ARGUMENT = re.compile(r"\s*<(\w{1,100})>(.*?)</\1>\s*", re.DOTALL)
+_TAG_WITH_ARGUMENTS = re.compile(
+    r"\s*<([\w.-]{1,100})((?:\s+\w{1,100}=(?:\"[^\"]*\"|'[^']*')){1,50})\s*(?:/>|>\s*</\1>)\s*"
+)
+_ARGUMENT = re.compile(r"(\w{1,100})=(?:\"([^\"]*)\"|'([^']*)')")
+_ANNOUNCES = (
+    r"(?:\A|(?<=\n))[*_ \t]{0,4}(?:action|(?:(?:tool|function)[ _-]?)?call|tool|function)[*_ \t]{0,3}"
+)
+#: Where a call may begin behind words, if tools are offered: with JSON, or a line that announces it.
+_BEHIND_WORDS = re.compile(
+    rf"(?:```\w{{0,20}}\s{{0,9}})?(?:\[\s{{0,9}})?\{{\s{{0,9}}(?:[\"']|\Z)|```\w{{0,20}}\s{{0,9}}\Z"
+    rf"|{_ANNOUNCES}:|(?:\A|(?<=\n))[*_ \t]{{0,4}}(?:[acft][a-z _-]{{0,14}}[*_ \t]{{0,3}})?\Z",
+    re.IGNORECASE,
+)
 #: A line that announces a call of the tool that it names.
 _ANNOUNCED = re.compile(
-    r"(?:\A|(?<=\n))[*_ \t]{0,4}(?:action|(?:tool|function)(?: call)?)[*_ \t]{0,3}:[*_` \t]{0,6}"
-    r"(?P<name>[\w.]{1,100})(?=\s?[\[({])",
+    rf"{_ANNOUNCES}:[*_` \t]{{0,6}}(?P<name>[\w.]{{1,100}})(?=\s?[\[({{])",
     re.IGNORECASE,
 )
 _BEGUN = re.compile(
@@ -90,11 +102,14 @@ def begin_of_call(text: str, request: Request, whole: bool, last: bool) -> int:
     """
     if whole and (_MAY_BE_JSON.match(text) or (request.tools and _MAY_BE_PYTHON.match(text))):
         return 0
-    if whole and any(_may_begin_with(text.lstrip(), f"<{tool.name}>") for tool in request.tools):
+    if whole and any(_may_begin_with(text.lstrip(), f"<{tool.name}") for tool in request.tools):
         return 0
     mark = next_mark(text, 0)
     if mark is None and not last:
         mark = _MAY_BEGIN.search(text, max(0, len(text) - 400))
+    behind = _BEHIND_WORDS.search(text) if request.tools else None
+    if behind is not None and (mark is None or behind.start() < mark.start()):
+        mark = behind
     begin = len(text) if mark is None else mark.start()
     # A quote before it stays with it: a name between quotes is only spoken of.
     return begin - (not (last and mark is None) and begin > 0 and text[begin - 1] in QUOTES)
@@ -353,10 +368,16 @@ def _named_call(text: str, tools: Mapping[str, ToolSpec]) -> ToolCall | None:
 
 
 def _tagged_call(text: str, tools: Mapping[str, ToolSpec]) -> ToolCall | None:
-    """The call in a text that is an offered tool's name as a tag: `<stock><of>apples</of></stock>`."""
-    found = _TAG_OF_TOOL.fullmatch(text)
+    """The call in a text that is an offered tool's name as a tag: `<stock><of>apples</of></stock>`, or
+    `<stock of="apples"/>`."""
+    alone = _TAG_WITH_ARGUMENTS.fullmatch(text)
+    found = _TAG_OF_TOOL.fullmatch(text) if alone is None else alone
     if found is None or not (name := _offered(found[1], tools)):
         return None
+    if alone is not None:
+        parts = _ARGUMENT.findall(alone[2])
+        given = {key: _parameter(one or other, tools[name], key) for key, one, other in parts}
+        return ToolCall("", name, given)
     given, place = {}, 0
     while one := _TAG_OF_ARGUMENT.match(found[2], place):
         given[one[1]] = _parameter(one[2].strip(), tools[name], one[1])
