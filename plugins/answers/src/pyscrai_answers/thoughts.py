@@ -87,15 +87,16 @@ _HEADED = re.compile(
         r"(?:my |internal |inner |private )?(?:thinking|thoughts?|reasoning|analysis|rationale|reflection)"
         r"(?: process)?"
     )
-    + r"|\s{0,20}(?:thinking|thoughts?)[:：]",
+    + r"|\s{0,20}(?:(?:thinking|thoughts?)[:：]|thinking(?:\.\.\.|…)(?=\n))",
     re.IGNORECASE,
 )
 _HEADED_END = re.compile(
     r"(?:\A|(?<=\n))[ \t]{0,3}"
     + _HEADING.format(r"(?:my |final |the )?(?:response|answer|reply|output|final)")
-    + r"|(?<=\n)(?:final answer|answer|response)[:：]",
+    + r"|(?<=\n)(?:(?:final answer|answer|response)[:：]|(?:\.\.\.|…)\s?done thinking\.)",
     re.IGNORECASE,
 )
+_HEADS = ("thinking:", "thinking...\n", "thinking…\n", "thoughts:", "thought:")
 #: What such a heading may begin with, and how far it is waited for.
 _HEADED_BEGUN = re.compile(
     r"\s{0,20}(?:\#{1,6}[^\n]{0,40}|(?:\*|\*\*|_|__)(?:[^\n*_]{0,40}[*_]{0,2}[ \t]{0,9})?)?"
@@ -377,7 +378,7 @@ def _waiting(text: str) -> int:
 def _may_be_plain(begin: str) -> bool:
     """Whether a text that begins so may still turn out to begin with thoughts without tags."""
     bare = begin.lstrip()
-    if bare and any(one.startswith(bare.lower()) for one in ("thinking:", "thoughts:", "thought:")):
+    if bare and any(one.startswith(bare.lower()) for one in _HEADS):
         return True
     return any(one.startswith(bare) for one in _PLAIN) or _HEADED_BEGUN.fullmatch(begin) is not None
 
