@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from pyscrai_answers.emulation import adapt
+from pyscrai_answers.policy import AnswerPolicy
+from pyscrai_answers.reading import check as check_answer
 from pyscrai_core import (
     AnswerRejected,
     Completion,
@@ -104,13 +106,19 @@ def test_tools_are_one_form_of_an_answer(capabilities: frozenset[str]) -> None:
 @pytest.mark.parametrize(
     "text",
     ["Hm.", "[]", "{}", '{"next": 3}', '{"next": {}}', nested(answer={"item": 1}), nested(tool="shop"),
-     nested(tool=3, arguments={}), nested(tool="shop", arguments=[])],
+     nested(tool=3, arguments={})],
 )  # fmt: skip
 def test_what_is_neither_is_rejected(text: str) -> None:
     read = adapt(ASKED.but(schema=None), NOTHING)[1]
     with pytest.raises(AnswerRejected, match="neither an answer nor the use of a tool") as caught:
         read(Completion(text, finish_reason="length", usage=Usage(9, 24)))
     assert "cut off after 24 tokens: raise max_tokens" in str(caught.value)
+
+
+def test_arguments_that_are_no_object_are_rejected_as_those_of_any_call() -> None:
+    used = adapt(ASKED, NOTHING)[1](Completion(nested(tool="shop", arguments=[])))
+    with pytest.raises(AnswerRejected, match="calls the tool shop with .* not a JSON object .they are a list"):
+        check_answer(used, ASKED, AnswerPolicy(), {})
 
 
 def test_what_was_called_before_is_told_in_words() -> None:

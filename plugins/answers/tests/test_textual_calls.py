@@ -154,6 +154,8 @@ def test_a_tool_call_in_pythons_form_counts_where_the_tool_is_offered() -> None:
         'Call: stock(of="apples")',
         'I look.\ntool_call: stock({"of": "apples"})',
         '<stock of="apples"/>',
+        'functions.stock({"of": "apples"});',
+        '```python\nstock({"of": "apples"})\n```',
         "<stock of='apples'></stock>",
         '{"tool_uses": [{"recipient_name": "functions.stock", "parameters": {"of": "apples"}}]}',
     ],
@@ -208,6 +210,35 @@ def test_a_mark_in_quotes_is_a_word(text: str, size: int) -> None:
         sink.write(text[start : start + size])
     sink.end()
     assert "".join(pieces) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<tool_call>{"name": "stock", "arguments": {"of": "apples", "of": "pears"}}</tool_call>',
+        "{'name': 'stock', 'arguments': {'of': 'apples', 'of': 'pears'}}",
+        'stock({"of": "apples", "of": "pears"})',
+        '<stock of="apples" of="pears"/>',
+        "<stock><of>apples</of><of>pears</of></stock>",
+        "<function=stock><parameter=of>apples</parameter><parameter=of>pears</parameter></function>",
+        '<invoke name="stock"><parameter name="of">apples</parameter><parameter name="of">pears</parameter>',
+        "<tool_call>stock<arg_key>of</arg_key><arg_value>apples</arg_value><arg_key>of</arg_key><arg_value>b"
+        "</arg_value></tool_call>",
+        "<start_function_call>call:stock{of:apples,of:pears}<end_function_call>",
+        '{"name": "stock", "arguments": ["apples"]}',
+        '{"name": "stock", "parameters": 7}',
+    ],
+)
+def test_arguments_that_are_not_clear_are_asked_for_again(text: str) -> None:
+    with pytest.raises(AnswerRejected, match="stock|'of' stands twice"):
+        taken(Completion(text), WORDS.but(tools=(STOCK,)))
+
+
+def test_a_call_may_have_no_arguments() -> None:
+    (call,) = taken(Completion('{"name": "stock", "arguments": null}'), WORDS.but(tools=(STOCK,))).tool_calls
+    assert call.arguments == {}
+    for words in ('{"name": "stock", "price": null}', '{"name": "Mara", "arguments": 7}'):
+        assert taken(Completion(words), WORDS.but(tools=(STOCK,))).text == words
 
 
 def test_words_to_all_are_words() -> None:

@@ -52,12 +52,16 @@ def literal(text: str) -> Any:
 
 
 def _module(text: str) -> ast.Module:
-    """The expressions in a text. Raises `ValueError` if it is too long, or contains anything else."""
+    """The expressions in a text. Raises `ValueError` for anything else, and for a key that stands twice."""
     if len(text) > MAX_PYTHON:
         raise ValueError("too long")
     tree = parse_module(text)
     if not all(isinstance(part, ast.Expr) for part in tree.body):
         raise ValueError("no expressions")
+    for node in ast.walk(tree):
+        keys = [ast.dump(key) for key in node.keys if key] if isinstance(node, ast.Dict) else []
+        if len(set(keys)) < len(keys):
+            raise ValueError("a key stands twice")
     return tree
 
 

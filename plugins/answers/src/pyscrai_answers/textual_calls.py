@@ -7,7 +7,7 @@ stands between them is read once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -21,6 +21,16 @@ from pyscrai_records.messages import ToolCall
 from pyscrai_records.records import Completion, Request, ToolSpec
 
 from .call_marks import RECIPIENT, Marked, marked_calls, next_mark
+from .marked_arguments import (
+    ESCAPED_CALL,
+    escaped,
+    functions,
+    given_once,
+    invoked,
+    keyed,
+    parameter,
+    plain_name,
+)
 from .python_calls import literal, python_calls, python_in, unfenced
 from .thoughts import QUOTES
 
@@ -36,7 +46,7 @@ _MAY_BEGIN = re.compile(
 )
 _MAY_BE_JSON = re.compile(r"\s*(?:```\w{0,20}\s*)?(?:\{|\[\s*(?:\{|\Z))|\s*`{0,3}\Z|\s*```\w{0,20}\s*\Z")
 _MAY_BE_PYTHON = re.compile(
-    r"\s*(?:```\w{0,20}\s*|`)?\[?\s*[\w.]{1,100}\s*(?:\Z|\(\s*(?:\Z|[\"')]|\w{1,100}\s*(?:\Z|=|[.(])))|\s*functools\["
+    r"\s*(?:```\w{0,20}\s*|`)?\[?\s*[\w.]{1,100}\s*(?:\Z|\(\s*(?:\Z|[\"'){]|\w{1,100}\s*(?:\Z|=|[.(])))|\s*functools\["
     r"|\s*[\w.-]{1,100}(?::\d{0,4})?(?:\[[ARGS]{0,4}\]?)?\s*(?:\Z|\{)"
 )
 #: What Functionary writes before words, and behind them.
@@ -50,14 +60,6 @@ _SPECIAL = re.compile(r"<[|｜]?[^<>]{1,60}[|｜]?>|\[(?:CALL_ID|ARGS)\]|✿\w{1
 _LAST_TOKEN = re.compile(r"<\|\w{1,40}\|>\s{0,9}\Z")
 _WORD = re.compile(r"[\w.-]+")
 _NO_NAMES = {"json", "function", "functions", "tool", "call", "action", "input", "arguments", "args"}
-_INVOKED = re.compile(r'<((?:\w{1,40}:)?)invoke name="([^"<>]{1,100})"[^<>]{0,100}>')
-_GIVEN = re.compile(r'<((?:\w{1,40}:)?)parameter name="([^"<>]{1,100})"([^<>]{0,100})>')
-_FUNCTION = re.compile(r"<function=([\w.:-]{1,100})>")
-_PARAMETER = re.compile(r"<parameter=([\w.:-]{1,100})>")
-_CALL = re.compile(r"call:([\w.-]{1,100})\{(.*)\}", re.DOTALL)
-_ESCAPED = re.compile(
-    r"\s*(\w{1,100}):(?:(?P<quote><escape>|<\|\"\|>)(.*?)(?P=quote)|([^,<>{}\[\]]+))\s*(?:,|\Z)", re.DOTALL
-)
 #: The name of a tool as an attribute, as in `<tool_call name="stock">`.
 _NAME_IN_TAG = re.compile(r"""\sname=["']([\w.:-]{1,100})["']""")
 #: An offered tool's name as a tag around its arguments.
@@ -82,11 +84,11 @@ _ANNOUNCED = re.compile(
     re.IGNORECASE,
 )
 _BEGUN = re.compile(
-    r'\s*(?:```\w{0,20}\s*)?(?:\[\s*)?\{\s*"(?:name|tool|tool_name|function|function_call|tool_calls|next)"\s*:'
+    r'\s*(?:```\w{0,20}\s*)?(?:\[\s*)?\{\s*["\'](?:name|tool|tool_name|function|function_call|tool_calls|next)["\']\s*:'
 )
 #: A tool's name just before its arguments, with what templates put around it, and what may stand behind them.
-_BEFORE = re.compile(r"\s*([\w.-]{1,100})(?::\d{1,4})?(?:\[ARGS\])?\s*(?=\{)")
-_CLOSED = re.compile(r"\s*(?:</\w{1,40}>)?\s*")
+_BEFORE = re.compile(r"\s*([\w.-]{1,100})(?::\d{1,4})?(?:\[ARGS\])?\s*(?:\(\s*)?(?=\{)")
+_CLOSED = re.compile(r"\s*\)?;?\s*(?:</\w{1,40}>)?\s*")
 _KEYS_OF_NAME = ("name", "tool", "tool_name", "function", "function_call", "action")
 _KEYS_OF_ARGUMENTS = ("arguments", "parameters", "args", "input", "tool_input", "action_input")
 _OTHER_KEYS = {"type", "id", "index", "tool_call_id", "call_id"}
@@ -147,7 +149,7 @@ def with_textual_calls(answer: Completion, request: Request) -> Completion:
         readable = bool(calls)
         # What a model goes on with behind a call, it made up: it does not know the result.
         rest = text[: marked[0].mark.start()].strip()
-    elif named := _named_call(text, tools) or _tagged_call(text, tools):
+    elif named := _named_call(unfenced(text), tools) or _tagged_call(text, tools):
         calls, rest, readable = [named], "", True
     elif (python := python_in(text)) and _offered(python[0], tools):
         calls, rest = python_calls(python[1]), ""
@@ -228,18 +230,18 @@ def _calls_of(marked: Marked, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
     if mark["recipient"] or (mark["more"] and _NAME_IN_TAG.search(mark["more"])):
         to = (_TO_ONE if mark["recipient"] else _NAME_IN_TAG).search(mark[0])
         given = find_json(_STOP.sub("", body))
-        return [ToolCall("", _plain(to[1]), given)] if to and given.startswith("{") else []
+        return [ToolCall("", plain_name(to[1]), given)] if to and given.startswith("{") else []
     if mark["harmony"]:
         name = RECIPIENT.search(mark[0])
-        return [ToolCall("", _plain(name[1]), find_json(body) or {})] if name else []
+        return [ToolCall("", plain_name(name[1]), find_json(body) or {})] if name else []
     if mark["fence"]:
         return python_calls(body.strip())
     if mark["invoke"] or mark["dsml"] or mark[0].lower() == "<function=":
         body = mark[0] + body
     body = body.replace("｜DSML｜", "").replace("|DSML|", "")
-    if found := _CALL.fullmatch(body.strip()):
-        return _escaped(found, tools)
-    for read in (_invoked, _functions, _keyed):
+    if found := ESCAPED_CALL.fullmatch(body.strip()):
+        return escaped(found, tools)
+    for read in (invoked, functions, keyed):
         if calls := read(body, tools):
             return calls
     body = _LAST_TOKEN.sub("", body).strip()
@@ -247,80 +249,6 @@ def _calls_of(marked: Marked, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
         return calls
     value = literal(body)
     return [] if value is None else _calls_in(value, tools, strict=False)
-
-
-def _invoked(body: str, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
-    """Calls as `<invoke name="stock"><parameter name="of">apples</parameter></invoke>`."""
-    calls = []
-    for found, inner in _elements(body, _INVOKED, "</{0}invoke>"):
-        given = {
-            one[2]: text if 'string="true"' in one[3] else _parameter(text, tools.get(found[2]), one[2])
-            for one, text in _elements(inner, _GIVEN, "</{0}parameter>")
-        }
-        calls.append(ToolCall("", found[2], given))
-    return calls
-
-
-def _functions(body: str, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
-    """Calls as `<function=stock><parameter=of>apples</parameter></function>`, or with JSON in it."""
-    calls = []
-    for found, inner in _elements(body, _FUNCTION, "</function>"):
-        given: Any = {
-            one[1]: _parameter(text.strip(), tools.get(found[1]), one[1])
-            for one, text in _elements(inner, _PARAMETER, "</parameter>")
-        }
-        calls.append(ToolCall("", found[1], given or inner.strip()))
-    return calls
-
-
-def _keyed(body: str, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
-    """A call as `stock <arg_key>of</arg_key> <arg_value>apples</arg_value>`."""
-    name, begun, rest = body.partition("<arg_key>")
-    if not begun:
-        return []
-    given: dict[str, Any] = {}
-    for piece in rest.split("<arg_key>"):
-        key, _, value = piece.partition("</arg_key>")
-        value = value.partition("<arg_value>")[2].partition("</arg_value>")[0]
-        given[key.strip()] = _parameter(value.strip(), tools.get(name.strip()), key.strip())
-    return [ToolCall("", name.strip(), given)]
-
-
-def _escaped(found: re.Match[str], tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
-    """A call as `call:stock{of:<escape>apples<escape>,day:1}`."""
-    given: dict[str, Any] = {}
-    place, rest = 0, found[2].strip()
-    while place < len(rest):
-        one = _ESCAPED.match(rest, place)
-        if one is None:
-            return []
-        name, _, quoted, bare = one.groups()
-        given[name] = quoted if bare is None else _parameter(bare.strip(), tools.get(found[1]), name)
-        place = one.end()
-    return [ToolCall("", _plain(found[1]), given)]
-
-
-def _elements(text: str, opening: re.Pattern[str], closing: str) -> Iterator[tuple[re.Match[str], str]]:
-    """What begins with `opening`, with the text in it; `{0}` in `closing` is the first group.
-
-    What is not closed ends where the next one begins.
-    """
-    found = opening.search(text)
-    while found is not None:
-        after = opening.search(text, found.end())
-        mark, until = closing.format(found[1]), after.start() if after else len(text)
-        end = text.find(mark, found.end(), until)
-        yield found, text[found.end() : end if end >= 0 else until]
-        found = after
-
-
-def _parameter(text: str, tool: ToolSpec | None, key: str) -> Any:
-    """A parameter's value: JSON, or text, which also stands for itself where the tool wants text."""
-    wanted = {} if tool is None else tool.parameters.get("properties", {}).get(key, {})
-    if isinstance(wanted, dict) and wanted.get("type") == "string":
-        return text
-    value, wrong = parse_json(text)
-    return text if wrong else value
 
 
 # -- JSON --
@@ -342,14 +270,10 @@ def _json_calls(body: str, tools: Mapping[str, ToolSpec]) -> list[ToolCall]:
 
 def _name_before(text: str, tools: Mapping[str, ToolSpec]) -> str:
     """The name of a tool in the text before its arguments: one that is offered, or the first word."""
-    words = [_plain(word) for word in _WORD.findall(_SPECIAL.sub(" ", text[-400:]))]
+    words = [plain_name(word) for word in _WORD.findall(_SPECIAL.sub(" ", text[-400:]))]
     offered = [word for word in words if word in tools]
     names = offered[-1:] or [word for word in words if word.lower() not in _NO_NAMES]
     return names[0] if names else ""
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix("functions.").strip(".")
 
 
 def _offered(name: str, tools: Mapping[str, ToolSpec]) -> str:
@@ -376,14 +300,15 @@ def _tagged_call(text: str, tools: Mapping[str, ToolSpec]) -> ToolCall | None:
         return None
     if alone is not None:
         parts = _ARGUMENT.findall(alone[2])
-        given = {key: _parameter(one or other, tools[name], key) for key, one, other in parts}
-        return ToolCall("", name, given)
-    given, place = {}, 0
+        each = ((key, parameter(one or other, tools[name], key)) for key, one, other in parts)
+        return ToolCall("", name, given_once(each))
+    given: list[tuple[str, Any]] = []
+    place = 0
     while one := _TAG_OF_ARGUMENT.match(found[2], place):
-        given[one[1]] = _parameter(one[2].strip(), tools[name], one[1])
+        given.append((one[1], parameter(one[2].strip(), tools[name], one[1])))
         place = one.end()
     whole = given and place == len(found[2])
-    return ToolCall("", name, given if whole else find_json(found[2]))
+    return ToolCall("", name, given_once(given) if whole else find_json(found[2]))
 
 
 def _answer_in(value: Any) -> Any:
@@ -413,6 +338,9 @@ def _named(value: Any, tools: Mapping[str, ToolSpec]) -> Any:
         beside = {one: each for one, each in given.items() if one != key}
         if set(needed) <= beside.keys() <= set(known):
             return {"name": name, "arguments": beside}
+        odd = [beside[one] for one in _KEYS_OF_ARGUMENTS if one in beside]
+        if len(odd) == len(beside) == 1:  # whether they can be used, is seen later
+            return {"name": name, "arguments": orjson.dumps(odd[0]).decode() if odd[0] is not None else ""}
     return value
 
 
@@ -440,4 +368,4 @@ def _as_call(value: Any, strict: bool) -> ToolCall | None:
         return None
     if strict and value.keys() - {*_KEYS_OF_NAME, *_KEYS_OF_ARGUMENTS, *_OTHER_KEYS, *_REMARKS}:
         return None
-    return ToolCall("", _plain(name), {} if arguments is None else arguments)
+    return ToolCall("", plain_name(name), {} if arguments is None else arguments)
