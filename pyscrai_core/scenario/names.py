@@ -256,8 +256,10 @@ class ScenarioNames:
         if sent and kind not in self.declared:
             shape = join(map(shape_of_schema, sent.values()))
             self.events = evolve(before, payloads={**before.payloads, kind: shape})
-        yield
-        self.events = before
+        try:
+            yield
+        finally:
+            self.events = before
 
     # -- states --
 

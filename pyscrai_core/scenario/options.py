@@ -16,13 +16,13 @@ import attrs
 from pyscrai_language.misfit import Misfit, Misfits, Path
 from pyscrai_language.schemas import check_schema
 from pyscrai_language.templates import Prompt
+from pyscrai_records.base.demands import CONNECT
 from pyscrai_records.base.frozen import freeze_dict, freeze_list
 
 from .. import contracts
 from ..contracts import Component
 from .source import Source
 from .structure import Hook, Structurer, unfit
-from .trust import CONNECT
 
 #: What is demanded of options of these types.
 READ_SECRET = "read the secret in the environment variable"

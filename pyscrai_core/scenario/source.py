@@ -9,10 +9,9 @@ from pathlib import Path as FilesystemPath
 from attrs import define, field
 
 from pyscrai_language.lookalikes import normalize
+from pyscrai_records.base.demands import demand
 from pyscrai_records.base.files import open_file, read_bytes
 from pyscrai_records.errors import TrustRequired
-
-from .trust import demand
 
 #: What is demanded of a file that a command line names, with its hash.
 USE_FILE = "let a program use the file with the SHA-256 {}"

@@ -9,22 +9,17 @@ that no caller can forget to ask. Approvals are kept in the user's state folder,
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from attrs import define, field, frozen
 
 from pyscrai_records.base.atomic_files import replace_file
+from pyscrai_records.base.demands import counted, listed, shown
 from pyscrai_records.base.first_use import state_folder
 from pyscrai_records.base.private import is_private
 from pyscrai_records.errors import TrustRequired
 
-#: What is demanded of a host, which is shown under the name that is looked up.
-CONNECT = "connect to"
-#: The length of a value with more characters is told.
-LONG = 200
 #: How a person is asked: with a question, for a yes or no.
 Confirm = Callable[[str], bool]
 
@@ -38,7 +33,7 @@ class Approval:
     def check(self, what: str, demands: Collection[str]) -> None:
         """Raise `TrustRequired` unless all `demands` of `what` were approved."""
         if missing := [one for one in demands if one not in self.demands]:
-            raise TrustRequired(f"{what}: it was not approved, and needs to:\n{_listed(missing)}")
+            raise TrustRequired(f"{what}: it was not approved, and needs to:\n{listed(missing)}")
 
     def __or__(self, other: Approval) -> Approval:
         return Approval(self.demands | other.demands)
@@ -69,17 +64,17 @@ class Gate:
         `where` tells the person what it is; `content` is the hash of all that it consists of. Raises
         `TrustRequired` if the person says no, or if nobody can be asked.
         """
-        where, listed, known = shown(where), list(dict.fromkeys(demands)), self._known(content)
-        approval = Approval(known.union(listed))
-        if known.issuperset(listed) or self.trust:
+        where, asked, known = shown(where), list(dict.fromkeys(demands)), self._known(content)
+        approval = Approval(known.union(asked))
+        if known.issuperset(asked) or self.trust:
             self._given[content] = approval
             return approval
-        needs = f"{where} needs your approval to do {_counted(listed)}:\n{_listed(listed)}"
+        needs = f"{where} needs your approval to do {counted(asked)}:\n{listed(asked)}"
         if self.confirm is None:
             raise TrustRequired(f"{needs}\nread the scenario, then add --trust")
         if not self.confirm(f"{needs}\nApprove, and remember that for this content?"):
             raise TrustRequired(f"{where}: you did not approve it; nothing was run")
-        self.remember(where, content, listed)
+        self.remember(where, content, asked)
         return approval
 
     def remember(self, where: str, content: str, demands: Iterable[str]) -> None:
@@ -109,39 +104,5 @@ class Gate:
         return given
 
 
-def demand(what: str, value: str) -> str:
-    """A demand as a person reads it: on one line, and nothing in it can pass for something else."""
-    text = shown(value)
-    if not value.isascii():
-        text += f" (in ASCII: {_ascii(what, value)})"
-    if len(value) > LONG:
-        text += f" (these are {len(value):,} characters)"
-    return f"{what}: {text}"
-
-
-def shown(text: str) -> str:
-    """Text on one line: what a terminal would obey is escaped, and blanks that make one line look like two.
-
-    A long one is broken by the terminal, so that nothing in it may begin as a number of the list does.
-    """
-    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return re.sub(r"(?<= ) |(?<=\d\.) ", r"\\x20", text)
-
-
-def _ascii(what: str, value: str) -> str:
-    if what == CONNECT:
-        with suppress(UnicodeError):
-            return re.sub("[^:/]+", lambda part: part[0].encode("idna").decode(), value)
-    return ascii(value)[1:-1]
-
-
 def _folder() -> Path:
     return state_folder() / "approvals"
-
-
-def _listed(demands: Iterable[str]) -> str:
-    return "\n".join(f"  {number}. {one}" for number, one in enumerate(demands, 1))
-
-
-def _counted(demands: Collection[str]) -> str:
-    return "this" if len(demands) == 1 else f"these {len(demands)} things"

@@ -117,7 +117,9 @@ def test_what_is_neither_is_rejected(text: str) -> None:
 
 def test_arguments_that_are_no_object_are_rejected_as_those_of_any_call() -> None:
     used = adapt(ASKED, NOTHING)[1](Completion(nested(tool="shop", arguments=[])))
-    with pytest.raises(AnswerRejected, match="calls the tool shop with .* not a JSON object .they are a list"):
+    with pytest.raises(
+        AnswerRejected, match="calls the tool shop with .* not a JSON object .they are a list"
+    ):
         check_answer(used, ASKED, AnswerPolicy(), {})
 
 

@@ -20,7 +20,8 @@ import pyscrai_core
 from pyscrai_cli.main import cli
 from pyscrai_core import StoredRun, TrustRequired, api
 from pyscrai_core.config import load_settings
-from pyscrai_core.scenario.trust import Approval, Gate, demand
+from pyscrai_core.scenario.trust import Approval, Gate
+from pyscrai_records.base.demands import demand
 from pyscrai_records.base.private import is_private
 from pyscrai_records.errors import ConfigError
 from pyscrai_testing.servers import FaultServer

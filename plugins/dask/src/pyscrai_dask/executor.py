@@ -21,7 +21,7 @@ from loguru import logger
 from pyscrai_core import ConfigError, Executor, PyscraiError, StoreError, Trial, TrialResult
 from pyscrai_core.agent import positive
 from pyscrai_core.runtime.trials import Trials
-from pyscrai_core.scenario.trust import demand
+from pyscrai_records.base.demands import demand
 from pyscrai_records.canonical import canonical, digest
 
 from . import cluster, worker
