@@ -49,6 +49,7 @@ def pyscrai_tools():
         Extension("number", "faulty_parts:Number", ""),
         Extension("nonsense", "faulty_parts:Nonsense", ""),
         Extension("many", "faulty_parts:Many", ""),
+        Extension("blank", "faulty_parts:Blank", ""),
     ]
 
 @hookimpl
@@ -118,6 +119,9 @@ class Many(Nonsense):
     parameters = {"type": "string"}
     for _ in range(20):
         parameters = {"anyOf": [parameters, parameters]}
+
+class Blank(Nonsense):
+    name, parameters = "look up/x", {"type": "object"}
 
 class Number(Tool):
     call = 3
@@ -224,6 +228,7 @@ def test_each_fault_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "Config.names: the default is a list that all components share" in errors["shared"]
     assert "its `parameters`: properties.a.type: not a JSON Schema: expected one of" in errors["nonsense"]
     assert "there are more than 500,000 values in it" in errors["many"]
+    assert "its `name` is 'look up/x', expected ASCII letters, digits, _ and -" in errors["blank"]
     assert errors.pop("provider wrapped") == errors.pop("wrapped") == ""
     assert errors.pop("engine sound") == errors.pop("sound") == ""
     assert all("faulty 1.0" in error for name, error in errors.items() if name)

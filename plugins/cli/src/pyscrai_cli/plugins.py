@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     from pyscrai_records.base.time_limit import Watch
 
 T = TypeVar("T")
-
 #: The environment's settings. Others of such a name may hold a secret.
 SETTINGS = ("PYSCRAI_DEBUG", "PYSCRAI_DISABLE", "PYSCRAI_OBSERVERS", "PYSCRAI_PLUGINS", "PYSCRAI_STORE")
+#: The names of tools that all vendors take.
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: Imports that take longer are named, in seconds.
 SLOW = 1.0
 #: Seconds that a provider may take to look around.
@@ -131,7 +133,7 @@ def _wrong_opening(offer: Offer, made: Any) -> str:
     from pyscrai_core import ContractError
 
     late: Exception | None = TimeoutError()
-    fault = _watched(partial(_open_and_close, made), late, f"{offer}, which is opened")
+    fault = _watched(partial(_open_and_close, made), late, str(offer))
     if fault is None:
         return ""
     if isinstance(fault, ContractError):
@@ -146,7 +148,7 @@ def _watched(work: Callable[[Watch], Coroutine[Any, Any, T]], late: T, what: str
     from pyscrai_core.runtime.components import watch_components
     from pyscrai_records.base.time_limit import LeftBehind, run_alone
 
-    blocks = f"{what}, blocks everything else; end this with Ctrl-C, and tell its author"
+    blocks = f"{what}: it blocks everything else; end this with Ctrl-C, and tell its author"
     watch = watch_components(lambda: output.note(blocks))
     try:
         return run_alone(watch.oversee(work(watch)))
@@ -171,8 +173,10 @@ async def _open_and_close(made: Any, watch: Watch) -> Exception | None:
         return None  # it needs options
     try:
         component = made(config)
-        if isinstance(component, Tool):
-            spec_of(component, check=True)
+        if isinstance(component, Tool) and not NAME.fullmatch(name := spec_of(component, check=True).name):
+            return ContractError(
+                f"its `name` is {name!r}, expected ASCII letters, digits, _ and -; tell its author"
+            )
         with watch.limit(PROBE_SECONDS):
             await component.aopen()
             await component.aclose()
@@ -377,8 +381,7 @@ def _look(name: str, provider: Provider | str, offline: bool) -> bool:
     model = getattr(provider.config, "model", "")
     output.echo(f"  {output.shown(name)}  {output.shown(model)}".rstrip())
     late: Sequence[Probe] = [Probe("server", False, f"no result after {PROBE_SECONDS:g} s")]
-    what = f"{provider.origin}, which is probed"
-    probes = () if offline else _watched(partial(_probes, provider, late), late, what)
+    probes = () if offline else _watched(partial(_probes, provider, late), late, provider.origin)
     for probe in probes:
         mark = click.style("yes", fg="green") if probe.ok else click.style("no ", fg="red")
         output.echo(f"    {probe.what:<8}{mark}  {output.shown(redact(probe.detail))}")
