@@ -112,18 +112,16 @@ class BoundTool:
             raise ToolFailed(f"tool {tool.name}: no answer within {policy.timeout:g} s") from None
         except (Exception, SystemExit) as error:  # whatever it raises is its answer to the agent
             report("INFO", error, "{} raised {}", origin(tool), describe(error))
-            failed = ToolFailed(f"tool {tool.name}: {type(error).__name__}: {error}")
-            failed.fault = origin(raiser(error) or tool)
-            raise failed from error
+            what = f"tool {tool.name}: {type(error).__name__}: {error}"
+            raise ToolFailed(what, origin(raiser(error) or tool)) from error
         return self._encoded(answer)
 
     def _encoded(self, answer: Any) -> bytes:
         try:
             body = canonical(check_json(answer, "its answer"))
         except ValueError as error:
-            failed = ToolFailed(f"tool {self.tool.name}: {error}; expected plain JSON")
-            failed.fault = origin(self.tool)
-            raise failed from None
+            what = f"tool {self.tool.name}: {error}; expected plain JSON"
+            raise ToolFailed(what, origin(self.tool)) from None
         if len(body) > LARGEST:
             raise ToolFailed(
                 f"tool {self.tool.name}: its answer has {len(body):,} bytes, and {LARGEST:,} are the most; "

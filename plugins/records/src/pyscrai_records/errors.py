@@ -194,7 +194,9 @@ class AnswerRejected(CallFailed):
 class ToolFailed(CallFailed):
     """A tool failed; the message has its error. `fault` is the tool with its package, if it is the tool's."""
 
-    fault: str = ""
+    def __init__(self, message: str = "", fault: str = "") -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class NoAnswer(CallFailed):
