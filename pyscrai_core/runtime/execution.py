@@ -288,7 +288,7 @@ async def _perform(
     replay: bool = False,
 ) -> Result:
     # Components are opened first: what cannot be opened leaves no run behind.
-    components, made = Components(plan, approval, replay=replay), list[Run]()
+    components, made, passing = Components(plan, approval, replay=replay), list[Run](), ExitStack()
 
     async def work() -> Result:
         try:
@@ -301,8 +301,8 @@ async def _perform(
             made.append(run)
             if session.begin is not None:
                 session.begin(run)
-            with passed_over():
-                return await run.execute(watch)
+            passing.enter_context(passed_over())
+            return await run.execute(watch)
         except Exception as error:  # whatever it is, a caller who shows it must not show a key
             clean(error)
             raise
@@ -327,7 +327,8 @@ async def _perform(
     thread = threading.get_ident()
     watch = watch_components(stuck)
     try:
-        return await watch.oversee(work())
+        with passing:
+            return await watch.oversee(work())
     except LeftBehind:
         if watch.cancelled and not made:
             raise asyncio.CancelledError from None

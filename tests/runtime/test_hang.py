@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import subprocess
@@ -100,7 +101,9 @@ def test_the_seconds_of_a_run_end_what_makes_no_call(
 ) -> None:
     monkeypatch.setattr(components, "CLOSING", 0.01)
     plugins = {"engine__runs": Runs, "engine__stubborn": Stubborn, "engine__closes": Closes}
+    gc.unfreeze()
     result = play(given, **plugins, schedule__waits=Waits, tool__lists=Lists)
+    assert gc.get_freeze_count() == 0  # also where what still runs was left behind
     assert result.status == "stopped"
     assert result.error.startswith("limits.seconds: the budget of 0.2 seconds is spent, ")
     assert told in result.error

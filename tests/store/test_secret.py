@@ -263,13 +263,13 @@ def test_plugins_whose_errors_hold_the_key(
 
 def test_what_is_said_on_a_terminal(keys: dict[str, str]) -> None:
     """The words of a stream, as they come; it hangs, so that they stay for a while."""
-    # Behind thoughts, words are shown as they come.
-    texts = ("<think>So.</think>", "It is ", keys["OPENAI_API_KEY"], " now")
+    texts = ("It is ", keys["OPENAI_API_KEY"], " now")
     chunks = [{"choices": [{"delta": {"content": text}}]} for text in texts]
     words = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks).encode()
     stream = Reply(200, words, {"Content-Type": "text/event-stream"}, length=len(words) + 1)
     with FaultServer(Hang(stream)) as server:
         given = {"use": "openai", "base_url": server.url, "model": "m", "timeout": 2, "retry": {"tries": 1}}
+        given["split_thoughts"] = False  # which the first answer is waited for
         command = [*COMMAND, "run", write({"default": given})]
         program = f"import pty, sys; sys.exit(pty.spawn({command}))"
         done = subprocess.run(

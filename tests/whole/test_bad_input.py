@@ -862,7 +862,7 @@ def test_a_payload_outside_its_schema_fails_the_run(play: Callable[..., RunResul
     assert result.status == "failed"
     assert result.error == (
         "agents.Mara, step 1: agents.Mara: bid: the payload does not fit its schema: price: "
-        'expected an integer, got "much"'
+        "expected an integer, got \"much\" (engine 'bidder' (given))"
     )
     assert result.events == ()
 
