@@ -40,10 +40,12 @@ TYPES = ["mypy>=1.18", "types-PyYAML", "types-jsonschema"]
 BUILD = ["editables>=0.5"]
 #: The versions of Python that the distributions support: their classifiers name them.
 PYTHONS = ["3.11", "3.12", "3.13"]
+#: How many processes test: one more than there are processors, as tests also wait for other programs.
+PROCESSES = str(min(4, 1 + (os.cpu_count() or 1)))
 #: Tests that share what they start, such as a model's server, stay together: those of one file. Files keep
 #: their order, in which the longest ones are not the last: there, one process would wait for the other.
 PYTEST = [
-    "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder",
+    "pytest", "-n", PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder",
     "--durations", "25",
 ]  # fmt: skip
 #: Where Linux keeps files in memory, and how many bytes have to be free there. Tests make thousands of
