@@ -321,6 +321,7 @@ async def _perform(
         return made[0].result
 
     def stuck() -> None:
+        passing.close()
         frame = sys._current_frames().get(thread)
         session.leave(lambda: ended(frame))
 
