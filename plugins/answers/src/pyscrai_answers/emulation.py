@@ -15,7 +15,7 @@ import orjson
 from attrs import evolve
 
 from pyscrai_language.parsing import parse_json
-from pyscrai_language.schemas import check_value, relocate_refs
+from pyscrai_language.schemas import check_value, prepare, relocate_refs
 from pyscrai_records.canonical import canonical
 from pyscrai_records.errors import AnswerRejected
 from pyscrai_records.messages import Message, Text, ToolCall, ToolResult
@@ -29,6 +29,8 @@ Read = Callable[[Completion], Completion]
 
 def adapt(request: Request, capabilities: frozenset[str]) -> tuple[Request, Read]:
     """`request` as a provider with these capabilities takes it, and how its answer is read."""
+    if request.schema is not None:
+        prepare(request.schema)  # while an answer is checked, it is paid for and not journaled yet
     if request.tools and "tools" not in capabilities:
         fitted, read = _tools_as_text(request)
     else:
@@ -81,8 +83,11 @@ def _tools_as_text(request: Request) -> tuple[Request, Read]:
         tools=(),
     )
 
+    form = _TEXT_FORM if request.schema is None else _JSON_FORM
+    prepare(form)
+
     def read(answer: Completion) -> Completion:
-        return _opened(answer, request)
+        return _opened(answer, request, form)
 
     return fitted, read
 
@@ -141,11 +146,11 @@ def _form(call: ToolCall) -> str:
     return canonical({"next": {"tool": call.name, "arguments": call.arguments}}).decode()
 
 
-def _opened(answer: Completion, request: Request) -> Completion:
-    """The answer or the call that the form holds. Raises `AnswerRejected` if the text is no such form."""
+def _opened(answer: Completion, request: Request, form: dict[str, Any]) -> Completion:
+    """The answer or the call that the text holds in this form. Raises `AnswerRejected` if it has another."""
     value, wrong = parse_json(answer.text)
     if wrong is None:
-        wrong = check_value(_TEXT_FORM if request.schema is None else _JSON_FORM, value)
+        wrong = check_value(form, value)
     if wrong is not None:
         # Many models write calls in the form that they were trained on.
         called = with_textual_calls(answer, request)
