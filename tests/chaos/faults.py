@@ -62,8 +62,7 @@ def locked(whole: Whole, place: Place, *, seconds: float, when: str) -> list[str
         while len(list(place.marks("end"))) < len(whole.keys) // 2 and time.monotonic() - began < HANGS:
             time.sleep(0.005)
     if when == "resume":
-        process.kill()
-        process.wait()
+        place.kill(process)
         place.ended("killed in its middle")
     other = sqlite3.connect(place.store, timeout=HANGS, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -111,8 +111,8 @@ class Place:
     ends: list[str] = field(factory=list)
     seen: list[Seen] = field(factory=list)
     spawned: float = 0.0
-    #: When each process ended, in seconds since 1970.
-    ended_at: list[float] = field(factory=list)
+    #: When each process was killed, in seconds since 1970, by its number.
+    killed: dict[int, float] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         shutil.copytree(Path(__file__).parent / "scenarios", self.folder)
@@ -159,6 +159,12 @@ class Place:
         self.ended(f"status {process.returncode}" if process.returncode else "")
         return said
 
+    def kill(self, process: subprocess.Popen[bytes]) -> bool:
+        """Kill a process now; False if it had ended by itself."""
+        self.killed[len(self.seen)] = time.time()
+        process.kill()
+        return process.wait() < 0
+
     def finish(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until a process ends; raise `AssertionError` if it fails."""
         said = self.wait(process)
@@ -166,7 +172,6 @@ class Place:
 
     def ended(self, how: str) -> None:
         """Look at what a process left: at a copy, since whoever opens a store mends it."""
-        self.ended_at.append(time.time())
         copy = self.folder / "copy" / "runs.db"
         shutil.rmtree(copy.parent, ignore_errors=True)
         copy.parent.mkdir()
@@ -248,7 +253,7 @@ def judge(whole: Whole, place: Place) -> tuple[Tally, list[str]]:
             if found:
                 wrong.append(f"process {number} ({end or 'to the end'}): {what}: {found}")
         if end.startswith("killed"):
-            came = place.ended_at[number] - LATE
+            came = place.killed[number] - LATE
             late = [key for key in flying if answered.get((number, key), came) < came]
             if late:
                 wrong.append(f"process {number} ({end}): answers had come, and were not journaled: {late}")
@@ -308,8 +313,7 @@ class Moment:
             if not came and self._came(place, last):
                 came = time.monotonic()
             time.sleep(0.0005)
-        process.kill()
-        return process.wait() < 0
+        return place.kill(process)
 
     def _came(self, place: Place, last: str) -> bool:
         if self.after == "created":
