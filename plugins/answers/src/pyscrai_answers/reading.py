@@ -16,6 +16,7 @@ import orjson
 from attrs import evolve
 
 from pyscrai_language.parsing import find_json, parse_json
+from pyscrai_records.base.frozen import changed
 from pyscrai_records.base.log import logger
 from pyscrai_records.base.suggest import quote
 from pyscrai_records.canonical import check_json
@@ -26,6 +27,7 @@ from pyscrai_records.records import Completion, RateLimitStatus, Request, Usage
 from .arguments import tool_arguments
 from .finish_reasons import finish_reason
 from .own_words import map_texts, own_words
+from .plain import is_plain
 from .policy import AnswerPolicy
 from .textual_calls import SHOWN, has_marks, with_textual_calls
 from .thoughts import begins_with_thoughts, has_thoughts, split_thoughts
@@ -61,11 +63,16 @@ class Once:
 
 
 def read_raw(
-    answer: Completion, policy: AnswerPolicy, structured: bool, warn: Warn = logger.warning
+    answer: Completion,
+    policy: AnswerPolicy,
+    structured: bool,
+    warn: Warn = logger.warning,
+    usage: Usage | None = None,
 ) -> Completion:
     """What a provider returned, as text, thoughts and tool calls. Raises `AnswerRejected` if it is malformed.
 
     If the answer is `structured`, its text becomes the JSON that it contains, where there is only one.
+    `usage` is what is known of it, if that is not what the answer says.
     """
     came, found, refused = _content(answer.text)
     came = _paired(came, "the text")
@@ -77,20 +84,23 @@ def read_raw(
     if structured and not has_marks(text):
         text = find_json(text)
     calls = tuple(map(_tool_call, answer.tool_calls or ()))
-    size = sum(len(part) for part in (came, *(one.text for one in thinking), *(str(one) for one in calls)))
+    size = len(came)
+    if thinking or calls:
+        size += sum(map(len, [*(one.text for one in thinking), *map(str, calls)]))
     if size > policy.max_answer_bytes:
         raise AnswerRejected(
             f"the answer has {size:,} characters, expected at most {policy.max_answer_bytes:,} bytes "
             "(the provider's option `max_answer_bytes`)"
         )
     known = answer.finish_reason if answer.finish_reason == "other" else finish_reason(answer.finish_reason)
-    return evolve(
+    return changed(
         answer,
         text=text,
         raw=came if text != came else "",
         tool_calls=calls,
         thinking=tuple(thinking),
         finish_reason="refusal" if refused else known,
+        usage=answer.usage if usage is None else usage,
         model=_name(answer.model, warn),
     )
 
@@ -127,13 +137,15 @@ def check(
         raise AnswerTruncated(f"the answer ended before it was complete{cut_off(answer)}")
     if answer.truncated and policy.on_truncated == "repair":
         raise AnswerRejected(f"the answer ended before it was complete{cut_off(answer)}; give a shorter one")
+    if _ECHO.match(answer.text) and request.messages[-1].text.startswith(COMPLAINT):
+        raise AnswerRejected("it speaks of this complaint, expected an answer to what was asked before")
+    if request.schema is None and not answer.tool_calls and is_plain(answer.text):
+        return answer
     answer = with_textual_calls(answer, request)
     if answer.tool_calls:
         answer = evolve(answer, tool_calls=tuple(map(_tool_call, answer.tool_calls)))
     if policy.split_thoughts:
         answer = _without_thoughts_in_calls(answer)
-    if _ECHO.match(answer.text) and request.messages[-1].text.startswith(COMPLAINT):
-        raise AnswerRejected("it speaks of this complaint, expected an answer to what was asked before")
     if not answer.tool_calls:
         answer = _with_own_words(answer, request, policy, known) if request.speaks else answer
         if request.schema is None and policy.split_thoughts:
