@@ -37,8 +37,9 @@ class Attempt:
 
 @frozen
 class Chain:
-    """The messages of a request: their `digests`, and the running hash at each of them (`links`)."""
+    """The messages of a request: with their `digests`, and the running hash at each of them (`links`)."""
 
+    messages: tuple[Message, ...]
     digests: list[str]
     links: list[bytes]
 
@@ -51,7 +52,6 @@ class ChainedRequest:
     """
 
     hash: str
-    messages: tuple[Message, ...]
     chain: Chain
     options: bytes
     options_digest: str

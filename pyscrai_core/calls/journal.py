@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from itertools import takewhile
+from operator import is_
 from typing import Any
 
 import orjson
@@ -29,7 +31,7 @@ SELECT_CALLS = (
 #: The place of the number among the columns that are read.
 NUMBER = STORED.index("number")
 #: Stands for the completion before an agent's first one.
-NOTHING = (0, Chain([], []))
+NOTHING = (0, Chain((), [], []))
 
 
 def answer_key(call: Call, turn: int, identity: str) -> str:
@@ -138,7 +140,8 @@ class Journal:
         its new messages. What was sent is covered; where it was sent is not.
         """
         _, last = self._completions.get(request.position.agent, NOTHING)
-        digests = [message.digest for message in request.messages]
+        same = sum(takewhile(bool, map(is_, last.messages, request.messages)))
+        digests = last.digests[:same] + [message.digest for message in request.messages[same:]]
         kept = _common(last.digests, digests)
         links = last.links[:kept]
         link = links[-1] if links else b""
@@ -147,7 +150,7 @@ class Journal:
             links.append(link)
         options, options_digest = self._options(request)
         total = hashlib.sha256(link + options_digest.encode()).hexdigest()
-        return ChainedRequest(total, request.messages, Chain(digests, links), options, options_digest)
+        return ChainedRequest(total, Chain(request.messages, digests, links), options, options_digest)
 
     def _options(self, request: Request) -> tuple[bytes, str]:
         # Schemas and tool lists are few and live long, so their identity finds what was computed once.
@@ -207,7 +210,7 @@ class Journal:
             "cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens,
             "estimated": int(usage.estimated), "finish_reason": call.finish_reason,
             "started": started, "seconds": call.seconds, "queued": call.queued,
-            "attempts": orjson.dumps(list(map(asdict, call.attempts))).decode(),
+            "attempts": orjson.dumps(list(map(asdict, call.attempts))).decode() if call.attempts else "[]",
             "reused": call.reused,
             # A fallback's answer is not what the request's own provider would say.
             "key": call.key if call.provider in ("", call.target) and failure is None else "",
@@ -245,10 +248,10 @@ class Journal:
         # The predecessor is the agent's last *journaled* call: what is on disk is a prefix of the queue,
         # so it cannot be missing when this one is there.
         number, last = self._completions.get(agent, NOTHING)
-        digests = chained.chain.digests
+        messages, digests = chained.chain.messages, chained.chain.digests
         kept = _common(last.digests, digests)
         known = self._store.known_messages
-        for message, text in zip(chained.messages[kept:], digests[kept:], strict=True):
+        for message, text in zip(messages[kept:], digests[kept:], strict=True):
             if text not in known:
                 self._store.put_message(text, canonical(message.to_dict()))
         if chained.options_digest not in known:
@@ -264,7 +267,7 @@ class Journal:
 def _render(call: Call) -> list[str]:
     """What a call asks, in lines."""
     if call.chained is not None:
-        return render_completion(call.chained.messages, orjson.loads(call.chained.options))
+        return render_completion(call.chained.chain.messages, orjson.loads(call.chained.options))
     return render_body(orjson.loads(call.body)) if call.body else []
 
 

@@ -252,7 +252,7 @@ class Account:
 
     def _wake(self, everybody: bool = False) -> None:
         """Let the first in the queue look again (or all of them, when what they wait for has changed)."""
-        here = asyncio.get_running_loop()
+        here = asyncio.get_running_loop() if self._queue else None
         for waiter in self._queue:
             if waiter.loop is here:
                 _resolve(waiter.woken)

@@ -125,8 +125,8 @@ class Providers:
 
     def timeout(self, call: Call) -> float:
         """For how many seconds a call may be answered."""
-        names = (call.target, *self._policies[call.target].fallback) if call.target in self._policies else ()
-        return max((self._policies[name].timeout for name in names), default=0.0)
+        policy = self._policies.get(call.target)
+        return max([policy.timeout, *[self._policies[n].timeout for n in policy.fallback]]) if policy else 0.0
 
     def _known(self, call: Call) -> str:
         """The name of the provider that a call is for. Raises `ContractError` if there is none."""
@@ -210,12 +210,12 @@ class Providers:
             fitted = self._with_stops(fitted, provider)
         structured = fitted.schema is not None or request.schema is not None or fitted.tools != request.tools
 
-        def read(answer: Completion) -> Completion:
-            raw = reading.read_raw(answer, policy, structured, self._warn)
+        def read(sent: tuple[Completion, Usage, RateLimitStatus | None]) -> Completion:
+            raw = reading.read_raw(sent[0], policy, structured, self._warn, sent[1])
             call.model = raw.model
             return reading.check(from_text(raw), request, policy, self._speakers, self._warn)
 
-        async def send() -> Completion:
+        async def send() -> tuple[Completion, Usage, RateLimitStatus | None]:
             words = None if streamed is None else self._words_of(request, streamed, call.provider)
             answer = await awaitable(provider, "complete", provider.complete(fitted, words))
             if not isinstance(answer, Completion):
@@ -226,13 +226,13 @@ class Providers:
             if words is not None and request.schema is None:
                 self._closes[call.provider] = words.closed or self._closes.get(call.provider, False)
             usage = reading.known_usage(answer, lambda: estimated(fitted), fitted, self._warn)
-            return evolve(answer, usage=usage, allowance=reading.known_allowance(answer))
+            return answer, usage, reading.known_allowance(answer)
 
         streamed = sink if "stream" in provider.capabilities else None
         sending = _Send(
             tokens=lambda: estimated(fitted).total,
             send=send,
-            used=lambda answer: (answer.usage, answer.allowance),
+            used=lambda sent: sent[1:],
             read=read,
             lost=lambda usage: reading.known_usage(
                 Completion(LOST, usage=usage), lambda: estimated(fitted), fitted, self._warn

@@ -85,12 +85,12 @@ class RunScope(Scope):
         self._provider = provider
         self._step = step
         self.failure = TurnFailure()
+        #: The only task that may start calls in this scope.
+        self.task = asyncio.current_task()
         self._begin(path)
 
     def _begin(self, path: str) -> None:
         self._path = path
-        #: The only task that may start calls in this scope.
-        self.task = asyncio.current_task()
         self._numbered = 0
         self._children: dict[str, int] = {}
         self._random: random.Random | None = None

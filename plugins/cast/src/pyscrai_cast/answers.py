@@ -12,6 +12,8 @@ REPEATS = 2
 #: The maximum length of a text in structured answers, as characters per word. This is generous: it only ends
 #: answers that are much too long.
 CHARACTERS_PER_WORD = 10
+#: Quotes around a whole text: what opens them, and what closes them.
+QUOTES = {'"': '"', "“": "”", "«": "»", "„": "“"}
 
 
 def tidy(text: str, name: str) -> str:
@@ -19,13 +21,14 @@ def tidy(text: str, name: str) -> str:
     while True:
         before = text
         text = text.strip()
-        for mark in (f"{name}:", f"**{name}:**", f"**{name}**:"):
-            if text.lower().startswith(mark.lower()):
-                text = text[len(mark) :].strip()
-        for left, right in ('""', "“”", "«»", "„“"):
-            inner = text[1:-1]
-            if len(text) > 1 and text[0] == left and text[-1] == right and not {left, right} & set(inner):
-                text = inner
+        if ":" in (begin := text[: len(name) + len("****:")]):
+            for mark in (f"{name}:", f"**{name}:**", f"**{name}**:"):
+                if begin.lower().startswith(mark.lower()):
+                    text = text[len(mark) :].strip()
+                    break
+        right, inner = QUOTES.get(text[:1]), text[1:-1]
+        if len(text) > 1 and text[-1] == right and not {text[0], right} & set(inner):
+            text = inner
         if text == before:
             return text
 

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from pyscrai_records.base.suggest import TYPO, closest
 
 from .misfit import Misfit
-from .values import alternatives, kind_of, mistyped, named
+from .values import alternatives, kind_of, mistyped, named, types_of
 
 #: The kinds of values, in the words of `kind_of`.
 NULL, BOOLEAN, NUMBER, STRING = "null", "a boolean", "a number", "a string"
@@ -174,6 +174,15 @@ class Shape:
             return next(filter(None, found), "")
         item = self.items or ANY
         return item.find_unfit(value[0], f"{place}[0]") if kind == LIST and value else ""
+
+    @property
+    def fits_all(self) -> bool:
+        return self.kinds == _ALL
+
+    def fitting_types(self) -> frozenset[type]:
+        """The types of values that fit whatever is in them."""
+        kinds = self.kinds - {LIST, SET, EVENT} - ({MAPPING} if self.others is None else set())
+        return types_of(kinds)
 
     @property
     def words(self) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 #: The longest template, in characters.
 MAX_SOURCE = 200_000
+_ABSENT = object()
 
 
 @frozen
@@ -70,6 +71,12 @@ class Prompt:
 
         return {name: shape_of(value) for name, value in self.samples.items()}
 
+    @functools.cached_property
+    def _checks(self) -> list[tuple[str, Any, Collection[type]]]:
+        """The variables that are checked: their shapes, and the types of which every value fits."""
+        shapes = self._shapes.items()
+        return [(name, shape, shape.fitting_types()) for name, shape in shapes if not shape.fits_all]
+
     @property
     def sha256(self) -> str:
         """The hash that the manifest records."""
@@ -92,8 +99,11 @@ class Prompt:
 
     def render(self, **values: Any) -> str:
         """The prompt's text. Raises `ContractError` if a value that it needs is missing or does not fit."""
-        for name, shape in self._shapes.items():
-            if name in values and (wrong := shape.find_unfit(values[name], name)):
+        for name, shape, fitting in self._checks:
+            value = values.get(name, _ABSENT)
+            if value is _ABSENT or type(value) in fitting:
+                continue
+            if wrong := shape.find_unfit(value, name):
                 what = f"the variable {wrong}; correct what the plugin passes, or its `samples`"
                 raise ContractError(f"{self.origin}: {what}")
         read = {name: values[name] for name in _variables(self.text) if name in values}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AnySet
 from itertools import islice
 from typing import Any
@@ -163,6 +163,11 @@ def kind_of(value: Any) -> str:
     """What a value is, in a scenario author's words."""
     known = _KINDS.get(type(value))
     return known or next((name for kind, name in _KINDS.items() if isinstance(value, kind)), "something else")
+
+
+def types_of(kinds: Collection[str]) -> frozenset[type]:
+    """The types of which the values are of one of some kinds."""
+    return frozenset(kind for kind, name in _KINDS.items() if name in kinds)
 
 
 def named(value: Any) -> str:

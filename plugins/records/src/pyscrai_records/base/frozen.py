@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+from operator import attrgetter
+from typing import Any, NoReturn, TypeVar
 
 import orjson
+from attrs import fields
+
+Kind = TypeVar("Kind")
 
 #: The most values in a JSON Schema; one that is checked with has no more than a megabyte.
 MAX_SCHEMA_PARTS = 500_000
@@ -118,6 +122,20 @@ class Sealed:
 
         for method in (__attrs_pre_init__, __getstate__, __setstate__):  # attrs makes none of its own then
             setattr(cls, method.__name__, method)
+
+
+@cache
+def _fields(kind: type) -> tuple[Sequence[str], Callable[[Any], tuple[Any, ...]]]:
+    names = [field.name for field in fields(kind) if field.init]
+    return names, attrgetter(*names)
+
+
+def changed(instance: Kind, **changes: Any) -> Kind:
+    """`attrs.evolve`, in half its time: for what every call makes."""
+    kind: Any = type(instance)
+    names, values = _fields(kind)
+    made: Kind = kind(**dict(zip(names, values(instance), strict=True)) | changes)
+    return made
 
 
 def as_tuple(values: Any) -> tuple[Any, ...]:

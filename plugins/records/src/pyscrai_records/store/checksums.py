@@ -103,7 +103,7 @@ def checksum_of_call(row: Mapping[str, Any]) -> str:
 
 
 def _rest(row: Mapping[str, Any], reused: str) -> str:
-    return checksum(*map(_plain, _more(row)), reused)
+    return checksum(*[float(one) if type(one) is int else one for one in _more(row)], reused)
 
 
 def _plain(value: Any) -> Any:
@@ -121,6 +121,8 @@ def is_damaged(row: Mapping[str, Any], fork: bool = True) -> bool:
         return False
     whole = MORE[0] in row
     found = checksum_of_call(row) if whole else checksum_of_call({**row, **dict.fromkeys(MORE)})
+    if known == found:
+        return False
     # A copy was not paid for, and has the run that it comes from.
     copied = fork and bool(row["reused"])
     stable, paid, rest = (slice(LENGTH * number, LENGTH * (number + 1)) for number in range(3))
