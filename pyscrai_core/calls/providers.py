@@ -219,8 +219,7 @@ class Providers:
             words = None if streamed is None else self._words_of(request, streamed, call.provider)
             answer = await awaitable(provider, "complete", provider.complete(fitted, words))
             if not isinstance(answer, Completion):
-                # Not a ContractError, so that a fallback is asked.
-                raise AnswerRejected(str(wrong(provider, "complete", answer, "a Completion")))
+                raise wrong(provider, "complete", answer, "a Completion")
             if words is not None and answer.finish_reason not in reading.WITHHELD:
                 words.end()
             if words is not None and request.schema is None:
