@@ -205,6 +205,18 @@ class Opens(Engine):
     async def run(self, turn):
         pass
 
+class BlocksLater(Engine):
+    async def run(self, turn):
+        turn.say("hello")
+        if os.path.exists("later"):
+            await Blocks.run(self, turn)
+
+class CatchesLater(Engine):
+    async def run(self, turn):
+        turn.say("hello")
+        if os.path.exists("later"):
+            await Catches.run(self, turn)
+
 class CatchesAtFirst(Catches):
     async def aopen(self):
         if not os.path.exists("opens"):
@@ -315,6 +327,37 @@ def test_what_catches_that_it_is_cancelled_while_it_opens_is_left(command: list[
     assert "interrupted: before the run began; nothing was written" in done.stderr
     listed = CliRunner().invoke(cli, ["runs", "--json", "--store", str(store)])
     assert [one["status"] for one in json.loads(listed.stdout)] == ["completed"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "told"),
+    [("BlocksLater", "interrupted: replay of RUN: nothing is decided"), ("CatchesLater", "left at once")],
+)
+def test_a_replay_that_is_left_does_not_speak_of_resuming(engine: str, told: str, tmp_path: Path) -> None:
+    parts = PARTS.replace("{0}", "signal.SIGINT").replace("{1}", "True")
+    (tmp_path / "parts.py").write_text(parts)
+    given = {**scenario(f"parts.py:{engine}"), "scenario": "t", "limits": {}}
+    (tmp_path / "t.yaml").write_text(json.dumps(given))
+    store = tmp_path / "runs.db"
+    code = (
+        "import pyscrai_cli.perform as p; p.PATIENCE, p.BLOCKED = 0.2, 0.0; p.DRAIN = 0.2; "
+        "from pyscrai_cli.main import main; main()"
+    )
+
+    def execute(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments, "--trust", "--store", str(store)],
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+
+    assert execute("run", "t.yaml").returncode == 0
+    (tmp_path / "later").touch()
+    done = execute("replay")
+    assert done.returncode == 130, done.stderr
+    listed = json.loads(CliRunner().invoke(cli, ["runs", "--json", "--store", str(store)]).stdout)
+    assert [one["status"] for one in listed] == ["completed"]
+    assert told.replace("RUN", listed[0]["run"]) in done.stderr
+    assert "resume" not in done.stderr
 
 
 class Says(Engine):

@@ -92,8 +92,11 @@ class Stopper:
     Code that blocks the loop is interrupted where it is: by the second Ctrl-C, or seconds after a SIGTERM.
     """
 
-    def __init__(self, display: Display | None, tell: Callable[[RunResult], int] = lambda _: 1) -> None:
+    def __init__(
+        self, display: Display | None, tell: Callable[[RunResult], int] = lambda _: 1, replay: bool = False
+    ) -> None:
         self._tell = tell
+        self._replay = replay
         self.run: Running | None = None
         self._display = display
         self._count = 0
@@ -188,7 +191,7 @@ class Stopper:
             kept = ""
             if self.run and self.run.result:
                 kept = f"; run {self.run.id} is {self.run.result.status}"
-            elif self.run:
+            elif self.run and not self._replay:
                 kept = f"; what was answered is kept: pyscrai resume {self.run.id}"
             os.write(2, f"{cursor}\nleft at once{kept}\n".encode())
         os._exit(130)
@@ -231,15 +234,19 @@ def perform(
     hints: Hints,
     after: int = 0,
     tell: Callable[[RunResult], int] = lambda result: output.EXIT[result.status],
+    replay: bool = False,
 ) -> RunResult:
     """Execute `work` in the session while a person watches, can be asked, and may stop it.
+
+    `tell` tells of the run, and gives the exit status, if code in it blocks the event loop for good. In a
+    `replay`, nothing is kept that could be continued.
 
     Ends the command where there is no result: with status 130 if it was stopped before the run began, with 1
     if the store failed under a run.
     """
     display = view.display(session.store, after)
     watching = view.observers() if display is None else [*view.observers(), display]
-    stopper = Stopper(display, tell)
+    stopper = Stopper(display, tell, replay)
     session = evolve(
         session,
         observers=[*watching, *session.observers],
@@ -261,6 +268,8 @@ def perform(
     except (asyncio.CancelledError, KeyboardInterrupt):
         if stopper.run is None:
             raise _not_begun() from None
+        if stopper.run.result is None and replay:
+            raise click.exceptions.Exit(undecided(stopper.run.id)) from None
         if stopper.run.result is None:
             output.fail(f"run {stopper.run.id} is kept", label="interrupted")
             output.note(f"continue: {hints.resume(stopper.run.id, '')}")
@@ -272,6 +281,12 @@ def perform(
         output.fail_with(error)
         output.note(f"continue: {hints.resume(stopper.run.id, '')}")
         raise click.exceptions.Exit(1) from None
+
+
+def undecided(run: str) -> int:
+    """Tell that a replay was interrupted; the exit status."""
+    output.fail(f"replay of {run}: nothing is decided", label="interrupted")
+    return output.EXIT["interrupted"]
 
 
 def report(

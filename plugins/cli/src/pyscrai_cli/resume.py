@@ -291,7 +291,7 @@ def replay(run: str, store: str | None, trust: bool, as_json: bool) -> int:
     from pyscrai_core.runtime.session import Session
     from pyscrai_records.store.store import Store
 
-    from .perform import View, gate_of, perform, settings_for
+    from .perform import View, gate_of, perform, settings_for, undecided
 
     settings, hints = settings_for(store)
     with Store.open(settings.store, create=False) as opened, opened.snapshot():
@@ -302,10 +302,16 @@ def replay(run: str, store: str | None, trust: bool, as_json: bool) -> int:
         async def work(session: Session) -> RunResult:
             return await execution.replay(session, recorded.id)
 
-        result = perform(session, work, view=View(quiet=True), hints=hints)
+        result = perform(
+            session,
+            work,
+            view=View(quiet=True),
+            hints=hints,
+            tell=lambda result: undecided(result.run),
+            replay=True,
+        )
         if result.status == "interrupted" and recorded.status != "interrupted":
-            output.fail(f"replay of {recorded.id}: nothing is decided", label="interrupted")
-            return output.EXIT["interrupted"]
+            return undecided(recorded.id)
         events, calls = recorded.count_events(), recorded.count_calls()
         # Also where the execution ended early without an error of its own. What was derived of a run that was
         # killed may be more than what was written of it.
