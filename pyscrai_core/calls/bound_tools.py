@@ -59,15 +59,15 @@ def spec_of(tool: Tool, check: bool = False) -> ToolSpec:
     for name, kind in (("name", str), ("description", str), ("parameters", Mapping)):
         if not isinstance(value := getattr(tool, name, None), kind):
             expected = "a JSON Schema" if kind is Mapping else "text"
-            found = type(value).__name__
-            raise ContractError(f"{origin(tool)}: its `{name}` is {found}, expected {expected}; {TELL}")
+            what = f"its `{name}` is {type(value).__name__}, expected {expected}"
+            raise ContractError(f"{origin(tool)}: {what}; tell its author")
     try:
         spec = ToolSpec(tool.name, tool.description, dict(tool.parameters))
         if check:
             check_tool_schema(spec.parameters)
         return spec
     except (ValueError, TypeError) as error:  # the latter is what cannot be written as JSON
-        raise ContractError(f"{origin(tool)}: its `parameters`: {error}; {TELL}") from None
+        raise ContractError(f"{origin(tool)}: its `parameters`: {error}; tell its author") from None
 
 
 @define(eq=False)
@@ -113,7 +113,7 @@ class BoundTool:
         except (Exception, SystemExit) as error:  # whatever it raises is its answer to the agent
             report("INFO", error, "{} raised {}", origin(tool), describe(error))
             what = f"tool {tool.name}: {type(error).__name__}: {error}"
-            raise ToolFailed(what, origin(raiser(error) or tool)) from error
+            raise ToolFailed(what, f"{origin(raiser(error) or tool)}; {TELL}") from error
         return self._encoded(answer)
 
     def _encoded(self, answer: Any) -> bytes:
@@ -121,7 +121,7 @@ class BoundTool:
             body = canonical(check_json(answer, "its answer"))
         except ValueError as error:
             what = f"tool {self.tool.name}: {error}; expected plain JSON"
-            raise ToolFailed(what, origin(self.tool)) from None
+            raise ToolFailed(what, f"{origin(self.tool)}; tell its author") from None
         if len(body) > LARGEST:
             raise ToolFailed(
                 f"tool {self.tool.name}: its answer has {len(body):,} bytes, and {LARGEST:,} are the most; "

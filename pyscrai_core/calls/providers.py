@@ -398,7 +398,7 @@ def _one_each(provider: Provider, vectors: list[list[float]], texts: Sequence[st
     check_list(provider, "embed", vectors, list, "a list of vectors")
     if len(vectors) != len(texts):
         counts = f"{len(vectors)} vectors for {len(texts)} texts, expected one for each"
-        raise ContractError(f"{origin(provider)}: embed returned {counts}; {TELL}")
+        raise ContractError(f"{origin(provider)}: embed returned {counts}; tell its author")
     return vectors
 
 

@@ -87,9 +87,8 @@ def raised(error: BaseException, otherwise: str) -> ContractError:
 
 def wrong(component: Component, method: str, returned: Any, expected: str) -> ContractError:
     """The failure that says what a method returned, and what was expected."""
-    return ContractError(
-        f"{origin(component)}: {method} returned {type(returned).__name__}, expected {expected}; {TELL}"
-    )
+    what = f"{method} returned {type(returned).__name__}, expected {expected}"
+    return ContractError(f"{origin(component)}: {what}; tell its author")
 
 
 def awaitable(component: Component, method: str, returned: Any) -> Any:

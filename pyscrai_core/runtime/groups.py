@@ -9,7 +9,6 @@ from typing import Any
 from pyscrai_records.base.log import logger, report
 from pyscrai_records.base.time_limit import Interrupted, ended, spawn
 from pyscrai_records.errors import (
-    TELL,
     CallFailed,
     ContractError,
     PyscraiError,
@@ -124,7 +123,7 @@ class Groups:
                 turn.drafts = [Draft("turn.failed", {"error": type(error).__name__}, (), turn.cause)]
                 return None
             if isinstance(error, ToolFailed) and error.fault:
-                error.args = (f"{error} ({error.fault}; {TELL})",)  # which an agent is not told
+                error.args = (f"{error} ({error.fault})",)  # which an agent is not told
             if isinstance(error, PyscraiError) and not isinstance(error, StoreError):
                 # Named once, here, wherever it came from.
                 error.args = (f"agents.{agent.name}, step {self._world.step}: {error}",)

@@ -210,6 +210,8 @@ def test_a_wrong_return_value_is_said_as_such(
     error = played(play, kind, type("Odd", (base,), {method: at_once if sync else later})).error
     assert f"{kind} 'part' (" in error
     assert (f"expected to be awaited: write `async def {method}`" if sync else said) in error
+    assert "tell its author" in error
+    assert "--debug" not in error  # there is no traceback
 
 
 def test_a_nested_reasoning_is_named_instead_of_the_one_around_it(play: Any) -> None:

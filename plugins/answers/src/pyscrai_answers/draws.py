@@ -29,7 +29,7 @@ from pyscrai_language.parsing import parse_json
 from pyscrai_language.schemas import check_value
 from pyscrai_records.base.log import logger
 from pyscrai_records.base.suggest import quote
-from pyscrai_records.errors import TELL, AnswerRejected, CallFailed, RequestRejected
+from pyscrai_records.errors import AnswerRejected, CallFailed, RequestRejected
 from pyscrai_records.records import Completion, Position, Request, Sampling
 
 from .closed import Alternative, Choice, Members, indistinct, part_of, plain_copy, write
@@ -246,7 +246,7 @@ def check_scores(scores: Any, options: Sequence[Option]) -> OptionScores:
     """What a provider told of options. Raises `CallFailed` if these are no log-probabilities."""
 
     def wrong(what: str) -> CallFailed:
-        return CallFailed(f"score returned {what}; {TELL}, or set `draw: provider` for the provider")
+        return CallFailed(f"score returned {what}; tell its author, or set `draw: provider` for the provider")
 
     if not isinstance(scores, OptionScores):
         raise wrong(f"{type(scores).__name__}, expected OptionScores")

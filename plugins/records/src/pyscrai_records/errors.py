@@ -44,7 +44,7 @@ from attrs import field, frozen
 from .base.redaction import redact
 from .records import Usage
 
-#: What the message of a plugin's fault ends with.
+#: What the message of an error that a plugin raised ends with.
 TELL = "tell its author; for the traceback: pyscrai --debug …"
 
 
@@ -192,7 +192,7 @@ class AnswerRejected(CallFailed):
 
 
 class ToolFailed(CallFailed):
-    """A tool failed; the message has its error. `fault` is the tool with its package, if it is the tool's."""
+    """A tool failed; the message has its error. `fault` names who is at fault, if it is the tool."""
 
     def __init__(self, message: str = "", fault: str = "") -> None:
         super().__init__(message)
