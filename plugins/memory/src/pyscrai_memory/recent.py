@@ -38,9 +38,8 @@ class RecentMessages:
         self.fresh = 0
         self._costs: list[int] = []
         self._events: list[list[Event]] = []
-        #: The others that spoke, and whether their names are in the messages.
-        self._speakers: set[str] = set()
-        self._named = False
+        #: The first of the others that spoke, whether several did, and whether names are in the messages.
+        self._speaker, self._several, self._named = "", False, False
 
     def add(
         self,
@@ -55,8 +54,11 @@ class RecentMessages:
         Returns the events that were dropped, in order.
         """
         me = turn.agent.name
-        self._speakers |= {event.source for event in events if event.kind == "say" and event.source != me}
-        named = names == "always" or len(self._speakers) > 1
+        if not self._several:
+            others = (event.source for event in events if event.kind == "say" and event.source != me)
+            self._speaker = self._speaker or next(others, "")
+            self._several = any(source != self._speaker for source in others)
+        named = names == "always" or self._several
         if named is not self._named:
             self._named = named
             self._rewrite(turn)
