@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import email
 import email.message
+import functools
 import re
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import files, packages_distributions
 from pathlib import Path
 from typing import Any
@@ -266,15 +267,26 @@ def imported_by(code: str) -> set[str]:
     return names
 
 
+@functools.cache
+def installed() -> Mapping[str, list[str]]:
+    """The distributions of each installed package; looking for them takes half a second."""
+    return packages_distributions()
+
+
+@functools.cache
+def files_of(distribution: str) -> frozenset[str]:
+    return frozenset(map(str, files(distribution) or []))
+
+
 def holds(distribution: str, module: str) -> bool:
     """Whether a module, or the package that it is in, is a distribution's."""
     path = module.replace(".", "/")
-    return any(str(file) in (f"{path}.py", f"{path}/__init__.py") for file in files(distribution) or [])
+    return not files_of(distribution).isdisjoint((f"{path}.py", f"{path}/__init__.py"))
 
 
 def distributions_behind(folder: Path, own: Path) -> set[str]:
     """The distributions that the files of a folder import; not the standard library, and not `own`."""
-    known = packages_distributions()
+    known = installed()
     found: set[str] = set()
     for module in {name for file in folder.rglob("*.py") for name in imported_by(file.read_text())}:
         top = module.partition(".")[0]
