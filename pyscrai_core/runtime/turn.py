@@ -237,7 +237,9 @@ class RunTurn(RunScope, Turn):
 
     @property
     def others(self) -> tuple[str, ...]:
-        return tuple(name for name in self._world.agents if name != self._who)
+        names = [*self._world.agents]
+        names.remove(self._who)
+        return tuple(names)
 
     @property
     def number(self) -> int:
