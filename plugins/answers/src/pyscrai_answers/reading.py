@@ -137,15 +137,16 @@ def check(
         raise AnswerTruncated(f"the answer ended before it was complete{cut_off(answer)}")
     if answer.truncated and policy.on_truncated == "repair":
         raise AnswerRejected(f"the answer ended before it was complete{cut_off(answer)}; give a shorter one")
-    if _ECHO.match(answer.text) and request.messages[-1].text.startswith(COMPLAINT):
-        raise AnswerRejected("it speaks of this complaint, expected an answer to what was asked before")
-    if request.schema is None and not answer.tool_calls and is_plain(answer.text):
-        return answer
-    answer = with_textual_calls(answer, request)
+    plain = request.schema is None and not answer.tool_calls and is_plain(answer.text)
+    if not plain:
+        answer = with_textual_calls(answer, request)
     if answer.tool_calls:
         answer = evolve(answer, tool_calls=tuple(map(_tool_call, answer.tool_calls)))
-    if policy.split_thoughts:
-        answer = _without_thoughts_in_calls(answer)
+        answer = _without_thoughts_in_calls(answer) if policy.split_thoughts else answer
+    if _ECHO.match(answer.text) and request.messages[-1].text.startswith(COMPLAINT):
+        raise AnswerRejected("it speaks of this complaint, expected an answer to what was asked before")
+    if plain:
+        return answer
     if not answer.tool_calls:
         answer = _with_own_words(answer, request, policy, known) if request.speaks else answer
         if request.schema is None and policy.split_thoughts:

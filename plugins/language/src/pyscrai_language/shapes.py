@@ -162,7 +162,7 @@ class Shape:
 
     def find_unfit(self, value: Any, place: str) -> str:
         """What a value at `place` has that the shape has not; empty if nothing. Of a list, it tries one."""
-        if self.kinds == _ALL:
+        if self.fits_all:
             return ""
         kind = kind_of(value)
         if kind not in self.kinds:
@@ -177,6 +177,7 @@ class Shape:
 
     @property
     def fits_all(self) -> bool:
+        """Whether it can be anything."""
         return self.kinds == _ALL
 
     def fitting_types(self) -> frozenset[type]:

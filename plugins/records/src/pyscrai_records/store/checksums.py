@@ -103,7 +103,7 @@ def checksum_of_call(row: Mapping[str, Any]) -> str:
 
 
 def _rest(row: Mapping[str, Any], reused: str) -> str:
-    return checksum(*[float(one) if type(one) is int else one for one in _more(row)], reused)
+    return checksum(*map(_plain, _more(row)), reused)
 
 
 def _plain(value: Any) -> Any:
