@@ -57,9 +57,9 @@ class Groups:
         self._main = asyncio.current_task()
         turns = [self._begin(self._world.participants[name]) for name in names]
         if len(turns) == 1:
-            errors = [await self._observers.turn(turns[0], self._run_turn(turns[0]))]
+            errors = [await self._observers.turn(turns[0], self._run_turn)]
         else:
-            tasks = self.tasks = [spawn(self._observers.turn(one, self._run_turn(one))) for one in turns]
+            tasks = self.tasks = [spawn(self._observers.turn(one, self._run_turn)) for one in turns]
             await ended(tasks)
             errors = [task.result() for task in tasks]
             self.tasks = ()

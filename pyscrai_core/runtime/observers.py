@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from attrs import frozen
 
@@ -25,6 +25,7 @@ from .rules import Draft
 PATIENCE = 10.0
 
 Result = TypeVar("Result")
+Failure: TypeAlias = BaseException | None
 
 
 class WatchedTurn(Protocol):
@@ -111,14 +112,14 @@ class Observers:
             ),
         )  # fmt: skip
 
-    async def turn(self, turn: WatchedTurn, work: Awaitable[BaseException | None]) -> BaseException | None:
-        """How a turn failed, which is the `work`; told when it begins and ends."""
+    async def turn(self, turn: WatchedTurn, run: Callable[[Any], Awaitable[Failure]]) -> Failure:
+        """How a turn failed that it is to `run`; told when it begins and ends."""
         if not self.want("on_turn"):
-            return await work
+            return await run(turn)
         self._tell("on_turn", TurnRecord(turn.position, "started"))
-        error: BaseException | None
+        error: Failure
         try:
-            error = await work
+            error = await run(turn)
         except BaseException as failure:
             self._tell("on_turn", TurnRecord(turn.position, "failed", type(failure).__name__))
             raise
