@@ -90,6 +90,23 @@ def test_settings_that_were_found_are_asked_about_too(folder: Path) -> None:
     assert invoke("run", "scenario.json", "--trust").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ('observers = ["./mine.py:Mine"]', 2),
+        ('[providers.default]\nfallback = ["more"]\n[providers.more]\nuse = "{}/mine.py:Mine"', 1),
+    ],
+    ids=["observer", "provider"],
+)
+def test_the_demo_is_approved_but_not_settings_that_were_found(
+    settings: str, status: int, folder: Path
+) -> None:
+    Path("pyscrai.toml").write_text(settings.format(folder))
+    silent = ["--set", "schedule.rounds=1", "--set", "providers.default={use: scripted, generate: true}"]
+    done = invoke("demo", "--quiet", *silent)
+    assert (done.exit_code, Path("executed").exists()) == (status, False), done.output
+
+
 def test_settings_that_others_can_write_are_not_used(folder: Path) -> None:
     Path("pyscrai.toml").write_text("rubbish")
     for mode in (0o777, 0o707):

@@ -95,6 +95,7 @@ def run(
     help="Use another model: the path of a .gguf file, or hf:ORG/REPO/FILE.gguf on the Hugging Face Hub.",
 )
 @click.option("--print", "print_it", is_flag=True, help="Print the scenario instead of running it.")
+@options.trust_option
 @options.watching
 def demo(
     overrides: list[Override],
@@ -102,6 +103,7 @@ def demo(
     store: str | None,
     model: str | None,
     print_it: bool,
+    trust: bool,
     as_json: bool,
     quiet: bool,
     log_file: Path | None,
@@ -132,8 +134,7 @@ def demo(
         text = model if model.startswith("hf:") else str(Path(model).expanduser().resolve())
         overrides = [Override("providers.default.model", text, text), *overrides]
     try:
-        # The scenario is ours, and what is added to it is the person's own command.
-        return run_file(DEMO, overrides, seed, store, True, view, more=COPY, observe=observe)
+        return run_file(DEMO, overrides, seed, store, trust, view, more=COPY, observe=observe, ours=True)
     except InputError:
         _say_needs()
         raise
@@ -150,16 +151,26 @@ def run_file(
     labels: Mapping[str, str] | None = None,
     more: Sequence[tuple[str, str]] = (),
     observe: Sequence[dict[str, Any]] = (),
+    ours: bool = False,
 ) -> int:
-    """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status."""
+    """Run the scenario in `file` as a person's command, with `more` hints at the end; the exit status.
+
+    One of `ours` is approved, with what the person's command adds to it: not what `pyscrai.toml` has.
+    """
+    from attrs import evolve
+
     from pyscrai_core import api
     from pyscrai_core.runtime import execution
 
     from .perform import gate_of, perform, report, settings_for
 
     settings, hints = settings_for(store, observe)
+    if ours:
+        settings = evolve(settings, providers={})
     plan = api.prepare(file, settings=settings, seed=seed, overrides=overrides)
     gate, where = gate_of(trust), str(file)
+    if ours:
+        gate.remember(where, plan.content, plan.demands)
     execution.approve(gate, plan, where)  # before there is a store
     with api.open_session(settings, gate, host=plan.host) as session:
 
