@@ -113,8 +113,7 @@ class Resolver:
             self._resolved[key] = self._resolve(kind, use, path)
         resolved = self._resolved[key]
         if isinstance(resolved, ExtensionError):
-            named = (*path, "use")
-            where = named if self._document.has_mark(named) else path
+            where = (*path, "use") if self._document.has_mark((*path, "use")) else path
             self._mistakes.add(where, str(resolved), cause=resolved)
             return None
         blueprint, misfits = resolved
@@ -143,6 +142,8 @@ class Resolver:
             loaded = load()
         except Misfit as error:
             return Blueprint(kind, use.use, use.options, load, origin=origin), error.found
+        except ContractError as error:  # its Config has an option that no scenario can give
+            return ExtensionError(f"{origin}: {error}")
         finally:
             self._path = None
         # If its options hold components, every agent needs its own.
@@ -181,9 +182,8 @@ class Resolver:
         config = self._configure(kind, use, cls, kind)
         # What it demands, the component demands that has it as an option.
         origin = str(self.host.offer(kind, use.use))
-        made = Blueprint(kind, use.use, use.options, lambda: (cls, config), origin=origin)
-        component: Component = made.examine()
-        return component
+        one: Component = Blueprint(kind, use.use, use.options, lambda: (cls, config), origin=origin).examine()
+        return one
 
     def _configure(self, kind: str, use: AnyUse, cls: Any, *below: str) -> Any:
         """The options of a choice as a Config; it is `below` the one that is worked out. Raises `Misfit`."""

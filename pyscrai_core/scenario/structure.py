@@ -222,7 +222,7 @@ class _Fields:
         try:
             attrs.resolve_types(kind)  # annotations may be strings
         except NameError as error:
-            raise ContractError(f"{self._name}: {error}; import what it names") from error
+            raise ContractError(f"{self._name}: {error}; import what it names: tell its author") from error
         self._options = {option.alias: option for option in attrs.fields(kind) if option.init}
         for option in self._options.values():
             try:

@@ -17,6 +17,7 @@ from pyscrai_core import (
     Observer,
     Provider,
     Reasoning,
+    ScenarioError,
     Schedule,
     Tool,
     Toolset,
@@ -212,6 +213,15 @@ def test_a_wrong_return_value_is_said_as_such(
     assert (f"expected to be awaited: write `async def {method}`" if sync else said) in error
     assert "tell its author" in error
     assert "--debug" not in error  # there is no traceback
+
+
+@pytest.mark.parametrize("annotation", ["Nope", complex])
+def test_who_has_an_option_that_no_scenario_can_give_is_named(play: Any, annotation: Any) -> None:
+    config = frozen(type("Config", (), {"__annotations__": {"odd": annotation}, "odd": 1}))
+    with pytest.raises(ScenarioError) as caught:
+        played(play, "reasoning", type("Odd", (Fine,), {"Config": config}))
+    assert "agents.A.reasoning: reasoning 'part' (" in str(caught.value)
+    assert "odd: " in str(caught.value) or "'Nope' is not defined" in str(caught.value)
 
 
 def test_a_nested_reasoning_is_named_instead_of_the_one_around_it(play: Any) -> None:
