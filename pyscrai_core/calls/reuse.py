@@ -17,7 +17,9 @@ from pyscrai_records.store.store import Store
 
 from .call import Call
 
-NOT_IMPORTED = '"run" NOT IN (SELECT "run" FROM "imports")'
+#: What a stranger's run has for an answer need not be one, and nor need a copy of it in a run of one's own.
+OWN = """"run" NOT IN (SELECT "run" FROM "imports") AND ("reused"='' OR "reused" IN (
+    SELECT "id" FROM "runs" WHERE "id" NOT IN (SELECT "run" FROM "imports")))"""
 #: Seconds between two looks at a claim of somebody else.
 POLL = 0.05
 
@@ -26,16 +28,13 @@ Source = Literal["none", "parent", "all"] | str
 
 
 class Reuse:
-    """Finds answers for `run`: those of the runs that are `named`, or (empty) of all but imported ones.
-
-    What a stranger's run has for an answer need not be one.
-    """
+    """Finds answers for `run`: those of the runs that are `named`, or (empty) of all but imported ones."""
 
     def __init__(self, store: Store, run: str, named: Sequence[str] = ()) -> None:
         self._store = store
         self._run = run
         self._named = tuple(named)
-        self._whose = f'"run" IN ({",".join("?" * len(named))})' if named else NOT_IMPORTED
+        self._whose = f'"run" IN ({",".join("?" * len(named))})' if named else OWN
 
     @classmethod
     def of(cls, store: Store, run: str, source: Source, parent: str) -> Reuse | None:

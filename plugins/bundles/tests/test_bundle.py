@@ -429,6 +429,35 @@ def test_answers_of_an_imported_run_are_not_taken_unless_it_is_named(
     assert "run 'fff': the store other.db has no such run" in strange.stderr
 
 
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("way", ["fork", "named"])
+def test_nor_are_copies_of_its_answers(way: str, removed: bool, study: list[str]) -> None:
+    assert invoke("runs", "import-bundle", "b").exit_code == 0
+    Path("talk.json").write_text(json.dumps({"scenario": "test", **TALK}))
+    if way == "fork":
+        copy = api.fork(study[0], at=2, store="other.db")
+    else:
+        copy = api.run("talk.json", store="other.db", reuse=[study[0]])
+    assert _reused(copy.run) > 0
+    if removed:
+        assert invoke("runs", "rm", study[0], "--yes").exit_code == 0
+    assert _reused(api.run("talk.json", store="other.db", reuse=True).run) == 0
+
+
+def test_an_answer_is_not_of_the_run_that_a_bundle_names(study: list[str]) -> None:
+    Path("talk.json").write_text(json.dumps({"scenario": "test", **TALK}))
+    mine = api.run("talk.json", store="other.db").run
+    parts = members()
+    count = len(parts["calls.jsonl"].splitlines())
+    for index in range(count):
+        parts["calls.jsonl"] = rewritten(parts["calls.jsonl"], index, reused=mine, checksum="")
+    forge(parts)
+    assert invoke("runs", "import-bundle", "changed").exit_code == 0
+    with Store.open("other.db") as store:
+        named = store.connection.execute('SELECT "run", "reused" FROM "calls" WHERE "reused" != \'\'')
+        assert all(run == reused in study for run, reused in named)
+
+
 def _reused(run: str) -> int:
     with Store.open("other.db") as store:
         return store.run(run).count_reused()

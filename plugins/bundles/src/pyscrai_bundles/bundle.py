@@ -372,4 +372,8 @@ class Bundle:
         for other in ("parent", "reused"):
             if row.get(other) and not RUN_ID.fullmatch(row[other]):
                 raise ValueError(f"{other} is {row[other]!r:.80}, which is no id of a run")
+        if row.get("reused") and row["reused"] not in self.runs:
+            # A run of this machine with that id is not the one that was asked.
+            row["reused"] = run
+            _sealed(table, row)
         return _portable(table, row)
