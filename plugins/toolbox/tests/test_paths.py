@@ -58,3 +58,25 @@ def test_what_is_there_is_read(files: Files) -> None:
     assert files.read_file("old/../apples.txt")["text"] == "Apples are red."
     assert "apples.txt" in files.list_files()
     assert not {"out.txt", "zero", "pipe"} & set(files.list_files())
+
+
+@pytest.mark.parametrize("path", ["apples.txt", "old/secret.txt"])
+def test_a_link_that_is_put_there_just_now_is_not_followed(
+    path: str, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, folder = Path.resolve, files._folder
+    assert os.open in os.supports_dir_fd
+
+    def resolved(self: Path, strict: bool = False) -> Path:
+        found = whole(self, strict)
+        if path == "apples.txt":
+            (folder / path).unlink()
+            (folder / path).symlink_to("../secret.txt")
+        else:
+            (folder / "old").rename(folder / "older")
+            (folder / "old").symlink_to("..")
+        return found
+
+    monkeypatch.setattr(Path, "resolve", resolved)
+    with pytest.raises(ToolFailed, match="cannot be read"):
+        files.read_file(path)

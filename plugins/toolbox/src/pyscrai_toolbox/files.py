@@ -69,13 +69,11 @@ class Files(Toolset):
             file = (self._folder / path).resolve()
             if not file.is_relative_to(self._folder):
                 raise ToolFailed(f"files: {path!r} is outside the folder; see list_files")
-            text = read_file(file).decode().replace("\r\n", "\n").replace("\r", "\n")
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-        ) as error:  # a NUL, text that is not UTF-8, links in a circle
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            text = read_file(file, within=self._folder).decode().replace("\r\n", "\n").replace("\r", "\n")
+        except (OSError, ValueError, RuntimeError) as error:  # a NUL, half a character, links in a circle
+            decoding = isinstance(error, UnicodeDecodeError)
+            otherwise = "it is not UTF-8 text" if decoding else "it leads to no file"
+            reason = getattr(error, "strerror", None) or otherwise
             raise ToolFailed(f"files: {path!r} cannot be read: {reason}; see list_files") from None
         if not 0 <= start <= len(text):
             raise ToolFailed(f"files: {path!r} has {len(text)} characters, so `start` cannot be {start}")

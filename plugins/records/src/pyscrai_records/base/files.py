@@ -20,14 +20,31 @@ from .suggest import closest
 MAX_BYTES = 10_000_000
 
 
-def open_file(path: str | Path) -> BufferedReader:
-    """The regular file at `path`, to be read. Raises `OSError`, also for anything else that stands there."""
-    return os.fdopen(_open(path, os.O_RDONLY), "rb")
+def open_file(path: str | Path, *, within: Path | None = None) -> BufferedReader:
+    """The regular file at `path`, to be read. Raises `OSError`, also for anything else that stands there.
+
+    No link is followed below the folder `within`, also if one is put there just now.
+    """
+    if within is None or os.open not in os.supports_dir_fd:
+        return os.fdopen(_open(path, os.O_RDONLY), "rb")
+    *above, name = Path(path).relative_to(within).parts or (".",)
+    folder = os.open(within, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in above:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.fdopen(_open(name, os.O_RDONLY | os.O_NOFOLLOW, folder=folder), "rb")
+    finally:
+        os.close(folder)
 
 
-def read_file(path: str | Path, most: int = MAX_BYTES) -> bytes:
-    """What is in the regular file at `path`. Raises `OSError`, also if it has more than `most` bytes."""
-    with open_file(path) as file:
+def read_file(path: str | Path, most: int = MAX_BYTES, *, within: Path | None = None) -> bytes:
+    """What is in the regular file at `path`. Raises `OSError`, also if it has more than `most` bytes.
+
+    `within` is as in `open_file`.
+    """
+    with open_file(path, within=within) as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it is larger than the {most:,} bytes that are read", str(path))
@@ -58,10 +75,11 @@ def open_device(path: str | Path) -> IO[bytes] | None:
     return None
 
 
-def _open(path: str | Path, flags: int, *, devices: bool = False) -> int:
-    """Open without waiting for anybody at the other end."""
+def _open(path: str | Path, flags: int, *, devices: bool = False, folder: int | None = None) -> int:
+    """Open without waiting for anybody at the other end; a path in an open folder is relative to it."""
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        file = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0), 0o666)
+        file = os.open(path, flags, 0o666, dir_fd=folder)
     except OSError as error:
         if error.errno == errno.ENXIO:  # a pipe that nobody reads, or a socket
             raise _refused(path) from None
