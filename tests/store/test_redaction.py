@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import stat
@@ -37,6 +38,18 @@ def test_variables_named_like_keys(name: str, monkeypatch: pytest.MonkeyPatch) -
         assert redact_bytes(f"é{form}".encode()).decode() == redact(f"é{form}")
     monkeypatch.delenv(name)
     assert redact(KEY) == KEY
+
+
+def test_a_key_of_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "\n".join(base64.b64encode(bytes(range(start, start + 48))).decode() for start in (0, 48, 96))
+    pem = f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----"
+    monkeypatch.setenv("APP_PRIVATE_KEY", f"{pem}\n")
+    encoded = base64.b64encode(pem.encode()).decode()
+    for form in (pem, json.dumps(pem), repr(pem), quote(pem, safe=""), encoded):
+        text = redact(f"before {form} after")
+        assert "[APP_PRIVATE_KEY]" in text
+        assert redact_bytes(f"before {form} after".encode()).decode() == text
+        assert len(text) < len("before [APP_PRIVATE_KEY] after") + 8
 
 
 @pytest.mark.parametrize("safe", ["", "/", "!'()*", ";,/?:@&=+$#!'()*"])

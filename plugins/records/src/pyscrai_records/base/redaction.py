@@ -86,8 +86,11 @@ def _known() -> list[tuple[str, str, str, bytes]]:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    """Whether a variable seems to hold a secret: not a switch, a number, or the path of a file with one."""
-    if not _NAMED.search(name) or len(value) < SHORTEST_UNREAD or not value.isprintable():
+    """Whether a variable seems to hold a secret: not a switch, a number, or the path of a file with one.
+
+    Keys in PEM and accounts in JSON have several lines.
+    """
+    if not _NAMED.search(name) or len(value) < SHORTEST_UNREAD or not "".join(value.split()).isprintable():
         return False
     if value[0] in "/~." or value[1:3] in (":\\", ":/") or "://" in value or os.path.exists(value):
         return False
