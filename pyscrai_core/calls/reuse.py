@@ -18,8 +18,8 @@ from pyscrai_records.store.store import Store
 from .call import Call
 
 #: What a stranger's run has for an answer need not be one, and nor need a copy of it in a run of one's own.
-OWN = """"run" NOT IN (SELECT "run" FROM "imports") AND ("reused"='' OR "reused" IN (
-    SELECT "id" FROM "runs" WHERE "id" NOT IN (SELECT "run" FROM "imports")))"""
+OWN = """"run" NOT IN (SELECT "run" FROM "imports") AND ("reused"='' OR ("reused" IN (SELECT "id" FROM "runs")
+    AND "reused" NOT IN (SELECT "run" FROM "imports")))"""
 #: Seconds between two looks at a claim of somebody else.
 POLL = 0.05
 
