@@ -86,10 +86,14 @@ def change(table: str, old: bytes, new: bytes) -> Callable[[Path], None]:
     return harm
 
 
-def remove_run(store: Path) -> None:
+def remove_rows(rows: str) -> Callable[[Path], None]:
     """What another program that deletes rows does."""
-    with closing(sqlite3.connect(store)) as connection, connection:
-        connection.execute("DELETE FROM runs")
+
+    def harm(store: Path) -> None:
+        with closing(sqlite3.connect(store)) as connection, connection:
+            connection.execute(f"DELETE FROM {rows}")
+
+    return harm
 
 
 CHANGES = {
@@ -162,14 +166,15 @@ def test_a_log_that_was_emptied_rightly_is_fine(tmp_path: Path) -> None:
     assert pyscrai_core.api.replay(store=store).status == "completed"
 
 
-def test_a_run_that_is_not_in_the_store_any_more_is_not_completed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", ["runs", "calls WHERE number < 4", "calls WHERE number = 2", "events"])
+def test_a_run_of_which_rows_are_not_there_any_more_is_not_completed(rows: str, tmp_path: Path) -> None:
     store, file = tmp_path / "runs.db", tmp_path / "t.yaml"
     file.write_text(SCENARIO)
 
     class Harms(Observer):
         def on_event(self, event: Event, **more: Any) -> None:
             if event.seq == 7:
-                remove_run(store)
+                remove_rows(rows)(store)
 
     with pytest.raises(StoreError, match=r"runs\.db: .*damaged, or was changed"):
         pyscrai_core.run(file, store=store, observers=[Harms(NoConfig())])

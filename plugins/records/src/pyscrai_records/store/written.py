@@ -27,8 +27,8 @@ RUN = 'SELECT 1 FROM "runs" WHERE "id"=?'
 MESSAGE = 'SELECT "body" FROM "messages" WHERE "digest"=?'
 
 
-def check_written(path: Path, run: str, fingerprint: str, last: int) -> None:
-    """Check all rows of a run that has the fingerprint, and `last` as its last call's number.
+def check_written(path: Path, run: str, fingerprint: str, last: int, calls: int) -> None:
+    """Check all rows of a run that has the fingerprint, `last` as its last call's number, and made `calls`.
 
     Takes time in proportion to the run. Raises `StoreError` if one is not as it was written.
     """
@@ -38,7 +38,7 @@ def check_written(path: Path, run: str, fingerprint: str, last: int) -> None:
             sound = (
                 connection.execute(RUN, (run,)).fetchone() is not None
                 and _events(connection, run) == fingerprint
-                and _calls(connection, run, last)
+                and _calls(connection, run, last, calls)
                 and any(known in ("", checksum(body)) for body, known in connection.execute(MANIFEST, (run,)))
             )
     except sqlite3.DatabaseError as error:
@@ -66,8 +66,11 @@ def _events(connection: sqlite3.Connection, run: str) -> str:
     return log.hexdigest()
 
 
-def _calls(connection: sqlite3.Connection, run: str, last: int) -> bool:
-    """Whether the calls, and what they asked, are as they were written."""
+def _calls(connection: sqlite3.Connection, run: str, last: int, made: int) -> bool:
+    """Whether the calls, and what they asked, are as they were written.
+
+    What was given up before anybody was asked is also a row, so there may be more than were `made`.
+    """
     count = number = 0
     seen: set[str] = set()
     for values in connection.execute(CALLS, (run,)):
@@ -85,4 +88,4 @@ def _calls(connection: sqlite3.Connection, run: str, last: int) -> bool:
                 if found is not None and not is_body(key, found[0]):
                     return False
     ((places,),) = connection.execute(PLACES, (run,))
-    return number == last and places == count
+    return number == last and places == count >= made
