@@ -134,7 +134,7 @@ class Resolver:
         self._source.starts = not (self._source.replay and kind == "tool" and cls.external is True)
 
         def load() -> tuple[Any, Any]:
-            return cls, self._configure(kind, use, cls)
+            return cls, self._configure(kind, use, cls, origin)
 
         origin, place = str(self.host.offer(kind, use.use)), partial(self._place, kind, path)
         self._path = path
@@ -142,8 +142,6 @@ class Resolver:
             loaded = load()
         except Misfit as error:
             return Blueprint(kind, use.use, use.options, load, origin=origin), error.found
-        except ContractError as error:  # its Config has an option that no scenario can give
-            return ExtensionError(f"{origin}: {error}")
         finally:
             self._path = None
         # If its options hold components, every agent needs its own.
@@ -161,7 +159,7 @@ class Resolver:
         def load() -> tuple[Any, Any]:
             try:
                 cls = self.modules.load(kind, use.use)
-                return cls, self._configure(kind, use, cls)
+                return cls, self._configure(kind, use, cls, own)
             except Misfit as error:
                 first = error.found[0]
                 raise self._document.error((*path, *first.below), str(first)) from None
@@ -179,15 +177,18 @@ class Resolver:
             cls = self.host.load(kind, use.use)
         except ExtensionError as error:
             raise Misfit(str(error), ("use",) if isinstance(value, dict) else ()) from None
-        config = self._configure(kind, use, cls, kind)
         # What it demands, the component demands that has it as an option.
         origin = str(self.host.offer(kind, use.use))
+        config = self._configure(kind, use, cls, origin, kind)
         one: Component = Blueprint(kind, use.use, use.options, lambda: (cls, config), origin=origin).examine()
         return one
 
-    def _configure(self, kind: str, use: AnyUse, cls: Any, *below: str) -> Any:
+    def _configure(self, kind: str, use: AnyUse, cls: Any, origin: str, *below: str) -> Any:
         """The options of a choice as a Config; it is `below` the one that is worked out. Raises `Misfit`."""
-        config = freeze_config(self.structurer.structure(use.options, cls.Config))
+        try:
+            config = freeze_config(self.structurer.structure(use.options, cls.Config))
+        except ContractError as error:  # it has an option that no scenario can give
+            raise ContractError(f"{origin}: {error}") from error
         self._demand_defaults(cls, config)
         check_prompts(config)
         self.declared.update(getattr(cls, "emits", {}))

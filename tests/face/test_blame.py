@@ -17,7 +17,6 @@ from pyscrai_core import (
     Observer,
     Provider,
     Reasoning,
-    ScenarioError,
     Schedule,
     Tool,
     Toolset,
@@ -218,9 +217,8 @@ def test_a_wrong_return_value_is_said_as_such(
 @pytest.mark.parametrize("annotation", ["Nope", complex])
 def test_who_has_an_option_that_no_scenario_can_give_is_named(play: Any, annotation: Any) -> None:
     config = frozen(type("Config", (), {"__annotations__": {"odd": annotation}, "odd": 1}))
-    with pytest.raises(ScenarioError) as caught:
+    with pytest.raises(ContractError, match=r"^reasoning 'part' \(") as caught:
         played(play, "reasoning", type("Odd", (Fine,), {"Config": config}))
-    assert "agents.A.reasoning: reasoning 'part' (" in str(caught.value)
     assert "odd: " in str(caught.value) or "'Nope' is not defined" in str(caught.value)
 
 
