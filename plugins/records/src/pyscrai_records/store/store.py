@@ -19,7 +19,7 @@ from ..base.log import logger
 from ..canonical import canonical
 from ..errors import StoreError
 from ..records import Event, RunResult, RunStatus
-from .checksums import checksum, checksum_of_run, clean_body
+from .checksums import OF_RUN, checksum, checksum_of_run, clean_body
 from .listing import run_rows
 from .locks import Locks, Owner
 from .models import (
@@ -56,6 +56,7 @@ def _copy(table: type[Model], **changed: str) -> str:
     return f'INSERT INTO "{name}" ({listed}) SELECT {values} FROM "{name}" WHERE "run"=? AND "step"<=?'
 
 
+SELECT_RUN = f'SELECT {",".join(OF_RUN)} FROM "runs" WHERE "id"=?'
 INSERT_EVENT = _insert(EventRow)
 INSERT_MESSAGE = _insert(MessageRow, "INSERT OR IGNORE")
 #: A failed call that is made again has the same number, and replaces the failure.
@@ -325,8 +326,8 @@ class Store:
                 run, status=result.status, error=result.error, steps=result.steps,
                 fingerprint=result.fingerprint, ended=time.time(),
             )  # fmt: skip
-            ClaimRow.delete().where(ClaimRow.run == run).execute(self.database)
-            OutcomeRow.delete().where(OutcomeRow.run == run).execute(self.database)
+            self.connection.execute('DELETE FROM "claims" WHERE "run"=?', (run,))
+            self.connection.execute('DELETE FROM "outcomes" WHERE "run"=?', (run,))
             found = {"outcome": result.outcomes, "measure": result.measures, "table": result.tables}
             for kind, values in found.items():
                 for name, value in values.items():
@@ -351,11 +352,10 @@ class Store:
 
     def _update_run(self, run: str, **values: Any) -> None:
         """Write these values, and the checksum of all."""
-        this = RunRow.id == run
-        RunRow.update(**values).where(this).execute(self.database)
-        rows: Any = RunRow.select().where(this).dicts().bind(self.database)
-        for row in rows:
-            RunRow.update(checksum=checksum_of_run(row)).where(this).execute(self.database)
+        for row in self.connection.execute(SELECT_RUN, (run,)).fetchall():
+            values["checksum"] = checksum_of_run(dict(zip(OF_RUN, row, strict=True)) | values)
+            new = ",".join(f'"{name}"=?' for name in values)
+            self.connection.execute(f'UPDATE "runs" SET {new} WHERE "id"=?', (*values.values(), run))
 
     def _update_manifest(self, run: str, manifest: dict[str, Any]) -> None:
         body = _manifest_body(manifest)
