@@ -253,7 +253,7 @@ class Journal:
         known = self._store.known_messages
         for message, text in zip(messages[kept:], digests[kept:], strict=True):
             if text not in known:
-                self._store.put_message(text, canonical(message.to_dict()))
+                self._store.put_message(text, message.to_json())
         if chained.options_digest not in known:
             self._store.put_message(chained.options_digest, chained.options)
         return {

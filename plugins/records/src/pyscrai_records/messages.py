@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
+from orjson import dumps
 
 from .base.frozen import Sealed, as_tuple, freeze
 from .canonical import canonical, digest
@@ -112,6 +113,12 @@ class Message(Sealed):
     def to_dict(self) -> dict[str, Any]:
         return {"role": self.role, "parts": [part_to_dict(part) for part in self.parts]}
 
+    def to_json(self) -> bytes:
+        """The message's canonical form."""
+        if len(self.parts) == 1 and type(part := self.parts[0]) is Text:  # most messages are
+            return b'{"parts":[{"text":%b,"type":"text"}],"role":%b}' % (dumps(part.text), dumps(self.role))
+        return canonical(self.to_dict())
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
         return cls(data["role"], tuple(part_from_dict(part) for part in data["parts"]))
@@ -121,7 +128,7 @@ class Message(Sealed):
         """The SHA-256 of the message's canonical form (computed once)."""
         known: str | None = self._computed.get("digest")
         if known is None:
-            known = self._computed["digest"] = digest(canonical(self.to_dict()))
+            known = self._computed["digest"] = digest(self.to_json())
         return known
 
     @property

@@ -6,7 +6,7 @@ written by a version without checksums have none, and are not checked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Any
@@ -98,13 +98,14 @@ def checksum_of_run(row: Mapping[str, Any]) -> str:
 
 def checksum_of_call(row: Mapping[str, Any]) -> str:
     """The checksum of a call's row: that of what stays, that of what it cost, and that of the rest."""
-    *tokens, cost = _paid(row)
-    paid = checksum(*tokens, cost if cost is None else float(cost))
-    return checksum(*_stable(row)) + paid + _rest(row, row["reused"])
+    return checksum_of_parts(_stable(row), _paid(row), (*_more(row), row["reused"]))
 
 
-def _rest(row: Mapping[str, Any], reused: str) -> str:
-    return checksum(*map(_plain, _more(row)), reused)
+def checksum_of_parts(stable: Sequence[Any], paid: Sequence[Any], rest: Sequence[Any]) -> str:
+    """The same, from the values of `STABLE`, of `PAID`, and of `MORE` with `reused`."""
+    *tokens, cost = paid
+    dollars = cost if cost is None else float(cost)
+    return checksum(*stable) + checksum(*tokens, dollars) + checksum(*map(_plain, rest))
 
 
 def _plain(value: Any) -> Any:
@@ -131,4 +132,6 @@ def is_damaged(row: Mapping[str, Any], fork: bool = True) -> bool:
     if wrong or not known[rest] or not whole:
         return wrong
     copied = copied and not any(row[name] for name in PAID)
-    return known[rest] != found[rest] and not (copied and known[rest] == _rest(row, ""))
+    return known[rest] != found[rest] and not (
+        copied and known[rest] == checksum_of_call({**row, "reused": ""})[rest]
+    )

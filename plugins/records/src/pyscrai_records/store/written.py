@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import orjson
 
 from ..canonical import LOG_HEAD
 from ..errors import StoreError
-from .checksums import MORE, PAID, STABLE, checksum, damaged, is_body, is_damaged
+from .checksums import MORE, PAID, STABLE, checksum, checksum_of_parts, damaged, is_body, is_damaged
 from .opening import as_store_error
 
 EVENTS = """SELECT "audience","cause","kind","payload","seq","source","step" FROM "events" WHERE "run"=?
     ORDER BY "seq\""""
 CALL = (*STABLE, *PAID, *MORE, "reused", "checksum", "status", "frame", "messages")
+_PAID, _MORE, _REQUEST = len(STABLE), len(STABLE + PAID), STABLE.index("request")
+_KNOWN = CALL.index("checksum")
 CALLS = f"""SELECT {",".join(f'"{name}"' for name in CALL)} FROM "calls" WHERE "run"=? ORDER BY "number\""""
 #: By the index of positions, which may be damaged alone.
 PLACES = """SELECT count(*) FROM (SELECT "agent","step","path" FROM "calls" WHERE "run"=?
     ORDER BY "agent","step","path")"""
 MANIFEST = 'SELECT "body","checksum" FROM "manifests" WHERE "run"=?'
 RUN = 'SELECT 1 FROM "runs" WHERE "id"=?'
-MESSAGE = 'SELECT "body" FROM "messages" WHERE "digest"=?'
+MESSAGES = 'SELECT "digest","body" FROM "messages" WHERE "digest" IN'
+#: How many messages are looked at by one statement.
+MANY = 500
 
 
 def check_written(path: Path, run: str, fingerprint: str, last: int, calls: int) -> None:
@@ -72,20 +78,31 @@ def _calls(connection: sqlite3.Connection, run: str, last: int, made: int) -> bo
     What was given up before anybody was asked is also a row, so there may be more than were `made`.
     """
     count = number = 0
-    seen: set[str] = set()
+    #: Whether each message has to be there: what a call other than a completion asks may have been cleaned.
+    asked: dict[str, bool] = {}
     for values in connection.execute(CALLS, (run,)):
-        row = dict(zip(CALL, values, strict=True))
-        if is_damaged(row):
+        stable, paid, rest = values[:_PAID], values[_PAID:_MORE], values[_MORE:_KNOWN]
+        known, _, frame, messages = values[_KNOWN:]
+        fits = known == checksum_of_parts(stable, paid, rest)
+        if not fits and is_damaged(dict(zip(CALL, values, strict=True))):
             return False
-        count, number = count + 1, row["number"]
-        asked = [*orjson.loads(row["messages"]), row["frame"]] if row["frame"] else [row["request"]]
-        for key in asked:
-            if key not in seen:
-                seen.add(key)
-                found = connection.execute(MESSAGE, (key,)).fetchone()
-                if found is None if row["frame"] else False:
-                    return False
-                if found is not None and not is_body(key, found[0]):
-                    return False
+        count, number = count + 1, values[0]
+        if frame:
+            asked |= dict.fromkeys((*orjson.loads(messages), frame), True)
+        else:
+            asked.setdefault(values[_REQUEST], False)
     ((places,),) = connection.execute(PLACES, (run,))
-    return number == last and places == count >= made
+    return number == last and places == count >= made and _messages(connection, asked)
+
+
+def _messages(connection: sqlite3.Connection, asked: Mapping[str, bool]) -> bool:
+    """Whether messages are as they were written, and those that have to be there, are."""
+    missing = {key for key, needed in asked.items() if needed}
+    keys = iter(asked)
+    while some := (*islice(keys, MANY),):
+        marks = ",".join("?" * len(some))
+        for key, body in connection.execute(f"{MESSAGES} ({marks})", some):
+            missing.discard(key)
+            if not is_body(key, body):
+                return False
+    return not missing
