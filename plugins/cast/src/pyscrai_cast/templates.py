@@ -7,6 +7,7 @@ is new, if anything. The first two are only appended to, so vendors can cache th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -163,7 +164,7 @@ def show(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """The plain data of a read-only view."""
-    if isinstance(value, Mapping):
+    if type(value) is MappingProxyType or isinstance(value, Mapping):
         return {key: plain(part) for key, part in value.items()}
     if isinstance(value, tuple):
         return [plain(part) for part in value]
