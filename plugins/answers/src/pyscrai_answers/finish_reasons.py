@@ -95,12 +95,13 @@ def finish_reason(reason: Any, calls: bool = False) -> FinishReason:
     """
     # Some say more behind a colon: `content_filter: SAFETY`.
     name = "" if reason is None else str(reason).partition(":")[0].strip().lower().replace("-", "_")
-    known = name in _ENDS
-    if name in _MALFORMED or (not known and _CALL.search(name)):
+    found = _ENDS.get(name)
+    if name in _MALFORMED or (found is None and _CALL.search(name)):
         raise AnswerRejected(f"the server cannot read the model's tool call ({str(reason)[:40]!r})")
-    if not known and _FILTERED.search(name):
+    if found is None and _FILTERED.search(name):
         return "content_filter"
-    if name in _BROKEN_OFF or (not known and _BROKEN.search(name)):
+    if name in _BROKEN_OFF or (found is None and _BROKEN.search(name)):
         raise Overloaded(f"the server broke the answer off ({str(reason)[:40]!r}); try again")
-    found = _ENDS.get(name, "length" if _LIMIT.search(name) else "other")
+    if found is None:
+        found = "length" if _LIMIT.search(name) else "other"
     return "tool_calls" if calls and found == "stop" else found
