@@ -90,7 +90,7 @@ def _check(value: Any, depth: int, left: list[int]) -> None:
             if type(key) is not str:
                 raise _Fault(f"the key {key!r} is not a string")
             kind = type(part)
-            if (kind is str and part.isascii()) or kind is bool or part is None:
+            if depth and ((kind is str and part.isascii()) or kind is bool or part is None):
                 continue  # most are, and calling a function takes longer than this
             try:
                 _check(part, depth - 1, left)
