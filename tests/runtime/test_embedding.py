@@ -90,15 +90,22 @@ class Watches(Leaks, Observer):
             raise RuntimeError(f"cannot use {read_secret('MY_KEY', 'this test')}")
 
 
+def fail(line: str) -> None:
+    raise OSError("the disk is full")
+
+
+@pytest.mark.parametrize("more", [None, fail])
 @pytest.mark.parametrize("at", ["aopen", "aclose", "complete", "call", "recall", "run", "on_event", "config"])
 def test_no_key_is_shown_by_handlers_that_show_everything(
-    at: str, play: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    at: str, more: Any, play: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
     monkeypatch.setattr(Leaks, "at", at)
     shown = io.StringIO()
     # Like the handler that loguru begins with.
-    handler = logger.add(shown, level=0, diagnose=True, backtrace=True, colorize=False)
+    handlers = [logger.add(shown, level=0, diagnose=True, backtrace=True, colorize=False)]
+    if more is not None:  # loguru tells of it, and Python of what was handled meanwhile
+        handlers.append(logger.add(more, level=0))
     try:
         result = play(
             {
@@ -119,7 +126,8 @@ def test_no_key_is_shown_by_handlers_that_show_everything(
         shown.write("".join(traceback.format_exception(error)))
         shown.write("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
     finally:
-        logger.remove(handler)
+        for handler in handlers:
+            logger.remove(handler)
     out, err = capfd.readouterr()
     everything = shown.getvalue() + out + err
     assert "[MY_KEY]" in everything

@@ -11,7 +11,7 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import loguru
@@ -25,6 +25,9 @@ R = TypeVar("R")
 
 def _redact(record: Any) -> None:
     record["message"] = redact(record["message"])
+    # If a handler fails, loguru shows that, and Python with it the error that is being handled.
+    for error in _chain(sys.exception()):
+        error.args = tuple(map(_cleaned, error.args))
 
 
 logger = loguru.logger.patch(_redact)
@@ -55,10 +58,22 @@ def report(level: str, error: BaseException, message: str, *values: Any) -> None
     logger.opt(depth=1).bind(traceback=text).log(level, message, *values)
 
 
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def _cleaned(part: Any) -> Any:
     if isinstance(part, str):
         return redact(part)
-    shown = repr(part)
+    try:
+        shown = repr(part)
+    except Exception:  # noqa: BLE001  a plugin's object may raise anything, and then shows nothing
+        return part
     return part if (text := redact(shown)) == shown else text
 
 
@@ -86,9 +101,8 @@ def clean(error: BaseException | None) -> None:
     foreign = error and (error.__cause__ or not all(map(is_own, frames)))
     if error and foreign:
         error.add_note(redact("".join(traceback.format_exception(error))).rstrip())
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
+    for one in _chain(error):
+        traceback.clear_frames(one.__traceback__)
         if foreign:
-            error.__traceback__ = None
-        error.args = tuple(map(_cleaned, error.args))
-        error = error.__cause__ or error.__context__
+            one.__traceback__ = None
+        one.args = tuple(map(_cleaned, one.args))
