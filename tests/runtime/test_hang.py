@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,18 @@ def test_a_run_that_was_interrupted_while_it_opened_is_not_stored(run: Any) -> N
     assert stored == []
 
 
+def program(code: str, store: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """What executes `code` in a process of its own, with arguments of the command, in the store's folder."""
+
+    def execute(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments, "--trust", "--store", str(store)],
+            cwd=store.parent, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+
+    return execute
+
+
 @pytest.mark.parametrize(
     ("engine", "told", "stored"),
     [
@@ -292,8 +305,7 @@ def test_a_single_sigterm_ends_what_catches_that_it_is_cancelled(
         "import pyscrai_cli.perform as p; p.PATIENCE = p.DRAIN = 0.2; "
         "from pyscrai_cli.main import main; main()"
     )
-    command = [sys.executable, "-c", code, "run", "t.yaml", "--trust", "--store", str(store)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    done = program(code, store)("run", "t.yaml")
     assert done.returncode == 130
     assert told in done.stderr
     listed = CliRunner().invoke(cli, ["runs", "--json", "--store", str(store)])
@@ -313,12 +325,7 @@ def test_what_catches_that_it_is_cancelled_while_it_opens_is_left(command: list[
         "from pyscrai_cli.main import main; main()"
     )
 
-    def execute(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments, "--trust", "--store", str(store)],
-            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
-
+    execute = program(code, store)
     (tmp_path / "opens").touch()
     assert execute("run", "t.yaml").returncode == 0
     (tmp_path / "opens").unlink()
@@ -344,12 +351,7 @@ def test_a_replay_that_is_left_does_not_speak_of_resuming(engine: str, told: str
         "from pyscrai_cli.main import main; main()"
     )
 
-    def execute(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments, "--trust", "--store", str(store)],
-            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
-
+    execute = program(code, store)
     assert execute("run", "t.yaml").returncode == 0
     (tmp_path / "later").touch()
     done = execute("replay")
