@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
+from gc import get_referents
 from operator import attrgetter
 from typing import Any, NoReturn, TypeVar
 
@@ -97,19 +98,15 @@ def freeze(value: Any) -> Any:
     return tuple(map(freeze, value)) if kind is tuple else value
 
 
-_UNSET = object()
-
-
 class Sealed:
     """A base of frozen attrs classes: none of its methods, such as `__init__`, makes an instance anew."""
 
     __slots__ = ()
 
     def __init_subclass__(cls) -> None:
-        first = next(iter(cls.__annotations__))
-
         def __attrs_pre_init__(self: Any) -> None:
-            if getattr(self, first, _UNSET) is not _UNSET:
+            # A new instance refers to its class alone. To read a slot that is not set costs four times as much.
+            if len(get_referents(self)) > 1:
                 raise TypeError(f"this {cls.__name__} is read-only; attrs.evolve makes a changed copy")
 
         def __getstate__(self: Any) -> dict[str, Any]:
