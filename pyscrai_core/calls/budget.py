@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from attrs import define
 
@@ -95,12 +94,8 @@ class Budget:
         """The run's seconds are over, while it is `waiting` for what does not end."""
         return self._run._spent("seconds", f"{self._run.limits.seconds:g} seconds", late=waiting)
 
-    @contextmanager
-    def reserved(self, call: Call, tokens: int, money: float) -> Iterator[None]:
-        """Make a call inside; what it is expected to need is replaced by what it came to.
-
-        Raises `BudgetSpent` if that is not there any more.
-        """
+    def reserve(self, call: Call, tokens: int, money: float) -> None:
+        """Reserve what a call is expected to need. Raises `BudgetSpent` if that is not there any more."""
         # An agent's seconds are those of its calls, but the run's are those of the clock.
         self._run.seconds = time.monotonic() - self._began
         meters = self._of(call)
@@ -110,13 +105,13 @@ class Budget:
             meter.calls += 1
             meter.reserved_tokens += tokens
             meter.reserved_money += money
-        try:
-            yield
-        finally:
-            for meter in meters:
-                meter.reserved_tokens -= tokens
-                meter.reserved_money -= money
-                meter.add(call)
+
+    def settle(self, call: Call, tokens: int, money: float) -> None:
+        """The call has ended: what was reserved for it is replaced by what it came to."""
+        for meter in self._of(call):
+            meter.reserved_tokens -= tokens
+            meter.reserved_money -= money
+            meter.add(call)
 
     def count(self, call: Call) -> None:
         """Count a call that was made before, by an earlier execution of the run."""

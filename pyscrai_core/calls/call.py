@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from pyscrai_records.canonical import canonical, check_json, digest
 from pyscrai_records.errors import FAILURES, AnswerRejected, CallFailed
 from pyscrai_records.messages import Message
-from pyscrai_records.records import Position, Usage
+from pyscrai_records.records import NO_USAGE, Position, Usage
 from pyscrai_records.secret import redact, redact_bytes
 from pyscrai_records.store.checksums import damaged, is_damaged
 
@@ -101,7 +101,7 @@ class Call:
     answer_json: bytes = b""
     failure: CallFailed | None = None
     model: str = ""
-    usage: Usage = Usage()  # noqa: RUF009  it is frozen
+    usage: Usage = NO_USAGE
     cost: float | None = None
     finish_reason: str = ""
     provider: str = ""
@@ -148,7 +148,7 @@ class Call:
     @property
     def paid(self) -> bool:
         """Whether a completion cost something: it was answered, or what came of it was no answer."""
-        return self.failure is None or self.usage != Usage()
+        return self.failure is None or self.usage != NO_USAGE
 
     def redact(self) -> None:
         """Take secrets out of all that is written."""

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from itertools import takewhile
-from operator import is_
+from operator import is_, itemgetter
 from typing import Any
 
 import orjson
@@ -30,6 +30,7 @@ SELECT_CALLS = (
 )
 #: The place of the number among the columns that are read.
 NUMBER = STORED.index("number")
+_COLUMNS = itemgetter(*CALL_COLUMNS)
 #: Stands for the completion before an agent's first one.
 NOTHING = (0, Chain((), [], []))
 
@@ -140,7 +141,9 @@ class Journal:
         its new messages. What was sent is covered; where it was sent is not.
         """
         _, last = self._completions.get(request.position.agent, NOTHING)
-        same = sum(takewhile(bool, map(is_, last.messages, request.messages)))
+        same = len(last.messages)
+        if request.messages[:same] != last.messages:
+            same = sum(takewhile(bool, map(is_, last.messages, request.messages)))
         digests = last.digests[:same] + [message.digest for message in request.messages[same:]]
         kept = _common(last.digests, digests)
         links = last.links[:kept]
@@ -224,7 +227,7 @@ class Journal:
             self._store.put_message(call.request, call.body)
         if failure is not None:
             failure.calls = (call.number,)
-        self._store.put_call([row[name] for name in CALL_COLUMNS])
+        self._store.put_call(_COLUMNS(row))
 
     def reopen(self, calls: set[int], end: BaseException, agent: str, step: int) -> None:
         """Let the `calls` that ended a turn with `end` be made again when the run is resumed."""

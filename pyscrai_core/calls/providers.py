@@ -13,7 +13,7 @@ from itertools import islice, pairwise
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from attrs import evolve, frozen
+from attrs import define, evolve
 
 from pyscrai_answers import emulation, reading
 from pyscrai_answers.closed import MOST_OPTIONS, has_choices, too_many
@@ -33,7 +33,7 @@ from pyscrai_records.errors import (
     TimedOut,
     TransientError,
 )
-from pyscrai_records.messages import estimate_tokens
+from pyscrai_records.messages import estimate_tokens, tokens_of
 from pyscrai_records.records import Completion, RateLimitStatus, Request, Sink, Usage
 from pyscrai_records.secret import redact
 
@@ -56,7 +56,7 @@ LOST = "…"
 STOPS = 4
 
 
-@frozen
+@define
 class _Send(Generic[Result]):
     """What is asked of a provider: its estimated `tokens`, and how to `send` it.
 
@@ -89,6 +89,7 @@ class Providers:
         self._agents, self._speakers = agents, speakers(tuple(agents))
         self._draws, self._bounds, self._oracle = draws, DrawBounds(), oracle
         self._accounts = {name: account(provider.account) for name, provider in providers.items()}
+        self._own_bounds = {name: self._bounds_with(name, {}) for name in providers}
         self._slots = asyncio.Semaphore(concurrency)
         # The parts of an answer with closed choices follow each other, so that a cache has what came before.
         self._drawn = {
@@ -273,12 +274,12 @@ class Providers:
         )
         return await self._with_retries(sending, call, tell, last=True)
 
-    async def _with_retries(self, sending: _Send[Result], call: Call, tell: Tell, last: bool) -> Result:
+    def _with_retries(self, sending: _Send[Result], call: Call, tell: Tell, last: bool) -> Awaitable[Result]:
         """Ask the provider of `call` until it answers, fails permanently, or was retried long enough."""
         policy, vendor = self._policies[call.provider], self._accounts[call.provider]
         # A vendor that is down is not waited for where another one is named.
         patience = policy.retry.seconds if last else 0.0
-        return await with_retries(
+        return with_retries(
             lambda: self._once(sending, call, patience, tell),
             call,
             policy.retry,
@@ -289,25 +290,24 @@ class Providers:
 
     async def _once(self, sending: _Send[Result], call: Call, patience: float, tell: Tell) -> Result:
         name = call.provider
-        policy, vendor, bounds = self._policies[name], self._accounts[name], partial(self._bounds_of, name)
+        policy, vendor = self._policies[name], self._accounts[name]
         clock = time.perf_counter()
         call.started, call.seconds, call.held = time.time(), 0.0, True
         try:
             # Estimating a long history takes time, so only for who counts tokens.
-            now = bounds()
+            now = self._bounds_of(name)
             tokens = sending.tokens() if vendor.counts_tokens(now) else 0
             ticket = vendor.enter_now(now, tokens)
             delayed = ticket is None or bool(call.attempts)
             if ticket is None:
+                bounds = partial(self._bounds_of, name)
                 entering = asyncio.ensure_future(vendor.enter(bounds, tokens, patience))
                 ticket = await self._enter(
                     entering, lambda: tell(f"waiting for the limits of provider {name!r}")
                 )
             with ticket:
-                if self._slots.locked():
-                    await self._unless_stopped(self._slots.acquire())
-                else:
-                    await self._slots.acquire()
+                free = not self._slots.locked()
+                await (self._slots.acquire() if free else self._unless_stopped(self._slots.acquire()))
                 try:
                     if self.stopping:
                         raise RunStopping
@@ -336,7 +336,11 @@ class Providers:
 
     def _bounds_of(self, name: str) -> Bounds:
         """The limits of a provider's account as they are now."""
-        policy, limits = self._policies[name], self._limits.get(name, {})
+        limits = self._limits.get(name)
+        return self._bounds_with(name, limits) if limits else self._own_bounds[name]
+
+    def _bounds_with(self, name: str, limits: Mapping[str, int]) -> Bounds:
+        policy = self._policies[name]
         return Bounds(
             limits.get("requests_per_minute", policy.requests_per_minute),
             limits.get("tokens_per_minute", policy.tokens_per_minute),
@@ -404,7 +408,7 @@ def _one_each(provider: Provider, vectors: list[list[float]], texts: Sequence[st
 
 def estimated(request: Request) -> Usage:
     """What a request and its answer are estimated at, before it is sent."""
-    tokens = sum([message.tokens for message in request.messages])
+    tokens = tokens_of(request.messages)
     if request.schema is not None:
         tokens += estimate_tokens(emulation.as_json(request.schema))
     for tool in request.tools:

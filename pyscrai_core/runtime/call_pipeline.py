@@ -17,6 +17,7 @@ from attrs import evolve
 
 from pyscrai_answers import repair
 from pyscrai_records.base.frozen import freeze
+from pyscrai_records.canonical import canonical
 from pyscrai_records.errors import (
     AnswerRejected,
     CallFailed,
@@ -27,7 +28,7 @@ from pyscrai_records.errors import (
     RunStopping,
 )
 from pyscrai_records.messages import Message
-from pyscrai_records.records import Completion, Cost, Position, Request, Usage
+from pyscrai_records.records import NO_USAGE, Completion, Cost, Position, Request
 
 from ..agent import OnUncertain
 from ..base import seeds
@@ -104,11 +105,11 @@ class CallPipeline:
         #: Whether the seconds of the run are over and its calls are cancelled, and whether it has ended.
         self.late = self.over = False
         #: The calls that are under way, each with the seconds in which it may be answered.
-        self.under_way: dict[Position, tuple[Call, float]] = {}
+        self.under_way: dict[int, tuple[Call, float]] = {}
         #: How many calls the run has made, and how many of them this execution.
         self.made = 0
         self.asked = 0
-        self.usage = Usage()
+        self.usage = NO_USAGE
         self.cost = Cost()
         #: How many answers were cut off.
         self.truncated = 0
@@ -192,7 +193,7 @@ class CallPipeline:
             completion = await self._providers.ask(request, call, sink, self._progress(call))
             if completion.usage != call.usage:  # attempts that failed were paid for
                 completion = evolve(completion, usage=call.usage)
-            call.answer_json = encode_answer(completion.to_dict(), request.provider)
+            call.answer_json = canonical(completion.to_dict())  # each part of it was checked when it was read
             call.finish_reason = completion.finish_reason
         except CallFailed as error:
             call.failure = error
@@ -375,18 +376,22 @@ class CallPipeline:
         """Make a call, which may take so many seconds, and journal what comes of it."""
         if before is not None:
             call.usage, call.cost = before.usage, before.cost  # an earlier attempt failed, and was paid for
-        with self.budget.reserved(call, *self._estimate(request)):
+        needed = self._estimate(request)
+        self.budget.reserve(call, *needed)
+        try:
             self._tell(call, "started", request=request or call, usage=call.usage, cost=call.cost)
             clock, started = time.perf_counter(), time.time()
-            self.under_way[call.position] = call, seconds
+            self.under_way[id(call)] = call, seconds
             try:
                 await make(before)
             finally:
-                del self.under_way[call.position]
+                del self.under_way[id(call)]
             if self.over:
                 raise RunStopping
             if not call.started:
                 call.started, call.seconds = started, time.perf_counter() - clock
+        finally:
+            self.budget.settle(call, *needed)
         if call.made:
             self.made += 1
             self.asked += 1
@@ -415,7 +420,7 @@ class CallPipeline:
 
     def _add(self, call: Call) -> None:
         self.usage += call.usage
-        if call.kind == "complete" and call.paid:
+        if call.kind == "complete" and call.cost != 0 and call.paid:
             self.cost += Cost.of(call.cost)
 
     def _estimate(self, request: Request | None) -> tuple[int, float]:

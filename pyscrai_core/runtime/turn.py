@@ -86,7 +86,7 @@ class RunScope(Scope):
         self._step = step
         self.failure = TurnFailure()
         #: The only task that may start calls in this scope.
-        self.task = asyncio.current_task()
+        self.task: asyncio.Task[Any] | None = None
         self._begin(path)
 
     def _begin(self, path: str) -> None:
@@ -420,6 +420,7 @@ class RunStage(RunScope, Stage):
 
     def __init__(self, world: World, calls: CallPipeline) -> None:
         super().__init__(world, calls, "@schedule", world.default_provider(), world.step + 1, "0")
+        self.task = asyncio.current_task()
 
     @property
     def agents(self) -> tuple[str, ...]:

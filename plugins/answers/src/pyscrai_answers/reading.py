@@ -308,32 +308,34 @@ def known_usage(
     A prompt has at least about as many tokens as words, so that a report of far less is ignored.
     """
     told = plausible(answer.usage, warn)
-    sent, received, estimated = told.input_tokens, told.output_tokens, told.estimated
-    cached, written = told.cached_tokens, told.cache_write_tokens
+    sent, received, cached, written = told.counts
     if 0 < sent < FEW_TOKENS:
         words = sum(len(message.text.split()) for message in request.messages)
         if sent < words / 4:
             warn("a usage of {} input tokens for a prompt of {} words is ignored", sent, words)
             sent = 0
     said = answer.text or answer.thinking or answer.tool_calls
-    if not sent or (said and not received):
-        estimate, estimated = expected(), True
-        if not sent:
-            sent, cached, written = estimate.input_tokens, 0, 0
-        received = received or (estimate.output_tokens if said else 0)
-    return Usage(sent, received, min(cached, sent), min(written, sent), estimated)
+    if sent and (received or not said):
+        if max(cached, written) <= sent:
+            return told
+        return Usage(sent, received, min(cached, sent), min(written, sent), told.estimated)
+    estimate = expected()
+    if not sent:
+        sent, cached, written = estimate.input_tokens, 0, 0
+    received = received or (estimate.output_tokens if said else 0)
+    return Usage(sent, received, min(cached, sent), min(written, sent), True)
 
 
 def plausible(usage: Any, warn: Warn = logger.warning) -> Usage:
     """The usage that was reported, without what cannot be a number of tokens."""
     if not isinstance(usage, Usage):
         return Usage()
-    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens)
-    sent, received, cached, written = map(_count, counts)
-    if all(map(is_, (sent, received, cached, written), counts)):
+    told = usage.counts
+    counts = tuple(map(_count, told))
+    if all(map(is_, counts, told)):
         return usage
-    warn("usage that is not a number of tokens is ignored: {}", str(counts)[:SHOWN])
-    return Usage(sent, received, cached, written, usage.estimated)
+    warn("usage that is not a number of tokens is ignored: {}", str(told)[:SHOWN])
+    return Usage(*counts, usage.estimated)
 
 
 def _count(value: Any) -> int:

@@ -20,8 +20,6 @@ from .templates import (
     ask_with_examples,
     has_no_arguments,
     heard_last,
-    prompt_variables,
-    system_variables,
 )
 
 OWN_NAMES = {"speak": None, "must_act": True}
@@ -94,7 +92,7 @@ class Actor(Engine):
             return
         more = {"speak": config.speak, "must_act": config.must_act}
         recalled = await turn.recall()
-        values = {**system_variables(turn, config), **prompt_variables(turn, recalled, config), **more}
+        values = {**self._system.prompt_variables(turn, recalled, config), **more}
         messages = [self._system.render(turn, config, **more), *recalled]
         examples = () if names else config.examples
         values["heard"] = heard = not examples and heard_last(turn, messages)

@@ -14,8 +14,6 @@ from .templates import (
     PROMPT_NAMES,
     SYSTEM_NAMES,
     SystemMessage,
-    prompt_variables,
-    system_variables,
 )
 
 OWN_NAMES = {
@@ -119,7 +117,7 @@ class Analyst(Engine):
         config = self.config
         more = {"questions": config.questions, "scores": describe_scores(config.scores)}
         recalled = await turn.recall()
-        values = {**system_variables(turn, config), **prompt_variables(turn, recalled), **more}
+        values = {**self._system.prompt_variables(turn, recalled, config), **more}
         messages = [
             self._system.render(turn, config, **more),
             *recalled,

@@ -14,8 +14,6 @@ from .templates import (
     SYSTEM_NAMES,
     SystemMessage,
     ask_with_examples,
-    prompt_variables,
-    system_variables,
 )
 
 OWN_NAMES = {"perspective": ""}
@@ -74,7 +72,7 @@ class Narrator(Engine):
         config = self.config
         more = {"perspective": config.perspective}
         recalled = await turn.recall()
-        values = {**system_variables(turn, config), **prompt_variables(turn, recalled), **more}
+        values = {**self._system.prompt_variables(turn, recalled, config), **more}
         messages = [
             self._system.render(turn, config, **more),
             *recalled,

@@ -40,26 +40,51 @@ PROMPT_NAMES: dict[str, Any] = {
 
 
 class SystemMessage:
-    """An agent's system message. It is rendered once, and then the same object in every request."""
+    """An agent's system message. It is rendered once, and then the same object in every request.
+
+    It and its variables are only made again if the agent or its options changed, as after a fork.
+    """
 
     def __init__(self) -> None:
-        self._made_from: tuple[Any, ...] = ()
+        self._agent: Agent | None = None
+        self._config: Any = None
+        self._variables: dict[str, Any] = {}
         self._message: Message | None = None
 
-    def render(self, turn: Turn, config: Any, **more: Any) -> Message:
-        """The message for `turn`. `more` are additional variables.
+    def variables(self, turn: Turn, config: Any) -> dict[str, Any]:
+        """The values of `SYSTEM_NAMES` for `turn`."""
+        if turn.agent is not self._agent or config is not self._config:
+            self._agent, self._config, self._message = turn.agent, config, None
+            self._variables = _system_variables(turn, config)
+        return self._variables
 
-        It is only rendered again if the agent or its options changed, as after a fork.
-        """
-        made_from = (turn.agent, config)
-        if self._message is None or any(a is not b for a, b in zip(made_from, self._made_from, strict=True)):
-            text = config.system.render(**system_variables(turn, config), **more)
-            self._message, self._made_from = Message.system(text), made_from
+    def render(self, turn: Turn, config: Any, **more: Any) -> Message:
+        """The message for `turn`. `more` are additional variables."""
+        values = self.variables(turn, config)
+        if self._message is None:
+            self._message = Message.system(config.system.render(**values, **more))
         return self._message
 
+    def prompt_variables(self, turn: Turn, recalled: Sequence[Message], config: Any) -> dict[str, Any]:
+        """The values of `SYSTEM_NAMES` and of `PROMPT_NAMES`. `actions` are only those that are open.
 
-def system_variables(turn: Turn, config: Any) -> dict[str, Any]:
-    """The values of `SYSTEM_NAMES`."""
+        `news` is for an agent without memory. Otherwise, the same events are part of what it `recalled`.
+        """
+        values, names = self.variables(turn, config), turn.actions
+        return {
+            **values,
+            "actions": [action for action in values["actions"] if action["name"] in names],
+            "first": turn.number == 0 and not turn.observed,
+            "step": turn.step,
+            "news": [] if recalled else news(turn),
+            "state": plain(turn.state),
+            "own": plain(turn.own),
+            "groups": plain(turn.groups),
+            "show": show,
+        }
+
+
+def _system_variables(turn: Turn, config: Any) -> dict[str, Any]:
     agent = turn.agent
     return {
         "name": agent.name,
@@ -70,24 +95,6 @@ def system_variables(turn: Turn, config: Any) -> dict[str, Any]:
         "actions": [describe_action(agent, name, config) for name in agent.actions],
         "words": config.words,
         "style": config.style,
-    }
-
-
-def prompt_variables(turn: Turn, recalled: Sequence[Message], config: Any = None) -> dict[str, Any]:
-    """The values of `PROMPT_NAMES`, and `actions`: only those that are open.
-
-    `news` is for an agent without memory. Otherwise, the same events are part of what it `recalled`.
-    """
-    agent = turn.agent
-    return {
-        "actions": [describe_action(agent, name, config) for name in turn.actions],
-        "first": turn.number == 0 and not turn.observed,
-        "step": turn.step,
-        "news": [] if recalled else news(turn),
-        "state": plain(turn.state),
-        "own": plain(turn.own),
-        "groups": plain(turn.groups),
-        "show": show,
     }
 
 

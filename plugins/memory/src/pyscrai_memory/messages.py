@@ -28,13 +28,16 @@ def blocks(events: Sequence[Event], me: str) -> list[Block]:
     omitted.
     """
     found: list[Block] = []
+    last, block = None, list[Event]()
     for event in events:
-        own = event.source == me and event.kind not in ANSWERS
-        if event.kind in OMITTED or (own and event.kind.startswith("thought")):
+        kind = event.kind
+        own = event.source == me and kind not in ANSWERS
+        if kind in OMITTED or (own and kind.startswith("thought")):
             continue
-        if not found or found[-1][0] is not own:
-            found.append((own, []))
-        found[-1][1].append(event)
+        if own is not last:
+            last, block = own, []
+            found.append((own, block))
+        block.append(event)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
@@ -91,7 +91,8 @@ class Message(Sealed):
 
     role: Role
     parts: tuple[Part, ...] = field(converter=as_tuple)
-    _computed: dict[str, Any] = field(factory=dict, init=False, eq=False, repr=False)
+    _digest: str = field(default="", init=False, eq=False, repr=False)
+    _tokens: int = field(default=0, init=False, eq=False, repr=False)
 
     @classmethod
     def system(cls, text: str) -> Message:
@@ -126,19 +127,22 @@ class Message(Sealed):
     @property
     def digest(self) -> str:
         """The SHA-256 of the message's canonical form (computed once)."""
-        known: str | None = self._computed.get("digest")
-        if known is None:
-            known = self._computed["digest"] = digest(self.to_json())
-        return known
+        if not self._digest:
+            object.__setattr__(self, "_digest", digest(self.to_json()))
+        return self._digest
 
     @property
     def tokens(self) -> int:
         """The estimated tokens (computed once), as by `estimate_tokens`."""
-        known: int | None = self._computed.get("tokens")
-        if known is None:
+        if not self._tokens:
             texts = [one.text if isinstance(one, Text) else as_json(one) for one in self.parts]
-            known = self._computed["tokens"] = PER_MESSAGE + sum(map(estimate_tokens, texts))
-        return known
+            object.__setattr__(self, "_tokens", PER_MESSAGE + sum(map(estimate_tokens, texts)))
+        return self._tokens
+
+
+def tokens_of(messages: Iterable[Message]) -> int:
+    """The estimated tokens of all `messages`."""
+    return sum([one._tokens or one.tokens for one in messages])
 
 
 def as_json(part: Part) -> str:

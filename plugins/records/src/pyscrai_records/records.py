@@ -121,11 +121,18 @@ class Usage(Sealed):
     estimated: bool = field(default=False, converter=bool)
 
     @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Input, output, read from the vendor's cache, written to it."""
+        return self.input_tokens, self.output_tokens, self.cached_tokens, self.cache_write_tokens
+
+    @property
     def total(self) -> int:
         """Input and output together."""
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:
+        if self is NO_USAGE:
+            return other
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
@@ -142,6 +149,9 @@ class Usage(Sealed):
             "cache_write_tokens": self.cache_write_tokens,
             "estimated": self.estimated,
         }
+
+
+NO_USAGE = Usage()
 
 
 @frozen
@@ -218,7 +228,7 @@ class Completion(Sealed):
     tool_calls: tuple[ToolCall, ...] = ()
     thinking: tuple[Thinking, ...] = ()
     finish_reason: FinishReason = "stop"
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     model: str = ""
     raw: str = ""
     draws: tuple[dict[str, Any], ...] = ()
@@ -312,6 +322,7 @@ class Event(Sealed):
     audience: tuple[str, ...]
     payload: dict[str, Any] = field(converter=freeze)
     cause: int | None = None
+    _described: str | None = field(default=None, init=False, eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -338,10 +349,15 @@ class Event(Sealed):
         One event is one paragraph: further lines are indented, so that nobody's words can pass for the
         beginning of somebody else's. Without `named`, what is said to everyone has no name in front.
         """
+        if not named and self.kind == "say" and EVERYONE in self.audience and self.payload["text"].strip():
+            return _plain(self.payload["text"])
+        if self._described is None:  # each agent who hears it asks for the same
+            object.__setattr__(self, "_described", self._describe())
+        return self._described
+
+    def _describe(self) -> str:
         payload = self.payload
         if self.kind == "say":
-            if not named and EVERYONE in self.audience and payload["text"].strip():
-                return _plain(payload["text"])
             to = "" if EVERYONE in self.audience else f" (to {', '.join(self.audience) or 'nobody'})"
             return f"{self.source}{to}: {_plain(payload['text'])}"
         if self.kind == "tool":

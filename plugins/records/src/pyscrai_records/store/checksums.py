@@ -32,6 +32,7 @@ MORE = ("seed", "finish_reason", "attempts", "started", "seconds", "queued")
 _stable, _paid, _more = (itemgetter(*names) for names in (STABLE, PAID, MORE))
 #: The length of a checksum, in hexadecimal digits.
 LENGTH = 16
+_EMPTY = blake2b(digest_size=LENGTH // 2)
 
 
 def damaged(what: str) -> StoreError:
@@ -89,7 +90,9 @@ def read_body(body: bytes) -> Any:
 
 def checksum(*values: Any) -> str:
     """The checksum of some values; damage may have left bytes there."""
-    return blake2b(orjson.dumps(values, default=repr), digest_size=LENGTH // 2).hexdigest()
+    found = _EMPTY.copy()
+    found.update(orjson.dumps(values, repr))
+    return found.hexdigest()
 
 
 def checksum_of_run(row: Mapping[str, Any]) -> str:
@@ -105,7 +108,8 @@ def checksum_of_parts(stable: Sequence[Any], paid: Sequence[Any], rest: Sequence
     """The same, from the values of `STABLE`, of `PAID`, and of `MORE` with `reused`."""
     *tokens, cost = paid
     dollars = cost if cost is None else float(cost)
-    return checksum(*stable) + checksum(*tokens, dollars) + checksum(*map(_plain, rest))
+    plain = [float(value) if type(value) is int else value for value in rest]
+    return checksum(*stable) + checksum(*tokens, dollars) + checksum(*plain)
 
 
 def _plain(value: Any) -> Any:
