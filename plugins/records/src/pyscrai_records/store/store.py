@@ -320,7 +320,7 @@ class Store:
         run = result.run
         retry_while_locked(self.writer.finish, self.path)
         if last is not None and result.status == "completed":
-            check_written(self.path, run, result.fingerprint, last, result.calls)
+            check_written(self.connection, self.path, run, result.fingerprint, last, result.calls)
         with self.transaction():
             self._update_run(
                 run, status=result.status, error=result.error, steps=result.steps,

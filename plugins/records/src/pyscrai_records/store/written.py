@@ -1,11 +1,10 @@
-"""Whether what a run wrote is in its store, looked at through a connection that remembers nothing."""
+"""Whether what a run wrote is in its store: read from the files, not from what SQLite remembers of them."""
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -33,20 +32,25 @@ MESSAGES = 'SELECT "digest","body" FROM "messages" WHERE "digest" IN'
 MANY = 500
 
 
-def check_written(path: Path, run: str, fingerprint: str, last: int, calls: int) -> None:
+def check_written(
+    connection: sqlite3.Connection, path: Path, run: str, fingerprint: str, last: int, calls: int
+) -> None:
     """Check all rows of a run that has the fingerprint, `last` as its last call's number, and made `calls`.
 
     Takes time in proportion to the run. Raises `StoreError` if one is not as it was written.
     """
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            connection.execute("BEGIN")
+        connection.execute("PRAGMA shrink_memory")  # SQLite forgets all pages, and reads them anew
+        connection.execute("BEGIN")
+        try:
             sound = (
                 connection.execute(RUN, (run,)).fetchone() is not None
                 and _events(connection, run) == fingerprint
                 and _calls(connection, run, last, calls)
                 and any(known in ("", checksum(body)) for body, known in connection.execute(MANIFEST, (run,)))
             )
+        finally:
+            connection.execute("ROLLBACK")
     except sqlite3.DatabaseError as error:
         raise as_store_error(path, error) from None
     except (TypeError, ValueError, UnicodeError, AttributeError):  # what a column has is of another type
