@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import islice, pairwise
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -89,7 +89,6 @@ class Providers:
         self._agents, self._speakers = agents, speakers(tuple(agents))
         self._draws, self._bounds, self._oracle = draws, DrawBounds(), oracle
         self._accounts = {name: account(provider.account) for name, provider in providers.items()}
-        self._own_bounds = {name: self._bounds_with(name, {}) for name in providers}
         self._slots = asyncio.Semaphore(concurrency)
         # The parts of an answer with closed choices follow each other, so that a cache has what came before.
         self._drawn = {
@@ -336,15 +335,12 @@ class Providers:
 
     def _bounds_of(self, name: str) -> Bounds:
         """The limits of a provider's account as they are now."""
-        limits = self._limits.get(name)
-        return self._bounds_with(name, limits) if limits else self._own_bounds[name]
-
-    def _bounds_with(self, name: str, limits: Mapping[str, int]) -> Bounds:
-        policy = self._policies[name]
-        return Bounds(
+        policy, limits = self._policies[name], self._limits.get(name, {})
+        return _bounds(
             limits.get("requests_per_minute", policy.requests_per_minute),
             limits.get("tokens_per_minute", policy.tokens_per_minute),
-            _least(limits.get("concurrency", policy.concurrency), self._providers[name].concurrency),
+            limits.get("concurrency", policy.concurrency),
+            self._providers[name].concurrency,
         )
 
     async def _enter(self, entering: asyncio.Task[Ticket], say_why: Callable[[], None]) -> Ticket:
@@ -413,14 +409,16 @@ def estimated(request: Request) -> Usage:
         tokens += estimate_tokens(emulation.as_json(request.schema))
     for tool in request.tools:
         tokens += estimate_tokens(emulation.as_json(tool.to_dict()))
-    return Usage(tokens, request.sampling.max_tokens or ANSWER_TOKENS)
+    return Usage(tokens, request.sampling.max_tokens or ANSWER_TOKENS, estimated=True)
 
 
 def usage_of(scores: Any, estimate: Usage, warn: reading.Warn) -> Usage:
     """What scores used, as reported, or as estimated."""
     told = reading.plausible(getattr(scores, "usage", None), warn)
-    return told if told.input_tokens else evolve(estimate, estimated=True)
+    return told if told.input_tokens else estimate
 
 
-def _least(*bounds: int | None) -> int | None:
-    return min((bound for bound in bounds if bound is not None), default=None)
+@cache
+def _bounds(requests: int | None, tokens: int | None, *concurrency: int | None) -> Bounds:
+    least = min((bound for bound in concurrency if bound is not None), default=None)
+    return Bounds(requests, tokens, least)

@@ -17,7 +17,6 @@ from attrs import evolve
 
 from pyscrai_answers import repair
 from pyscrai_records.base.frozen import freeze
-from pyscrai_records.canonical import canonical
 from pyscrai_records.errors import (
     AnswerRejected,
     CallFailed,
@@ -193,7 +192,7 @@ class CallPipeline:
             completion = await self._providers.ask(request, call, sink, self._progress(call))
             if completion.usage != call.usage:  # attempts that failed were paid for
                 completion = evolve(completion, usage=call.usage)
-            call.answer_json = canonical(completion.to_dict())  # each part of it was checked when it was read
+            call.answer_json = encode_answer(completion.to_dict(), request.provider)
             call.finish_reason = completion.finish_reason
         except CallFailed as error:
             call.failure = error

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from operator import is_
 from typing import Any, TypeAlias
 
 import orjson
 from attrs import evolve
 
 from pyscrai_language.parsing import find_json, parse_json
-from pyscrai_records.base.frozen import changed
 from pyscrai_records.base.log import logger
 from pyscrai_records.base.suggest import quote
 from pyscrai_records.canonical import check_json
@@ -80,7 +78,7 @@ def read_raw(
     if policy.split_thoughts and has_thoughts(text) and parse_json(text)[1] is not None:
         tagged, text = split_thoughts(text)
         found += tagged
-    thinking = [*(_as_thinking(one, warn) for one in answer.thinking or ()), *map(Thinking, found)]
+    thinking = [_as_thinking(one, warn) for one in answer.thinking or ()] + [Thinking(one) for one in found]
     if structured and not has_marks(text):
         text = find_json(text)
     calls = tuple(map(_tool_call, answer.tool_calls or ()))
@@ -93,15 +91,17 @@ def read_raw(
             "(the provider's option `max_answer_bytes`)"
         )
     known = answer.finish_reason if answer.finish_reason == "other" else finish_reason(answer.finish_reason)
-    return changed(
-        answer,
-        text=text,
-        raw=came if text != came else "",
-        tool_calls=calls,
-        thinking=tuple(thinking),
-        finish_reason="refusal" if refused else known,
-        usage=answer.usage if usage is None else usage,
-        model=_name(answer.model, warn),
+    return Completion(
+        text,
+        answer.parsed,
+        calls,
+        tuple(thinking),
+        "refusal" if refused else known,
+        answer.usage if usage is None else usage,
+        _name(answer.model, warn),
+        came if text != came else "",
+        answer.draws,
+        answer.allowance,
     )
 
 
@@ -330,16 +330,14 @@ def plausible(usage: Any, warn: Warn = logger.warning) -> Usage:
     """The usage that was reported, without what cannot be a number of tokens."""
     if not isinstance(usage, Usage):
         return Usage()
-    told = usage.counts
-    counts = tuple(map(_count, told))
-    if all(map(is_, counts, told)):
+    if all(map(_is_count, usage.counts)):
         return usage
-    warn("usage that is not a number of tokens is ignored: {}", str(told)[:SHOWN])
-    return Usage(*counts, usage.estimated)
+    warn("usage that is not a number of tokens is ignored: {}", str(usage.counts)[:SHOWN])
+    return Usage(*(count if _is_count(count) else 0 for count in usage.counts), usage.estimated)
 
 
-def _count(value: Any) -> int:
-    return value if type(value) is int and 0 <= value < MOST_TOKENS else 0
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < MOST_TOKENS
 
 
 def known_allowance(answer: Completion) -> RateLimitStatus | None:

@@ -240,10 +240,10 @@ def _shared(written: bytes) -> Callable[[Any], str | None]:
     if len(written) > MAX_SCHEMA:  # a tool's schema was not checked before
         return lambda value: f"its schema has {len(written):,} bytes, and {MAX_SCHEMA:,} are the most"
     schema = orjson.loads(written)
-    compiled = functools.cache(lambda: _compile(schema))
+    compiled, surely_fits = functools.cache(lambda: _compile(schema)), _fitting(schema)
 
     def told(value: Any) -> str | None:
-        if _surely_fits(schema, value):
+        if surely_fits(value):
             return None
         try:
             return compiled()(value)
@@ -253,6 +253,7 @@ def _shared(written: bytes) -> Callable[[Any], str | None]:
     return told
 
 
+_SIMPLE = {"type", "properties", "required", "additionalProperties"}
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -264,17 +265,31 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def _surely_fits(schema: Any, value: Any) -> bool:
     """Whether a value fits a simple schema; False: jsonschema, which takes long to import, has to tell."""
-    if type(schema) is not dict or schema.keys() - {"type", "properties", "required", "additionalProperties"}:
-        return False
+    return _fitting(schema)(value)
+
+
+def _fitting(schema: Any) -> Callable[[Any], bool]:
+    """`_surely_fits` of one schema."""
+    if type(schema) is not dict or schema.keys() - _SIMPLE:
+        return lambda value: False
+    named, required = schema.get("properties", {}), schema.get("required", [])
+    if type(named) is not dict or type(required) is not list or not all(type(key) is str for key in required):
+        return lambda value: False
     if schema.get("type") != "object":
-        return schema.keys() == {"type"} and type(value) in _TYPES.get(str(schema["type"]), ())
-    named = schema.get("properties", {})
-    return (
-        isinstance(value, dict)
-        and value.keys() >= set(schema.get("required", ()))
-        and (value.keys() <= named.keys() or schema.get("additionalProperties", True) is True)
-        and all(_surely_fits(named[key], part) for key, part in value.items() if key in named)
-    )
+        types = _TYPES.get(str(schema["type"]), ()) if schema.keys() == {"type"} else ()
+        return lambda value: type(value) in types
+    parts, needed = {key: _fitting(part) for key, part in named.items()}, set(required)
+    others = schema.get("additionalProperties", True) is True
+
+    def fits(value: Any) -> bool:
+        return (
+            isinstance(value, dict)
+            and value.keys() >= needed
+            and (others or value.keys() <= parts.keys())
+            and all(parts[key](part) for key, part in value.items() if key in parts)
+        )
+
+    return fits
 
 
 def _compile(schema: dict[str, Any]) -> Callable[[Any], str | None]:

@@ -85,12 +85,20 @@ def _check(value: Any, depth: int, left: list[int]) -> None:
         if not math.isfinite(value):
             raise _Fault(f"{value} is not a finite number")
     elif kind is dict or kind is FrozenDict:
-        _count(len(value), left)
+        left[0] -= len(value)
+        if left[0] < 0:
+            raise _Fault(_LARGE)
         for key, part in value.items():
             if type(key) is not str:
                 raise _Fault(f"the key {key!r} is not a string")
             kind = type(part)
-            if depth and ((kind is str and part.isascii()) or kind is bool or part is None):
+            if depth and (
+                (kind is str and part.isascii())
+                or (kind is int and -MAX_INTEGER <= part <= MAX_INTEGER)
+                or (kind is list and not part)
+                or kind is bool
+                or part is None
+            ):
                 continue  # most are, and calling a function takes longer than this
             try:
                 _check(part, depth - 1, left)
@@ -98,7 +106,9 @@ def _check(value: Any, depth: int, left: list[int]) -> None:
                 fault.place.append(f".{key}")
                 raise
     elif kind is list or kind is FrozenList:
-        _count(len(value), left)
+        left[0] -= len(value)
+        if left[0] < 0:
+            raise _Fault(_LARGE)
         for index, part in enumerate(value):
             try:
                 _check(part, depth - 1, left)
@@ -107,9 +117,3 @@ def _check(value: Any, depth: int, left: list[int]) -> None:
                 raise
     else:
         raise _Fault(f"{kind.__name__} is not JSON; give plain data")
-
-
-def _count(count: int, left: list[int]) -> None:
-    left[0] -= count
-    if left[0] < 0:
-        raise _Fault(_LARGE)

@@ -109,6 +109,8 @@ class Message(Sealed):
     @property
     def text(self) -> str:
         """The words of the text parts, joined."""
+        if len(self.parts) == 1 and type(part := self.parts[0]) is Text:  # as in most messages
+            return part.text
         return "".join(part.text for part in self.parts if isinstance(part, Text))
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,7 +118,7 @@ class Message(Sealed):
 
     def to_json(self) -> bytes:
         """The message's canonical form."""
-        if len(self.parts) == 1 and type(part := self.parts[0]) is Text:  # most messages are
+        if len(self.parts) == 1 and type(part := self.parts[0]) is Text:
             return b'{"parts":[{"text":%b,"type":"text"}],"role":%b}' % (dumps(part.text), dumps(self.role))
         return canonical(self.to_dict())
 

@@ -264,15 +264,15 @@ class Completion(Sealed):
     def from_dict(cls, data: Mapping[str, Any], parsed: Any = None) -> Completion:
         """The inverse of `to_dict`."""
         return cls(
-            text=data["text"],
-            parsed=parsed,
-            tool_calls=tuple(ToolCall(**call) for call in data["tool_calls"]),
-            thinking=tuple(Thinking(**part) for part in data["thinking"]),
-            finish_reason=data["finish_reason"],
-            usage=Usage(**data["usage"]),
-            model=data["model"],
-            raw=data.get("raw", ""),  # stores of older versions have none
-            draws=tuple(data.get("draws", ())),
+            data["text"],
+            parsed,
+            tuple([ToolCall(**call) for call in data["tool_calls"]]),
+            tuple([Thinking(**part) for part in data["thinking"]]),
+            data["finish_reason"],
+            Usage(**data["usage"]),
+            data["model"],
+            data.get("raw", ""),  # stores of older versions have none
+            tuple(data.get("draws", ())),
         )
 
     def message(self) -> Message:

@@ -105,7 +105,7 @@ class Sealed:
 
     def __init_subclass__(cls) -> None:
         def __attrs_pre_init__(self: Any) -> None:
-            # A new instance refers to its class alone. Reading a slot that is not set takes four times as long.
+            # A new instance refers to its class alone. Reading an empty slot takes four times as long.
             if len(get_referents(self)) > 1:
                 raise TypeError(f"this {cls.__name__} is read-only; attrs.evolve makes a changed copy")
 
