@@ -185,7 +185,7 @@ class Providers:
         sending = _Send(
             tokens=lambda: usage.total,
             send=lambda: awaitable(provider, "score", provider.score(fitted, prefix, options)),
-            used=lambda scores: (usage_of(scores, usage, self._warn), None),
+            used=lambda scores: (reading.usage_of(scores, usage, self._warn), None),
             read=lambda scores: check_scores(scores, options),
         )
         return await self._with_retries(sending, call, tell, last)
@@ -410,12 +410,6 @@ def estimated(request: Request) -> Usage:
     for tool in request.tools:
         tokens += estimate_tokens(emulation.as_json(tool.to_dict()))
     return Usage(tokens, request.sampling.max_tokens or ANSWER_TOKENS, estimated=True)
-
-
-def usage_of(scores: Any, estimate: Usage, warn: reading.Warn) -> Usage:
-    """What scores used, as reported, or as estimated."""
-    told = reading.plausible(getattr(scores, "usage", None), warn)
-    return told if told.input_tokens else estimate
 
 
 @cache

@@ -377,19 +377,17 @@ class CallPipeline:
             call.usage, call.cost = before.usage, before.cost  # an earlier attempt failed, and was paid for
         needed = self._estimate(request)
         self.budget.reserve(call, *needed)
+        self.under_way[id(call)] = call, seconds
         try:
             self._tell(call, "started", request=request or call, usage=call.usage, cost=call.cost)
             clock, started = time.perf_counter(), time.time()
-            self.under_way[id(call)] = call, seconds
-            try:
-                await make(before)
-            finally:
-                del self.under_way[id(call)]
+            await make(before)
             if self.over:
                 raise RunStopping
             if not call.started:
                 call.started, call.seconds = started, time.perf_counter() - clock
         finally:
+            del self.under_way[id(call)]
             self.budget.settle(call, *needed)
         if call.made:
             self.made += 1

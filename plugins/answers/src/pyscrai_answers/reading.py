@@ -326,6 +326,12 @@ def known_usage(
     return Usage(sent, received, min(cached, sent), min(written, sent), True)
 
 
+def usage_of(scores: Any, estimate: Usage, warn: Warn = logger.warning) -> Usage:
+    """What scores used, as reported, or as estimated."""
+    told = plausible(getattr(scores, "usage", None), warn)
+    return told if told.input_tokens else estimate
+
+
 def plausible(usage: Any, warn: Warn = logger.warning) -> Usage:
     """The usage that was reported, without what cannot be a number of tokens."""
     if not isinstance(usage, Usage):
@@ -333,7 +339,8 @@ def plausible(usage: Any, warn: Warn = logger.warning) -> Usage:
     if all(map(_is_count, usage.counts)):
         return usage
     warn("usage that is not a number of tokens is ignored: {}", str(usage.counts)[:SHOWN])
-    return Usage(*(count if _is_count(count) else 0 for count in usage.counts), usage.estimated)
+    sent, received, cached, written = (count if _is_count(count) else 0 for count in usage.counts)
+    return Usage(sent, received, cached, written, usage.estimated)
 
 
 def _is_count(value: Any) -> bool:

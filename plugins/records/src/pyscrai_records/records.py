@@ -322,7 +322,7 @@ class Event(Sealed):
     audience: tuple[str, ...]
     payload: dict[str, Any] = field(converter=freeze)
     cause: int | None = None
-    _described: str | None = field(default=None, init=False, eq=False, repr=False)
+    _described: str = field(default="", init=False, eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -351,7 +351,7 @@ class Event(Sealed):
         """
         if not named and self.kind == "say" and EVERYONE in self.audience and self.payload["text"].strip():
             return _plain(self.payload["text"])
-        if self._described is None:  # each agent who hears it asks for the same
+        if not self._described:  # each agent who hears it asks for the same
             object.__setattr__(self, "_described", self._describe())
         return self._described
 
