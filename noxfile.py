@@ -272,6 +272,7 @@ def bench(session: nox.Session) -> None:
     _install_all(session)
     session.run("python", "tests/bench/startup.py")
     session.run("python", "tests/bench/overhead.py", *session.posargs)
+    session.run("python", "tests/bench/read_only.py")
     session.run("python", "tests/bench/vendors.py", *session.posargs)
     session.run("python", "tests/bench/replay.py")
     session.run("python", "tests/bench/strategies.py")

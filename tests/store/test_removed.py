@@ -123,6 +123,22 @@ def test_a_run_whose_pages_were_changed_ends_with_an_error(
         assert [run.status for run in opened.runs()] == ["interrupted"]
 
 
+@pytest.mark.parametrize("harm", [remove, remove_log, replace])
+def test_a_run_whose_files_are_others_from_the_beginning_ends_with_an_error(
+    harm: Callable[[Path], None], tmp_path: Path
+) -> None:
+    store, file = tmp_path / "runs.db", tmp_path / "t.yaml"
+    file.write_text(SCENARIO)
+
+    class Harms(Observer):
+        def on_run(self, run: str, status: str, result: Any) -> None:
+            if status == "running":  # nothing of the log was written yet
+                harm(store)
+
+    with pytest.raises(StoreError, match=r"runs\.db: .*removed, replaced or cut off"):
+        pyscrai_core.run(file, store=store, observers=[Harms(NoConfig())])
+
+
 @pytest.mark.parametrize("harm", [cut_log_off, remove, remove_log, replace, cut_off])
 def test_the_run_ends_with_an_error(harm: Callable[[Path], None], tmp_path: Path) -> None:
     store, file = tmp_path / "runs.db", tmp_path / "t.yaml"

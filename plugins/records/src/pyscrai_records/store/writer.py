@@ -105,8 +105,9 @@ class Writer:
         self._lock_wait = LockWait(path)
         #: The files of the store that this process writes to: device and inode of each.
         self._files: tuple[Any, ...] = ()
-        #: The size of the write-ahead log in bytes, as it was last seen.
-        self._log_size = self._main_size = 0
+        #: The sizes of the main file and of the write-ahead log in bytes, as they were last seen.
+        self._main_size = self._log_size = 0
+        self._look()
         #: When the files were last looked at.
         self._checked = -math.inf
         #: Whether the last commit failed. Whoever waited for it got the error.
@@ -200,16 +201,21 @@ class Writer:
         On POSIX a file that was removed can be written still, and all of it would be lost. The main file
         becomes shorter by maintenance alone, which is refused while runs are executed.
         """
-        try:
-            main = self._path.stat()
-            log = self._log_path.stat()
-            found = (main.st_dev, main.st_ino, log.st_dev, log.st_ino) if main.st_size >= SMALLEST else ()
-        except FileNotFoundError:
-            found = ()
-        if not found or found != (self._files or found) or main.st_size < self._main_size:
+        if not self._look():
             raise self._gone()
-        self._files, self._main_size, self._log_size = found, main.st_size, log.st_size
         self._checked = time.monotonic()
+
+    def _look(self) -> bool:
+        """Take in what the files are. Returns False if they are others than before, or were cut off."""
+        try:
+            main, log = self._path.stat(), self._log_path.stat()
+        except FileNotFoundError:
+            return False
+        found = (main.st_dev, main.st_ino, log.st_dev, log.st_ino)
+        if found != (self._files or found) or main.st_size < max(SMALLEST, self._main_size):
+            return False
+        self._files, self._main_size, self._log_size = found, main.st_size, log.st_size
+        return True
 
     def _check_log(self, connection: sqlite3.Connection) -> None:
         """Raise `StoreError` if the write-ahead log was cut off, before what is written next hides that.
