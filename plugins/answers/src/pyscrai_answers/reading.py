@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 import orjson
@@ -308,7 +309,7 @@ def known_usage(
     A prompt has at least about as many tokens as words, so that a report of far less is ignored.
     """
     told = plausible(answer.usage, warn)
-    sent, received, cached, written = told.counts
+    sent, received, cached, written = _counts(told)
     if 0 < sent < FEW_TOKENS:
         words = sum(len(message.text.split()) for message in request.messages)
         if sent < words / 4:
@@ -336,11 +337,15 @@ def plausible(usage: Any, warn: Warn = logger.warning) -> Usage:
     """The usage that was reported, without what cannot be a number of tokens."""
     if not isinstance(usage, Usage):
         return Usage()
-    if all(map(_is_count, usage.counts)):
+    counts = _counts(usage)
+    if all(map(_is_count, counts)):
         return usage
-    warn("usage that is not a number of tokens is ignored: {}", str(usage.counts)[:SHOWN])
-    sent, received, cached, written = (count if _is_count(count) else 0 for count in usage.counts)
+    warn("usage that is not a number of tokens is ignored: {}", str(counts)[:SHOWN])
+    sent, received, cached, written = (count if _is_count(count) else 0 for count in counts)
     return Usage(sent, received, cached, written, usage.estimated)
+
+
+_counts = attrgetter("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
 
 
 def _is_count(value: Any) -> bool:

@@ -61,6 +61,7 @@ def check_json(value: Any, where: str = "value") -> Any:
     return value
 
 
+_SIMPLE = (bool, type(None))
 _DEEP, _LARGE = f"it is nested more than {MAX_DEPTH} times", "there are too many values"
 
 
@@ -92,14 +93,11 @@ def _check(value: Any, depth: int, left: list[int]) -> None:
             if type(key) is not str:
                 raise _Fault(f"the key {key!r} is not a string")
             kind = type(part)
-            if depth and (
-                (kind is str and part.isascii())
-                or (kind is int and -MAX_INTEGER <= part <= MAX_INTEGER)
-                or (kind is list and not part)
-                or kind is bool
-                or part is None
-            ):
-                continue  # most are, and calling a function takes longer than this
+            # Most values are simple, and calling a function takes longer than this.
+            if depth and (kind in _SIMPLE or (kind is str and part.isascii()) or (kind is list and not part)):
+                continue
+            if depth and kind is int and -MAX_INTEGER <= part <= MAX_INTEGER:
+                continue
             try:
                 _check(part, depth - 1, left)
             except _Fault as fault:

@@ -121,11 +121,6 @@ class Usage(Sealed):
     estimated: bool = field(default=False, converter=bool)
 
     @property
-    def counts(self) -> tuple[int, int, int, int]:
-        """Input, output, read from the vendor's cache, written to it."""
-        return self.input_tokens, self.output_tokens, self.cached_tokens, self.cache_write_tokens
-
-    @property
     def total(self) -> int:
         """Input and output together."""
         return self.input_tokens + self.output_tokens
