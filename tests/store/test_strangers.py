@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -87,6 +88,28 @@ def test_what_sqlite_would_wait_for_or_follow_is_refused(
     for create in (True, False):
         with pytest.raises(StoreError, match=f"{beside.name} beside it is a link, a device or a pipe"):
             Store.open(store, create=create)
+
+
+def test_files_that_other_processes_make_and_remove_meanwhile_are_no_strangers(tmp_path: Path) -> None:
+    store, over = tmp_path / "runs.db", threading.Event()
+    Store.open(store).close()
+
+    def makes(file: Path) -> None:
+        while not over.is_set():
+            file.touch()
+            file.unlink()
+
+    files = (store.with_name(f"{store.name}-{end}") for end in ("wal", "shm"))
+    others = [threading.Thread(target=makes, args=(file,)) for file in files]
+    for other in others:
+        other.start()
+    try:
+        for _ in range(4000):
+            opening.check_file(store, create=False)
+    finally:
+        over.set()
+        for other in others:
+            other.join()
 
 
 def test_the_lock_of_a_run_is_not_waited_for(store: Path) -> None:

@@ -6,7 +6,7 @@ import importlib.resources
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.resources.abc import Traversable
@@ -67,19 +67,22 @@ def check_file(path: Path, create: bool) -> bool:
     """Whether the store can be written. Raises `StoreError` if it cannot be used at all."""
     if os.path.exists(path.parent) and not os.access(path.parent, os.X_OK):
         raise StoreError(f"store {path}: its folder is not yours to read; choose another place with --store")
-    if not path.is_file() and os.path.lexists(path):
-        what = "a folder" if path.is_dir() else "a device or a pipe"
-        if not path.exists():
-            what = "a link to a file that does not exist"  # that file would be made, wherever it is
+    mode = _mode_of(path, os.stat)
+    what = ""
+    if mode is not None and not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+    elif mode is None and os.path.islink(path):
+        what = "a link to a file that does not exist"  # that file would be made, wherever it is
+    if what:
         raise StoreError(f"store {path}: it is {what}, where a file was expected; name another with --store")
     for end in ("-wal", "-shm", "-journal"):  # SQLite waits for a pipe, and obeys whatever is in these
         beside = path.with_name(path.name + end)
-        if os.path.lexists(beside) and (beside.is_symlink() or not beside.is_file()):
+        if (found := _mode_of(beside, os.lstat)) is not None and not stat.S_ISREG(found):
             raise StoreError(
                 f"store {path}: {beside.name} beside it is a link, a device or a pipe, which somebody put "
                 "there; copy the store alone to another folder, and name it with --store"
             )
-    if not path.exists():
+    if mode is None:
         if not create:
             raise StoreError(
                 f"store {path}: it does not exist; run a scenario first, or name another with --store"
@@ -111,6 +114,14 @@ def check_file(path: Path, create: bool) -> bool:
             "with the files beside it"
         )
     return False
+
+
+def _mode_of(path: Path, look: Callable[[Path], os.stat_result]) -> int | None:
+    """The mode of what is there (None: nothing), asked once: other processes make and remove files."""
+    try:
+        return look(path).st_mode
+    except OSError:
+        return None
 
 
 def _tell_who_writes(path: Path) -> None:
