@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", type=int, default=30, help="runs with and without, of each schedule")
+    parser.add_argument("--pairs", type=int, default=60, help="runs with and without, of each schedule")
     pairs = parser.parse_args().pairs
     kinds = [kind for kind in set(sealed(frozen.Sealed)) if "__attrs_pre_init__" in vars(kind)]
     guards = {kind: vars(kind)["__attrs_pre_init__"] for kind in kinds}
