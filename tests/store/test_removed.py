@@ -203,3 +203,17 @@ def test_an_undisturbed_run_is_fine(tmp_path: Path) -> None:
         assert pyscrai_core.run(file, store=tmp_path / "runs.db").status == "completed"
     with api.Store.open(tmp_path / "runs.db") as opened:
         assert len(opened.runs()) == 2
+
+
+def test_a_store_that_became_smaller_before_it_was_written_is_fine(tmp_path: Path) -> None:
+    store, file = tmp_path / "runs.db", tmp_path / "t.yaml"
+    file.write_text(SCENARIO.replace("10}", "100}"))
+    pyscrai_core.run(file, store=store)
+    before = store.stat().st_size
+    with api.Store.open(store) as opened:
+        with closing(sqlite3.connect(store, isolation_level=None)) as connection:
+            connection.execute("DELETE FROM events")
+            connection.execute("VACUUM")
+        empty_log(store)
+        assert store.stat().st_size < before
+        opened.writer.finish()

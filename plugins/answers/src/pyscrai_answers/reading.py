@@ -21,7 +21,7 @@ from pyscrai_records.base.suggest import quote
 from pyscrai_records.canonical import check_json
 from pyscrai_records.errors import AnswerRejected, AnswerTruncated, Refused
 from pyscrai_records.messages import Thinking, ToolCall
-from pyscrai_records.records import Completion, RateLimitStatus, Request, Usage
+from pyscrai_records.records import NO_USAGE, Completion, RateLimitStatus, Request, Usage
 
 from .arguments import tool_arguments
 from .finish_reasons import finish_reason
@@ -336,7 +336,7 @@ def usage_of(scores: Any, estimate: Usage, warn: Warn = logger.warning) -> Usage
 def plausible(usage: Any, warn: Warn = logger.warning) -> Usage:
     """The usage that was reported, without what cannot be a number of tokens."""
     if not isinstance(usage, Usage):
-        return Usage()
+        return NO_USAGE
     counts = _counts(usage)
     if all(map(_is_count, counts)):
         return usage

@@ -104,10 +104,9 @@ class Writer:
         self._soon = False
         self._lock_wait = LockWait(path)
         #: The files of the store that this process writes to: device and inode of each.
-        self._files: tuple[Any, ...] = ()
-        #: The sizes of the main file and of the write-ahead log in bytes, as they were last seen.
+        self._files, _, _ = self._look()
+        #: The sizes of the main file and of the write-ahead log in bytes, as they were at the last commit.
         self._main_size = self._log_size = 0
-        self._look()
         #: When the files were last looked at.
         self._checked = -math.inf
         #: Whether the last commit failed. Whoever waited for it got the error.
@@ -201,21 +200,20 @@ class Writer:
         On POSIX a file that was removed can be written still, and all of it would be lost. The main file
         becomes shorter by maintenance alone, which is refused while runs are executed.
         """
-        if not self._look():
+        files, main_size, log_size = self._look()
+        if not files or files != (self._files or files) or main_size < self._main_size:
             raise self._gone()
+        self._files, self._main_size, self._log_size = files, main_size, log_size
         self._checked = time.monotonic()
 
-    def _look(self) -> bool:
-        """Take in what the files are. Returns False if they are others than before, or were cut off."""
+    def _look(self) -> tuple[tuple[int, ...], int, int]:
+        """The store's files, as `_files` has them (empty: they are no store), and both sizes."""
         try:
             main, log = self._path.stat(), self._log_path.stat()
         except FileNotFoundError:
-            return False
-        found = (main.st_dev, main.st_ino, log.st_dev, log.st_ino)
-        if found != (self._files or found) or main.st_size < max(SMALLEST, self._main_size):
-            return False
-        self._files, self._main_size, self._log_size = found, main.st_size, log.st_size
-        return True
+            return (), 0, 0
+        files = (main.st_dev, main.st_ino, log.st_dev, log.st_ino) if main.st_size >= SMALLEST else ()
+        return files, main.st_size, log.st_size
 
     def _check_log(self, connection: sqlite3.Connection) -> None:
         """Raise `StoreError` if the write-ahead log was cut off, before what is written next hides that.
