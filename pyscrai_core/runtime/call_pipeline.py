@@ -103,7 +103,7 @@ class CallPipeline:
         self.stopping = False
         #: Whether the seconds of the run are over and its calls are cancelled, and whether it has ended.
         self.late = self.over = False
-        #: The calls that are under way, each with the seconds in which it may be answered.
+        #: The calls that are under way, by identity, each with the seconds in which it may be answered.
         self.under_way: dict[int, tuple[Call, float]] = {}
         #: How many calls the run has made, and how many of them this execution.
         self.made = 0

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 import orjson
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from .base.frozen import Sealed, as_tuple, changed, freeze, freeze_schema
+from .base.frozen import Sealed, as_tuple, freeze, freeze_schema
 from .canonical import canonical
 from .messages import Message, Text, Thinking, ToolCall, part_to_dict
 
@@ -102,7 +102,7 @@ class Request(Sealed):
 
     def but(self, **changes: Any) -> Request:
         """Return a copy with some fields changed."""
-        return changed(self, **changes)
+        return evolve(self, **changes)
 
 
 @frozen

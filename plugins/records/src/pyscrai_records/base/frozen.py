@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache, lru_cache
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from gc import get_referents
-from operator import attrgetter
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import orjson
-from attrs import fields
-
-Kind = TypeVar("Kind")
 
 #: The most values in a JSON Schema; one that is checked with has no more than a megabyte.
 MAX_SCHEMA_PARTS = 500_000
@@ -119,25 +115,6 @@ class Sealed:
 
         for method in (__attrs_pre_init__, __getstate__, __setstate__):  # attrs makes none of its own then
             setattr(cls, method.__name__, method)
-
-
-@cache
-def _fields(kind: type) -> tuple[Mapping[str, int], Callable[[Any], tuple[Any, ...]]]:
-    names = [field.name for field in fields(kind) if field.init]
-    return {name: place for place, name in enumerate(names)}, attrgetter(*names)
-
-
-def changed(instance: Kind, **changes: Any) -> Kind:
-    """`attrs.evolve`, in a third of its time: for what every call makes."""
-    kind: Any = type(instance)
-    places, values_of = _fields(kind)
-    values = list(values_of(instance))
-    for name, value in changes.items():
-        if name not in places:
-            raise TypeError(f"{kind.__name__} has no field {name!r}")
-        values[places[name]] = value
-    made: Kind = kind(*values)
-    return made
 
 
 def as_tuple(values: Any) -> tuple[Any, ...]:

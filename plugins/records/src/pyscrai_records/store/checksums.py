@@ -6,7 +6,7 @@ written by a version without checksums have none, and are not checked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Any
@@ -96,7 +96,7 @@ def checksum(*values: Any) -> str:
 
 
 def checksum_of_run(row: Mapping[str, Any]) -> str:
-    return checksum(*map(_plain, (row[name] for name in OF_RUN)))
+    return checksum(*_plain(row[name] for name in OF_RUN))
 
 
 def checksum_of_call(row: Mapping[str, Any]) -> str:
@@ -108,13 +108,12 @@ def checksum_of_parts(stable: Sequence[Any], paid: Sequence[Any], rest: Sequence
     """The same, from the values of `STABLE`, of `PAID`, and of `MORE` with `reused`."""
     *tokens, cost = paid
     dollars = cost if cost is None else float(cost)
-    plain = [float(value) if type(value) is int else value for value in rest]
-    return checksum(*stable) + checksum(*tokens, dollars) + checksum(*plain)
+    return checksum(*stable) + checksum(*tokens, dollars) + checksum(*_plain(rest))
 
 
-def _plain(value: Any) -> Any:
-    """A number as it is written, whichever of the types it has that the database makes equal."""
-    return float(value) if type(value) is int else value
+def _plain(values: Iterable[Any]) -> list[Any]:
+    """Numbers as they are written, whichever of the types they have that the database makes equal."""
+    return [float(value) if type(value) is int else value for value in values]
 
 
 def is_damaged(row: Mapping[str, Any], fork: bool = True) -> bool:
